@@ -1,0 +1,1 @@
+"""HTTP without Beam: credentials, session, retry, rate limit, the Omnia client."""

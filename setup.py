@@ -1,0 +1,54 @@
+"""What Beam ships to workers: `--setup_file=./setup.py` builds this package there.
+
+Tool settings live in pyproject.toml; everything a worker needs to import lives here.
+"""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+# The command line and the emulator run on the machine that starts a job; workers need only the core list.
+CLI = ["rich>=13.7"]
+EMULATOR = ["aiohttp>=3.9"]
+
+setup(
+    name="omnia-beam",
+    version="0.1.0",
+    description="Move industrial time series out of and into the Omnia Timeseries API, fast and provably complete",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8") if (HERE / "README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["omnia_beam", "omnia_beam.*"]),
+    package_data={"omnia_beam": ["py.typed", "wire/*.proto"]},
+    install_requires=[
+        "apache-beam>=2.74,<3",
+        "azure-identity>=1.16",
+        "numpy>=1.26",
+        "orjson>=3.9",
+        "protobuf>=5.29,<7",
+        "pyarrow>=15",
+        "pydantic>=2.7,<3",
+        "PyYAML>=6",
+        "requests>=2.31",
+        "tenacity>=8.2.3",
+        *CLI,
+    ],
+    extras_require={
+        "emulator": EMULATOR,
+        "test": [
+            *EMULATOR,
+            "hypothesis>=6.100",
+            "mypy>=1.10",
+            "pytest>=8",
+            "pytest-timeout>=2.3",
+            "ruff>=0.6",
+            "types-PyYAML",
+            "types-protobuf",
+            "types-requests",
+        ],
+    },
+    entry_points={"console_scripts": ["omnia-beam=omnia_beam.cli:main"]},
+)
