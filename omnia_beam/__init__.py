@@ -1,0 +1,39 @@
+"""omnia-beam: move industrial time series out of and into the Omnia Timeseries API, fast and provably complete.
+
+The names below are loaded when first used, so that those who only want the client do not wait for Apache Beam.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from omnia_beam.core.chunk import Chunk as Chunk
+    from omnia_beam.core.chunk import RawChunk as RawChunk
+    from omnia_beam.core.time_range import TimeRange as TimeRange
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Chunk": "omnia_beam.core.chunk",
+    "RawChunk": "omnia_beam.core.chunk",
+    "TimeRange": "omnia_beam.core.time_range",
+    "OmniaClient": "omnia_beam.net.client",
+    "DecodeChunks": "omnia_beam.transforms.decode",
+    "ReadFromOmnia": "omnia_beam.io.read",
+    "WriteToOmnia": "omnia_beam.io.write_omnia",
+    "WriteToParquet": "omnia_beam.io.write_parquet",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'omnia_beam' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,171 @@
+"""Raw chunk and chunk: what flows through the pipeline.
+
+A chunk **holds every point of its series in its range**. That claim travels with it, so that any order, any shuffle and
+any retry stay correct.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.window import BodyFormat, ChunkKey
+
+CHUNK_SCHEMA: Final = pa.schema(
+    [
+        pa.field("series_id", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        pa.field("time", pa.timestamp("ns", tz="UTC"), nullable=False),
+        pa.field("value", pa.float64(), nullable=False),
+        pa.field("status", pa.uint32(), nullable=False),
+    ]
+)
+"""A chunk's columns. Ids are dictionary-encoded: 4 bytes a point instead of 40; files carry them as plain strings."""
+
+
+class Points(NamedTuple):
+    """Datapoints of one series as columns of equal length n.
+
+    `times` int64 ns, ascending; `values` float64; `statuses` uint32.
+    """
+
+    times: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+    statuses: npt.NDArray[np.uint32]
+
+
+NO_POINTS: Final = Points(np.empty(0, np.int64), np.empty(0, np.float64), np.empty(0, np.uint32))
+
+
+@dataclass(frozen=True, slots=True)
+class RawPage:
+    """One answer of the service, as fetched.
+
+    Args:
+        query: the range that this answer's query asked for. Pages of one query share it: together they are that query's
+            whole answer.
+        body: the bytes, after any content encoding was undone.
+    """
+
+    query: TimeRange
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RawChunk:
+    """The bytes of all pages of one window: complete for its series and range.
+
+    Args:
+        key: which series, which range.
+        pages: in the order of their queries; the queries' ranges join without gaps to the key's.
+        format: `protobuf` or `json`.
+    """
+
+    key: ChunkKey
+    pages: tuple[RawPage, ...]
+    format: BodyFormat = "protobuf"
+
+    @property
+    def nbytes(self) -> int:
+        return sum(len(page.body) for page in self.pages)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Chunk:
+    """The points of one window as one Arrow record batch.
+
+    Args:
+        key: the claim, in the source's ids.
+        batch: of CHUNK_SCHEMA, sorted by series and time. The dictionary of `series_id` names one series for each id of
+            the key, in the key's order: the same ids, or, after a mapping, the target's.
+
+    Raises:
+        ValueError: the batch does not have CHUNK_SCHEMA's columns, or its dictionary does not fit the key.
+    """
+
+    key: ChunkKey
+    batch: Any = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.batch.schema.equals(CHUNK_SCHEMA):
+            raise ValueError(f"a chunk's batch has the columns of CHUNK_SCHEMA, not {self.batch.schema}")
+        if len(self.batch.column(0).dictionary) != len(self.key.series_ids):
+            raise ValueError("a chunk's series_id dictionary has one entry for each series of its key")
+
+    @classmethod
+    def from_points(cls, key: ChunkKey, points: Mapping[str, Points], series_ids: Sequence[str] | None = None) -> Chunk:
+        """From columns by source id; a series of the key without an entry has no points.
+
+        Args:
+            key: the claim.
+            points: by source id, each ascending in time and inside the key's range.
+            series_ids: the ids to store, in the key's order; None for the source's own.
+        """
+        columns = [points.get(series_id, NO_POINTS) for series_id in key.series_ids]
+        codes = np.repeat(np.arange(len(columns), dtype=np.int32), [len(each.times) for each in columns])
+        return cls.from_columns(
+            key,
+            codes,
+            Points(
+                _joined([each.times for each in columns]),
+                _joined([each.values for each in columns]),
+                _joined([each.statuses for each in columns]),
+            ),
+            series_ids,
+        )
+
+    @classmethod
+    def from_columns(
+        cls, key: ChunkKey, codes: npt.NDArray[np.int32], points: Points, series_ids: Sequence[str] | None = None
+    ) -> Chunk:
+        """From columns of all series one after the other; `codes` (int32) index the key's series, ascending."""
+        stored = list(key.series_ids if series_ids is None else series_ids)
+        ids = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(stored, pa.string()))
+        times = pa.array(points.times).cast(pa.timestamp("ns", tz="UTC"))
+        arrays = [ids, times, pa.array(points.values), pa.array(points.statuses)]
+        return cls(key, pa.RecordBatch.from_arrays(arrays, schema=CHUNK_SCHEMA))
+
+    @property
+    def num_points(self) -> int:
+        return int(self.batch.num_rows)
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.batch.nbytes)
+
+    @property
+    def series_ids(self) -> tuple[str, ...]:
+        """The ids as stored, in the key's order."""
+        return tuple(self.batch.column(0).dictionary.to_pylist())
+
+    @property
+    def codes(self) -> npt.NDArray[np.int32]:
+        """For each point the index of its series, ascending; int32, shape (n,), no copy."""
+        codes: npt.NDArray[np.int32] = self.batch.column(0).indices.to_numpy()
+        return codes
+
+    @property
+    def points(self) -> Points:
+        """All points as numpy columns, no copy."""
+        return Points(
+            self.batch.column(1).cast(pa.int64()).to_numpy(),
+            self.batch.column(2).to_numpy(),
+            self.batch.column(3).to_numpy(),
+        )
+
+    def by_series(self) -> Iterator[tuple[str, str, Points]]:
+        """For each series of the key, also those without points: source id, stored id, its points (no copy)."""
+        codes, points = self.codes, self.points
+        bounds = np.searchsorted(codes, np.arange(len(self.key.series_ids) + 1))
+        for i, (source_id, stored_id) in enumerate(zip(self.key.series_ids, self.series_ids, strict=True)):
+            part = slice(int(bounds[i]), int(bounds[i + 1]))
+            yield source_id, stored_id, Points(points.times[part], points.values[part], points.statuses[part])
+
+
+def _joined(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)

@@ -1,0 +1,132 @@
+"""A receipt: a sink's word that a chunk is durably stored. The ledger is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from omnia_beam.core.chunk import Chunk, Points
+from omnia_beam.core.fingerprint import hash_points
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.window import ChunkKey
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesReceipt:
+    """What was stored of one series.
+
+    Args:
+        series_id: the source's id.
+        target_id: the id it is stored under.
+        count: points.
+        first_ns, last_ns: times of the first and the last point, None where there are none.
+        statuses: (status, points) pairs, ascending by status.
+        content_hash: 32 hex digits; see `core.fingerprint`.
+    """
+
+    series_id: str
+    target_id: str
+    count: int
+    first_ns: int | None
+    last_ns: int | None
+    statuses: tuple[tuple[int, int], ...]
+    content_hash: str
+
+    @classmethod
+    def of(cls, series_id: str, target_id: str, points: Points) -> SeriesReceipt:
+        """Of points that are ascending in time."""
+        count = len(points.times)
+        return cls(
+            series_id,
+            target_id,
+            count,
+            int(points.times[0]) if count else None,
+            int(points.times[-1]) if count else None,
+            status_histogram(points),
+            hash_points(*points),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A sink's word that a chunk is durably stored.
+
+    Args:
+        key: which series (the source's ids), which range.
+        sink: the sink's kind and place, such as `parquet:out/`.
+        series: one for each series of the key, in its order.
+        files: what holds the points, relative to the sink's path; none for sinks without files.
+        dead_letters: points of this chunk that went to the dead letters instead.
+    """
+
+    key: ChunkKey
+    sink: str
+    series: tuple[SeriesReceipt, ...]
+    files: tuple[str, ...] = ()
+    dead_letters: int = 0
+
+    @classmethod
+    def of(cls, chunk: Chunk, sink: str, files: tuple[str, ...] = (), dead_letters: int = 0) -> Receipt:
+        """Of a chunk that was stored whole."""
+        series = tuple(SeriesReceipt.of(*each) for each in chunk.by_series())
+        return cls(chunk.key, sink, series, files, dead_letters)
+
+    @property
+    def count(self) -> int:
+        """Points stored, over all series."""
+        return sum(each.count for each in self.series)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data that `from_json` reads back."""
+        return {
+            "start": self.key.range.start_ns,
+            "end": self.key.range.end_ns,
+            "sink": self.sink,
+            "series": [
+                [
+                    s.series_id,
+                    s.target_id,
+                    s.count,
+                    s.first_ns,
+                    s.last_ns,
+                    [list(p) for p in s.statuses],
+                    s.content_hash,
+                ]
+                for s in self.series
+            ],
+            "files": list(self.files),
+            "dead_letters": self.dead_letters,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Receipt:
+        """Raises KeyError, TypeError or ValueError where `data` is not what `to_json` wrote."""
+        series = tuple(
+            SeriesReceipt(
+                str(series_id),
+                str(target_id),
+                int(count),
+                first,
+                last,
+                tuple((int(s), int(n)) for s, n in statuses),
+                str(h),
+            )
+            for series_id, target_id, count, first, last, statuses, h in data["series"]
+        )
+        key = ChunkKey(tuple(s.series_id for s in series), TimeRange(data["start"], data["end"]))
+        return cls(key, data["sink"], series, tuple(data["files"]), int(data["dead_letters"]))
+
+
+def status_histogram(points: Points) -> tuple[tuple[int, int], ...]:
+    """(status, points) pairs, ascending by status."""
+    statuses = points.statuses
+    if not len(statuses):
+        return ()
+    first = statuses[0]
+    if (statuses == first).all():  # one status is the common case, and a comparison is far cheaper than a sort
+        return ((int(first), len(statuses)),)
+    found, counts = np.unique(statuses, return_counts=True)
+    return tuple((int(s), int(n)) for s, n in zip(found, counts, strict=True))

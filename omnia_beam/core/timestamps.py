@@ -1,0 +1,100 @@
+"""Times as int64 nanoseconds since the Unix epoch (UTC), and their RFC 3339 texts.
+
+Python's `datetime` stops at microseconds while the service writes seven decimals and protobuf carries nanoseconds
+[sdk], so the fraction is handled as an integer here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+NS_PER_SECOND: Final = 1_000_000_000
+MIN_TIME_NS: Final = -(2**63)
+MAX_TIME_NS: Final = 2**63 - 1
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_RFC3339 = re.compile(
+    r"(?P<date>\d{4}-\d{2}-\d{2})"
+    r"(?:[Tt ](?P<clock>\d{2}:\d{2}(?::\d{2})?)(?:\.(?P<fraction>\d+))?(?P<zone>[Zz]|[+-]\d{2}:?\d{2})?)?",
+    re.ASCII,
+)
+
+
+def parse_time(text: str) -> int:
+    """Read an RFC 3339 date or date-time; no zone means UTC.
+
+    Args:
+        text: such as `2024-01-01`, `2024-01-01T06:30:00.1234567Z`, `2024-01-01 06:30+01:00`.
+
+    Returns:
+        ns since the Unix epoch.
+
+    Raises:
+        ValueError: not such a text, a date that does not exist, finer than 1 ns, or outside what int64 ns can hold
+            (1677-09-21 to 2262-04-11).
+    """
+    match = _RFC3339.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a time: write 2024-01-31 or 2024-01-31T06:30:00Z (RFC 3339)")
+    clock = match["clock"] or "00:00:00"
+    if len(clock) == 5:
+        clock += ":00"
+    try:
+        moment = datetime.fromisoformat(f"{match['date']}T{clock}").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not a time that exists: {error}") from None
+    ns = datetime_to_ns(moment) + _fraction_to_ns(match["fraction"] or "", text) - _zone_to_ns(match["zone"] or "Z")
+    if not MIN_TIME_NS <= ns <= MAX_TIME_NS:
+        raise ValueError(f"{text!r} is outside what 64-bit nanoseconds can hold (1677-09-21 to 2262-04-11)")
+    return ns
+
+
+def format_time(ns: int, digits: int | None = None) -> str:
+    """Write a time as RFC 3339 with `Z`.
+
+    Args:
+        ns: since the Unix epoch.
+        digits: decimals of the second, 0 to 9; what does not fit is cut off towards the past. None: as many of 0, 3,
+            6, 7 or 9 as the time needs.
+
+    Raises:
+        ValueError: outside the years 1 to 9999.
+    """
+    seconds, fraction = divmod(ns, NS_PER_SECOND)
+    try:
+        moment = _EPOCH + timedelta(seconds=seconds)
+    except OverflowError:
+        raise ValueError(f"{ns} ns is outside the years 1 to 9999") from None
+    nine = f"{fraction:09d}"
+    if digits is None:
+        digits = next(d for d in (0, 3, 6, 7, 9) if not nine[d:].strip("0"))
+    stem = moment.strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
+    return f"{stem}.{nine[:digits]}Z" if digits else f"{stem}Z"
+
+
+def datetime_to_ns(moment: datetime) -> int:
+    """An aware datetime as ns since the Unix epoch.
+
+    Raises:
+        ValueError: the datetime has no zone.
+    """
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment!r} has no zone: write datetime(..., tzinfo=UTC)")
+    delta = moment - _EPOCH
+    return (delta.days * 86_400 + delta.seconds) * NS_PER_SECOND + delta.microseconds * 1_000
+
+
+def _fraction_to_ns(fraction: str, text: str) -> int:
+    if fraction[9:].strip("0"):
+        raise ValueError(f"{text!r} is finer than a nanosecond")
+    return int(fraction[:9].ljust(9, "0"))
+
+
+def _zone_to_ns(zone: str) -> int:
+    if zone in "Zz":
+        return 0
+    hours, minutes = int(zone[1:3]), int(zone[-2:])
+    sign = -1 if zone[0] == "-" else 1
+    return sign * (hours * 3_600 + minutes * 60) * NS_PER_SECOND
