@@ -1,0 +1,80 @@
+# Every target makes the environment that it needs, once, from a fresh clone: it takes Python 3.11 to 3.14, a C library
+# and PyPI. `make PYTHON=/path/to/python3.12 install` names the Python to use; ARGS="..." reaches the command of a target.
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format bench clean distclean
+
+PYTHON ?=
+# The Pythons that both omnia-beam (setup.py) and Apache Beam support; Debian cuts ensurepip out where python3-venv is
+# missing, and a pyenv shim exists for versions that do not run: so each candidate is asked.
+CANDIDATES = $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11 python3.14)
+FITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
+
+INSTALLED := .venv/.installed
+# The official SDK is only a partner in tests and benchmarks. It holds `cryptography` below what azure-identity would
+# take and instruments `requests` on import, so it lives apart, unmodified.
+SDK := omnia-timeseries==2.0.0
+SDK_INSTALLED := .venv-sdk/.installed-$(subst ==,-,$(SDK))
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+
+# $(call make_venv,DIR): a virtual environment in DIR, unless one that fits and has pip is there already.
+define make_venv
+$(1)/bin/python -c '$(FITS)' 2>/dev/null && $(1)/bin/python -c 'import pip' 2>/dev/null || { \
+  python=; \
+  for candidate in $(CANDIDATES); do \
+    if "$$candidate" -c '$(FITS)' 2>/dev/null; then python="$$candidate"; break; fi; \
+  done; \
+  if [ -z "$$python" ]; then \
+    echo >&2 "No Python 3.11 to 3.14 that can make virtual environments among: $(CANDIDATES)."; \
+    echo >&2 "Install one (on Debian and Ubuntu: python3 and python3-venv), or: make PYTHON=/path/to/python install"; \
+    exit 2; \
+  fi; \
+  echo "Making $(1) with $$("$$python" --version)"; \
+  "$$python" -m venv --clear $(1); \
+}
+endef
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+install: $(INSTALLED) $(SDK_INSTALLED)  ## Make .venv with omnia-beam and all test tools, and .venv-sdk with the official SDK
+
+demo: $(INSTALLED)  ## Run the demo: a synthetic plant, backfilled to Parquet
+	.venv/bin/omnia-beam demo $(ARGS)
+
+test: $(INSTALLED) $(SDK_INSTALLED)  ## Run all tests; ARGS="-k ledger -x" narrows them
+	.venv/bin/python -m pytest $(ARGS)
+
+lint: $(INSTALLED)  ## Check style, formatting and strict types (all three, also when the first fails)
+	@status=0; \
+	for check in "ruff check" "ruff format --check" "mypy"; do \
+	  echo "$$check"; .venv/bin/$$check || status=1; \
+	done; \
+	exit $$status
+
+format: $(INSTALLED)  ## Format the code and mend what ruff can mend by itself
+	.venv/bin/ruff format
+	.venv/bin/ruff check --fix
+
+bench: $(INSTALLED) $(SDK_INSTALLED)  ## Run the side-by-side benchmarks
+	.venv/bin/python -m benchmarks $(ARGS)
+
+# Not out/ and state/: they may hold somebody's data and ledger.
+clean:  ## Remove caches and what the demo, benchmarks and builds wrote
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage demo-out bench-out
+	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
+
+distclean: clean  ## Remove the virtual environments too
+	rm -rf .venv .venv-*
+
+$(INSTALLED): setup.py pyproject.toml
+	@$(call make_venv,.venv)
+	@echo "Installing omnia-beam and its test tools into .venv (a minute or two the first time)"
+	@.venv/bin/python $(PIP_INSTALL) -e '.[test]'
+	@touch $@
+
+$(SDK_INSTALLED):
+	@$(call make_venv,.venv-sdk)
+	@echo "Installing $(SDK) into .venv-sdk"
+	@.venv-sdk/bin/python $(PIP_INSTALL) '$(SDK)'
+	@touch $@
