@@ -1,0 +1,74 @@
+"""`.ci/run` and the Makefile, run for real on a small tree of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (
+    "# x\n\n```\nmake wrong\n```\n\n## Running the tests\n\nType:\n\n```sh\n$ make test\n```\n\n```\nmake wrong\n```\n"
+)
+
+
+def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    # Without what an outer `make test` hands down: it would print the folders that it enters.
+    environ = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}}
+    return subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True, timeout=60, check=False)
+
+
+def ci(tmp_path: Path, readme: str | None, makefile: str) -> tuple[int, list[str]]:
+    """Exit code of `.ci/run` in a tree with these files, and the lines that its make targets wrote to `ran`."""
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
+    if readme is not None:
+        (tmp_path / "README.md").write_text(readme)
+    (tmp_path / "Makefile").write_text(makefile)
+    done = run(tmp_path / ".ci/run", cwd=Path("/"))
+    ran = tmp_path / "ran"
+    return done.returncode, ran.read_text().split() if ran.exists() else []
+
+
+def targets(**codes: int) -> str:
+    return "".join(f"{name}:\n\t@echo {name} >> ran; exit {code}\n" for name, code in codes.items())
+
+
+def test_runs_what_the_readme_says_and_the_linters(tmp_path: Path) -> None:
+    assert ci(tmp_path, README, targets(test=0, lint=0, wrong=0)) == (0, ["test", "lint"])
+
+
+@pytest.mark.parametrize(("test", "lint"), [(1, 0), (0, 1), (2, 2)])
+def test_a_failure_fails_the_run_but_stops_nothing(tmp_path: Path, test: int, lint: int) -> None:
+    assert ci(tmp_path, README, targets(test=test, lint=lint)) == (1, ["test", "lint"])
+
+
+def test_every_command_of_the_block_runs(tmp_path: Path) -> None:
+    readme = "### Running the tests\n```\n# first the fast ones\nmake fast && make fast\n\ncat\nmake test\n```\n"
+    assert ci(tmp_path, readme, targets(fast=1, test=0, lint=0)) == (1, ["fast", "test", "lint"])
+
+
+@pytest.mark.parametrize("readme", [None, "", "## Running the tests\n\n## Next\n\n```\nmake test\n```\n"])
+def test_a_readme_without_the_command_is_a_failure(tmp_path: Path, readme: str | None) -> None:
+    assert ci(tmp_path, readme, targets(test=0, lint=0)) == (1, ["lint"])
+
+
+def test_every_target_explains_itself() -> None:
+    text = (ROOT / "Makefile").read_text()
+    phony = set(re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)[1].split())
+    listed = [line.split() for line in run("make", cwd=ROOT).stdout.splitlines()]
+    assert {words[1] for words in listed} == phony
+    assert all(len(words) > 3 for words in listed)
+
+
+def test_a_python_that_does_not_fit_is_refused_with_the_cure(tmp_path: Path) -> None:
+    for name in ("Makefile", "setup.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    done = run("make", "install", "PYTHON=/nowhere/python", cwd=tmp_path)
+    assert done.returncode != 0
+    assert "make PYTHON=/path/to/python install" in done.stderr
+    assert not (tmp_path / ".venv").exists()
