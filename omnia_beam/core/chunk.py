@@ -38,6 +38,22 @@ class Points(NamedTuple):
     values: npt.NDArray[np.float64]
     statuses: npt.NDArray[np.uint32]
 
+    def take(self, where: slice | npt.NDArray[Any]) -> Points:
+        """The points at these places: a slice (no copy), a boolean mask or indices."""
+        return Points(self.times[where], self.values[where], self.statuses[where])
+
+    @staticmethod
+    def concat(parts: Sequence[Points]) -> Points:
+        """One after the other; no copy where there is just one."""
+        if len(parts) == 1:
+            return parts[0]
+        times, values, statuses = zip(*parts, strict=True) if parts else ([], [], [])
+        return Points(
+            np.concatenate([NO_POINTS.times, *times]),
+            np.concatenate([NO_POINTS.values, *values]),
+            np.concatenate([NO_POINTS.statuses, *statuses]),
+        )
+
 
 NO_POINTS: Final = Points(np.empty(0, np.int64), np.empty(0, np.float64), np.empty(0, np.uint32))
 
@@ -108,16 +124,7 @@ class Chunk:
         """
         columns = [points.get(series_id, NO_POINTS) for series_id in key.series_ids]
         codes = np.repeat(np.arange(len(columns), dtype=np.int32), [len(each.times) for each in columns])
-        return cls.from_columns(
-            key,
-            codes,
-            Points(
-                _joined([each.times for each in columns]),
-                _joined([each.values for each in columns]),
-                _joined([each.statuses for each in columns]),
-            ),
-            series_ids,
-        )
+        return cls.from_columns(key, codes, Points.concat(columns), series_ids)
 
     @classmethod
     def from_columns(
@@ -164,8 +171,4 @@ class Chunk:
         bounds = np.searchsorted(codes, np.arange(len(self.key.series_ids) + 1))
         for i, (source_id, stored_id) in enumerate(zip(self.key.series_ids, self.series_ids, strict=True)):
             part = slice(int(bounds[i]), int(bounds[i + 1]))
-            yield source_id, stored_id, Points(points.times[part], points.values[part], points.statuses[part])
-
-
-def _joined(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+            yield source_id, stored_id, points.take(part)

@@ -1,0 +1,36 @@
+"""A window that could not be moved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from omnia_beam.core.window import ChunkKey
+
+
+@dataclass(frozen=True, slots=True)
+class WindowFailure:
+    """A window that could not be moved: reported, left out of the ledger, tried again by the next run.
+
+    Args:
+        key: which series, which range.
+        error: the error class's name.
+        message: what happened, for people.
+    """
+
+    key: ChunkKey
+    error: str
+    message: str
+
+    @classmethod
+    def of(cls, key: ChunkKey, error: Exception) -> WindowFailure:
+        return cls(key, type(error).__name__, str(error))
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data for a report."""
+        return {
+            "series": list(self.key.series_ids),
+            "start_ns": self.key.range.start_ns,
+            "end_ns": self.key.range.end_ns,
+            "error": self.error,
+            "message": self.message,
+        }

@@ -1,0 +1,1 @@
+"""Beam's edges: the Omnia source, the sinks, the ledger, the coders."""

@@ -1,0 +1,86 @@
+"""Files that appear only whole: on a local disk by rename after fsync, on an object store by one PUT.
+
+Paths are those of any Beam filesystem. Beam's own local filesystem neither syncs nor renames over a file that is there, so
+local paths go through the operating system.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystems import FileSystems
+
+from omnia_beam.core.errors import DestinationError
+
+TEMPORARY_PREFIX = ".omnia-beam-"
+"""Files of this prefix were never finished; anyone may delete them once their writer is gone."""
+
+
+def write_durably(path: str, data: bytes | memoryview, *, known_dirs: set[str] | None = None) -> None:
+    """Put a file in place, whole and on stable storage, over whatever was there under its name.
+
+    Args:
+        path: local, or of any Beam filesystem.
+        data: the content, bytes.
+        known_dirs: directories that are known to exist; the file's own is added. None: look each time.
+
+    Raises:
+        DestinationError: it cannot be written; what was there before is untouched.
+    """
+    try:
+        if is_local(path):
+            _write_local(Path(path), data, known_dirs)
+        else:
+            with FileSystems.create(path, mime_type="application/octet-stream") as out:
+                out.write(bytes(data))
+    except (OSError, BeamIOError) as error:
+        raise DestinationError(f"{path}: cannot be written: {reason(error)}") from error
+
+
+def is_local(path: str) -> bool:
+    """Whether a path is of this machine's own filesystem."""
+    return "://" not in path
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a local directory durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def reason(error: BaseException) -> str:
+    """The operating system's own words where there are any."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _write_local(path: Path, data: bytes | memoryview, known_dirs: set[str] | None) -> None:
+    folder = path.parent
+    if known_dirs is None or str(folder) not in known_dirs:
+        _make_dirs(folder)
+        if known_dirs is not None:
+            known_dirs.add(str(folder))
+    temporary = folder / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
+    try:
+        with temporary.open("xb") as out:
+            out.write(data)
+            out.flush()
+            os.fsync(out.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(folder)
+
+
+def _make_dirs(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make_dirs(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_directory(folder.parent)

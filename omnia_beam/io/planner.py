@@ -1,0 +1,73 @@
+"""From series and ranges to a plan: ask the service how much there is, then pack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+
+from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.io.packing import PackedWindow, PackLimits, pack_windows
+from omnia_beam.io.plan import Plan
+from omnia_beam.net.raw_data import probe_counts
+from omnia_beam.net.session import ServiceSession
+
+Wanted = tuple[Sequence[str], TimeRange]
+"""Series that want the same range."""
+
+
+def plan_windows(
+    session: ServiceSession,
+    wanted: Iterable[Wanted],
+    *,
+    statuses: tuple[int, ...] = (),
+    limits: PackLimits = PackLimits(),
+    newest_first: bool = False,
+    on_probed: Callable[[int], None] = lambda series: None,
+) -> Plan:
+    """Windows that cover what is wanted, each instant of each series once.
+
+    Args:
+        session: where to ask; one request tells the counts of up to 100 series.
+        wanted: (series ids, range) pairs.
+        statuses: the filter that the reading will use: it changes the counts.
+        limits: see PackLimits.
+        newest_first: the order of the plan.
+        on_probed: told the number of series each time some have been asked about.
+
+    Raises:
+        SelectionError: a series that the service does not know.
+        ServiceError: the service cannot be asked.
+    """
+    return Plan.of(_packed(session, wanted, statuses, limits, on_probed), newest_first=newest_first)
+
+
+def _packed(
+    session: ServiceSession,
+    wanted: Iterable[Wanted],
+    statuses: tuple[int, ...],
+    limits: PackLimits,
+    on_probed: Callable[[int], None],
+) -> Iterator[PackedWindow]:
+    with ThreadPoolExecutor(session.settings.max_in_flight, thread_name_prefix="omnia-probe") as pool:
+        for series_ids, time_range in wanted:
+            counts: dict[str, int] = {}
+
+            def ask(ids: Sequence[str], asked: TimeRange = time_range) -> dict[str, int]:
+                return probe_counts(session, ids, asked.start_ns, asked.end_ns, statuses=statuses)
+
+            try:
+                for found in pool.map(ask, _batches(sorted(set(series_ids)))):
+                    counts.update(found)
+                    on_probed(len(found))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+            yield from pack_windows(counts.items(), time_range, limits)
+
+
+def _batches(series_ids: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    rest = iter(series_ids)
+    while batch := tuple(islice(rest, MAX_SERIES_PER_REQUEST)):
+        yield batch

@@ -1,0 +1,260 @@
+"""The Omnia source: a splittable DoFn over planned windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
+from apache_beam.metrics import Metrics
+
+from omnia_beam.core.chunk import RawChunk
+from omnia_beam.core.errors import IncompleteReadError
+from omnia_beam.core.failure import WindowFailure
+from omnia_beam.core.limits import MAX_CHUNK_POINTS, MAX_POINTS_PER_ANSWER
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.window import BodyFormat, Window
+from omnia_beam.io import coders
+from omnia_beam.io.packing import PackLimits
+from omnia_beam.io.plan import WindowShard
+from omnia_beam.io.planner import plan_windows
+from omnia_beam.io.progress import BOARD, STOP
+from omnia_beam.io.query_reader import QueryReader
+from omnia_beam.io.window_reader import WindowReader
+from omnia_beam.net.raw_data import RawQuery, fetch_page
+from omnia_beam.net.session import ServiceSession, shared_session
+from omnia_beam.net.settings import ServiceSettings
+
+coders.register_coders()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How to ask for raw data.
+
+    Args:
+        statuses: only points with one of these; none for all.
+        format: `protobuf`, or `json` for a gateway that passes nothing else: slower, and without the service's own count
+            as a proof of completeness.
+        page_limit: points asked for in one page.
+        max_chunk_points: the most points of a chunk.
+        ahead: queries under way or waiting to be taken; None for twice the requests in flight.
+    """
+
+    statuses: tuple[int, ...] = ()
+    format: BodyFormat = "protobuf"
+    page_limit: int = MAX_POINTS_PER_ANSWER
+    max_chunk_points: int = MAX_CHUNK_POINTS
+    ahead: int | None = None
+
+    @property
+    def pack_limits(self) -> PackLimits:
+        return PackLimits(page_points=self.page_limit, chunk_points=self.max_chunk_points)
+
+
+class ReadFromOmnia(beam.PTransform):
+    """Raw datapoints of many timeseries, as the service sent them: PBegin to RawChunk.
+
+    Args:
+        service: which service, whose credential, how fast.
+        windows: what to read, as planned. Or leave it out and give both of the next two.
+        series_ids: ids; the plan is then made when the pipeline runs, on a worker, and the windows are spread over all.
+        time_range: half-open, ns.
+        options: see ReadOptions.
+        on_error: `raise` (the default) fails the bundle at the first window that cannot be read. `output` gives a tuple
+            with the outputs `raw_chunks` and `failures` (WindowFailure); other windows go on.
+        windows_per_shard: windows in one element of the source; a runner may split further.
+        reshuffle: spread the shards over the workers first; None for: only when planning in the pipeline.
+
+    Example:
+        `p | ReadFromOmnia(ServiceSettings(base_url=url), series_ids=ids, time_range=TimeRange.parse("2024-01-01", "2025-01-01"))`
+
+    Raises (on the worker):
+        CredentialError, UnauthorizedError: nothing can be read.
+        TransientServiceError: the service is down.
+    """
+
+    RAW_CHUNKS = "raw_chunks"
+    FAILURES = "failures"
+
+    def __init__(
+        self,
+        service: ServiceSettings,
+        windows: Iterable[Window] | None = None,
+        *,
+        series_ids: Sequence[str] | None = None,
+        time_range: TimeRange | None = None,
+        options: ReadOptions = ReadOptions(),
+        on_error: str = "raise",
+        windows_per_shard: int = 256,
+        reshuffle: bool | None = None,
+    ) -> None:
+        super().__init__()
+        if (windows is None) == (series_ids is None or time_range is None):
+            raise ValueError("give either windows, or series_ids and time_range")
+        if on_error not in ("raise", "output"):
+            raise ValueError(f"on_error is raise or output, not {on_error!r}")
+        self._service = service
+        self._windows = windows
+        self._selection = (tuple(series_ids or ()), time_range)
+        self._options = options
+        self._on_error = on_error
+        self._windows_per_shard = windows_per_shard
+        self._reshuffle = windows is None if reshuffle is None else reshuffle
+
+    def expand(self, pipeline: Any) -> Any:
+        shards = self._shards(pipeline)
+        if self._reshuffle:
+            shards |= "Spread" >> beam.Reshuffle()
+        if self._on_error == "raise":
+            return shards | "Fetch" >> beam.ParDo(_Fetch(self._service, self._options, None)).with_output_types(
+                RawChunk
+            )
+        fetch = beam.ParDo(_Fetch(self._service, self._options, self.FAILURES))
+        outputs = shards | "Fetch" >> fetch.with_outputs(self.FAILURES, main=self.RAW_CHUNKS).with_output_types(
+            RawChunk
+        )
+        return outputs
+
+    def _shards(self, pipeline: Any) -> Any:
+        if self._windows is not None:
+            shards = list(shard_windows(self._windows, self._windows_per_shard))
+            return pipeline | "Windows" >> beam.Create(shards, reshuffle=False).with_output_types(WindowShard)
+        plan = _PlanShards(self._service, self._options, self._windows_per_shard)
+        return (
+            pipeline
+            | "Selection" >> beam.Create([self._selection], reshuffle=False)
+            | "Plan" >> beam.ParDo(plan).with_output_types(WindowShard)
+        )
+
+
+def shard_windows(windows: Iterable[Window], windows_each: int) -> Iterator[WindowShard]:
+    """Cut a sequence of windows into elements for the source, in order."""
+    batch: list[Window] = []
+    for window in windows:
+        batch.append(window)
+        if len(batch) == windows_each:
+            yield WindowShard(tuple(batch))
+            batch = []
+    if batch:
+        yield WindowShard(tuple(batch))
+
+
+class _PlanShards(beam.DoFn):
+    def __init__(self, service: ServiceSettings, options: ReadOptions, windows_per_shard: int) -> None:
+        self._service = service
+        self._options = options
+        self._windows_per_shard = windows_per_shard
+
+    def process(self, selection: tuple[tuple[str, ...], TimeRange]) -> Iterator[WindowShard]:
+        series_ids, time_range = selection
+        plan = plan_windows(
+            shared_session(self._service),
+            [(series_ids, time_range)],
+            statuses=self._options.statuses,
+            limits=self._options.pack_limits,
+        )
+        yield from plan.shards(self._windows_per_shard)
+
+
+class _WindowProvider(beam.transforms.core.RestrictionProvider):
+    """Restrictions count windows of the shard: integers that a runner may split exactly, which nanoseconds are not."""
+
+    def initial_restriction(self, element: WindowShard) -> OffsetRange:
+        return OffsetRange(0, len(element.windows))
+
+    def create_tracker(self, restriction: OffsetRange) -> OffsetRestrictionTracker:
+        return OffsetRestrictionTracker(restriction)
+
+    def restriction_size(self, element: WindowShard, restriction: OffsetRange) -> int:
+        return sum(max(1, w.expected_points) for w in element.windows[restriction.start : restriction.stop])
+
+
+class _Fetch(beam.DoFn):
+    """Windows to raw chunks. The session is the process's; the pool of threads is this instance's."""
+
+    def __init__(
+        self,
+        service: ServiceSettings,
+        options: ReadOptions,
+        failures_tag: str | None,
+        session_of: Callable[[ServiceSettings], ServiceSession] = shared_session,
+    ) -> None:
+        self._service = service
+        self._options = options
+        self._failures_tag = failures_tag
+        self._session_of = session_of
+        self._windows_read = Metrics.counter("omnia_beam", "windows_read")
+        self._windows_failed = Metrics.counter("omnia_beam", "windows_failed")
+
+    def setup(self) -> None:
+        self._pool = ThreadPoolExecutor(self._service.max_in_flight, thread_name_prefix="omnia-fetch")
+
+    def teardown(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def process(
+        self,
+        shard: WindowShard,
+        tracker: Any = beam.DoFn.RestrictionParam(_WindowProvider()),  # noqa: B008 - Beam's form
+    ) -> Iterator[Any]:
+        restriction = tracker.current_restriction()
+        windows = ((i, shard.windows[i]) for i in range(restriction.start, restriction.stop))
+        for outcome in self._reader().read(_until_stopped(windows), tracker.try_claim):
+            if isinstance(outcome, WindowFailure):
+                self._windows_failed.inc()
+                BOARD.add(windows_failed=1)
+                if self._failures_tag is None:
+                    raise IncompleteReadError(f"{outcome.key}: {outcome.error}: {outcome.message}")
+                yield beam.pvalue.TaggedOutput(self._failures_tag, outcome)
+            else:
+                self._windows_read.inc()
+                yield outcome
+        if STOP.is_set():
+            # Windows not read stay out of the ledger; claiming them tells the runner that this element is done with.
+            tracker.try_claim(restriction.stop)
+
+    def _reader(self) -> WindowReader:
+        session, options = self._session_of(self._service), self._options
+
+        def fetch(series_ids: tuple[str, ...], query: TimeRange, token: str | None) -> bytes:
+            return fetch_page(
+                session,
+                RawQuery(
+                    series_ids=series_ids,
+                    start_ns=query.start_ns,
+                    end_ns=query.end_ns,
+                    limit=options.page_limit,
+                    statuses=options.statuses,
+                    federation_source=self._service.federation_source,
+                    format=options.format,
+                ),
+                token,
+            )
+
+        reader = QueryReader(
+            fetch, format=options.format, page_limit=options.page_limit, max_points=options.max_chunk_points
+        )
+        return WindowReader(
+            reader,
+            self._pool,
+            ahead=options.ahead or 2 * self._service.max_in_flight,
+            max_chunk_points=options.max_chunk_points,
+            format=options.format,
+            patience_s=_patience_s(self._service),
+        )
+
+
+def _until_stopped(windows: Iterable[tuple[int, Window]]) -> Iterator[tuple[int, Window]]:
+    for each in windows:
+        if STOP.is_set():
+            return
+        yield each
+
+
+def _patience_s(service: ServiceSettings) -> float:
+    """Longer than any number of pages can rightly take; a guard against a pool that died, not a time-out."""
+    return 100 * (service.retry.deadline_s + service.read_timeout_s)

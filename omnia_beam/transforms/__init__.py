@@ -1,0 +1,1 @@
+"""Beam without I/O: decode, map, filter, explode."""

@@ -1,0 +1,62 @@
+"""Raw chunks to chunks, on any worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+
+from omnia_beam.core.chunk import Chunk, RawChunk
+from omnia_beam.core.errors import IncompleteReadError, WireFormatError
+from omnia_beam.core.failure import WindowFailure
+from omnia_beam.transforms.assemble import assemble_chunk
+
+
+class DecodeChunks(beam.PTransform):
+    """Protobuf or JSON pages to columns.
+
+    Input: RawChunk. Output: Chunk, one for each, of the same key.
+
+    Args:
+        on_error: `raise` (the default) fails the bundle at the first window that cannot be decoded or does not add up.
+            `output` gives a tuple with the outputs `chunks` and `failures` (WindowFailure): such windows are not stored,
+            and a later run reads them again.
+
+    Example:
+        `p | ReadFromOmnia(...) | DecodeChunks() | WriteToParquet("out/")`
+    """
+
+    CHUNKS = "chunks"
+    FAILURES = "failures"
+
+    def __init__(self, on_error: str = "raise") -> None:
+        super().__init__()
+        if on_error not in ("raise", "output"):
+            raise ValueError(f"on_error is raise or output, not {on_error!r}")
+        self._on_error = on_error
+
+    def expand(self, raw_chunks: Any) -> Any:
+        if self._on_error == "raise":
+            return raw_chunks | beam.ParDo(_Decode(None)).with_output_types(Chunk)
+        return raw_chunks | beam.ParDo(_Decode(self.FAILURES)).with_outputs(
+            self.FAILURES, main=self.CHUNKS
+        ).with_output_types(Chunk)
+
+
+class _Decode(beam.DoFn):
+    def __init__(self, failures_tag: str | None) -> None:
+        self._failures_tag = failures_tag
+        self._points = Metrics.counter("omnia_beam", "points_read")
+
+    def process(self, raw: RawChunk) -> Iterator[Any]:
+        try:
+            chunk = assemble_chunk(raw)
+        except (WireFormatError, IncompleteReadError) as error:
+            if self._failures_tag is None:
+                raise
+            yield beam.pvalue.TaggedOutput(self._failures_tag, WindowFailure.of(raw.key, error))
+            return
+        self._points.inc(chunk.num_points)
+        yield chunk
