@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from omnia_beam.core.errors import OmniaBeamError
 
 
 class ProgressBoard:
@@ -16,6 +20,7 @@ class ProgressBoard:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
+        self._fatal: OmniaBeamError | None = None
 
     def add(self, **amounts: int) -> None:
         """Add to each named counter."""
@@ -27,13 +32,29 @@ class ProgressBoard:
         with self._lock:
             return dict(self._counts)
 
+    @property
+    def fatal(self) -> OmniaBeamError | None:
+        """The first error that ended a bundle in this process: runners hand the driver only its text."""
+        return self._fatal
+
+    @contextmanager
+    def noting_fatal(self) -> Iterator[None]:
+        """Remember an error of ours that leaves the block, and let it go on."""
+        try:
+            yield
+        except OmniaBeamError as error:
+            with self._lock:
+                self._fatal = self._fatal or error
+            raise
+
     def reset(self) -> None:
         with self._lock:
             self._counts.clear()
+            self._fatal = None
 
 
 BOARD = ProgressBoard()
-"""This process's board: windows, points_read, points_written, chunks."""
+"""This process's board: windows_read, windows_failed, points_written."""
 
 STOP = threading.Event()
 """Set by the driver (a signal, a deadline): the source claims no further window of this process."""

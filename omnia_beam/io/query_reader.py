@@ -121,7 +121,7 @@ def _protobuf_facts(body: bytes) -> _PageFacts:
     points = 0
     for item in scan.items:
         totals[item.series_id] = max(item.total_count, totals.get(item.series_id, 0))
-        points += item.num_points
+        points += item.n_points
     return _PageFacts(scan.continuation_token, totals, points)
 
 

@@ -25,8 +25,9 @@ from omnia_beam.io.progress import BOARD, STOP
 from omnia_beam.io.query_reader import QueryReader
 from omnia_beam.io.window_reader import WindowReader
 from omnia_beam.net.raw_data import RawQuery, fetch_page
-from omnia_beam.net.session import ServiceSession, shared_session
+from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.settings import ServiceSettings
+from omnia_beam.net.shared import shared_session
 
 coders.register_coders()
 
@@ -201,18 +202,31 @@ class _Fetch(beam.DoFn):
         shard: WindowShard,
         tracker: Any = beam.DoFn.RestrictionParam(_WindowProvider()),  # noqa: B008 - Beam's form
     ) -> Iterator[Any]:
+        with BOARD.noting_fatal():
+            yield from self._outcomes(shard, tracker)
+
+    def _outcomes(self, shard: WindowShard, tracker: Any) -> Iterator[Any]:
         restriction = tracker.current_restriction()
         windows = ((i, shard.windows[i]) for i in range(restriction.start, restriction.stop))
-        for outcome in self._reader().read(_until_stopped(windows), tracker.try_claim):
+        current = restriction.start
+
+        def claim(index: int) -> bool:
+            nonlocal current
+            current = index
+            return bool(tracker.try_claim(index))
+
+        for outcome in self._reader().read(_until_stopped(windows), claim):
             if isinstance(outcome, WindowFailure):
                 self._windows_failed.inc()
                 BOARD.add(windows_failed=1)
                 if self._failures_tag is None:
                     raise IncompleteReadError(f"{outcome.key}: {outcome.error}: {outcome.message}")
                 yield beam.pvalue.TaggedOutput(self._failures_tag, outcome)
-            else:
+                continue
+            yield outcome
+            if outcome.key.range.end_ns == shard.windows[current].key.range.end_ns:
                 self._windows_read.inc()
-                yield outcome
+                BOARD.add(windows_read=1)
         if STOP.is_set():
             # Windows not read stay out of the ledger; claiming them tells the runner that this element is done with.
             tracker.try_claim(restriction.stop)

@@ -100,9 +100,10 @@ class _WriteParquet(beam.DoFn):
 
     def _taken(self) -> WindowedValue:
         done = self._waiting.popleft()
-        receipt = done.receipt.result()
+        with BOARD.noting_fatal():
+            receipt = done.receipt.result()
         self._points.inc(receipt.count)
-        BOARD.add(points_written=receipt.count, chunks_written=1)
+        BOARD.add(points_written=receipt.count)
         return WindowedValue(receipt, done.timestamp, done.windows)
 
     def _store(self, chunk: Chunk) -> Receipt:

@@ -1,0 +1,1 @@
+"""One story each, read top to bottom: backfill, and what it needs around it."""

@@ -1,0 +1,111 @@
+"""Which runner runs a pipeline, and which ones must not.
+
+`DirectRunner` is a switch in Beam: it first looks for Prism, whose binary it downloads without a time-out, and may then take a
+runner that cannot run splittable DoFns. Locally we always take FnApiRunner in memory, in this process: measured with
+Beam 2.77, its other modes lose elements silently, with the job's state DONE.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from typing import Any, Final
+
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, SetupOptions, StandardOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+from omnia_beam.core.errors import UnsafeRunnerError, UsageError
+
+_LOCAL: Final = {"", "directrunner", "fnapirunner", "localrunner"}
+
+_REMOTE: Final = {
+    "flinkrunner": "FlinkRunner",
+    "portablerunner": "PortableRunner",
+    "dataflowrunner": "DataflowRunner",
+    "prismrunner": "PrismRunner",
+}
+
+_UNSAFE: Final = {
+    "bundlebaseddirectrunner": "it cannot run splittable sources",
+    "switchingdirectrunner": "it downloads a binary and picks a runner by what the pipeline contains",
+    "daskrunner": "it drops what a splittable source defers, and reports no metrics",
+    "interactiverunner": "it keeps every element of every collection",
+    "testdirectrunner": "it is made for Beam's own tests",
+}
+
+
+def is_local(options: PipelineOptions) -> bool:
+    """Whether the pipeline runs inside this process."""
+    return _name(options) in _LOCAL
+
+
+def pipeline_options(runner: str | None, beam_args: Sequence[str]) -> PipelineOptions:
+    """Beam's options from the command line, checked.
+
+    Args:
+        runner: a runner's name, None for the local one.
+        beam_args: Beam's own options, as after `--` on the command line.
+
+    Raises:
+        UnsafeRunnerError: a runner or mode that is known to lose data.
+        UsageError: an option that Beam does not know.
+    """
+    flags = list(beam_args)
+    if runner:
+        flags.append(f"--runner={runner}")
+    complaint = io.StringIO()
+    try:
+        with redirect_stderr(complaint):  # argparse prints two pages of usage before the one line that matters
+            options = PipelineOptions(flags)
+            unknown = _unknown_flags(options)
+    except SystemExit:
+        last = complaint.getvalue().strip().rpartition("error: ")[2]
+        raise UsageError(f"Beam cannot read these options: {last}") from None
+    if unknown:
+        raise UsageError(
+            f"Beam knows no option {', '.join(unknown)}: see the pages of the runner {runner or 'DirectRunner'}"
+        )
+    _refuse_unsafe(options)
+    # Workers import omnia_beam; nothing of __main__ has to travel, and pickling it drags in what cannot travel.
+    options.view_as(SetupOptions).save_main_session = False
+    return options
+
+
+def make_runner(options: PipelineOptions) -> Any:
+    """The runner to give to `beam.Pipeline`: an instance for the local one, a name for the rest."""
+    return FnApiRunner() if is_local(options) else _REMOTE[_name(options)]
+
+
+def _name(options: PipelineOptions) -> str:
+    return (options.view_as(StandardOptions).runner or "").rsplit(".", 1)[-1].lower()
+
+
+def _refuse_unsafe(options: PipelineOptions) -> None:
+    name = _name(options)
+    if name in _UNSAFE:
+        raise UnsafeRunnerError(
+            f"--runner={name} is refused: {_UNSAFE[name]}. Leave --runner out to run in this process."
+        )
+    if name not in _LOCAL and name not in _REMOTE:
+        known = ", ".join(["DirectRunner", *_REMOTE.values()])
+        raise UsageError(f"--runner={options.view_as(StandardOptions).runner} is not known here: one of {known}")
+    direct = options.view_as(DirectOptions)
+    if direct.direct_running_mode != "in_memory":
+        raise UnsafeRunnerError(
+            f"--direct_running_mode={direct.direct_running_mode} is refused: it loses elements silently as soon as a stage "
+            "takes longer than a second. Leave it out: in_memory is the mode that is exact."
+        )
+    if direct.direct_num_workers != 1:
+        raise UnsafeRunnerError(
+            f"--direct_num_workers={direct.direct_num_workers} is refused: Beam's local workers lose elements silently. "
+            "Leave it out; raise source.rate.max_in_flight for more requests at a time."
+        )
+
+
+def _unknown_flags(options: PipelineOptions) -> list[str]:
+    logging.getLogger("apache_beam.options.pipeline_options").setLevel(logging.ERROR)  # it says "discarding"; we refuse
+    known = options.get_all_options(retain_unknown_options=False)
+    asked = options.get_all_options(retain_unknown_options=True)
+    return sorted(f"--{name}" for name in asked.keys() - known.keys())
