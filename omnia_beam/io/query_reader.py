@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -36,9 +37,11 @@ class TooLarge:
 
 @dataclass(frozen=True, slots=True)
 class _PageFacts:
+    """`totals` by series, where the service tells; `points` in this page by series."""
+
     token: str | None
     totals: dict[str, int]
-    points: int
+    points: Counter[str]
 
 
 class QueryReader:
@@ -79,30 +82,26 @@ class QueryReader:
         pages: list[RawPage] = []
         totals: dict[str, int] = {}
         seen: set[str] = set()
-        points, token = 0, None
+        points: Counter[str] = Counter()
+        token: str | None = None
         while True:
             body = self._next(series_ids, query, token)
             facts = self._facts(body)
             for series_id, total in facts.totals.items():
                 totals.setdefault(series_id, total)
+            points.update(facts.points)
             expected = sum(totals.values())
-            if max(expected, points + facts.points) > self._max_points and query.duration_ns > 1:
+            if max(expected, points.total()) > self._max_points and query.duration_ns > 1:
                 return TooLarge(max(2, math.ceil(expected / self._max_points)))
             pages.append(RawPage(query, body))
-            points += facts.points
             token = facts.token
             if token is None:
                 break
             if token in seen:
                 raise IncompleteReadError(f"{_where(series_ids, query)}: the service repeats a page for ever")
             seen.add(token)
-        if totals and points != expected:
-            raise IncompleteReadError(
-                f"{_where(series_ids, query)}: the service counts {expected} points but sent {points}, in {len(pages)} pages",
-                expected=expected,
-                received=points,
-            )
-        return QueryAnswer(tuple(pages), points)
+        _check_totals(series_ids, query, totals, points)
+        return QueryAnswer(tuple(pages), points.total())
 
     def _next(self, series_ids: tuple[str, ...], query: TimeRange, token: str | None) -> bytes:
         try:
@@ -115,19 +114,32 @@ class QueryReader:
             ) from error
 
 
+def _check_totals(series_ids: tuple[str, ...], query: TimeRange, totals: dict[str, int], points: Counter[str]) -> None:
+    for series_id, expected in totals.items():
+        if points[series_id] != expected:
+            raise IncompleteReadError(
+                f"{_where(series_ids, query)}: of {series_id} the service counts {expected} points but sent {points[series_id]}",
+                expected=expected,
+                received=points[series_id],
+            )
+
+
 def _protobuf_facts(body: bytes) -> _PageFacts:
     scan = scan_page(body)
     totals: dict[str, int] = {}
-    points = 0
+    points: Counter[str] = Counter()
     for item in scan.items:
-        totals[item.series_id] = max(item.total_count, totals.get(item.series_id, 0))
-        points += item.n_points
+        points[item.series_id] += item.n_points
+        if item.total_count or not item.n_points:  # 0 beside points means that the service wrote no count
+            totals.setdefault(item.series_id, item.total_count)
     return _PageFacts(scan.continuation_token, totals, points)
 
 
 def _json_facts(body: bytes) -> _PageFacts:
     page = decode_json_page(body)
-    points = sum(0 if item.times is None else len(item.times) for item in page.items)
+    points: Counter[str] = Counter()
+    for item in page.items:
+        points[item.series_id] += item.n_points
     return _PageFacts(page.continuation_token, {}, points)
 
 

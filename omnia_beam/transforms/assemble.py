@@ -15,7 +15,7 @@ import numpy.typing as npt
 from omnia_beam.core.chunk import NO_POINTS, Chunk, Points, RawChunk
 from omnia_beam.core.errors import IncompleteReadError, WireFormatError
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.wire import Item, decode_body
+from omnia_beam.wire import PageItem, decode_body
 
 
 def assemble_chunk(raw: RawChunk) -> Chunk:
@@ -41,9 +41,9 @@ def assemble_chunk(raw: RawChunk) -> Chunk:
     return Chunk.from_points(raw.key, {series_id: Points.concat(parts) for series_id, parts in slices.items()})
 
 
-def _by_query(raw: RawChunk) -> Iterable[tuple[TimeRange, dict[str, list[Item]]]]:
+def _by_query(raw: RawChunk) -> Iterable[tuple[TimeRange, dict[str, list[PageItem]]]]:
     """The items of all pages of each query, by series."""
-    queries: dict[TimeRange, dict[str, list[Item]]] = {}
+    queries: dict[TimeRange, dict[str, list[PageItem]]] = {}
     for page in raw.pages:
         items = queries.setdefault(page.query, {})
         for item in decode_body(page.body, raw.format).items:
@@ -51,10 +51,10 @@ def _by_query(raw: RawChunk) -> Iterable[tuple[TimeRange, dict[str, list[Item]]]
     return sorted(queries.items())
 
 
-def _answer(series_id: str, query: TimeRange, items: list[Item]) -> Points:
+def _answer(series_id: str, query: TimeRange, items: list[PageItem]) -> Points:
     """One series of one query: sorted, unique, checked, cut to the query's range."""
     points = _sorted_unique(series_id, query, Points.concat([_points(series_id, query, item) for item in items]))
-    totals = {item.total_count for item in items if item.total_count is not None}
+    totals = {item.total_count for item in items if item.total_count}  # 0 beside points: the service wrote no count
     if totals and len(points.times) not in totals:
         expected, received = max(totals), len(points.times)
         raise IncompleteReadError(
@@ -65,7 +65,7 @@ def _answer(series_id: str, query: TimeRange, items: list[Item]) -> Points:
     return _cut(points, query)
 
 
-def _points(series_id: str, query: TimeRange, item: Item) -> Points:
+def _points(series_id: str, query: TimeRange, item: PageItem) -> Points:
     if item.times is None or item.values is None or item.statuses is None:
         if not item.columns:  # an item without points need not name its columns
             return NO_POINTS
