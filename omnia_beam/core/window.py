@@ -43,13 +43,15 @@ class ChunkKey:
     def name(self) -> str:
         """A short text that is a function of series and range alone, fit for file names.
 
-        `START-END-DIGEST`: the bounds in seconds for people, and 16 hex digits of the BLAKE2b of all ids and the exact
-        bounds, since the bounds alone would not tell two groups of series apart.
+        `START-END-DIGEST`: the bounds in seconds for people, and 16 hex digits of the BLAKE2b of the exact bounds and
+        all ids, since the bounds alone would not tell two groups of series apart. Hashed is `START END `, in ns, and
+        then each id in UTF-8 after its length in bytes and a colon, so that no two keys are the same text.
         """
         digest = hashlib.blake2b(digest_size=8)
-        digest.update(f"{self.range.start_ns} {self.range.end_ns}".encode())
+        digest.update(f"{self.range.start_ns} {self.range.end_ns} ".encode())
         for series_id in self.series_ids:
-            digest.update(b"\0" + series_id.encode())
+            encoded = series_id.encode()
+            digest.update(b"%d:%b" % (len(encoded), encoded))
         return f"{_compact(self.range.start_ns)}-{_compact(self.range.end_ns)}-{digest.hexdigest()}"
 
     def __str__(self) -> str:
