@@ -1,0 +1,194 @@
+"""What the service answered: the good answer, or the error that says what failed, where and what to do."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from omnia_beam.core.errors import (
+    BadRequestError,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    NotTheServiceError,
+    PayloadTooLargeError,
+    ServiceError,
+    TerminalServiceError,
+    ThrottledError,
+    TransientServiceError,
+    UnauthorizedError,
+)
+from omnia_beam.net.redaction import REDACTED, redact
+from omnia_beam.net.transport import RawAnswer
+
+JSON: Final = "application/json"
+PROTOBUF: Final = "application/protobuf"
+
+_LONGEST_MESSAGE = 400
+_TRANSIENT = frozenset({408, 425, 429})
+_TERMINAL: Final[dict[int, type[TerminalServiceError]]] = {
+    400: BadRequestError,
+    401: UnauthorizedError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    409: ConflictError,
+    413: PayloadTooLargeError,
+}
+_ADVICE: Final = {
+    401: "the service refuses the token: check the credential, its tenant and resource_id",
+    403: "the identity is known but may not do this: ask for access to the data, or check the subscription key",
+    413: "send fewer points at a time",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A successful answer. `body` is decoded from its Content-Encoding; `attempts` counts the tries that it took."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    attempts: int = 1
+    method: str = ""
+    path: str = ""
+
+    def json(self) -> Any:
+        """The body as JSON; None when there is no body.
+
+        Raises:
+            NotTheServiceError: the body is no JSON.
+        """
+        if not self.body:
+            return None
+        try:
+            return orjson.loads(self.body)
+        except orjson.JSONDecodeError as error:
+            reason = str(error).partition(":")[0]
+        raise NotTheServiceError(
+            f"{self.method} {self.path}: answered {self.status} with a body that is no JSON ({reason})",
+            method=self.method,
+            path=self.path,
+            status=self.status,
+            attempts=self.attempts,
+        )
+
+
+def is_transient(status: int) -> bool:
+    """Whether the same request may succeed later: 408, 425, 429 and every 5xx but 501 and 505."""
+    return status in _TRANSIENT or (500 <= status < 600 and status not in (501, 505))
+
+
+def was_not_acted_on(status: int, retry_after_s: float | None) -> bool:
+    """Whether the status itself says that the service did nothing, so that even a request that must not run twice may
+    be sent again.
+
+    429 and 425 refuse before anything is done (RFC 6585, RFC 8470). A 503 says so only when it names a time to come
+    back; without one it may be a gateway that lost its back end half way.
+    """
+    return status in (425, 429) or (status == 503 and retry_after_s is not None)
+
+
+def error_of(
+    answer: RawAnswer, method: str, path: str, retry_after_s: float | None, secrets: Iterable[str] = ()
+) -> ServiceError:
+    """The error for an answer that is no success.
+
+    Its message holds the service's own words, secrets blotted out: what looks like one, and the `secrets` themselves.
+    """
+    message, trace_id = _own_words(answer)
+    for secret in secrets:
+        message = message.replace(secret, REDACTED)
+    status = answer.status
+    html = _is_html(answer)
+    kind: type[ServiceError]
+    if status == 429:
+        kind = ThrottledError
+    elif is_transient(status):
+        kind = TransientServiceError
+    elif html and status not in (401, 403):
+        kind = NotTheServiceError
+    else:
+        kind = _TERMINAL.get(status, TerminalServiceError)
+    advice = (
+        "is base_url right? A proxy or another site answers" if kind is NotTheServiceError else _ADVICE.get(status, "")
+    )
+    text = f"{method} {path}: {status}" + (f" {message}" if message else "")
+    text += f" (trace {trace_id})" if trace_id else ""
+    text += f"; {advice}" if advice else ""
+    return kind(text, method=method, path=path, status=status, trace_id=trace_id, retry_after_s=retry_after_s)
+
+
+def wrong_content(answer: RawAnswer, method: str, path: str, accept: str) -> NotTheServiceError | None:
+    """The error for a success whose content is not what was asked for; None when it is.
+
+    An absent or general Content-Type (application/octet-stream, text/plain) is given the benefit of the doubt, an HTML
+    page never is.
+    """
+    content_type = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if not answer.body or (_is_kind(content_type, accept) and not _is_html(answer)):
+        return None
+    if _is_html(answer):
+        found, advice = f"an HTML page{_title(answer.body)}", "is base_url right? A proxy or a sign-in page answers"
+    else:
+        found, advice = f"Content-Type {content_type[:60]!r}", f"the service does not give {accept} here"
+    return NotTheServiceError(
+        f"{method} {path}: answered {answer.status} with {found} where {accept} was asked for; {advice}",
+        method=method,
+        path=path,
+        status=answer.status,
+    )
+
+
+def _is_kind(content_type: str, accept: str) -> bool:
+    if content_type in ("", "application/octet-stream"):
+        return True
+    if accept == PROTOBUF:
+        return "protobuf" in content_type
+    return content_type.endswith(("/json", "+json")) or content_type == "text/plain"
+
+
+def _is_html(answer: RawAnswer) -> bool:
+    if "html" in answer.headers.get("Content-Type", "").lower():
+        return True
+    # Only the whole word: protobuf may begin with a line feed and a '<'.
+    return answer.body[:200].lstrip().lower().startswith((b"<!doctype html", b"<html"))
+
+
+def _title(body: bytes) -> str:
+    match = re.search(rb"<title[^>]*>([^<]{1,200})", body[:8192], re.IGNORECASE)
+    return f" titled {_clean(match[1].decode('utf-8', 'replace'))!r}" if match else ""
+
+
+def _own_words(answer: RawAnswer) -> tuple[str, str | None]:
+    """The service's message and trace id, as far as there are any."""
+    if _is_html(answer):
+        return f"with an HTML page{_title(answer.body)}", None
+    try:
+        content = json.loads(answer.body[:65536])
+    except ValueError:
+        return _clean(answer.body[:_LONGEST_MESSAGE].decode("utf-8", "replace")), None
+    if not isinstance(content, dict):
+        return "", None
+    nested = content.get("error")
+    places = [content, nested] if isinstance(nested, dict) else [content]
+    message = _first_text(places, ("message", "Message", "detail", "title", "error_description"))
+    if not message and isinstance(nested, str):
+        message = nested
+    trace_id = _first_text(places, ("traceId", "TraceId", "traceID"))
+    return _clean(message), _clean(trace_id) or None
+
+
+def _first_text(places: list[Any], names: tuple[str, ...]) -> str:
+    return next((p[n] for p in places for n in names if isinstance(p.get(n), str) and p[n].strip()), "")
+
+
+def _clean(text: str) -> str:
+    """One line of printable characters, not too long, without secrets: a log cannot be forged or flooded by it."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    line = redact(line)
+    return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 1] + "…"

@@ -1,0 +1,81 @@
+"""Where the Omnia services live: base URL and OAuth resource id of each, per environment. [sdk]
+
+environment("prod").timeseries.base_url      https://api.gateway.equinor.com/plant/timeseries/v1.7
+environment("prod").timeseries.scope         141369bd-…/.default
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Final
+
+from omnia_beam.core.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One API of one environment: its base URL (no slash at the end) and the resource id that its tokens are for."""
+
+    base_url: str
+    resource_id: str
+
+    @property
+    def scope(self) -> str:
+        """The OAuth scope of an application's own token."""
+        return f"{self.resource_id}/.default"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The four APIs of one environment."""
+
+    name: str
+    timeseries: Endpoint
+    ims_metadata: Endpoint
+    ims_subscriptions: Endpoint
+    ims_subscriptions_management: Endpoint
+
+
+def _environment(name: str, host: str, timeseries: str, ims_metadata: str, ims_subscriptions: str) -> Environment:
+    gateway = f"https://{host}/plant"
+    return Environment(
+        name=name,
+        timeseries=Endpoint(f"{gateway}/timeseries/v1.7", timeseries),
+        ims_metadata=Endpoint(f"{gateway}/ims-metadata/v1.3", ims_metadata),
+        ims_subscriptions=Endpoint(f"{gateway}/ims-subscriptions/v1.2", ims_subscriptions),
+        ims_subscriptions_management=Endpoint(f"{gateway}/ims-subscriptions-management/v1.2", ims_subscriptions),
+    )
+
+
+_BELOW_PROD = {
+    "timeseries": "32f2a909-8a98-4eb8-b22d-1208d9350cb0",
+    "ims_metadata": "310547f5-022b-4fb5-b13e-2b468b8bf658",
+    "ims_subscriptions": "789d768e-32ac-417b-b286-be5e0d460809",
+}
+
+ENVIRONMENTS: Final[dict[str, Environment]] = {
+    "dev": _environment("dev", "api-dev.gateway.equinor.com", **_BELOW_PROD),
+    "test": _environment("test", "api-test.gateway.equinor.com", **_BELOW_PROD),
+    "prod": _environment(
+        "prod",
+        "api.gateway.equinor.com",
+        timeseries="141369bd-3dca-4b55-825b-56ad4a69b1fc",
+        ims_metadata="71415e4e-7131-4a81-9596-f921978cdbee",
+        ims_subscriptions="cae23674-f25d-40a2-b9e4-81649b33b957",
+    ),
+}
+
+
+def environment(name: str) -> Environment:
+    """The named environment's APIs.
+
+    Raises:
+        UsageError: not `dev`, `test` or `prod`.
+    """
+    found = ENVIRONMENTS.get(name)
+    if found is None:
+        near = difflib.get_close_matches(str(name).lower(), ENVIRONMENTS, n=1, cutoff=0.3)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UsageError(f"{name!r} is not an environment: choose dev, test or prod{hint}")
+    return found

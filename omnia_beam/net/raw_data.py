@@ -1,0 +1,180 @@
+"""Raw datapoints as the service sends them: pages of bytes, and how many points there are. The pipeline's hot path.
+
+Ranges are half-open `[start, end)` in ns. The service reads times with seven decimals [sdk], so a bound between two
+of its ticks is rounded outward; whether it counts a point at the end itself is unknown. Both can only bring points too
+many, and in `totalCount` too: callers cut what lies outside their range after counting.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from omnia_beam.core.errors import NotFoundError, SelectionError, UsageError
+from omnia_beam.core.limits import MAX_POINTS_PER_ANSWER, MAX_SERIES_PER_REQUEST, TIME_RESOLUTION_NS
+from omnia_beam.core.timestamps import format_time
+from omnia_beam.net.answer import JSON, PROTOBUF
+from omnia_beam.net.paths import path_of
+from omnia_beam.net.session import ServiceSession
+from omnia_beam.wire import decode_page
+
+_DECIMALS = 7
+
+Format = Literal["protobuf", "json"]
+
+
+@dataclass(frozen=True)
+class RawQuery:
+    """Which points to read.
+
+    Attributes:
+        series_ids: 1 to 100 ids, each once.
+        start_ns, end_ns: `[start, end)` in ns since the Unix epoch, UTC.
+        limit: points in one page, at most 100,000.
+        statuses: only points with one of these; empty for all.
+        federation_source: `IMS`, `TSDB` or `DataLake`; None leaves it to the session's settings.
+        format: of the answer.
+
+    Raises:
+        UsageError: a value outside these bounds.
+    """
+
+    series_ids: tuple[str, ...]
+    start_ns: int
+    end_ns: int
+    limit: int = MAX_POINTS_PER_ANSWER
+    statuses: tuple[int, ...] = ()
+    federation_source: str | None = None
+    format: Format = "protobuf"
+
+    def __post_init__(self) -> None:
+        _check_ids(self.series_ids)
+        if not self.start_ns < self.end_ns:
+            raise UsageError(f"a query from {self.start_ns} ns to {self.end_ns} ns is empty: the end must be later")
+        if not 1 <= self.limit <= MAX_POINTS_PER_ANSWER:
+            raise UsageError(f"a page of {self.limit} points: the service gives 1 to {MAX_POINTS_PER_ANSWER}")
+        if self.format not in ("protobuf", "json"):
+            raise UsageError(f"format {self.format!r}: protobuf or json")
+
+
+def fetch_page(session: ServiceSession, query: RawQuery, continuation_token: str | None = None) -> bytes:
+    """One page of the answer, undecoded.
+
+    Args:
+        continuation_token: the one in the page before; None for the first page.
+
+    Raises:
+        NotFoundError: the service does not know a series.
+        ServiceError: as `ServiceSession.send`; reading is idempotent, so every transient failure is tried again.
+    """
+    accept = PROTOBUF if query.format == "protobuf" else JSON
+    shared = _shared_params(session, query, continuation_token)
+    if len(query.series_ids) == 1:
+        params = [*_range_params(query), *shared]
+        path = path_of(query.series_ids[0], "data")
+        return session.send("GET", path, params=params, accept=accept, idempotent=True).body
+    body = [_range_item(query, series_id) for series_id in query.series_ids]
+    # A POST that reads: the same body twice changes nothing.
+    answer = session.send("POST", "query/data", params=shared, json_body=body, accept=accept, idempotent=True)
+    return answer.body
+
+
+def probe_counts(
+    session: ServiceSession,
+    series_ids: tuple[str, ...],
+    start_ns: int,
+    end_ns: int,
+    *,
+    statuses: tuple[int, ...] = (),
+    federation_source: str | None = None,
+) -> dict[str, int]:
+    """How many points each series has in `[start, end)`, for a single point's transfer each.
+
+    It is the `totalCount` of a protobuf answer with `limit=1`. Where the service counts the limit per answer and leaves
+    out the series that it does not reach, those are asked one by one.
+
+    Args:
+        series_ids: 1 to 100 ids, each once.
+
+    Returns:
+        Every id, in the given order. A count may be too high by a point at or just outside the bounds.
+
+    Raises:
+        SelectionError: the service does not know a series; names it.
+        ServiceError: as `ServiceSession.send`.
+    """
+    query = RawQuery(series_ids, start_ns, end_ns, 1, statuses, federation_source)
+    counts: dict[str, int] = {}
+    if len(series_ids) > 1:
+        try:
+            counts = _totals(fetch_page(session, query), series_ids)
+        except NotFoundError:
+            # It does not say which one: asking for each will.
+            counts = {}
+    for series_id in series_ids:
+        if series_id not in counts:
+            counts[series_id] = _probe_one(session, query, series_id)
+    return {series_id: counts[series_id] for series_id in series_ids}
+
+
+def outward(start_ns: int, end_ns: int) -> tuple[str, str]:
+    """The bounds as the service reads them: RFC 3339 with seven decimals, the start rounded down, the end up."""
+    start = start_ns - start_ns % TIME_RESOLUTION_NS
+    end = end_ns + -end_ns % TIME_RESOLUTION_NS
+    return format_time(start, _DECIMALS), format_time(end, _DECIMALS)
+
+
+def _probe_one(session: ServiceSession, query: RawQuery, series_id: str) -> int:
+    alone = replace(query, series_ids=(series_id,))
+    try:
+        page = fetch_page(session, alone)
+    except NotFoundError as error:
+        reason = str(error)
+    else:
+        return _totals(page, (series_id,)).get(series_id, 0)
+    raise SelectionError(f"series {series_id} is not known to {session.settings.base_url}: {reason}")
+
+
+def _totals(page: bytes, series_ids: tuple[str, ...]) -> dict[str, int]:
+    """The points of each series that the page mentions. Ids are GUIDs: a service may write them in another case."""
+    asked = {series_id.lower(): series_id for series_id in series_ids}
+    totals: dict[str, int] = {}
+    for item in decode_page(page).items:
+        series_id = asked.get(item.series_id.lower())
+        if series_id is not None:
+            # What came is a lower bound for a service that writes no total.
+            totals[series_id] = max(totals.get(series_id, 0), item.total_count or 0, item.n_points)
+    return totals
+
+
+def _shared_params(session: ServiceSession, query: RawQuery, continuation_token: str | None) -> list[tuple[str, str]]:
+    params = []
+    source = query.federation_source or session.settings.federation_source
+    if source:
+        params.append(("federationSource", source))
+    if continuation_token:
+        params.append(("continuationToken", continuation_token))
+    return params
+
+
+def _range_params(query: RawQuery) -> list[tuple[str, str]]:
+    start, end = outward(query.start_ns, query.end_ns)
+    statuses = [("status", str(status)) for status in query.statuses]
+    return [("startTime", start), ("endTime", end), *statuses, ("limit", str(query.limit))]
+
+
+def _range_item(query: RawQuery, series_id: str) -> dict[str, Any]:
+    start, end = outward(query.start_ns, query.end_ns)
+    item: dict[str, Any] = {"id": series_id, "startTime": start, "endTime": end, "limit": query.limit}
+    if query.statuses:
+        item["statusFilter"] = list(query.statuses)
+    return item
+
+
+def _check_ids(series_ids: tuple[str, ...]) -> None:
+    if not 1 <= len(series_ids) <= MAX_SERIES_PER_REQUEST:
+        raise UsageError(f"{len(series_ids)} series in one request: the service takes 1 to {MAX_SERIES_PER_REQUEST}")
+    for series_id in series_ids:
+        path_of(series_id)
+    if len({series_id.lower() for series_id in series_ids}) < len(series_ids):
+        raise UsageError("a series is named twice in one request")

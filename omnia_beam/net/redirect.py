@@ -1,0 +1,55 @@
+"""Redirects: followed within the service, never to another host, so that the token stays at home."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+MAX_REDIRECTS: Final = 5
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_MAY_TURN_INTO_GET: Final = frozenset({301, 302, 303})
+
+
+class RedirectRefused(Exception):
+    """A redirect that is not followed; the text says why and what to do."""
+
+
+def redirect_target(url: str, method: str, status: int, headers: Mapping[str, str]) -> str:
+    """Where the redirect of a request to `url` leads.
+
+    Raises:
+        RedirectRefused: to another scheme, host or port; to nowhere; or one that would drop a request's body.
+    """
+    location = headers.get("Location", "")
+    if not location:
+        raise RedirectRefused(f"{status} redirect that does not say where to")
+    try:
+        target = urljoin(url, location)
+    except ValueError:
+        target = ""
+    if _origin(target) != _origin(url):
+        raise RedirectRefused(
+            f"{status} redirect to another host ({origin_text(target)}), which is not followed: the token is for "
+            f"{origin_text(url)} alone. If the service has moved, change base_url"
+        )
+    if method not in ("GET", "HEAD") and status in _MAY_TURN_INTO_GET:
+        raise RedirectRefused(f"{status} redirect of a {method}, which would lose its body: check base_url")
+    return target
+
+
+def origin_text(url: str) -> str:
+    """Scheme, host and port alone: what follows may hold secrets."""
+    origin = _origin(url)
+    return "an address that is no URL" if origin is None else f"{origin[0]}://{origin[1]}:{origin[2]}"
+
+
+def _origin(url: str) -> tuple[str, str, int | None] | None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if not parts.hostname:
+        return None
+    return parts.scheme, parts.hostname, port or {"http": 80, "https": 443}.get(parts.scheme)

@@ -1,0 +1,163 @@
+"""When to try again, how long to wait, and when to stop.
+
+The wait before retry n (n = 1, 2, …) is drawn evenly from [0, min(max_wait_s, first_wait_s · 2^(n-1))] ("full
+jitter": requests that failed together do not come back together). A `Retry-After` of the service replaces the draw.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import tenacity
+
+from omnia_beam.core.errors import ServiceError, ThrottledError, UsageError
+
+T = TypeVar("T")
+
+
+class AttemptFailed(Exception):
+    """One attempt's end, on its way to `RetryPolicy.run`; never leaves it.
+
+    `repeatable` says whether the same request may be sent again: decided by the one who knows the status, and whether
+    the service can have acted on it.
+    """
+
+    def __init__(self, error: ServiceError, *, repeatable: bool) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.repeatable = repeatable
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How often and how long one request is tried.
+
+    `attempts` bounds the tries of one request. A 429 uses up none of them, for a service that says "slower" is well:
+    only the deadline ends those. `deadline_s` is the time after the first failure within which a further try may start;
+    time spent waiting for a free slot before the first try does not count. All times are seconds.
+    """
+
+    attempts: int = 10
+    deadline_s: float = 600.0
+    first_wait_s: float = 0.5
+    max_wait_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise UsageError(f"retry attempts is {self.attempts}: at least 1, the first try")
+        for name in ("deadline_s", "first_wait_s", "max_wait_s"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise UsageError(f"retry {name} is {value}: a number of seconds, 0 or more")
+
+    def longest_wait_s(self, retry: int) -> float:
+        """The most that is waited before retry number `retry` (1 is the first), in seconds."""
+        doublings = min(retry - 1, 64)
+        return min(self.max_wait_s, self.first_wait_s * 2.0**doublings)
+
+    def run(
+        self,
+        attempt: Callable[[float], T],
+        *,
+        clock: Callable[[], float],
+        sleep: Callable[[float, ServiceError], None],
+        rng: random.Random,
+    ) -> T:
+        """Call `attempt` until it returns, fails for good, or the tries or the time run out.
+
+        Args:
+            attempt: called with the seconds that are left for waiting; raises `AttemptFailed`. Whatever else it
+                raises ends the run at once.
+            clock: monotonic seconds.
+            sleep: called with the seconds to wait and the failure that they are for.
+            rng: draws the jitter.
+
+        Raises:
+            ServiceError: the last attempt's, its `attempts` set, its message telling why there was no further one.
+        """
+        run = _Run(self, clock, rng)
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(lambda e: isinstance(e, AttemptFailed) and e.repeatable),
+            stop=lambda _state: run.verdict() is not None,
+            wait=lambda _state: run.wait_s(),
+            sleep=lambda seconds: sleep(seconds, run.last.error),
+            reraise=True,
+        )
+        try:
+            return retrying(lambda: run.note(attempt))
+        except AttemptFailed as failed:
+            error = run.final(failed)
+        # Raised out here so that the error carries no chain: what lies below may hold the request's headers.
+        raise error
+
+
+class _Run:
+    """The state of one `RetryPolicy.run`."""
+
+    def __init__(self, policy: RetryPolicy, clock: Callable[[], float], rng: random.Random) -> None:
+        self._policy = policy
+        self._clock = clock
+        self._rng = rng
+        self._tries = 0
+        self._counted = 0
+        self._first_failure_at: float | None = None
+        self._planned_for = 0
+        self._planned_wait_s = 0.0
+        self.last: AttemptFailed
+
+    def note(self, attempt: Callable[[float], T]) -> T:
+        self._tries += 1
+        try:
+            return attempt(self._left_s())
+        except AttemptFailed as failed:
+            self.last = failed
+            if self._first_failure_at is None:
+                self._first_failure_at = self._clock()
+            if not isinstance(failed.error, ThrottledError):
+                self._counted += 1
+            raise
+
+    def wait_s(self) -> float:
+        # tenacity asks for the wait before or after it asks whether to stop, by version: one draw serves both.
+        if self._planned_for != self._tries:
+            self._planned_for = self._tries
+            asked = self.last.error.retry_after_s
+            self._planned_wait_s = asked if asked else self._rng.uniform(0, self._policy.longest_wait_s(self._tries))
+        return self._planned_wait_s
+
+    def verdict(self) -> str | None:
+        """Why there is no further try; None when there is one."""
+        wait, left = self.wait_s(), self._left_s()
+        if wait > left and self.last.error.retry_after_s:
+            return (
+                f"the service asks to wait {wait:.0f} s (Retry-After) and {left:.0f} s are left of the deadline of "
+                f"{self._policy.deadline_s:.0f} s: run again later"
+            )
+        if self._counted >= self._policy.attempts:
+            return f"no more than {self._policy.attempts} attempts"
+        if wait > left:
+            return f"the deadline of {self._policy.deadline_s:.0f} s would pass before the next try"
+        return None
+
+    def final(self, failed: AttemptFailed) -> ServiceError:
+        """The error for the caller: how many tries there were, and why no more."""
+        error = failed.error
+        error.attempts = self._tries
+        if failed.repeatable:
+            started = self._first_failure_at
+            spent = 0.0 if started is None else self._clock() - started
+            tries = "attempt" if self._tries == 1 else "attempts"
+            error.message += f". Gave up after {self._tries} {tries} in {spent:.0f} s ({self.verdict()})"
+        elif self._tries > 1:
+            error.message += f" (attempt {self._tries})"
+        error.args = (error.message,)
+        return error
+
+    def _left_s(self) -> float:
+        if self._first_failure_at is None:
+            return self._policy.deadline_s
+        return self._policy.deadline_s - (self._clock() - self._first_failure_at)

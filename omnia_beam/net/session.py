@@ -1,0 +1,331 @@
+"""One service, one process, one connection pool, one budget: every request of ours goes through here."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, Protocol
+
+from omnia_beam.core.errors import (
+    ServiceError,
+    TerminalServiceError,
+    ThrottledError,
+    TransientServiceError,
+    UnreachableError,
+    UsageError,
+)
+from omnia_beam.net.answer import JSON, Answer, error_of, is_transient, was_not_acted_on, wrong_content
+from omnia_beam.net.failure import NO_CONNECTION, TransportFailure
+from omnia_beam.net.rate_limit import PausedTooLong, RateLimiter
+from omnia_beam.net.redaction import remember_secret
+from omnia_beam.net.redirect import MAX_REDIRECTS, REDIRECTS, RedirectRefused, origin_text, redirect_target
+from omnia_beam.net.retry import AttemptFailed
+from omnia_beam.net.retry_after import retry_after_s
+from omnia_beam.net.settings import ServiceSettings
+from omnia_beam.net.stats import SessionStats
+from omnia_beam.net.token_provider import TokenProvider
+from omnia_beam.net.transport import Query, RawAnswer, Transport
+
+log = logging.getLogger(__name__)
+
+_LONG_WAIT_S = 15.0
+
+
+class TokenSource(Protocol):
+    """Where tokens come from: a `TokenProvider`, or anything like it. Both calls may come from many threads at once."""
+
+    def token(self) -> str | None:
+        """A valid token; None where the service asks for none."""
+
+    def renew(self, rejected: str) -> str | None:
+        """A token newer than the one that the service refused."""
+
+
+@dataclass
+class _Call:
+    """One `send` on its way through its attempts."""
+
+    method: str
+    path: str
+    url: str
+    params: Query
+    body: bytes | None
+    accept: str
+    idempotent: bool
+    timeout_s: float
+    secrets: set[str] = field(default_factory=set, repr=False)
+    renewed: bool = False
+    tries: int = 0
+
+
+class ServiceSession:
+    """Sends requests to one service: pooled, paced, signed in, retried, and explained when they fail.
+
+    Thread-safe; make one per process and service (`shared_session` does). It cannot be pickled: pickle its
+    `ServiceSettings`.
+
+    Args:
+        settings: the service, the credential's names, the budget and the manners.
+        token_provider: where tokens come from; made from the settings when None.
+        environ: where the settings' environment variables are looked up.
+        clock: monotonic seconds. sleep: waits seconds; when None, waits that `close` can end. rng: draws the jitter.
+        wall_clock: seconds since the Unix epoch, to read a `Retry-After` date by.
+
+    Raises:
+        UsageError: an environment variable that the settings name is not set.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        token_provider: TokenSource | None = None,
+        *,
+        environ: Mapping[str, str] = os.environ,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] | None = None,
+        rng: random.Random | None = None,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings = settings
+        self._tokens = token_provider or TokenProvider(settings.credential.build(environ), settings.scope)
+        self._headers = _headers(settings, environ)
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._rng = rng or random.Random()  # noqa: S311  # jitter is no secret
+        self._closed = threading.Event()
+        self._sleep_for = sleep or self._closed.wait
+        self._limiter = RateLimiter(
+            settings.requests_per_second, settings.max_in_flight, clock=clock, sleep=self._sleep
+        )
+        self.stats = SessionStats(self._limiter)
+        self._transport = Transport(
+            pool_size=settings.max_in_flight,
+            ca_bundle=settings.ca_bundle,
+            connect_timeout_s=settings.connect_timeout_s,
+            read_timeout_s=settings.read_timeout_s,
+        )
+
+    def __repr__(self) -> str:
+        return f"ServiceSession({self.settings.base_url!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a ServiceSession holds sockets and a token and cannot be pickled: pickle its ServiceSettings and call "
+            "shared_session(settings) where it is used"
+        )
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        idempotent: bool,
+        params: Query = (),
+        json_body: Any = None,
+        accept: str = JSON,
+        timeout: float | None = None,
+    ) -> Answer:
+        """Send one request and give its successful answer.
+
+        Args:
+            method: `GET`, `POST`, …
+            path: below the base URL, without a slash in front; `""` is the base URL itself. See `paths.path_of`.
+            idempotent: whether the service may get the same request twice. If so it is sent again after any transient
+                failure. If not, only when no byte of it can have reached the service (no connection), or when the
+                answer itself says that nothing was done: 425, 429, and 503 with a `Retry-After`.
+            params: query pairs, in order, repeated as needed.
+            json_body: bytes are sent as they are, all else as JSON; None sends no body.
+            accept: `application/json` or `application/protobuf`; an answer of another type is refused.
+            timeout: seconds that one attempt may take in all; the settings' when None.
+
+        Raises:
+            ServiceError: the class tells what kind, the message what, where and what to do; see `core.errors`.
+            CredentialError: no token could be had.
+            UsageError: a body with a NaN or an infinity, for which JSON has no form.
+        """
+        call = _Call(
+            method=method,
+            path=f"/{path}",
+            url=f"{self.settings.base_url}/{path}" if path else self.settings.base_url,
+            params=params,
+            body=_encoded(json_body),
+            accept=accept,
+            idempotent=idempotent,
+            timeout_s=self.settings.attempt_timeout_s if timeout is None else timeout,
+        )
+        self.stats.request()
+        return self.settings.retry.run(
+            lambda patience_s: self._attempt(call, patience_s),
+            clock=self._clock,
+            sleep=lambda seconds, error: self._before_retry(call, seconds, error),
+            rng=self._rng,
+        )
+
+    def close(self) -> None:
+        """End what is under way (those calls raise `TerminalServiceError`) and refuse what comes."""
+        self._closed.set()
+        self._transport.close()
+
+    def __enter__(self) -> ServiceSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _attempt(self, call: _Call, patience_s: float) -> Answer:
+        call.tries += 1
+        # The token is fetched here, inside the attempt: a retry an hour later must not send the first one's.
+        token = self._tokens.token()
+        answer = self._follow(call, token, patience_s)
+        if answer.status == 401 and token is not None and not call.renewed:
+            call.renewed = True
+            fresh = self._tokens.renew(token)
+            if fresh not in (None, token):
+                answer = self._follow(call, fresh, patience_s)
+        if not 200 <= answer.status < 300:
+            raise self._refused(call, answer)
+        strange = wrong_content(answer, call.method, call.path, call.accept)
+        if strange is not None:
+            raise AttemptFailed(strange, repeatable=False)
+        return Answer(answer.status, answer.headers, answer.body, call.tries, call.method, call.path)
+
+    def _follow(self, call: _Call, token: str | None, patience_s: float) -> RawAnswer:
+        """The answer, redirects within the service followed."""
+        url, params = call.url, call.params
+        for _ in range(MAX_REDIRECTS + 1):
+            answer = self._exchange(call, url, params, token, patience_s)
+            if answer.status not in REDIRECTS:
+                return answer
+            try:
+                url, params = redirect_target(url, call.method, answer.status, answer.headers), ()
+            except RedirectRefused as refused:
+                raise AttemptFailed(_terminal(call, str(refused), answer.status), repeatable=False) from None
+        raise AttemptFailed(_terminal(call, f"more than {MAX_REDIRECTS} redirects in a row"), repeatable=False)
+
+    def _exchange(self, call: _Call, url: str, params: Query, token: str | None, patience_s: float) -> RawAnswer:
+        if self._closed.is_set():
+            raise AttemptFailed(_terminal(call, "not sent: the session was closed"), repeatable=False)
+        headers = {**self._headers, "Accept": call.accept}
+        if call.body is not None:
+            headers["Content-Type"] = JSON
+        if token is not None:
+            call.secrets.add(token)
+            headers["Authorization"] = f"Bearer {token}"
+        failure: TransportFailure | None = None
+        wait_s = 0.0
+        size = len(call.body or b"")
+        try:
+            with self._limiter.slot(patience_s):
+                answer = self._transport.exchange(
+                    call.method, url, params=params, body=call.body, headers=headers, timeout_s=call.timeout_s
+                )
+                self.stats.answered(answer.status, size, answer.wire_bytes)
+                # Inside the slot: whoever is let in next must see the pause.
+                self._hold_back(answer)
+                return answer
+        except TransportFailure as caught:
+            failure = caught
+        except PausedTooLong as caught:
+            wait_s = caught.wait_s
+        if failure is None:
+            raise AttemptFailed(_paused(call, wait_s), repeatable=True)
+        self.stats.failed(failure.kind, size if failure.sent else 0)
+        raise AttemptFailed(_lost(call, failure), repeatable=_may_repeat(call, failure))
+
+    def _hold_back(self, answer: RawAnswer) -> None:
+        """Let everybody wait when the service says that it has too much to do."""
+        asked = retry_after_s(answer.headers, self._wall_clock())
+        if answer.status == 429:
+            self._limiter.pause(self.settings.retry.first_wait_s if asked is None else asked)
+        elif answer.status == 503 and asked:
+            self._limiter.pause(asked)
+
+    def _refused(self, call: _Call, answer: RawAnswer) -> AttemptFailed:
+        asked = retry_after_s(answer.headers, self._wall_clock())
+        error = error_of(answer, call.method, call.path, asked, call.secrets)
+        again = is_transient(answer.status) and (call.idempotent or was_not_acted_on(answer.status, asked))
+        if not again and isinstance(error, TransientServiceError):
+            error.message += _NOT_SENT_AGAIN
+        return AttemptFailed(error, repeatable=again)
+
+    def _before_retry(self, call: _Call, seconds: float, error: ServiceError) -> None:
+        self.stats.retry()
+        level = logging.WARNING if seconds >= _LONG_WAIT_S else logging.INFO
+        log.log(level, "%s; trying again in %.1f s (attempt %d)", error, seconds, call.tries + 1)
+        if isinstance(error, ThrottledError):
+            with self._limiter.throttled.running():
+                self._sleep(seconds)
+        else:
+            self._sleep(seconds)
+
+    def _sleep(self, seconds: float) -> None:
+        self._sleep_for(seconds)
+        if self._closed.is_set():
+            raise TerminalServiceError("abandoned while waiting for another try: the session was closed")
+
+
+_NOT_SENT_AGAIN = ". Not sent again: the service may have acted on it; look before repeating"
+
+
+def _headers(settings: ServiceSettings, environ: Mapping[str, str]) -> dict[str, str]:
+    headers = {
+        "User-Agent": settings.user_agent,
+        "Accept-Encoding": "gzip" if settings.compression else "identity",
+    }
+    name = settings.subscription_key_env
+    if name is not None:
+        key = environ.get(name, "").strip()
+        if not key:
+            raise UsageError(
+                f"the environment variable {name} (subscription_key_env) is not set: it must hold the "
+                "gateway's subscription key"
+            )
+        remember_secret(key)
+        headers["Ocp-Apim-Subscription-Key"] = key
+    return headers
+
+
+def _encoded(json_body: Any) -> bytes | None:
+    if json_body is None or isinstance(json_body, bytes):
+        return json_body
+    try:
+        return json.dumps(json_body, allow_nan=False, separators=(",", ":"), ensure_ascii=False).encode()
+    except ValueError as error:
+        raise UsageError(f"a request body that JSON cannot hold: {error}") from None
+
+
+def _terminal(call: _Call, reason: str, status: int | None = None) -> TerminalServiceError:
+    return TerminalServiceError(
+        f"{call.method} {call.path}: {reason}", method=call.method, path=call.path, status=status
+    )
+
+
+def _paused(call: _Call, wait_s: float) -> ThrottledError:
+    return ThrottledError(
+        f"{call.method} {call.path}: not sent, the service has asked this client to wait",
+        method=call.method,
+        path=call.path,
+        retry_after_s=wait_s,
+    )
+
+
+def _lost(call: _Call, failure: TransportFailure) -> ServiceError:
+    kind: type[ServiceError] = TransientServiceError
+    if failure.kind in NO_CONNECTION:
+        kind = UnreachableError
+    elif failure.hopeless:
+        kind = TerminalServiceError
+    text = f"{call.method} {call.path} at {origin_text(call.url)}: {failure.reason}"
+    if failure.sent and not call.idempotent:
+        text += _NOT_SENT_AGAIN
+    return kind(text, method=call.method, path=call.path)
+
+
+def _may_repeat(call: _Call, failure: TransportFailure) -> bool:
+    return not failure.hopeless and (call.idempotent or not failure.sent)

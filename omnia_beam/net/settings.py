@@ -1,0 +1,93 @@
+"""All that a process must know to talk to one service: plain data without secrets, fit to travel to workers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import omnia_beam
+from omnia_beam.core.errors import UsageError
+from omnia_beam.net.credentials import CredentialSpec
+from omnia_beam.net.retry import RetryPolicy
+
+ANONYMOUS = CredentialSpec(kind="anonymous")
+USER_AGENT = f"omnia-beam/{omnia_beam.__version__}"
+
+
+@dataclass(frozen=True)
+class ServiceSettings:
+    """One service, the way to sign in to it and the manners to keep: hashable, equal when the same, picklable.
+
+    Attributes:
+        base_url: of the API, such as `https://api.gateway.equinor.com/plant/timeseries/v1.7`; http or https.
+        resource_id: the OAuth resource that tokens are asked for; None only where no token is needed.
+        credential: how to get a token; names environment variables and files, holds no secret.
+        federation_source: `IMS`, `TSDB` or `DataLake` as the default of reads; None leaves it to the service.
+        requests_per_second: the budget of this process; None for no pacing.
+        max_in_flight: requests under way at a time, and the size of the connection pool.
+        connect_timeout_s: for a TCP connection and its TLS handshake.
+        read_timeout_s: the longest silence of the service.
+        attempt_timeout_s: the longest that one attempt may take in all, so that a service that drips ends too.
+        retry: how often and how long a request is tried.
+        subscription_key_env: the environment variable that holds the gateway's `Ocp-Apim-Subscription-Key`.
+        ca_bundle: a PEM file of the authorities to trust; None leaves it to REQUESTS_CA_BUNDLE and certifi.
+        compression: lets the service answer in gzip where it can.
+        user_agent: the `User-Agent` header.
+
+    Raises:
+        UsageError: a value that cannot work, named.
+    """
+
+    base_url: str
+    resource_id: str | None = None
+    credential: CredentialSpec = ANONYMOUS
+    federation_source: str | None = None
+    requests_per_second: float | None = 20.0
+    max_in_flight: int = 8
+    connect_timeout_s: float = 10.0
+    read_timeout_s: float = 120.0
+    attempt_timeout_s: float = 300.0
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    subscription_key_env: str | None = None
+    ca_bundle: str | None = None
+    compression: bool = True
+    user_agent: str = USER_AGENT
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "base_url", _checked_base_url(self.base_url))
+        _ = self.scope  # refuses a credential without a resource id
+        if self.requests_per_second is not None and not _positive(self.requests_per_second):
+            raise UsageError(f"requests_per_second is {self.requests_per_second}: more than 0, or nothing for no limit")
+        if self.max_in_flight < 1:
+            raise UsageError(f"max_in_flight is {self.max_in_flight}: at least 1")
+        for name in ("connect_timeout_s", "read_timeout_s", "attempt_timeout_s"):
+            if not _positive(getattr(self, name)):
+                raise UsageError(f"{name} is {getattr(self, name)}: a number of seconds above 0")
+
+    @property
+    def scope(self) -> str | None:
+        """The OAuth scope of tokens; None where no token is needed."""
+        return self.credential.scope(self.resource_id)
+
+
+def _positive(value: float) -> bool:
+    return math.isfinite(value) and value > 0
+
+
+def _checked_base_url(text: str) -> str:
+    """The URL without a slash at its end."""
+    example = "write it like https://api.gateway.equinor.com/plant/timeseries/v1.7"
+    try:
+        parts = urlsplit(text.strip())
+        _ = parts.port
+    except ValueError as error:
+        raise UsageError(f"base_url {text!r} is not a URL ({error}): {example}") from None
+    if parts.username or parts.password:
+        # The text itself is not repeated: it holds a secret.
+        raise UsageError("base_url holds a user name or password: name them under credential instead")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(f"base_url {text!r} is not an http or https URL: {example}")
+    if parts.query or parts.fragment:
+        raise UsageError(f"base_url {text!r} has a query or a fragment: {example}")
+    return text.strip().rstrip("/")

@@ -1,0 +1,51 @@
+"""One session per process and service, however many parts of a pipeline ask for it.
+
+Several DoFn instances live in one process, and the budget is the process's: they must share the pool and the limiter.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Final
+
+from omnia_beam.net.session import ServiceSession
+from omnia_beam.net.settings import ServiceSettings
+
+
+class _Shared:
+    """The sessions of this process. A forked child starts without any: sockets and locks do not survive a fork."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        self.lock = threading.Lock()
+        self.sessions: dict[ServiceSettings, ServiceSession] = {}
+
+
+_shared: Final = _Shared()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_shared.forget)
+
+
+def shared_session(settings: ServiceSettings) -> ServiceSession:
+    """This process's session for these settings: made on the first call, equal settings share one.
+
+    Raises:
+        UsageError, CredentialError: as `ServiceSession`.
+    """
+    with _shared.lock:
+        session = _shared.sessions.get(settings)
+        if session is None:
+            session = _shared.sessions[settings] = ServiceSession(settings)
+        return session
+
+
+def reset_shared_sessions() -> None:
+    """Close and forget this process's sessions: what is under way ends with an error. For tests and a clean stop."""
+    with _shared.lock:
+        sessions = list(_shared.sessions.values())
+        _shared.sessions.clear()
+    for session in sessions:
+        session.close()

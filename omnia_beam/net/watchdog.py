@@ -1,0 +1,108 @@
+"""An end for exchanges that never end: sockets are cut at a deadline, or when their session closes.
+
+A read timeout bounds the silence between two packets, so a service that drips a byte a second outlives it for ever.
+A blocked read can only be ended from outside, by shutting down its socket; the reader then sees a lost connection.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+_current = threading.local()
+
+
+class Exchange:
+    """One HTTP exchange's hold on its socket.
+
+    `sent` turns true before the first byte of the request leaves for the service, and so tells whether the service can
+    have acted on it. `cut` tells why the watchdog ended it, None while it did not.
+    """
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self.sent = False
+        self.cut: str | None = None
+        self.sock: Any = None
+
+    def attach(self, sock: Any) -> None:
+        """The socket in use from now on."""
+        self.sock = sock
+        if self.cut is not None:
+            _shut(sock)
+
+
+def current_exchange() -> Exchange | None:
+    """The exchange that this thread is in."""
+    return getattr(_current, "exchange", None)
+
+
+class Watchdog:
+    """Watches any number of exchanges with one thread, which lives only as long as it has something to watch."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._watched: set[Exchange] = set()
+        self._wakes_at = 0.0
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def watch(self, timeout_s: float) -> Iterator[Exchange]:
+        """Watch this thread's exchange until the block ends, `timeout_s` seconds at most."""
+        exchange = Exchange(time.monotonic() + timeout_s)
+        self._add(exchange)
+        _current.exchange = exchange
+        try:
+            yield exchange
+        finally:
+            _current.exchange = None
+            with self._changed:
+                self._watched.discard(exchange)
+
+    def cut_all(self, reason: str) -> None:
+        """End every exchange now."""
+        with self._changed:
+            for exchange in self._watched:
+                _cut(exchange, reason)
+            self._changed.notify()
+
+    def _add(self, exchange: Exchange) -> None:
+        with self._changed:
+            self._watched.add(exchange)
+            if self._thread is None:
+                self._wakes_at = exchange.deadline
+                self._thread = threading.Thread(target=self._run, name="omnia-beam watchdog", daemon=True)
+                self._thread.start()
+            elif exchange.deadline < self._wakes_at:
+                self._changed.notify()
+
+    def _run(self) -> None:
+        with self._changed:
+            while self._watched:
+                now = time.monotonic()
+                for exchange in self._watched:
+                    if exchange.deadline <= now and exchange.cut is None:
+                        _cut(exchange, "deadline")
+                # What was cut leaves by itself when its reader wakes; look again soon in case it did not.
+                self._wakes_at = min(e.deadline if e.cut is None else now + 1.0 for e in self._watched)
+                self._changed.wait(self._wakes_at - now)
+            self._thread = None
+
+
+def _cut(exchange: Exchange, reason: str) -> None:
+    exchange.cut = exchange.cut or reason
+    if exchange.sock is not None:
+        _shut(exchange.sock)
+
+
+def _shut(sock: Any) -> None:
+    # An SSLSocket's own shutdown would drop the TLS state under the reader's feet: go to the TCP socket below it.
+    # Through an HTTPS proxy the TLS object is no socket but holds one.
+    tcp = sock if isinstance(sock, socket.socket) else getattr(sock, "socket", None)
+    if isinstance(tcp, socket.socket):
+        with suppress(OSError):
+            socket.socket.shutdown(tcp, socket.SHUT_RDWR)

@@ -1,0 +1,191 @@
+"""Pacing and pauses: on a turned clock in one thread, on a simulated clock with many."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from omnia_beam.core.errors import UsageError
+from omnia_beam.net.rate_limit import PausedTooLong, RateLimiter
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class SharedClock:
+    """A clock for many threads: it moves on to the next sleeper's end when all live threads are asleep."""
+
+    def __init__(self, threads: int) -> None:
+        self.now = 1_000.0
+        self.busy = threads
+        self.changed = threading.Condition()
+        self.sleepers: dict[object, float] = {}
+
+    def __call__(self) -> float:
+        with self.changed:
+            return self.now
+
+    def sleep(self, seconds: float) -> None:
+        me = object()
+        with self.changed:
+            until = self.now + seconds
+            self.sleepers[me] = until
+            self._move_on()
+            while self.now < until:
+                self.changed.wait()
+            del self.sleepers[me]
+
+    def leave(self) -> None:
+        with self.changed:
+            self.busy -= 1
+            self._move_on()
+
+    def _move_on(self) -> None:
+        if self.sleepers and len(self.sleepers) >= self.busy:
+            self.now = min(self.sleepers.values())
+            self.changed.notify_all()
+
+
+def starts(limiter: RateLimiter, clock: Clock, gaps: list[float]) -> list[float]:
+    found = []
+    for gap in gaps:
+        clock.now += gap
+        with limiter.slot():
+            found.append(clock.now)
+    return found
+
+
+@given(st.floats(0.1, 1000), st.lists(st.floats(0, 3), min_size=1, max_size=60))
+def test_starts_never_lie_closer_than_the_rate_allows(rate: float, gaps: list[float]) -> None:
+    clock = Clock()
+    limiter = RateLimiter(rate, 4, clock=clock, sleep=clock.sleep)
+    found = starts(limiter, clock, gaps)
+    assert all(b - a >= 1 / rate - 1e-9 for a, b in pairwise(found))
+
+
+@given(st.floats(0.1, 1000), st.integers(2, 200))
+def test_a_steady_demand_gets_the_whole_budget(rate: float, n: int) -> None:
+    clock = Clock()
+    limiter = RateLimiter(rate, 4, clock=clock, sleep=clock.sleep)
+    found = starts(limiter, clock, [0.0] * n)
+    assert found[-1] - found[0] == pytest.approx((n - 1) / rate, rel=1e-6)
+
+
+def test_no_burst_after_a_quiet_while() -> None:
+    clock = Clock()
+    limiter = RateLimiter(10, 4, clock=clock, sleep=clock.sleep)
+    found = starts(limiter, clock, [0, 60, 0, 0])
+    assert [round(b - a, 6) for a, b in pairwise(found)] == [60, 0.1, 0.1]
+
+
+def test_without_a_rate_nobody_waits() -> None:
+    clock = Clock()
+    limiter = RateLimiter(None, 4, clock=clock, sleep=clock.sleep)
+    assert starts(limiter, clock, [0.0] * 5) == [1_000.0] * 5
+    assert limiter.paced_s == limiter.throttled_s == 0
+
+
+def test_a_pause_holds_everybody_and_is_counted() -> None:
+    clock = Clock()
+    limiter = RateLimiter(10, 4, clock=clock, sleep=clock.sleep)
+    starts(limiter, clock, [0])
+    limiter.pause(30)
+    limiter.pause(5)  # a shorter one does not shorten it
+    found = starts(limiter, clock, [0, 0])
+    assert found == pytest.approx([1_030, 1_030.1])
+    assert limiter.throttled_s == pytest.approx(30)
+    assert limiter.paced_s == pytest.approx(0.1)
+
+
+def test_a_pause_longer_than_the_patience_is_refused_at_once() -> None:
+    clock = Clock()
+    limiter = RateLimiter(10, 1, clock=clock, sleep=clock.sleep)
+    limiter.pause(30)
+    with pytest.raises(PausedTooLong) as caught, limiter.slot(patience_s=29):
+        pytest.fail("let in")
+    assert caught.value.wait_s == 30
+    assert clock.now == 1_000.0
+    with limiter.slot(patience_s=30):  # and the slot was given back
+        assert clock.now == 1_030.0
+
+
+def test_a_slot_is_given_back_after_an_error() -> None:
+    clock = Clock()
+    limiter = RateLimiter(None, 1, clock=clock, sleep=clock.sleep)
+    for _ in range(3):
+        with pytest.raises(KeyError), limiter.slot():
+            raise KeyError
+
+
+def test_no_more_in_flight_than_allowed() -> None:
+    limiter = RateLimiter(None, 3, clock=lambda: 0.0, sleep=lambda _: None)
+    lock = threading.Lock()
+    inside = most = 0
+    # Nobody leaves before the allowed number has met inside: were fewer let in, this would time out.
+    full = threading.Barrier(3, timeout=20)
+
+    def work(_: int) -> None:
+        nonlocal inside, most
+        with limiter.slot():
+            with lock:
+                inside += 1
+                most = max(most, inside)
+            full.wait()
+            with lock:
+                inside -= 1
+
+    with ThreadPoolExecutor(9) as pool:
+        list(pool.map(work, range(27)))
+    assert most == 3
+
+
+@settings(max_examples=25)
+@given(st.integers(2, 8), st.integers(1, 6), st.integers(0, 40), st.floats(0.2, 5))
+def test_many_threads_stay_paced_through_a_pause(threads: int, each: int, pause_after: int, pause_s: float) -> None:
+    clock = SharedClock(threads)
+    limiter = RateLimiter(20, threads, clock=clock, sleep=clock.sleep)
+    lock = threading.Lock()
+    found: list[float] = []
+    paused: list[float] = []
+
+    def work(_: int) -> None:
+        try:
+            for _ in range(each):
+                with limiter.slot(), lock:
+                    found.append(clock())
+                    if len(found) == pause_after + 1:
+                        limiter.pause(pause_s)
+                        paused.append(clock())
+        finally:
+            clock.leave()
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, range(threads)))
+    assert len(found) == threads * each
+    found.sort()
+    assert all(b - a >= 0.05 - 1e-9 for a, b in pairwise(found))
+    for at in paused:
+        assert not [start for start in found if at + 1e-9 < start < at + pause_s - 1e-9]
+
+
+@pytest.mark.parametrize("bad", [(0, 1), (-1, 1), (float("nan"), 1), (float("inf"), 1), (5, 0)])
+def test_a_budget_that_lets_nothing_through_is_refused(bad: tuple[float, int]) -> None:
+    clock: Callable[[], float] = Clock()
+    sleep: Any = None
+    with pytest.raises(UsageError):
+        RateLimiter(*bad, clock=clock, sleep=sleep)

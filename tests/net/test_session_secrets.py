@@ -1,0 +1,169 @@
+"""Tokens, keys and redirects: who gets to see them, and who does not; and how a session ends."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from omnia_beam.core import errors
+from omnia_beam.net.retry import RetryPolicy
+from omnia_beam.net.session import ServiceSession
+from omnia_beam.net.settings import ServiceSettings
+
+PROTO = "application/protobuf"
+
+
+def test_one_fresh_token_after_a_401(service: Any, session_on: Any, changing_tokens: Any) -> None:
+    service.script = [service.answer(401), service.answer()]
+    session = session_on(service.url, tokens=changing_tokens)
+    assert session.send("POST", "x", json_body={}, idempotent=False).attempts == 1
+    assert [r.headers["authorization"] for r in service.requests] == ["Bearer secret-token-1", "Bearer secret-token-2"]
+    assert changing_tokens.renewed == ["secret-token-1"]
+    assert session.stats.snapshot().attempts == 2
+
+
+def test_a_second_401_is_final_and_tells_no_token(service: Any, session_on: Any, changing_tokens: Any) -> None:
+    service.script = [service.answer(401, b'{"message": "no secret-token-1 here"}')]
+    with pytest.raises(errors.UnauthorizedError, match="check the credential") as caught:
+        session_on(service.url, tokens=changing_tokens).send("GET", "x", idempotent=True)
+    assert len(service.requests) == 2
+    assert "secret-token" not in str(caught.value)
+
+
+def test_every_attempt_asks_for_its_token(service: Any, session_on: Any, changing_tokens: Any) -> None:
+    def expire_then_503(connection: Any, _request: Any) -> None:
+        changing_tokens.number += 1
+        connection.sendall(service.answer(503, b"", None, Connection="close"))
+
+    service.script = [expire_then_503, service.answer()]
+    session_on(service.url, tokens=changing_tokens).send("GET", "x", idempotent=True)
+    assert [r.headers["authorization"] for r in service.requests] == ["Bearer secret-token-1", "Bearer secret-token-2"]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_within_the_service_is_followed(
+    service: Any, session_on: Any, changing_tokens: Any, status: int
+) -> None:
+    service.script = [service.answer(status, b"moved", "text/html", Location="/elsewhere?a=1"), service.answer()]
+    session_on(service.url, tokens=changing_tokens).send("GET", "x", params=[("b", "2")], idempotent=True)
+    assert service.requests[1].target == "/elsewhere?a=1"
+    assert service.requests[1].headers["authorization"] == "Bearer secret-token-1"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(
+    "to", ["http://127.0.0.1:{other}/x?code=hush", "//localhost:{port}/x", "https://127.0.0.1:{port}/"]
+)
+def test_a_redirect_to_another_host_is_not_followed(
+    service: Any, other_service: Any, session_on: Any, changing_tokens: Any, status: int, to: str
+) -> None:
+    location = to.format(other=other_service.port, port=service.port)
+    service.script = [service.answer(status, b"", None, Location=location)]
+    session = session_on(service.url, tokens=changing_tokens, environ={"K": "sub-key"}, subscription_key_env="K")
+    with pytest.raises(errors.TerminalServiceError, match=r"redirect to another host .* not followed") as caught:
+        session.send("GET", "x", idempotent=True)
+    assert other_service.requests == []
+    assert len(service.requests) == 1
+    assert "hush" not in str(caught.value)
+
+
+def test_a_307_within_the_service_keeps_method_and_body(service: Any, session_on: Any) -> None:
+    service.script = [service.answer(307, b"", None, Location="y"), service.answer()]
+    session_on(service.url).send("POST", "x", json_body={"a": 1}, idempotent=False)
+    assert (service.requests[1].method, service.requests[1].body) == ("POST", b'{"a":1}')
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "location", "told"),
+    [
+        ("POST", 302, "/y", "would lose its body"),
+        ("GET", 302, "", "does not say where to"),
+        ("GET", 302, "http://[bad", "another host"),
+        ("GET", 307, "/again", "more than 5 redirects"),
+    ],
+)
+def test_other_redirects_are_errors(
+    service: Any, session_on: Any, method: str, status: int, location: str, told: str
+) -> None:
+    service.script = [service.answer(status, b"", None, Location=location)]
+    with pytest.raises(errors.TerminalServiceError, match=told):
+        session_on(service.url).send(method, "x", json_body={}, idempotent=True)
+
+
+def test_nothing_of_a_session_can_be_pickled_or_shows_a_secret(service: Any, session_on: Any) -> None:
+    session = session_on(service.url, environ={"K": "sub-key-secret"}, subscription_key_env="K")
+    with pytest.raises(TypeError, match="pickle its ServiceSettings"):
+        pickle.dumps(session)
+    with pytest.raises(TypeError):
+        copy.copy(session)
+    assert "sub-key-secret" not in repr(session) + repr(session.settings) + repr(vars(session.settings))
+    assert pickle.loads(pickle.dumps(session.settings)) == session.settings
+
+
+def test_an_error_carries_no_request_in_its_chain(
+    service: Any, session_on: Any, changing_tokens: Any, reset_connection: Any
+) -> None:
+    service.script = [reset_connection]
+    with pytest.raises(errors.TransientServiceError) as caught:
+        session_on(service.url, tokens=changing_tokens, retry=RetryPolicy(attempts=2)).send("GET", "x", idempotent=True)
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+def test_a_missing_subscription_key_is_named(session_on: Any) -> None:
+    with pytest.raises(errors.UsageError, match="GATEWAY_KEY"):
+        session_on("http://127.0.0.1:9/x", subscription_key_env="GATEWAY_KEY")
+
+
+def test_closing_ends_a_request_under_way(service: Any, session_on: Any) -> None:
+    arrived = threading.Event()
+
+    def hang(_connection: Any, _request: Any) -> None:
+        arrived.set()
+        service.stop.wait(20)
+
+    service.script = [hang]
+    session = session_on(service.url)
+    ended: list[BaseException] = []
+
+    def send() -> None:
+        try:
+            session.send("GET", "x", idempotent=True)
+        except errors.OmniaBeamError as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    assert arrived.wait(20)
+    session.close()
+    thread.join()
+    assert isinstance(ended[0], errors.TerminalServiceError)
+    assert "the session was closed" in str(ended[0])
+    with pytest.raises(errors.TerminalServiceError, match="not sent: the session was closed"):
+        session.send("GET", "x", idempotent=True)
+
+
+def test_closing_ends_a_wait_between_attempts(service: Any) -> None:
+    service.script = [service.answer(429, b"", None, Retry_After="500")]
+    session = ServiceSession(ServiceSettings(service.url), environ={})
+    closer = threading.Thread(target=lambda: (_until(lambda: service.requests), session.close()))
+    closer.start()
+    with pytest.raises(errors.TerminalServiceError, match="the session was closed"):
+        session.send("GET", "x", idempotent=True)
+    closer.join()
+
+
+def _until(condition: Callable[[], Any]) -> None:
+    ready = threading.Event()
+    while not condition():
+        ready.wait(0.01)
+
+
+def test_a_nan_has_no_json_form(session_on: Any) -> None:
+    with pytest.raises(errors.UsageError, match="JSON cannot hold"):
+        session_on("http://127.0.0.1:9").send("POST", "x", json_body=[float("nan")], idempotent=True)
