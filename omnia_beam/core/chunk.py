@@ -121,7 +121,13 @@ class Chunk:
             key: the claim.
             points: by source id, each ascending in time and inside the key's range.
             series_ids: the ids to store, in the key's order; None for the source's own.
+
+        Raises:
+            ValueError: points of a series that the key does not name: they would be lost.
         """
+        strangers = sorted(points.keys() - set(key.series_ids))
+        if strangers:
+            raise ValueError(f"points of series {strangers[0]!r}, which is not in the chunk's key {key}")
         columns = [points.get(series_id, NO_POINTS) for series_id in key.series_ids]
         codes = np.repeat(np.arange(len(columns), dtype=np.int32), [len(each.times) for each in columns])
         return cls.from_columns(key, codes, Points.concat(columns), series_ids)
@@ -168,7 +174,7 @@ class Chunk:
     def by_series(self) -> Iterator[tuple[str, str, Points]]:
         """For each series of the key, also those without points: source id, stored id, its points (no copy)."""
         codes, points = self.codes, self.points
-        bounds = np.searchsorted(codes, np.arange(len(self.key.series_ids) + 1))
+        bounds = np.searchsorted(codes, np.arange(len(self.key.series_ids) + 1, dtype=np.int32))
         for i, (source_id, stored_id) in enumerate(zip(self.key.series_ids, self.series_ids, strict=True)):
             part = slice(int(bounds[i]), int(bounds[i + 1]))
             yield source_id, stored_id, points.take(part)

@@ -106,18 +106,19 @@ class Receipt:
         """Raises KeyError, TypeError or ValueError where `data` is not what `to_json` wrote."""
         series = tuple(
             SeriesReceipt(
-                str(series_id),
-                str(target_id),
-                int(count),
-                first,
-                last,
-                tuple((int(s), int(n)) for s, n in statuses),
-                str(h),
+                _text(series_id),
+                _text(target_id),
+                _whole(count),
+                None if first is None else _whole(first),
+                None if last is None else _whole(last),
+                tuple((_whole(s), _whole(n)) for s, n in statuses),
+                _text(h),
             )
             for series_id, target_id, count, first, last, statuses, h in data["series"]
         )
-        key = ChunkKey(tuple(s.series_id for s in series), TimeRange(data["start"], data["end"]))
-        return cls(key, data["sink"], series, tuple(data["files"]), int(data["dead_letters"]))
+        key = ChunkKey(tuple(s.series_id for s in series), TimeRange(_whole(data["start"]), _whole(data["end"])))
+        files = tuple(_text(name) for name in data["files"])
+        return cls(key, _text(data["sink"]), series, files, _whole(data["dead_letters"]))
 
 
 def status_histogram(points: Points) -> tuple[tuple[int, int], ...]:
@@ -130,3 +131,15 @@ def status_histogram(points: Points) -> tuple[tuple[int, int], ...]:
         return ((int(first), len(statuses)),)
     found, counts = np.unique(statuses, return_counts=True)
     return tuple((int(s), int(n)) for s, n in zip(found, counts, strict=True))
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int:  # not isinstance: True is no count
+        raise TypeError(f"a receipt has {value!r} where a whole number belongs")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a receipt has {value!r} where a text belongs")
+    return value
