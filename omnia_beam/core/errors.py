@@ -2,8 +2,8 @@
 
     OmniaBeamError
     ├── UsageError                 bad configuration or arguments: exit 2
-    │   └── SelectionError         the selection names no series, or one that does not exist
-    ├── UnsafeRunnerError          a runner mode that is known to lose data (also a UsageError)
+    │   ├── SelectionError         the selection names no series, or one that does not exist
+    │   └── UnsafeRunnerError      a runner mode that is known to lose data
     ├── WireFormatError            bytes that are not what the schema says (also a ValueError)
     ├── CredentialError            no token, or one that the service refuses: exit 3
     ├── ServiceError               an answer, or no answer, from the service
