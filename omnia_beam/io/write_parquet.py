@@ -35,6 +35,7 @@ class WriteToParquet(beam.PTransform):
         path: where to write; local, or of any Beam filesystem.
         prefix: the first part of every file's name.
         options: see ParquetOptions.
+        sink: how receipts name this sink; None for `parquet:` and the path.
 
     Raises (on the worker):
         DestinationError: the path cannot be written.
@@ -46,18 +47,20 @@ class WriteToParquet(beam.PTransform):
     RECEIPTS = "receipts"
     DEAD_LETTERS = "dead_letters"
 
-    def __init__(self, path: str, *, prefix: str = "points", options: ParquetOptions = ParquetOptions()) -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        prefix: str = "points",
+        options: ParquetOptions = ParquetOptions(),
+        sink: str | None = None,
+    ) -> None:
         super().__init__()
-        self._write = _WriteParquet(path, prefix, options)
+        self._write = _WriteParquet(path, prefix, options, sink or f"parquet:{path.rstrip('/')}/")
 
     def expand(self, chunks: Any) -> Any:
         write = beam.ParDo(self._write).with_outputs(self.DEAD_LETTERS, main=self.RECEIPTS)
         return chunks | write.with_output_types(Receipt)
-
-
-def sink_name(path: str) -> str:
-    """How receipts name this sink."""
-    return f"parquet:{path.rstrip('/')}/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,9 @@ class _Waiting:
 
 
 class _WriteParquet(beam.DoFn):
-    def __init__(self, path: str, prefix: str, options: ParquetOptions) -> None:
-        self._path = path
+    def __init__(self, path: str, prefix: str, options: ParquetOptions, sink: str) -> None:
+        self._path = path.rstrip("/")
+        self._sink = sink
         self._prefix = prefix
         self._options = options
         self._points = Metrics.counter("omnia_beam", "points_written")
@@ -109,6 +113,6 @@ class _WriteParquet(beam.DoFn):
     def _store(self, chunk: Chunk) -> Receipt:
         files = []
         for file in chunk_files(chunk, self._prefix, self._options):
-            write_durably(f"{self._path.rstrip('/')}/{file.path}", file.content, known_dirs=self._known_dirs)
+            write_durably(f"{self._path}/{file.path}", file.content, known_dirs=self._known_dirs)
             files.append(file.path)
-        return Receipt.of(chunk, sink_name(self._path), tuple(files))
+        return Receipt.of(chunk, self._sink, tuple(files))
