@@ -1,0 +1,214 @@
+"""The command line: arguments in, exit codes out. The work is done in `pipelines`.
+
+Exit codes: 0 complete; 1 finished but incomplete; 2 bad usage or configuration; 3 the service or the destination is
+unreachable or refuses the credential; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NoReturn
+
+from omnia_beam.core.errors import OmniaBeamError, UsageError
+
+EXIT_COMPLETE: Final = 0
+EXIT_INCOMPLETE: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_UNREACHABLE: Final = 3
+EXIT_INTERRUPTED: Final = 130
+
+_CONFIG_COMMANDS: Final = {
+    "backfill": "copy the selected series out of the service, whole windows at a time; run it again to go on",
+    "plan": "show the windows, points, requests and time that a job would take, without reading data",
+    "check": "try configuration, token, service, one read and the destination; writes nothing",
+    "series": "list what the selection resolves to",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns its exit code."""
+    arguments, beam_args = _split(sys.argv[1:] if argv is None else argv)
+    args = _parser().parse_args(arguments)
+    _set_up_logging(getattr(args, "quiet", False))
+    try:
+        command: Callable[[argparse.Namespace, Sequence[str]], int] = args.run
+        return command(args, beam_args)
+    except OmniaBeamError as error:
+        return _failed(args, error)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): nothing is wrong, and there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_COMPLETE
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, and where to look."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Ours, and Beam's behind `--`."""
+    arguments = list(argv)
+    if "--" not in arguments:
+        return arguments, []
+    at = arguments.index("--")
+    return arguments[:at], arguments[at + 1 :]
+
+
+def _parser() -> argparse.ArgumentParser:
+    from omnia_beam import __version__
+
+    parser = _Parser(prog="omnia-beam", description="Move industrial time series, fast and provably complete.")
+    parser.add_argument("--version", action="version", version=f"omnia-beam {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for name, text in _CONFIG_COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        _add_config_arguments(command)
+        if name == "series":
+            command.add_argument("--format", choices=["table", "csv", "json"], default="table", help="how to print")
+        command.set_defaults(run=_run_config_command, command=name)
+    _add_schema(commands)
+    _add_emulator(commands)
+    _add_demo(commands)
+    return parser
+
+
+def _add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", metavar="CONFIG.yaml", help="the job's configuration")
+    parser.add_argument(
+        "--set", metavar="KEY.PATH=VALUE", action="append", default=[], help="override a configuration key; repeatable"
+    )
+    parser.add_argument("--start", metavar="TIME", help="override window.start")
+    parser.add_argument("--end", metavar="TIME", help="override window.end")
+    _add_output_arguments(parser)
+    parser.add_argument("--runner", help="a Beam runner; the default runs in this process. Its options go behind --")
+
+
+def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="the last line of stdout is one JSON summary object")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors and the summary")
+    parser.add_argument("--no-progress", action="store_true", help="no progress bar and no progress lines")
+
+
+def _add_schema(commands: Any) -> None:
+    parser = commands.add_parser("schema", help="print the JSON Schema of the configuration")
+    parser.set_defaults(run=_run_schema, command="schema")
+
+
+def _add_emulator(commands: Any) -> None:
+    parser = commands.add_parser("emulator", help="serve an Omnia Timeseries API on this machine, for tests and demos")
+    try:
+        from omnia_beam.emulator import command
+    except ModuleNotFoundError as error:
+        missing = error.name
+        parser.set_defaults(run=lambda args, beam_args: _missing_extra(missing), command="emulator")
+        return
+    command.add_arguments(parser)
+    parser.set_defaults(run=lambda args, beam_args: command.run(args), command="emulator")
+
+
+def _add_demo(commands: Any) -> None:
+    parser = commands.add_parser("demo", help="back up a synthetic plant from an emulator to Parquet, on this machine")
+    parser.add_argument("--path", default="demo-out", help="where to write (default: demo-out)")
+    _add_output_arguments(parser)
+    parser.set_defaults(run=_run_demo, command="demo")
+
+
+def _missing_extra(module: str | None) -> int:
+    raise UsageError(f"this command needs the module {module}: pip install 'omnia-beam[emulator]'")
+
+
+def _run_schema(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
+    from omnia_beam.config import json_schema
+
+    print(json.dumps(json_schema(), indent=2))
+    return EXIT_COMPLETE
+
+
+def _run_demo(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
+    from omnia_beam.pipelines.demo import run_demo
+
+    return _finished(args, run_demo(args.path, _context(args, beam_args)))
+
+
+def _run_config_command(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
+    from omnia_beam.config import load_config
+
+    context = _context(args, beam_args)
+    job = load_config(args.config, overrides=args.set, start=args.start, end=args.end, now_ns=time.time_ns())
+    if args.command == "backfill":
+        from omnia_beam.pipelines.backfill import run_backfill
+
+        return _finished(args, run_backfill(job, context))
+    if args.command == "plan":
+        from omnia_beam.pipelines.plan import run_plan
+
+        return _finished(args, run_plan(job, context))
+    if args.command == "check":
+        from omnia_beam.pipelines.check import run_check
+
+        return run_check(job, context, as_json=args.json)
+    from omnia_beam.pipelines.series_list import run_series
+
+    return run_series(job, context, "json" if args.json else args.format)
+
+
+def _context(args: argparse.Namespace, beam_args: Sequence[str]) -> Any:
+    from rich.console import Console
+
+    from omnia_beam.pipelines.context import RunContext
+    from omnia_beam.pipelines.runner import pipeline_options
+
+    err = Console(stderr=True)
+    kind = "none" if args.no_progress or args.quiet else "bar" if err.is_terminal else "log"
+    return RunContext(
+        options=pipeline_options(getattr(args, "runner", None), beam_args),
+        out=Console(),
+        err=err,
+        progress=kind,  # type: ignore[arg-type]  # mypy widens the conditional to str
+        quiet=args.quiet,
+    )
+
+
+def _finished(args: argparse.Namespace, summary: Any) -> int:
+    from omnia_beam.pipelines.summary_table import print_summary
+
+    if args.json:
+        print(json.dumps(summary.to_json()), flush=True)
+    else:
+        print_summary(summary)
+    code: int = summary.exit_code
+    return code
+
+
+def _failed(args: argparse.Namespace, error: OmniaBeamError) -> int:
+    print(f"omnia-beam {args.command}: {error}", file=sys.stderr)
+    if getattr(args, "json", False):
+        summary = {"command": args.command, "status": "failed", "error": type(error).__name__, "message": str(error)}
+        print(json.dumps(summary), flush=True)
+    return EXIT_USAGE if isinstance(error, UsageError) else EXIT_UNREACHABLE
+
+
+def _set_up_logging(quiet: bool) -> None:
+    """Our log lines to stderr; Beam's and the libraries' only where something is wrong."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.ERROR)
+    logging.getLogger("omnia_beam").setLevel(logging.WARNING if quiet else logging.INFO)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

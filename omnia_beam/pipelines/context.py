@@ -1,0 +1,38 @@
+"""What a command is given besides its configuration: runner, terminal, clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+
+from omnia_beam.pipelines.progress_display import DisplayKind
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """How a command runs.
+
+    Args:
+        options: Beam's PipelineOptions, checked (see `pipelines.runner`).
+        out: where results go (stdout).
+        err: where progress and messages go (stderr).
+        progress: how progress is shown.
+        quiet: only errors and the summary.
+        clock: monotonic seconds.
+    """
+
+    options: Any
+    out: Console
+    err: Console
+    progress: DisplayKind = "none"
+    quiet: bool = False
+    clock: Callable[[], float] = time.monotonic
+
+    def say(self, text: str) -> None:
+        """A message for whoever watches; not part of the results."""
+        if not self.quiet:
+            self.err.print(text, markup=False, highlight=False, soft_wrap=True)

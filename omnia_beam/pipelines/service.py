@@ -1,0 +1,55 @@
+"""From a configuration to what the layers below take."""
+
+from __future__ import annotations
+
+from omnia_beam.config import OmniaConnection, OmniaSource
+from omnia_beam.core.timestamps import NS_PER_SECOND
+from omnia_beam.io.read import ReadOptions
+from omnia_beam.net.credentials import CredentialSpec
+from omnia_beam.net.environments import environment
+from omnia_beam.net.retry import RetryPolicy
+from omnia_beam.net.settings import ServiceSettings
+
+
+def service_settings(connection: OmniaConnection, *, share: int = 1) -> ServiceSettings:
+    """The settings of one process's session.
+
+    Args:
+        connection: an Omnia source or sink of the configuration.
+        share: how many processes divide the job's budget; each gets an equal part, and at least one request at a time.
+    """
+    rate = connection.rate
+    if connection.environment is not None:
+        endpoint = environment(connection.environment).timeseries
+        base_url, resource_id = endpoint.base_url, endpoint.resource_id
+    else:
+        base_url, resource_id = connection.base_url or "", connection.resource_id
+    return ServiceSettings(
+        base_url=base_url,
+        resource_id=resource_id,
+        credential=CredentialSpec(**connection.credential.spec_fields()),
+        federation_source=getattr(connection, "federation_source", None),
+        requests_per_second=None if rate.requests_per_second is None else rate.requests_per_second / share,
+        max_in_flight=max(1, rate.max_in_flight // share),
+        connect_timeout_s=connection.timeouts.connect / NS_PER_SECOND,
+        read_timeout_s=connection.timeouts.read / NS_PER_SECOND,
+        attempt_timeout_s=connection.timeouts.attempt / NS_PER_SECOND,
+        retry=RetryPolicy(
+            attempts=connection.retry.attempts,
+            deadline_s=connection.retry.deadline / NS_PER_SECOND,
+            first_wait_s=connection.retry.first_wait / NS_PER_SECOND,
+            max_wait_s=connection.retry.max_wait / NS_PER_SECOND,
+        ),
+        subscription_key_env=connection.subscription_key_env,
+        ca_bundle=connection.ca_bundle,
+    )
+
+
+def read_options(source: OmniaSource, max_chunk_points: int) -> ReadOptions:
+    """How an Omnia source of the configuration is read."""
+    return ReadOptions(
+        statuses=tuple(source.status),
+        format=source.format,
+        page_limit=source.page_limit,
+        max_chunk_points=max_chunk_points,
+    )
