@@ -17,6 +17,10 @@ NO_CONNECTION = frozenset({"connect", "tls", "proxy"})
 """The kinds that mean: the service was not reached at all."""
 
 
+# How `requests` words a bundle that is not there; the path that follows is the user's own.
+_NO_SUCH_BUNDLE = "Could not find a suitable TLS CA certificate bundle"
+
+
 class TransportFailure(Exception):
     """No whole answer.
 
@@ -38,6 +42,8 @@ def explain(error: BaseException, *, sent: bool) -> TransportFailure:
     The texts of `requests` and `urllib3` are not passed on: they hold the URL with its query.
     """
     kind, reason, hopeless = _explain(list(_chain(error)))
+    if kind == "timeout" and not sent:
+        kind, reason = "connect", "no TLS connection within the connect timeout"
     return TransportFailure(kind, reason, sent=sent, hopeless=hopeless)
 
 
@@ -58,6 +64,8 @@ def _explain(chain: list[BaseException]) -> tuple[str, str, bool]:
 
     if isinstance(body := first(BodyError), BodyError):
         return body.kind, str(body), body.kind != "truncated"
+    if str(chain[-1]).startswith(_NO_SUCH_BUNDLE):
+        return "tls", f"{chain[-1]}: see ca_bundle and REQUESTS_CA_BUNDLE", True
     if isinstance(distrust := first(ssl.SSLCertVerificationError), ssl.SSLCertVerificationError):
         return (
             "tls",

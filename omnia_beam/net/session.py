@@ -104,6 +104,7 @@ class ServiceSession:
             settings.requests_per_second, settings.max_in_flight, clock=clock, sleep=self._sleep
         )
         self.stats = SessionStats(self._limiter)
+        _check_ca_bundle(settings.ca_bundle)
         self._transport = Transport(
             pool_size=settings.max_in_flight,
             ca_bundle=settings.ca_bundle,
@@ -271,6 +272,11 @@ class ServiceSession:
 
 
 _NOT_SENT_AGAIN = ". Not sent again: the service may have acted on it; look before repeating"
+
+
+def _check_ca_bundle(path: str | None) -> None:
+    if path is not None and not os.access(path, os.R_OK):
+        raise UsageError(f"ca_bundle {path} cannot be read here: it must be a PEM file, on a cluster on every worker")
 
 
 def _headers(settings: ServiceSettings, environ: Mapping[str, str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -48,7 +49,9 @@ class ScriptedService:
     socket and the request, after which the connection is closed unless the function returns true.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
+        self.greeting = b""
         self.requests: list[Request] = []
         self.script: list[Step] = [self.answer(200, b"{}")]
         self.stop = threading.Event()
@@ -57,7 +60,7 @@ class ScriptedService:
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port: int = self._listener.getsockname()[1]
-        self.origin = f"http://127.0.0.1:{self.port}"
+        self.origin = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self.url = f"{self.origin}/plant/timeseries/v1.7"
         self._spawn(self._accept)
 
@@ -105,7 +108,13 @@ class ScriptedService:
             self._spawn(self._serve, connection, number)
 
     def _serve(self, connection: socket.socket, number: int) -> None:
-        with connection, suppress(OSError, Rude):
+        if self._tls is not None:
+            try:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+            except OSError:
+                return
+        with connection, suppress(OSError, ValueError, Rude):  # ValueError: bytes that are no HTTP
+            connection.sendall(self.greeting)
             stream = connection.makefile("rb")
             while (request := _read_request(stream, number)) is not None:
                 with self._lock:
@@ -118,12 +127,12 @@ class ScriptedService:
 
 
 def _read_request(stream: Any, number: int) -> Request | None:
-    line = stream.readline().decode()
+    line = stream.readline().decode("latin-1")
     if not line.strip():
         return None
     method, target, _ = line.split(" ", 2)
     headers: dict[str, str] = {}
-    while (header := stream.readline().decode().strip()) != "":
+    while (header := stream.readline().decode("latin-1").strip()) != "":
         name, _, value = header.partition(":")
         headers[name.lower()] = value.strip()
     body = stream.read(int(headers.get("content-length", "0")))
