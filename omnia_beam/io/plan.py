@@ -6,8 +6,9 @@ megabytes; `Window` objects are made when they are asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -107,6 +108,17 @@ class Plan:
 
     def shards(self, windows_each: int) -> Iterator[WindowShard]:
         """Cut into elements for the source, in order."""
-        for at in range(0, len(self.rows), windows_each):
-            indices: Sequence[int] = range(at, min(at + windows_each, len(self.rows)))
-            yield WindowShard(tuple(self.window(i) for i in indices))
+        return shard_windows(self, windows_each)
+
+
+def shard_windows(windows: Iterable[Window], windows_each: int) -> Iterator[WindowShard]:
+    """Cut a sequence of windows into elements for the source, in order.
+
+    Raises:
+        ValueError: less than one window to a shard.
+    """
+    if windows_each < 1:
+        raise ValueError(f"a shard holds at least one window, not {windows_each}")
+    rest = iter(windows)
+    while batch := tuple(islice(rest, windows_each)):
+        yield WindowShard(batch)

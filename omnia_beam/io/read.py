@@ -19,7 +19,7 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import BodyFormat, Window
 from omnia_beam.io import coders
 from omnia_beam.io.packing import PackLimits
-from omnia_beam.io.plan import WindowShard
+from omnia_beam.io.plan import WindowShard, shard_windows
 from omnia_beam.io.planner import plan_windows
 from omnia_beam.io.progress import BOARD, STOP
 from omnia_beam.io.query_reader import QueryReader
@@ -130,18 +130,6 @@ class ReadFromOmnia(beam.PTransform):
             | "Selection" >> beam.Create([self._selection], reshuffle=False)
             | "Plan" >> beam.ParDo(plan).with_output_types(WindowShard)
         )
-
-
-def shard_windows(windows: Iterable[Window], windows_each: int) -> Iterator[WindowShard]:
-    """Cut a sequence of windows into elements for the source, in order."""
-    batch: list[Window] = []
-    for window in windows:
-        batch.append(window)
-        if len(batch) == windows_each:
-            yield WindowShard(tuple(batch))
-            batch = []
-    if batch:
-        yield WindowShard(tuple(batch))
 
 
 class _PlanShards(beam.DoFn):

@@ -188,7 +188,9 @@ CATALOGUES: dict[str, dict[int, int]] = {  # seconds between points -> series
 }
 
 
-@pytest.mark.parametrize("period", [("2024-01-01", "2024-02-01"), ("2023-01-01", "2024-01-01"), ("2023-02-11", "2024-08-17")])
+@pytest.mark.parametrize(
+    "period", [("2024-01-01", "2024-02-01"), ("2023-01-01", "2024-01-01"), ("2023-02-11", "2024-08-17")]
+)
 @pytest.mark.parametrize("catalogue", CATALOGUES)
 def test_requests_of_a_mixed_catalogue_are_full(catalogue: str, period: tuple[str, str]) -> None:
     wanted = TimeRange.parse(*period)
