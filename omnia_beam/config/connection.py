@@ -1,0 +1,109 @@
+"""How a service is reached: the keys that an Omnia source and an Omnia sink share."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import ConfigDict, model_validator
+
+from omnia_beam.config.credential import CredentialConfig
+from omnia_beam.config.fields import BaseUrl, Duration, DurationOrZero, PathText, Text, VariableName, is_loopback
+from omnia_beam.config.section import Section, key, problem
+from omnia_beam.core.limits import MAX_POINTS_PER_ANSWER
+
+
+class RateConfig(Section):
+    """The budget of the whole job, all workers together."""
+
+    requests_per_second: float | None = key(
+        "Requests a second at most; `null` for no limit, which only a service of one's own should see.", 20.0, gt=0
+    )
+    max_in_flight: int = key("Requests under way at a time, at most.", 8, ge=1, le=1024)
+
+
+class RetryConfig(Section):
+    """How often and how long one request is tried: exponential waits with full jitter; `Retry-After` goes before them."""
+
+    attempts: int = key("Tries of one request, the first included; a 429 uses up none.", 10, ge=1, le=1000)
+    deadline: Duration = key("Time after the first failure within which a further try may start.", "10m")
+    first_wait: DurationOrZero = key("Longest wait before the second try; it doubles from there.", "500ms")
+    max_wait: DurationOrZero = key("Longest wait between two tries.", "60s")
+
+
+class TimeoutsConfig(Section):
+    """How long the service may keep a request waiting."""
+
+    connect: Duration = key("For the connection and its TLS handshake.", "10s")
+    read: Duration = key("Longest silence of the service.", "120s")
+    attempt: Duration = key("Longest that one try may take in all.", "5m")
+
+
+def _one_address(schema: dict[str, Any]) -> None:
+    schema["oneOf"] = [{"required": ["environment"]}, {"required": ["base_url"]}]
+
+
+class OmniaConnection(Section):
+    """An Omnia Timeseries service and the manners to keep with it."""
+
+    model_config = ConfigDict(json_schema_extra=_one_address)
+
+    environment: Literal["dev", "test", "prod"] | None = key(
+        "The service's environment, which gives address and resource id; or `base_url` instead.", None
+    )
+    base_url: BaseUrl | None = key(
+        "The service's address up to the version, such as `http://127.0.0.1:8080/plant/timeseries/v1.7`; or "
+        "`environment` instead.",
+        None,
+    )
+    resource_id: Text | None = key(
+        "OAuth resource that tokens are asked for; with `base_url`, wherever the credential is not `anonymous`.", None
+    )
+    credential: CredentialConfig = key("How to sign in.")
+    subscription_key_env: VariableName | None = key(
+        "Environment variable that holds the gateway's `Ocp-Apim-Subscription-Key`.", None
+    )
+    ca_bundle: PathText | None = key(
+        "PEM file of the authorities to trust for TLS; otherwise `REQUESTS_CA_BUNDLE` or the usual ones.", None
+    )
+    format: Literal["protobuf", "json"] = key("What the service is asked to answer in.", "protobuf")
+    page_limit: int = key(
+        "Points in one answer, at most: the `limit` of a request.",
+        MAX_POINTS_PER_ANSWER,
+        ge=1,
+        le=MAX_POINTS_PER_ANSWER,
+    )
+    rate: RateConfig = key("The budget of the whole job, all workers together.", default_factory=RateConfig)
+    retry: RetryConfig = key("How often and how long one request is tried.", default_factory=RetryConfig)
+    timeouts: TimeoutsConfig = key("How long the service may keep a request waiting.", default_factory=TimeoutsConfig)
+
+    @model_validator(mode="after")
+    def _has_one_address(self) -> OmniaConnection:
+        if self.environment is None and self.base_url is None:
+            raise problem("needs an address: environment (dev, test or prod) or base_url")
+        if self.environment is not None and self.base_url is not None:
+            raise problem("environment and base_url exclude each other: remove one of the two", at="base_url")
+        if self.environment is not None and self.resource_id is not None:
+            raise problem(f"environment {self.environment} has its own resource id: remove the key", at="resource_id")
+        return self
+
+    @model_validator(mode="after")
+    def _sends_secrets_safely(self) -> OmniaConnection:
+        if self.base_url is None:
+            return self
+        anonymous = self.credential.kind == "anonymous"
+        if not anonymous and self.resource_id is None:
+            raise problem(
+                f"credential {self.credential.kind} needs the OAuth resource that tokens are asked for, with base_url",
+                at="resource_id",
+            )
+        if self.base_url.startswith("http://") and not is_loopback(self.base_url):
+            if not anonymous:
+                raise problem(
+                    "plain http would carry the token over the network for all to read: use https", at="base_url"
+                )
+            if self.subscription_key_env is not None:
+                raise problem(
+                    "plain http would carry the subscription key over the network for all to read: use https",
+                    at="base_url",
+                )
+        return self

@@ -1,0 +1,235 @@
+"""The kinds of value that keys take: how each is read, what is refused, and how the JSON Schema describes it.
+
+Values come from YAML as texts. A value that is already what the model holds (a duration in ns) is taken as it is, so
+that a dumped model can be read back.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Final, TypeVar
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, ValidationInfo, WithJsonSchema
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from omnia_beam.config.secrecy import is_secret_value, show_value
+from omnia_beam.config.section import problem
+from omnia_beam.config.template import template_fields
+from omnia_beam.config.times import DURATION_PATTERN, MOMENT_PATTERN, parse_duration, parse_moment
+from omnia_beam.core.limits import MAX_STATUS
+
+T = TypeVar("T")
+
+_JOB_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_BLANK: Final = re.compile(r"\s")
+
+
+def _read_duration(value: Any) -> Any:
+    return (
+        parse_duration(value)
+        if isinstance(value, str)
+        else _no_number(value, "a duration: write 90s, 15m, 7d or PT15M")
+    )
+
+
+def _read_moment(value: Any, info: ValidationInfo) -> Any:
+    now_ns = (info.context or {}).get("now_ns")
+    return (
+        parse_moment(value, now_ns)
+        if isinstance(value, str)
+        else _no_number(value, "a time: write 2024-01-31, now or -7d")
+    )
+
+
+def _no_number(value: Any, what: str) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{show_value((), value)} is not {what}")
+    return value
+
+
+def _positive(ns: int) -> int:
+    if ns <= 0:
+        raise ValueError("must be longer than nothing")
+    return ns
+
+
+def _check_job_name(name: str) -> str:
+    if not _JOB_NAME.fullmatch(name):
+        raise ValueError(
+            f"{show_value((), name)} cannot name files: use at most 100 letters, digits, '.', '_' and '-', "
+            "a letter or digit first"
+        )
+    return name
+
+
+def _check_variable(name: str) -> str:
+    mixed = all(any(map(test, name)) for test in (str.islower, str.isupper, str.isdigit))
+    if not _VARIABLE.fullmatch(name) or (len(name) >= 20 and mixed):
+        raise ValueError(
+            "must be the name of an environment variable, such as AZURE_CLIENT_SECRET; what stands there is none (it is "
+            "not shown, for it may be the secret itself: if so, replace that, since it has been in a file)"
+        )
+    return name
+
+
+def check_series_id(text: str) -> str:
+    """The id itself, if it can be one: no blanks, no control characters, not empty; its syntax is the service's business."""
+    if not text:
+        raise ValueError("an id is empty")
+    if _BLANK.search(text) or _CONTROL.search(text):
+        raise ValueError(
+            f"{show_value((), text)} is not an id: it holds a blank or a control character; one id to an item"
+        )
+    return text
+
+
+def _check_text(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty; remove the key or give a text")
+    if _CONTROL.search(text):
+        raise ValueError(f"{show_value((), text)} holds a control character")
+    return text
+
+
+def _check_template(text: str) -> str:
+    template_fields(_check_text(text))
+    return text
+
+
+def _check_delimiter(text: str) -> str:
+    named = {"tab": "\t", "\\t": "\t", "auto": "auto"}.get(text, text)
+    if named != "auto" and (len(named) != 1 or named.isalnum() or named in '"\r\n.-+:'):
+        raise ValueError(
+            f"{show_value((), text)} is not a delimiter: use one character such as , or ;, or tab, or auto"
+        )
+    return named
+
+
+def _check_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # unknown, a path out of the database, a directory of it
+        raise ValueError(f"{show_value((), name)} is not a time zone: use UTC or a name such as Europe/Oslo") from None
+    return name
+
+
+def _check_base_url(text: str) -> str:
+    """The URL without a slash at its end. A text with a user in it is not shown: there would be a password beside."""
+    example = "write it like https://api.gateway.equinor.com/plant/timeseries/v1.7"
+    try:
+        parts = urlsplit(text.strip())
+        _ = parts.port
+    except ValueError:
+        raise ValueError(f"is not a URL; {example}") from None
+    if parts.username is not None or parts.password is not None or is_secret_value(text):
+        raise ValueError("holds a user name, password or key (not shown): name a credential below `credential` instead")
+    if parts.scheme not in ("http", "https") or not parts.hostname or _BLANK.search(text.strip()):
+        raise ValueError(f"{show_value((), text)} is not an http or https URL; {example}")
+    if parts.query or parts.fragment:
+        raise ValueError(f"has a query or a fragment (not shown); {example}")
+    return text.strip().rstrip("/")
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL's host is this machine itself, so that plain http does not carry secrets over a network."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _as_list(value: Any) -> Any:
+    if value == []:  # a default is a tuple; whether an empty list in YAML asks for nothing or for all is a guess
+        raise problem("is an empty list; remove the key or give at least one item")
+    return [value] if isinstance(value, str | dict | int) else value
+
+
+class _OneOrList:
+    """Tells the JSON Schema that one item may stand without its list."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        array = {**handler(core), "minItems": 1}
+        return {"anyOf": [array["items"], array]}
+
+
+def _check_finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("must be a finite number")
+    return value
+
+
+def _said(check: Callable[[T], T]) -> Callable[[T], T]:
+    """A check whose ValueError becomes the whole message, without pydantic's preamble."""
+
+    def checked(value: T) -> T:
+        try:
+            return check(value)
+        except ValueError as error:
+            raise problem(str(error)) from None
+
+    return checked
+
+
+def _said_with_info(check: Callable[[Any, ValidationInfo], Any]) -> Callable[[Any, ValidationInfo], Any]:
+    def checked(value: Any, info: ValidationInfo) -> Any:
+        try:
+            return check(value, info)
+        except ValueError as error:
+            raise problem(str(error)) from None
+
+    return checked
+
+
+def _schema(title: str, **schema: Any) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", **schema, "title": title})
+
+
+Moment = Annotated[
+    int, BeforeValidator(_said_with_info(_read_moment)), _schema("time", pattern=f"^ *({MOMENT_PATTERN}) *$")
+]
+"""ns since the Unix epoch, from a text as `parse_moment` reads it."""
+
+Duration = Annotated[
+    int,
+    BeforeValidator(_said(_read_duration)),
+    AfterValidator(_said(_positive)),
+    _schema("duration", pattern=f"^ *({DURATION_PATTERN}) *$"),
+]
+"""ns, more than 0, from a text as `parse_duration` reads it."""
+
+DurationOrZero = Annotated[
+    int, BeforeValidator(_said(_read_duration)), _schema("duration", pattern=f"^ *({DURATION_PATTERN}) *$")
+]
+"""ns, 0 or more."""
+
+JobName = Annotated[str, AfterValidator(_said(_check_job_name)), _schema("name", pattern=f"^{_JOB_NAME.pattern}$")]
+VariableName = Annotated[
+    str, AfterValidator(_said(_check_variable)), _schema("environment variable", pattern=f"^{_VARIABLE.pattern}$")
+]
+SeriesId = Annotated[str, AfterValidator(_said(check_series_id)), _schema("id", pattern=r"^\S+$")]
+Text = Annotated[
+    str, AfterValidator(_said(_check_text)), WithJsonSchema({"type": ["string", "number"], "title": "text"})
+]
+"""A text with something in it; YAML may take it for a number (`facility: 1191`)."""
+PathText = Annotated[str, AfterValidator(_said(_check_text)), _schema("path", minLength=1)]
+Template = Annotated[
+    str, AfterValidator(_said(_check_template)), WithJsonSchema({"type": ["string", "number"], "title": "template"})
+]
+Delimiter = Annotated[str, AfterValidator(_said(_check_delimiter)), _schema("delimiter", minLength=1)]
+ZoneName = Annotated[str, AfterValidator(_said(_check_zone)), _schema("time zone", minLength=1)]
+BaseUrl = Annotated[str, AfterValidator(_said(_check_base_url)), _schema("URL", pattern="^ *https?://[^/?#@]+")]
+Status = Annotated[int, Field(ge=0, le=MAX_STATUS)]
+Factor = Annotated[float, AfterValidator(_said(_check_finite))]
+
+
+OneOrMany = Annotated[tuple[T, ...], BeforeValidator(_as_list), _OneOrList()]
+"""A tuple, from a list with at least one item or from one item alone; the default is the empty tuple."""

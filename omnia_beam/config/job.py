@@ -1,0 +1,88 @@
+"""The whole configuration of a job."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, ValidationInfo, WithJsonSchema, field_validator, model_validator
+
+from omnia_beam.config.fields import Duration, JobName, Moment, OneOrMany, PathText
+from omnia_beam.config.mapping import FINDINGS, MappingConfig
+from omnia_beam.config.secrecy import show_value
+from omnia_beam.config.section import Section, key, problem
+from omnia_beam.config.sink import Sink
+from omnia_beam.config.source import Source
+from omnia_beam.core.limits import MAX_CHUNK_POINTS
+from omnia_beam.core.timestamps import format_time
+
+
+class WindowConfig(Section):
+    """The time to copy, from `start` up to but not including `end`."""
+
+    start: Moment = key("First instant.")
+    end: Moment | None = key(
+        "The instant after the last. Without it a batch command goes up to now, and a tail has no end.", None
+    )
+
+    @model_validator(mode="after")
+    def _is_not_empty(self) -> WindowConfig:
+        if self.end is None:
+            return self
+        if self.end < self.start:
+            raise problem(
+                f"ends before it starts: start {format_time(self.start)}, end {format_time(self.end)}", at="end"
+            )
+        if self.end == self.start:
+            raise problem(
+                f"is empty: it starts and ends at {format_time(self.start)} (the end does not belong to it)", at="end"
+            )
+        return self
+
+
+class TailConfig(Section):
+    """How a copy is kept fresh."""
+
+    poll: Duration = key("Time between two looks at the source.", "30s")
+    lag: Duration = key("How far behind now to stay, so that the source has settled.", "5m")
+    refresh: Duration | None = key("Trailing interval that is read again for late data.", None)
+
+    @field_validator("refresh", mode="after")
+    @classmethod
+    def _reaches_behind_the_lag(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and value <= info.data.get("lag", 0):
+            raise problem("reaches back no further than lag: nothing would be read again")
+        return value
+
+
+def _check_finding(name: str) -> str:
+    if name not in FINDINGS:
+        raise problem(f"{show_value((), name)} is not a finding; known: {', '.join(FINDINGS)}")
+    return name
+
+
+Finding = Annotated[str, AfterValidator(_check_finding), WithJsonSchema({"enum": list(FINDINGS), "title": "finding"})]
+
+
+class JobConfig(Section):
+    """A job: what to read, what to do with it, where to put it, and where to remember what is done.
+
+    Times are ns since the Unix epoch, durations ns. Relative paths start at the current directory.
+    """
+
+    name: JobName = key("Name of the job, in file names and reports; one state directory can serve several jobs.")
+    source: Source = key("Where points come from.")
+    window: WindowConfig | None = key("The time to copy. Files without it are read whole.", None)
+    sink: Sink = key("Where points go to.")
+    mapping: MappingConfig | None = key(
+        "How the source's timeseries become the target's. Without it every series keeps its id.", None
+    )
+    state: PathText = key("Directory of ledger, plan and dead letters, on any Beam filesystem.")
+    order: Literal["oldest_first", "newest_first"] = key("Which windows to copy first.", "oldest_first")
+    refresh: Duration | None = key("Trailing interval of the window that every run reads again, for late data.", None)
+    deadline: Duration | None = key("Time after which a run stops, between two windows; the next run goes on.", None)
+    max_chunk_points: int = key(
+        "Points in one chunk, at most: what bounds the memory.", MAX_CHUNK_POINTS, ge=1, le=100_000_000
+    )
+    workers: int = key("Processes on this machine; the rate is for all of them together.", 1, ge=1, le=256)
+    tail: TailConfig = key("How `omnia-beam tail` keeps the copy fresh.", default_factory=TailConfig)
+    accept: OneOrMany[Finding] = key("Findings of the loss report that shall not stop a migration.", ())

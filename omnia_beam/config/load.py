@@ -1,0 +1,108 @@
+"""From a file to a `JobConfig`, or to every problem at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from omnia_beam.config.document import Document, Path, apply_setting, parse_document, parse_value, walk
+from omnia_beam.config.job import JobConfig
+from omnia_beam.config.problems import problem_line, problem_lines, shorten
+from omnia_beam.config.secrecy import is_secret_key, is_secret_value, secret_problem, secret_value_problem
+from omnia_beam.core.errors import UsageError
+
+
+def load_config(
+    path: str,
+    *,
+    overrides: Sequence[str] = (),
+    start: str | None = None,
+    end: str | None = None,
+    now_ns: int,
+) -> JobConfig:
+    """Read and check a configuration.
+
+    Args:
+        path: a YAML file.
+        overrides: `key.path=value` each, the value as YAML, a number in the path for a place in a list; applied in
+            order, before anything is checked.
+        start: instead of `window.start`.
+        end: instead of `window.end`.
+        now_ns: what `now` means, ns since the Unix epoch.
+
+    Raises:
+        UsageError: one line for each problem (also in `problems`): `file:line:column: key.path: what and what instead`.
+            No line shows a value that may be a secret.
+    """
+    document = parse_document(_read(path), path)
+    for override in overrides:
+        _override(document, override)
+    for name, value in (("start", start), ("end", end)):
+        if value is not None:
+            apply_setting(document, f"window.{name}", value, f"--{name}")
+    return validate(document, now_ns)
+
+
+def validate(document: Document, now_ns: int) -> JobConfig:
+    """Check a document's data.
+
+    Raises:
+        UsageError: as for `load_config`.
+    """
+    secrets = _secrets(document)
+    config, errors = _model(document, now_ns)
+    if config is not None and not secrets:
+        return config
+    found = [(path, line) for path, line in problem_lines(errors, document, JobConfig) if not _is_below(path, secrets)]
+    found += [(path, problem_line(document, path, text)) for path, text in secrets.items()]
+    lines = [line for path, line in sorted(found, key=lambda item: document.place(item[0]))]
+    # Raised outside of any except block: a traceback's context would hold the values.
+    raise UsageError("\n".join(shorten(lines)), problems=tuple(lines))
+
+
+def _model(document: Document, now_ns: int) -> tuple[JobConfig | None, list[Any]]:
+    try:
+        return JobConfig.model_validate(document.data, context={"now_ns": now_ns}), []
+    except ValidationError as error:
+        return None, error.errors(include_url=False)
+
+
+def _secrets(document: Document) -> dict[Path, str]:
+    """What to say of each key or value that holds a secret itself."""
+    found: dict[Path, str] = {}
+    for path, value in walk(document.data):
+        if not path or _is_below(path, found):
+            continue
+        last = path[-1]
+        if isinstance(last, str) and is_secret_key(last):
+            found[path] = secret_problem(last)
+        elif is_secret_value(value):
+            found[path] = secret_value_problem()
+    return found
+
+
+def _is_below(path: Path, paths: dict[Path, str]) -> bool:
+    return any(path[: len(above)] == above for above in paths)
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return file.read()
+    except FileNotFoundError:
+        raise UsageError(f"{path}: there is no such configuration file") from None
+    except IsADirectoryError:
+        raise UsageError(f"{path}: is a directory; name the configuration file in it") from None
+    except OSError as error:
+        raise UsageError(f"{path}: the configuration cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+
+
+def _override(document: Document, override: str) -> None:
+    dotted, equals, text = override.partition("=")
+    if not equals:
+        raise UsageError("--set: a setting has the form key.path=value, such as --set source.rate.max_in_flight=4")
+    apply_setting(document, dotted.strip(), parse_value(text, "--set"), "--set")

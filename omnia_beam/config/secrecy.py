@@ -1,0 +1,105 @@
+"""What looks like a secret in a configuration, and how keys and values are shown without giving one away.
+
+A configuration is committed, mailed and printed; a secret in it is a secret lost. So one that stands there is refused,
+and no message repeats a value that may be one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+_SECRET_WORD: Final = re.compile(
+    r"secret|password|passwd|passphrase|pwd\b|token|assertion|api_?key|access_?key|account_?key|subscription_?key|private_?key"
+    r"|shared_?key|connection_?string|authorization|bearer|\bsas\b|credentials?_?json",
+    re.IGNORECASE,
+)
+_REFERENCE: Final = re.compile(r".*_(env|file|path|cache|cache_unencrypted)", re.IGNORECASE)
+
+_SECRET_VALUE: Final = re.compile(
+    r"(AccountKey|SharedAccessKey|SharedAccessSignature|password|pwd|passwd|secret|api[-_]?key|sig|token)\s*=\s*[^\s;&]"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY"
+    r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"  # a JSON web token
+    r"|\bBearer\s+\S{8,}"
+    r"|[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]*@",  # a URL with a password
+    re.IGNORECASE,
+)
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z_-]{0,40}")
+_LEADING_WORD: Final = re.compile(r"[A-Za-z_][A-Za-z_-]*")
+_CREDENTIAL: Final = "credential"
+_SHOWN_LENGTH: Final = 80
+
+NOT_SHOWN: Final = "what stands there (not shown)"
+
+
+def is_secret_key(key: str) -> bool:
+    """Whether a key of this name would hold a secret itself, and not the name of a variable or file that does."""
+    return _SECRET_WORD.search(key) is not None and _REFERENCE.fullmatch(key) is None
+
+
+def is_secret_value(value: object) -> bool:
+    """Whether a text carries a password, a key, a signature or a token, such as a connection string does."""
+    return isinstance(value, str) and _SECRET_VALUE.search(value) is not None
+
+
+def may_hold_secret(path: Iterable[str | int]) -> bool:
+    """Whether values at this path are never shown: all below `credential`, and below any key that names a secret."""
+    parts = [part for part in path if isinstance(part, str)]
+    return any(part == _CREDENTIAL or _SECRET_WORD.search(part) for part in parts)
+
+
+def show_key(path: Iterable[str | int]) -> str:
+    """A key's path with dots, such as `source.series.ids.3`.
+
+    Of a key that may be a secret by mistake (`{client_secret:abc}` without the blank is one key), only the leading word.
+    """
+    parts: list[str] = []
+    guarded = False
+    for part in path:
+        text = str(part)
+        if isinstance(part, str) and (guarded or _SECRET_WORD.search(text)) and not _PLAIN_KEY.fullmatch(text):
+            word = _LEADING_WORD.match(text)
+            text = f"{word[0] if word else ''}…"
+        guarded = guarded or part == _CREDENTIAL
+        parts.append(text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}…")
+    return ".".join(parts)
+
+
+def show_value(path: Iterable[str | int], value: Any) -> str:
+    """A value in quotes, cut to a readable length; only its kind where it may hold a secret or has no short text."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
+    if value is None:
+        return "nothing"
+    if may_hold_secret(path) or is_secret_value(value):
+        return NOT_SHOWN
+    text = str(value)
+    return json.dumps(text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}…", ensure_ascii=False)
+
+
+def secret_problem(key: str) -> str:
+    """What to say of a key that would hold a secret; the value has no part in it."""
+    if "subscription" in key.lower():
+        cure = "subscription_key_env: NAME_OF_THE_VARIABLE"
+    elif "password" in key.lower() or "passphrase" in key.lower():
+        cure = "certificate_password_env: NAME_OF_THE_VARIABLE (under credential)"
+    elif "assertion" in key.lower() or "token" in key.lower():
+        cure = "credential: {kind: on_behalf_of, user_assertion_env: NAME_OF_THE_VARIABLE}; other tokens are fetched by themselves"
+    else:
+        cure = "client_secret_env: NAME_OF_THE_VARIABLE (under credential)"
+    return (
+        "a secret must not stand in a configuration (its value is not shown here; replace it, since it has been in a file); "
+        f"put it into an environment variable and write the variable's name: {cure}"
+    )
+
+
+def secret_value_problem() -> str:
+    """What to say of a value that carries a secret."""
+    return (
+        "the value (not shown) looks like it holds a password, key, signature or token, which must not stand in a "
+        "configuration: give the address without it, and the credential by environment variables"
+    )

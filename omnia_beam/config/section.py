@@ -1,0 +1,93 @@
+"""What every model of the configuration has in common, and how their tree is walked."""
+
+from __future__ import annotations
+
+import types
+import typing
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
+
+
+class Section(BaseModel):
+    """A frozen mapping of known keys. Field names are the YAML's keys."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_default=True,  # defaults are written as in YAML: "15m"
+        allow_inf_nan=False,
+        hide_input_in_errors=True,  # also where somebody builds a model by hand
+    )
+
+
+def key(description: str, default: Any = ..., **constraints: Any) -> Any:
+    """A key of a section: what it is for, and its default as YAML would write it; without one it is required.
+
+    A section of keys has itself as `default_factory`: its keys have their own defaults, which the JSON Schema need not repeat.
+    """
+    if "default_factory" in constraints:
+        return Field(description=description, **constraints)
+    return Field(default, description=description, **constraints)
+
+
+def problem(text: str, at: str | None = None) -> PydanticCustomError:
+    """An error to raise from a validator.
+
+    Args:
+        text: the whole message. It must not repeat a value that may be a secret.
+        at: the key of the section that the message is about, where a validator looks at several.
+    """
+    # The text travels as a value, so that braces in it are no placeholders.
+    return PydanticCustomError("config", "{text}", {"text": text, "at": at})
+
+
+def key_names(section: type[Section]) -> list[str]:
+    """A section's keys, `kind` first."""
+    return sorted(section.model_fields, key=lambda name: name != "kind")
+
+
+def variants(annotation: Any) -> dict[str, type[Section]]:
+    """The sections that an annotation admits, by the `kind` that tells them apart; a single one under ""."""
+    found = list(_sections(annotation))
+    if len(found) == 1:
+        return {"": found[0]}
+    return {get_args(section.model_fields["kind"].annotation)[0]: section for section in found}
+
+
+class OrText:
+    """Tells the JSON Schema that a text may stand for the whole section."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "string"}, handler(core)]}
+
+
+def item_annotation(annotation: Any) -> Any:
+    """What a list or a mapping of the annotation holds; None for neither."""
+    for part in _alternatives(annotation):
+        origin, arguments = get_origin(part), get_args(part)
+        if origin is tuple:
+            return arguments[0]
+        if origin is dict:
+            return arguments[1]
+    return None
+
+
+def _sections(annotation: Any) -> typing.Iterator[type[Section]]:
+    for part in _alternatives(annotation):
+        if isinstance(part, type) and issubclass(part, Section):
+            yield part
+
+
+def _alternatives(annotation: Any) -> typing.Iterator[Any]:
+    """The members of a union, annotations stripped."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _alternatives(get_args(annotation)[0])
+    elif origin in (Union, types.UnionType):
+        for part in get_args(annotation):
+            yield from _alternatives(part)
+    else:
+        yield annotation
