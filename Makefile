@@ -11,10 +11,7 @@ CANDIDATES = $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11 p
 FITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
 
 INSTALLED := .venv/.installed
-# The official SDK is only a partner in tests and benchmarks. It holds `cryptography` below what azure-identity would
-# take and instruments `requests` on import, so it lives apart, unmodified.
-SDK := omnia-timeseries==2.0.0
-SDK_INSTALLED := .venv-sdk/.installed-$(subst ==,-,$(SDK))
+SDK_INSTALLED := .venv-sdk/.installed
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 # $(call make_venv,DIR): a virtual environment in DIR, unless one that fits and has pip is there already.
@@ -73,8 +70,8 @@ $(INSTALLED): setup.py pyproject.toml
 	@.venv/bin/python $(PIP_INSTALL) -e '.[test]'
 	@touch $@
 
-$(SDK_INSTALLED):
+$(SDK_INSTALLED): tests/sdk-requirements.txt
 	@$(call make_venv,.venv-sdk)
-	@echo "Installing $(SDK) into .venv-sdk"
-	@.venv-sdk/bin/python $(PIP_INSTALL) '$(SDK)'
+	@echo "Installing the official SDK into .venv-sdk"
+	@.venv-sdk/bin/python $(PIP_INSTALL) -r $<
 	@touch $@

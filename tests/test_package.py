@@ -1,0 +1,72 @@
+"""The package's front door: light to open, and every name behind it real."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import omnia_beam
+
+ROOT = Path(__file__).parents[1]
+CONTRACT = {
+    "OmniaClient",
+    "ReadFromOmnia",
+    "DecodeChunks",
+    "WriteToOmnia",
+    "WriteToParquet",
+    "Chunk",
+    "RawChunk",
+    "TimeRange",
+}
+
+
+def modules_after(code: str) -> set[str]:
+    """The top-level modules that a fresh Python holds after running this."""
+    program = f"import json, sys\n{code}\nprint(json.dumps(sorted({{name.partition('.')[0] for name in sys.modules}})))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout))
+
+
+def test_opening_the_door_loads_nothing_else() -> None:
+    bare, opened = modules_after("pass"), modules_after("import omnia_beam")
+    assert "omnia_beam" in opened
+    assert not (opened - bare) & {"apache_beam", "azure", "numpy", "pyarrow", "requests"}
+
+
+def test_a_noun_does_not_load_beam() -> None:
+    loaded = modules_after("from omnia_beam import Chunk, TimeRange")
+    assert "pyarrow" in loaded
+    assert not loaded & {"apache_beam", "azure", "requests"}
+
+
+def test_the_names_are_those_promised() -> None:
+    assert set(omnia_beam.__all__) >= CONTRACT
+    assert set(dir(omnia_beam)) >= CONTRACT
+
+
+@pytest.mark.parametrize("name", [name for name, home in omnia_beam._HOMES.items() if find_spec(home)])
+def test_a_name_is_what_its_home_defines(name: str) -> None:
+    found = getattr(omnia_beam, name)
+    assert found.__module__ == omnia_beam._HOMES[name]
+    assert found.__doc__
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'Chnuk'"):
+        omnia_beam.Chnuk
+
+
+def test_the_version_is_told_once_more_in_setup_py() -> None:
+    text = (ROOT / "setup.py").read_text(encoding="utf-8")
+    assert re.findall(r'version="([^"]+)"', text) == [omnia_beam.__version__]
+
+
+def test_types_travel_with_the_package() -> None:
+    assert (ROOT / "omnia_beam/py.typed").exists()
+    assert '"py.typed"' in (ROOT / "setup.py").read_text(encoding="utf-8")
