@@ -36,6 +36,8 @@ class RawChunkCoder(beam.coders.Coder):
         for start, end, size in header["pages"]:
             pages.append(RawPage(TimeRange(start, end), encoded[at : at + size]))
             at += size
+        if at != len(encoded):
+            raise ValueError(f"a raw chunk of {at} bytes came in {len(encoded)}: it was cut or joined on its way")
         return RawChunk(_key_from_json(header["key"]), tuple(pages), header["format"])
 
     def estimate_size(self, value: RawChunk) -> int:
