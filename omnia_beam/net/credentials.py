@@ -13,7 +13,7 @@ import dataclasses
 import difflib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlparse
@@ -139,7 +139,7 @@ class CredentialSpec:
     user_assertion_file: str | None = None
     authority: str | None = None
     disable_instance_discovery: bool = False
-    additionally_allowed_tenants: tuple[str, ...] = ()
+    additionally_allowed_tenants: Sequence[str] = ()
     ca_bundle: str | None = None
     redirect_uri: str | None = None
     login_hint: str | None = None
@@ -152,12 +152,15 @@ class CredentialSpec:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", _canonical_kind(self.kind))
-        # YAML gives a list; a list would make the spec unhashable and its pickle mutable.
-        object.__setattr__(self, "additionally_allowed_tenants", tuple(self.additionally_allowed_tenants))
+        # YAML gives a list, which has no hash; or one name, which must not become its letters.
+        tenants = self.additionally_allowed_tenants
+        object.__setattr__(
+            self, "additionally_allowed_tenants", (tenants,) if isinstance(tenants, str) else tuple(tenants)
+        )
+        _check_types(self)
         _check_fields_mean_something(self)
         _check_variable_names(self)
         _check_urls(self)
-        _check_numbers(self)
         if self.token_cache is not None and not _CACHE_NAME.fullmatch(self.token_cache):
             raise UsageError(
                 f"credential.token_cache is {self.token_cache!r}: a file name of letters, digits, '.', '_' and '-'"
@@ -210,6 +213,26 @@ def _canonical_kind(kind: object) -> str:
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise UsageError(f"credential.kind is {kind!r}, which is none of {', '.join(KINDS)}.{hint}")
     return name
+
+
+def _check_types(spec: CredentialSpec) -> None:
+    for field in dataclasses.fields(spec):
+        value, default = getattr(spec, field.name), field.default
+        if isinstance(default, bool):
+            wanted, fits = "true or false", isinstance(value, bool)
+        elif isinstance(default, float):
+            fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+            wanted = "a number of seconds above 0"
+        elif isinstance(default, tuple):
+            wanted, fits = "a list of texts", all(isinstance(each, str) for each in value)
+        else:
+            wanted, fits = "a text", isinstance(value, str) or (value is None and default is None)
+        if not fits:
+            raise UsageError(f"credential.{field.name} must be {wanted}, not {_of_type(value)}")
+
+
+def _of_type(value: object) -> str:
+    return repr(value) if isinstance(value, int | float) else f"a {type(value).__name__}"
 
 
 def _check_fields_mean_something(spec: CredentialSpec) -> None:
@@ -269,10 +292,3 @@ def _port(url: Any) -> int | None:
     except ValueError:
         return None
     return port
-
-
-def _check_numbers(spec: CredentialSpec) -> None:
-    for name in ("connect_timeout_s", "read_timeout_s", "prompt_timeout_s"):
-        value = getattr(spec, name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not (math.isfinite(value) and value > 0):
-            raise UsageError(f"credential.{name} is {value!r}: it must be a number of seconds above 0")

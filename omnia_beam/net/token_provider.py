@@ -41,9 +41,9 @@ every token, is not stormed by every request of the job. [azure-identity's own r
 _ATTEMPTS: Final = 5
 _FIRST_WAIT_S: Final = 6.0
 _LONGEST_WAIT_S: Final = 30.0
-"""A transient failure is tried again after 6, 12, 24 and 30 s, each up to a second more. Not sooner: for 5 s after a 5xx,
-and for as long as a Retry-After says, msal repeats the answer without asking the authority.
-[msal/throttled_http_client.py]"""
+"""A transient failure is tried again after 6, 12, 24 and 30 s, each up to a second more. Neither sooner nor in less all
+told: after a 5xx msal repeats the answer without asking the authority, for an application 5 s, for a person 60 s, and
+for as long as a Retry-After says. [msal/throttled_http_client.py, msal/application.py: `default_throttle_time`]"""
 
 _FRESH: Final = json.dumps({"access_token": {"nbf": {"essential": True, "value": "1"}}})
 """Claims that make msal pass over the tokens that it holds: any claims do, and nothing else does, for `get_token` has no
@@ -176,7 +176,11 @@ class TokenProvider:
             now = self._clock()
             with self._lock:
                 held = self._held
-                if held is not None and (held.token != rejected or now < self._not_before["renew"]):
+                if (
+                    held is not None
+                    and now < held.expires_at
+                    and (held.token != rejected or self._is_renewal_early(now))
+                ):
                     return held.token
                 flight, is_mine = self._join("renew", now)
             if is_mine:
@@ -188,6 +192,9 @@ class TokenProvider:
 
     def _is_refresh_due(self, held: _Held, now: float) -> bool:
         return now >= held.refresh_at and self._flight is None and now >= self._not_before["refresh"]
+
+    def _is_renewal_early(self, now: float) -> bool:
+        return self._flight is None and now < self._not_before["renew"]
 
     def _join(self, purpose: str, now: float) -> tuple[_Flight, bool]:
         """The flight under way, or a new one, and whether it is ours to fly. The lock is held."""
