@@ -1,0 +1,13 @@
+"""`python -m omnia_beam.emulator`."""
+
+import argparse
+import sys
+
+from .command import add_arguments, run
+
+if __name__ == "__main__":
+    _parser = argparse.ArgumentParser(
+        prog="python -m omnia_beam.emulator", description=sys.modules[__package__].__doc__
+    )
+    add_arguments(_parser)
+    sys.exit(run(_parser.parse_args()))

@@ -1,0 +1,138 @@
+"""A request as the endpoints see it, and its parameters read as the service reads them."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+from multidict import MultiMapping
+
+from ..core.limits import MAX_STATUS
+from .answer import PROTOBUF_TYPES, Refusal
+from .timetext import TICK_NS, parse_time
+
+FEDERATION_SOURCES: Final = ("IMS", "TSDB", "DataLake")
+_ACCEPTED = re.compile(r"[^,;\s]+/[^,;\s]+")
+
+
+@dataclass(frozen=True, slots=True)
+class PageFaults:
+    """What fault rules make of the page that is about to be answered."""
+
+    duplicate: bool = False
+    repeat: bool = False
+    reorder: bool = False
+    refuse_token: bool = False
+    total_off: int = 0
+    reject_rate: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: path values by name, query, body, and the emulator's time when it came (ns)."""
+
+    method: str
+    path: str
+    values: Mapping[str, str]
+    query: MultiMapping[str]
+    body: bytes
+    accept: str
+    now_ns: int
+    trace_id: str
+    faults: PageFaults = field(default_factory=PageFaults)
+
+    def protobuf_type(self) -> str | None:
+        """The spelling of protobuf that the client asks for, None where it takes JSON."""
+        for media_type in _ACCEPTED.findall(self.accept.lower()):
+            if media_type in PROTOBUF_TYPES:
+                return str(media_type)
+        return None
+
+    def content(self) -> Any:
+        """The JSON body. Refused with 400 where it is none, NaN and Infinity included."""
+        try:
+            return orjson.loads(self.body)
+        except orjson.JSONDecodeError as error:
+            raise Refusal(400, f"The request body is not valid JSON: {error}.") from None
+
+    def text(self, name: str) -> str | None:
+        """A query parameter, None where it is absent or empty."""
+        return self.query.get(name) or None
+
+    def texts(self, name: str) -> list[str]:
+        """A list: the parameter repeated, or its values separated by commas."""
+        return [part.strip() for value in self.query.getall(name, []) for part in value.split(",") if part.strip()]
+
+    def federation(self) -> str | None:
+        """The federation source asked for, in the service's spelling."""
+        given = self.text("federationSource")
+        return None if given is None else one_of("federationSource", given, FEDERATION_SOURCES)
+
+
+def time_of(name: str, given: Any) -> int | None:
+    """A time parameter in ns, whole ticks of 100 ns as the service keeps them; None for none. 400 for a bad one."""
+    if given is None or given == "":
+        return None
+    if not isinstance(given, str):
+        raise Refusal(400, f"The value of '{name}' is not a date-time in RFC 3339.")
+    try:
+        return parse_time(given, TICK_NS)
+    except ValueError:
+        raise Refusal(400, f"The value '{given}' of '{name}' is not a date-time in RFC 3339.") from None
+
+
+def bool_of(name: str, given: Any) -> bool | None:
+    """A boolean parameter, `True` and `true` alike; None for none. 400 for a bad one."""
+    if given is None or isinstance(given, bool):
+        return given
+    if isinstance(given, str) and given.lower() in ("true", "false"):
+        return given.lower() == "true"
+    raise Refusal(400, f"The value '{given}' of '{name}' is neither true nor false.")
+
+
+def limit_of(given: Any, default: int, largest: int) -> int:
+    """A `limit` from 1 to `largest`; 400 for any other."""
+    if given is None or given == "":
+        return default
+    try:
+        limit = int(given)
+    except (TypeError, ValueError):
+        raise Refusal(400, f"The value '{given}' of 'limit' is not a whole number.") from None
+    if isinstance(given, bool | float) or not 1 <= limit <= largest:
+        raise Refusal(400, f"The value '{given}' of 'limit' is not between 1 and {largest}.")
+    return limit
+
+
+def statuses_of(name: str, given: list[Any] | None) -> tuple[int, ...] | None:
+    """A status filter, None for none. 400 for what is no status."""
+    if not given:
+        return None
+    if not isinstance(given, list):
+        raise Refusal(400, f"The value of '{name}' is not a list of statuses.")
+    statuses = set()
+    for value in given:
+        digits = value.isdecimal() if isinstance(value, str) else type(value) is int
+        if not digits or not 0 <= int(value) <= MAX_STATUS:
+            raise Refusal(400, f"The value '{value}' of '{name}' is not a status.")
+        statuses.add(int(value))
+    return tuple(sorted(statuses))
+
+
+def one_of(name: str, given: str, known: tuple[str, ...]) -> str:
+    """The known value that was given in any case; 400 for any other."""
+    for value in known:
+        if given.lower() == value.lower():
+            return value
+    raise Refusal(400, f"The value '{given}' of '{name}' is not one of {', '.join(known)}.")
+
+
+def guid_of(text: str) -> str:
+    """A series id in its usual spelling, anything else unchanged: it will be found nowhere."""
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        return text

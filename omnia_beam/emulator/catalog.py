@@ -1,0 +1,96 @@
+"""The endpoints that read metadata: list, search, get."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from ..core.limits import MAX_METADATA_ITEMS, SERVICE_DEFAULT_LIMIT
+from .answer import Answer, Refusal, list_answer
+from .call import Call, limit_of
+from .metadata import SeriesMetadata
+from .pagetoken import START, PageToken
+from .reading import found
+from .service import Service
+from .store import Series
+
+LISTED_BY: Final = ("name", "externalId", "source", "assetId", "facility")
+SEARCHED_BY: Final = (*LISTED_BY, "description", "unit")
+_Test = Callable[[SeriesMetadata], bool]
+
+
+async def list_series(service: Service, call: Call) -> Answer:
+    """`GET B`."""
+    return _listing(service, call, "list", _field_tests(call, LISTED_BY))
+
+
+async def search_series(service: Service, call: Call) -> Answer:
+    """`GET B/search`."""
+    return _listing(service, call, "search", _field_tests(call, SEARCHED_BY))
+
+
+async def search_text(service: Service, call: Call) -> Answer:
+    """`GET B/search/{query}`: the text anywhere in name, description or external id; `*` stands for anything."""
+    text = call.values["query"]
+    matches = _pattern(text if "*" in text else f"*{text}*")
+
+    def test(metadata: SeriesMetadata) -> bool:
+        return any(matches(value) for value in (metadata.name, metadata.description, metadata.externalId))
+
+    return _listing(service, call, f"text {text}", [test, *_field_tests(call, SEARCHED_BY)])
+
+
+async def get_series(service: Service, call: Call) -> Answer:
+    """`GET B/{id}`."""
+    return list_answer([found(service, call.values["id"]).metadata.as_json()])
+
+
+def _listing(service: Service, call: Call, what: str, tests: list[_Test]) -> Answer:
+    limit = limit_of(call.text("limit"), SERVICE_DEFAULT_LIMIT, MAX_METADATA_ITEMS)
+    identity = [what, sorted((name, call.text(name)) for name in SEARCHED_BY if call.text(name))]
+    after = -1
+    if token := call.text("continuationToken"):
+        if call.faults.refuse_token:
+            raise Refusal(400, "The continuation token is not valid.")
+        given = service.sealer.unseal(identity, token, call.now_ns)
+        position = (given.before if call.faults.duplicate else given.positions)[0]
+        after = -1 if position == START else int(position)
+    items, last = _page(service.store.listed(after), tests, limit)
+    following = None
+    if last is not None or call.faults.repeat:
+        positions = (after,) if call.faults.repeat or last is None else (last,)
+        following = service.sealer.seal(identity, PageToken(positions, (after,)), call.now_ns)
+    return list_answer(items, following)
+
+
+def _page(series: Iterator[Series], tests: list[_Test], limit: int) -> tuple[list[object], int | None]:
+    """The first matches, and the place of the last of them where more follow."""
+    items: list[object] = []
+    last = None
+    for one in series:
+        if all(test(one.metadata) for test in tests):
+            if len(items) == limit:
+                return items, last
+            items.append(one.metadata.as_json())
+            last = one.ordinal
+    return items, None
+
+
+def _field_tests(call: Call, fields: tuple[str, ...]) -> list[_Test]:
+    return [_field_test(name, value) for name in fields if (value := call.text(name))]
+
+
+def _field_test(name: str, value: str) -> _Test:
+    matches = _pattern(value)
+
+    def test(metadata: SeriesMetadata) -> bool:
+        return matches(getattr(metadata, name))
+
+    return test
+
+
+def _pattern(text: str) -> Callable[[str | None], bool]:
+    """Whether a value is the text in any case, `*` in it standing for anything, also nothing."""
+    expression = re.compile(".*".join(map(re.escape, text.split("*"))), re.IGNORECASE | re.DOTALL)
+    return lambda value: value is not None and expression.fullmatch(value) is not None

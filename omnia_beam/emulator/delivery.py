@@ -1,0 +1,67 @@
+"""Sending an answer, well or as badly as the fault rules want."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from .answer import Answer
+
+_SLICES_A_SECOND = 10
+_AT_ONCE = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How the answer goes out: reset instead, cut off half way, or at so many bytes a second."""
+
+    reset: bool = False
+    truncate: bool = False
+    bytes_per_s: float | None = None
+
+
+async def deliver(request: web.Request, answer: Answer, delivery: Delivery) -> web.StreamResponse:
+    """Sends the answer part by part with its length announced."""
+    if delivery.reset:
+        reset_connection(request)
+        return web.Response()
+    response = web.StreamResponse(status=answer.status, headers=answer.headers)
+    response.content_type = answer.content_type
+    response.content_length = answer.size
+    await response.prepare(request)
+    left = answer.size // 2 if delivery.truncate else answer.size
+    for part in answer.parts:
+        view = memoryview(part)[:left]
+        left -= len(view)
+        await _write(response, view, delivery.bytes_per_s)
+    if delivery.truncate:
+        await asyncio.sleep(0)
+        if request.transport is not None:
+            request.transport.close()
+        return response
+    await response.write_eof()
+    return response
+
+
+def reset_connection(request: web.Request) -> None:
+    """Ends the connection with a TCP reset: what a crashed gateway looks like from outside."""
+    transport = request.transport
+    if transport is None:
+        return
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        # Linger for zero seconds: close() then sends RST instead of FIN.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+async def _write(response: web.StreamResponse, view: memoryview, bytes_per_s: float | None) -> None:
+    size = _AT_ONCE if bytes_per_s is None else max(1, int(bytes_per_s / _SLICES_A_SECOND))
+    for start in range(0, len(view), size):
+        await response.write(view[start : start + size])
+        if bytes_per_s is not None:
+            await asyncio.sleep(1 / _SLICES_A_SECOND)

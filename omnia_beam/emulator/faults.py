@@ -1,0 +1,205 @@
+"""Faults by rule, deterministic from the seed.
+
+A rule is words of the form `key=value`, and names one kind of fault:
+
+    path=/data method=GET rate=0.1 count=5 after=2 status=503 retry_after=2 body=html
+
+| filter | meaning (all optional) |
+|---|---|
+| path=TEXT | the request's path contains it, or matches it as a regular expression |
+| method=NAME | the request's method |
+| rate=0.1 | this share of the matching requests, drawn by their number (default 1) |
+| count=N | at most N times |
+| after=N | not the first N matching requests |
+
+| kind | what happens |
+|---|---|
+| status=NNN | that status instead of an answer; retry_after=SECONDS or date; body=json (default), html or empty |
+| truncate | the body is cut off half way and the connection closed |
+| reset | the connection is reset before the request is looked at |
+| reset_after_apply | the request is carried out, then the connection is reset without an answer |
+| stall=SECONDS | nothing at all for that long, then the answer |
+| slow=BYTES | the body trickles at that many bytes a second |
+| garbage | random bytes under the right content type |
+| redirect=URL | 302 to that scheme, host and port, with the same path and query |
+| duplicate_page | the previous page again, whose token leads on as before; a request with a token only |
+| repeat_page | the right page, with a token that leads to the very same page, as long as the rule fires |
+| bad_token | the continuation token is refused with 400; a request with a token only |
+| reorder | the points of the page in another order |
+| wrong_total=N | totalCount off by N (default 1) |
+| reject_points | a write with any of a fixed set of points gets a 400 that names none; rate= is their share of all |
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .call import PageFaults
+from .counterhash import hash_one, hashes_of, key_of, unit
+from .points import Times
+
+_WITH_TOKEN: Final = ("duplicate_page", "bad_token")
+_KINDS: Final[dict[str, Callable[[str], Any]]] = {
+    "status": int,
+    "truncate": str,
+    "reset": str,
+    "reset_after_apply": str,
+    "stall": float,
+    "slow": float,
+    "garbage": str,
+    "redirect": str,
+    "duplicate_page": str,
+    "repeat_page": str,
+    "bad_token": str,
+    "reorder": str,
+    "wrong_total": int,
+    "reject_points": str,
+}
+_DEFAULTS: Final[dict[str, Any]] = {"wrong_total": 1, "stall": None, "slow": None, "status": None, "redirect": None}
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRule:
+    """One rule, read. `value` is what its kind was given."""
+
+    text: str
+    kind: str
+    value: Any
+    path: str = ""
+    method: str = ""
+    rate: float = 1.0
+    count: int | None = None
+    after: int = 0
+    retry_after: str = ""
+    body: str = "json"
+
+    @property
+    def label(self) -> str:
+        """The kind as the stats count it."""
+        return f"status_{self.value}" if self.kind == "status" else self.kind
+
+    def concerns(self, method: str, path: str, *, has_token: bool) -> bool:
+        """Whether a request is one that the rule counts."""
+        if (self.method and self.method != method) or (self.kind in _WITH_TOKEN and not has_token):
+            return False
+        return self.path in path or re.search(self.path, path) is not None
+
+
+def parse_rule(text: str) -> FaultRule:
+    """Reads one rule. ValueError says which word cannot be used."""
+    rule = FaultRule(text, "", None)
+    for word in shlex.split(text):
+        name, equals, value = word.partition("=")
+        try:
+            rule = _with_word(rule, name, value if equals else None)
+        except ValueError as error:
+            raise ValueError(f"--fault {text!r}: {word!r}: {error}") from None
+    if not rule.kind:
+        raise ValueError(f"--fault {text!r}: no kind of fault; known are {', '.join(_KINDS)}")
+    return rule
+
+
+def rejected(seed: int, series_id: str, times: Times, rate: float) -> NDArray[np.bool_]:
+    """Which points of a series belong to the fixed set that `reject_points rate=…` refuses."""
+    drawn = hashes_of(key_of(seed, "reject", series_id), times) >> np.uint64(11)
+    chosen: NDArray[np.bool_] = drawn < np.uint64(int(rate * 2.0**53))
+    return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Injection:
+    """What the rules that fired make of one request."""
+
+    rules: tuple[FaultRule, ...] = ()
+
+    def of(self, kind: str) -> FaultRule | None:
+        """The first fired rule of that kind."""
+        return next((rule for rule in self.rules if rule.kind == kind), None)
+
+    def page(self) -> PageFaults:
+        """The share of the faults that concerns the content of a page or of a write."""
+        total, reject = self.of("wrong_total"), self.of("reject_points")
+        return PageFaults(
+            duplicate=self.of("duplicate_page") is not None,
+            repeat=self.of("repeat_page") is not None,
+            reorder=self.of("reorder") is not None,
+            refuse_token=self.of("bad_token") is not None,
+            total_off=total.value if total else 0,
+            reject_rate=reject.rate if reject else 0.0,
+        )
+
+
+@dataclass(slots=True)
+class FaultBook:
+    """The rules in force, and how often each has matched and fired."""
+
+    seed: int
+    rules: tuple[FaultRule, ...] = ()
+    _matched: list[int] = field(default_factory=list)
+    _fired: list[int] = field(default_factory=list)
+
+    def change(self, texts: Iterable[str]) -> None:
+        """Puts these rules in force, and no others. ValueError, and no change, if one cannot be read."""
+        self.rules = tuple(parse_rule(text) for text in texts)
+        self._matched = [0] * len(self.rules)
+        self._fired = [0] * len(self.rules)
+
+    def draw(self, method: str, path: str, *, has_token: bool) -> Injection:
+        """The rules that fire for this request; counts it for each that it concerns."""
+        fired = []
+        for number, rule in enumerate(self.rules):
+            if not rule.concerns(method, path, has_token=has_token):
+                continue
+            turn = self._matched[number]
+            self._matched[number] += 1
+            if turn < rule.after or (rule.count is not None and self._fired[number] >= rule.count):
+                continue
+            # The rate of reject_points is a share of points, not of requests.
+            key = key_of(self.seed, number, rule.text)
+            if rule.kind == "reject_points" or unit(hash_one(key, turn)) < rule.rate:
+                self._fired[number] += 1
+                fired.append(rule)
+        return Injection(tuple(fired))
+
+
+def _with_word(rule: FaultRule, name: str, value: str | None) -> FaultRule:
+    if name in _KINDS:
+        if rule.kind:
+            raise ValueError(f"a second kind beside {rule.kind!r}; one rule has one")
+        if value is None and name in _DEFAULTS and _DEFAULTS[name] is None:
+            raise ValueError("a value is needed")
+        read = _DEFAULTS.get(name) if value is None else _KINDS[name](value)
+        return replace(rule, kind=name, value=read)
+    if value is None:
+        raise ValueError(f"unknown; the kinds are {', '.join(_KINDS)}")
+    return _with_filter(rule, name, value)
+
+
+def _with_filter(rule: FaultRule, name: str, value: str) -> FaultRule:
+    if name == "path":
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"no regular expression: {error}") from None
+        return replace(rule, path=value)
+    if name == "method":
+        return replace(rule, method=value.upper())
+    if name == "rate" and 0 <= float(value) <= 1:
+        return replace(rule, rate=float(value))
+    if name == "count":
+        return replace(rule, count=int(value))
+    if name == "after":
+        return replace(rule, after=int(value))
+    if name == "retry_after" and (value == "date" or float(value) >= 0):
+        return replace(rule, retry_after=value)
+    if name == "body" and value in ("json", "html", "empty"):
+        return replace(rule, body=value)
+    known = "path, method, rate (0 to 1), count, after, retry_after (seconds or date), body (json, html, empty)"
+    raise ValueError(f"not a usable setting; known are {known}")

@@ -1,0 +1,84 @@
+"""A series whose points become visible only some time after their timestamps, as on-premise historians publish.
+
+Time is cut into publication blocks. A block is published as a whole, a lateness after its end; one block in ten is late
+by up to `lateness_ns`, the others by no more than a tenth of a block. So later blocks appear before earlier ones, and
+holes close behind a reader.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .counterhash import hash_one, unit
+from .points import Points, Statuses, joined
+from .signal import SignalSource
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LateSource:
+    """What will be visible in the end (`complete`), and when. All times in ns."""
+
+    complete: SignalSource
+    key: int
+    block_ns: int
+    lateness_ns: int
+
+    def published_ns(self, block: int) -> int:
+        """When the points of `[block * block_ns, (block + 1) * block_ns)` become visible."""
+        end = (block + 1) * self.block_ns
+        drawn = hash_one(self.key, block)
+        if drawn % 10 == 0:
+            return end + int(unit(hash_one(~self.key & (2**64 - 1), block)) * self.lateness_ns)
+        return end + int(unit(drawn) * self.block_ns) // 10
+
+    def at(self, now_ns: int) -> VisibleSource:
+        """The points that are visible at `now_ns`: one steady view, whatever the clock does meanwhile."""
+        newest = now_ns // self.block_ns
+        settled = newest - self.lateness_ns // self.block_ns - 3
+        ranges = [(0, self.complete.locate(settled * self.block_ns))]
+        for block in range(settled, newest + 1):
+            if self.published_ns(block) <= now_ns:
+                first = self.complete.locate(block * self.block_ns)
+                stop = self.complete.locate((block + 1) * self.block_ns)
+                ranges.append((first, stop))
+        bounds = np.array(ranges, dtype=np.int64)
+        return VisibleSource(self.complete, bounds[:, 0], bounds[:, 1])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VisibleSource:
+    """A `PointSource` of some index ranges of another, ascending and apart."""
+
+    complete: SignalSource
+    starts: NDArray[np.int64]
+    stops: NDArray[np.int64]
+
+    def count(self) -> int:
+        return int((self.stops - self.starts).sum())
+
+    def locate(self, time_ns: int) -> int:
+        index = self.complete.locate(time_ns)
+        return int((np.clip(index, self.starts, self.stops) - self.starts).sum())
+
+    def read(self, first: int, stop: int) -> Points:
+        return joined([self.complete.read(low, high) for low, high in self._ranges(first, stop)] or [_nothing(self)])
+
+    def statuses(self, first: int, stop: int) -> Statuses:
+        parts = [self.complete.statuses(low, high) for low, high in self._ranges(first, stop)]
+        return np.concatenate(parts) if parts else np.empty(0, np.uint32)
+
+    def _ranges(self, first: int, stop: int) -> list[tuple[int, int]]:
+        ranges, before = [], 0
+        for start, end in zip(self.starts.tolist(), self.stops.tolist(), strict=True):
+            low, high = max(first - before, 0) + start, min(stop - before, end - start) + start
+            if low < high:
+                ranges.append((low, high))
+            before += end - start
+        return ranges
+
+
+def _nothing(source: VisibleSource) -> Points:
+    return source.complete.read(0, 0)

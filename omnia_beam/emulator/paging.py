@@ -1,0 +1,122 @@
+"""One page of a query of one or many series: which series it holds, how many rows of each, and the way on.
+
+Two readings of `limit` in a query of many series are played [unknown which the service has]:
+- per item: every series answers up to its own limit; those with more come again in the next page;
+- per answer: the page ends when the largest limit of the query is reached; series not reached yet are absent from it.
+Series that have been answered wholly are absent from later pages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from . import jsontext, protobuf
+from .answer import Answer, Refusal
+from .call import Call, PageFaults
+from .counterhash import hashes, key_of
+from .pagetoken import DONE, START, PageToken, Position, TokenSealer
+from .rows import Column, Rows
+
+LimitScope = Literal["item", "answer"]
+
+
+class Query(Protocol):
+    """The query of one series: rows from any position on."""
+
+    @property
+    def limit(self) -> int: ...
+
+    def rows(self, position: Position, limit: int) -> tuple[Rows, bool]:
+        """The next rows, at most `limit`, and whether they are the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The rows of one answer, and where each series stands after it."""
+
+    rows: tuple[Rows, ...]
+    after: tuple[Position, ...]
+
+    @property
+    def complete(self) -> bool:
+        return all(position == DONE for position in self.after)
+
+
+async def page_of(queries: Sequence[Query], positions: Sequence[Position], scope: LimitScope) -> Page:
+    """The page that begins at these positions."""
+    left = max((query.limit for query in queries), default=0) if scope == "answer" else None
+    after, found = list(positions), []
+    for number, query in enumerate(queries):
+        if positions[number] == DONE:
+            continue
+        if left == 0:
+            break
+        limit = query.limit if left is None else min(query.limit, left)
+        rows, last = query.rows(positions[number], limit)
+        found.append(rows)
+        after[number] = DONE if last else int(rows.times[-1])
+        if left is not None:
+            left -= len(rows)
+        if len(queries) > 1 and len(rows) > 10_000:
+            await asyncio.sleep(0)  # Other clients wait no longer than for one series.
+    return Page(tuple(found), tuple(after))
+
+
+async def answer_page(
+    call: Call, queries: Sequence[Query], query: Any, token: str | None, sealer: TokenSealer, scope: LimitScope
+) -> tuple[Page, str | None]:
+    """The page that the token names, or the first, and the token of the next; `query` tells queries apart.
+
+    400 for a token that is not valid here.
+    """
+    begin = _begin(call, len(queries), query, token, sealer)
+    page = await page_of(queries, begin.positions, scope)
+    if call.faults.repeat:
+        following: str | None = sealer.seal(query, PageToken(begin.positions, begin.before), call.now_ns)
+    elif page.complete:
+        following = None
+    else:
+        following = sealer.seal(query, PageToken(page.after, begin.positions), call.now_ns)
+    return _spoiled(page, call.faults, key_of(call.trace_id)), following
+
+
+def encoded(call: Call, page: Page, token: str | None, *, federated: bool, protobuf_on: bool) -> Answer:
+    """The page in the form that the client asks for."""
+    points = sum(len(rows) for rows in page.rows)
+    media_type = call.protobuf_type() if protobuf_on else None
+    if media_type:
+        parts = protobuf.encode_page([protobuf.encode_item(rows) for rows in page.rows], token)
+        return Answer(200, tuple(parts), media_type, points=points)
+    text = jsontext.encode_page([jsontext.encode_item(rows) for rows in page.rows], token, federated=federated)
+    return Answer(200, (text,), points=points)
+
+
+def _begin(call: Call, count: int, query: Any, token: str | None, sealer: TokenSealer) -> PageToken:
+    if not token:
+        start: tuple[Position, ...] = (START,) * count
+        return PageToken(start, start)
+    if call.faults.refuse_token:
+        raise Refusal(400, "The continuation token is not valid.")
+    given = sealer.unseal(query, token, call.now_ns)
+    return PageToken(given.before, given.before) if call.faults.duplicate else given
+
+
+def _spoiled(page: Page, faults: PageFaults, key: int) -> Page:
+    """The page as the fault rules want it; where each series stands after it remains true."""
+    if not faults.reorder and not faults.total_off:
+        return page
+    rows = tuple(_spoiled_rows(one, faults, key) for one in page.rows)
+    return Page(rows, page.after)
+
+
+def _spoiled_rows(rows: Rows, faults: PageFaults, key: int) -> Rows:
+    order: Any = slice(None)
+    if faults.reorder:
+        order = np.argsort(hashes(key, 0, len(rows)))
+    columns = tuple(Column(column.name, column.kind, column.values[order]) for column in rows.columns)
+    return Rows(rows.series_id, max(0, rows.total + faults.total_off), rows.times[order], columns, rows.labels)

@@ -1,0 +1,117 @@
+"""An emulator in a process of its own, for tests and benchmarks that must not share a GIL with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import IO
+
+from .remote import Remote
+
+
+class EmulatorProcess(Remote):
+    """Starts `python -m omnia_beam.emulator ARGUMENTS…` and waits for its first line; a context manager.
+
+    `url` is the base URL, `pid` the process. `stop()` ends it cleanly (SIGTERM, exit code 0 expected), `kill()` at
+    once (SIGKILL). RuntimeError, with what the emulator wrote to stderr, if it does not get ready within `timeout_s`
+    seconds or does not stop cleanly.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str] = (),
+        *,
+        timeout_s: float = 30.0,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self._command = [sys.executable, "-m", "omnia_beam.emulator", *map(str, arguments)]
+        self._env = {**os.environ, **(env or {})}
+        self._timeout_s = timeout_s
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stderr: IO[bytes] | None = None
+        self.url = ""
+        self.pid = 0
+
+    def start(self) -> EmulatorProcess:
+        """Starts the process and returns when it serves."""
+        # A file, not a pipe: nobody needs to read it for the emulator to go on.
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by _end, with the process
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module, no shell
+            self._command, stdout=subprocess.PIPE, stderr=self._stderr, env=self._env
+        )
+        line = self._first_line(self._process)
+        try:
+            ready = json.loads(line)
+            self.url, self.pid = ready["url"], ready["pid"]
+        except (ValueError, KeyError, TypeError):
+            self._process.kill()
+            code, errors = self._process.wait(), self._errors()
+            self._end()
+            raise RuntimeError(f"the emulator did not get ready (exit code {code}): {errors or line!r}") from None
+        return self
+
+    def stop(self) -> None:
+        """Ends it cleanly; no effect where it has ended."""
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            code = self._process.wait(timeout=self._timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        errors = self._errors()
+        self._end()
+        if code != 0:
+            raise RuntimeError(f"the emulator ended with exit code {code}: {errors}")
+
+    def kill(self) -> None:
+        """Ends it at once, as a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._end()
+
+    def __enter__(self) -> EmulatorProcess:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.stop()
+        else:
+            self.kill()
+
+    def _first_line(self, process: subprocess.Popen[bytes]) -> bytes:
+        stdout = process.stdout
+        if stdout is None:
+            return b""
+        # A timer that kills the process ends the read below, whatever the emulator is doing.
+        timer = threading.Timer(self._timeout_s, process.kill)
+        timer.start()
+        try:
+            return stdout.readline()
+        finally:
+            timer.cancel()
+
+    def _errors(self) -> str:
+        if self._stderr is None:
+            return ""
+        self._stderr.seek(0)
+        return self._stderr.read().decode(errors="replace").strip()
+
+    def _end(self) -> None:
+        if self._process is not None and self._process.stdout is not None:
+            self._process.stdout.close()
+        if self._stderr is not None:
+            self._stderr.close()
+        self._process = self._stderr = None

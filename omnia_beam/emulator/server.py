@@ -1,0 +1,224 @@
+"""HTTP: aiohttp at the edge, plain answers behind it.
+
+A request goes through: stats, rate limit, credentials, faults, latency, endpoint, faults again, delivery. The emulator's
+own endpoints under `/_emulator/` go straight to their answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Final
+
+from aiohttp import web
+
+from .answer import Answer, Refusal, json_answer, message_answer, retry_after
+from .call import Call
+from .control import CONTROL, Control
+from .counterhash import hashes, key_of
+from .delivery import Delivery, deliver
+from .faults import FaultRule, Injection
+from .routes import ROUTES, TIMESERIES, Route
+from .service import Service
+
+_LOG = logging.getLogger(__name__)
+_MAX_HEADER_BYTES: Final = 65_536
+"""Continuation tokens of queries of 100 series travel in the URL."""
+
+_GRACE_S: Final = 2.0
+"""How long a clean stop waits for requests in flight, in seconds."""
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Server:
+    """A service on a socket. `start` binds and returns; `stop` lets requests in flight end."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._runner: web.AppRunner | None = None
+        self.url = ""
+
+    async def start(self) -> None:
+        """Binds to the host and port of the settings. OSError where that is not possible."""
+        settings = self._service.settings
+        self._runner = web.AppRunner(
+            self._application(),
+            access_log=None,
+            max_line_size=_MAX_HEADER_BYTES,
+            max_field_size=_MAX_HEADER_BYTES,
+            handler_cancellation=False,
+            shutdown_timeout=_GRACE_S,
+        )
+        await self._runner.setup()
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+        await web.SockSite(self._runner, listener, backlog=1024).start()
+        host = f"[{settings.host}]" if family == socket.AF_INET6 else settings.host
+        self.url = f"http://{host}:{listener.getsockname()[1]}{TIMESERIES}"
+
+    async def stop(self, *, abrupt: bool = False) -> None:
+        """Ends: lets requests in flight end for two seconds, or cuts every connection at once."""
+        if self._runner is None:
+            return
+        if abrupt and self._runner.server is not None:
+            for connection in self._runner.server.connections:
+                if connection.transport is not None:
+                    connection.transport.abort()
+        await self._runner.cleanup()
+
+    def _application(self) -> web.Application:
+        # Bodies are read here with a limit of our own, so aiohttp's is off.
+        application = web.Application(client_max_size=0)
+        for prefix in ("", TIMESERIES):
+            for control in CONTROL:
+                application.router.add_route(control.method, prefix + control.path, self._control_handler(control))
+        for route in ROUTES:
+            application.router.add_route(route.method, route.path, self._handler(route))
+            if not route.path.endswith("}"):
+                application.router.add_route(route.method, route.path + "/", self._handler(route))
+        application.router.add_route("*", "/{anything:.*}", self._handler(_NOWHERE))
+        return application
+
+    def _control_handler(self, control: Control) -> _Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                answer = json_answer(control.answer(self._service, await request.read()))
+            except ValueError as error:
+                answer = message_answer(400, str(error), self._service.trace_id())
+            return await deliver(request, answer, Delivery())
+
+        return handle
+
+    def _handler(self, route: Route) -> _Handler:
+        service = self._service
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            service.stats.entered(request.transport)
+            outcome = "aborted"
+            try:
+                injection = service.faults.draw(
+                    request.method, request.path, has_token="continuationToken" in request.query
+                )
+                answer, delivery = await self._answer(request, route, injection)
+                outcome = "reset" if delivery.reset else str(answer.status)
+                answer = _compressed(request, answer) if service.settings.gzip else answer
+                service.stats.bytes_out += 0 if delivery.reset else answer.size
+                if answer.status < 300 and not delivery.reset:
+                    service.stats.points_served += answer.points
+                return await deliver(request, answer, delivery)
+            finally:
+                service.stats.left(route.label, outcome)
+
+        return handle
+
+    async def _answer(self, request: web.Request, route: Route, injection: Injection) -> tuple[Answer, Delivery]:
+        service, trace_id = self._service, self._service.trace_id()
+        try:
+            if service.limiter and (wait_s := service.limiter.refused_for()) is not None:
+                headers = retry_after(service.settings.retry_after, wait_s)
+                raise Refusal(429, "Rate limit is exceeded. Try again later.", headers)
+            if service.guard is not None:
+                service.guard.check(request.headers)
+            for rule in injection.rules:
+                if rule.kind != "reject_points":
+                    service.stats.faults[rule.label] += 1
+            if (early := await self._early(request, injection, trace_id)) is not None:
+                return early
+            if service.settings.latency_ms:
+                await asyncio.sleep(service.settings.latency_ms / 1000)
+            call = await self._call(request, injection, trace_id)
+            answer = await route.endpoint(service, call)
+        except Refusal as refusal:
+            answer = message_answer(refusal.status, refusal.message, trace_id, refusal.headers)
+        except Exception:
+            _LOG.exception("the emulator failed on %s %s", request.method, request.path)
+            answer = message_answer(500, "The emulator failed; its log says where.", trace_id)
+        return self._late(answer, injection, trace_id)
+
+    async def _early(self, request: web.Request, injection: Injection, trace_id: str) -> tuple[Answer, Delivery] | None:
+        """The faults that come in place of an answer, before the request is looked at."""
+        if injection.of("reset"):
+            return Answer(), Delivery(reset=True)
+        if stall := injection.of("stall"):
+            await asyncio.sleep(stall.value)
+        if redirect := injection.of("redirect"):
+            location = redirect.value.rstrip("/") + request.raw_path
+            return message_answer(302, "Found.", trace_id, {"Location": location}), Delivery()
+        if status := injection.of("status"):
+            return _refused_by_rule(status, trace_id), Delivery()
+        return None
+
+    def _late(self, answer: Answer, injection: Injection, trace_id: str) -> tuple[Answer, Delivery]:
+        """The faults that befall an answer on its way out."""
+        if injection.of("garbage"):
+            noise = hashes(key_of(trace_id), 0, max(64, min(answer.size, 1 << 20) // 8)).tobytes()
+            answer = replace(answer, parts=(noise,), points=0)
+        slow = injection.of("slow")
+        return answer, Delivery(
+            reset=injection.of("reset_after_apply") is not None,
+            truncate=injection.of("truncate") is not None,
+            bytes_per_s=slow.value if slow else None,
+        )
+
+    async def _call(self, request: web.Request, injection: Injection, trace_id: str) -> Call:
+        body = await _read_body(request, self._service.settings.max_body)
+        self._service.stats.bytes_in += len(body)
+        return Call(
+            method=request.method,
+            path=request.path,
+            values=request.match_info,
+            query=request.query,
+            body=body,
+            accept=request.headers.get("Accept", ""),
+            now_ns=self._service.now(),
+            trace_id=trace_id,
+            faults=injection.page(),
+        )
+
+
+async def _read_body(request: web.Request, limit: int | None) -> bytes:
+    """The body; 413 above the limit in bytes, as soon as that is known."""
+    if not request.can_read_body:
+        return b""
+    too_large = Refusal(413, "The request body is too large.")
+    if limit is not None and (request.content_length or 0) > limit:
+        raise too_large
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if limit is not None and len(body) > limit:
+            raise too_large
+    return bytes(body)
+
+
+def _refused_by_rule(rule: FaultRule, trace_id: str) -> Answer:
+    headers = {}
+    if rule.retry_after:
+        headers = retry_after("date", 1.0) if rule.retry_after == "date" else {"Retry-After": rule.retry_after}
+    if rule.body == "empty":
+        return Answer(rule.value, headers=headers)
+    if rule.body == "html":
+        page = f"<html><head><title>{rule.value}</title></head><body><h1>{rule.value} Gateway</h1></body></html>"
+        return Answer(rule.value, (page.encode(),), "text/html", headers)
+    return message_answer(rule.value, f"Fault injected: {rule.value}.", trace_id, headers)
+
+
+def _compressed(request: web.Request, answer: Answer) -> Answer:
+    if "gzip" not in request.headers.get("Accept-Encoding", "").lower() or answer.size < 256:
+        return answer
+    body = gzip.compress(b"".join(answer.parts), compresslevel=1, mtime=0)
+    return replace(answer, parts=(body,), headers=dict(answer.headers) | {"Content-Encoding": "gzip"})
+
+
+async def _not_found(service: Service, call: Call) -> Answer:
+    raise Refusal(404, "Resource not found.")
+
+
+_NOWHERE = Route("*", "(no such path)", _not_found)

@@ -1,0 +1,161 @@
+"""All series of one emulator: their metadata and their points, independent of HTTP."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .late import LateSource
+from .metadata import SeriesMetadata, series_id
+from .points import Points
+from .source import PointSource, StoredPoints, points_between
+
+Clock = Callable[[], int]
+"""Gives ns since the Unix epoch."""
+
+
+class NameTaken(Exception):
+    """Another series of that facility has that name."""
+
+
+@dataclass(slots=True, eq=False)
+class Series:
+    """One timeseries. `version` grows with every change of its points; `ordinal` is its place in the listing."""
+
+    metadata: SeriesMetadata
+    source: PointSource | LateSource
+    ordinal: int = 0
+    version: int = 0
+    touched: bool = False
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        return self.metadata.id
+
+    def visible(self, now_ns: int) -> PointSource:
+        """A steady view of the points that a reader may see at `now_ns`."""
+        return self.source.at(now_ns) if isinstance(self.source, LateSource) else self.source
+
+    def complete(self) -> PointSource:
+        """Every point, also those that no reader sees yet."""
+        return self.source.complete if isinstance(self.source, LateSource) else self.source
+
+    def points(self, start_ns: int | None = None, end_ns: int | None = None) -> Points:
+        """The exact points of `[start_ns, end_ns)`, None leaving a side open, whether visible yet or not."""
+        return points_between(self.complete(), start_ns, end_ns)
+
+    def write(self, points: Points) -> None:
+        """Upserts the points. A synthetic series becomes arrays first, with everything late then visible."""
+        self.stored().write(points)
+
+    def delete(self, start_ns: int | None, end_ns: int | None) -> int:
+        """Removes `[start_ns, end_ns)`; returns how many points that were."""
+        return self.stored().delete(start_ns, end_ns)
+
+    def stored(self) -> StoredPoints:
+        """The points as arrays that can be changed; marks the series as changed."""
+        if not isinstance(self.source, StoredPoints):
+            source = self.complete()
+            self.source = StoredPoints(source.read(0, source.count()))
+        self.version += 1
+        self.touched = True
+        return self.source
+
+
+class Store:
+    """Every series by id. Not thread-safe: one event loop owns it."""
+
+    def __init__(self, now: Clock = time.time_ns) -> None:
+        self.now = now
+        self.series: dict[str, Series] = {}
+        self._names: dict[tuple[str, str], str] = {}
+        self._used: set[str] = set()
+        self._listing: list[Series | None] = []
+
+    def add(self, metadata: SeriesMetadata, source: PointSource | LateSource | None = None) -> Series:
+        """Adds a series with these points, or none. NameTaken if name and facility, or the id, are in use."""
+        key = _name_key(metadata)
+        if key in self._names or metadata.id in self.series:
+            raise NameTaken(metadata.name)
+        series = Series(metadata, source if source is not None else StoredPoints(), len(self._listing))
+        self.series[metadata.id] = series
+        self._names[key] = metadata.id
+        self._used.add(metadata.id)
+        self._listing.append(series)
+        return series
+
+    def remove(self, series: Series) -> None:
+        """Forgets the series and its points; its id will not be given again."""
+        del self.series[series.id]
+        del self._names[_name_key(series.metadata)]
+        self._listing[series.ordinal] = None
+
+    def rename(self, series: Series, metadata: SeriesMetadata) -> None:
+        """Sets new metadata of the same id. NameTaken if another series has that name and facility."""
+        old_key, new_key = _name_key(series.metadata), _name_key(metadata)
+        if new_key != old_key and new_key in self._names:
+            raise NameTaken(metadata.name)
+        del self._names[old_key]
+        self._names[new_key] = series.id
+        series.metadata = metadata
+
+    def named(self, facility: str, name: str) -> Series | None:
+        """The series of that name and facility, the facility in any case."""
+        found = self._names.get((facility.casefold(), name))
+        return self.series[found] if found else None
+
+    def fresh_id(self, facility: str, name: str) -> str:
+        """The id for a new series of that name: one that was never in use."""
+        generation = 0
+        while (candidate := series_id(facility, name, generation)) in self._used:
+            generation += 1
+        return candidate
+
+    def listed(self, after_ordinal: int = -1) -> Iterator[Series]:
+        """The series in the order in which they came, those after the given place."""
+        for ordinal in range(after_ordinal + 1, len(self._listing)):
+            series = self._listing[ordinal]
+            if series is not None:
+                yield series
+
+    def retire_id(self, used: str) -> None:
+        """Remembers an id that a deleted series had."""
+        self._used.add(used)
+
+    @property
+    def used_ids(self) -> frozenset[str]:
+        """Every id ever given, of deleted series too."""
+        return frozenset(self._used)
+
+
+def load_store(
+    data: Iterable[str] = (),
+    synthetic: Iterable[str] = (),
+    *,
+    facility: str = "EMU",
+    seed: int = 0,
+    series: Mapping[str, Any] | None = None,
+    now: Clock = time.time_ns,
+) -> Store:
+    """The store that an emulator started with the same arguments would serve.
+
+    `data` are files and globs, `synthetic` are specs as on the command line, `series` maps names to
+    `(times, values[, statuses])` or to a dict of metadata fields with such a tuple under `points`.
+    ValueError, or OSError, names the argument that cannot be used.
+    """
+    from .files import load_files
+    from .memory import add_memory_series
+    from .synthetic import add_synthetic
+
+    store = Store(now)
+    add_synthetic(store, list(synthetic), facility=facility, seed=seed)
+    load_files(store, list(data), facility=facility)
+    add_memory_series(store, series or {}, facility=facility)
+    return store
+
+
+def _name_key(metadata: SeriesMetadata) -> tuple[str, str]:
+    return metadata.facility.casefold(), metadata.name

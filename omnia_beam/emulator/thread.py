@@ -1,0 +1,97 @@
+"""An emulator on a thread of this process: starts in milliseconds, and takes series as arrays."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from .command import settings_from
+from .remote import Remote
+from .server import Server
+from .service import build_service
+from .store import Store
+
+_TIMEOUT_S = 30.0
+
+
+class EmulatorThread(Remote):
+    """Serves with the given command-line arguments on its own thread and event loop; a context manager.
+
+    `series` adds series as arrays (see `load_store`). `store` is the emulator's own: read it while nobody writes.
+    The same surface as `EmulatorProcess`; `pid` is this process. ValueError or OSError for arguments that cannot be
+    used.
+    """
+
+    def __init__(self, arguments: Sequence[str] = (), *, series: Mapping[str, Any] | None = None) -> None:
+        self._arguments = [str(argument) for argument in arguments]
+        self._series = dict(series or {})
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._abrupt = False
+        self._failure: BaseException | None = None
+        self._store: Store | None = None
+        self.url = ""
+        self.pid = os.getpid()
+
+    @property
+    def store(self) -> Store:
+        """Every series that is served."""
+        if self._store is None:
+            raise RuntimeError("the emulator has not been started")
+        return self._store
+
+    def start(self) -> EmulatorThread:
+        """Starts the thread and returns when it serves."""
+        ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(ready,), name="omnia-emulator", daemon=True)
+        self._thread.start()
+        if not ready.wait(_TIMEOUT_S):
+            raise RuntimeError(f"the emulator did not get ready within {_TIMEOUT_S:.0f} s")
+        if self._failure is not None:
+            raise self._failure
+        return self
+
+    def stop(self) -> None:
+        """Ends it; requests in flight are answered first."""
+        if self._thread is None or self._loop is None or self._stopping is None:
+            return
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join(_TIMEOUT_S)
+        self._thread = None
+
+    def kill(self) -> None:
+        """Ends it without a farewell: connections are cut, what is queued is lost."""
+        self._abrupt = True
+        self.stop()
+
+    def __enter__(self) -> EmulatorThread:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _run(self, ready: threading.Event) -> None:
+        try:
+            asyncio.run(self._serve(ready))
+        except (Exception, SystemExit) as error:
+            self._failure = error
+        finally:
+            ready.set()
+
+    async def _serve(self, ready: threading.Event) -> None:
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        service = build_service(settings_from(self._arguments), self._series)
+        server = Server(service)
+        await server.start()
+        self._store, self.url = service.store, server.url
+        ready.set()
+        await self._stopping.wait()
+        await server.stop(abrupt=self._abrupt)
