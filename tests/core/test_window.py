@@ -66,6 +66,7 @@ def test_survives_pickling(key: ChunkKey, points: int, requests: int) -> None:
     assert again == window
     assert again.key.name == key.name
     assert hash(again) == hash(window)
+    assert Window(key) == Window(key, expected_points=0, requests=1)
 
 
 def test_no_series_is_refused() -> None:
