@@ -1,0 +1,328 @@
+"""The lease: one run of a job at a time, and the number that orders runs.
+
+`lease.json` names the run that goes on. Its owner counts a heartbeat up in it. A start that finds somebody else's lease
+judges, in this order:
+
+1. released: free.
+2. the owner's process was on this machine (same boot, same process-id space): alive means refused and gone means free,
+   both at once; a reused pid is told by the time at which its process started.
+3. anything else is watched by this process's own monotonic clock. The heartbeat's counter changes: alive, refused. It
+   stands still for three intervals *and* is older than `stale_after_s` by the wall clock, or it stands still for
+   `stale_after_s`, whatever wall clocks say: the lease is taken over. So a clock that jumps, here or there, makes a
+   start wait longer and never makes two runs.
+
+A run that was taken over, since it was suspended or cut off, sees so at its next heartbeat, and its writers see so
+before and after each flush; from then on it writes nothing.
+
+On a local disk, reading and writing the lease happen under a lock (flock), so two starts cannot both win. Beam offers
+no conditional write on object stores: there a start writes the lease, waits `settle_s` and wins only if the lease is
+still its own. Two starts within less than a write's delay of each other could both win for up to one heartbeat
+interval, until the first notices. Receipts are in order even then, and the work done twice is the same work.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final
+
+from omnia_beam.core.errors import StateError
+from omnia_beam.io.lease_file import LEASE_FILE, LeaseRecord, LeaseToken, lost_error, read_lease, write_lease
+from omnia_beam.io.lease_owner import LeaseOwner, fate_of
+from omnia_beam.io.ledger_record import run_of
+from omnia_beam.io.state_dir import StateDir
+
+_log = logging.getLogger(__name__)
+LOCK_FILE: Final = ".lease.lock"
+_NS: Final = 1_000_000_000
+_CONFIRM_INTERVALS: Final = 3
+_LOOKS_PER_INTERVAL: Final = 5
+_MAX_LOOK_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTimes:
+    """The lease's times, in seconds, and the clocks that it lives by.
+
+    Args:
+        heartbeat_s: between heartbeats.
+        stale_after_s: without a heartbeat until others may take over; several heartbeats long.
+        settle_s: after writing the lease on a store without locks, until it is looked at again.
+        clock: wall clock, ns since the Unix epoch.
+        monotonic: seconds, never falls.
+        sleep: waits for so many seconds.
+    """
+
+    heartbeat_s: float = 10.0
+    stale_after_s: float = 60.0
+    settle_s: float = 2.0
+    clock: Callable[[], int] = time.time_ns
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+class Lease:
+    """A held lease; `with Lease.acquire(...) as lease:` releases it at the end.
+
+    Members:
+        notice: for people, where the lease was taken over from a run that died; else None.
+    """
+
+    def __init__(
+        self,
+        state_dir: StateDir,
+        record: LeaseRecord,
+        times: LeaseTimes,
+        notice: str | None = None,
+        on_lost: Callable[[StateError], None] | None = None,
+    ) -> None:
+        self.notice = notice
+        self._state_dir = state_dir
+        self._record = record
+        self._times = times
+        self._on_lost = on_lost
+        self._lost: StateError | None = None
+        self._renewed_s = times.monotonic()
+        self._guard = threading.RLock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @classmethod
+    def acquire(
+        cls,
+        state_dir: StateDir,
+        owner: LeaseOwner,
+        *,
+        times: LeaseTimes | None = None,
+        on_lost: Callable[[StateError], None] | None = None,
+        heartbeat: bool = True,
+    ) -> Lease:
+        """Become the job's only run. May wait up to the holder's `stale_after_s` to see whether a holder is alive.
+
+        Args:
+            state_dir: the job's.
+            owner: this process: `LeaseOwner.here(run_id)`.
+            times: intervals and clocks; None for the defaults.
+            on_lost: called once, from the heartbeat's thread, when another run has taken over.
+            heartbeat: start the thread; False leaves it to the caller to call `beat`.
+
+        Raises:
+            StateError: another run is going on (names its host, pid and since when, and what to do), or the lease
+                cannot be read or written.
+        """
+        times = times or LeaseTimes()
+        lease = _Acquisition(state_dir, owner, times, on_lost).run()
+        if lease.notice:
+            _log.warning("%s", lease.notice)
+        if heartbeat:
+            lease._start_heartbeat()
+        return lease
+
+    @property
+    def token(self) -> LeaseToken:
+        """For the workers of this run."""
+        return LeaseToken(self._record.run, self._record.nonce)
+
+    @property
+    def lost(self) -> bool:
+        """Whether another run has taken over."""
+        return self._lost is not None
+
+    def check(self) -> None:
+        """Go on only if this returns. Cheap: reads nothing unless heartbeats have failed for long.
+
+        Raises:
+            StateError: the lease is lost, or could not be renewed for so long that others may take it.
+        """
+        if self._lost is None and self._times.monotonic() - self._renewed_s > self._times.stale_after_s:
+            self.beat()
+        if self._lost is not None:
+            raise self._lost
+
+    def beat(self) -> None:
+        """Renew the lease, or find that it is lost.
+
+        Raises:
+            StateError: it cannot be read or written; being lost is not raised here but by `check`.
+        """
+        self._change(lambda record: dataclasses.replace(record, beat=record.beat + 1))
+
+    def next_run(self) -> LeaseToken:
+        """Go on as the next run, under the same lease: receipts of its writers supersede all those before.
+
+        For drivers that repeat themselves in one process. Writers of the run before must be closed.
+
+        Raises:
+            StateError: the lease is lost or cannot be written.
+        """
+        self._change(lambda record: dataclasses.replace(record, run=_next_run(self._state_dir, record)))
+        self.check()
+        return self.token
+
+    def release(self) -> None:
+        """Stop the heartbeat and let the next run start at once. Never raises: a lease left behind is only slower."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        try:
+            self._change(lambda record: dataclasses.replace(record, released=True))
+        except StateError as error:
+            _log.warning("the lease was not released; the next run will find that this process is gone: %s", error)
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def _change(self, change: Callable[[LeaseRecord], LeaseRecord]) -> None:
+        with self._guard, self._state_dir.lock(LOCK_FILE):
+            if self._lost is not None or self._record.released:
+                return
+            found = read_lease(self._state_dir)
+            if found is not None and found.nonce == self._record.nonce:
+                beat_ns = max(self._times.clock(), found.beat_ns)
+                self._record = dataclasses.replace(change(found), beat_ns=beat_ns)
+                write_lease(self._state_dir, self._record)
+                self._renewed_s = self._times.monotonic()
+                return
+            self._lost = lost_error(self._state_dir, self._record.run, found)
+        _log.error("%s", self._lost)
+        if self._on_lost is not None:
+            self._on_lost(self._lost)
+
+    def _start_heartbeat(self) -> None:
+        self._thread = threading.Thread(target=self._beat_on, name="omnia-beam-lease", daemon=True)
+        self._thread.start()
+
+    def _beat_on(self) -> None:
+        failing = False
+        while not self._stop.wait(self._times.heartbeat_s) and not self.lost:
+            try:
+                self.beat()
+                failing = False
+            except StateError as error:
+                if not failing:  # once is enough to read
+                    _log.warning("the lease could not be renewed, trying on: %s", error)
+                failing = True
+
+
+class _Acquisition:
+    """One attempt to become the holder: look, judge, and look again."""
+
+    def __init__(
+        self,
+        state_dir: StateDir,
+        owner: LeaseOwner,
+        times: LeaseTimes,
+        on_lost: Callable[[StateError], None] | None,
+    ) -> None:
+        self._state_dir = state_dir
+        self._owner = owner
+        self._times = times
+        self._on_lost = on_lost
+        self._nonce = secrets.token_hex(8)
+        self._watched: LeaseRecord | None = None
+        self._since_s = 0.0
+
+    def run(self) -> Lease:
+        while True:
+            with self._state_dir.lock(LOCK_FILE) as exclusive:
+                if exclusive:
+                    self._state_dir.delete_temporaries("")
+                found = read_lease(self._state_dir)
+                why = self._why_free(found)
+                if why is not None:
+                    record = self._take(found)
+                    break
+            if found is not None:
+                self._wait(found)
+        if not exclusive:
+            self._settle(record)
+        notice = None if found is None or found.released else self._notice(found, why)
+        return Lease(self._state_dir, record, self._times, notice, self._on_lost)
+
+    def _why_free(self, found: LeaseRecord | None) -> str | None:
+        """Why the lease may be taken; None where that is not yet known. Raises StateError where it may not."""
+        if found is None or found.released:
+            return "nobody holds it"
+        fate = fate_of(found.owner, self._owner)
+        if fate == "alive":
+            raise self._refused(found, "its process is alive")
+        if fate == "dead":
+            return "its process is gone"
+        now_s = self._times.monotonic()
+        if self._watched is None:
+            self._watched, self._since_s = found, now_s
+        if (found.nonce, found.beat) != (self._watched.nonce, self._watched.beat):
+            raise self._refused(found, "its heartbeat goes on")
+        still_s = now_s - self._since_s
+        old_s = (self._times.clock() - found.beat_ns) / _NS
+        old = old_s >= found.stale_after_s and still_s >= _CONFIRM_INTERVALS * found.interval_s
+        if old or still_s >= found.stale_after_s:
+            return f"its last heartbeat is {max(old_s, still_s):.0f} s old"
+        return None
+
+    def _wait(self, found: LeaseRecord) -> None:
+        if self._watched is found:  # said once
+            _log.warning(
+                "%s: %s left no word of its end: watching its heartbeat for up to %.0f s",
+                self._state_dir.path(LEASE_FILE),
+                found,
+                found.stale_after_s,
+            )
+        self._times.sleep(min(found.interval_s / _LOOKS_PER_INTERVAL, _MAX_LOOK_S))
+
+    def _take(self, found: LeaseRecord | None) -> LeaseRecord:
+        now_ns = self._times.clock()
+        record = LeaseRecord(
+            _next_run(self._state_dir, found),
+            self._nonce,
+            self._owner,
+            acquired_ns=now_ns,
+            beat=0,
+            beat_ns=now_ns,
+            interval_s=self._times.heartbeat_s,
+            stale_after_s=self._times.stale_after_s,
+        )
+        write_lease(self._state_dir, record)
+        return record
+
+    def _settle(self, record: LeaseRecord) -> None:
+        self._times.sleep(self._times.settle_s)
+        found = read_lease(self._state_dir)
+        if found is None or found.nonce != record.nonce:
+            raise lost_error(self._state_dir, record.run, found)
+
+    def _notice(self, found: LeaseRecord, why: str) -> str:
+        return (
+            f"{self._state_dir.path(LEASE_FILE)}: taken over from {found}: {why}. What that run recorded is kept; what "
+            "it had not recorded is read again"
+        )
+
+    def _refused(self, found: LeaseRecord, why: str) -> StateError:
+        path = self._state_dir.path(LEASE_FILE)
+        return StateError(
+            f"{path}: another run of job {self._state_dir.job_name!r} is going on: {found} ({why}). Wait for its end, or "
+            f"stop it (kill {found.owner.pid} on {found.owner.host}) and run the same command again. Only if it is "
+            f"certainly gone, delete {path}",
+            path=path,
+            host=found.owner.host,
+            pid=found.owner.pid,
+            run=found.run,
+        )
+
+
+def _next_run(state_dir: StateDir, found: LeaseRecord | None) -> int:
+    """Greater than any before; from the ledger's own file names too, should somebody have deleted the lease."""
+    recorded = max((run_of(each.name) for each in state_dir.list("ledger")), default=0)
+    return 1 + max(recorded, 0 if found is None else found.run)

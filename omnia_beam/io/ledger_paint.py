@@ -1,0 +1,106 @@
+"""Which part of each of many overlapping ranges is on top: the painter's algorithm, vectorised.
+
+Ranges of one group are painted in the order of their rank, each over those before it. What is visible in the end is
+what the ledger holds to be true: a later receipt replaces what earlier ones claimed for the same series and range.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+
+
+class Pieces(NamedTuple):
+    """Visible parts of ranges, ascending by group and start, disjoint within a group.
+
+    `row` int64, the index of the range that is visible; `start` and `end` int64, half-open. A row with nothing visible
+    has no piece; one that is cut by another in the middle has two.
+    """
+
+    row: Ints
+    start: Ints
+    end: Ints
+
+
+def visible_pieces(group: npt.NDArray[Any], start: Ints, end: Ints, rank: npt.NDArray[Any]) -> Pieces:
+    """The visible parts.
+
+    Args:
+        group: integers; ranges of different groups do not meet.
+        start, end: half-open, not empty.
+        rank: integers, different within a group; the highest is on top.
+    """
+    order = np.lexsort((rank, end, start, group))
+    g, s, e = group[order], start[order], end[order]
+    # Of ranges that are the same, only the last can be seen: by far the most common overlap, a window read again.
+    again = (g[1:] == g[:-1]) & (s[1:] == s[:-1]) & (e[1:] == e[:-1])
+    if again.any():
+        last = np.append(~again, True)
+        order, g, s, e = order[last], g[last], s[last], e[last]
+    new_group = g[1:] != g[:-1]
+    overlap = ~new_group & (s[1:] < e[:-1])
+    if not overlap.any():
+        return Pieces(order, s, e)
+    # Where no neighbours in the order of starts overlap, nothing in that group does.
+    number = np.concatenate(([0], np.cumsum(new_group)))
+    crowded = np.zeros(number[-1] + 1, bool)
+    crowded[number[1:][overlap]] = True
+    slow = crowded[number]
+    painted = _paint(number[slow], s[slow], e[slow], rank[order[slow]])
+    rows = np.concatenate((order[~slow], order[slow][painted.row]))
+    starts = np.concatenate((s[~slow], painted.start))
+    ends = np.concatenate((e[~slow], painted.end))
+    merged = np.lexsort((starts, group[rows]))
+    return Pieces(rows[merged], starts[merged], ends[merged])
+
+
+def _paint(group: Ints, start: Ints, end: Ints, rank: npt.NDArray[Any]) -> Pieces:
+    left, right, bounds = _cells(group, start, end)
+    by_rank = np.argsort(rank, kind="stable")
+    layer = np.empty(len(rank), np.int64)
+    layer[by_rank] = np.arange(len(rank))
+    top = _highest(left, right, layer, len(bounds))
+    shown = top >= 0
+    changes = np.concatenate(([True], top[1:] != top[:-1]))
+    begins = np.flatnonzero(shown & changes)
+    ends = np.flatnonzero(shown & np.append(changes[1:], True))
+    return Pieces(by_rank[top[begins]], bounds[begins], bounds[ends + 1])
+
+
+def _cells(group: Ints, start: Ints, end: Ints) -> tuple[Ints, Ints, Ints]:
+    """All bounds of a group cut it into cells; cells of all groups stand in one row.
+
+    Returns the first cell of each range, the one after its last, and each cell's start. A group's last bound starts a
+    cell that no range covers, so that no run of cells goes from one group into the next.
+    """
+    groups, bounds = np.concatenate((group, group)), np.concatenate((start, end))
+    order = np.lexsort((bounds, groups))
+    g, b = groups[order], bounds[order]
+    new = np.concatenate(([True], (b[1:] != b[:-1]) | (g[1:] != g[:-1])))
+    cell = np.empty(len(order), np.int64)
+    cell[order] = np.cumsum(new) - 1
+    return cell[: len(group)], cell[len(group) :], b[new]
+
+
+def _highest(left: Ints, right: Ints, layer: Ints, cells: int) -> Ints:
+    """For each cell the highest layer of the ranges over it, -1 where there are none.
+
+    A range of n cells is two spans of 2^k <= n cells, perhaps overlapping. Spans are laid on from the widest k down,
+    and those of k fall apart into halves of k-1: a sparse table, filled backwards.
+    """
+    level = np.frexp((right - left).astype(np.float64))[1] - 1
+    highest = np.full(cells, -1, np.int64)
+    for k in range(int(level.max()), -1, -1):
+        at = level == k
+        np.maximum.at(highest, left[at], layer[at])
+        np.maximum.at(highest, right[at] - (1 << k), layer[at])
+        if k:
+            half = 1 << (k - 1)
+            halves = highest.copy()
+            np.maximum(halves[half:], highest[:-half], out=halves[half:])
+            highest = halves
+    return highest

@@ -1,0 +1,149 @@
+"""The lines of a ledger's segment: JSON objects, each with its own checksum.
+
+    {"omnia_beam_ledger":1,"job":…,"run":…,"writer":…,"part":…,"scope":{…},"created":…,"crc":"1f2e3d4c"}     the header
+    {"v":1,"kind":"receipt","at":…,"start":…,"end":…,"sink":…,"series":[[…]],"files":[…],"dead_letters":0,"crc":…}
+    {"v":1,"kind":"intent","at":…,"start":…,"end":…,"sink":…,"series":["…"],"crc":…}
+
+`crc` is always the last member: the CRC-32 (zlib's) of the bytes before `,"crc":`, as 8 hex digits, so that any tool
+reads the lines as JSON and a few lines of any language check them. `at` is ns since the Unix epoch, and strictly
+increasing within a writer.
+"""
+
+from __future__ import annotations
+
+import re
+from binascii import crc32
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from omnia_beam.core.receipt import Receipt
+from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.ledger_scope import Scope
+
+FORMAT: Final = 1
+"""The version of segments and of their records: raised whenever an older reader would misread them."""
+
+HEADER_TAG: Final = "omnia_beam_ledger"
+_CRC_CHARS: Final = len(',"crc":"00000000"}')
+_SEGMENT = re.compile(r"segment-(?P<run>\d{8,})-(?P<writer>[0-9a-z]+)-(?P<part>\d{4,})\.jsonl", re.ASCII)
+RUN_IN_NAME: Final = re.compile(r"(?:segment|snapshot)-(\d{8,})-[0-9a-z]+", re.ASCII)
+
+
+class UnknownVersionError(ValueError):
+    """A line that is whole, and of a version or kind that this code does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentHeader:
+    """The first line of a segment.
+
+    Args:
+        job: the job's name.
+        run: number, from the lease.
+        writer: unique in the run.
+        part: segments of one writer count up from 0.
+        scope: of all its records.
+        created: RFC 3339, for people.
+    """
+
+    job: str
+    run: int
+    writer: str
+    part: int
+    scope: Scope
+    created: str
+
+    @property
+    def file_name(self) -> str:
+        return f"segment-{self.run:08d}-{self.writer}-{self.part:04d}.jsonl"
+
+    def to_line(self) -> bytes:
+        parts = dict(self.scope.parts)
+        return encode_line(
+            {
+                HEADER_TAG: FORMAT,
+                "job": self.job,
+                "run": self.run,
+                "writer": self.writer,
+                "part": self.part,
+                "scope": parts,
+                "created": self.created,
+            }
+        )
+
+    @classmethod
+    def from_line(cls, line: bytes) -> SegmentHeader:
+        """Raises UnknownVersionError; ValueError where the line is not a header."""
+        data = decode_line(line)
+        check_version(data, HEADER_TAG)
+        try:
+            scope = Scope.of(data["scope"])
+            return cls(data["job"], int(data["run"]), data["writer"], int(data["part"]), scope, data["created"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"a header without a proper {error}") from error
+
+
+def is_segment(file_name: str) -> bool:
+    return _SEGMENT.fullmatch(file_name) is not None
+
+
+def run_of(file_name: str) -> int:
+    """The run that wrote a segment or a snapshot, from its name; 0 for other files."""
+    match = RUN_IN_NAME.match(file_name)
+    return int(match[1]) if match else 0
+
+
+def encode_receipt(receipt: Receipt, at_ns: int) -> bytes:
+    return encode_line({"v": FORMAT, "kind": "receipt", "at": at_ns, **receipt.to_json()})
+
+
+def encode_intent(key: ChunkKey, sink: str, at_ns: int) -> bytes:
+    bounds = {"start": key.range.start_ns, "end": key.range.end_ns}
+    return encode_line({"v": FORMAT, "kind": "intent", "at": at_ns, **bounds, "sink": sink, "series": key.series_ids})
+
+
+def encode_line(data: Mapping[str, Any]) -> bytes:
+    """A JSON object as one line, with its newline and its checksum."""
+    body = orjson.dumps(data)[:-1]
+    return b'%b,"crc":"%08x"}\n' % (body, crc32(body))
+
+
+def decode_line(line: bytes) -> dict[str, Any]:
+    """One line without its newline. Raises ValueError: not such a line, or its checksum does not fit."""
+    if not is_whole(line):
+        raise ValueError("its checksum does not fit its content")
+    data = orjson.loads(line)
+    if not isinstance(data, dict):
+        raise ValueError("not a JSON object")
+    return data
+
+
+def decode_lines(lines: Sequence[bytes]) -> list[dict[str, Any]] | None:
+    """Many lines at once, several times faster than one by one; None where any of them is not whole."""
+    if not all(line[-10:-2] == b"%08x" % crc32(line[:-_CRC_CHARS]) for line in lines):
+        return None
+    try:
+        found: list[dict[str, Any]] = orjson.loads(b"[" + b",".join(lines) + b"]")
+    except ValueError:
+        return None
+    return found
+
+
+def is_whole(line: bytes) -> bool:
+    """Whether a line's checksum fits; a torn line's does not."""
+    return line[-10:-2] == b"%08x" % crc32(line[:-_CRC_CHARS])
+
+
+def check_version(data: Mapping[str, Any], tag: str = "v") -> None:
+    """Raises UnknownVersionError, ValueError where there is no version."""
+    version = data.get(tag)
+    if not isinstance(version, int):
+        raise ValueError(f"no {tag!r} in it")
+    if version != FORMAT:
+        raise UnknownVersionError(
+            f"it is of format {version}, and this omnia-beam reads format {FORMAT}: "
+            "run the omnia-beam that wrote it, or a newer one"
+        )

@@ -1,0 +1,83 @@
+"""Which recorded windows a run reads again, and how many it need not.
+
+A window that is read again is read as it was recorded, the same series and the same range: so it writes over the same
+files, and no point is ever in two of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import numpy.typing as npt
+
+from omnia_beam.core.errors import StateError
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.ledger import Ledger
+from omnia_beam.io.ledger_index import DOUBTFUL, PARTIAL, WHOLE
+from omnia_beam.io.ledger_table import RECEIPT, receipt_of_record
+
+
+def redo_keys(
+    ledger: Ledger, scope: str, sink: str, series_ids: Collection[str], wanted: TimeRange, refresh: TimeRange | None
+) -> list[tuple[ChunkKey, int]]:
+    """Recorded windows to read again, with the points they held.
+
+    They are those that meet the wanted series and range and
+
+    - were recorded under another configuration,
+    - or count in part only, or not any more, since a run died while it replaced them,
+    - or reach into the trailing interval that is to be refreshed.
+
+    Args:
+        ledger: as loaded at the start of the run.
+        scope: the digest of this run's.
+        sink: as the receipts name it.
+        series_ids, wanted: what this run is asked for.
+        refresh: the trailing interval; None for no refresh.
+
+    Raises:
+        StateError: the ledger is damaged, or has changed since it was loaded.
+    """
+    index = ledger.index
+    here = (index.kind == RECEIPT) & (index.sink == _code(index.sinks, sink))
+    stands = here & (index.state >= DOUBTFUL)
+    other = index.scope != _code(index.scopes, scope)
+    broken = index.state < WHOLE
+    meets = (index.start < wanted.end_ns) & (index.end > wanted.start_ns)
+    again = stands & meets & (other | broken)
+    if refresh is not None:
+        again |= stands & meets & (index.start < refresh.end_ns) & (index.end > refresh.start_ns)
+    again &= _of_series(ledger, series_ids)
+    keys: dict[ChunkKey, int] = {}
+    for _, batch in ledger.select(again, ["record"]):
+        for record in batch.column("record"):
+            try:
+                receipt = receipt_of_record(record.as_py())
+            except ValueError as error:
+                raise StateError(f"{ledger.state_dir.path('ledger')}: damaged: {error}") from error
+            keys[receipt.key] = max(keys.get(receipt.key, 0), receipt.count)
+    return sorted(keys.items(), key=lambda each: (each[0].range, each[0].series_ids))
+
+
+def count_recorded(ledger: Ledger, scope: str, series_ids: Collection[str], wanted: TimeRange) -> int:
+    """Windows under a scope that count and meet the wanted series and range."""
+    index = ledger.index
+    flags = (index.kind == RECEIPT) & (index.scope == _code(index.scopes, scope)) & (index.state >= PARTIAL)
+    flags &= (index.start < wanted.end_ns) & (index.end > wanted.start_ns)
+    return int(np.count_nonzero(flags & _of_series(ledger, series_ids)))
+
+
+def _of_series(ledger: Ledger, series_ids: Collection[str]) -> npt.NDArray[np.bool_]:
+    """By record: whether one of its series is asked for."""
+    index = ledger.index
+    asked = set(series_ids)
+    wanted_codes = np.fromiter((s in asked for s in index.series_ids.to_pylist()), bool, len(index.series_ids))
+    flags = np.zeros(len(index), bool)
+    flags[index.record[wanted_codes[index.series]]] = True
+    return flags
+
+
+def _code(names: list[str], name: str) -> int:
+    return names.index(name) if name in names else -1

@@ -1,0 +1,127 @@
+"""Reading one segment: what a writer appended, up to where it was torn off.
+
+A writer that dies leaves at most one record without its newline, at the very end: that one was never acknowledged, and
+is dropped and said. Anything else that does not check is damage, and nobody guesses what it was: StateError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO, Final
+
+from omnia_beam.core.errors import StateError
+from omnia_beam.io.ledger_record import (
+    SegmentHeader,
+    UnknownVersionError,
+    decode_line,
+    decode_lines,
+    is_whole,
+)
+from omnia_beam.io.ledger_table import batch_of_records
+from omnia_beam.io.state_dir import StateDir
+
+_BLOCK_BYTES: Final = 1 << 20
+
+
+class SegmentReader:
+    """One segment's records as batches of `ledger_table.SCHEMA`; the members below hold once `batches` is through.
+
+    Args:
+        state_dir: whose `ledger/` it is in.
+        name: the file's.
+        until: read no further than so many bytes; None: to the end.
+
+    Members:
+        header: None where not even that is whole.
+        length: bytes that hold whole records; the same again as `until` gives the same batches, also when a living
+            writer has added to the file since.
+        torn: bytes after those.
+    """
+
+    def __init__(self, state_dir: StateDir, name: str, until: int | None = None) -> None:
+        self.name = name
+        self.header: SegmentHeader | None = None
+        self.length = 0
+        self.torn = 0
+        self._state_dir = state_dir
+        self._until = until
+        self._line = 0
+
+    @property
+    def path(self) -> str:
+        return self._state_dir.path(f"ledger/{self.name}")
+
+    def batches(self) -> Iterator[Any]:
+        """Raises FileNotFoundError where there is no such file, StateError where it cannot be read or believed."""
+        with self._state_dir.open_file(f"ledger/{self.name}") as file:
+            for lines in self._whole_lines(file):
+                if self.header is None:
+                    self._take_header(lines.pop(0))
+                if lines:
+                    yield self._batch(lines)
+                self._line += len(lines)
+
+    def _whole_lines(self, file: BinaryIO) -> Iterator[list[bytes]]:
+        rest = b""
+        left = self._until
+        while left is None or left > 0:
+            block = file.read(_BLOCK_BYTES if left is None else min(left, _BLOCK_BYTES))
+            if not block:
+                break
+            left = None if left is None else left - len(block)
+            whole, newline, rest = (rest + block).rpartition(b"\n")
+            if newline:
+                self.length += len(whole) + 1
+                yield whole.split(b"\n")
+        if not rest:
+            return
+        if is_whole(rest):  # only the newline is missing: the record was written, so it is true
+            self.length += len(rest)
+            yield [rest]
+        else:
+            self.torn = len(rest)
+
+    def _take_header(self, line: bytes) -> None:
+        self._line = 1
+        try:
+            header = SegmentHeader.from_line(line)
+        except UnknownVersionError as error:
+            raise self._error(f"{error}") from error
+        except ValueError as error:
+            raise self._damaged(f"{error}") from error
+        if header.file_name != self.name:
+            raise self._damaged(f"its header is that of {header.file_name}")
+        self.header = header
+
+    def _batch(self, lines: list[bytes]) -> Any:
+        if self.header is None:
+            raise self._damaged("no header")
+        records = decode_lines(lines)
+        if records is None:
+            records = self._one_by_one(lines)
+        try:
+            return batch_of_records(self.header, lines, records)
+        except UnknownVersionError as error:
+            self._line += 1
+            raise self._error(f"{error}") from error
+        except ValueError as error:
+            raise self._damaged(f"{error}") from error
+
+    def _one_by_one(self, lines: list[bytes]) -> list[dict[str, Any]]:
+        records = []
+        for number, line in enumerate(lines, self._line + 1):
+            try:
+                records.append(decode_line(line))
+            except ValueError as error:
+                self._line = number
+                raise self._damaged(f"{error}") from error
+        return records
+
+    def _damaged(self, what: str) -> StateError:
+        return self._error(
+            f"damaged: {what}. Put the file back from a copy, or delete this line (delete the file where the line is "
+            "its first): what it records is then read again. Run verify afterwards"
+        )
+
+    def _error(self, what: str) -> StateError:
+        return StateError(f"{self.path}, line {self._line}: {what}", path=self.path, line=self._line)

@@ -1,0 +1,182 @@
+"""Writing the ledger: one segment a writer, so that any number of workers write at once without knowing of each other."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final
+
+from omnia_beam.core.errors import StateError
+from omnia_beam.core.receipt import Receipt
+from omnia_beam.core.timestamps import format_time
+from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.lease_file import LeaseToken
+from omnia_beam.io.ledger_record import SegmentHeader, encode_intent, encode_receipt
+from omnia_beam.io.ledger_scope import Scope
+from omnia_beam.io.state_dir import StateDir
+from omnia_beam.io.state_store import Appender
+
+_log = logging.getLogger(__name__)
+FLUSH_RECORDS: Final = 64
+FLUSH_AGE_S: Final = 1.0
+
+
+class LedgerWriter:
+    """Appends to a segment of its own; made where it is used, such as a DoFn's `setup`, and never pickled.
+
+    A record counts from the flush on, and never before: until then a crash may lose it, and its window is read again. It
+    is flushed with the `flush_records`-th that waits, or with the first that is appended `flush_age_s` or more after
+    the flush before: slow writers flush every record. Where the store cannot append, each flush makes one object.
+
+    Times are strictly increasing within a writer, also when the clock jumps back; across runs the run's number decides.
+
+    Args:
+        state_dir: the job's.
+        scope: of all its receipts.
+        token: of the run's lease. Each flush checks before and after that the lease is still the run's.
+        flush_records: records that wait at most.
+        flush_age_s: seconds.
+        clock: wall clock, ns since the Unix epoch.
+        monotonic: seconds, never falls.
+        writer_id: unique in the run, lower-case letters and digits; None for a random one.
+    """
+
+    def __init__(
+        self,
+        state_dir: StateDir,
+        scope: Scope,
+        token: LeaseToken,
+        *,
+        flush_records: int = FLUSH_RECORDS,
+        flush_age_s: float = FLUSH_AGE_S,
+        clock: Callable[[], int] = time.time_ns,
+        monotonic: Callable[[], float] = time.monotonic,
+        writer_id: str | None = None,
+    ) -> None:
+        self._state_dir = state_dir
+        self._scope = scope
+        self._token = token
+        self._flush_records = flush_records
+        self._flush_age_s = flush_age_s
+        self._clock = clock
+        self._monotonic = monotonic
+        self._writer_id = writer_id or secrets.token_hex(8)
+        self._part = 0
+        self._file: Appender | None = None
+        self._waiting: list[bytes] = []
+        self._flushed_s = monotonic() - flush_age_s
+        self._last_ns = 0
+        self._guard = threading.RLock()
+
+    @property
+    def waiting(self) -> int:
+        """Records that are not flushed yet."""
+        return len(self._waiting)
+
+    def append(self, receipt: Receipt) -> None:
+        """Record a receipt, and flush where it is time to.
+
+        Raises:
+            ValueError: it is of another sink than the scope, or of an empty range.
+            StateError: the flush failed. The receipt waits on, and so do those before: flush again, or let the run end.
+        """
+        if receipt.sink != self._scope.sink:
+            raise ValueError(f"a receipt of {receipt.sink!r} in a scope of the sink {self._scope.sink!r}")
+        if not receipt.key.range:
+            raise ValueError(f"a receipt of no time at all: {receipt.key}")
+        with self._guard:
+            self._waiting.append(encode_receipt(receipt, self._next_ns()))
+            late = self._monotonic() - self._flushed_s >= self._flush_age_s
+            if late or len(self._waiting) >= self._flush_records:
+                self.flush()
+
+    def intend(self, key: ChunkKey) -> None:
+        """Say that what is recorded of these series in this range is about to be replaced, and flush that.
+
+        From here on it counts as missing, until a receipt of it: a crash between the two is thereby seen.
+
+        Raises:
+            StateError: the flush failed: replace nothing.
+        """
+        with self._guard:
+            self._waiting.append(encode_intent(key, self._scope.sink, self._next_ns()))
+            self.flush()
+
+    def flush(self) -> None:
+        """Make all records durable that wait; what returns from here is never lost.
+
+        Raises:
+            StateError: the lease is lost, or the records cannot be written: they wait on.
+        """
+        with self._guard:
+            if not self._waiting:
+                return
+            self._token.check(self._state_dir)
+            try:
+                if self._state_dir.can_append:
+                    self._append(b"".join(self._waiting))
+                else:
+                    self._put(b"".join(self._waiting))
+            except Exception:
+                self._give_part_up()
+                raise
+            # A run that took over since the first check may have compacted this segment without what was just added.
+            self._token.check(self._state_dir)
+            self._waiting.clear()
+            self._flushed_s = self._monotonic()
+
+    def close(self) -> None:
+        """Flush, and close the segment. Raises as `flush` does, with the segment closed all the same."""
+        with self._guard:
+            try:
+                self.flush()
+            finally:
+                self._give_part_up()
+
+    def __enter__(self) -> LedgerWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+            return
+        try:
+            self.close()  # what is stored is stored, whatever happened since
+        except StateError as also:
+            _log.error("%s", also)  # the error that is on its way says more
+
+    def _append(self, data: bytes) -> None:
+        if self._file is None:
+            header = self._header()
+            self._file = self._state_dir.append(f"ledger/{header.file_name}")
+            data = header.to_line() + data
+        with self._state_dir.naming("written", f"ledger/{self._header().file_name}"):
+            self._file.append(data)
+
+    def _put(self, data: bytes) -> None:
+        header = self._header()
+        self._state_dir.write(f"ledger/{header.file_name}", header.to_line() + data)
+        self._part += 1
+
+    def _give_part_up(self) -> None:
+        """Go on in a new segment: after a failed write nobody knows how this one ends."""
+        if self._file is not None:
+            file, self._file = self._file, None
+            file.close()
+        self._part += 1
+
+    def _header(self) -> SegmentHeader:
+        created = format_time(self._last_ns, 0)
+        return SegmentHeader(
+            self._state_dir.job_name, self._token.run, self._writer_id, self._part, self._scope, created
+        )
+
+    def _next_ns(self) -> int:
+        self._last_ns = max(self._clock(), self._last_ns + 1)
+        return self._last_ns

@@ -1,0 +1,207 @@
+"""The state directory of a job: `<state>/<job name>/`, on any Beam filesystem.
+
+    lease.json       who runs the job now, and the number of the run; see `lease.py`
+    ledger/          receipts; see `ledger.py`
+    plan/            plans
+    dead_letters/    points that could not be stored
+    runs/            one report a run
+
+`StateDir` is plain data: it pickles, so that workers open the same place.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import BinaryIO, Final
+
+from apache_beam.io.filesystems import FileSystems
+
+from omnia_beam.core.errors import OmniaBeamError, StateError, UsageError
+from omnia_beam.io.durable_file import is_local
+from omnia_beam.io.state_store import Appender, BeamStore, LocalStore, StateFile, StateStore
+
+FOLDERS: Final = ("ledger", "plan", "dead_letters", "runs")
+_JOB_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
+_PROBE_BYTES = 4096  # more than a full disk still takes
+
+_CURES: Final = {
+    errno.ENOSPC: "free some space and run the same command again: what was recorded before is intact",
+    errno.EDQUOT: "free some of the quota and run the same command again: what was recorded before is intact",
+    errno.EACCES: "give this user the right to read and write there, or set `state:` to another place",
+    errno.EPERM: "give this user the right to read and write there, or set `state:` to another place",
+    errno.EROFS: "the filesystem is mounted read-only: set `state:` to another place",
+    errno.ENOTDIR: "a file is in the way: move it, or set `state:` to another place",
+    errno.EEXIST: "a file is in the way: move it, or set `state:` to another place",
+    errno.EISDIR: "a directory is in the way: move it",
+    errno.ENOENT: "it is not there: set `state:` to the place where the job ran",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StateDir:
+    """One job's state. Names are relative to it, with `/`, such as `ledger/x.jsonl`.
+
+    Every method raises StateError, in one line with the path, the cause and the cure.
+
+    Args:
+        root: `<state>/<job name>`; absolute where local.
+        job_name: as configured.
+        store: how to read and write there.
+    """
+
+    root: str
+    job_name: str
+    store: StateStore = field(repr=False)
+
+    @classmethod
+    def open(cls, path: str, job_name: str, *, create: bool = True) -> StateDir:
+        """The state of one job.
+
+        Args:
+            path: what `state:` says: a local directory, or one of any Beam filesystem (`gs://bucket/state`).
+            job_name: letters, digits, `_`, `.` and `-`, since it names a directory.
+            create: make it, and check that it can be written. False: only name it, for those who just look.
+
+        Raises:
+            UsageError: the job name cannot name a directory, or the path belongs to no filesystem that is installed.
+            StateError: it cannot be made or written.
+        """
+        if not _JOB_NAME.fullmatch(job_name):
+            raise UsageError(
+                f"name: {job_name!r} cannot name the job's state directory: use up to 128 of A-Z a-z 0-9 _ . -, "
+                "and no dot or dash in front"
+            )
+        if is_local(path):
+            state = cls(f"{os.path.abspath(path).rstrip('/')}/{job_name}", job_name, LocalStore())
+        else:
+            _check_remote(path)
+            state = cls(f"{path.rstrip('/')}/{job_name}", job_name, BeamStore())
+        if create:
+            state._create()
+        return state
+
+    def __str__(self) -> str:
+        return self.root
+
+    def path(self, name: str) -> str:
+        """The whole path of a name."""
+        return f"{self.root}/{name}" if name else self.root
+
+    @property
+    def can_append(self) -> bool:
+        """Whether files can grow; where not, each flush makes an object of its own."""
+        return self.store.can_append
+
+    def list(self, folder: str) -> list[StateFile]:
+        """The finished files of a folder, by name; nothing where there is no such folder."""
+        with self.naming("listed", folder):
+            return self.store.list(self.path(folder))
+
+    def read(self, name: str) -> bytes | None:
+        """A whole file, None where there is none."""
+        try:
+            with self.open_file(name) as file, self.naming("read", name):
+                return file.read()
+        except FileNotFoundError:
+            return None
+
+    def open_file(self, name: str) -> BinaryIO:
+        """A file for reading, seekable.
+
+        Raises:
+            FileNotFoundError: there is none.
+            StateError: it is there, and cannot be opened.
+        """
+        try:
+            return self.store.open(self.path(name))
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise state_error(self.path(name), "read", error) from error
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put a file in place, whole and durable, over what was there under its name."""
+        with self.create(name) as out:
+            out.write(data)
+
+    @contextmanager
+    def create(self, name: str) -> Iterator[BinaryIO]:
+        """A file to write, that appears under its name, whole and durable, when the block ends without an error."""
+        with self.naming("written", name), self.store.create(self.path(name)) as out:
+            yield out
+
+    def append(self, name: str) -> Appender:
+        """A new file that grows; only where `can_append`."""
+        with self.naming("created", name):
+            return self.store.append(self.path(name))
+
+    def delete(self, name: str) -> None:
+        """A file that is not there is deleted already."""
+        with self.naming("deleted", name):
+            self.store.delete(self.path(name))
+
+    def delete_temporaries(self, folder: str) -> None:
+        """What dead writers left unfinished in a folder; only for the holder of the lease, before others write."""
+        with self.naming("tidied", folder):
+            self.store.delete_temporaries(self.path(folder))
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[bool]:
+        """Hold every other process off that locks the same name; False where the store cannot."""
+        with ExitStack() as stack:
+            with self.naming("locked", name):
+                held = stack.enter_context(self.store.lock(self.path(name)))
+            yield held
+
+    def _create(self) -> None:
+        for folder in FOLDERS:
+            with self.naming("made", folder):
+                self.store.make_folder(self.path(folder))
+        probe = f"runs/.probe-{uuid.uuid4().hex}"
+        self.write(probe, b"\0" * _PROBE_BYTES)
+        self.delete(probe)
+
+    @contextmanager
+    def naming(self, done: str, name: str) -> Iterator[None]:
+        """Give whatever fails in the block the words of `state_error`; errors of ours pass as they are."""
+        try:
+            yield
+        except OmniaBeamError:
+            raise
+        except Exception as error:  # cloud libraries raise what they like
+            raise state_error(self.path(name), done, error) from error
+
+
+def state_error(path: str, done: str, error: Exception) -> StateError:
+    """In one line: the path, what could not be done to it, the cause, the cure.
+
+    Args:
+        path: whole.
+        done: what failed, as a participle: `read`, `written`.
+        error: the cause; its `errno` finds the cure.
+    """
+    number = getattr(error, "errno", None)
+    words = getattr(error, "strerror", None) or " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    cure = _CURES.get(number or 0, "mend that and run the same command again: what was recorded before is intact")
+    return StateError(f"{path}: cannot be {done}: {words}; {cure}", path=path)
+
+
+def _check_remote(path: str) -> None:
+    # Beam's listing takes patterns, and cannot quote.
+    if wild := set(path) & set("*?["):
+        raise UsageError(f"state: {path!r} holds {' '.join(sorted(wild))}, which Beam's listings take for a pattern")
+    scheme = path.partition("://")[0]
+    if scheme == "file":
+        raise UsageError(f"state: {path!r}: write a local directory without file://")
+    try:
+        FileSystems.get_filesystem(path)
+    except Exception as error:
+        extra = {"gs": "gcp", "s3": "aws", "azfs": "azure", "hdfs": "hadoop"}.get(scheme)
+        cure = f"pip install 'apache-beam[{extra}]'" if extra else "write a local directory, or gs://, s3://, azfs://"
+        raise UsageError(f"state: no filesystem for {path!r}: {cure} ({' '.join(str(error).split())[:200]})") from error

@@ -1,0 +1,247 @@
+"""Where state lives: a local disk with append, fsync and rename, or any store that Beam's filesystems know.
+
+The two differ in what they promise, and both promises are kept here and nowhere else:
+
+|                        | local disk                   | object store (one PUT is one object)          |
+|------------------------|------------------------------|-----------------------------------------------|
+| a file appears whole   | temporary file, fsync, rename | the PUT itself                                |
+| append                 | write and fsync              | none: callers write one object a flush        |
+| mutual exclusion       | flock, released by any death | none: see `lease.py` for what stands in       |
+
+Errors are raised as they come (OSError, or whatever a cloud library raises); `StateDir` gives them their words.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, BinaryIO, Protocol
+
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from omnia_beam.io.durable_file import TEMPORARY_PREFIX, sync_directory
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # Windows: no flock, so that mutual exclusion falls back to that of an object store
+    fcntl = None
+
+_LOCK_POLL_S = 0.01
+_LOCK_POLLS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class StateFile:
+    """A file in a folder: its name without the folder, its size in bytes."""
+
+    name: str
+    size: int
+
+
+class Appender(Protocol):
+    """A file that grows at its end."""
+
+    def append(self, data: bytes) -> None:
+        """Durably: what is in the file when this returns survives a power cut. On an error the file ends where it did."""
+
+    def close(self) -> None: ...
+
+
+class StateStore(Protocol):
+    """What the ledger and the lease need of a filesystem. Paths are whole paths; folders are one level."""
+
+    @property
+    def can_append(self) -> bool: ...
+
+    def make_folder(self, path: str) -> None: ...
+
+    def list(self, folder: str) -> list[StateFile]:
+        """The finished files of a folder by name; nothing where there is no such folder."""
+
+    def open(self, path: str) -> BinaryIO:
+        """For reading, seekable. Raises FileNotFoundError."""
+
+    def create(self, path: str) -> Any:
+        """A context manager of a binary file that appears, whole, when the block ends without an error."""
+
+    def append(self, path: str) -> Appender:
+        """A new file to append to. Raises FileExistsError; OSError where the store cannot append."""
+
+    def delete(self, path: str) -> None:
+        """A file that is not there is deleted already."""
+
+    def delete_temporaries(self, folder: str) -> None:
+        """What writers that died left unfinished; only for who knows that no other writer lives."""
+
+    def lock(self, path: str) -> Any:
+        """A context manager that holds everybody else off; it yields False where the store has no such thing."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalStore:
+    """This machine's filesystem."""
+
+    @property
+    def can_append(self) -> bool:
+        return True
+
+    def make_folder(self, path: str) -> None:
+        folder = Path(path)
+        if folder.is_dir():
+            return
+        if str(folder.parent) != path:
+            self.make_folder(str(folder.parent))
+        folder.mkdir(exist_ok=True)
+        sync_directory(folder.parent)
+
+    def list(self, folder: str) -> list[StateFile]:
+        found: list[StateFile] = []
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if not entry.name.startswith(".") and entry.is_file():
+                        found.append(StateFile(entry.name, entry.stat().st_size))
+        except FileNotFoundError:
+            return []
+        return sorted(found, key=lambda each: each.name)
+
+    def open(self, path: str) -> BinaryIO:
+        return Path(path).open("rb")
+
+    @contextmanager
+    def create(self, path: str) -> Iterator[BinaryIO]:
+        target = Path(path)
+        temporary = target.parent / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
+        try:
+            with temporary.open("xb") as out:
+                yield out
+                out.flush()
+                os.fsync(out.fileno())
+            temporary.replace(target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_directory(target.parent)
+
+    def append(self, path: str) -> LocalAppender:
+        return LocalAppender(path)
+
+    def delete(self, path: str) -> None:
+        Path(path).unlink(missing_ok=True)
+
+    def delete_temporaries(self, folder: str) -> None:
+        for each in Path(folder).glob(f"{TEMPORARY_PREFIX}*"):
+            each.unlink(missing_ok=True)
+
+    @contextmanager
+    def lock(self, path: str) -> Iterator[bool]:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+        try:
+            yield _flock(descriptor)
+        finally:
+            os.close(descriptor)  # and with it the lock
+
+
+class LocalAppender:
+    """A local file that grows at its end; see `Appender`."""
+
+    def __init__(self, path: str) -> None:
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
+        self._size = 0
+        try:
+            sync_directory(Path(path).parent)
+        except BaseException:
+            self.close()
+            raise
+
+    def append(self, data: bytes) -> None:
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[os.write(self._descriptor, left) :]
+            os.fsync(self._descriptor)
+        except BaseException:
+            # A full disk takes the front part of a record: cut it off, which needs no space.
+            os.ftruncate(self._descriptor, self._size)
+            raise
+        self._size += len(data)
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+@dataclass(frozen=True, slots=True)
+class BeamStore:
+    """Any store that Beam's filesystems know, taken as one whose objects are put and got whole."""
+
+    @property
+    def can_append(self) -> bool:
+        return False
+
+    def make_folder(self, path: str) -> None:
+        filesystem = FileSystems.get_filesystem(path)
+        if filesystem.has_dirs() and not filesystem.exists(path):
+            filesystem.mkdirs(path)
+
+    def list(self, folder: str) -> list[StateFile]:
+        found = FileSystems.match([f"{folder}/*"])[0].metadata_list
+        files = (StateFile(each.path.rpartition("/")[2], each.size_in_bytes) for each in found)
+        return sorted((each for each in files if each.name), key=lambda each: each.name)
+
+    def open(self, path: str) -> BinaryIO:
+        try:
+            opened: BinaryIO = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+        except Exception:
+            # What "not there" looks like differs from store to store.
+            if FileSystems.exists(path):
+                raise
+            raise FileNotFoundError(errno.ENOENT, "No such file", path) from None
+        return opened
+
+    @contextmanager
+    def create(self, path: str) -> Iterator[BinaryIO]:
+        filesystem = FileSystems.get_filesystem(path)
+        if filesystem.has_dirs() and filesystem.exists(path):
+            filesystem.delete([path])  # HDFS does not write over a file
+        with filesystem.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as out:
+            yield out
+
+    def append(self, path: str) -> Appender:
+        raise OSError(f"{path}: this store cannot append")
+
+    def delete(self, path: str) -> None:
+        if FileSystems.exists(path):
+            FileSystems.delete([path])
+
+    def delete_temporaries(self, folder: str) -> None:
+        """Nothing: an object is there whole or not at all."""
+
+    @contextmanager
+    def lock(self, path: str) -> Iterator[bool]:
+        yield False
+
+
+def _flock(descriptor: int) -> bool:
+    """Take the lock; False where this filesystem has none. Its holders keep it for milliseconds, unless one is stopped."""
+    if fcntl is None:
+        return False
+    for _ in range(_LOCK_POLLS):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(_LOCK_POLL_S)
+        except OSError:  # some network filesystems
+            return False
+    raise TimeoutError(errno.ETIMEDOUT, "a process holds its lock and does not let go; is one suspended (Ctrl-Z)?")
