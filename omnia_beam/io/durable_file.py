@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
-from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from omnia_beam.core.errors import DestinationError
@@ -28,15 +28,15 @@ def write_durably(path: str, data: bytes | memoryview, *, known_dirs: set[str] |
         known_dirs: directories that are known to exist; the file's own is added. None: look each time.
 
     Raises:
-        DestinationError: it cannot be written; what was there before is untouched.
+        DestinationError: it cannot be written. What was there before is untouched; only an object store that publishes
+            half of an upload when told to give it up is left with nothing under the name.
     """
     try:
         if is_local(path):
             _write_local(Path(path), data, known_dirs)
         else:
-            with FileSystems.create(path, mime_type="application/octet-stream") as out:
-                out.write(bytes(data))
-    except (OSError, BeamIOError) as error:
+            _put(path, data)
+    except Exception as error:  # the clients of object stores have errors of their own, outside OSError
         raise DestinationError(f"{path}: cannot be written: {reason(error)}") from error
 
 
@@ -76,6 +76,19 @@ def _write_local(path: Path, data: bytes | memoryview, known_dirs: set[str] | No
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(folder)
+
+
+def _put(path: str, data: bytes | memoryview) -> None:
+    out = FileSystems.create(path, mime_type="application/octet-stream")
+    try:
+        out.write(bytes(data))
+    except BaseException:
+        # Beam's uploads cannot be given up: closing may publish the part that was sent. Where it does, that must go.
+        with suppress(Exception):
+            out.close()
+            FileSystems.delete([path])
+        raise
+    out.close()
 
 
 def _make_dirs(folder: Path) -> None:
