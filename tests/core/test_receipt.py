@@ -35,6 +35,7 @@ def test_says_what_the_chunk_holds(made: Any) -> None:
     chunk, expected = made
     receipt = Receipt.of(chunk, "test:")
     assert receipt.key == chunk.key
+    assert (receipt.sink, receipt.files, receipt.dead_letters) == ("test:", (), 0)
     assert receipt.count == chunk.num_points
     assert tuple(each.series_id for each in receipt.series) == chunk.key.series_ids
     assert tuple(each.target_id for each in receipt.series) == chunk.series_ids
