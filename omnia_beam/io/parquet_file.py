@@ -11,13 +11,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from omnia_beam.core.chunk import Chunk
+from omnia_beam.core.chunk import CHUNK_SCHEMA, Chunk
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.packing import month_starts
 
 ROW_GROUP_POINTS: Final = 1 << 18
 """Rows of a row group: about 2 MB, small enough for readers to skip by series and time."""
+
+_FILE_SCHEMA: Final = pa.schema([column.with_nullable(True) for column in CHUNK_SCHEMA])
+"""Nullable, though no null is ever written: columns then read back as the plain types that everybody else declares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ def _inside(times: Any, part: TimeRange) -> Any:
 def _encode(batch: Any, options: ParquetOptions) -> Any:
     out = pa.BufferOutputStream()
     pq.write_table(
-        pa.Table.from_batches([batch]),
+        pa.Table.from_arrays(batch.columns, schema=_FILE_SCHEMA),
         out,
         row_group_size=ROW_GROUP_POINTS,
         compression=options.compression,
