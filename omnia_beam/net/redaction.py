@@ -2,9 +2,13 @@
 
 `redact` knows two things: the shapes that secrets have on the wire (a JSON web token, `client_secret=…`, a private key), and
 the very values that this process has read (`remember_secret`). `guard_logs` puts it in front of the loggers of
-azure-identity, msal, requests and urllib3. Those log no secret on a good day; on a bad one they do: msal logs, at ERROR, the whole
-answer of a token endpoint that is not JSON, at DEBUG the whole answer of an identity endpoint, and everybody logs the
-authority's error text, which an authority may fill with whatever it was sent.
+azure-identity, msal, requests and urllib3. What those log otherwise, as their source has it and our tests found:
+
+- msal (1.39), at DEBUG, each token request: it stars out secrets and tokens, but not the authorization code, its verifier, the
+  device code and the client assertion. [msal/token_cache.py]
+- msal, at ERROR, the whole answer of a token endpoint that is not JSON; at DEBUG that of an identity endpoint. A proxy's page may
+  well repeat the request. [msal/oauth2cli/oauth2.py, msal/managed_identity.py]
+- azure-identity, at WARNING, the authority's error text, whatever that repeats; at DEBUG with the traceback.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import threading
 from typing import Final
 from urllib.parse import quote, quote_plus
 
@@ -36,14 +41,18 @@ _SHAPES: Final = (
     # key=value of a form or a query, "key": "value" of JSON and of a Python dict.
     re.compile(rf"(?P<kept>(?<![\w.-])(?:{_KEYS})=)[^&\s\"']+", re.IGNORECASE),
     re.compile(rf"(?P<kept>[\"'](?:{_KEYS})[\"']\s*:\s*)(?:\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?)", re.IGNORECASE),
-    # The authorization code is called just `code`: only in a query or a form, or every "code=503" would go.
+    # The authorization code is called just `code`, as an error's number is: only long ones, or those of a query.
     re.compile(r"(?P<kept>[?&]code=)[^&\s\"']+"),
+    re.compile(r"(?P<kept>[\"']code[\"']\s*:\s*)(?:\"[^\"]{16,}\"?|'[^']{16,}'?)"),
+    # JSON within JSON, as an error answer that is itself a text.
+    re.compile(rf"(?P<kept>\\+\"(?:{_KEYS}|code)\\+\"\s*:\s*)\\+\"[^\"]{{5,}}\"?", re.IGNORECASE),
     re.compile(r"(?P<kept>\bBearer\s+)[\w.~+/=-]{8,}", re.IGNORECASE),
     # A proxy's user and password.
     re.compile(r"(?P<kept>\b[a-z][a-z0-9+.-]*://)[^/@\s:]+:[^/@\s]+(?=@)", re.IGNORECASE),
 )
 
 _known: frozenset[str] = frozenset()
+_lock = threading.Lock()
 
 
 def remember_secret(value: str) -> None:
@@ -53,8 +62,10 @@ def remember_secret(value: str) -> None:
     """
     global _known  # one set for the process: a log record does not say whose secret it carries
     if len(value) >= _SHORTEST_KNOWN_SECRET:
-        spellings = {value, quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1], repr(value)[1:-1]}
-        _known = _known | spellings
+        in_json = json.dumps(value)[1:-1]
+        spellings = {value, in_json, json.dumps(in_json)[1:-1], repr(value)[1:-1]}
+        with _lock:
+            _known = _known | spellings | {quote(value, safe=""), quote_plus(value)}
 
 
 def redact(text: str) -> str:

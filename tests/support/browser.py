@@ -6,6 +6,7 @@ In a process that a test runs:  BROWSER set to `browser_command()`, REQUESTS_CA_
 
 from __future__ import annotations
 
+import shlex
 import sys
 import threading
 from html.parser import HTMLParser
@@ -42,17 +43,19 @@ def sign_in(url: str, ca_bundle: str | bool = True) -> None:
     """Open the page and submit its form."""
     page = requests.get(url, verify=ca_bundle, timeout=10)
     page.raise_for_status()
-    form = _Form()
+    form = SignInPage()
     form.feed(page.text)
     requests.post(form.action, data=form.fields, timeout=10).raise_for_status()
 
 
 def browser_command() -> str:
-    """For the environment variable BROWSER: this file as a browser."""
-    return f"{sys.executable} {Path(__file__)} %s"
+    """For the environment variable BROWSER: this file as a browser, in the background, as browsers are."""
+    return f"{shlex.quote(sys.executable)} {shlex.quote(__file__)} %s &"
 
 
-class _Form(HTMLParser):
+class SignInPage(HTMLParser):
+    """The form of a sign-in page: where it goes, and its fields."""
+
     def __init__(self) -> None:
         super().__init__()
         self.action = ""

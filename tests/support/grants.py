@@ -237,7 +237,12 @@ class Grants:
         body = self._answer(flow, resource, form, claims | {"oid": user.object_id, "upn": user.name, "sub": "pairwise"})
         refresh_token = self._remember(secrets.token_urlsafe(64))
         self._refresh_tokens[refresh_token] = application.client_id
-        person: dict[str, Any] = {"oid": user.object_id, "preferred_username": user.name, "sub": "pairwise", "name": "Operator"}
+        person: dict[str, Any] = {
+            "oid": user.object_id,
+            "preferred_username": user.name,
+            "sub": "pairwise",
+            "name": "Operator",
+        }
         id_token = self.mint.sign(application.client_id, **person, nonce=nonce)
         account = json.dumps({"uid": user.object_id, "utid": tenant_id}).encode()
         return body | {"refresh_token": refresh_token, "id_token": id_token, "client_info": base64url(account)}
