@@ -59,8 +59,9 @@ class WriteToParquet(beam.PTransform):
         self._write = _WriteParquet(path, prefix, options, sink or f"parquet:{path.rstrip('/')}/")
 
     def expand(self, chunks: Any) -> Any:
-        write = beam.ParDo(self._write).with_outputs(self.DEAD_LETTERS, main=self.RECEIPTS)
-        return chunks | write.with_output_types(Receipt)
+        # The type belongs to the ParDo: on what with_outputs returns it would be lost, and pickle would be the coder.
+        write = beam.ParDo(self._write).with_output_types(Receipt)
+        return chunks | write.with_outputs(self.DEAD_LETTERS, main=self.RECEIPTS)
 
 
 @dataclass(frozen=True, slots=True)
