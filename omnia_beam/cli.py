@@ -158,10 +158,10 @@ def _run_config_command(args: argparse.Namespace, beam_args: Sequence[str]) -> i
     if args.command == "check":
         from omnia_beam.pipelines.check import run_check
 
-        return run_check(job, context, as_json=args.json)
+        return int(run_check(job, context, as_json=args.json))
     from omnia_beam.pipelines.series_list import run_series
 
-    return run_series(job, context, "json" if args.json else args.format)
+    return int(run_series(job, context, "json" if args.json else args.format))
 
 
 def _context(args: argparse.Namespace, beam_args: Sequence[str]) -> Any:
@@ -188,15 +188,17 @@ def _finished(args: argparse.Namespace, summary: Any) -> int:
         print(json.dumps(summary.to_json()), flush=True)
     else:
         print_summary(summary)
-    code: int = summary.exit_code
-    return code
+    return int(summary.exit_code)
 
 
 def _failed(args: argparse.Namespace, error: OmniaBeamError) -> int:
     print(f"omnia-beam {args.command}: {error}", file=sys.stderr)
     if getattr(args, "json", False):
-        summary = {"command": args.command, "status": "failed", "error": type(error).__name__, "message": str(error)}
-        print(json.dumps(summary), flush=True)
+        from omnia_beam.pipelines.summary import Summary
+
+        reached: Summary = getattr(error, "summary", Summary(args.command))
+        told = reached.having(status="failed", details={"error": type(error).__name__, "message": str(error)})
+        print(json.dumps(told.to_json()), flush=True)
     return EXIT_USAGE if isinstance(error, UsageError) else EXIT_UNREACHABLE
 
 

@@ -86,6 +86,11 @@ def pack_windows(
         yield from _cut(ids, sum(points for _, points in group), wanted, limits)
 
 
+def requests_for(points: int, limits: PackLimits) -> int:
+    """Into how many queries a window of so many points is cut."""
+    return max(1, math.ceil(points / limits.page_target))
+
+
 def month_starts(wanted: TimeRange) -> list[int]:
     """The first instants of the UTC months that begin inside `wanted`, ns."""
     first = datetime.fromtimestamp(wanted.start_ns // NS_PER_SECOND, UTC)
@@ -133,7 +138,7 @@ def _cut(ids: tuple[str, ...], points: int, wanted: TimeRange, limits: PackLimit
         in_part = points * part.duration_ns / wanted.duration_ns
         for piece in part.split(max(1, math.ceil(in_part / limits.chunk_target))):
             expected = round(points * piece.duration_ns / wanted.duration_ns)
-            requests = max(1, math.ceil(expected / limits.page_target))
+            requests = requests_for(expected, limits)
             yield PackedWindow(ids, piece, expected, requests)
 
 

@@ -44,42 +44,36 @@ class Plan:
 
     @classmethod
     def of(cls, packed: Iterable[PackedWindow], *, newest_first: bool = False) -> Plan:
-        """Gather windows; the order is by start (then by group), oldest first unless asked otherwise."""
-        groups: dict[tuple[str, ...], int] = {}
-        rows = np.fromiter(
-            (
-                (
-                    groups.setdefault(w.series_ids, len(groups)),
-                    w.requests,
-                    w.range.start_ns,
-                    w.range.end_ns,
-                    w.expected_points,
-                )
-                for w in packed
-            ),
-            dtype=_ROW,
-        )
-        order = np.lexsort((rows["group"], -rows["end"] if newest_first else rows["start"]))
-        return cls(tuple(groups), rows[order])
+        """Gather packed windows and put them in order; see `ordered`."""
+        plan = cls._gather((w.series_ids, w.requests, w.range, w.expected_points) for w in packed)
+        return plan.ordered(newest_first=newest_first)
 
     @classmethod
     def of_windows(cls, windows: Iterable[Window]) -> Plan:
         """From windows, in their own order."""
+        return cls._gather((w.key.series_ids, w.requests, w.key.range, w.expected_points) for w in windows)
+
+    @classmethod
+    def _gather(cls, windows: Iterable[tuple[tuple[str, ...], int, TimeRange, int]]) -> Plan:
         groups: dict[tuple[str, ...], int] = {}
         rows = np.fromiter(
             (
-                (
-                    groups.setdefault(w.key.series_ids, len(groups)),
-                    w.requests,
-                    w.key.range.start_ns,
-                    w.key.range.end_ns,
-                    w.expected_points,
-                )
-                for w in windows
+                (groups.setdefault(ids, len(groups)), requests, each.start_ns, each.end_ns, points)
+                for ids, requests, each, points in windows
             ),
             dtype=_ROW,
         )
         return cls(tuple(groups), rows)
+
+    def merged(self, windows: Iterable[Window]) -> Plan:
+        """This plan and further windows."""
+        more = list(windows)
+        return Plan.of_windows([*self, *more]) if more else self
+
+    def ordered(self, *, newest_first: bool = False) -> Plan:
+        """By start, then by group: oldest first unless asked otherwise."""
+        first = -self.rows["end"] if newest_first else self.rows["start"]
+        return Plan(self.groups, self.rows[np.lexsort((self.rows["group"], first))])
 
     def __len__(self) -> int:
         return len(self.rows)

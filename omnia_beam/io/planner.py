@@ -55,7 +55,7 @@ def _packed(
             counts: dict[str, int] = {}
 
             def ask(ids: Sequence[str], asked: TimeRange = time_range) -> dict[str, int]:
-                return probe_counts(session, ids, asked.start_ns, asked.end_ns, statuses=statuses)
+                return probe_counts(session, tuple(ids), asked.start_ns, asked.end_ns, statuses=statuses)
 
             try:
                 for found in pool.map(ask, _batches(sorted(set(series_ids)))):

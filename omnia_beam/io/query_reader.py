@@ -81,7 +81,7 @@ class QueryReader:
     def _read_once(self, series_ids: tuple[str, ...], query: TimeRange) -> QueryAnswer | TooLarge:
         pages: list[RawPage] = []
         totals: dict[str, int] = {}
-        seen: set[str] = set()
+        seen: set[tuple[str, int]] = set()
         points: Counter[str] = Counter()
         token: str | None = None
         while True:
@@ -97,9 +97,10 @@ class QueryReader:
             token = facts.token
             if token is None:
                 break
-            if token in seen:
+            # The token alone does not tell: a service may keep one for all pages and remember the position itself.
+            if (token, hash(body)) in seen:
                 raise IncompleteReadError(f"{_where(series_ids, query)}: the service repeats a page for ever")
-            seen.add(token)
+            seen.add((token, hash(body)))
         _check_totals(series_ids, query, totals, points)
         return QueryAnswer(tuple(pages), points.total())
 

@@ -65,7 +65,7 @@ def check_writable(path: str) -> None:
 
 
 def _local_files(path: str, prefix: str) -> list[str]:
-    found = []
+    found: list[str] = []
     for folder, _, names in os.walk(path):
         inside = os.path.relpath(folder, path)
         if not re.fullmatch(r"year=-?\d+/month=\d\d", inside.replace(os.sep, "/")):

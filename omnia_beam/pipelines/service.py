@@ -19,14 +19,10 @@ def service_settings(connection: OmniaConnection, *, share: int = 1) -> ServiceS
         share: how many processes divide the job's budget; each gets an equal part, and at least one request at a time.
     """
     rate = connection.rate
-    if connection.environment is not None:
-        endpoint = environment(connection.environment).timeseries
-        base_url, resource_id = endpoint.base_url, endpoint.resource_id
-    else:
-        base_url, resource_id = connection.base_url or "", connection.resource_id
+    endpoint = environment(connection.environment).timeseries if connection.environment else None
     return ServiceSettings(
-        base_url=base_url,
-        resource_id=resource_id,
+        base_url=endpoint.base_url if endpoint else connection.base_url or "",
+        resource_id=endpoint.resource_id if endpoint else connection.resource_id,
         credential=CredentialSpec(**connection.credential.spec_fields()),
         federation_source=getattr(connection, "federation_source", None),
         requests_per_second=None if rate.requests_per_second is None else rate.requests_per_second / share,

@@ -1,0 +1,106 @@
+"""Receipts into the ledger, failures into the run's report: the last step of a pipeline."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import apache_beam as beam
+
+from omnia_beam.core.failure import WindowFailure
+from omnia_beam.core.receipt import Receipt
+from omnia_beam.io import coders
+from omnia_beam.io.lease_file import LeaseToken
+from omnia_beam.io.ledger_scope import Scope
+from omnia_beam.io.ledger_writer import LedgerWriter
+from omnia_beam.io.progress import BOARD
+from omnia_beam.io.state_dir import StateDir
+
+coders.register_coders()
+
+
+class RecordReceipts(beam.PTransform):
+    """Append receipts to the job's ledger, on whatever worker they come up.
+
+    Input: Receipt. Output: the same receipts; each is durable in the ledger a second later, or when its bundle ends.
+
+    Args:
+        state_dir: the job's state.
+        scope: under which they count.
+        token: of the run's lease.
+
+    Raises (on the worker):
+        StateError: the ledger cannot be written, or another run has taken over.
+    """
+
+    def __init__(self, state_dir: StateDir, scope: Scope, token: LeaseToken) -> None:
+        super().__init__()
+        self._record = _Record(state_dir, scope, token)
+
+    def expand(self, receipts: Any) -> Any:
+        return receipts | beam.ParDo(self._record).with_output_types(Receipt)
+
+
+class _Record(beam.DoFn):
+    def __init__(self, state_dir: StateDir, scope: Scope, token: LeaseToken) -> None:
+        self._state_dir = state_dir
+        self._scope = scope
+        self._token = token
+
+    def setup(self) -> None:
+        self._writer = LedgerWriter(self._state_dir, self._scope, self._token)
+
+    def process(self, receipt: Receipt) -> Iterator[Receipt]:
+        with BOARD.noting_fatal():
+            self._writer.append(receipt)
+        yield receipt
+
+    def finish_bundle(self) -> None:
+        with BOARD.noting_fatal():
+            self._writer.flush()
+
+    def teardown(self) -> None:
+        self._writer.close()
+
+
+class RecordFailures(beam.PTransform):
+    """Write failed windows into the run's report: `runs/<run id>-failure-*.jsonl`, a file each.
+
+    Input: WindowFailure. Output: the same.
+    """
+
+    def __init__(self, state_dir: StateDir, run_id: str) -> None:
+        super().__init__()
+        self._report = _ReportFailure(state_dir, run_id)
+
+    def expand(self, failures: Any) -> Any:
+        return failures | beam.ParDo(self._report).with_output_types(WindowFailure)
+
+
+class _ReportFailure(beam.DoFn):
+    def __init__(self, state_dir: StateDir, run_id: str) -> None:
+        self._state_dir = state_dir
+        self._run_id = run_id
+
+    def process(self, failure: WindowFailure) -> Iterator[WindowFailure]:
+        line = json.dumps(failure.to_json()) + "\n"
+        with BOARD.noting_fatal():
+            self._state_dir.write(f"runs/{failure_file(self._run_id)}", line.encode())
+        yield failure
+
+
+def failure_file(run_id: str) -> str:
+    """A new name for one failed window's report, relative to `runs/`."""
+    return f"{run_id}-failure-{uuid.uuid4().hex}.jsonl"
+
+
+def read_failures(state_dir: StateDir, run_id: str) -> list[dict[str, Any]]:
+    """What a run's workers reported: see `WindowFailure.to_json`."""
+    names = [each.name for each in state_dir.list("runs") if each.name.startswith(f"{run_id}-failure-")]
+    found: list[dict[str, Any]] = []
+    for name in names:
+        data = state_dir.read(f"runs/{name}") or b""
+        found.extend(json.loads(line) for line in data.splitlines())
+    return sorted(found, key=lambda each: (each["start_ns"], each["series"]))

@@ -1,0 +1,139 @@
+"""Run one pipeline: watch it, stop it when asked to, and say how it went."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.metrics import MetricsFilter
+
+from omnia_beam.core.errors import OmniaBeamError
+from omnia_beam.io.plan import Plan
+from omnia_beam.io.progress import BOARD, STOP
+from omnia_beam.net.stats import StatsSnapshot
+from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.progress_display import ProgressFacts, showing_progress
+from omnia_beam.pipelines.runner import is_local, make_runner
+
+_NAMESPACE = "omnia_beam"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a pipeline ended.
+
+    Args:
+        counters: Beam's counters of our namespace, by name.
+        stopped: whether it was asked to stop before its end.
+    """
+
+    counters: Mapping[str, int] = field(default_factory=dict)
+    stopped: bool = False
+
+
+def run_pipeline(
+    build: Callable[[Any], None],
+    plan: Plan,
+    context: RunContext,
+    traffic: Callable[[], StatsSnapshot],
+    deadline_s: float | None = None,
+) -> Outcome:
+    """Build and run a pipeline to its end.
+
+    Args:
+        build: puts the transforms on the pipeline.
+        plan: what progress is measured against.
+        context: runner and terminal.
+        traffic: this process's requests so far, for the progress.
+        deadline_s: seconds after which no further window is begun.
+
+    Raises:
+        KeyboardInterrupt: SIGINT or SIGTERM came; what was under way is recorded or abandoned.
+        OmniaBeamError: what ended the pipeline.
+    """
+    BOARD.reset()
+    STOP.clear()
+
+    def facts() -> ProgressFacts:
+        counts, stats = BOARD.snapshot(), traffic()
+        return ProgressFacts(
+            windows=counts.get("windows_read", 0),
+            windows_total=len(plan),
+            points=counts.get("points_written", 0),
+            points_expected=plan.expected_points,
+            retries=stats.retries,
+            throttled_s=stats.throttled_s,
+            failed=counts.get("windows_failed", 0),
+        )
+
+    with _stopping_on_signals() as signals, _stopping_after(deadline_s):
+        try:
+            with showing_progress(context.progress if is_local(context.options) else "none", facts, context.err):
+                counters = _run(build, context)
+        except Exception as error:
+            if BOARD.fatal is not None:
+                raise BOARD.fatal from None
+            if not is_local(context.options):
+                raise OmniaBeamError(f"the runner ended the pipeline: {error}") from error
+            raise
+        finally:
+            stopped = STOP.is_set()
+            STOP.clear()
+    if signals.is_set():
+        raise KeyboardInterrupt
+    return Outcome(counters, stopped)
+
+
+def _run(build: Callable[[Any], None], context: RunContext) -> dict[str, int]:
+    pipeline = beam.Pipeline(runner=make_runner(context.options), options=context.options)
+    build(pipeline)
+    result = pipeline.run()
+    result.wait_until_finish()
+    found = result.metrics().query(MetricsFilter().with_namespace(_NAMESPACE))["counters"]
+    counters: dict[str, int] = {}
+    for each in found:
+        name = each.key.metric.name
+        counters[name] = counters.get(name, 0) + int(each.result)
+    return counters
+
+
+@contextmanager
+def _stopping_on_signals() -> Iterator[threading.Event]:
+    """The first SIGINT or SIGTERM asks the source to stop; a second one interrupts at once."""
+    came = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield came  # signals are the main thread's; whoever runs us on another has his own way to stop
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if came.is_set():
+            raise KeyboardInterrupt
+        came.set()
+        STOP.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _stopping_after(deadline_s: float | None) -> Iterator[None]:
+    if deadline_s is None:
+        yield
+        return
+    timer = threading.Timer(deadline_s, STOP.set)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

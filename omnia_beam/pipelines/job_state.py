@@ -1,0 +1,83 @@
+"""The state of a job while a run has it: lease held, ledger loaded."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from omnia_beam.config import JobConfig, answer_parts
+from omnia_beam.core.errors import StateError
+from omnia_beam.io.lease import Lease
+from omnia_beam.io.lease_file import LeaseToken
+from omnia_beam.io.lease_owner import LeaseOwner
+from omnia_beam.io.ledger import Ledger
+from omnia_beam.io.ledger_compaction import open_ledger
+from omnia_beam.io.ledger_scope import Scope, describe_scope_change
+from omnia_beam.io.ledger_writer import LedgerWriter
+from omnia_beam.io.progress import STOP
+from omnia_beam.io.state_dir import StateDir
+from omnia_beam.pipelines.context import RunContext
+
+
+@dataclass(frozen=True)
+class JobState:
+    """What a run knows of its job.
+
+    Args:
+        state_dir: where.
+        run_id: names this run in reports.
+        scope: under which its receipts count.
+        token: of the lease, for the workers.
+        ledger: as it was when the run began.
+    """
+
+    state_dir: StateDir
+    run_id: str
+    scope: Scope
+    token: LeaseToken
+    ledger: Ledger
+
+    @property
+    def sink(self) -> str:
+        return self.scope.sink
+
+    def reload(self) -> Ledger:
+        """The ledger as it is now."""
+        return Ledger.load(self.state_dir)
+
+    def writer(self) -> LedgerWriter:
+        """For the driver's own records."""
+        return LedgerWriter(self.state_dir, self.scope, self.token)
+
+
+def scope_of(job: JobConfig) -> Scope:
+    """Everything of a configuration that changes the points that arrive."""
+    return Scope.of(answer_parts(job))
+
+
+@contextmanager
+def opened_state(job: JobConfig, context: RunContext) -> Iterator[JobState]:
+    """Hold the job's lease while the block runs.
+
+    Raises:
+        StateError: the state directory cannot be used, or another run of this job is going on.
+    """
+    state_dir = StateDir.open(job.state, job.name)
+    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
+
+    def stop(error: StateError) -> None:
+        STOP.set()
+
+    with Lease.acquire(state_dir, LeaseOwner.here(run_id), on_lost=stop) as lease:
+        state = JobState(state_dir, run_id, scope_of(job), lease.token, open_ledger(state_dir, lease.token))
+        _say_what_changed(state, context)
+        yield state
+
+
+def _say_what_changed(state: JobState, context: RunContext) -> None:
+    recorded = [each for each in state.ledger.scopes() if each.receipts]
+    if recorded and all(each.scope.digest != state.scope.digest for each in recorded):
+        context.say(describe_scope_change(dict(recorded[0].scope.parts), dict(state.scope.parts)))

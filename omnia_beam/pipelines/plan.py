@@ -1,0 +1,50 @@
+"""`omnia-beam plan`: ask how much there is, and say what it would take."""
+
+from __future__ import annotations
+
+from omnia_beam.config import JobConfig
+from omnia_beam.io.lease_file import LeaseToken
+from omnia_beam.io.ledger import Ledger
+from omnia_beam.io.state_dir import StateDir
+from omnia_beam.net.shared import shared_session
+from omnia_beam.pipelines.backfill import BackfillJob, make_plan
+from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.job_state import JobState, scope_of
+from omnia_beam.pipelines.plan_report import PlanFacts, facts_table, windows_table
+from omnia_beam.pipelines.selection import select_series
+from omnia_beam.pipelines.summary import Summary
+
+
+def run_plan(config: JobConfig, context: RunContext) -> Summary:
+    """Print what a backfill would do now, given what is recorded; takes no lease and writes nothing.
+
+    Raises:
+        UsageError, CredentialError, ServiceError: as for a backfill.
+    """
+    began = context.clock()
+    job = BackfillJob.of(config)
+    session = shared_session(job.service)
+    series_ids = select_series(session, job.source.series)
+    state_dir = StateDir.open(config.state, config.name, create=False)
+    state = JobState(state_dir, "plan", scope_of(config), LeaseToken(0, ""), Ledger.load(state_dir))
+    found = make_plan(job, session, state, series_ids)
+    facts = PlanFacts.of(found.plan, job.options.page_limit, job.service.requests_per_second)
+    if not context.quiet:
+        context.out.print(facts_table(facts))
+        if len(found.plan):
+            context.out.print()
+            context.out.print(windows_table(found.plan))
+    stats = session.stats.snapshot()
+    return Summary(
+        "plan",
+        status="complete",
+        series=len(series_ids),
+        windows_planned=len(found.plan) + found.recorded,
+        windows_skipped=found.recorded,
+        requests=stats.requests,
+        retries=stats.retries,
+        throttled_s=stats.throttled_s,
+        bytes_read=stats.bytes_read,
+        elapsed_s=context.clock() - began,
+        details=facts.to_json(),
+    )

@@ -1,0 +1,74 @@
+"""`omnia-beam series`: what the selection resolves to."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterable
+from typing import Final, TextIO
+
+from rich.table import Table
+
+from omnia_beam.config import JobConfig, OmniaSource
+from omnia_beam.core.errors import UsageError
+from omnia_beam.core.series import Timeseries
+from omnia_beam.net.shared import shared_session
+from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.selection import describe_series
+from omnia_beam.pipelines.service import service_settings
+
+_COLUMNS: Final = ("id", "name", "facility", "unit", "step", "description", "source")
+
+
+def run_series(config: JobConfig, context: RunContext, form: str) -> int:
+    """Print the selected series, ascending by name.
+
+    Args:
+        form: `table`; `csv`, which `ids_file` can read; or `json`, one object a line.
+
+    Returns:
+        0.
+
+    Raises:
+        UsageError: the source is no service, or the selection is empty or names what does not exist.
+        CredentialError, ServiceError: the service cannot be asked.
+    """
+    if not isinstance(config.source, OmniaSource):
+        raise UsageError(f"series lists what a service holds; this job's source is of kind {config.source.kind}")
+    session = shared_session(service_settings(config.source))
+    series = sorted(
+        describe_series(session, config.source.series), key=lambda each: (each.facility, each.name, each.id)
+    )
+    if form == "json":
+        _print_json(series, sys.stdout)
+    elif form == "csv":
+        _print_csv(series, sys.stdout)
+    else:
+        context.out.print(_table(series))
+        context.say(f"{len(series):,} series")
+    return 0
+
+
+def _row(series: Timeseries) -> list[str]:
+    values = [getattr(series, name) for name in _COLUMNS]
+    return ["" if value is None else str(value) for value in values]
+
+
+def _table(series: Iterable[Timeseries]) -> Table:
+    table = Table(*_COLUMNS, box=None, pad_edge=False)
+    table.columns[0].no_wrap = table.columns[1].no_wrap = True
+    for each in series:
+        table.add_row(*_row(each))
+    return table
+
+
+def _print_csv(series: Iterable[Timeseries], out: TextIO) -> None:
+    writer = csv.writer(out)
+    writer.writerow(_COLUMNS)
+    writer.writerows(_row(each) for each in series)
+
+
+def _print_json(series: Iterable[Timeseries], out: TextIO) -> None:
+    for each in series:
+        out.write(json.dumps({name: getattr(each, name) for name in _COLUMNS}) + "\n")
