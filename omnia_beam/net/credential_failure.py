@@ -88,6 +88,10 @@ _CURES: Final = tuple(
             "Set credential.token_cache_unencrypted: true to keep the sign-in in a plain file.",
         ),
         (
+            r"DefaultAzureCredential failed to retrieve",
+            "Nothing that credential kind default tries is set up here: set one of them up, or name one by credential.kind.",
+        ),
+        (
             r"IMDS|App Service managed identity|managed identity endpoint",
             "A managed identity exists only on a machine or service of Azure that has one assigned; a user-assigned one is chosen "
             "by credential.client_id.",

@@ -288,6 +288,29 @@ def test_no_identity_on_this_machine_is_said_to_be_so(
     assert clock.slept == []
 
 
+def test_a_default_chain_that_finds_nothing_says_so(
+    stage: Stage, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(
+        "AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential"
+    )  # the rest of the chain would leave this machine
+    provider = TokenProvider.of(CredentialSpec("default"), stage.resource_id, clock=clock.time, sleep=clock.sleep)
+    with pytest.raises(CredentialError, match=r"EnvironmentCredential authentication unavailable.*kind default tries"):
+        provider.token()
+    assert clock.slept == []
+
+
+def test_a_default_chain_waits_out_a_busy_authority(
+    stage: Stage, clock: MovableClock, monkeypatch: pytest.MonkeyPatch, provide: Callable[..., TokenProvider]
+) -> None:
+    monkeypatch.setattr(
+        "azure.core.pipeline.transport.RequestsTransport.sleep", lambda self, seconds: clock.sleep(seconds)
+    )
+    stage.authority.fail_next(4, BUSY)
+    assert provide("default_by_environment").token()
+    assert stage.authority.requests["token"] == 5
+
+
 def test_a_secret_replaced_while_the_job_runs_is_found(
     stage: Stage, clock: MovableClock, provide: Callable[..., TokenProvider], tmp_path: Path
 ) -> None:

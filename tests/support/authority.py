@@ -72,7 +72,7 @@ class Authority:
             f"{self.url}/{self.directory.tenant_id}/v2.0", self.directory.tenant_id, clock, lifetime_s
         )
         self.grants = Grants(self.directory, self.mint, self._endpoint("token"), clock)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="authority")
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.004,), name="authority")
 
     def __enter__(self) -> Authority:
         self._thread.start()

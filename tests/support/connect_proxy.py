@@ -24,7 +24,7 @@ class ConnectProxy:
         who = f"{user}:{password}@" if user else ""
         self.address = f"127.0.0.1:{self._server.server_address[1]}"
         self.url = f"http://{who}{self.address}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="proxy")
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.004,), name="proxy")
 
     def __enter__(self) -> ConnectProxy:
         self._thread.start()

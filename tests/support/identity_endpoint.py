@@ -33,7 +33,7 @@ class IdentityEndpoint:
         self.handed_out: list[str] = []
         self._kept: dict[str, tuple[str, int]] = {}
         self._server = _Server(("127.0.0.1", 0), _Handler, self)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="identity endpoint")
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.004,), name="identity endpoint")
 
     @property
     def environ(self) -> dict[str, str]:

@@ -83,6 +83,12 @@ class Stage:
         user = self.directory.user
         return self.authority.mint.sign(CONFIDENTIAL, lifetime_s, oid=user.object_id, upn=user.name, scp="access")
 
+    def emulator_arguments(self, folder: Path) -> list[str]:
+        """What makes `omnia-beam emulator` take this authority's tokens for this API, and no others."""
+        jwks = self.authority.mint.write_jwks(folder / "jwks.json")
+        issuer = self.authority.mint.issuer
+        return ["--auth", "bearer", "--jwks", str(jwks), "--audience", self.resource_id, "--issuer", issuer]
+
     @property
     def authority_keys(self) -> dict[str, Any]:
         """What every kind needs to find the stand-in instead of the real authority."""
