@@ -38,7 +38,7 @@ OUTSIDE: dict[str, set[str]] = {
     "aiohttp": {"emulator"},
     "rich": {"pipelines", "cli"},
     "pydantic": {"config"},
-    "yaml": {"config"},
+    "yaml": {"config", "pipelines", "cli"},
 }
 """Libraries that belong to some layers alone."""
 
