@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,7 +19,7 @@ application_certificate = fixtures.application_certificate
 PAGE = (Path(__file__).parents[2] / "docs/signing-in.md").read_text(encoding="utf-8")
 
 
-def recipes() -> dict[str, tuple[dict[str, str], list[str]]]:
+def recipes() -> dict[str, tuple[dict[str, Any], list[str]]]:
     """By heading and kind: the keys below `credential:`, and the variables that the section exports."""
     found = {}
     for section in re.split(r"^### ", PAGE.partition("## Not being asked")[0], flags=re.MULTILINE)[1:]:

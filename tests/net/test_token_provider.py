@@ -5,9 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from azure.core.credentials import AccessToken
@@ -18,45 +15,7 @@ from hypothesis import strategies as st
 from omnia_beam.core.errors import CredentialError, UsageError
 from omnia_beam.net.credentials import CredentialSpec
 from omnia_beam.net.token_provider import TokenProvider
-
-SCOPE = "resource/.default"
-START = 1_700_000_000.0
-
-
-class Clock:
-    """Seconds since the epoch, moved by hand and by sleeping."""
-
-    def __init__(self) -> None:
-        self.now = START
-        self.slept: list[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-
-
-class Scripted:
-    """A credential with an authority behind it: `failures` come first, then token 1, 2, 3, …, each valid for `lifetime_s`."""
-
-    def __init__(self, clock: Clock, lifetime_s: float = 3600.0) -> None:
-        self.clock = clock
-        self.lifetime_s = lifetime_s
-        self.failures: list[Exception] = []
-        self.claims: list[str | None] = []
-        self.issued = 0
-        self.before: Callable[[], None] = lambda: None
-
-    def get_token(self, *scopes: str, claims: str | None = None, **options: object) -> AccessToken:
-        assert scopes == (SCOPE,)
-        self.claims.append(claims)
-        self.before()
-        if self.failures:
-            raise self.failures.pop(0)
-        self.issued += 1
-        return AccessToken(f"token {self.issued}", int(self.clock.now + self.lifetime_s))
+from tests.support.scripted_credential import SCOPE, START, Clock, Scripted
 
 
 def provider_of(credential: object, clock: Clock, **options: object) -> TokenProvider:
@@ -279,115 +238,6 @@ def test_a_secret_that_is_gone_is_a_credential_error(clock: Clock) -> None:
     with pytest.raises(CredentialError, match="/run/secret") as caught:
         provider.renew("token 1")
     assert caught.value.__context__ is None
-
-
-def pause() -> None:
-    """Long enough for the other threads to come and ask too; a slow machine makes the test weaker, not red."""
-    threading.Event().wait(0.2)
-
-
-def together(count: int, call: Callable[[], str | None]) -> list[str | Exception | None]:
-    """What each of `count` threads gets that call at the same moment."""
-    barrier = threading.Barrier(count)
-
-    def one(_: int) -> str | Exception | None:
-        barrier.wait()
-        try:
-            return call()
-        except CredentialError as error:
-            return error
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(one, range(count)))
-
-
-def test_a_storm_of_threads_makes_one_request(provider: TokenProvider, credential: Scripted) -> None:
-    credential.before = pause
-    assert set(together(32, provider.token)) == {"token 1"}
-    assert credential.issued == 1
-
-
-def test_a_storm_of_refused_threads_makes_one_renewal(provider: TokenProvider, credential: Scripted) -> None:
-    provider.token()
-    credential.before = pause
-    assert set(together(32, lambda: provider.renew("token 1"))) == {"token 2"}
-    assert credential.issued == 2
-
-
-def test_a_storm_shares_the_failure_each_with_an_exception_of_its_own(
-    provider: TokenProvider, credential: Scripted
-) -> None:
-    credential.before = pause
-    credential.failures = [REFUSED]
-    outcomes = together(16, provider.token)
-    errors = [outcome for outcome in outcomes if isinstance(outcome, CredentialError)]
-    assert len({id(error) for error in errors}) == len(errors)
-    assert {str(error).startswith("no token for resource/.default") for error in errors} == {True}
-    assert len(credential.claims) + len(errors) >= 16  # whoever came too late to share it asked, and got a token
-
-
-def test_nobody_waits_for_a_refresh_while_the_token_is_valid(
-    provider: TokenProvider, credential: Scripted, clock: Clock
-) -> None:
-    provider.token()
-    clock.now = START + 3400
-    asked, answer = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        asked.set()
-        assert answer.wait(20)
-
-    credential.before = hold
-    with ThreadPoolExecutor(1) as pool:
-        refreshing = pool.submit(provider.token)
-        assert asked.wait(20)
-        assert [provider.token() for _ in range(5)] == ["token 1"] * 5
-        answer.set()
-        assert refreshing.result(20) == "token 2"
-    assert provider.token() == "token 2"
-
-
-def test_a_token_that_ends_during_its_refresh_is_fetched_patiently(
-    provider: TokenProvider, credential: Scripted, clock: Clock
-) -> None:
-    provider.token()
-    clock.now = START + 3400
-    asked, answer = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        asked.set()
-        assert answer.wait(20)
-
-    credential.before = hold
-    credential.failures = [UNREACHABLE, UNREACHABLE]
-    with ThreadPoolExecutor(2) as pool:
-        refreshing = pool.submit(provider.token)
-        assert asked.wait(20)
-        clock.now = START + 3700
-        waiting = pool.submit(provider.token)
-        answer.set()
-        refreshing.result(20)
-        assert waiting.result(20) == "token 2"
-
-
-def test_an_interrupted_request_frees_the_others(provider: TokenProvider, credential: Scripted) -> None:
-    asked, answer = threading.Event(), threading.Event()
-
-    def interrupt() -> None:
-        asked.set()
-        assert answer.wait(20)
-        raise KeyboardInterrupt
-
-    credential.before = interrupt
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(provider.token)
-        assert asked.wait(20)
-        second = pool.submit(provider.token)
-        credential.before = lambda: None
-        answer.set()
-        assert isinstance(first.exception(20), KeyboardInterrupt)
-        assert second.exception(20) is None or "was cut" in str(second.exception())
-    assert provider.token() == "token 1"
 
 
 def test_it_shows_no_token_and_is_not_pickled(provider: TokenProvider) -> None:
