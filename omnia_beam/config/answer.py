@@ -78,10 +78,13 @@ def _place(path: str) -> str:
 
 
 def _reading(source: Source) -> str:
-    """Every key of a file source that can change a point; defaults written out, so that a new default is a change."""
+    """A digest of the keys that say how files are understood.
+
+    Without those that have their default: a key that a later version brings must not change the digest of a job without it.
+    """
     if isinstance(source, CsvSource | ParquetSource):
         beside = {"kind", "path", "status", "include", "exclude"}
-        return digest(source.model_dump(mode="json", exclude=beside))
+        return digest(source.model_dump(mode="json", exclude=beside, exclude_defaults=True))
     return "as served"
 
 

@@ -176,7 +176,7 @@ class CredentialConfig(Section):
     def _keys_mean_something(self) -> CredentialConfig:
         known = keys_of_kind(self.kind)
         for name in self.model_fields_set - {"kind"}:
-            if name not in known and getattr(self, name) is not None:
+            if name not in known and getattr(self, name) != CredentialConfig.model_fields[name].default:
                 takes = ", ".join(known) or "no further keys"
                 raise problem(f"means nothing to kind {self.kind}, which takes {takes}", at=name)
         return self

@@ -43,7 +43,7 @@ class Place:
 
     @classmethod
     def of(cls, mark: Any, origin: str) -> Place:
-        return cls(mark.line + 1, mark.column + 1, origin)
+        return cls.on_command_line(origin) if origin.startswith("--") else cls(mark.line + 1, mark.column + 1, origin)
 
     @classmethod
     def on_command_line(cls, option: str) -> Place:
@@ -137,7 +137,7 @@ def _compose(text: str, origin: str) -> yaml.Node | None:
 
 def _syntax_problem(error: yaml.MarkedYAMLError, origin: str) -> str:
     # PyYAML quotes names out of the text ("undefined alias 'abc'"); one may be a password that begins with a star.
-    problem = re.sub(r"(['\"])(?!<)[^'\"]{2,}\1", "(not shown)", error.problem or "cannot be read")
+    problem = re.sub(r"(alias|anchor|handle|tag) (['\"]).*\2", r"\1", error.problem or "cannot be read")
     mark = error.problem_mark or error.context_mark
     place = Place.of(mark, origin) if mark else origin
     context = f" {error.context}" if error.context and "'" not in error.context else ""

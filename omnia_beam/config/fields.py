@@ -80,6 +80,11 @@ def _check_variable(name: str) -> str:
     return name
 
 
+def has_control_character(text: str) -> bool:
+    """Whether a text holds a control character or a line separator, which no name has and which garbles messages."""
+    return _CONTROL.search(text) is not None
+
+
 def check_series_id(text: str) -> str:
     """The id itself, if it can be one: no blanks, no control characters, not empty; its syntax is the service's business."""
     if not text:
@@ -94,7 +99,7 @@ def check_series_id(text: str) -> str:
 def _check_text(text: str) -> str:
     if not text.strip():
         raise ValueError("is empty; remove the key or give a text")
-    if _CONTROL.search(text):
+    if has_control_character(text):
         raise ValueError(f"{show_value((), text)} holds a control character")
     return text
 

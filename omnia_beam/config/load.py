@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from omnia_beam.config.document import Document, Path, apply_setting, parse_document, parse_value, walk
 from omnia_beam.config.job import JobConfig
 from omnia_beam.config.problems import problem_line, problem_lines, shorten
-from omnia_beam.config.secrecy import is_secret_key, is_secret_value, secret_problem, secret_value_problem
+from omnia_beam.config.secrecy import is_secret_key, is_secret_value, secret_problem, secret_value_problem, show_key
 from omnia_beam.core.errors import UsageError
 
 
@@ -105,4 +105,5 @@ def _override(document: Document, override: str) -> None:
     dotted, equals, text = override.partition("=")
     if not equals:
         raise UsageError("--set: a setting has the form key.path=value, such as --set source.rate.max_in_flight=4")
-    apply_setting(document, dotted.strip(), parse_value(text, "--set"), "--set")
+    value = parse_value(text, f"--set {show_key(dotted.strip().split('.'))}")
+    apply_setting(document, dotted.strip(), value, "--set")

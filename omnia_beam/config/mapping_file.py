@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from omnia_beam.config.fields import check_series_id
+from omnia_beam.config.fields import check_series_id, has_control_character
 from omnia_beam.config.problems import shorten
 from omnia_beam.config.secrecy import show_value
 from omnia_beam.config.status_maps import STATUS_MAPS
@@ -151,7 +151,7 @@ class _Reader:
             self._complain(
                 line.number, "is empty; every row needs the id or name of a timeseries of the source", name, position
             )
-        if text is not None and not text.isprintable():
+        if text is not None and has_control_character(text):
             self._complain(line.number, f"{show_value((), text)} holds a control character", name, position)
         return text
 
@@ -171,7 +171,11 @@ class _Reader:
         number = float(text) if _NUMBER.fullmatch(text) else math.nan
         if not math.isfinite(number):
             point = text.replace(",", ".")
-            cure = f"write {point}" if _NUMBER.fullmatch(point) else "write it like 0.001 or 1e-3, or leave it empty"
+            cure = (
+                f"write {point}"
+                if "," in text and _NUMBER.fullmatch(point)
+                else "write it like 0.001 or 1e-3, or leave it empty"
+            )
             self._complain(line.number, f"{show_value((), text)} is not a finite number; {cure}", name, position)
             return None
         if name == "scale" and number == 0:

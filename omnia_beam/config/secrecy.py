@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 _SECRET_WORD: Final = re.compile(
-    r"secret|password|passwd|passphrase|pwd\b|token|assertion|api_?key|access_?key|account_?key|subscription_?key|private_?key"
-    r"|shared_?key|connection_?string|authorization|bearer|\bsas\b|credentials?_?json",
+    r"secret|password|passwd|passphrase|pwd\b|token|assertion|api[_-]?key|access[_-]?key|account[_-]?key|subscription[_-]?key|private[_-]?key"
+    r"|shared[_-]?key|connection[_-]?string|authorization|bearer|\bsas\b|credentials?[_-]?json",
     re.IGNORECASE,
 )
 _REFERENCE: Final = re.compile(r".*_(env|file|path|cache|cache_unencrypted)", re.IGNORECASE)

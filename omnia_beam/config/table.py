@@ -16,7 +16,7 @@ _DELIMITERS = ",;\t"
 
 @dataclass(frozen=True)
 class Line:
-    """A line that counts: its number in the file, from 1, and its text without blanks around."""
+    """A line that counts: its number in the file, from 1, and its text (blanks at its ends may be empty cells)."""
 
     number: int
     text: str
@@ -34,14 +34,14 @@ def read_lines(path: str, what: str) -> list[Line]:
     """
     try:
         with open(path, encoding="utf-8-sig", newline=None) as file:
-            found = [Line(number, text.strip()) for number, text in enumerate(file, start=1)]
+            found = [Line(number, text.rstrip("\n")) for number, text in enumerate(file, start=1)]
     except FileNotFoundError:
         raise UsageError(f"{path}: there is no such file ({what})") from None
     except OSError as error:
         raise UsageError(f"{path}: {what} cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: {what} is not UTF-8 text (byte {error.start}): save it as UTF-8") from None
-    lines = [line for line in found if line.text and not line.text.startswith("#")]
+    lines = [line for line in found if line.text.strip() and not line.text.lstrip().startswith("#")]
     if not lines:
         raise UsageError(f"{path}: {what} holds nothing")
     return lines
