@@ -1,7 +1,7 @@
 """Who we are to the service: a description without secrets, and the azure-identity credential that it describes.
 
     spec = CredentialSpec(kind="client_secret")          # AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_CLIENT_SECRET
-    provider = TokenProvider(spec.build(), spec.scope(resource_id))
+    provider = TokenProvider.of(spec, resource_id)
 
 A `CredentialSpec` travels: in a configuration, in a pickle, to a worker. It names environment variables and files. The secrets
 are read where the credential is built, and stay there.
