@@ -7,6 +7,7 @@ own endpoints under `/_emulator/` go straight to their answer.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import logging
 import socket
@@ -71,7 +72,8 @@ class Server:
             for connection in self._runner.server.connections:
                 if connection.transport is not None:
                     connection.transport.abort()
-        await self._runner.cleanup()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._runner.cleanup(), 0.1 if abrupt else None)
 
     def _application(self) -> web.Application:
         # Bodies are read here with a limit of our own, so aiohttp's is off.

@@ -108,9 +108,9 @@ def _seconds_of_day(text: str, hour: int, minute: int, second: int) -> int:
 
 def _parse_uniform(texts: list[str]) -> Times | None:
     """The times where every text has the length of the first and is `YYYY-MM-DD?hh:mm:ss[.decimals][Z]`, else None."""
-    if len(texts) < 8:
+    length = len(texts[0]) if texts else 0
+    if len(texts) < 8 or length < 19:
         return None
-    length = len(texts[0])
     joined = "".join(texts)
     if not joined.isascii() or len(joined) != length * len(texts) or any(len(text) != length for text in texts):
         return None
