@@ -1,0 +1,97 @@
+"""What one answer of the service holds, as columns: the page, whatever its encoding was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Column = npt.NDArray[Any]
+"""One column of an item: one-dimensional, of its own dtype."""
+
+TIME = "time"
+VALUE = "value"
+STATUS = "status"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PageItem:
+    """The datapoints of one series in one page.
+
+    series_id: the id as the service wrote it, "" where it wrote none.
+    total_count: points in the whole query, also where the page is cut by a limit (protobuf only; 0 where the service
+        wrote none, as proto3 cannot tell the two apart); None in JSON, which has no such number.
+    columns: name -> array, all of one length. Raw data has `time` int64 (ns since the Unix epoch, UTC), `value`
+        float64 and `status` uint32; every other name (aggregates) keeps the kind of number that the service sent:
+        float64, int64, uint32 or uint64. The arrays own their memory: none refers to the page's bytes.
+    """
+
+    series_id: str
+    total_count: int | None
+    columns: Mapping[str, Column]
+
+    @property
+    def times(self) -> npt.NDArray[np.int64] | None:
+        """int64, ns since the Unix epoch, in the order of the page; None where the page has no such column."""
+        return self.columns.get(TIME)
+
+    @property
+    def values(self) -> npt.NDArray[np.float64] | None:
+        """float64, NaN payloads as on the wire; None where the page has no such column."""
+        return self.columns.get(VALUE)
+
+    @property
+    def statuses(self) -> npt.NDArray[np.uint32] | None:
+        """uint32, unlisted codes unchanged; None where the page has no such column."""
+        return self.columns.get(STATUS)
+
+    @property
+    def n_points(self) -> int:
+        """Points in this page: the length of every column, 0 where there is no column."""
+        return next((len(column) for column in self.columns.values()), 0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Page:
+    """One answer of the service.
+
+    items: in the order of the answer; a series may occur in more than one.
+    continuation_token: what to send for the next page; None at the end (the service says so with null, "" or nothing).
+    """
+
+    items: tuple[PageItem, ...]
+    continuation_token: str | None
+
+    @property
+    def n_points(self) -> int:
+        """Points in all items together."""
+        return sum(item.n_points for item in self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class ItemScan:
+    """What a scan tells of one item.
+
+    n_values: entries of the flat list of values; points = n_values // n_fields.
+    """
+
+    series_id: str
+    total_count: int
+    n_fields: int
+    n_values: int
+
+    @property
+    def n_points(self) -> int:
+        """Whole points in the item, 0 where it names no columns."""
+        return self.n_values // self.n_fields if self.n_fields else 0
+
+
+@dataclass(frozen=True, slots=True)
+class PageScan:
+    """What can be told of a page without decoding its values."""
+
+    items: tuple[ItemScan, ...]
+    continuation_token: str | None
