@@ -1,8 +1,8 @@
 """Protobuf's wire format, one field at a time: the exact reading that the vectorised paths fall back to.
 
 The rules are those of google.protobuf's C parser (upb), probed with protobuf 6.33: a tag is a varint of at most 5 bytes
-and 32 bits, a length one of at most 5 bytes and 31 bits, a value one of at most 10 bytes whose bits above the 64th are
-dropped; over-long forms within those sizes are legal. Field number 0, wire types 6 and 7, an end of group without its
+and 32 bits, a length or a value one of at most 10 bytes whose bits above the 64th are dropped (and no length reaches
+2^31); over-long forms within those sizes are legal. Field number 0, wire types 6 and 7, an end of group without its
 start, and groups nested deeper than the parser's 100 levels are errors. A known field number with another wire type
 is an unknown field. Strings must be UTF-8.
 
@@ -60,7 +60,7 @@ def read_length(data: Bytes, pos: int, end: int) -> tuple[int, int]:
     if pos < end and data[pos] < 0x80:
         length, begin = data[pos], pos + 1
     else:
-        length, begin = _varint(data, pos, end, 5, "length")
+        length, begin = _varint(data, pos, end, 10, "length")
     if length > _MAX_LENGTH or begin + length > end:
         raise WireFormatError(
             f"length {length} runs past the end of its message, {end - begin} bytes on: the page is truncated or corrupt",

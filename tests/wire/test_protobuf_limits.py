@@ -26,7 +26,7 @@ def value_page(column: str, *values: bytes) -> bytes:
 
 @pytest.mark.parametrize("n_bytes", range(1, 13))
 def test_over_long_forms(n_bytes: int) -> None:
-    """Tags and lengths up to 5 bytes, values up to 10, in known and unknown fields."""
+    """Tags up to 5 bytes, lengths and values up to 10, in known and unknown fields."""
     check(value_page("count", tag(INT64, VARINT) + varint(1, n_bytes - 1)))
     check(value_page("count", tag(INT64, VARINT, n_bytes - 1) + varint(1)))
     check(tag(2, LENGTH_DELIMITED) + varint(1, n_bytes - 1) + b"A")
@@ -50,6 +50,7 @@ def test_bits_beyond_the_width(last: int) -> None:
     check(b"\xf8\xff\xff\xff" + bytes([last]) + b"\x05")
     check(value_page("count", b"\x88\x80\x80\x80" + bytes([last]) + b"\x05"))
     check(b"\x12\x81\x80\x80\x80" + bytes([last]) + b"A")
+    check(b"\x12\x81" + b"\x80" * 8 + bytes([last]) + b"A")
     check(b"\x7a\x81\x80\x80\x80" + bytes([last]) + b"A")
 
 
