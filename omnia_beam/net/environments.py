@@ -37,8 +37,7 @@ class Environment:
     ims_subscriptions_management: Endpoint
 
 
-def _environment(name: str, host: str, timeseries: str, ims_metadata: str, ims_subscriptions: str) -> Environment:
-    gateway = f"https://{host}/plant"
+def _environment(name: str, gateway: str, timeseries: str, ims_metadata: str, ims_subscriptions: str) -> Environment:
     return Environment(
         name=name,
         timeseries=Endpoint(f"{gateway}/timeseries/v1.7", timeseries),
@@ -55,11 +54,11 @@ _BELOW_PROD = {
 }
 
 ENVIRONMENTS: Final[dict[str, Environment]] = {
-    "dev": _environment("dev", "api-dev.gateway.equinor.com", **_BELOW_PROD),
-    "test": _environment("test", "api-test.gateway.equinor.com", **_BELOW_PROD),
+    "dev": _environment("dev", "https://api-dev.gateway.equinor.com/plant", **_BELOW_PROD),
+    "test": _environment("test", "https://api-test.gateway.equinor.com/plant", **_BELOW_PROD),
     "prod": _environment(
         "prod",
-        "api.gateway.equinor.com",
+        "https://api.gateway.equinor.com/plant",
         timeseries="141369bd-3dca-4b55-825b-56ad4a69b1fc",
         ims_metadata="71415e4e-7131-4a81-9596-f921978cdbee",
         ims_subscriptions="cae23674-f25d-40a2-b9e4-81649b33b957",
@@ -79,3 +78,33 @@ def environment(name: str) -> Environment:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UsageError(f"{name!r} is not an environment: choose dev, test or prod{hint}")
     return found
+
+
+def companions_of(base_url: str, resource_id: str | None) -> Environment:
+    """The four APIs of the gateway that serves the Timeseries API at `base_url`.
+
+    Resource ids are those of the environment whose Timeseries API has this `resource_id`; a gateway of one's own (an
+    emulator) has none known, and gets empty ones.
+
+    Raises:
+        UsageError: a base URL that is not `…/timeseries/v…`, so that nothing is known to lie beside it.
+    """
+    for known in ENVIRONMENTS.values():
+        if known.timeseries.base_url == base_url:
+            return known
+    gateway, found, _ = base_url.rpartition("/timeseries/")
+    if not found:
+        raise UsageError(
+            f"{base_url} does not end in /timeseries/v…: where its companion APIs are is not known; make their clients "
+            "from a session with their own base_url"
+        )
+    match = next((known for known in ENVIRONMENTS.values() if known.timeseries.resource_id == resource_id), None)
+    if match is None:
+        return _environment("", gateway, "", "", "")
+    return _environment(
+        match.name,
+        gateway,
+        match.timeseries.resource_id,
+        match.ims_metadata.resource_id,
+        match.ims_subscriptions.resource_id,
+    )

@@ -14,6 +14,8 @@ from omnia_beam.core.errors import NotFoundError, SelectionError, UsageError
 from omnia_beam.core.limits import MAX_POINTS_PER_ANSWER, MAX_SERIES_PER_REQUEST, TIME_RESOLUTION_NS
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.net.answer import JSON, PROTOBUF
+from omnia_beam.net.federation import checked_federation_source
+from omnia_beam.net.operations import GET_DATA, QUERY_DATA
 from omnia_beam.net.paths import path_of
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.wire import decode_page
@@ -53,6 +55,7 @@ class RawQuery:
             raise UsageError(f"a query from {self.start_ns} ns to {self.end_ns} ns is empty: the end must be later")
         if not 1 <= self.limit <= MAX_POINTS_PER_ANSWER:
             raise UsageError(f"a page of {self.limit} points: the service gives 1 to {MAX_POINTS_PER_ANSWER}")
+        checked_federation_source(self.federation_source)
         if self.format not in ("protobuf", "json"):
             raise UsageError(f"format {self.format!r}: protobuf or json")
 
@@ -71,12 +74,9 @@ def fetch_page(session: ServiceSession, query: RawQuery, continuation_token: str
     shared = _shared_params(session, query, continuation_token)
     if len(query.series_ids) == 1:
         params = [*_range_params(query), *shared]
-        path = path_of(query.series_ids[0], "data")
-        return session.send("GET", path, params=params, accept=accept, idempotent=True).body
+        return GET_DATA.send(session, query.series_ids[0], params=params, accept=accept).body
     body = [_range_item(query, series_id) for series_id in query.series_ids]
-    # A POST that reads: the same body twice changes nothing.
-    answer = session.send("POST", "query/data", params=shared, json_body=body, accept=accept, idempotent=True)
-    return answer.body
+    return QUERY_DATA.send(session, params=shared, json_body=body, accept=accept).body
 
 
 def probe_counts(

@@ -93,13 +93,15 @@ class ServiceSession:
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
-        self._tokens = token_provider or TokenProvider(settings.credential.build(environ), settings.scope)
         self._headers = _headers(settings, environ)
         self._clock = clock
         self._wall_clock = wall_clock
         self._rng = rng or random.Random()  # noqa: S311  # jitter is no secret
         self._closed = threading.Event()
         self._sleep_for = sleep or self._closed.wait
+        self._tokens: TokenSource = token_provider or TokenProvider.of(
+            settings.credential, settings.resource_id, environ, wall_clock, self._sleep
+        )
         self._limiter = RateLimiter(
             settings.requests_per_second, settings.max_in_flight, clock=clock, sleep=self._sleep
         )

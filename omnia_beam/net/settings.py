@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import omnia_beam
 from omnia_beam.core.errors import UsageError
 from omnia_beam.net.credentials import CredentialSpec
+from omnia_beam.net.federation import checked_federation_source
 from omnia_beam.net.retry import RetryPolicy
 
 ANONYMOUS = CredentialSpec(kind="anonymous")
@@ -56,6 +57,7 @@ class ServiceSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "base_url", _checked_base_url(self.base_url))
+        checked_federation_source(self.federation_source)
         _ = self.scope  # refuses a credential without a resource id
         if self.requests_per_second is not None and not _positive(self.requests_per_second):
             raise UsageError(f"requests_per_second is {self.requests_per_second}: more than 0, or nothing for no limit")

@@ -1,0 +1,121 @@
+"""A timeseries as metadata: what it is called and where it belongs. Its id (a GUID) is its identity for life; its name
+is not, and `name` and `facility` together are unique. [sdk]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from omnia_beam.core.errors import UsageError, WireFormatError
+
+_JSON_NAMES: Final = {
+    "name": "name",
+    "facility": "facility",
+    "description": "description",
+    "step": "step",
+    "unit": "unit",
+    "asset_id": "assetId",
+    "external_id": "externalId",
+    "metadata": "metadata",
+}
+"""What a client may set, as Python and as the service spell it."""
+
+_SERVICE_NAMES: Final = {
+    "id": "id",
+    "standard_unit": "standardUnit",
+    "created_time": "createdTime",
+    "changed_time": "changedTime",
+    "source": "source",
+}
+"""What the service sets by itself."""
+
+
+@dataclass(frozen=True)
+class TimeseriesDraft:
+    """What a timeseries is to be: for creating one, or putting another's description in its place.
+
+    `name` and `facility` are mandatory; what is None is left to the service.
+
+    Raises:
+        UsageError: no name or no facility.
+    """
+
+    name: str
+    facility: str
+    description: str | None = None
+    step: bool | None = None
+    unit: str | None = None
+    asset_id: str | None = None
+    external_id: str | None = None
+    metadata: Mapping[str, Any] | None = field(default=None, hash=False)
+
+    def __post_init__(self) -> None:
+        if not self.name or not self.facility:
+            raise UsageError(f"a timeseries needs a name and a facility, not {self.name!r} and {self.facility!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        """As the service takes it; what is None is left out."""
+        return changes_to_json({name: value for name in _JSON_NAMES if (value := getattr(self, name)) is not None})
+
+
+@dataclass(frozen=True)
+class Timeseries:
+    """A timeseries that a service has.
+
+    `created_time` and `changed_time` are the service's own RFC 3339 texts: they may lie outside what ns can hold. `step`
+    says that a value holds until the next one. `metadata` is the owner's own; `other` are fields of the service
+    that have no attribute here.
+    """
+
+    id: str
+    name: str
+    facility: str
+    description: str | None = None
+    step: bool | None = None
+    unit: str | None = None
+    standard_unit: str | None = None
+    created_time: str | None = None
+    changed_time: str | None = None
+    asset_id: str | None = None
+    external_id: str | None = None
+    source: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    other: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
+
+    @classmethod
+    def from_json(cls, content: Any) -> Timeseries:
+        """Read one item of the service's answer.
+
+        Raises:
+            WireFormatError: no object, or one without an id.
+        """
+        if not isinstance(content, dict) or not isinstance(content.get("id"), str) or not content["id"]:
+            raise WireFormatError("a timeseries in the answer has no id")
+        spelling = _JSON_NAMES | _SERVICE_NAMES
+        known = {name: content[spelled] for name, spelled in spelling.items() if content.get(spelled) is not None}
+        other = {name: value for name, value in content.items() if name not in spelling.values()}
+        return cls(**{"name": "", "facility": "", **known}, other=other)
+
+    def draft(self) -> TimeseriesDraft:
+        """What of it can be carried to another service: everything that is not the service's own.
+
+        Raises:
+            UsageError: it has no name or no facility.
+        """
+        return TimeseriesDraft(**{name: getattr(self, name) for name in _JSON_NAMES})
+
+
+def changes_to_json(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a timeseries by their Python names, as the service spells them.
+
+    Raises:
+        UsageError: a name that no client may set.
+    """
+    for name in changes:
+        if name not in _JSON_NAMES:
+            raise UsageError(
+                f"{name!r} is no field of a timeseries that can be set: choose from {', '.join(_JSON_NAMES)}"
+            )
+    return {_JSON_NAMES[name]: dict(value) if isinstance(value, Mapping) else value for name, value in changes.items()}

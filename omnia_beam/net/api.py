@@ -1,0 +1,75 @@
+"""What the clients of the four APIs have in common: a session, and how it comes to be and ends."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+from azure.core.credentials import TokenCredential
+
+from omnia_beam.core.errors import UsageError
+from omnia_beam.net.credentials import CredentialSpec
+from omnia_beam.net.session import ServiceSession
+from omnia_beam.net.settings import ServiceSettings
+from omnia_beam.net.stats import StatsSnapshot
+from omnia_beam.net.token_provider import TokenProvider
+
+Credential = TokenCredential | CredentialSpec | str | None
+"""Any azure TokenCredential; or which one to build, as a `CredentialSpec` or its kind (`client_secret`, …); or None."""
+
+
+class ApiClient:
+    """A client of one API over one session. Thread-safe; a context manager; not picklable, as its session is not."""
+
+    def __init__(self, session: ServiceSession) -> None:
+        self._session = session
+
+    @property
+    def session(self) -> ServiceSession:
+        """The session underneath."""
+        return self._session
+
+    @property
+    def stats(self) -> StatsSnapshot:
+        """What was sent and received so far."""
+        return self._session.stats.snapshot()
+
+    def close(self) -> None:
+        """End what is under way and close the connections."""
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._session.settings.base_url!r})"
+
+
+def open_session(
+    settings: ServiceSettings, credential: Credential = None, environ: Mapping[str, str] = os.environ
+) -> ServiceSession:
+    """A session of one's own (not shared), signed in by `credential`; None leaves that to the settings.
+
+    Raises:
+        UsageError: a credential without a resource id, or one that cannot be built.
+    """
+    if isinstance(credential, str):
+        credential = CredentialSpec(kind=credential)
+    if isinstance(credential, CredentialSpec):
+        return ServiceSession(replace(settings, credential=credential), environ=environ)
+    if credential is None:
+        return ServiceSession(settings, environ=environ)
+    if not settings.resource_id:
+        raise UsageError(
+            f"{settings.base_url}: a credential needs a resource_id, the OAuth resource that its tokens are for"
+        )
+    provider = TokenProvider(credential, f"{settings.resource_id}/.default")
+    return ServiceSession(settings, provider, environ=environ)

@@ -1,0 +1,121 @@
+"""The three companion APIs of the on-premise historians (IMS: PI, IP.21): tags, subscriptions, and their management.
+
+Their objects have some thirty loosely typed fields [sdk]: the ones that identify are attributes, all of them are in `fields` as
+the service spelled them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from omnia_beam.core.errors import UsageError
+from omnia_beam.net import operations as ops
+from omnia_beam.net.api import ApiClient
+from omnia_beam.net.items import each_item, items_of, one_item
+from omnia_beam.net.operations import Operation
+from omnia_beam.net.transport import Query
+
+
+@dataclass(frozen=True)
+class ImsTag:
+    """A tag of an on-premise historian."""
+
+    id: str | None
+    uid: str | None
+    tag: str | None
+    system_code: str | None
+    description: str | None
+    fields: Mapping[str, Any] = field(repr=False, hash=False)
+
+    @classmethod
+    def from_json(cls, item: Mapping[str, Any]) -> Self:
+        """Read one item of an answer."""
+        id, uid, tag, code, text = map(item.get, ("id", "uid", "tag", "systemCode", "description"))
+        return cls(id, uid, tag, code, text, dict(item))
+
+
+@dataclass(frozen=True)
+class ImsSubscription:
+    """A tag that is published to the platform, and the timeseries that it feeds."""
+
+    uid: str | None
+    timeseries_id: str | None
+    name: str | None
+    system_code: str | None
+    fields: Mapping[str, Any] = field(repr=False, hash=False)
+
+    @classmethod
+    def from_json(cls, item: Mapping[str, Any]) -> Self:
+        """Read one item of an answer."""
+        uid, timeseries_id, name, code = map(item.get, ("uid", "timeseriesId", "name", "systemCode"))
+        return cls(uid, timeseries_id, name, code, dict(item))
+
+
+@dataclass(frozen=True)
+class SubscriptionCounter:
+    """How many subscriptions a system has, and may have."""
+
+    quota: int | None
+    count: int | None
+
+
+class ImsMetadataClient(ApiClient):
+    """IMS Metadata v1.3. Common errors: those of `ServiceSession.send`."""
+
+    def search(self, tag: str | None = None, uid: str | None = None) -> Iterator[ImsTag]:
+        """The tags of this name or uid; fetches pages as they are needed."""
+        params = [(name, value) for name, value in (("tag", tag), ("uid", uid)) if value is not None]
+        return (ImsTag.from_json(item) for item in each_item(self._session, ops.IMS_METADATA_SEARCH, (), params))
+
+
+class ImsSubscriptionsClient(ApiClient):
+    """IMS Subscriptions v1.2. Common errors: those of `ServiceSession.send`."""
+
+    def search(self, *, page_size: int = 1000) -> Iterator[ImsSubscription]:
+        """All subscriptions; fetches pages as they are needed."""
+        return self._each(ops.IMS_SUBSCRIPTIONS, (), [("limit", str(page_size))])
+
+    def search_by_uid(self, uid: str) -> Iterator[ImsSubscription]:
+        """The subscriptions of one tag."""
+        return self._each(ops.IMS_SUBSCRIPTIONS_BY_UID, (uid,))
+
+    def search_by_timeseries_id(self, timeseries_id: str) -> Iterator[ImsSubscription]:
+        """The subscriptions that feed one timeseries."""
+        return self._each(ops.IMS_SUBSCRIPTIONS_BY_TIMESERIES, (timeseries_id,))
+
+    def search_by_system_code(self, system_code: str) -> Iterator[ImsSubscription]:
+        """The subscriptions of one system."""
+        return self._each(ops.IMS_SUBSCRIPTIONS_BY_SYSTEM, (system_code,))
+
+    def _each(self, operation: Operation, ids: tuple[str, ...], params: Query = ()) -> Iterator[ImsSubscription]:
+        return (ImsSubscription.from_json(item) for item in each_item(self._session, operation, ids, params))
+
+
+class ImsSubscriptionsManagementClient(ApiClient):
+    """IMS Subscriptions Management v1.2. Common errors: those of `ServiceSession.send`."""
+
+    def get_subscription_counter_by_system_code(self, system_code: str) -> SubscriptionCounter:
+        """How many subscriptions the system has, and may have."""
+        item = one_item(ops.IMS_COUNTER.send(self._session, system_code))
+        return SubscriptionCounter(item.get("quota"), item.get("count"))
+
+    def patch_subscription_by_uid(
+        self, uid: str, changes: Mapping[str, Any], *, reset_state: bool | None = None
+    ) -> list[ImsSubscription]:
+        """Change fields of a subscription or of its state.
+
+        Args:
+            changes: as the service spells them: `name, plantStidCode, plantSapCode, terminal, fieldId, timeseriesId`,
+                and of the state `tsdbBackfilled, tsdbEventsExported, dlBackfilled, …`.
+            reset_state: begin the state anew.
+
+        Raises:
+            UsageError: no change at all.
+        """
+        if not changes and reset_state is None:
+            raise UsageError("patch_subscription_by_uid without a change")
+        params = [] if reset_state is None else [("resetState", str(reset_state).lower())]
+        answer = ops.IMS_PATCH_SUBSCRIPTION.send(self._session, uid, params=params, json_body=dict(changes))
+        return [ImsSubscription.from_json(item) for item in items_of(answer)]

@@ -1,0 +1,95 @@
+"""The service's JSON envelopes: `{"data": {"items": [...]}, "continuationToken": ...}` and the plain message. [sdk]"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from omnia_beam.core.errors import NotTheServiceError
+from omnia_beam.net.answer import Answer
+from omnia_beam.net.operations import Operation
+from omnia_beam.net.paging import each_page
+from omnia_beam.net.session import ServiceSession
+from omnia_beam.net.transport import Query
+
+
+@dataclass(frozen=True)
+class ServiceMessage:
+    """What the service says when there is nothing to show: its status, its words and its trace id, if any."""
+
+    status: int
+    message: str = ""
+    trace_id: str | None = None
+
+
+def message_of(answer: Answer | None) -> ServiceMessage:
+    """The message in an answer; None stands for a deletion that an earlier attempt had done."""
+    if answer is None:
+        return ServiceMessage(200, "deleted by an earlier attempt whose answer was lost")
+    content = answer.json()
+    if not isinstance(content, dict):
+        return ServiceMessage(answer.status)
+    return ServiceMessage(answer.status, str(content.get("message") or ""), content.get("traceId"))
+
+
+def items_of(answer: Answer) -> list[dict[str, Any]]:
+    """The objects in an answer, in or out of the envelope; a single object is one item.
+
+    Raises:
+        NotTheServiceError: something else.
+    """
+    return _items(answer.json(), f"{answer.method} {answer.path}")
+
+
+def one_item(answer: Answer) -> dict[str, Any]:
+    """The one object in an answer.
+
+    Raises:
+        NotTheServiceError: there is none, or there are several.
+    """
+    found = items_of(answer)
+    if len(found) != 1:
+        raise NotTheServiceError(f"{answer.method} {answer.path}: the answer holds {len(found)} items instead of one")
+    return found[0]
+
+
+def each_item(
+    session: ServiceSession, operation: Operation, ids: tuple[str, ...] = (), params: Query = ()
+) -> Iterator[dict[str, Any]]:
+    """The objects of all pages; a page is fetched when its first object is asked for."""
+    what = f"{operation.method} /{operation.path_for(*ids)}"
+
+    def fetch(token: str | None) -> bytes:
+        paged = [*params, ("continuationToken", token)] if token else params
+        return operation.send(session, *ids, params=paged).body
+
+    for page in each_page(fetch, lambda body: _JsonPage(body, what), what):
+        yield from page.items
+
+
+class _JsonPage:
+    def __init__(self, body: bytes, what: str) -> None:
+        try:
+            content = orjson.loads(body) if body else []
+        except orjson.JSONDecodeError as error:
+            raise NotTheServiceError(f"{what}: the answer is no JSON ({error.msg})") from None
+        self.items = _items(content, what)
+        self.continuation_token: str | None = content.get("continuationToken") if isinstance(content, dict) else None
+
+
+def _items(content: Any, what: str) -> list[dict[str, Any]]:
+    found = content
+    if isinstance(found, dict) and "data" in found:
+        found = found["data"]
+    if isinstance(found, dict) and "items" in found:
+        found = found["items"]
+    if isinstance(found, dict):
+        found = [found]
+    if found is None:
+        found = []
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise NotTheServiceError(f"{what}: the answer holds no list of items")
+    return found

@@ -1,0 +1,114 @@
+"""Every operation of the four APIs: its method, its path, and whether it may run twice.
+
+A request whose answer was lost may have been carried out. What is idempotent is then sent again; what is not is
+reported, unless the service surely did nothing (see `ServiceSession.send`). All requests of this package go through
+this table. Paths and methods: [sdk].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from omnia_beam.core.errors import NotFoundError
+from omnia_beam.net.answer import JSON, Answer
+from omnia_beam.net.paths import path_of
+from omnia_beam.net.session import ServiceSession
+from omnia_beam.net.transport import Query
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method and path; `{}` in the path stands for an id. `why` says what makes it idempotent, or not."""
+
+    method: str
+    path: str
+    idempotent: bool
+    why: str
+
+    def send(
+        self, session: ServiceSession, *ids: str, params: Query = (), json_body: Any = None, accept: str = JSON
+    ) -> Answer:
+        """Send it; `ids` fill the path's gaps in order. Raises as `ServiceSession.send`."""
+        return session.send(
+            self.method,
+            self.path_for(*ids),
+            idempotent=self.idempotent,
+            params=params,
+            json_body=json_body,
+            accept=accept,
+        )
+
+    def send_delete(self, session: ServiceSession, *ids: str, params: Query = ()) -> Answer | None:
+        """Send it where the aim is that something is gone.
+
+        Returns:
+            None where the answer to an earlier attempt was lost and a later one finds nothing: that attempt did it.
+        """
+        try:
+            return self.send(session, *ids, params=params)
+        except NotFoundError as error:
+            if error.attempts == 1:
+                raise
+            return None
+
+    def path_for(self, *ids: str) -> str:
+        """The path below the base URL.
+
+        Raises:
+            UsageError: an id that cannot be part of a path.
+        """
+        if not self.path:
+            return ""
+        remaining = iter(ids)
+        return path_of(*(next(remaining) if part == "{}" else part for part in self.path.split("/")))
+
+
+_READS = "reading changes nothing"
+_UPSERT = "an upsert by series and time: the same points again change nothing"
+
+
+def _read(path: str, method: str = "GET") -> Operation:
+    return Operation(method, path, True, _READS)
+
+
+GET_DATA: Final = _read("{}/data")
+GET_DATA_BY_NAME: Final = _read("query/data")
+QUERY_DATA: Final = _read("query/data", "POST")
+GET_AGGREGATES: Final = _read("{}/data/aggregates")
+GET_FIRST: Final = _read("{}/data/first")
+GET_LATEST: Final = _read("{}/data/latest")
+QUERY_FIRST: Final = _read("query/data/first", "POST")
+QUERY_LATEST: Final = _read("query/data/latest", "POST")
+
+WRITE_DATA: Final = Operation("POST", "{}/data", True, _UPSERT)
+WRITE_MULTIPLE: Final = Operation("POST", "data", True, _UPSERT)
+DELETE_DATA: Final = Operation("DELETE", "{}/data", True, "what is deleted stays so")
+
+LIST_TIMESERIES: Final = _read("")
+SEARCH_TIMESERIES: Final = _read("search")
+SEARCH_TIMESERIES_BY_QUERY: Final = _read("search/{}")
+GET_TIMESERIES: Final = _read("{}")
+GET_HISTORY: Final = _read("{}/history")
+POST_TIMESERIES: Final = Operation("POST", "", False, "a repeat would meet its own first try as a 409")
+GET_OR_ADD_TIMESERIES: Final = Operation("POST", "getoradd", True, "what was added is got")
+PATCH_TIMESERIES: Final = Operation("PATCH", "{}", True, "sets fields to given values")
+PUT_TIMESERIES: Final = Operation("PUT", "{}", True, "sets the whole description")
+DELETE_TIMESERIES: Final = Operation("DELETE", "{}", True, "what is deleted stays so")
+GET_FACILITIES: Final = _read("facets/facility")
+GET_SOURCES: Final = _read("facets/source")
+
+GET_SUBSCRIPTIONS: Final = _read("streaming/subscriptions")
+CREATE_SUBSCRIPTION: Final = Operation("POST", "streaming/subscriptions", False, "a repeat might subscribe twice")
+DELETE_SUBSCRIPTION: Final = Operation("DELETE", "streaming/subscriptions/{}", True, "what is deleted stays so")
+SET_DESTINATION: Final = Operation("POST", "streaming/destination", True, "sets the one destination")
+
+IMS_METADATA_SEARCH: Final = _read("search")
+IMS_SUBSCRIPTIONS: Final = _read("")
+IMS_SUBSCRIPTIONS_BY_UID: Final = _read("uid/{}")
+IMS_SUBSCRIPTIONS_BY_TIMESERIES: Final = _read("timeseriesId/{}")
+IMS_SUBSCRIPTIONS_BY_SYSTEM: Final = _read("{}")
+IMS_COUNTER: Final = _read("{}/counter")
+IMS_PATCH_SUBSCRIPTION: Final = Operation(
+    "PATCH", "uid/{}", False, "resets counters and state that the service keeps moving meanwhile"
+)

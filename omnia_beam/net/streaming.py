@@ -1,0 +1,62 @@
+"""Streaming: which timeseries the service sends on as they come, and where to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from omnia_beam.core.errors import UsageError
+from omnia_beam.net import operations as ops
+from omnia_beam.net.api import ApiClient
+from omnia_beam.net.items import ServiceMessage, items_of, message_of
+from omnia_beam.net.paths import path_of
+from omnia_beam.net.redaction import remember_secret
+
+
+@dataclass(frozen=True)
+class StreamSubscription:
+    """A timeseries that is sent on, and the customer it is sent to."""
+
+    id: str
+    customer_id: str | None = None
+
+
+class StreamingCalls(ApiClient):
+    """The streaming part of `OmniaClient`. Common errors: those of `ServiceSession.send`."""
+
+    def get_streaming_subscriptions(self) -> list[StreamSubscription]:
+        """The subscriptions of the signed-in identity."""
+        items = items_of(ops.GET_SUBSCRIPTIONS.send(self._session))
+        return [StreamSubscription(str(item.get("id", "")), item.get("customerId")) for item in items]
+
+    def create_stream_subscription(self, ids: Iterable[str]) -> ServiceMessage:
+        """Subscribe to these timeseries.
+
+        Raises:
+            UsageError: no id, or one that is none.
+        """
+        wanted = [ids] if isinstance(ids, str) else list(ids)
+        if not wanted:
+            raise UsageError("create_stream_subscription without an id")
+        for id in wanted:
+            path_of(id)
+        body = [{"id": id} for id in wanted]
+        return message_of(ops.CREATE_SUBSCRIPTION.send(self._session, json_body=body))
+
+    def delete_stream_subscription(self, id: str) -> ServiceMessage:
+        """End the subscription to this timeseries."""
+        return message_of(ops.DELETE_SUBSCRIPTION.send_delete(self._session, id))
+
+    def set_stream_destination(self, connection_string: str) -> ServiceMessage:
+        """Where subscriptions are sent: an Event Hub's connection string.
+
+        It holds a key: it goes into the request and nowhere else.
+
+        Raises:
+            UsageError: it is empty.
+        """
+        if not connection_string.strip():
+            raise UsageError("set_stream_destination needs the connection string of an Event Hub")
+        remember_secret(connection_string)
+        body = {"connectionString": connection_string}
+        return message_of(ops.SET_DESTINATION.send(self._session, json_body=body))
