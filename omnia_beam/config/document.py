@@ -123,16 +123,18 @@ def parse_value(text: str, origin: str) -> Any:
 
 
 def _compose(text: str, origin: str) -> yaml.Node | None:
+    problem: str
     try:
         node: yaml.Node | None = yaml.compose(text, Loader=_LOADER)
+        return node
     except yaml.MarkedYAMLError as error:
-        raise UsageError(_syntax_problem(error, origin)) from None
+        problem = _syntax_problem(error, origin)
     except yaml.YAMLError as error:
-        detail = getattr(error, "reason", "a character that YAML does not admit")
-        raise UsageError(f"{origin}: not valid YAML: {detail}") from None
+        problem = f"{origin}: not valid YAML: {getattr(error, 'reason', 'a character that YAML does not admit')}"
     except RecursionError:
-        raise UsageError(f"{origin}: not valid YAML: nested too deeply") from None
-    return node
+        problem = f"{origin}: not valid YAML: nested too deeply"
+    # Raised outside of the except blocks: PyYAML's errors carry pieces of the text, and would be the context of ours.
+    raise UsageError(problem)
 
 
 def _syntax_problem(error: yaml.MarkedYAMLError, origin: str) -> str:

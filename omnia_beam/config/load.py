@@ -88,17 +88,20 @@ def _is_below(path: Path, paths: dict[Path, str]) -> bool:
 
 
 def _read(path: str) -> str:
+    problem: str
     try:
         with open(path, encoding="utf-8-sig") as file:
             return file.read()
     except FileNotFoundError:
-        raise UsageError(f"{path}: there is no such configuration file") from None
+        problem = "there is no such configuration file"
     except IsADirectoryError:
-        raise UsageError(f"{path}: is a directory; name the configuration file in it") from None
+        problem = "is a directory; name the configuration file in it"
     except OSError as error:
-        raise UsageError(f"{path}: the configuration cannot be read: {error.strerror or error}") from None
+        problem = f"the configuration cannot be read: {error.strerror or error}"
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+        problem = f"is not UTF-8 text (byte {error.start}); save it as UTF-8"
+    # Raised outside of the except blocks: a UnicodeDecodeError carries the whole file, and would be the context of ours.
+    raise UsageError(f"{path}: {problem}")
 
 
 def _override(document: Document, override: str) -> None:

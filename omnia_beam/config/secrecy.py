@@ -63,7 +63,9 @@ def show_key(path: Iterable[str | int]) -> str:
             word = _LEADING_WORD.match(text)
             text = f"{word[0] if word else ''}…"
         guarded = guarded or part == _CREDENTIAL
-        parts.append(text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}…")
+        text = text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}…"
+        # A key with blanks or a line break in it would not look like one.
+        parts.append(text if text and text.isprintable() and " " not in text else json.dumps(text, ensure_ascii=False))
     return ".".join(parts)
 
 

@@ -25,6 +25,7 @@ from .conftest import Files
         ("name,id\nx y,a\nz,b\n", ("a", "b")),
         ('name,id\n"x, y",a\n"q ""z""","b"\n', ("a", "b")),
         ("id,name,source\na,n,IMS\n", ("a",)),
+        ("source,id\nIMS,a\n", ("a",)),
         ("source\tscale\na\t2\n", ("a",)),
         ("3f2504e0-4f89-11d3-9a0c-0305e82c3301\nPI:tag/1\n", ("3f2504e0-4f89-11d3-9a0c-0305e82c3301", "PI:tag/1")),
         ("\ufeffid\r\na\r\nb\r\n", ("a", "b")),

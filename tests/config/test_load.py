@@ -8,8 +8,12 @@ from typing import Any
 
 import pydantic
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from omnia_beam.config import JobConfig, OmniaSource, ParquetSink, load_config
+from omnia_beam.config.document import apply_setting, parse_document, walk
+from omnia_beam.config.load import validate
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.timestamps import parse_time
 
@@ -246,6 +250,59 @@ state: s
     )
     assert config.source.base_url == config.sink.base_url == "http://localhost:1/v"  # type: ignore[union-attr]  # omnia
     assert config.sink.rate.max_in_flight == 4  # type: ignore[union-attr]  # omnia
+
+
+def test_of_merged_mappings_the_first_wins() -> None:
+    text = "a: &a {x: 1, y: 1}\nb: &b {x: 2, z: 2}\nc: {<<: [*a, *b], y: 3}\nd: {<<: {<<: *b, x: 4}}\n"
+    data = parse_document(text, "x").data
+    assert data["c"] == {"x": "1", "y": "3", "z": "2"}
+    assert data["d"] == {"x": "4", "z": "2"}
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"), [("''", '""'), ("'a b'", '"a b"'), ('"a\\tb"', '"a\\tb"'), ("x" * 90, "x" * 80 + "…")]
+)
+def test_odd_keys_can_be_told(files: Files, key: str, shown: str) -> None:
+    [line] = files.problems(GOOD.replace("{ids: [a, b]}", "{ids: a, KEY: 1}").replace("KEY", key))
+    assert line.split(": ", 1)[1].startswith(f"source.series.{shown}: unknown key; known keys: ids, ids_file, search")
+
+
+_scalar = st.one_of(
+    st.none(), st.text(max_size=6), st.sampled_from(["", "0", "-1", "now", "1h", "{name}", "omnia", "*", "true"])
+)
+_anything = st.recursive(
+    _scalar,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["kind", "name", "ids", "0", "to", ""]), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+_FULL = """\
+name: job
+source: {kind: omnia, base_url: http://localhost/v, credential: {kind: anonymous}, status: [1],
+  series: {ids: [a], search: [{name: x}]}, rate: {max_in_flight: 1}, retry: {deadline: 1h}}
+window: {start: 2023-01-01, end: now}
+sink: {kind: omnia, environment: dev, credential: {kind: client_secret, client_secret_env: X}, create_missing: {facility: x}}
+mapping: {units: {a: {to: b}}, status_maps: {m: {1: 2}}, status_map: m, unlisted_status: 3}
+state: s
+tail: {poll: 1s}
+accept: [nan_values]
+"""
+_PATHS = [path for path, _ in walk(parse_document(_FULL, "x").data) if path]
+
+
+@given(st.sampled_from(_PATHS), _anything)
+def test_whatever_stands_anywhere_is_taken_or_refused_in_lines(path: tuple[str | int, ...], value: Any) -> None:
+    document = parse_document(_FULL, "job.yaml")
+    apply_setting(document, ".".join(map(str, path)), value, "--set")
+    problems: tuple[str, ...] = ()
+    try:
+        validate(document, NOW_NS)
+    except UsageError as error:
+        problems = error.problems  # type: ignore[attr-defined]  # a member by name
+    assert all(re.match(r"(--set|job\.yaml:\d+:\d+): [^:]+: \S", line) for line in problems), problems
+    assert all("\n" not in line for line in problems)
 
 
 def test_files_that_cannot_be_read(files: Files) -> None:

@@ -6,9 +6,11 @@ import pickle
 import traceback
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omnia_beam.config import document, load_config
 from omnia_beam.config.document import parse_document
 from omnia_beam.config.load import validate
 from omnia_beam.config.secrecy import is_secret_key, is_secret_value, show_key, show_value
@@ -25,7 +27,8 @@ def everything(error: BaseException) -> str:
     seen: list[str] = []
     current: BaseException | None = error
     while current is not None:
-        seen += [str(current), repr(current), repr(vars(current)), repr(current.args)]
+        members = {**vars(current), "object": getattr(current, "object", None)}
+        seen += [str(current), repr(current), repr(members), repr(current.args)]
         seen += traceback.format_exception(current)
         current = current.__context__ or current.__cause__
     seen.append(pickle.dumps(error).decode("latin-1"))
@@ -118,9 +121,19 @@ def test_a_credential_that_is_no_mapping(files: Files, value: str) -> None:
         f"password: {SECRET}\n\tx",
     ],
 )
-def test_bad_yaml_is_not_quoted(files: Files, text: str) -> None:
+@pytest.mark.parametrize("loader", [yaml.SafeLoader, getattr(yaml, "CSafeLoader", yaml.SafeLoader)])
+def test_bad_yaml_is_not_quoted(files: Files, text: str, loader: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(document, "_LOADER", loader)
     with pytest.raises(UsageError) as caught:
         files.load(text)
+    assert SECRET not in everything(caught.value)
+
+
+def test_a_file_that_is_no_text_is_not_carried_along(files: Files) -> None:
+    path = files.directory / "job.yaml"
+    path.write_bytes(b"password: " + SECRET.encode() + b"\xc5\n")
+    with pytest.raises(UsageError) as caught:
+        load_config(str(path), now_ns=NOW_NS)
     assert SECRET not in everything(caught.value)
 
 
