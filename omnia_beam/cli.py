@@ -137,9 +137,13 @@ def _run_schema(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
 
 
 def _run_demo(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
+    try:
+        from omnia_beam.emulator.process import EmulatorProcess
+    except ModuleNotFoundError as error:
+        return _missing_extra(error.name)
     from omnia_beam.pipelines.demo import run_demo
 
-    return _finished(args, run_demo(args.path, _context(args, beam_args)))
+    return _finished(args, run_demo(args.path, _context(args, beam_args), EmulatorProcess))
 
 
 def _run_config_command(args: argparse.Namespace, beam_args: Sequence[str]) -> int:

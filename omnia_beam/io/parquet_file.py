@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from omnia_beam.core.chunk import CHUNK_SCHEMA, Chunk
-from omnia_beam.core.time_range import TimeRange
-from omnia_beam.core.timestamps import NS_PER_SECOND
-from omnia_beam.io.packing import month_starts
 
 ROW_GROUP_POINTS: Final = 1 << 18
 """Rows of a row group: about 2 MB, small enough for readers to skip by series and time."""
@@ -50,28 +47,29 @@ def chunk_files(chunk: Chunk, prefix: str, options: ParquetOptions = ParquetOpti
     Names are `year=YYYY/month=MM/<prefix>-<window>.parquet`, a function of the window alone: the same window always
     writes over its own files. Columns: series_id string, time timestamp[ns, UTC], value double, status uint32.
     """
-    for start_ns, batch in _by_month(chunk):
-        month = datetime.fromtimestamp(start_ns // NS_PER_SECOND, UTC)
-        folder = f"year={month.year:04d}/month={month.month:02d}"
+    for month, batch in _by_month(chunk):
+        folder = f"year={1970 + month // 12:04d}/month={1 + month % 12:02d}"
         yield ParquetFile(f"{folder}/{prefix}-{chunk.key.name}.parquet", _encode(batch, options))
 
 
 def _by_month(chunk: Chunk) -> Iterator[tuple[int, Any]]:
+    """The points of each UTC month that has any; months count from January 1970."""
     if not chunk.num_points:
         return
-    parts = chunk.key.range.split_at(month_starts(chunk.key.range))
-    if len(parts) == 1:
-        yield parts[0].start_ns, chunk.batch
+    bounds = np.array([chunk.key.range.start_ns, chunk.key.range.end_ns - 1])
+    first, last = _months(bounds)
+    if first == last:
+        yield int(first), chunk.batch
         return
-    times = chunk.points.times
-    for part in parts:
-        inside = _inside(times, part)
-        if inside.any():
-            yield part.start_ns, chunk.batch.filter(pa.array(inside))
+    months = _months(chunk.points.times)
+    for month in np.unique(months).tolist():
+        yield month, chunk.batch.take(pa.array(np.flatnonzero(months == month)))
 
 
-def _inside(times: Any, part: TimeRange) -> Any:
-    return np.logical_and(times >= part.start_ns, times < part.end_ns)
+def _months(times: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    # By whole days, since numpy takes the least int64 for "not a time" where it reads ns.
+    days = times // (86_400 * NS_PER_SECOND)
+    return days.view("datetime64[D]").astype("datetime64[M]").astype(np.int64)
 
 
 def _encode(batch: Any, options: ParquetOptions) -> Any:

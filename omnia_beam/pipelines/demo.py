@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Protocol
 
 import yaml
 
 from omnia_beam.config import load_config
-from omnia_beam.emulator.process import EmulatorProcess
 from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.summary import Summary
@@ -25,12 +27,24 @@ Look at the result:
 The job that was run is {job}; its ledger is under {state}."""
 
 
-def run_demo(path: str, context: RunContext) -> Summary:
+class Served(Protocol):
+    """A service that is being served."""
+
+    @property
+    def url(self) -> str: ...
+
+
+Serve = Callable[[Sequence[str]], AbstractContextManager[Served]]
+"""Starts an emulator with these arguments, and stops it when the block ends."""
+
+
+def run_demo(path: str, context: RunContext, serve: Serve) -> Summary:
     """Start the emulator with the demo's plant, back it up, stop the emulator.
 
     Args:
         path: a directory to write into; what an earlier demo left there is replaced.
         context: how to run.
+        serve: starts the emulator; pipelines know nothing of it.
 
     Raises:
         DestinationError: the directory cannot be written.
@@ -40,7 +54,7 @@ def run_demo(path: str, context: RunContext) -> Summary:
         shutil.rmtree(root / name, ignore_errors=True)
     root.mkdir(parents=True, exist_ok=True)
     context.say("starting the emulator with a synthetic plant: 60 series, 30 days")
-    with EmulatorProcess(["--synthetic", "default"]) as emulator:
+    with serve(["--synthetic", "default"]) as emulator:
         job_file = root / "job.yaml"
         job_file.write_text(_job_text(emulator.url, root), encoding="utf-8")
         context.say(f"serving at {emulator.url}")
