@@ -41,6 +41,7 @@ setup(
         "test": [
             *EMULATOR,
             "hypothesis>=6.100",
+            "jsonschema>=4.21",
             "mypy>=1.10",
             "pytest>=8",
             "pytest-timeout>=2.3",
