@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from omnia_beam.core.chunk import CHUNK_SCHEMA, Chunk
+from omnia_beam.core.timestamps import NS_PER_SECOND
 
 ROW_GROUP_POINTS: Final = 1 << 18
 """Rows of a row group: about 2 MB, small enough for readers to skip by series and time."""
