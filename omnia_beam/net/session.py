@@ -59,6 +59,7 @@ class _Call:
     accept: str
     idempotent: bool
     timeout_s: float
+    token: str | None = field(default=None, repr=False)
     secrets: set[str] = field(default_factory=set, repr=False)
     renewed: bool = False
     tries: int = 0
@@ -183,14 +184,13 @@ class ServiceSession:
 
     def _attempt(self, call: _Call, patience_s: float) -> Answer:
         call.tries += 1
-        # The token is fetched here, inside the attempt: a retry an hour later must not send the first one's.
-        token = self._tokens.token()
-        answer = self._follow(call, token, patience_s)
-        if answer.status == 401 and token is not None and not call.renewed:
+        answer = self._follow(call, self._tokens.token, patience_s)
+        refused = call.token
+        if answer.status == 401 and refused is not None and not call.renewed:
             call.renewed = True
-            fresh = self._tokens.renew(token)
-            if fresh not in (None, token):
-                answer = self._follow(call, fresh, patience_s)
+            fresh = self._tokens.renew(refused)
+            if fresh not in (None, refused):
+                answer = self._follow(call, lambda: fresh, patience_s)
         if not 200 <= answer.status < 300:
             raise self._refused(call, answer)
         strange = wrong_content(answer, call.method, call.path, call.accept)
@@ -198,11 +198,11 @@ class ServiceSession:
             raise AttemptFailed(strange, repeatable=False)
         return Answer(answer.status, answer.headers, answer.body, call.tries, call.method, call.path)
 
-    def _follow(self, call: _Call, token: str | None, patience_s: float) -> RawAnswer:
+    def _follow(self, call: _Call, token_of: Callable[[], str | None], patience_s: float) -> RawAnswer:
         """The answer, redirects within the service followed."""
         url, params = call.url, call.params
         for _ in range(MAX_REDIRECTS + 1):
-            answer = self._exchange(call, url, params, token, patience_s)
+            answer = self._exchange(call, url, params, token_of, patience_s)
             if answer.status not in REDIRECTS:
                 return answer
             try:
@@ -211,20 +211,18 @@ class ServiceSession:
                 raise AttemptFailed(_terminal(call, str(refused), answer.status), repeatable=False) from None
         raise AttemptFailed(_terminal(call, f"more than {MAX_REDIRECTS} redirects in a row"), repeatable=False)
 
-    def _exchange(self, call: _Call, url: str, params: Query, token: str | None, patience_s: float) -> RawAnswer:
+    def _exchange(
+        self, call: _Call, url: str, params: Query, token_of: Callable[[], str | None], patience_s: float
+    ) -> RawAnswer:
         if self._closed.is_set():
             raise AttemptFailed(_terminal(call, "not sent: the session was closed"), repeatable=False)
-        headers = {**self._headers, "Accept": call.accept}
-        if call.body is not None:
-            headers["Content-Type"] = JSON
-        if token is not None:
-            call.secrets.add(token)
-            headers["Authorization"] = f"Bearer {token}"
         failure: TransportFailure | None = None
         wait_s = 0.0
         size = len(call.body or b"")
         try:
             with self._limiter.slot(patience_s):
+                # Only now: an attempt that waited out a pause must not send the token of before it.
+                headers = self._headers_of(call, token_of())
                 answer = self._transport.exchange(
                     call.method, url, params=params, body=call.body, headers=headers, timeout_s=call.timeout_s
                 )
@@ -240,6 +238,16 @@ class ServiceSession:
             raise AttemptFailed(_paused(call, wait_s), repeatable=True)
         self.stats.failed(failure.kind, size if failure.sent else 0)
         raise AttemptFailed(_lost(call, failure), repeatable=_may_repeat(call, failure))
+
+    def _headers_of(self, call: _Call, token: str | None) -> dict[str, str]:
+        headers = {**self._headers, "Accept": call.accept}
+        if call.body is not None:
+            headers["Content-Type"] = JSON
+        call.token = token
+        if token is not None:
+            call.secrets.add(token)
+            headers["Authorization"] = f"Bearer {token}"
+        return headers
 
     def _hold_back(self, answer: RawAnswer) -> None:
         """Let everybody wait when the service says that it has too much to do."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -229,3 +230,21 @@ def test_no_connection_is_tried_again_even_if_not_idempotent(session_on: Any, fr
 def test_unknown_host(session_on: Any) -> None:
     with pytest.raises(errors.UnreachableError, match="host name is not known"):
         session_on("http://service.invalid/v1", retry=RetryPolicy(attempts=1)).send("GET", "x", idempotent=True)
+
+
+def test_a_refusal_before_the_body_is_read_is_still_heard(session_on: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse() -> None:
+            connection, _ = listener.accept()
+            connection.recv(1000)
+            connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        session = session_on(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", retry=RetryPolicy(attempts=1))
+        with pytest.raises(errors.PayloadTooLargeError):
+            session.send("POST", "data", json_body=b"x" * 30_000_000, idempotent=True)
+        thread.join()

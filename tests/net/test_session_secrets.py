@@ -45,6 +45,21 @@ def test_every_attempt_asks_for_its_token(service: Any, session_on: Any, changin
     assert [r.headers["authorization"] for r in service.requests] == ["Bearer secret-token-1", "Bearer secret-token-2"]
 
 
+def test_a_token_that_ends_while_everybody_waits_is_not_sent(
+    service: Any, session_on: Any, changing_tokens: Any, turned_clock: Any
+) -> None:
+    def sleep(seconds: float) -> None:
+        turned_clock.sleep(seconds)
+        changing_tokens.number += 1
+
+    service.script = [service.answer(503, b"", None, Retry_After="60"), service.answer()]
+    session = session_on(service.url, tokens=changing_tokens, sleep=sleep, retry=RetryPolicy(attempts=1))
+    with pytest.raises(errors.TransientServiceError):
+        session.send("GET", "x", idempotent=True)
+    session.send("GET", "x", idempotent=True)
+    assert service.requests[1].headers["authorization"] == "Bearer secret-token-2"
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_within_the_service_is_followed(
     service: Any, session_on: Any, changing_tokens: Any, status: int
