@@ -114,11 +114,10 @@ class ReadFromOmnia(beam.PTransform):
             return shards | "Fetch" >> beam.ParDo(_Fetch(self._service, self._options, None)).with_output_types(
                 RawChunk
             )
+        # The types belong to the ParDo: on what with_outputs returns they would be lost, and pickle would be the coder.
         fetch = beam.ParDo(_Fetch(self._service, self._options, self.FAILURES))
-        outputs = shards | "Fetch" >> fetch.with_outputs(self.FAILURES, main=self.RAW_CHUNKS).with_output_types(
-            RawChunk
-        )
-        return outputs
+        typed = fetch.with_output_types(RawChunk, **{self.FAILURES: WindowFailure})
+        return shards | "Fetch" >> typed.with_outputs(self.FAILURES, main=self.RAW_CHUNKS)
 
     def _shards(self, pipeline: Any) -> Any:
         if self._windows is not None:

@@ -40,9 +40,8 @@ class DecodeChunks(beam.PTransform):
     def expand(self, raw_chunks: Any) -> Any:
         if self._on_error == "raise":
             return raw_chunks | beam.ParDo(_Decode(None)).with_output_types(Chunk)
-        return raw_chunks | beam.ParDo(_Decode(self.FAILURES)).with_outputs(
-            self.FAILURES, main=self.CHUNKS
-        ).with_output_types(Chunk)
+        decode = beam.ParDo(_Decode(self.FAILURES)).with_output_types(Chunk, **{self.FAILURES: WindowFailure})
+        return raw_chunks | decode.with_outputs(self.FAILURES, main=self.CHUNKS)
 
 
 class _Decode(beam.DoFn):
