@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,49 +15,58 @@ from omnia_beam.io.ledger_paint import Ints
 Holes = list[tuple[tuple[str, ...], TimeRangeSet]]
 
 
-def grouped_holes(
-    series_ids: Sequence[str], owner: npt.NDArray[Any], start: Ints, end: Ints, wanted: TimeRange
-) -> Holes:
-    """The parts of a range that no piece covers.
+class HoleFinder:
+    """Takes the pieces of some series at a time; `grouped` says what no piece covers.
 
     Args:
-        series_ids: each once.
-        owner: by piece, the index of its series.
-        start, end: by piece, half-open; ascending by owner and start, disjoint within an owner.
-        wanted: half-open, ns.
-
-    Returns:
-        For each set of holes that some series has, those series, ascending, and the holes; in the order of the first
-        series of each. Series without holes are in none.
+        count: of series; they are known by their index.
+        wanted: half-open, ns; not empty.
     """
-    if not wanted:
-        return []
-    hole_owner, hole_start, hole_end = _holes(len(series_ids), owner, start, end, wanted)
-    groups: dict[bytes, list[str]] = {}
-    bounds = np.column_stack((hole_start, hole_end)).tobytes()
-    at = np.searchsorted(hole_owner, np.arange(len(series_ids) + 1)) * 16  # two int64 a hole
-    for index, (a, b) in enumerate(zip(at[:-1].tolist(), at[1:].tolist(), strict=True)):
-        if a < b:
-            groups.setdefault(bounds[a:b], []).append(series_ids[index])
-    found = [(tuple(sorted(members)), _range_set(key)) for key, members in groups.items()]
-    return sorted(found, key=lambda each: each[0])
 
+    def __init__(self, count: int, wanted: TimeRange) -> None:
+        self._wanted = wanted
+        self._unseen = np.ones(count, bool)
+        self._found: list[tuple[Ints, Ints, Ints]] = []
 
-def _holes(count: int, owner: npt.NDArray[Any], start: Ints, end: Ints, wanted: TimeRange) -> tuple[Ints, Ints, Ints]:
-    """Holes ascending by owner and start."""
-    inside = (end > wanted.start_ns) & (start < wanted.end_ns)
-    owner = owner[inside].astype(np.int64)
-    start = np.maximum(start[inside], wanted.start_ns)
-    end = np.minimum(end[inside], wanted.end_ns)
-    # Between two guards around each series' pieces, every hole is the space between neighbours.
-    everyone = np.arange(count, dtype=np.int64)
-    owners = np.concatenate((everyone, owner, everyone))
-    begins = np.concatenate((np.full(count, wanted.start_ns), start, np.full(count, wanted.end_ns)))
-    ends = np.concatenate((np.full(count, wanted.start_ns), end, np.full(count, wanted.end_ns)))
-    order = np.lexsort((ends, begins, owners))
-    owners, begins, ends = owners[order], begins[order], ends[order]
-    hole = (owners[1:] == owners[:-1]) & (ends[:-1] < begins[1:])
-    return owners[1:][hole], ends[:-1][hole], begins[1:][hole]
+    def add(self, owner: npt.NDArray[Any], start: Ints, end: Ints) -> None:
+        """All pieces of some series that meet the range.
+
+        Args:
+            owner: by piece, the index of its series; pieces of one series stand together.
+            start, end: by piece, half-open, ascending and disjoint within a series.
+        """
+        if not len(owner):
+            return
+        self._unseen[owner] = False
+        same = owner[1:] == owner[:-1]
+        first = np.flatnonzero(np.append(True, ~same))
+        last = np.flatnonzero(np.append(~same, True))
+        between = np.flatnonzero(same & (end[:-1] < start[1:]))
+        before = first[start[first] > self._wanted.start_ns]
+        after = last[end[last] < self._wanted.end_ns]
+        self._take(owner[between], end[between], start[between + 1])
+        self._take(owner[before], np.full(len(before), self._wanted.start_ns), start[before])
+        self._take(owner[after], end[after], np.full(len(after), self._wanted.end_ns))
+
+    def grouped(self, series_ids: Sequence[str]) -> Holes:
+        """For each set of holes that some series has, those series, in their order, and the holes.
+
+        Groups stand in the order of the first series of each; series without holes are in none.
+        """
+        unseen = np.flatnonzero(self._unseen)
+        self._take(unseen, np.full(len(unseen), self._wanted.start_ns), np.full(len(unseen), self._wanted.end_ns))
+        owner, start, end = (np.concatenate(parts) for parts in zip(*self._found, strict=True))
+        order = np.lexsort((start, owner))
+        bounds = np.column_stack((start[order], end[order])).tobytes()
+        at = np.searchsorted(owner[order], np.arange(len(series_ids) + 1)) * 16  # two int64 a hole
+        groups: dict[bytes, list[str]] = {}
+        for series_id, (a, b) in zip(series_ids, itertools.pairwise(at.tolist()), strict=True):
+            if a < b:
+                groups.setdefault(bounds[a:b], []).append(series_id)
+        return [(tuple(members), _range_set(key)) for key, members in groups.items()]
+
+    def _take(self, owner: npt.NDArray[Any], start: Ints, end: Ints) -> None:
+        self._found.append((owner, start, end))
 
 
 def _range_set(bounds: bytes) -> TimeRangeSet:

@@ -1,22 +1,41 @@
-"""The ledger in memory: numpy columns, about 80 bytes a receipt of one series, and what is true of each record.
+"""The ledger in memory: numpy columns, about 60 bytes a receipt of one series, and what is true of each record.
 
-A *row* is one series of one record. Records stand in the order in which they were loaded, their rows likewise.
+A *row* is one series of one record. Records stand in the order in which they were loaded, their rows likewise. What is
+large is narrow, let go as soon as it has served, and worked on in blocks: a million receipts are to fit beside a run.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from omnia_beam.io.ledger_paint import Ints, Pieces, visible_pieces
-from omnia_beam.io.ledger_table import INTENT, RECEIPT, RETIRED
+from omnia_beam.io.ledger_table import INTENT, MEMORY_POOL, RECEIPT, RETIRED
 
 Small = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]
+Columns = dict[str, npt.NDArray[Any]]
+
+_BLOCK_ROWS: Final = 131_072
+_UNIFY_IDS: Final = 65_536
+_RESERVED: Final = 1 << 20
+_WIDTHS: Final = {
+    "kind": np.int8,
+    "run": np.int32,
+    "at": np.int64,
+    "start": np.int64,
+    "end": np.int64,
+    "writer": np.int32,
+    "scope": np.int32,
+    "sink": np.int32,
+    "rows": np.int32,
+}
 
 REPLACED: Final = 0
 """Later receipts cover all of it: it says nothing any more."""
@@ -33,11 +52,13 @@ class LedgerIndex:
     """Columns by record, by row and by visible piece.
 
     Args:
-        kind, run, at, scope, sink, start, end: by record; scope and sink index `scopes` and `sinks`.
-        counts: by record, whether it is the first of its identity (run, writer, at); copies count for nothing.
-        state: by record, one of the four above; REPLACED for what is no receipt.
+        scopes, sinks: what the codes in the columns `scope` and `sink` stand for.
+        last_by_scope: by scope, (run, ns since the Unix epoch) of the last record that counts; (0, 0) for none.
+        series_ids: what the codes in the column `series` stand for; an Arrow array of strings.
+        kind, scope, sink, start, end: by record.
+        state: by record, one of the four above; REPLACED for what is no receipt, and for copies of a record.
         needed: by record, whether dropping it would change anything.
-        record, series: by row; the record's position, and the code of the id in `series_ids`.
+        record, series: by row; the record's position, and the series' code.
         pieces: what counts, by row, ascending by series code and start; receipts only.
         standing: what later receipts leave of each receipt, intents not regarded. The same object as `pieces` where
             there are no intents.
@@ -45,15 +66,13 @@ class LedgerIndex:
 
     scopes: list[str]
     sinks: list[str]
+    last_by_scope: list[tuple[int, int]]
     series_ids: Any
     kind: npt.NDArray[np.int8]
-    run: Ints
-    at: Ints
     scope: Small
     sink: Small
     start: Ints
     end: Ints
-    counts: Flags
     state: npt.NDArray[np.int8]
     needed: Flags
     record: Small
@@ -70,34 +89,40 @@ class IndexBuilder:
 
     def __init__(self) -> None:
         self._codes: dict[str, dict[str, int]] = {"writer": {}, "scope": {}, "sink": {}}
-        self._columns: dict[str, list[npt.NDArray[Any]]] = {
-            name: [] for name in ("kind", "run", "at", "start", "end", "writer", "scope", "sink", "rows")
-        }
+        self._columns = {name: _Growing(width) for name, width in _WIDTHS.items()}
         self._series: list[Any] = []
+        self._unify_at = _UNIFY_IDS
 
     def add(self, batch: Any) -> None:
         for name in ("kind", "run", "at", "start", "end"):
-            self._columns[name].append(batch.column(name).to_numpy())
+            self._columns[name].extend(batch.column(name).to_numpy())
         for name, codes in self._codes.items():
-            self._columns[name].append(_recoded(batch.column(name), codes))
+            self._columns[name].extend(_recoded(batch.column(name), codes))
         lists = batch.column("series")
-        self._columns["rows"].append(np.diff(lists.offsets.to_numpy()))
-        self._series.append(lists.flatten())
+        self._columns["rows"].extend(np.diff(lists.offsets.to_numpy()))
+        self._series.append(pc.dictionary_encode(lists.flatten(), memory_pool=MEMORY_POOL))
+        if sum(len(each.dictionary) for each in self._series) > self._unify_at:
+            self._unify()
 
     def build(self) -> LedgerIndex:
-        column = {name: _joined(self._columns.pop(name)) for name in list(self._columns)}
         series_ids, series = self._series_codes()
-        rank, counts = _ranks(column["run"], column["at"], _by_name(column.pop("writer"), self._codes["writer"]))
+        column = {name: each.values for name, each in self._columns.items()}
+        self._columns.clear()
+        writer = _by_name(column.pop("writer"), self._codes["writer"])
+        rank, first = _ranks(column["run"], column["at"], writer)
+        del writer
         record = np.repeat(np.arange(len(rank), dtype=np.int32), column.pop("rows"))
-        shown, standing = _pieces(column, series, record, rank, counts)
-        del rank
-        pieces = _receipts_only(shown, record, column["kind"]) if shown is not standing else shown
+        shown, standing = _pieces(column, series, record, rank, first)
+        del rank, first
+        pieces = shown if shown is standing else _receipts_only(shown, record, column["kind"])
+        state = _states(column, record, pieces, standing)
+        last = _last_by_scope(column.pop("run"), column.pop("at"), column["scope"], state, len(self._codes["scope"]))
         return LedgerIndex(
             scopes=list(self._codes["scope"]),
             sinks=list(self._codes["sink"]),
+            last_by_scope=last,
             series_ids=series_ids,
-            counts=counts,
-            state=_states(column, record, counts, pieces, standing),
+            state=state,
             needed=_needed(column["kind"], record, shown, standing),
             record=record,
             series=series,
@@ -106,38 +131,73 @@ class IndexBuilder:
             **column,
         )
 
+    def _unify(self) -> None:
+        """One dictionary instead of one a batch; doubling keeps the cost of all unifying linear."""
+        unified = pa.chunked_array(self._series).unify_dictionaries(memory_pool=MEMORY_POOL)
+        self._series = [pa.concat_arrays(unified.chunks, memory_pool=MEMORY_POOL)]
+        self._unify_at = _UNIFY_IDS + 2 * len(self._series[0].dictionary)
+
     def _series_codes(self) -> tuple[Any, Small]:
-        arrays, self._series = self._series, []
-        if not arrays:
+        if not self._series:
             return pa.array([], pa.string()), np.empty(0, np.int32)
-        unified = pa.chunked_array(arrays).unify_dictionaries()
-        del arrays
-        codes = _joined([chunk.indices.to_numpy() for chunk in unified.chunks])
-        return unified.chunk(0).dictionary, codes
+        self._unify()
+        unified = self._series.pop()
+        return unified.dictionary, unified.indices.to_numpy()
 
 
-def _pieces(
-    column: dict[str, npt.NDArray[Any]], series: Small, record: Small, rank: Small, counts: Flags
-) -> tuple[Pieces, Pieces]:
+class _Growing:
+    """An array that grows at its end. Memory that is reserved and not yet written to costs nothing."""
+
+    def __init__(self, width: Any) -> None:
+        self._array: npt.NDArray[Any] = np.empty(_RESERVED, width)
+        self._count = 0
+
+    @property
+    def values(self) -> npt.NDArray[Any]:
+        return self._array[: self._count]
+
+    def extend(self, values: npt.NDArray[Any]) -> None:
+        count = self._count + len(values)
+        if count > len(self._array):
+            grown = np.empty(max(count, 2 * len(self._array)), self._array.dtype)
+            grown[: self._count] = self.values
+            self._array = grown
+        self._array[self._count : count] = values
+        self._count = count
+
+
+def _pieces(column: Columns, series: Small, record: Small, rank: Small, first: Flags) -> tuple[Pieces, Pieces]:
     """What is visible of all records, and what of receipts would be if there were no intents."""
-    rows = np.flatnonzero((counts & (column["end"] > column["start"]))[record])
-    shown = _paint_rows(column, series, record, rank, rows)
-    kinds = column["kind"][record[rows]]
-    if (kinds == RECEIPT).all():
+    usable = first & (column["end"] > column["start"])
+    shown = _paint_rows(column, series, record, rank, usable[record])
+    receipt = column["kind"] == RECEIPT
+    if receipt[usable].all():
         return shown, shown
-    return shown, _paint_rows(column, series, record, rank, rows[kinds == RECEIPT])
+    return shown, _paint_rows(column, series, record, rank, (usable & receipt)[record])
 
 
-def _paint_rows(column: dict[str, npt.NDArray[Any]], series: Small, record: Small, rank: Small, rows: Ints) -> Pieces:
-    records = record[rows]
-    # Series first, so that the pieces come in the order in which coverage is asked for.
-    group: npt.NDArray[Any] = series[rows]
+def _paint_rows(column: Columns, series: Small, record: Small, rank: Small, chosen: Flags) -> Pieces:
+    """Painted in blocks of series, ascending, so that the pieces come in the order in which coverage is asked for."""
     sinks = int(column["sink"].max(initial=0)) + 1
-    if sinks > 1:
-        group = group.astype(np.int64) * sinks + column["sink"][records]
-    found = visible_pieces(group, column["start"][records], column["end"][records], rank[records])
-    del group, records
-    return Pieces(rows[found.row], found.start, found.end)
+    found: list[Pieces] = []
+    for low, high in series_blocks(series):
+        rows = np.flatnonzero(chosen & (series >= low) & (series < high)).astype(np.int32)
+        records = record[rows]
+        group = series[rows].astype(np.int64) * sinks + column["sink"][records]
+        part = visible_pieces(group, column["start"][records], column["end"][records], rank[records])
+        found.append(Pieces(rows[part.row], part.start, part.end))
+    if not found:
+        return Pieces(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.int64))
+    return Pieces(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
+
+def series_blocks(series: Small) -> list[tuple[int, int]]:
+    """Ranges of series codes, each with about _BLOCK_ROWS rows; a series is in one block."""
+    if not len(series):
+        return []
+    reached = np.cumsum(np.bincount(series)) // _BLOCK_ROWS
+    cuts = [0, *(np.flatnonzero(np.diff(reached)) + 1).tolist(), len(reached)]
+    return list(itertools.pairwise(cuts))
 
 
 def _receipts_only(shown: Pieces, record: Small, kind: npt.NDArray[np.int8]) -> Pieces:
@@ -145,21 +205,22 @@ def _receipts_only(shown: Pieces, record: Small, kind: npt.NDArray[np.int8]) -> 
     return Pieces(shown.row[keep], shown.start[keep], shown.end[keep])
 
 
-def _states(
-    column: dict[str, npt.NDArray[Any]], record: Small, counts: Flags, pieces: Pieces, standing: Pieces
-) -> npt.NDArray[np.int8]:
-    count = len(counts)
+def _states(column: Columns, record: Small, pieces: Pieces, standing: Pieces) -> npt.NDArray[np.int8]:
+    count = len(column["kind"])
     some = _has(pieces, record, count)
     stands = some if standing is pieces else _has(standing, record, count)
     # A row is whole where it has one piece and that piece is all of it.
     owners = record[pieces.row]
-    uncut = (pieces.start == column["start"][owners]) & (pieces.end == column["end"][owners])
-    whole_rows = np.bincount(owners[uncut], minlength=count)
-    rows = np.bincount(record, minlength=count)
+    uncut = pieces.start == column["start"][owners]
+    uncut &= pieces.end == column["end"][owners]
+    cut_row = np.ones(len(record), bool)
+    cut_row[pieces.row[uncut]] = False
+    cut = np.zeros(count, bool)
+    cut[record[cut_row]] = True
     state = np.full(count, REPLACED, np.int8)
     state[stands] = DOUBTFUL
     state[some] = PARTIAL
-    state[some & (whole_rows == rows)] = WHOLE
+    state[some & ~cut] = WHOLE
     return state
 
 
@@ -177,19 +238,29 @@ def _has(pieces: Pieces, record: Small, count: int) -> Flags:
     return flags
 
 
-def _ranks(run: Ints, at: Ints, writer: Small) -> tuple[Small, Flags]:
-    """The order of records by (run, at, writer), and which is the first of its identity."""
+def _last_by_scope(
+    run: npt.NDArray[Any], at: Ints, scope: npt.NDArray[Any], state: npt.NDArray[np.int8], scopes: int
+) -> list[tuple[int, int]]:
+    found = []
+    for code in range(scopes):
+        chosen = (scope == code) & (state >= PARTIAL)
+        last_run = int(run[chosen].max(initial=0))
+        found.append((last_run, int(at[chosen & (run == last_run)].max(initial=0))))
+    return found
+
+
+def _ranks(run: npt.NDArray[Any], at: Ints, writer: Small) -> tuple[Small, Flags]:
+    """The order of records by (run, at, writer), and whether each is the first of its identity."""
     order = np.lexsort((writer, at, run))
-    same = (
-        (run[order][1:] == run[order][:-1])
-        & (at[order][1:] == at[order][:-1])
-        & (writer[order][1:] == writer[order][:-1])
-    )
-    counts = np.ones(len(order), bool)
-    counts[order[1:][same]] = False
+    same = np.ones(max(len(order) - 1, 0), bool)
+    for key in (run, at, writer):
+        ordered = key[order]
+        same &= ordered[1:] == ordered[:-1]
+    first = np.ones(len(order), bool)
+    first[order[1:][same]] = False
     rank = np.empty(len(order), np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
-    return rank, counts
+    return rank, first
 
 
 def _by_name(codes: Small, names: dict[str, int]) -> Small:
@@ -204,7 +275,3 @@ def _recoded(column: Any, codes: dict[str, int]) -> Small:
     here = [codes.setdefault(name, len(codes)) for name in column.dictionary.to_pylist()]
     found: Small = np.array(here, np.int32)[column.indices.to_numpy()]
     return found
-
-
-def _joined(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    return np.concatenate(parts) if parts else np.empty(0, np.int64)

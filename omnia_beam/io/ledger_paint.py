@@ -17,11 +17,11 @@ Ints = npt.NDArray[np.int64]
 class Pieces(NamedTuple):
     """Visible parts of ranges, ascending by group and start, disjoint within a group.
 
-    `row` int64, the index of the range that is visible; `start` and `end` int64, half-open. A row with nothing visible
+    `row` integers, the index of the range that is visible; `start` and `end` int64, half-open. A row with nothing visible
     has no piece; one that is cut by another in the middle has two.
     """
 
-    row: Ints
+    row: npt.NDArray[Any]
     start: Ints
     end: Ints
 

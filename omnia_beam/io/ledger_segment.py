@@ -13,8 +13,6 @@ from omnia_beam.core.errors import StateError
 from omnia_beam.io.ledger_record import (
     SegmentHeader,
     UnknownVersionError,
-    decode_line,
-    decode_lines,
     is_whole,
 )
 from omnia_beam.io.ledger_table import batch_of_records
@@ -96,26 +94,26 @@ class SegmentReader:
     def _batch(self, lines: list[bytes]) -> Any:
         if self.header is None:
             raise self._damaged("no header")
-        records = decode_lines(lines)
-        if records is None:
-            records = self._one_by_one(lines)
-        try:
-            return batch_of_records(self.header, lines, records)
-        except UnknownVersionError as error:
-            self._line += 1
-            raise self._error(f"{error}") from error
-        except ValueError as error:
-            raise self._damaged(f"{error}") from error
-
-    def _one_by_one(self, lines: list[bytes]) -> list[dict[str, Any]]:
-        records = []
         for number, line in enumerate(lines, self._line + 1):
-            try:
-                records.append(decode_line(line))
-            except ValueError as error:
+            if not is_whole(line):
                 self._line = number
+                raise self._damaged("its checksum does not fit its content")
+        try:
+            return batch_of_records(self.header, lines)
+        except ValueError:
+            self._find_refused(self.header, lines)
+            raise
+
+    def _find_refused(self, header: SegmentHeader, lines: list[bytes]) -> None:
+        """Whole lines, of which one is not what this code can read: name it."""
+        for line in lines:
+            self._line += 1
+            try:
+                batch_of_records(header, [line])
+            except UnknownVersionError as error:
+                raise self._error(f"{error}") from error
+            except ValueError as error:
                 raise self._damaged(f"{error}") from error
-        return records
 
     def _damaged(self, what: str) -> StateError:
         return self._error(

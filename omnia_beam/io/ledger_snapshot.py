@@ -39,7 +39,7 @@ _DATA = re.compile(r"snapshot-\d{8,}-[0-9a-z]+\.parquet", re.ASCII)
 _FOOTER_TAIL: Final = 8  # the footer's length and the magic bytes end a Parquet file
 _GROUP_RECORDS: Final = 32_768
 _GROUP_BYTES: Final = 8 << 20
-_BATCH_RECORDS: Final = 32_768
+_BATCH_RECORDS: Final = 8_192
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +131,10 @@ def snapshot_batches(state_dir: StateDir, snapshot: Snapshot, columns: Sequence[
             _check_footer(file, snapshot)
             parquet = pq.ParquetFile(file, page_checksum_verification=True)
             records = 0
-            for batch in parquet.iter_batches(_BATCH_RECORDS, columns=columns, use_threads=False):
-                records += batch.num_rows
-                yield batch
+            for group in range(parquet.metadata.num_row_groups):  # one at a time: they are cut by size
+                for batch in parquet.iter_batches(_BATCH_RECORDS, [group], columns, use_threads=False):
+                    records += batch.num_rows
+                    yield batch
         except (pa.ArrowException, ValueError, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise state_error(path, "read", error) from error
