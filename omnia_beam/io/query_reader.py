@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
-import math
+import hashlib
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from omnia_beam.core.chunk import RawPage
-from omnia_beam.core.errors import BadRequestError, IncompleteReadError
+from omnia_beam.core.errors import (
+    ForbiddenError,
+    IncompleteReadError,
+    NotTheServiceError,
+    TerminalServiceError,
+    UnauthorizedError,
+    WireFormatError,
+)
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import BodyFormat
+from omnia_beam.io.packing import PackLimits, requests_for
 from omnia_beam.wire import decode_json_page, scan_page
 
 Fetch = Callable[[tuple[str, ...], TimeRange, str | None], bytes]
 """Series ids, range, continuation token (None for the first page) -> one answer's body."""
 
-_TRIES = 4
+_TRIES: Final = 4
 """How often a query is read from its start when its pages do not hang together."""
+
+_TRIES_UNDIVIDED: Final = 2
+"""How many of those a query of several pages gets before it is divided into queries of one page, which need no token."""
+
+_CONFIRMATIONS: Final = 2
+"""How often an answer that holds nothing at all is asked for again before it is believed."""
+
+_REPEATS: Final = 5
+"""How often the page before may come again in the place of the next."""
+
+_PAGES_WITHOUT_POINTS: Final = 1_000
+
+_MAX_PARTS: Final = 1_000
+"""Parts of one division: what is larger still is divided again, a part at a time."""
+
+_STARTS_OVER: Final = (IncompleteReadError, WireFormatError, NotTheServiceError)
+"""What may be right the next time. Failures of a request have been tried again already, inside `Fetch`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +55,8 @@ class QueryAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class TooLarge:
-    """The query holds more than a chunk may: cut it into `parts` ranges instead of fetching its pages."""
+class Divide:
+    """The query is to be read as `parts` shorter ones: it holds more than a chunk may, or its tokens do not work."""
 
     parts: int
 
@@ -44,6 +70,33 @@ class _PageFacts:
     points: Counter[str]
 
 
+@dataclass(slots=True)
+class _Reading:
+    """What one try has found so far."""
+
+    pages: list[RawPage] = field(default_factory=list)
+    totals: dict[str, int] = field(default_factory=dict)
+    points: Counter[str] = field(default_factory=Counter)
+    tokens: set[str] = field(default_factory=set)
+    contents: set[bytes] = field(default_factory=set)
+    without_points: int = 0
+
+    @property
+    def expected(self) -> int:
+        """Points of the whole query, as far as can be told."""
+        return max(sum(self.totals.values()), self.points.total())
+
+    def is_nothing(self) -> bool:
+        """Whether the service named no series: what has no points is named with a total of 0, or it is not."""
+        return not self.totals and not self.points
+
+    def add(self, body: bytes, facts: _PageFacts, query: TimeRange) -> None:
+        for series_id, total in facts.totals.items():
+            self.totals.setdefault(series_id, total)
+        self.points.update(facts.points)
+        self.pages.append(RawPage(query, body))
+
+
 class QueryReader:
     """Reads queries; safe to use from many threads.
 
@@ -51,77 +104,118 @@ class QueryReader:
         fetch: gets one page, with all retries of a single request inside.
         format: what the bodies are. JSON tells no total: there the pages themselves are counted.
         page_limit: points asked for in one page.
-        max_points: past this a query is reported as too large.
+        max_points: past this a query is to be divided.
     """
 
     def __init__(self, fetch: Fetch, *, format: BodyFormat, page_limit: int, max_points: int) -> None:
         self._fetch = fetch
         self._facts = _protobuf_facts if format == "protobuf" else _json_facts
-        self._page_limit = page_limit
+        self._limits = PackLimits(page_points=page_limit)
         self._max_points = max_points
 
-    def read(self, series_ids: tuple[str, ...], query: TimeRange) -> QueryAnswer | TooLarge:
+    def read(
+        self, series_ids: tuple[str, ...], query: TimeRange, *, points_expected: bool = True
+    ) -> QueryAnswer | Divide:
         """All pages of a query.
 
-        A token that the service refuses half way, a page that repeats and a count that disagrees each start the query
-        over: positions are times, tokens are worth nothing once one has failed.
+        A token that the service refuses half way, a page that is corrupt or repeats, and a count that disagrees each
+        start the query over: positions are times, tokens are worth nothing once one has failed.
+
+        Args:
+            series_ids: what to ask for.
+            query: the range, not empty.
+            points_expected: an answer that holds nothing at all, not even a series' name, is then asked for again before
+                it is believed: a gateway's empty body reads as such an answer.
 
         Raises:
             IncompleteReadError: the pages never added up, in several tries.
+            WireFormatError, NotTheServiceError: a page was never what it should be, in several tries.
             ServiceError: a request failed for good.
         """
-        for tries_left in range(_TRIES - 1, -1, -1):
+        failures = nothings = 0
+        while True:
+            reading = _Reading()
             try:
-                return self._read_once(series_ids, query)
-            except IncompleteReadError:
-                if not tries_left:
+                divide = self._read_pages(series_ids, query, reading)
+            except _STARTS_OVER:
+                failures += 1
+                if failures >= _TRIES_UNDIVIDED and self._is_divisible(query, reading):
+                    return self._divide(reading)
+                if failures >= _TRIES:
                     raise
-        raise AssertionError("unreachable: the last try returns or raises")
+                continue
+            if divide is not None:
+                return divide
+            if reading.is_nothing() and points_expected and nothings < _CONFIRMATIONS:
+                nothings += 1
+                continue
+            return QueryAnswer(tuple(reading.pages), reading.points.total())
 
-    def _read_once(self, series_ids: tuple[str, ...], query: TimeRange) -> QueryAnswer | TooLarge:
-        pages: list[RawPage] = []
-        totals: dict[str, int] = {}
-        seen: set[tuple[str, int]] = set()
-        points: Counter[str] = Counter()
+    def _read_pages(self, series_ids: tuple[str, ...], query: TimeRange, reading: _Reading) -> Divide | None:
         token: str | None = None
+        repeats = 0
         while True:
             body = self._next(series_ids, query, token)
+            if reading.pages and body == reading.pages[-1].body and repeats < _REPEATS:
+                repeats += 1
+                continue  # the page before once more: the next one is still to come
+            repeats = 0
             facts = self._facts(body)
-            for series_id, total in facts.totals.items():
-                totals.setdefault(series_id, total)
-            points.update(facts.points)
-            expected = sum(totals.values())
-            if max(expected, points.total()) > self._max_points and query.duration_ns > 1:
-                return TooLarge(max(2, math.ceil(expected / self._max_points)))
-            pages.append(RawPage(query, body))
+            reading.add(body, facts, query)
+            if reading.expected > self._max_points and query.duration_ns > 1:
+                return self._divide(reading)
             token = facts.token
             if token is None:
                 break
-            # The token alone does not tell: a service may keep one for all pages and remember the position itself.
-            if (token, hash(body)) in seen:
-                raise IncompleteReadError(f"{_where(series_ids, query)}: the service repeats a page for ever")
-            seen.add((token, hash(body)))
-        _check_totals(series_ids, query, totals, points)
-        return QueryAnswer(tuple(pages), points.total())
+            _check_progress(series_ids, query, reading, body, facts)
+        _check_totals(series_ids, query, reading)
+        return None
 
     def _next(self, series_ids: tuple[str, ...], query: TimeRange, token: str | None) -> bytes:
         try:
             return self._fetch(series_ids, query, token)
-        except BadRequestError as error:
+        except (UnauthorizedError, ForbiddenError, NotTheServiceError):
+            raise
+        except TerminalServiceError as error:
             if token is None:
                 raise
             raise IncompleteReadError(
                 f"{_where(series_ids, query)}: the service refused its own continuation token: {error}"
             ) from error
 
+    def _is_divisible(self, query: TimeRange, reading: _Reading) -> bool:
+        return reading.expected > self._limits.page_points and query.duration_ns > 1
 
-def _check_totals(series_ids: tuple[str, ...], query: TimeRange, totals: dict[str, int], points: Counter[str]) -> None:
-    for series_id, expected in totals.items():
-        if points[series_id] != expected:
+    def _divide(self, reading: _Reading) -> Divide:
+        """Into queries of a page each, where the points are evenly spread."""
+        return Divide(min(_MAX_PARTS, max(2, requests_for(reading.expected, self._limits))))
+
+
+def _check_progress(
+    series_ids: tuple[str, ...], query: TimeRange, reading: _Reading, body: bytes, facts: _PageFacts
+) -> None:
+    """Whether the next page can bring anything new: a service may make each token unique and never move."""
+    token = facts.token or ""
+    content = hashlib.blake2b(body.replace(token.encode(), b""), digest_size=16).digest()
+    if token in reading.tokens or (facts.points and content in reading.contents):
+        raise IncompleteReadError(f"{_where(series_ids, query)}: the service repeats a page for ever")
+    reading.tokens.add(token)
+    reading.contents.add(content)
+    reading.without_points += not facts.points
+    if reading.without_points > _PAGES_WITHOUT_POINTS:
+        raise IncompleteReadError(
+            f"{_where(series_ids, query)}: {reading.without_points} pages without points, and no end to them"
+        )
+
+
+def _check_totals(series_ids: tuple[str, ...], query: TimeRange, reading: _Reading) -> None:
+    for series_id, expected in reading.totals.items():
+        received = reading.points[series_id]
+        if received != expected:
             raise IncompleteReadError(
-                f"{_where(series_ids, query)}: of {series_id} the service counts {expected} points but sent {points[series_id]}",
+                f"{_where(series_ids, query)}: of {series_id} the service counts {expected} points but sent {received}",
                 expected=expected,
-                received=points[series_id],
+                received=received,
             )
 
 

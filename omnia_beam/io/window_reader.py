@@ -12,27 +12,94 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from itertools import islice
 
 from omnia_beam.core.chunk import RawChunk, RawPage
-from omnia_beam.core.errors import CredentialError, OmniaBeamError, TransientServiceError, UnauthorizedError
+from omnia_beam.core.errors import (
+    CredentialError,
+    NotTheServiceError,
+    OmniaBeamError,
+    TransientServiceError,
+    UnauthorizedError,
+)
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import BodyFormat, ChunkKey, Window
-from omnia_beam.io.query_reader import QueryAnswer, QueryReader, TooLarge
+from omnia_beam.io.query_reader import Divide, QueryAnswer, QueryReader
 
 _OUTAGE_WINDOWS = 10
 """Windows in a row that the service failed (not refused): then it is down, and going on would take hours to say so."""
 
 
 @dataclass(slots=True)
-class _Slot:
-    """A query on its way: `index` is its window's place in the plan."""
+class _Query:
+    """A part of a window: `index` is the window's place in the plan; `answer` is None until it is on its way."""
 
     index: int
     window: Window
-    query: TimeRange
+    range: TimeRange
     last: bool
-    answer: Future[QueryAnswer | TooLarge]
+    answer: Future[QueryAnswer | Divide] | None = None
+
+    def divided(self, parts: int) -> list[_Query]:
+        ranges = self.range.split(parts)
+        return [_Query(self.index, self.window, each, self.last and each is ranges[-1]) for each in ranges]
+
+
+class _Ahead:
+    """Queries in order, the next few of them on their way: `ahead`, and at most twice that while one is divided.
+
+    What was on its way when its predecessor was divided stays so: the parts go in front of it.
+    """
+
+    def __init__(self, todo: Iterator[_Query], reader: QueryReader, pool: Executor, ahead: int) -> None:
+        self._todo = todo
+        self._reader = reader
+        self._pool = pool
+        self._ahead = ahead
+        self._queue: deque[_Query] = deque()
+        self._on_their_way = 0
+        self._dropped = -1
+
+    def head(self) -> _Query | None:
+        """The next query, on its way, with others behind it; None at the end."""
+        while len(self._queue) < self._ahead and (query := next(self._todo, None)) is not None:
+            if query.index != self._dropped:
+                self._queue.append(query)
+        for place, query in enumerate(islice(self._queue, self._ahead)):
+            if query.answer is None and (place == 0 or self._on_their_way < 2 * self._ahead):
+                query.answer = self._pool.submit(
+                    self._reader.read,
+                    query.window.key.series_ids,
+                    query.range,
+                    points_expected=query.window.expected_points > 0,
+                )
+                self._on_their_way += 1
+        return self._queue[0] if self._queue else None
+
+    def take(self) -> None:
+        """Remove the head."""
+        self._on_their_way -= self._queue.popleft().answer is not None
+
+    def divide(self, parts: int) -> None:
+        """Put the parts of the head in its place."""
+        head = self._queue[0]
+        self.take()
+        self._queue.extendleft(reversed(head.divided(parts)))
+
+    def drop(self, index: int) -> None:
+        """Remove what is left of a window."""
+        self._dropped = index
+        while self._queue and self._queue[0].index == index:
+            if (answer := self._queue[0].answer) is not None:
+                answer.cancel()
+            self.take()
+
+    def cancel(self) -> None:
+        """Give up all of it. What a thread has begun goes on to its end, and nobody takes it."""
+        for query in self._queue:
+            if query.answer is not None:
+                query.answer.cancel()
 
 
 @dataclass(slots=True)
@@ -51,7 +118,7 @@ class WindowReader:
     Args:
         reader: reads one query whole, on any thread.
         pool: where queries run.
-        ahead: queries that may be under way or waiting to be taken.
+        ahead: queries that may be on their way or waiting to be taken; twice as many while a window is divided.
         max_chunk_points: the most points of a raw chunk, as far as the service tells the number beforehand.
         format: what the bodies are.
         patience_s: how long to wait for one query; past that something is wrong with the pool itself.
@@ -81,73 +148,59 @@ class WindowReader:
         """Read windows in order.
 
         Args:
-            windows: (index, window) pairs.
+            windows: (index, window) pairs; the indices ascend from 0 or more.
             claim: asked once for each index, in order, before anything of the window is yielded; False ends the reading.
 
         Yields:
-            The raw chunks of each window, in the order of time, or one failure for a window that cannot be read.
+            The raw chunks of each window, in the order of time, or one failure for a window that cannot be read. The
+            chunks that came before a failure of their window are whole for their own ranges.
 
         Raises:
             CredentialError, UnauthorizedError: nothing can be read at all.
-            TransientServiceError: so many windows in a row failed that the service must be down.
+            TransientServiceError, NotTheServiceError: so many windows in a row failed that the service must be down.
+            TimeoutError: `patience_s` has passed.
         """
-        slots: deque[_Slot] = deque()
-        todo = self._queries(windows)
-        part = _Part()
-        claimed = failed = -1
+        ahead = _Ahead(_queries(windows), self._reader, self._pool, self._ahead)
+        part, claimed = _Part(), -1
         try:
-            while self._fill(slots, todo):
-                slot = slots.popleft()
-                if slot.index == failed:
-                    slot.answer.cancel()
-                    continue
-                if slot.index != claimed:
-                    if not claim(slot.index):
+            while (query := ahead.head()) is not None:
+                if query.index != claimed:
+                    if not claim(query.index):
                         return
-                    claimed, part = slot.index, _Part(start_ns=slot.query.start_ns)
+                    claimed, part = query.index, _Part(start_ns=query.range.start_ns)
                 try:
-                    answer = slot.answer.result(self._patience_s)
+                    answer = self._result(query)
                 except OmniaBeamError as error:
-                    failed = slot.index
-                    yield self._failure(slot.window, error)
+                    ahead.drop(query.index)
+                    yield self._failure(query.window, error)
                     continue
                 self._failures_in_a_row = 0
-                if isinstance(answer, TooLarge):
-                    slots.extendleft(reversed(self._cut(slot, answer)))
+                if isinstance(answer, Divide):
+                    ahead.divide(answer.parts)
                     continue
+                ahead.take()
                 if part.pages and part.points + answer.points > self._max_chunk_points:
-                    yield self._chunk(slot.window, part)
+                    yield self._chunk(query.window, part)
                     part = _Part(start_ns=part.end_ns)
                 part.pages.extend(answer.pages)
                 part.points += answer.points
-                part.end_ns = slot.query.end_ns
-                if slot.last:
-                    yield self._chunk(slot.window, part)
+                part.end_ns = query.range.end_ns
+                if query.last:
+                    yield self._chunk(query.window, part)
+                    part = _Part()
         finally:
-            for slot in slots:
-                slot.answer.cancel()
+            ahead.cancel()
 
-    def _queries(self, windows: Iterable[tuple[int, Window]]) -> Iterator[_Slot]:
-        for index, window in windows:
-            queries = window.key.range.split(max(1, window.requests))
-            for query in queries:
-                yield self._submit(index, window, query, last=query is queries[-1])
-
-    def _submit(self, index: int, window: Window, query: TimeRange, *, last: bool) -> _Slot:
-        answer = self._pool.submit(self._reader.read, window.key.series_ids, query)
-        return _Slot(index, window, query, last, answer)
-
-    def _fill(self, slots: deque[_Slot], todo: Iterator[_Slot]) -> bool:
-        while len(slots) < self._ahead:
-            slot = next(todo, None)
-            if slot is None:
-                break
-            slots.append(slot)
-        return bool(slots)
-
-    def _cut(self, slot: _Slot, answer: TooLarge) -> list[_Slot]:
-        parts = slot.query.split(answer.parts)
-        return [self._submit(slot.index, slot.window, part, last=slot.last and part is parts[-1]) for part in parts]
+    def _result(self, query: _Query) -> QueryAnswer | Divide:
+        if query.answer is None:
+            raise AssertionError("unreachable: the head is on its way")
+        try:
+            return query.answer.result(self._patience_s)
+        except TimeoutError:
+            raise TimeoutError(
+                f"{query.window.key}: no answer within {self._patience_s:g} s, although each of its requests has time-outs: "
+                "the threads that read are gone; start the job again"
+            ) from None
 
     def _chunk(self, window: Window, part: _Part) -> RawChunk:
         key = ChunkKey(window.key.series_ids, TimeRange(part.start_ns, part.end_ns))
@@ -156,8 +209,15 @@ class WindowReader:
     def _failure(self, window: Window, error: OmniaBeamError) -> WindowFailure:
         if isinstance(error, CredentialError | UnauthorizedError):
             raise error
-        if isinstance(error, TransientServiceError):
+        if isinstance(error, TransientServiceError | NotTheServiceError):
             self._failures_in_a_row += 1
             if self._failures_in_a_row >= _OUTAGE_WINDOWS:
                 raise error
+        else:
+            self._failures_in_a_row = 0  # a refusal is an answer: the service is up
         return WindowFailure.of(window.key, error)
+
+
+def _queries(windows: Iterable[tuple[int, Window]]) -> Iterator[_Query]:
+    for index, window in windows:
+        yield from _Query(index, window, window.key.range, last=True).divided(max(1, window.requests))

@@ -1,0 +1,427 @@
+"""Reading windows ahead: in order, whole, within its bounds, whatever the service does; never less without saying so."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from omnia_beam.core.chunk import RawChunk
+from omnia_beam.core.errors import (
+    CredentialError,
+    IncompleteReadError,
+    NotFoundError,
+    NotTheServiceError,
+    OmniaBeamError,
+    TransientServiceError,
+    UnauthorizedError,
+    WireFormatError,
+)
+from omnia_beam.core.failure import WindowFailure
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.window import ChunkKey, Window
+from omnia_beam.io.query_reader import QueryReader
+from omnia_beam.io.window_reader import WindowReader
+from omnia_beam.transforms.assemble import assemble_chunk
+from tests.io.scripted_service import FAULTS, SILENT_IN_JSON, ScriptedService, held, joins_up, oracle, steady
+
+SECOND = 10**9
+OUTAGE = TransientServiceError("503 in every try", status=503)
+
+Outcome = RawChunk | WindowFailure
+
+
+class AtOnce(Executor):
+    """Runs what is submitted there and then: the order of requests is the order of submission, the same every time."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def reader_of(
+    service: ScriptedService,
+    pool: Executor | None = None,
+    *,
+    ahead: int = 4,
+    max_points: int = 1_000,
+    patience_s: float = 30,
+) -> WindowReader:
+    format: Any = service.format
+    queries = QueryReader(service.fetch, format=format, page_limit=service.limit, max_points=max_points)
+    return WindowReader(
+        queries, pool or AtOnce(), ahead=ahead, max_chunk_points=max_points, format=format, patience_s=patience_s
+    )
+
+
+def window_of(series_ids: str, start_ns: int, end_ns: int, requests: int = 1, points: int = 1) -> Window:
+    return Window(ChunkKey(tuple(series_ids), TimeRange(start_ns, end_ns)), points, requests)
+
+
+def hours(series_ids: str, n: int, requests: int = 1) -> list[Window]:
+    """Windows of ten seconds, one after the other."""
+    return [window_of(series_ids, i * 10 * SECOND, (i + 1) * 10 * SECOND, requests) for i in range(n)]
+
+
+def read(
+    reader: WindowReader, windows: Iterable[Window], claim: Callable[[int], bool] = lambda _: True
+) -> list[Outcome]:
+    return list(reader.read(enumerate(windows), claim))
+
+
+def check(outcomes: Iterable[Outcome], windows: Iterable[Window], service: ScriptedService) -> set[int]:
+    """That each window came whole and in order, or failed. Gives the places of those that failed."""
+    rest = list(outcomes)
+    failed: set[int] = set()
+    for place, window in enumerate(windows):
+        parts: list[TimeRange] = []
+        while rest and rest[0].key.series_ids == window.key.series_ids and window.key.range.covers(rest[0].key.range):
+            outcome = rest.pop(0)
+            if isinstance(outcome, WindowFailure):
+                assert outcome.key == window.key
+                failed.add(place)
+                break
+            try:
+                chunk = assemble_chunk(outcome)
+            except (IncompleteReadError, WireFormatError):
+                failed.add(place)
+            else:
+                assert held(chunk) == oracle(service.points, window.key.series_ids, outcome.key.range)
+            parts.append(outcome.key.range)
+            if outcome.key.range.end_ns == window.key.range.end_ns:
+                break
+        assert place in failed or joins_up(parts, window.key.range)
+    assert rest == []
+    return failed
+
+
+@pytest.mark.parametrize("format", ["protobuf", "json"])
+@pytest.mark.parametrize("requests", [1, 3])
+@pytest.mark.parametrize("threads", [1, 8])
+def test_reads_windows_whole_and_in_order(format: str, requests: int, threads: int) -> None:
+    windows = hours("ab", 12, requests)
+    service = ScriptedService(steady("ab", TimeRange(0, 110 * SECOND), SECOND), format=format)
+    with ThreadPoolExecutor(threads) as pool:
+        outcomes = read(reader_of(service, pool), windows)
+    assert check(outcomes, windows, service) == set()
+    assert [outcome.key for outcome in outcomes] == [window.key for window in windows]
+    assert all(isinstance(outcome, RawChunk) and outcome.format == format for outcome in outcomes)
+
+
+def test_a_window_is_cut_into_the_planned_queries() -> None:
+    [window] = hours("ab", 1, requests=3)
+    service = ScriptedService(steady("ab", TimeRange(0, 10 * SECOND), SECOND))
+    [chunk] = read(reader_of(service), [window])
+    assert isinstance(chunk, RawChunk)
+    assert [page.query for page in chunk.pages] == window.key.range.split(3)
+    assert {query for _, query, _ in service.requests} == set(window.key.range.split(3))
+
+
+def test_what_is_too_large_is_divided_before_its_pages_are_fetched() -> None:
+    # A million points within a second, at the service's own limits, in a window that was planned as one request.
+    burst = TimeRange(5 * SECOND, 6 * SECOND)
+    points = {"a": [(t, t % 7, 192) for t in range(burst.start_ns, burst.end_ns, 50_000)]}  # 20,000: a hundred pages
+    service = ScriptedService(points, limit=200)
+    window = window_of("a", 0, 10**12, points=30)
+    outcomes = read(reader_of(service, max_points=2_000), [window])
+    assert check(outcomes, [window], service) == set()
+    assert all(isinstance(each, RawChunk) and assemble_chunk(each).num_points <= 2_000 for each in outcomes)
+    assert len(service.requests) < 500
+    assert 20_000 // 2_000 <= len(outcomes) < 100
+
+
+def test_a_divided_window_gives_few_chunks() -> None:
+    points = steady("a", TimeRange(0, 1_000 * SECOND), SECOND)
+    service = ScriptedService(points, limit=10)
+    window = window_of("a", 0, 1_000 * SECOND)
+    outcomes = read(reader_of(service, max_points=300), [window])
+    assert check(outcomes, [window], service) == set()
+    assert len(outcomes) == 4
+
+
+@pytest.mark.parametrize(
+    "error",
+    [NotFoundError("404"), TransientServiceError("503"), NotTheServiceError("HTML"), IncompleteReadError("short")],
+)
+def test_one_bad_window_does_not_stop_the_others(error: OmniaBeamError) -> None:
+    windows = [window for n in range(3) for window in hours("axb"[n], 2, requests=2)]
+    points = steady("ab", TimeRange(0, 20 * SECOND), SECOND)
+    service = ScriptedService(points, errors={"x": error})
+    outcomes = read(reader_of(service), windows)
+    assert check(outcomes, windows, service) == {2, 3}
+    failures = [each for each in outcomes if isinstance(each, WindowFailure)]
+    assert [(each.error, each.message) for each in failures] == [(type(error).__name__, str(error))] * 2
+
+
+def test_the_rest_of_a_failed_window_is_not_asked_for() -> None:
+    windows = [window_of("x", 0, 1_000, requests=100), window_of("a", 0, 1_000)]
+    service = ScriptedService({}, errors={"x": NotFoundError("404")})
+    outcomes = read(reader_of(service, ahead=4), windows)
+    assert [type(each) for each in outcomes] == [WindowFailure, RawChunk]
+    assert sum(ids == ("x",) for ids, _, _ in service.requests) <= 4
+
+
+@pytest.mark.parametrize("error", [CredentialError("no token"), UnauthorizedError("401")])
+def test_without_a_credential_nothing_goes_on(error: OmniaBeamError) -> None:
+    windows = hours("a", 2) + hours("x", 1) + hours("a", 50)
+    service = ScriptedService({}, errors={"x": error})
+    with pytest.raises(type(error)) as caught:
+        read(reader_of(service), windows)
+    assert caught.value is error
+    assert len(service.requests) < 20
+
+
+@pytest.mark.parametrize("error", [OUTAGE, NotTheServiceError("a page of the proxy")])
+def test_an_outage_ends_the_reading(error: OmniaBeamError) -> None:
+    windows = hours("a", 3) + hours("x", 100)
+    service = ScriptedService({}, errors={"x": error})
+    outcomes: list[Outcome] = []
+
+    def read_all() -> None:
+        outcomes.extend(reader_of(service).read(enumerate(windows), lambda _: True))
+
+    with pytest.raises(type(error)):
+        read_all()
+    assert [type(each) for each in outcomes] == [RawChunk] * 3 + [WindowFailure] * 9
+
+
+@pytest.mark.parametrize("between", ["a", "y"])
+def test_what_the_service_answers_in_between_ends_an_outage(between: str) -> None:
+    # `a` is read, `y` is refused: either way the service is up.
+    windows = (hours("x", 9) + hours(between, 1)) * 3
+    service = ScriptedService({}, errors={"x": OUTAGE, "y": NotFoundError("404")})
+    assert len(read(reader_of(service), windows)) == 30
+
+
+def test_claims_in_order_each_once_before_anything_is_given() -> None:
+    windows = hours("ab", 8, requests=2)
+    service = ScriptedService(steady("ab", TimeRange(0, 80 * SECOND), SECOND), errors={})
+    claimed: list[int] = []
+
+    def claim(index: int) -> bool:
+        claimed.append(index)
+        return True
+
+    given = 0
+    for outcome in reader_of(service, max_points=10).read(enumerate(windows), claim):
+        assert windows[claimed[-1]].key.range.covers(outcome.key.range)
+        given += 1
+    assert claimed == list(range(8))
+    assert given == 16  # twenty points a window, ten a chunk
+
+
+@pytest.mark.parametrize("refused", range(6))
+def test_a_refused_claim_ends_the_reading_there(refused: int) -> None:
+    windows = hours("a", 6, requests=2)
+    service = ScriptedService(steady("a", TimeRange(0, 60 * SECOND), SECOND))
+    claimed: list[int] = []
+
+    def claim(index: int) -> bool:
+        claimed.append(index)
+        return index != refused
+
+    outcomes = read(reader_of(service), windows, claim)
+    assert claimed == list(range(refused + 1))
+    assert check(outcomes, windows[:refused], service) == set()
+
+
+class Gate:
+    """Holds every fetch until it is opened, and counts how many are under way."""
+
+    def __init__(self, service: ScriptedService) -> None:
+        self.service = service
+        self.open = threading.Event()
+        self.under_way = 0
+        self.most = 0
+        self._lock = threading.Lock()
+        fetch = service.fetch
+
+        def held_fetch(series_ids: tuple[str, ...], query: TimeRange, token: str | None) -> bytes:
+            with self._lock:
+                self.under_way += 1
+                self.most = max(self.most, self.under_way)
+            try:
+                assert self.open.wait(20)
+                return fetch(series_ids, query, token)
+            finally:
+                with self._lock:
+                    self.under_way -= 1
+
+        self.service.fetch = held_fetch  # type: ignore[method-assign]  # the gate stands in its place
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(6) as made:
+        yield made
+
+
+def test_a_refused_claim_cancels_what_has_not_begun(pool: ThreadPoolExecutor) -> None:
+    service = ScriptedService({})
+    gate = Gate(service)
+    small = ThreadPoolExecutor(1)
+    assert read(reader_of(service, small, ahead=5), hours("a", 9), lambda _: False) == []
+    gate.open.set()
+    small.shutdown()
+    assert len(service.requests) == 1  # the one that had begun
+
+
+def test_closing_the_reading_cancels_what_has_not_begun() -> None:
+    service = ScriptedService({}, ever_after=None)
+    small = ThreadPoolExecutor(1)
+    reading = reader_of(service, small, ahead=50).read(enumerate(hours("a", 100)), lambda _: True)
+    next(reading)
+    gate = Gate(service)
+    reading.close()
+    gate.open.set()
+    small.shutdown()
+    assert threading.active_count() < 20
+    assert len(service.requests) <= 52
+
+
+class Counting(Executor):
+    """Counts answers that are under way or waiting to be taken: what memory has to hold."""
+
+    def __init__(self, pool: Executor) -> None:
+        self._pool = pool
+        self.submitted = 0
+        self.most = 0
+        self.taken = 0
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.submitted += 1
+        self.most = max(self.most, self.submitted - self.taken)
+        future = self._pool.submit(fn, *args, **kwargs)
+        result = future.result
+
+        def taking(timeout: float | None = None) -> Any:
+            self.taken += 1
+            return result(timeout)
+
+        future.result = taking  # type: ignore[method-assign]  # counted on its way
+        return future
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 7])
+def test_reads_no_further_ahead_than_asked(ahead: int, pool: ThreadPoolExecutor) -> None:
+    windows = hours("ab", 20, requests=3)
+    service = ScriptedService(steady("ab", TimeRange(0, 200 * SECOND), SECOND))
+    counting = Counting(pool)
+    outcomes = read(reader_of(service, counting, ahead=ahead), windows)
+    assert check(outcomes, windows, service) == set()
+    assert counting.most == ahead
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 7])
+def test_dividing_reads_no_further_ahead_than_twice_that(ahead: int, pool: ThreadPoolExecutor) -> None:
+    # The first window falls into hundreds of parts, some of which are divided again.
+    burst = [(t, 1, 192) for t in range(0, 100 * SECOND, SECOND // 40)]
+    windows = [window_of("a", 0, 10_000 * SECOND), *hours("b", 20)]
+    service = ScriptedService({"a": burst} | steady("b", TimeRange(0, 200 * SECOND), SECOND), limit=10)
+    counting = Counting(pool)
+    outcomes = read(reader_of(service, counting, ahead=ahead, max_points=50), windows)
+    assert check(outcomes, windows, service) == set()
+    assert ahead <= counting.most <= 2 * ahead
+
+
+def test_keeps_the_pool_busy(pool: ThreadPoolExecutor) -> None:
+    service = ScriptedService({})
+    gate = Gate(service)
+    reading = reader_of(service, pool, ahead=6).read(enumerate(hours("a", 12)), lambda _: True)
+    opener = threading.Thread(target=lambda: _open_when(gate, 6))
+    opener.start()
+    assert len(list(reading)) == 12
+    opener.join()
+    assert gate.most == 6
+
+
+def _open_when(gate: Gate, under_way: int) -> None:
+    for _ in range(2_000):
+        if gate.under_way >= under_way:
+            break
+        time.sleep(0.005)
+    gate.open.set()
+
+
+def test_a_pool_that_died_does_not_hang_the_reading() -> None:
+    class Dead(Executor):
+        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+            return Future()
+
+    windows = hours("a", 30)
+    with pytest.raises(TimeoutError, match=r"a \[1970.*no answer within 0.001 s"):
+        read(reader_of(ScriptedService({}), Dead(), patience_s=0.001), windows)
+
+
+def test_a_mistake_of_ours_is_not_taken_for_the_services() -> None:
+    def broken(*_: Any) -> bytes:
+        raise ZeroDivisionError
+
+    queries = QueryReader(broken, format="protobuf", page_limit=5, max_points=100)
+    reader = WindowReader(queries, AtOnce(), ahead=2, max_chunk_points=100, format="protobuf", patience_s=1)
+    with pytest.raises(ZeroDivisionError):
+        read(reader, hours("a", 2))
+
+
+def test_no_windows_no_requests() -> None:
+    service = ScriptedService({})
+    assert read(reader_of(service), []) == []
+    assert service.requests == []
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> tuple[list[Window], dict[str, list[tuple[int, int, int]]]]:
+    """Windows of a plan over one or two groups, and points for them, some in bursts."""
+    groups = draw(st.sampled_from([["a"], ["ab"], ["ab", "c"]]))
+    length = draw(st.sampled_from([1, 40, 400])) * 100
+    windows = []
+    for group in groups:
+        for part in TimeRange(0, length).split(draw(st.integers(1, 4))):
+            requests, points = draw(st.integers(1, 3)), draw(st.integers(0, 1))
+            windows.append(Window(ChunkKey(tuple(group), part), points, requests))
+    burst = draw(st.integers(0, length // 100 - 1))
+    near = st.integers(burst, burst + 5) | st.integers(0, length // 100 - 1)
+    times = st.sets(near.map(lambda tick: tick * 100), max_size=40)
+    points_of = {s: [(t, t * 8, 192) for t in sorted(draw(times))] for s in "abc"}
+    return windows, points_of
+
+
+@settings(max_examples=settings.default.max_examples * 2)
+@given(
+    plans(),
+    st.builds(
+        dict,
+        format=st.sampled_from(["protobuf", "protobuf", "json"]),
+        limit=st.integers(1, 9),
+        per_answer=st.booleans(),
+        end_inclusive=st.booleans(),
+        tick_ns=st.sampled_from([1, 100]),
+        mentions_empty=st.booleans(),
+        script=st.lists(st.none() | st.sampled_from([f for f in FAULTS if f != "empty body"]), max_size=40),
+        ever_after=st.sampled_from([None, None, None, *(f for f in FAULTS if f != "empty body")]),
+    ),
+    st.integers(1, 6),
+    st.integers(3, 60),
+)
+def test_each_window_is_exact_or_a_failure(
+    plan: tuple[list[Window], Any], service_of: dict[str, Any], ahead: int, max_points: int
+) -> None:
+    windows, points = plan
+    service = ScriptedService(points, **service_of)
+    if service.format == "json":
+        service.script = [None if fault in SILENT_IN_JSON else fault for fault in service.script]
+        service.ever_after = None if service.ever_after in SILENT_IN_JSON else service.ever_after
+    outcomes = read(reader_of(service, ahead=ahead, max_points=max_points), windows)  # too few for an outage
+    failed = check(outcomes, windows, service)
+    assert not failed or service.struck
+    assert len(service.requests) < 5_000
