@@ -122,9 +122,13 @@ class Datapoints:
             keep &= self.times < end_ns
         return self if keep.all() else self._take(keep)
 
+    def rows(self, start: int, end: int) -> Datapoints:
+        """The points number `start` to before `end`, as views."""
+        return self if start == 0 and end >= len(self) else self._take(slice(start, end))
+
     def head(self, count: int) -> Datapoints:
         """The first `count` points."""
-        return self if len(self) <= count else self._take(slice(count))
+        return self.rows(0, count)
 
     def to_arrow(self) -> pa.Table:
         """As an Arrow table: `time` timestamp[ns, UTC] and the other columns."""

@@ -171,6 +171,19 @@ class ServiceSession:
             rng=self._rng,
         )
 
+    def sign_in(self) -> bool:
+        """Get a token now, ahead of any request. Returns whether one is needed at all.
+
+        Raises:
+            CredentialError: none can be had.
+        """
+        return self._tokens.token() is not None
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed.is_set()
+
     def close(self) -> None:
         """End what is under way (those calls raise `TerminalServiceError`) and refuse what comes."""
         self._closed.set()

@@ -37,7 +37,7 @@ def shared_session(settings: ServiceSettings) -> ServiceSession:
     """
     with _shared.lock:
         session = _shared.sessions.get(settings)
-        if session is None:
+        if session is None or session.closed:
             session = _shared.sessions[settings] = ServiceSession(settings)
         return session
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from omnia_beam.core import errors
+from omnia_beam.net import body
 from omnia_beam.net.answer import PROTOBUF
 from omnia_beam.net.retry import RetryPolicy
 
@@ -77,6 +78,26 @@ def test_a_truncated_body_is_never_an_answer(service: Any, session_on: Any, brok
 def test_whole_bodies_of_every_framing(service: Any, session_on: Any, whole: Any) -> None:
     service.script = [whole]
     assert session_on(service.url).send("GET", "x", accept=PROTOBUF, idempotent=True).body == bytes(range(256)) * 100
+
+
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        (cut(b"Content-Length: 1001", b"x" * 1001), "more than 1000 bytes"),
+        (cut(b"Transfer-Encoding: chunked", b"3e9\r\n" + b"x" * 1001 + b"\r\n0\r\n\r\n"), "more than 1000 bytes"),
+        (cut(b"Content-Encoding: gzip\r\nContent-Length: %d" % len(GZIPPED), GZIPPED), "more than 1000 bytes"),
+        (cut(b"Content-Encoding: br\r\nContent-Length: 3", b"abc"), "Content-Encoding 'br'"),
+    ],
+    ids=["length", "chunked", "gzip", "encoding"],
+)
+def test_a_body_that_nobody_can_use_is_not_asked_for_again(
+    service: Any, session_on: Any, monkeypatch: pytest.MonkeyPatch, step: Any, told: str
+) -> None:
+    monkeypatch.setattr(body, "MAX_BODY_BYTES", 1000)
+    service.script = [step]
+    with pytest.raises(errors.TerminalServiceError, match=told):
+        session_on(service.url).send("GET", "x", accept=PROTOBUF, idempotent=True)
+    assert len(service.requests) == 1
 
 
 def test_a_dripping_body_ends_at_the_attempt_timeout(service: Any, session_on: Any) -> None:
@@ -161,9 +182,9 @@ def test_json_where_protobuf_was_asked_for(service: Any, session_on: Any) -> Non
 
 @pytest.mark.parametrize("content_type", [PROTO, "application/x-google-protobuf", "application/octet-stream", None])
 def test_protobuf_may_begin_like_a_tag(service: Any, session_on: Any, content_type: str | None) -> None:
-    body = b"\n<\n\x01a\x10\x00" + b"\x22\x02\x08\x00" * 14
-    service.script = [service.answer(200, body, content_type)]
-    assert session_on(service.url).send("GET", "x", accept=PROTO, idempotent=True).body == body
+    content = b"\n<\n\x01a\x10\x00" + b"\x22\x02\x08\x00" * 14
+    service.script = [service.answer(200, content, content_type)]
+    assert session_on(service.url).send("GET", "x", accept=PROTO, idempotent=True).body == content
 
 
 def test_an_empty_success_has_no_content_to_check(service: Any, session_on: Any) -> None:

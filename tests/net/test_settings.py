@@ -97,7 +97,11 @@ def test_one_session_for_equal_settings_however_many_ask() -> None:
     other = shared_session(ServiceSettings(URL, max_in_flight=3))
     assert other is not found[0]
     reset_shared_sessions()
-    assert shared_session(ServiceSettings(URL)) is not found[0]
+    assert found[0].closed
+    again = shared_session(ServiceSettings(URL))
+    assert again is not found[0]
+    again.close()
+    assert not shared_session(ServiceSettings(URL)).closed
 
 
 @pytest.mark.usefixtures("_no_shared_sessions")
