@@ -33,7 +33,7 @@ async def search_series(service: Service, call: Call) -> Answer:
 async def search_text(service: Service, call: Call) -> Answer:
     """`GET B/search/{query}`: the text anywhere in name, description or external id; `*` stands for anything."""
     text = call.values["query"]
-    matches = _pattern(text if "*" in text else f"*{text}*")
+    matches = text_pattern(text if "*" in text else f"*{text}*")
 
     def test(metadata: SeriesMetadata) -> bool:
         return any(matches(value) for value in (metadata.name, metadata.description, metadata.externalId))
@@ -82,7 +82,7 @@ def _field_tests(call: Call, fields: tuple[str, ...]) -> list[_Test]:
 
 
 def _field_test(name: str, value: str) -> _Test:
-    matches = _pattern(value)
+    matches = text_pattern(value)
 
     def test(metadata: SeriesMetadata) -> bool:
         return matches(getattr(metadata, name))
@@ -90,7 +90,7 @@ def _field_test(name: str, value: str) -> _Test:
     return test
 
 
-def _pattern(text: str) -> Callable[[str | None], bool]:
+def text_pattern(text: str) -> Callable[[str | None], bool]:
     """Whether a value is the text in any case, `*` in it standing for anything, also nothing."""
     expression = re.compile(".*".join(map(re.escape, text.split("*"))), re.IGNORECASE | re.DOTALL)
     return lambda value: value is not None and expression.fullmatch(value) is not None

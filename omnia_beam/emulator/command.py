@@ -71,11 +71,15 @@ async def _serve(settings: Settings) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server = Server(build_service(settings))
-    await server.start()
-    print(json.dumps({"url": server.url, "pid": os.getpid()}), flush=True)
-    await stop.wait()
-    await server.stop()
+    service = build_service(settings)
+    server = Server(service)
+    try:
+        await server.start()
+        print(json.dumps({"url": server.url, "pid": os.getpid()}), flush=True)
+        await stop.wait()
+        await server.stop()
+    finally:
+        await service.close()
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .memo import Memo
 from .pagetoken import START, Position
 from .points import Points, joined, no_points
 from .rows import Rows, raw_rows
@@ -17,23 +17,6 @@ from .source import PointSource
 
 _BLOCK = 131_072
 _FIRST_BLOCK = 64
-
-
-class CountCache:
-    """Counts of filtered ranges, which cost a scan and are asked for with every page."""
-
-    def __init__(self, size: int = 4096) -> None:
-        self._counts: OrderedDict[Any, int] = OrderedDict()
-        self._size = size
-
-    def get(self, key: Any) -> int | None:
-        return self._counts.get(key)
-
-    def put(self, key: Any, count: int) -> int:
-        self._counts[key] = count
-        if len(self._counts) > self._size:
-            self._counts.popitem(last=False)
-        return count
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +36,7 @@ class RawQuery:
     outside: bool = False
     state: Any = None
     labels: dict[str, Any] | None = None
-    counts: CountCache = field(default_factory=CountCache)
+    counts: Memo[int] = field(default_factory=Memo)
 
     def rows(self, position: Position, limit: int) -> tuple[Rows, bool]:
         """The next rows, at most `limit`, and whether they are the last."""
@@ -118,7 +101,7 @@ class RawQuery:
         count = self.counts.get(key)
         if count is None:
             wanted = self._wanted()
-            count = sum(int(_is_wanted(statuses, wanted).sum()) for _, statuses in _blocks(self.source, first, stop))
+            count = sum(int(is_wanted(statuses, wanted).sum()) for _, statuses in _blocks(self.source, first, stop))
             self.counts.put(key, count)
         return count + sum(index is not None for index in self._outside(first, stop))
 
@@ -128,7 +111,8 @@ def _blocks(source: PointSource, first: int, stop: int) -> Iterator[tuple[int, N
         yield low, source.statuses(low, min(low + _BLOCK, stop))
 
 
-def _is_wanted(statuses: NDArray[np.uint32], wanted: NDArray[np.uint32] | None) -> NDArray[np.bool_]:
+def is_wanted(statuses: NDArray[np.uint32], wanted: NDArray[np.uint32] | None) -> NDArray[np.bool_]:
+    """Which statuses are among those wanted, all of them for None."""
     if wanted is None:
         return np.ones(len(statuses), dtype=bool)
     # A handful of statuses: comparing with each is several times faster than a set lookup.
@@ -140,7 +124,7 @@ def _is_wanted(statuses: NDArray[np.uint32], wanted: NDArray[np.uint32] | None) 
 
 def _matches(source: PointSource, wanted: NDArray[np.uint32] | None, first: int, stop: int) -> Iterator[Points]:
     for low, statuses in _blocks(source, first, stop):
-        hits = _is_wanted(statuses, wanted)
+        hits = is_wanted(statuses, wanted)
         if hits.any():
             yield source.read(low, low + len(statuses)).take(hits)
 
@@ -149,7 +133,7 @@ def _first_match(source: PointSource, wanted: NDArray[np.uint32] | None, first: 
     size, low = _FIRST_BLOCK, first
     while low < stop:
         high = min(stop, low + size)
-        hits = np.flatnonzero(_is_wanted(source.statuses(low, high), wanted))
+        hits = np.flatnonzero(is_wanted(source.statuses(low, high), wanted))
         if len(hits):
             return low + int(hits[0])
         low, size = high, _BLOCK
@@ -160,7 +144,7 @@ def _last_match(source: PointSource, wanted: NDArray[np.uint32] | None, first: i
     size, high = _FIRST_BLOCK, stop
     while high > first:
         low = max(first, high - size)
-        hits = np.flatnonzero(_is_wanted(source.statuses(low, high), wanted))
+        hits = np.flatnonzero(is_wanted(source.statuses(low, high), wanted))
         if len(hits):
             return low + int(hits[-1])
         high, size = low, _BLOCK

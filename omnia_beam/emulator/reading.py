@@ -46,11 +46,11 @@ async def query_many(service: Service, call: Call, more: Callable[..., Query] | 
             queries.append(more(service, call, series, item, federation))
         else:
             queries.append(raw_query(service, call, series, item, federation))
-    identity = ["many", federation, [_without(item, "limit", "continuationToken") for item in items]]
+    identity = ["many", federation, [without(item, "limit", "continuationToken") for item in items]]
     page, token = await answer_page(
         call, queries, identity, _token_of_many(call, items), service.sealer, service.settings.limit_scope
     )
-    return _encoded(service, call, page, token, federation)
+    return encoded_for(service, call, page, token, federation)
 
 
 async def get_first(service: Service, call: Call) -> Answer:
@@ -155,11 +155,11 @@ def item_of_query(call: Call) -> dict[str, Any]:
 async def _one(service: Service, call: Call, series: Series, labels: dict[str, Any] | None = None) -> Answer:
     item, federation = item_of_query(call), call.federation()
     query = raw_query(service, call, series, item, federation, labels)
-    identity = ["raw", series.id, federation, _without(item, "limit")]
+    identity = ["raw", series.id, federation, without(item, "limit")]
     page, token = await answer_page(
         call, [query], identity, call.text("continuationToken"), service.sealer, service.settings.limit_scope
     )
-    return _encoded(service, call, page, token, federation)
+    return encoded_for(service, call, page, token, federation)
 
 
 def _edge(service: Service, call: Call, items: list[dict[str, Any]], which: Callable[[RawQuery], Points]) -> Answer:
@@ -169,7 +169,7 @@ def _edge(service: Service, call: Call, items: list[dict[str, Any]], which: Call
         series = found(service, item.get("id"))
         points = which(raw_query(service, call, series, item, federation))
         rows.append(raw_rows(series.id, len(points), points))
-    return _encoded(service, call, Page(tuple(rows), ()), None, federation)
+    return encoded_for(service, call, Page(tuple(rows), ()), None, federation)
 
 
 def _edge_item(call: Call) -> dict[str, Any]:
@@ -190,9 +190,11 @@ def _token_of_many(call: Call, items: list[dict[str, Any]]) -> str | None:
     return tokens.pop() if tokens else None
 
 
-def _encoded(service: Service, call: Call, page: Page, token: str | None, federation: str | None) -> Answer:
+def encoded_for(service: Service, call: Call, page: Page, token: str | None, federation: str | None) -> Answer:
+    """The page as the client asks for it and the emulator gives it."""
     return encoded(call, page, token, federated=federation == "IMS", protobuf_on=service.settings.protobuf == "on")
 
 
-def _without(item: dict[str, Any], *names: str) -> dict[str, Any]:
+def without(item: dict[str, Any], *names: str) -> dict[str, Any]:
+    """What of an item tells queries apart, beside the named members."""
     return {name: value for name, value in item.items() if name not in names and value not in (None, [], "")}

@@ -105,14 +105,11 @@ class Server:
             service.stats.entered(request.transport)
             outcome = "aborted"
             try:
-                injection = service.faults.draw(
-                    request.method, request.path, has_token="continuationToken" in request.query
-                )
-                answer, delivery = await self._answer(request, route, injection)
+                answer, delivery = await self._answer(request, route)
                 outcome = "reset" if delivery.reset else str(answer.status)
                 answer = _compressed(request, answer) if service.settings.gzip else answer
-                service.stats.bytes_out += 0 if delivery.reset else answer.size
-                if answer.status < 300 and not delivery.reset:
+                if not delivery.reset:
+                    service.stats.bytes_out += answer.size
                     service.stats.points_served += answer.points
                 return await deliver(request, answer, delivery)
             finally:
@@ -120,17 +117,15 @@ class Server:
 
         return handle
 
-    async def _answer(self, request: web.Request, route: Route, injection: Injection) -> tuple[Answer, Delivery]:
-        service, trace_id = self._service, self._service.trace_id()
+    async def _answer(self, request: web.Request, route: Route) -> tuple[Answer, Delivery]:
+        service, trace_id, injection = self._service, self._service.trace_id(), Injection()
         try:
             if service.limiter and (wait_s := service.limiter.refused_for()) is not None:
                 headers = retry_after(service.settings.retry_after, wait_s)
                 raise Refusal(429, "Rate limit is exceeded. Try again later.", headers)
             if service.guard is not None:
                 service.guard.check(request.headers)
-            for rule in injection.rules:
-                if rule.kind != "reject_points":
-                    service.stats.faults[rule.label] += 1
+            injection = self._injection(request)
             if (early := await self._early(request, injection, trace_id)) is not None:
                 return early
             if service.settings.latency_ms:
@@ -143,6 +138,16 @@ class Server:
             _LOG.exception("the emulator failed on %s %s", request.method, request.path)
             answer = message_answer(500, "The emulator failed; its log says where.", trace_id)
         return self._late(answer, injection, trace_id)
+
+    def _injection(self, request: web.Request) -> Injection:
+        """The fault rules that fire for this request, counted."""
+        service = self._service
+        has_token = "continuationToken" in request.query
+        injection = service.faults.draw(request.method, request.path, has_token=has_token)
+        for rule in injection.rules:
+            if rule.kind != "reject_points":  # Counted where a write is refused for it.
+                service.stats.faults[rule.label] += 1
+        return injection
 
     async def _early(self, request: web.Request, injection: Injection, trace_id: str) -> tuple[Answer, Delivery] | None:
         """The faults that come in place of an answer, before the request is looked at."""

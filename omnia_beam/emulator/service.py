@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from .auth import Guard, guard_of
+from .change import Change, WritePoints, apply_change, compacted, decode_change, encode_change
+from .companion import Companion
 from .counterhash import hash_one, key_of
 from .faults import FaultBook
+from .journal import Journal, read_records
 from .limiter import RateLimiter
+from .memo import Memo
 from .pagetoken import TokenSealer
-from .rawquery import CountCache
 from .settings import Settings, clock_of
 from .stats import Stats
 from .store import Store, load_store
@@ -25,11 +31,31 @@ class Service:
     now: Callable[[], int]
     sealer: TokenSealer
     faults: FaultBook
-    limiter: RateLimiter | None
-    guard: Any = None
+    limiter: RateLimiter | None = None
+    guard: Guard | None = None
+    journal: Journal | None = None
+    companion: Companion = field(default_factory=Companion)
     stats: Stats = field(default_factory=Stats)
-    counts: CountCache = field(default_factory=CountCache)
+    counts: Memo[int] = field(default_factory=Memo)
+    buckets: Memo[Any] = field(default_factory=lambda: Memo(64))
     _requests: int = 0
+
+    async def commit(self, change: Change) -> int:
+        """Makes a change; returns when it is durable, with the number of points that it wrote or removed.
+
+        It is made in memory first, so that changes are journalled in the order in which they were made. OSError where
+        the journal fails: the change is then visible here, but the client is told that it failed.
+        """
+        affected = apply_change(self.store, self.companion, change)
+        if self.journal is not None:
+            await self.journal.commit(encode_change(change))
+        return affected
+
+    async def queue(self, change: WritePoints, delay_s: float) -> None:
+        """Accepts a write; durable when this returns, visible after the delay, or at once after a restart."""
+        if self.journal is not None:
+            await self.journal.commit(encode_change(change))
+        asyncio.get_running_loop().call_later(delay_s, self._apply_queued, change)
 
     def trace_id(self) -> str:
         """A new trace id: 32 hex digits, the same from run to run for the same seed and order of requests."""
@@ -37,20 +63,50 @@ class Service:
         key = key_of(self.settings.seed, "trace")
         return f"{hash_one(key, 2 * self._requests):016x}{hash_one(key, 2 * self._requests + 1):016x}"
 
+    async def close(self) -> None:
+        """Lets the state directory go."""
+        if self.journal is not None:
+            await self.journal.close()
+
+    def _apply_queued(self, change: WritePoints) -> None:
+        # A series may have been deleted since; its queued points then have no place to go, as in any queue.
+        kept = tuple(batch for batch in change.batches if batch[0] in self.store.series)
+        apply_change(self.store, self.companion, WritePoints(kept))
+
 
 def build_service(settings: Settings, series: dict[str, Any] | None = None) -> Service:
     """The service that these settings describe. ValueError or OSError names the setting that cannot be used."""
     now = clock_of(settings)
     faults = FaultBook(settings.seed)
     faults.change(settings.fault)
+    guard = guard_of(settings)
     store = load_store(
         settings.data, settings.synthetic, facility=settings.facility, seed=settings.seed, series=series, now=now
     )
-    return Service(
+    service = Service(
         settings=settings,
         store=store,
         now=now,
         sealer=TokenSealer(settings.seed, settings.token_ttl),
         faults=faults,
         limiter=RateLimiter(settings.rate_limit) if settings.rate_limit else None,
+        guard=guard,
     )
+    if settings.state_dir:
+        service.journal = _opened_journal(service, Path(settings.state_dir))
+    return service
+
+
+def _opened_journal(service: Service, folder: Path) -> Journal:
+    """The journal of a state directory, its changes made again, itself compacted."""
+    journal = Journal(folder)
+    for payload in read_records(journal.path):
+        try:
+            apply_change(service.store, service.companion, decode_change(payload))
+        except KeyError as error:
+            raise ValueError(
+                f"--state-dir {folder}: it holds points of series {error}, which is not in the data given; "
+                "start with the data that it began with, or use another directory"
+            ) from None
+    journal.begin(encode_change(change) for change in compacted(service.store, service.companion))
+    return journal

@@ -22,13 +22,17 @@ class NameTaken(Exception):
 
 @dataclass(slots=True, eq=False)
 class Series:
-    """One timeseries. `version` grows with every change of its points; `ordinal` is its place in the listing."""
+    """One timeseries. `version` grows with every change of its points; `ordinal` is its place in the listing.
+
+    `touched` and `edited` say that its points, or its metadata, are no longer those of the base data.
+    """
 
     metadata: SeriesMetadata
     source: PointSource | LateSource
     ordinal: int = 0
     version: int = 0
     touched: bool = False
+    edited: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -54,6 +58,11 @@ class Series:
     def delete(self, start_ns: int | None, end_ns: int | None) -> int:
         """Removes `[start_ns, end_ns)`; returns how many points that were."""
         return self.stored().delete(start_ns, end_ns)
+
+    def replace(self, points: Points) -> None:
+        """These points and no others from now on."""
+        self.source = StoredPoints(points)
+        self.stored()
 
     def stored(self) -> StoredPoints:
         """The points as arrays that can be changed; marks the series as changed."""

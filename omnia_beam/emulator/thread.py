@@ -90,8 +90,11 @@ class EmulatorThread(Remote):
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         service = build_service(settings_from(self._arguments), self._series)
         server = Server(service)
-        await server.start()
-        self._store, self.url = service.store, server.url
-        ready.set()
-        await self._stopping.wait()
-        await server.stop(abrupt=self._abrupt)
+        try:
+            await server.start()
+            self._store, self.url = service.store, server.url
+            ready.set()
+            await self._stopping.wait()
+            await server.stop(abrupt=self._abrupt)
+        finally:
+            await service.close()

@@ -1,0 +1,71 @@
+"""The endpoints that read aggregates: one series, and items of a query of many."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, cast
+
+from ..core.limits import MAX_POINTS_PER_ANSWER, SERVICE_DEFAULT_LIMIT
+from .aggregate import FILLS, FUNCTIONS, AggregateQuery, Fill
+from .answer import Answer, Refusal
+from .call import Call, bool_of, limit_of, one_of, statuses_of
+from .paging import Query, answer_page
+from .reading import encoded_for, found, item_of_query, query_many, time_range, without
+from .service import Service
+from .store import Series
+from .timetext import parse_duration
+
+_INTERVAL: Final = re.compile(r"[1-9]\d{0,8}[smhd]", re.ASCII)
+
+
+async def get_aggregates(service: Service, call: Call) -> Answer:
+    """`GET B/{id}/data/aggregates`."""
+    series = found(service, call.values["id"])
+    item = item_of_query(call) | {"aggregateFunctions": call.texts("aggregateFunction")}
+    bool_of("alignToCache", call.text("alignToCache"))
+    federation = call.federation()
+    query = aggregate_query(service, call, series, item, federation)
+    identity = ["aggregates", series.id, federation, without(item, "limit")]
+    page, token = await answer_page(
+        call, [query], identity, call.text("continuationToken"), service.sealer, service.settings.limit_scope
+    )
+    return encoded_for(service, call, page, token, federation)
+
+
+async def query_data(service: Service, call: Call) -> Answer:
+    """`POST B/query/data`: raw points, or aggregates for the items that name functions."""
+    return await query_many(service, call, aggregate_query)
+
+
+def aggregate_query(
+    service: Service, call: Call, series: Series, item: dict[str, Any], federation: str | None
+) -> Query:
+    """The query of one item, whether it came as query parameters or in a body."""
+    start, stop = time_range(service, item, federation)
+    return AggregateQuery(
+        series.id,
+        series.visible(call.now_ns),
+        start,
+        stop,
+        limit_of(item.get("limit"), SERVICE_DEFAULT_LIMIT, MAX_POINTS_PER_ANSWER),
+        _functions(item.get("aggregateFunctions")),
+        _interval(item.get("processingInterval")),
+        cast(Fill, one_of("fill", str(item.get("fill") or "none"), FILLS)),
+        statuses_of("statusFilter", item.get("statusFilter")),
+        series.version,
+        service.buckets,
+    )
+
+
+def _functions(given: Any) -> tuple[str, ...]:
+    if not isinstance(given, list) or not given or not all(isinstance(name, str) for name in given):
+        raise Refusal(400, f"At least one aggregate function is required, of {', '.join(FUNCTIONS)}.")
+    return tuple(dict.fromkeys(one_of("aggregateFunction", name, FUNCTIONS) for name in given))
+
+
+def _interval(given: Any) -> int | None:
+    if given is None or given == "":
+        return None
+    if not isinstance(given, str) or not _INTERVAL.fullmatch(given):
+        raise Refusal(400, f"The value '{given}' of 'processingInterval' is none such as 1s, 5m, 10h or 20d.")
+    return parse_duration(given)

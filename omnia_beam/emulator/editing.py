@@ -1,0 +1,125 @@
+"""The endpoints that create, change and delete metadata, and the history of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import Any, Final
+
+from .answer import Answer, Refusal, json_answer, list_answer, message_answer
+from .call import Call
+from .change import PutSeries, RemoveSeries
+from .metadata import MANDATORY, WRITABLE, SeriesMetadata
+from .reading import found
+from .service import Service
+from .store import Series
+from .timetext import format_time
+
+_MAX_METADATA_KEYS: Final = 17
+"""Keys of the free `metadata` object [wiki]."""
+
+_CHANGED_BY: Final = "emulator"
+
+
+async def create_series(service: Service, call: Call) -> Answer:
+    """`POST B`: 201, or 409 where the facility has a series of that name."""
+    given = _checked(call.content(), complete=True)
+    series = service.store.named(given["facility"], given["name"])
+    if series is not None:
+        raise _taken(given)
+    return list_answer([(await _created(service, call, given)).metadata.as_json()], status=201)
+
+
+async def get_or_add(service: Service, call: Call) -> Answer:
+    """`POST B/getoradd`: each of a list, found by name and facility or created, in the order asked."""
+    content = call.content()
+    if not isinstance(content, list):
+        raise Refusal(400, "The request body is not a list of timeseries.")
+    wanted = [_checked(item, complete=True) for item in content]
+    answered = []
+    for given in wanted:
+        series = service.store.named(given["facility"], given["name"]) or await _created(service, call, given)
+        answered.append(series.metadata.as_json())
+    return list_answer(answered)
+
+
+async def patch_series(service: Service, call: Call) -> Answer:
+    """`PATCH B/{id}`: the fields given; others stay."""
+    series = found(service, call.values["id"])
+    return await _changed(service, call, series, _checked(call.content(), complete=False))
+
+
+async def put_series(service: Service, call: Call) -> Answer:
+    """`PUT B/{id}`: all fields; those not given are emptied."""
+    series = found(service, call.values["id"])
+    given = _checked(call.content(), complete=True)
+    empty = {field.name: field.default for field in fields(SeriesMetadata) if field.name in WRITABLE}
+    empty = {name: value for name, value in empty.items() if name not in MANDATORY}
+    return await _changed(service, call, series, empty | given)
+
+
+async def delete_series(service: Service, call: Call) -> Answer:
+    """`DELETE B/{id}`: the series and its points; its id is never given again."""
+    series = found(service, call.values["id"])
+    await service.commit(RemoveSeries(series.id))
+    return message_answer(200, "Timeseries deleted.", call.trace_id)
+
+
+async def get_history(service: Service, call: Call) -> Answer:
+    """`GET B/{id}/history`: the changes of the metadata, oldest first, each field with its old and new value."""
+    return json_answer({"data": {"items": found(service, call.values["id"]).history}})
+
+
+async def _created(service: Service, call: Call, given: dict[str, Any]) -> Series:
+    now = format_time(call.now_ns)
+    identity = service.store.fresh_id(given["facility"], given["name"])
+    metadata = SeriesMetadata(id=identity, **given, createdTime=now, changedTime=now)
+    await service.commit(PutSeries(asdict(metadata)))
+    return service.store.series[identity]
+
+
+async def _changed(service: Service, call: Call, series: Series, given: dict[str, Any]) -> Answer:
+    old = series.metadata
+    changes = {name: value for name, value in given.items() if getattr(old, name) != value}
+    if changes:
+        metadata = old.changed(changes, format_time(call.now_ns))
+        holder = service.store.named(metadata.facility, metadata.name)
+        if holder is not None and holder is not series:
+            raise _taken({"name": metadata.name, "facility": metadata.facility})
+        item = {
+            "changedBy": _CHANGED_BY,
+            "changedTime": metadata.changedTime,
+            "changes": {name: {"oldValue": getattr(old, name), "newValue": value} for name, value in changes.items()},
+        }
+        await service.commit(PutSeries(asdict(metadata), (*series.history, item)))
+    return list_answer([series.metadata.as_json()])
+
+
+def _checked(content: Any, *, complete: bool) -> dict[str, Any]:
+    """The writable fields of a body; others are ignored. 400 for one of the wrong kind, or a mandatory one missing."""
+    if not isinstance(content, dict):
+        raise Refusal(400, "The request body is not a timeseries.")
+    given = {name: content[name] for name in WRITABLE if name in content}
+    for name in MANDATORY:
+        if (complete or name in given) and not given.get(name):
+            raise Refusal(400, f"'{name}' is required.")
+    for name, value in given.items():
+        _check_field(name, value)
+    if given.get("step", False) is None:
+        given["step"] = False
+    return given
+
+
+def _check_field(name: str, value: Any) -> None:
+    if value is None:
+        return
+    kind: type = bool if name == "step" else dict if name == "metadata" else str
+    if not isinstance(value, kind):
+        raise Refusal(400, f"The value of '{name}' is of the wrong kind.")
+    if isinstance(value, dict) and len(value) > _MAX_METADATA_KEYS:
+        raise Refusal(400, f"'metadata' has {len(value)} keys; at most {_MAX_METADATA_KEYS} are allowed.")
+
+
+def _taken(given: dict[str, Any]) -> Refusal:
+    return Refusal(
+        409, f"Attempt to store timeseries '{given['name']}' from '{given['facility']}' which already exists"
+    )

@@ -1,0 +1,27 @@
+"""Results that cost a scan and are asked for with every page."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Memo(Generic[T]):
+    """The results of the last `size` keys. A key must hold everything that the result depends on."""
+
+    def __init__(self, size: int = 4096) -> None:
+        self._results: OrderedDict[Any, T] = OrderedDict()
+        self._size = size
+
+    def get(self, key: Any) -> T | None:
+        """The result of a key, None where it is not known."""
+        return self._results.get(key)
+
+    def put(self, key: Any, result: T) -> T:
+        """Remembers a result, forgets the oldest, and returns it."""
+        self._results[key] = result
+        if len(self._results) > self._size:
+            self._results.popitem(last=False)
+        return result
