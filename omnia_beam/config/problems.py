@@ -60,8 +60,11 @@ def problem_lines(errors: Iterable[ErrorDetails], document: Document, root: type
         root: the model that it was validated against.
     """
     lines: list[tuple[Path, str]] = []
-    for error in errors:
-        spot = locate(error["loc"], document.data, root)
+    spots = [(error, locate(error["loc"], document.data, root)) for error in errors]
+    meant = {_meant(spot) for error, spot in spots if error["type"] == "extra_forbidden"}
+    for error, spot in spots:
+        if error["type"] == "missing" and spot.path in meant:
+            continue  # it is there, misspelt: one mistake is one line
         path, text = _describe(error, spot, document)
         lines.append((path, problem_line(document, path, text)))
     return lines
@@ -147,10 +150,22 @@ def _unknown_key(spot: Spot) -> str:
     return f"unknown key{_elsewhere(name, section) or _nearest(name, known)} known keys: {', '.join(known)}"
 
 
+def _meant(spot: Spot) -> Path:
+    """Where an unknown key would stand, were it spelt like its nearest."""
+    name, section = str(spot.path[-1]), spot.parent.get("")
+    near = None if _elsewhere(name, section) else _near(name, key_names(section) if section else [])
+    return (*spot.path[:-1], near) if near else ()
+
+
 def _nearest(name: str, known: list[str]) -> str:
+    near = _near(name, known)
+    return f'; did you mean "{near}"?' if near else ";"
+
+
+def _near(name: str, known: list[str]) -> str | None:
     by_lower = {item.lower(): item for item in known}
     near = difflib.get_close_matches(name.lower().replace("-", "_"), by_lower, n=1)
-    return f'; did you mean "{by_lower[near[0]]}"?' if near else ";"
+    return by_lower[near[0]] if near else None
 
 
 def _elsewhere(name: str, section: type[Section] | None) -> str:

@@ -82,8 +82,7 @@ def _service_steps(what: str, connection: OmniaConnection) -> Iterator[tuple[str
 
 def _try_token(connection: OmniaConnection) -> str:
     session = shared_session(service_settings(connection))
-    token = session.try_token()
-    return f"{connection.credential.kind}: {'a token' if token else 'no token needed'}"
+    return f"{connection.credential.kind}: {'a token' if session.sign_in() else 'no token needed'}"
 
 
 def _try_service(connection: OmniaConnection) -> str:

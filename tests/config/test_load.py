@@ -115,6 +115,11 @@ def test_windows_that_are_none(files: Files, window: str, line: str) -> None:
     assert files.problems(GOOD.replace("{start: 2023-01-01, end: 2024-01-01}", window)) == [line]
 
 
+def test_a_required_key_that_is_misspelt_is_one_problem(files: Files) -> None:
+    (line,) = files.problems(GOOD.replace("  series:", "  serie:"))
+    assert 'source.serie: unknown key; did you mean "series"?' in line
+
+
 def test_all_problems_are_listed_from_top_to_bottom(files: Files) -> None:
     text = """\
 name: well pressures
