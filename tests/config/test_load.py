@@ -180,7 +180,7 @@ accept: [unmaped]
 
 def test_an_error_carries_its_problems_and_survives_pickling(files: Files) -> None:
     with pytest.raises(UsageError) as caught:
-        files.load(GOOD.replace("name: job", "nam: job"))
+        files.load(GOOD.replace("name: job", "eman: job"))
     again = pickle.loads(pickle.dumps(caught.value))
     assert len(again.problems) == 2
     assert str(again) == "\n".join(again.problems)
