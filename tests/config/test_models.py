@@ -225,7 +225,7 @@ def test_mappings(files: Files) -> None:
         ("by: template", 'mapping.target_name: by: template needs a template for the name, such as "{name}"'),
         ("by: same_id, target_name: x", "mapping.target_name: has no meaning without by: template"),
         ("units: {psi: {to: bar, scale: 0}}", "mapping.units.psi.scale: 0 would make every value the same"),
-        ("units: {psi: {too: bar}}", "mapping.units.psi.to: required key is missing: The target's unit."),
+        ("units: {psi: {scale: 2}}", "mapping.units.psi.to: required key is missing: The target's unit."),
         ("units: {psi: {to: bar, skale: 1}}", 'mapping.units.psi.skale: unknown key; did you mean "scale"? known keys: to'),
         ("files: x", 'mapping.files: unknown key; did you mean "file"? known keys: file, by, target_name'),
     ],
