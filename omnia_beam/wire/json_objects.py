@@ -1,0 +1,97 @@
+"""Datapoints in JSON of any layout: keys in any order, with spaces, written any way that a JSON parser takes."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import numpy as np
+
+from omnia_beam.core.errors import WireFormatError
+from omnia_beam.core.limits import MAX_STATUS
+from omnia_beam.core.timestamps import parse_time
+from omnia_beam.wire.json_points import NOT_FINITE
+from omnia_beam.wire.page import STATUS, TIME, VALUE, Column
+
+_RFC3339: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})", re.ASCII)
+_KINDS: Final = {
+    bool: "a boolean",
+    int: "an integer",
+    float: "a number with a point",
+    str: "a text",
+    list: "an array",
+    dict: "an object",
+}
+_NOT_FINITE: Final = {text.strip('"'): number for text, number in NOT_FINITE.items()}
+
+
+def read_objects(points: list[Any], place: str) -> dict[str, Column]:
+    """Read datapoints that a JSON parser made. All must have the same keys.
+
+    place: names the array in errors. Returns columns in the order of the first point's keys: `time` int64 ns, `status`
+    uint32, every other float64. Raises WireFormatError naming the point and the key.
+    """
+    if not points:
+        return {}
+    keys = _keys(points, place)
+    readers = {TIME: _read_time, STATUS: _read_status}
+    dtypes = {TIME: np.int64, STATUS: np.uint32}
+    columns: dict[str, Column] = {}
+    for key in keys:
+        read = readers.get(key, _read_number)
+        numbers = np.empty(len(points), dtypes.get(key, np.float64))
+        for nth, point in enumerate(points):
+            try:
+                numbers[nth] = read(point[key])
+            except ValueError as error:
+                raise WireFormatError(f"{place}[{nth}].{key}: {error}") from None
+        columns[key] = numbers
+    return columns
+
+
+def _keys(points: list[Any], place: str) -> list[str]:
+    for nth, point in enumerate(points):
+        if not isinstance(point, dict):
+            raise WireFormatError(f"{place}[{nth}] is {kind_of(point)}, not an object")
+        if point.keys() != points[0].keys():
+            differing = sorted(point.keys() ^ points[0].keys())
+            raise WireFormatError(f"{place}[{nth}] and the first point differ in their keys: {differing}")
+    keys = list(points[0])
+    if TIME not in keys:
+        raise WireFormatError(f"{place}[0] has no {TIME!r}, only {keys}")
+    if not set(keys) - {TIME, STATUS}:
+        raise WireFormatError(f"{place}[0] has no {VALUE!r} and no aggregate, only {keys}")
+    return keys
+
+
+def _read_time(found: Any) -> int:
+    if not isinstance(found, str) or not _RFC3339.fullmatch(found):
+        raise ValueError(f"expected a time such as '2021-02-01T09:54:05.42Z', found {kind_of(found)}")
+    return parse_time(found)
+
+
+def _read_status(found: Any) -> int:
+    if type(found) is not int or not 0 <= found <= MAX_STATUS:
+        raise ValueError(
+            f"expected an integer from 0 to 2^32 - 1, found {found if type(found) is int else kind_of(found)}"
+        )
+    return found
+
+
+def _read_number(found: Any) -> float:
+    if isinstance(found, str) and found in _NOT_FINITE:
+        return _NOT_FINITE[found]
+    if type(found) not in (int, float):
+        raise ValueError(f"expected a number, found {kind_of(found)}")
+    try:
+        number = float(found)
+    except OverflowError:
+        number = np.inf
+    if not np.isfinite(number):
+        raise ValueError("the number is too large for a double")
+    return number
+
+
+def kind_of(found: Any) -> str:
+    """Say what was found in a JSON answer, without a measurement or a text of unknown length."""
+    return "null" if found is None else _KINDS[type(found)]
