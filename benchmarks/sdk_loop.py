@@ -10,6 +10,7 @@ import argparse
 import importlib.util
 import json
 import os
+import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -41,15 +42,17 @@ def read_json(api: TimeseriesAPI, series_id: str, start: str, end: str, writer: 
     while True:
         page = api.get_datapoints(series_id, start, end, limit=PAGE, continuationToken=token)
         rows = page["data"]["items"][0]["datapoints"] if page["data"]["items"] else []
-        writer.write_table(pa.table(
-            {
-                "series_id": [series_id] * len(rows),
-                "time": [row["time"] for row in rows],
-                "value": [row["value"] for row in rows],
-                "status": [row["status"] for row in rows],
-            },
-            SCHEMA,
-        ))
+        writer.write_table(
+            pa.table(
+                {
+                    "series_id": [series_id] * len(rows),
+                    "time": [row["time"] for row in rows],
+                    "value": [row["value"] for row in rows],
+                    "status": [row["status"] for row in rows],
+                },
+                SCHEMA,
+            )
+        )
         points += len(rows)
         token = page.get("continuationToken")
         if not token:
@@ -65,15 +68,17 @@ def read_protobuf(api: TimeseriesAPI, series_id: str, start: str, end: str, writ
         page = messages.CompactDatapointsDto.FromString(body)
         values = page.data[0].values if page.data else []
         rows = len(values) // 3
-        writer.write_table(pa.table(
-            {
-                "series_id": [series_id] * rows,
-                "time": pa.array([value.int64 for value in values[0::3]], pa.timestamp("ns", "UTC")),
-                "value": [value.double for value in values[1::3]],
-                "status": [value.uint32 for value in values[2::3]],
-            },
-            SCHEMA.set(1, pa.field("time", pa.timestamp("ns", "UTC"))),
-        ))
+        writer.write_table(
+            pa.table(
+                {
+                    "series_id": [series_id] * rows,
+                    "time": pa.array([value.int64 for value in values[0::3]], pa.timestamp("ns", "UTC")),
+                    "value": [value.double for value in values[1::3]],
+                    "status": [value.uint32 for value in values[2::3]],
+                },
+                SCHEMA.set(1, pa.field("time", pa.timestamp("ns", "UTC"))),
+            )
+        )
         points += rows
         token = page.continuationToken
         if not token:
@@ -84,7 +89,8 @@ def load_messages() -> Any:
     """The generated messages, by path: importing omnia_beam would need Beam in this environment."""
     path = Path(__file__).parent.parent / "omnia_beam" / "wire" / "timeseries_pb2.py"
     spec = importlib.util.spec_from_file_location("timeseries_pb2", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -110,7 +116,9 @@ def main() -> None:
                 points += read_json(api, series_id, args.start, args.end, writer)
             else:
                 points += read_protobuf(api, series_id, args.start, args.end, writer, messages)
-    print(json.dumps({"points": points, "seconds": time.perf_counter() - began}))
+    seconds = time.perf_counter() - began
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"points": points, "seconds": seconds, "peak_mb": peak_mb}))
 
 
 if __name__ == "__main__":
