@@ -7,7 +7,6 @@ inclusive is unknown): the chunk is exact all the same, or it is refused.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -29,30 +28,50 @@ def assemble_chunk(raw: RawChunk) -> Chunk:
 
     Raises:
         WireFormatError: a page cannot be read, or lacks the column time, value or status.
-        IncompleteReadError: a series' points do not add up to the service's count, two of its points share a time and
-            differ, or a series was sent that was not asked for.
+        IncompleteReadError: the queries leave out a part of the key's range, a series' points do not add up to the
+            service's count, two of its points share a time and differ, or a series was sent that was not asked for.
     """
+    answers = _by_query(raw)
+    has_overlaps = _check_coverage(raw, [query for query, _ in answers])
     slices: dict[str, list[Points]] = defaultdict(list)
-    for query, items in _by_query(raw):
+    for query, items in answers:
         for series_id, found in items.items():
-            if series_id not in raw.key.series_ids:
-                raise IncompleteReadError(f"{raw.key}: the service sent series {series_id}, which was not asked for")
-            slices[series_id].append(_answer(series_id, query, found))
-    return Chunk.from_points(raw.key, {series_id: Points.concat(parts) for series_id, parts in slices.items()})
+            slices[series_id].append(_cut(_answer(series_id, query, found), query.intersect(raw.key.range)))
+    joined = {series_id: Points.concat(parts) for series_id, parts in slices.items()}
+    if has_overlaps:
+        joined = {series_id: _sorted_unique(series_id, raw.key.range, points) for series_id, points in joined.items()}
+    return Chunk.from_points(raw.key, joined)
 
 
-def _by_query(raw: RawChunk) -> Iterable[tuple[TimeRange, dict[str, list[PageItem]]]]:
-    """The items of all pages of each query, by series."""
+def _by_query(raw: RawChunk) -> list[tuple[TimeRange, dict[str, list[PageItem]]]]:
+    """The items of all pages of each query, by series as it was asked for."""
+    asked = {series_id.lower(): series_id for series_id in raw.key.series_ids}  # GUIDs: any case is the same
     queries: dict[TimeRange, dict[str, list[PageItem]]] = {}
     for page in raw.pages:
         items = queries.setdefault(page.query, {})
         for item in decode_body(page.body, raw.format).items:
-            items.setdefault(item.series_id, []).append(item)
+            series_id = asked.get(item.series_id.lower())
+            if series_id is None:
+                raise IncompleteReadError(
+                    f"{raw.key}: the service sent series {item.series_id!r}, which was not asked for"
+                )
+            items.setdefault(series_id, []).append(item)
     return sorted(queries.items())
 
 
+def _check_coverage(raw: RawChunk, queries: list[TimeRange]) -> bool:
+    """Whether queries (ascending) lie across each other; that they leave nothing out of the key's range."""
+    read_to, has_overlaps = raw.key.range.start_ns, False
+    for query in [*queries, TimeRange(raw.key.range.end_ns, raw.key.range.end_ns)]:
+        if query.start_ns > read_to:
+            raise IncompleteReadError(f"{raw.key}: nothing was read of {TimeRange(read_to, query.start_ns)}")
+        has_overlaps = has_overlaps or (bool(query) and query.start_ns < read_to)
+        read_to = max(read_to, query.end_ns)
+    return has_overlaps
+
+
 def _answer(series_id: str, query: TimeRange, items: list[PageItem]) -> Points:
-    """One series of one query: sorted, unique, checked, cut to the query's range."""
+    """One series of one query: sorted, unique, and as many as the service counts."""
     points = _sorted_unique(series_id, query, Points.concat([_points(series_id, query, item) for item in items]))
     totals = {item.total_count for item in items if item.total_count}  # 0 beside points: the service wrote no count
     if totals and len(points.times) not in totals:
@@ -62,7 +81,7 @@ def _answer(series_id: str, query: TimeRange, items: list[PageItem]) -> Points:
             expected=expected,
             received=received,
         )
-    return _cut(points, query)
+    return points
 
 
 def _points(series_id: str, query: TimeRange, item: PageItem) -> Points:
@@ -93,8 +112,10 @@ def _bits(values: npt.NDArray[np.float64]) -> npt.NDArray[np.uint64]:
     return np.ascontiguousarray(values).view(np.uint64)
 
 
-def _cut(points: Points, query: TimeRange) -> Points:
-    first, last = np.searchsorted(points.times, [query.start_ns, query.end_ns])
+def _cut(points: Points, part: TimeRange | None) -> Points:
+    if part is None:
+        return NO_POINTS
+    first, last = np.searchsorted(points.times, [part.start_ns, part.end_ns])
     if first == 0 and last == len(points.times):
         return points
     return points.take(slice(int(first), int(last)))
