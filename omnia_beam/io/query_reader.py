@@ -224,9 +224,10 @@ def _protobuf_facts(body: bytes) -> _PageFacts:
     totals: dict[str, int] = {}
     points: Counter[str] = Counter()
     for item in scan.items:
-        points[item.series_id] += item.n_points
+        series_id = item.series_id.lower()  # GUIDs: any case is the same
+        points[series_id] += item.n_points
         if item.total_count or not item.n_points:  # 0 beside points means that the service wrote no count
-            totals.setdefault(item.series_id, item.total_count)
+            totals.setdefault(series_id, item.total_count)
     return _PageFacts(scan.continuation_token, totals, points)
 
 

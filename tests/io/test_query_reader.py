@@ -83,6 +83,16 @@ def test_a_service_without_totals_is_believed() -> None:
     assert points_in(service, read(service)) == oracle(POINTS, "ab", WANTED)
 
 
+def test_ids_may_change_their_case_from_page_to_page() -> None:
+    class Shouting(ScriptedService):
+        def _page(self, series_ids: Any, query: Any, page: int) -> Any:
+            items, more = super()._page(series_ids, query, page)
+            return [(s.upper() if page % 2 else s, rows, total) for s, rows, total in items], more
+
+    service = Shouting(POINTS)
+    assert points_in(service, read(service)) == oracle(POINTS, "ab", WANTED)
+
+
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("place", [0, 1, 3])
