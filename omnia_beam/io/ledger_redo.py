@@ -27,6 +27,7 @@ def redo_keys(
     They are those that meet the wanted series and range and
 
     - were recorded under another configuration,
+    - or were read before their end had come, so that points may have been added since,
     - or count in part only, or not any more, since a run died while it replaced them,
     - or reach into the trailing interval that is to be refreshed.
 
@@ -46,7 +47,8 @@ def redo_keys(
     other = index.scope != _code(index.scopes, scope)
     broken = index.state < WHOLE
     meets = (index.start < wanted.end_ns) & (index.end > wanted.start_ns)
-    again = stands & meets & (other | broken)
+    early = index.end > index.at
+    again = stands & meets & (other | broken | early)
     if refresh is not None:
         again |= stands & meets & (index.start < refresh.end_ns) & (index.end > refresh.start_ns)
     again &= _of_series(ledger, series_ids)

@@ -133,15 +133,16 @@ def make_plan(job: BackfillJob, session: ServiceSession, state: JobState, series
 
 
 def wanted_range(config: JobConfig) -> TimeRange:
-    """The window of the configuration, as far as it is past: nobody can have read the future yet.
+    """The window of the configuration; without an end, up to now.
+
+    It may reach into the future, where forecasts lie: see `redo_keys` for why that is not done with once it was read.
 
     Raises:
         UsageError: there is no window.
     """
     if config.window is None:
         raise UsageError("window: a backfill needs one: {start: 2023-01-01, end: 2024-01-01}, or --start and --end")
-    now = time.time_ns()
-    end = now if config.window.end is None else min(config.window.end, now)
+    end = time.time_ns() if config.window.end is None else config.window.end
     if end <= config.window.start:
         raise UsageError("window.start is in the future: there is nothing to read yet")
     return TimeRange(config.window.start, end)
