@@ -30,7 +30,7 @@ def identity(name: str, facility: str = "EMU") -> str:
     return series_id(facility, name)
 
 
-@pytest.fixture()
+@pytest.fixture
 def emulator() -> Iterator[Callable[..., EmulatorThread]]:
     """Starts emulators with these arguments, by default with the known series; ends them after the test."""
     started: list[EmulatorThread] = []
@@ -45,7 +45,7 @@ def emulator() -> Iterator[Callable[..., EmulatorThread]]:
         thread.stop()
 
 
-@pytest.fixture()
+@pytest.fixture
 def http() -> Iterator[requests.Session]:
     with requests.Session() as session:
         session.trust_env = False

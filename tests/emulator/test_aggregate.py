@@ -32,7 +32,9 @@ Buckets = dict[int, dict[str, float]]
 def by_hand(points: list[tuple[int, float]], interval: int | None, start: int | None) -> Buckets:
     grouped: dict[int, list[float]] = defaultdict(list)
     for time_ns, value in sorted(points):
-        grouped[time_ns // interval * interval if interval else start if start is not None else min(points)[0]].append(value)
+        grouped[time_ns // interval * interval if interval else start if start is not None else min(points)[0]].append(
+            value
+        )
     return {
         time_ns: {
             "avg": statistics.fmean(values),
@@ -65,9 +67,17 @@ def computed(query: AggregateQuery) -> Buckets:
 _POINTS = st.dictionaries(st.integers(-500, 500), st.floats(-1e6, 1e6), max_size=80)
 
 
-@given(_POINTS, st.integers(1, 300), st.one_of(st.none(), st.integers(-400, 0)), st.one_of(st.none(), st.integers(0, 400)), st.booleans())
+@given(
+    _POINTS,
+    st.integers(1, 300),
+    st.one_of(st.none(), st.integers(-400, 0)),
+    st.one_of(st.none(), st.integers(0, 400)),
+    st.booleans(),
+)
 @settings(max_examples=200)
-def test_every_bucket_is_what_statistics_give(points: dict[int, float], interval: int, start: int | None, stop: int | None, whole: bool) -> None:
+def test_every_bucket_is_what_statistics_give(
+    points: dict[int, float], interval: int, start: int | None, stop: int | None, whole: bool
+) -> None:
     times = sorted(points)
     source = StoredPoints(as_points(times, [points[time] for time in times], [time % 2 for time in times]))
     length = None if whole else interval
@@ -76,7 +86,9 @@ def test_every_bucket_is_what_statistics_give(points: dict[int, float], interval
         inside = [
             (time, points[time])
             for time in times
-            if (start is None or time >= start) and (stop is None or time < stop) and (statuses is None or time % 2 == 1)
+            if (start is None or time >= start)
+            and (stop is None or time < stop)
+            and (statuses is None or time % 2 == 1)
         ]
         same(computed(query), by_hand(inside, length, start) if inside else {})
 
@@ -87,7 +99,9 @@ def test_buckets_over_block_boundaries(monkeypatch: pytest.MonkeyPatch) -> None:
     source = StoredPoints(as_points(np.arange(200) * 3, drawn))
     for interval in (1, 3, 50, 1000, None):
         points = list(zip((np.arange(200) * 3).tolist(), drawn.tolist(), strict=True))
-        same(computed(AggregateQuery("x", source, None, None, 10, FUNCTIONS, interval)), by_hand(points, interval, None))
+        same(
+            computed(AggregateQuery("x", source, None, None, 10, FUNCTIONS, interval)), by_hand(points, interval, None)
+        )
 
 
 def test_filling() -> None:
@@ -115,7 +129,9 @@ def read(answer: requests.Response) -> tuple[Buckets, str]:
     page = Page.FromString(answer.content)
     columns = table(page.data[0])
     times = columns.pop("time")
-    return {time_ns: {name: columns[name][row] for name in columns} for row, time_ns in enumerate(times)}, page.continuationToken
+    return {
+        time_ns: {name: columns[name][row] for name in columns} for row, time_ns in enumerate(times)
+    }, page.continuationToken
 
 
 @pytest.mark.parametrize("accept", ["application/json", PROTOBUF[0]])
@@ -125,15 +141,25 @@ def test_over_http_with_paging(emulator: Start, http: requests.Session, accept: 
     key = identity("steady")
     points = running.store.series[key].points()
     start, stop = BASE + 30 * SECOND, BASE + 1830 * SECOND
-    inside = [(time, value) for time, value in zip(points.times.tolist(), points.values.tolist(), strict=True) if start <= time < stop]
+    inside = [
+        (time, value)
+        for time, value in zip(points.times.tolist(), points.values.tolist(), strict=True)
+        if start <= time < stop
+    ]
     expected = by_hand(inside, seconds * SECOND, start)
     params: dict[str, Any] = {
-        "aggregateFunction": list(FUNCTIONS), "processingInterval": text, "startTime": text_of(start), "endTime": text_of(stop), "limit": 500,
-    }  # fmt: skip
+        "aggregateFunction": list(FUNCTIONS),
+        "processingInterval": text,
+        "startTime": text_of(start),
+        "endTime": text_of(stop),
+        "limit": 500,
+    }
     found, token, pages = {}, "", 0
     while pages == 0 or token:
         more = {"continuationToken": token} if token else {}
-        part, token = read(http.get(f"{running.url}/{key}/data/aggregates", params=params | more, headers={"Accept": accept}))
+        part, token = read(
+            http.get(f"{running.url}/{key}/data/aggregates", params=params | more, headers={"Accept": accept})
+        )
         found |= part
         pages += 1
     same(found, expected)
@@ -163,7 +189,11 @@ def test_raw_and_aggregates_in_one_request(emulator: Start, http: requests.Sessi
     kinds = [[set(row) for row in item["datapoints"]] for item in body["data"]["items"]]
     assert kinds == [[{"time", "avg", "count"}] * 3, [{"time", "value", "status"}] * 2, []]
     page = Page.FromString(http.post(f"{running.url}/query/data", json=items, headers={"Accept": PROTOBUF[0]}).content)
-    assert [list(item.fields) for item in page.data] == [["time", "avg", "count"], ["time", "value", "status"], ["time", "max"]]
+    assert [list(item.fields) for item in page.data] == [
+        ["time", "avg", "count"],
+        ["time", "value", "status"],
+        ["time", "max"],
+    ]
     assert [value.WhichOneof("value") for value in page.data[0].values[:3]] == ["int64", "double", "uint64"]
 
 

@@ -61,11 +61,11 @@ def test_writes_what_it_reads(times: list[int]) -> None:
      "2024-01-01T00:00:00Zjunk", "20240101", "2024-01-01T00:00:00.Z", "²024-01-01"],
 )  # fmt: skip
 def test_refuses_what_is_no_time(text: str) -> None:
-    with pytest.raises(ValueError, match="time|month|day"):
+    with pytest.raises(ValueError, match=r"time|month|day"):
         parse_time(text)
-    with pytest.raises(ValueError, match="time|month|day"):
+    with pytest.raises(ValueError, match=r"time|month|day"):
         parse_times(["2024-01-01"] * 9 + [text])
-    with pytest.raises(ValueError, match="time|month|day"):
+    with pytest.raises(ValueError, match=r"time|month|day"):
         parse_times([text] * 9)
 
 

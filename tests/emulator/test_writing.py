@@ -36,10 +36,22 @@ SYNC = {"async": "false"}
 def test_upserts_of_one_series(emulator: Start, http: requests.Session) -> None:
     running = emulator(series={"a": ([BASE, BASE + SECOND], [1.0, 2.0])})
     url = f"{running.url}/{identity('a')}/data"
-    sent = [point(1, 20, 64), point(-1, -0.5), point(3, 1e-320, 0), point(3, 4, 2**32 - 1), {"time": text_of(BASE + 9 * SECOND), "value": 9}]
+    sent = [
+        point(1, 20, 64),
+        point(-1, -0.5),
+        point(3, 1e-320, 0),
+        point(3, 4, 2**32 - 1),
+        {"time": text_of(BASE + 9 * SECOND), "value": 9},
+    ]
     answer = http.post(url, json={"datapoints": sent}, params=SYNC)
     assert (answer.status_code, set(answer.json())) == (200, {"statusCode", "message", "traceId"})
-    assert stored(running, "a", http) == {-1: (-0.5, 192), 0: (1.0, 192), 1: (20.0, 64), 3: (4.0, 2**32 - 1), 9: (9.0, 192)}
+    assert stored(running, "a", http) == {
+        -1: (-0.5, 192),
+        0: (1.0, 192),
+        1: (20.0, 64),
+        3: (4.0, 2**32 - 1),
+        9: (9.0, 192),
+    }
     assert running.stats()["points_written"] == 5
 
 
@@ -47,7 +59,12 @@ def test_writes_of_many_series_are_all_or_nothing(emulator: Start, http: request
     running = emulator(series={"a": ([], []), "b": ([], [])})
 
     def items(last: Any) -> dict[str, Any]:
-        return {"items": [{"id": identity("a"), "datapoints": [point(0, 1)]}, {"id": identity("b"), "datapoints": [point(0, 2), last]}]}
+        return {
+            "items": [
+                {"id": identity("a"), "datapoints": [point(0, 1)]},
+                {"id": identity("b"), "datapoints": [point(0, 2), last]},
+            ]
+        }
 
     for bad in (point(1, "3"), point(1, None), {"value": 1}, point(1, 1, -1)):
         assert http.post(f"{running.url}/data", json=items(bad), params=SYNC).status_code == 400
@@ -58,17 +75,29 @@ def test_writes_of_many_series_are_all_or_nothing(emulator: Start, http: request
     assert stored(running, "b", http) == {0: (2.0, 192), 1: (3.0, 192)}
 
 
+def _one(point: str) -> bytes:
+    return b'{"datapoints": [%s]}' % point.encode()
+
+
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"[]", b"{}", b'{"datapoints": {}}', b'{"datapoints": [1]}', b'{"datapoints": [{"time": "2024-01-01", "value": NaN}]}',
-        b'{"datapoints": [{"time": "2024-01-01", "value": Infinity}]}', b'{"datapoints": [{"time": "2024-01-01", "value": 1e999}]}',
-        b'{"datapoints": [{"time": "2024-01-01", "value": true}]}', b'{"datapoints": [{"time": "2024-01-01", "value": "1"}]}',
-        b'{"datapoints": [{"time": 5, "value": 1}]}', b'{"datapoints": [{"time": "today", "value": 1}]}',
-        b'{"datapoints": [{"time": "3024-01-01", "value": 1}]}', b'{"datapoints": [{"time": "2024-01-01", "value": 1, "status": 1.5}]}',
-        b'{"datapoints": [{"time": "2024-01-01", "value": 1, "status": 4294967296}]}',
+        b"",
+        b"[]",
+        b"{}",
+        b'{"datapoints": {}}',
+        _one("1"),
+        *(
+            _one('{"time": "2024-01-01", "value": %s}' % value)
+            for value in ("NaN", "Infinity", "1e999", "true", '"1"', "null")
+        ),
+        *(_one('{"time": %s, "value": 1}' % time) for time in ("5", '"today"', '"3024-01-01"', "null")),
+        *(
+            _one('{"time": "2024-01-01", "value": 1, "status": %s}' % status)
+            for status in ("1.5", "4294967296", "true", '"192"')
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_a_write_may_not_be(emulator: Start, http: requests.Session, body: bytes) -> None:
     running = emulator()
     answer = http.post(f"{running.url}/{identity('empty')}/data", data=body, params=SYNC)
@@ -79,8 +108,13 @@ def test_what_a_write_may_not_be(emulator: Start, http: requests.Session, body: 
 
 def test_times_are_cut_to_what_json_can_hold(emulator: Start, http: requests.Session) -> None:
     running = emulator()
-    sent = [{"time": "2023-11-14T22:13:20.123456789Z", "value": 1}, {"time": "2023-11-14T23:13:20.1234567+01:00", "value": 2}]
-    assert http.post(f"{running.url}/{identity('empty')}/data", json={"datapoints": sent}, params=SYNC).status_code == 200
+    sent = [
+        {"time": "2023-11-14T22:13:20.123456789Z", "value": 1},
+        {"time": "2023-11-14T23:13:20.1234567+01:00", "value": 2},
+    ]
+    assert (
+        http.post(f"{running.url}/{identity('empty')}/data", json={"datapoints": sent}, params=SYNC).status_code == 200
+    )
     assert stored(running, "empty", http) == {0.1234567: (2.0, 192)}
 
 
@@ -102,13 +136,14 @@ def test_limits_of_a_write(emulator: Start, http: requests.Session) -> None:
 
 @pytest.mark.parametrize("params", [{}, {"async": "true"}, {"async": "True"}])
 def test_queued_writes_become_visible_later(emulator: Start, http: requests.Session, params: dict[str, str]) -> None:
-    running = emulator("--async-delay-ms", "300")
-    url = f"{running.url}/{identity('empty')}/data"
-    assert http.post(url, json={"datapoints": [point(0, 1)]}, params=params).status_code == 202
-    assert stored(running, "empty", http) == {}
-    while not stored(running, "empty", http):
+    slow, quick = emulator("--async-delay-ms", "600000"), emulator("--async-delay-ms", "20")
+    for running in (slow, quick):
+        url = f"{running.url}/{identity('empty')}/data"
+        assert http.post(url, json={"datapoints": [point(0, 1)]}, params=params).status_code == 202
+    while not stored(quick, "empty", http):
         pass
-    assert stored(running, "empty", http) == {0: (1.0, 192)}
+    assert stored(quick, "empty", http) == {0: (1.0, 192)}
+    assert stored(slow, "empty", http) == {}
 
 
 def test_deletes(emulator: Start, http: requests.Session) -> None:
@@ -131,7 +166,10 @@ def test_writing_to_a_synthetic_series_changes_just_that(emulator: Start, http: 
     running = emulator("--synthetic", "dense:series=2,days=1,step=1m", series={})
     series, other = running.store.listed()
     before, untouched = series.points(), other.points()
-    sent = [{"time": "2024-01-01T00:01:00Z", "value": 5, "status": 1}, {"time": "2024-01-01T00:01:30Z", "value": 6, "status": 2}]
+    sent = [
+        {"time": "2024-01-01T00:01:00Z", "value": 5, "status": 1},
+        {"time": "2024-01-01T00:01:30Z", "value": 6, "status": 2},
+    ]
     assert http.post(f"{running.url}/{series.id}/data", json={"datapoints": sent}, params=SYNC).status_code == 200
     after = series.points()
     assert len(after) == len(before) + 1
@@ -181,7 +219,12 @@ def test_creating_changing_and_deleting_a_series(emulator: Start, http: requests
     made = http.post(running.url, json=wanted)
     item = made.json()["data"]["items"][0]
     assert made.status_code == 201
-    assert (item["id"], item["unit"], item["metadata"], "nonsense" in item) == (identity("1191-PT-1", "1191"), "bar", {"a": 1}, False)
+    assert (item["id"], item["unit"], item["metadata"], "nonsense" in item) == (
+        identity("1191-PT-1", "1191"),
+        "bar",
+        {"a": 1},
+        False,
+    )
     twice = http.post(running.url, json=wanted | {"facility": "1191"})
     assert twice.status_code == 409
     assert twice.json()["message"] == "Attempt to store timeseries '1191-PT-1' from '1191' which already exists"
@@ -189,12 +232,19 @@ def test_creating_changing_and_deleting_a_series(emulator: Start, http: requests
     changed = http.patch(url, json={"unit": "Pa", "step": True}).json()["data"]["items"][0]
     assert (changed["unit"], changed["step"], changed["metadata"]) == ("Pa", True, {"a": 1})
     replaced = http.put(url, json={"name": "1191-PT-2", "facility": "1191"}).json()["data"]["items"][0]
-    assert (replaced["name"], replaced["unit"], replaced["step"], replaced["metadata"]) == ("1191-PT-2", None, False, {})
+    assert (replaced["name"], replaced["unit"], replaced["step"], replaced["metadata"]) == (
+        "1191-PT-2",
+        None,
+        False,
+        {},
+    )
     history = http.get(f"{url}/history").json()["data"]["items"]
     assert [set(entry["changes"]) for entry in history] == [{"unit", "step"}, {"name", "unit", "step", "metadata"}]
     assert history[0]["changes"]["unit"] == {"oldValue": "bar", "newValue": "Pa"}
     assert set(history[0]) == {"changedBy", "changedTime", "changes"}
-    assert http.post(running.url, json=wanted).json()["data"]["items"][0]["id"] != item["id"]  # The old name, a new series.
+    assert (
+        http.post(running.url, json=wanted).json()["data"]["items"][0]["id"] != item["id"]
+    )  # The old name, a new series.
     assert http.patch(url, json={"name": "1191-PT-1"}).status_code == 409
     assert http.delete(url).json()["statusCode"] == 200
     assert http.get(url).status_code == http.get(f"{url}/history").status_code == http.delete(url).status_code == 404
@@ -216,7 +266,11 @@ def test_metadata_that_is_refused(emulator: Start, http: requests.Session, body:
 
 def test_get_or_add(emulator: Start, http: requests.Session) -> None:
     running = emulator()
-    wanted = [{"name": "steady", "facility": "emu"}, {"name": "new", "facility": "EMU", "unit": "m"}, {"name": "new", "facility": "EMU"}]
+    wanted = [
+        {"name": "steady", "facility": "emu"},
+        {"name": "new", "facility": "EMU", "unit": "m"},
+        {"name": "new", "facility": "EMU"},
+    ]
     items = http.post(f"{running.url}/getoradd", json=wanted).json()["data"]["items"]
     assert [item["id"] for item in items] == [identity("steady"), identity("new"), identity("new")]
     assert items[2]["unit"] == "m"
@@ -256,5 +310,7 @@ def test_streaming_subscriptions(emulator: Start, http: requests.Session) -> Non
     assert http.delete(f"{url}/{identity('steady')}").status_code == 404
     assert ids() == [identity("other")]
     destination = f"{running.url}/streaming/destination"
-    assert http.post(destination, json={"connectionString": "Endpoint=sb://x;SharedAccessKey=s3cret"}).status_code == 200
+    assert (
+        http.post(destination, json={"connectionString": "Endpoint=sb://x;SharedAccessKey=s3cret"}).status_code == 200
+    )
     assert http.post(destination, json={}).status_code == 400
