@@ -75,8 +75,13 @@ def test_writes_of_many_series_are_all_or_nothing(emulator: Start, http: request
     assert stored(running, "b", http) == {0: (2.0, 192), 1: (3.0, 192)}
 
 
-def _one(point: str) -> bytes:
-    return b'{"datapoints": [%s]}' % point.encode()
+def _one(time: str = '"2024-01-01"', value: str = "1", status: str = "192") -> bytes:
+    return f'{{"datapoints": [{{"time": {time}, "value": {value}, "status": {status}}}]}}'.encode()
+
+
+_BAD_VALUES = ("NaN", "Infinity", "1e999", "true", '"1"', "null")
+_BAD_TIMES = ("5", '"today"', '"3024-01-01"', "null")
+_BAD_STATUSES = ("1.5", "4294967296", "true", '"192"')
 
 
 @pytest.mark.parametrize(
@@ -86,16 +91,10 @@ def _one(point: str) -> bytes:
         b"[]",
         b"{}",
         b'{"datapoints": {}}',
-        _one("1"),
-        *(
-            _one('{"time": "2024-01-01", "value": %s}' % value)
-            for value in ("NaN", "Infinity", "1e999", "true", '"1"', "null")
-        ),
-        *(_one('{"time": %s, "value": 1}' % time) for time in ("5", '"today"', '"3024-01-01"', "null")),
-        *(
-            _one('{"time": "2024-01-01", "value": 1, "status": %s}' % status)
-            for status in ("1.5", "4294967296", "true", '"192"')
-        ),
+        b'{"datapoints": [1]}',
+        *(_one(value=value) for value in _BAD_VALUES),
+        *(_one(time=time) for time in _BAD_TIMES),
+        *(_one(status=status) for status in _BAD_STATUSES),
     ],
 )
 def test_what_a_write_may_not_be(emulator: Start, http: requests.Session, body: bytes) -> None:
