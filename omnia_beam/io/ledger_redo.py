@@ -47,11 +47,10 @@ def redo_keys(
     other = index.scope != _code(index.scopes, scope)
     broken = index.state < WHOLE
     meets = (index.start < wanted.end_ns) & (index.end > wanted.start_ns)
-    early = index.end > index.at
-    again = stands & meets & (other | broken | early)
+    stands &= meets & _of_series(ledger, series_ids)
+    again = stands & (other | broken | (index.end > _recorded_at(ledger, stands)))
     if refresh is not None:
-        again |= stands & meets & (index.start < refresh.end_ns) & (index.end > refresh.start_ns)
-    again &= _of_series(ledger, series_ids)
+        again |= stands & (index.start < refresh.end_ns) & (index.end > refresh.start_ns)
     keys: dict[ChunkKey, int] = {}
     for _, batch in ledger.select(again, ["record"]):
         for record in batch.column("record"):
@@ -69,6 +68,14 @@ def count_recorded(ledger: Ledger, scope: str, series_ids: Collection[str], want
     flags = (index.kind == RECEIPT) & (index.scope == _code(index.scopes, scope)) & (index.state >= PARTIAL)
     flags &= (index.start < wanted.end_ns) & (index.end > wanted.start_ns)
     return int(np.count_nonzero(flags & _of_series(ledger, series_ids)))
+
+
+def _recorded_at(ledger: Ledger, flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """By record: when it was recorded, ns; 0 for those not asked for."""
+    at = np.zeros(len(ledger.index), np.int64)
+    for positions, batch in ledger.select(flags, ["at"]):
+        at[positions] = batch.column("at").to_numpy()
+    return at
 
 
 def _of_series(ledger: Ledger, series_ids: Collection[str]) -> npt.NDArray[np.bool_]:
