@@ -2,6 +2,7 @@
 
 from omnia_beam.wire.body import BodyFormat, decode_body
 from omnia_beam.wire.json_reading import decode_json_page
+from omnia_beam.wire.json_writing import SeriesPoints, encode_datapoints, encode_series_datapoints
 from omnia_beam.wire.page import ItemScan, Page, PageItem, PageScan
 from omnia_beam.wire.protobuf import decode_page, read_continuation_token, scan_page
 
@@ -11,9 +12,12 @@ __all__ = [
     "Page",
     "PageItem",
     "PageScan",
+    "SeriesPoints",
     "decode_body",
     "decode_json_page",
     "decode_page",
+    "encode_datapoints",
+    "encode_series_datapoints",
     "read_continuation_token",
     "scan_page",
 ]
