@@ -1,0 +1,104 @@
+"""The Omnia client for people and scripts, without Beam.
+
+    with OmniaClient.for_environment("prod", credential=AzureCliCredential()) as omnia:
+        points = omnia.get_datapoints("0a1b…", "2024-01-01", "2024-02-01", status=[192])
+        points.to_pandas()
+
+It does all that the service offers; the method names are those of the official SDK. Requests go through a
+`ServiceSession`: pooled, paced, retried where that is safe, with tokens fetched per attempt.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, Literal, Self
+
+from omnia_beam.core.errors import UsageError
+from omnia_beam.net.api import ApiClient, Credential, open_session
+from omnia_beam.net.environments import Endpoint, companions_of, environment
+from omnia_beam.net.ims import ImsMetadataClient, ImsSubscriptionsClient, ImsSubscriptionsManagementClient
+from omnia_beam.net.metadata import MetadataCalls
+from omnia_beam.net.reading import DatapointReads
+from omnia_beam.net.settings import ServiceSettings
+from omnia_beam.net.streaming import StreamingCalls
+from omnia_beam.net.writing import DatapointWrites
+
+
+class OmniaClient(DatapointReads, DatapointWrites, MetadataCalls, StreamingCalls):
+    """One Omnia Timeseries service. Thread-safe; a context manager; not picklable (make one where it is used).
+
+    Args:
+        base_url: of the Timeseries API, such as `https://api.gateway.equinor.com/plant/timeseries/v1.7`.
+        credential: any azure `TokenCredential`; a `CredentialSpec` or its kind (`"client_secret"`, which reads
+            AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET); None for a service that asks for no token.
+        resource_id: the OAuth resource that tokens are for; needed with a credential.
+        format: of the answers with datapoints; protobuf is several times faster.
+        environ: where environment variables are looked up.
+        settings: everything else, by the names of `ServiceSettings`: `requests_per_second` (20), `max_in_flight` (8),
+            `federation_source`, `retry`, `subscription_key_env`, `ca_bundle`, …
+
+    Raises:
+        UsageError: arguments that cannot be, or a credential that cannot be built.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        credential: Credential = None,
+        resource_id: str | None = None,
+        format: Literal["protobuf", "json"] = "protobuf",
+        environ: Mapping[str, str] = os.environ,
+        **settings: Any,
+    ) -> None:
+        try:
+            made = ServiceSettings(base_url, resource_id, **settings)
+        except TypeError as error:
+            raise UsageError(f"OmniaClient: {error}; see ServiceSettings for the options") from None
+        super().__init__(open_session(made, credential, environ), format)
+        self._credential = credential
+        self._environ = environ
+
+    @classmethod
+    def for_environment(cls, name: str, *, credential: Credential, **options: Any) -> Self:
+        """The client of an environment, `dev`, `test` or `prod`: its base URL and resource id are known.
+
+        Raises:
+            UsageError: another name; else as the constructor.
+        """
+        endpoint = environment(name).timeseries
+        return cls(endpoint.base_url, resource_id=endpoint.resource_id, credential=credential, **options)
+
+    @cached_property
+    def ims_metadata(self) -> ImsMetadataClient:
+        """The IMS Metadata API beside this service, with the same credential and manners."""
+        return ImsMetadataClient(self._beside("ims_metadata"))
+
+    @cached_property
+    def ims_subscriptions(self) -> ImsSubscriptionsClient:
+        """The IMS Subscriptions API beside this service."""
+        return ImsSubscriptionsClient(self._beside("ims_subscriptions"))
+
+    @cached_property
+    def ims_subscriptions_management(self) -> ImsSubscriptionsManagementClient:
+        """The IMS Subscriptions Management API beside this service."""
+        return ImsSubscriptionsManagementClient(self._beside("ims_subscriptions_management"))
+
+    def close(self) -> None:
+        """End what is under way and close the connections, those to the companion APIs too."""
+        super().close()
+        for client in list(vars(self).values()):
+            if isinstance(client, ApiClient):
+                client.close()
+
+    def _beside(self, api: str) -> Any:
+        settings = self.session.settings
+        endpoint: Endpoint = getattr(companions_of(settings.base_url, settings.resource_id), api)
+        # The federation source is the Timeseries API's alone.
+        beside = replace(
+            settings, base_url=endpoint.base_url, resource_id=endpoint.resource_id or None, federation_source=None
+        )
+        return open_session(beside, self._credential, self._environ)
