@@ -1,0 +1,265 @@
+"""The indexes of all files of a source together; kept beside the ledger, so that only changed files are read again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+
+from omnia_beam.core.errors import StateError, UsageError
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.file_source import FileSource
+from omnia_beam.io.file_source_blocks import BlockPlace
+from omnia_beam.io.file_source_files import SourceFile, list_files
+from omnia_beam.io.file_source_index import ROW, FileIndex, SeriesFacts, index_file
+from omnia_beam.io.state_dir import StateDir
+
+_PREFIX: Final = "file-"
+_CHANGES: Final = "plan/changed-files.json"
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRef:
+    """A block that may hold points of a window.
+
+    Args:
+        file: index of its file; the order of files and blocks decides between repeats.
+        place: where in the file.
+        first_ns, last_ns: times of the first and last of its points that belong to the window's series.
+    """
+
+    file: int
+    place: BlockPlace
+    first_ns: int
+    last_ns: int
+
+
+@dataclass(frozen=True, eq=False)
+class FileCatalog:
+    """What all files of a source hold. About 32 bytes for each block of a few megabytes and series in it.
+
+    Args:
+        indexes: in the order of the files' paths.
+    """
+
+    indexes: tuple[FileIndex, ...]
+
+    @property
+    def files(self) -> tuple[SourceFile, ...]:
+        return tuple(index.file for index in self.indexes)
+
+    @cached_property
+    def facts(self) -> Mapping[str, SeriesFacts]:
+        """By series, ascending by name."""
+        found: dict[str, SeriesFacts] = {}
+        for index in self.indexes:
+            for name, facts in index.facts.items():
+                found[name] = found[name].plus(facts) if name in found else facts
+        return dict(sorted(found.items()))
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """Names, ascending."""
+        return tuple(self.facts)
+
+    @cached_property
+    def range(self) -> TimeRange | None:
+        """From the first point of all to behind the last; None without points."""
+        ranges = [found for index in self.indexes if (found := index.range) is not None]
+        if not ranges:
+            return None
+        return TimeRange(min(each.start_ns for each in ranges), max(each.end_ns for each in ranges))
+
+    def counts(self, names: Iterable[str], wanted: TimeRange) -> Iterator[tuple[str, int]]:
+        """For each series about how many points it has in a range; repeats are counted each time."""
+        for name in names:
+            rows = self._rows_of(name)
+            first, last = rows["first"], rows["last"]
+            whole = (first >= wanted.start_ns) & (last < wanted.end_ns)
+            # In floats, where differences of int64 cannot overflow: this is an estimate.
+            inside = np.minimum(last, wanted.end_ns).astype(float) - np.maximum(first, wanted.start_ns).astype(float)
+            share = np.clip(inside / np.maximum(last.astype(float) - first.astype(float), 1.0), 0.0, 1.0)
+            yield name, int(np.ceil((rows["points"] * np.where(whole, 1.0, share)).sum()))
+
+    def blocks_for(self, key: ChunkKey) -> tuple[BlockRef, ...]:
+        """The blocks that may hold points of a window, in the order of files and rows."""
+        rows = np.concatenate([self._rows_of(name) for name in key.series_ids])
+        rows = rows[(rows["first"] < key.range.end_ns) & (rows["last"] >= key.range.start_ns)]
+        blocks, inverse = np.unique(rows["block"], return_inverse=True)
+        first = np.full(len(blocks), np.iinfo(np.int64).max)
+        last = np.full(len(blocks), np.iinfo(np.int64).min)
+        np.minimum.at(first, inverse, rows["first"])
+        np.maximum.at(last, inverse, rows["last"])
+        return tuple(
+            BlockRef(*self._place(block), *times)
+            for block, *times in zip(blocks.tolist(), first.tolist(), last.tolist(), strict=True)
+        )
+
+    def _place(self, block: int) -> tuple[int, BlockPlace]:
+        file = int(np.searchsorted(self._base, block, side="right")) - 1
+        return file, self.indexes[file].place(block - int(self._base[file]))
+
+    def _rows_of(self, name: str) -> Any:
+        bounds = self._by_series.get(name)
+        return np.empty(0, ROW) if bounds is None else self._sorted[bounds]
+
+    @cached_property
+    def _base(self) -> Any:
+        """Number of each file's first block among all."""
+        return np.concatenate([[0], np.cumsum([len(index.places) for index in self.indexes])[:-1]]).astype(np.int64)
+
+    @cached_property
+    def _sorted(self) -> Any:
+        """All rows with the numbers of block and series among all, ascending by series."""
+        codes = {name: code for code, name in enumerate(self.facts)}
+        parts = []
+        for base, index in zip(self._base, self.indexes, strict=True):
+            rows = index.rows.copy()
+            rows["block"] += base
+            rows["series"] = np.array([codes[name] for name in index.series], np.int32)[rows["series"]]
+            parts.append(rows)
+        rows = np.concatenate([np.empty(0, ROW), *parts])
+        return rows[np.argsort(rows["series"], kind="stable")]
+
+    @cached_property
+    def _by_series(self) -> Mapping[str, slice]:
+        bounds = np.searchsorted(self._sorted["series"], np.arange(len(self.facts) + 1)).tolist()
+        return {name: slice(bounds[i], bounds[i + 1]) for i, name in enumerate(self.facts)}
+
+
+def catalog_files(source: FileSource, on_file: Callable[[SourceFile], None] = lambda file: None) -> FileCatalog:
+    """Read all files of a source once, and remember nothing.
+
+    Args:
+        source: what to read.
+        on_file: told of each file before it is read.
+
+    Raises:
+        UsageError: a path without a file, or something in one that cannot be read: file, line, column, value.
+    """
+    found = []
+    for file in list_files(source.paths):
+        on_file(file)
+        found.append(index_file(source, file))
+    return FileCatalog(tuple(found))
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """Files that changed after some of their points had been copied: that range is to be read again.
+
+    Args:
+        range: what the files held and hold, at least.
+        run: receipts of earlier runs than this one are out of date there.
+    """
+
+    range: TimeRange
+    run: int
+
+
+@dataclass(frozen=True)
+class CatalogStore:
+    """The indexes of a job's files under `plan/`, one a file, written as soon as the file was read.
+
+    Args:
+        state_dir: the job's.
+        source: what the indexes are of.
+    """
+
+    state_dir: StateDir
+    source: FileSource = field(repr=False)
+
+    def load(self, on_file: Callable[[SourceFile], None] = lambda file: None) -> FileCatalog:
+        """Indexes as they are kept, and those of new and changed files made anew; writes nothing.
+
+        Raises:
+            UsageError: as `catalog_files`.
+        """
+        return FileCatalog(tuple(index for _, index, _ in self._indexes(on_file)))
+
+    def refresh(self, run: int, recorded: bool, on_file: Callable[[SourceFile], None]) -> FileCatalog:
+        """As `load`, and keeps what it made. Only for the holder of the job's lease.
+
+        Args:
+            run: number of this run.
+            recorded: whether the ledger holds anything yet: if so, what changed has to be read again.
+            on_file: told of each file before it is read.
+        """
+        kept: set[str] = set()
+        found = []
+        for name, index, before in self._indexes(on_file):
+            kept.add(name)
+            found.append(index)
+            if before is not index:
+                if recorded:
+                    self._note_change([index, before], run)
+                self.state_dir.write(name, index.to_bytes())
+        for name in [each for each in self._names() if each not in kept]:
+            gone = self._read(name)
+            if recorded and gone is not None and gone.reading == self.source.reading_digest:
+                self._note_change([gone], run)
+            self.state_dir.delete(name)
+        return FileCatalog(tuple(found))
+
+    def changes(self) -> tuple[FileChange, ...]:
+        """What changed since, and was not yet read again."""
+        data = self.state_dir.read(_CHANGES)
+        if data is None:
+            return ()
+        try:
+            return tuple(FileChange(TimeRange(start, end), run) for start, end, run in json.loads(data))
+        except (ValueError, TypeError) as error:
+            raise StateError(
+                f"{self.state_dir.path(_CHANGES)}: damaged ({error}): delete it, and set a refresh that covers what changed"
+            ) from error
+
+    def forget_changes(self) -> None:
+        """All of it was read again."""
+        self.state_dir.delete(_CHANGES)
+
+    def _indexes(self, on_file: Callable[[SourceFile], None]) -> Iterator[tuple[str, FileIndex, FileIndex | None]]:
+        """Name, index as it is now, and the one that is kept: the same object where nothing changed."""
+        reading = self.source.reading_digest
+        for file in list_files(self.source.paths):
+            name = f"plan/{_PREFIX}{_digest(file.path)}.idx"
+            before = self._read(name)
+            if before is not None and before.file == file and before.reading == reading:
+                yield name, before, before
+                continue
+            on_file(file)
+            yield name, index_file(self.source, file), before
+
+    def _names(self) -> list[str]:
+        return [f"plan/{each.name}" for each in self.state_dir.list("plan") if each.name.startswith(_PREFIX)]
+
+    def _read(self, name: str) -> FileIndex | None:
+        data = self.state_dir.read(name)
+        if data is None:
+            return None
+        try:
+            return FileIndex.from_bytes(data)
+        except StateError:
+            return None  # what cannot be read is made again
+
+    def _note_change(self, indexes: Sequence[FileIndex | None], run: int) -> None:
+        ranges = [found for index in indexes if index is not None and (found := index.range) is not None]
+        changes = [*self.changes(), *(FileChange(each, run) for each in ranges)]
+        rows = [[each.range.start_ns, each.range.end_ns, each.run] for each in changes]
+        self.state_dir.write(_CHANGES, json.dumps(rows).encode())
+
+
+def check_holds_something(catalog: FileCatalog, source: FileSource) -> None:
+    """Raises UsageError where the files hold no point of a series that is wanted."""
+    if catalog.range is None:
+        chosen = " that include and exclude leave" if source.include or source.exclude else ""
+        raise UsageError(f"source.path: {', '.join(source.paths)}: the files hold no points{chosen}")
+
+
+def _digest(path: str) -> str:
+    return hashlib.blake2b(path.encode(), digest_size=12).hexdigest()

@@ -1,0 +1,176 @@
+"""What stands where in a file: per block and series the first and last time and the number of points.
+
+Made by reading the file once, a block at a time. With it a window reads only the blocks that may hold its points, and a
+migration knows beforehand what the target will not take.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from omnia_beam.core.chunk import Points
+from omnia_beam.core.errors import StateError, UsageError
+from omnia_beam.core.limits import TIME_RESOLUTION_NS
+from omnia_beam.core.receipt import status_histogram
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.timestamps import MAX_TIME_NS
+from omnia_beam.io.csv_blocks import BLOCK_BYTES
+from omnia_beam.io.file_source import FileSource
+from omnia_beam.io.file_source_blocks import BlockFile, BlockPlace
+from omnia_beam.io.file_source_files import SourceFile
+
+_VERSION: Final = 1
+PLACE: Final = np.dtype([("start", np.int64), ("length", np.int64), ("first", np.int64)])
+ROW: Final = np.dtype(
+    [("block", np.int32), ("series", np.int32), ("first", np.int64), ("last", np.int64), ("points", np.int64)]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesFacts:
+    """What files hold of one series, repeats counted each time.
+
+    Args:
+        points: rows with a value.
+        not_finite: of them NaN or infinite.
+        fine: of them at a time that is no multiple of 100 ns.
+        statuses: points by status.
+    """
+
+    points: int = 0
+    not_finite: int = 0
+    fine: int = 0
+    statuses: Mapping[int, int] = field(default_factory=dict, hash=False)
+
+    def plus(self, other: SeriesFacts) -> SeriesFacts:
+        statuses = Counter(self.statuses)
+        statuses.update(other.statuses)
+        return SeriesFacts(
+            self.points + other.points, self.not_finite + other.not_finite, self.fine + other.fine, dict(statuses)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class FileIndex:
+    """The index of one file.
+
+    Args:
+        file: as it was when it was read.
+        reading: `FileSource.reading_digest` under which it was read.
+        series: names, in the order in which they came up.
+        facts: by name.
+        places: of PLACE, the blocks in the file's order.
+        rows: of ROW: block, index of the series, first and last time (ns), points.
+    """
+
+    file: SourceFile
+    reading: str
+    series: tuple[str, ...]
+    facts: Mapping[str, SeriesFacts]
+    places: npt.NDArray[Any] = field(repr=False)
+    rows: npt.NDArray[Any] = field(repr=False)
+
+    @property
+    def range(self) -> TimeRange | None:
+        """From the first point to behind the last; None without points."""
+        if not len(self.rows):
+            return None
+        return TimeRange(int(self.rows["first"].min()), int(self.rows["last"].max()) + 1)
+
+    def place(self, block: int) -> BlockPlace:
+        start, length, first = self.places[block].tolist()
+        return BlockPlace(start, length, first)
+
+    def to_bytes(self) -> bytes:
+        """A header line of JSON, then the arrays, compressed."""
+        body = b"".join([self.places.tobytes(), self.rows.tobytes()])
+        packed: bytes = pa.compress(body, "zstd", asbytes=True)
+        header = {
+            "v": _VERSION,
+            "file": [self.file.path, self.file.size, self.file.changed_ns],
+            "reading": self.reading,
+            "series": [
+                [name, f.points, f.not_finite, f.fine, sorted([s, n] for s, n in f.statuses.items())]
+                for name, f in ((name, self.facts[name]) for name in self.series)
+            ],
+            "sizes": [len(self.places), len(self.rows), len(body)],
+            "digest": hashlib.blake2b(packed, digest_size=16).hexdigest(),
+        }
+        return json.dumps(header).encode() + b"\n" + packed
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> FileIndex:
+        """Read back what `to_bytes` wrote.
+
+        Raises:
+            StateError: it is something else, damaged, or of another version: to be made again.
+        """
+        try:
+            end = data.index(b"\n")
+            header = json.loads(data[:end])
+            packed = data[end + 1 :]
+            if header["v"] != _VERSION or header["digest"] != hashlib.blake2b(packed, digest_size=16).hexdigest():
+                raise ValueError("another version, or damaged")
+            places, rows, size = header["sizes"]
+            body = pa.decompress(packed, size, "zstd", asbytes=True)
+            facts = {
+                name: SeriesFacts(points, odd, fine, dict(map(tuple, statuses)))
+                for name, points, odd, fine, statuses in header["series"]
+            }
+            return cls(
+                SourceFile(*header["file"]),
+                header["reading"],
+                tuple(facts),
+                facts,
+                np.frombuffer(body, PLACE, places),
+                np.frombuffer(body, ROW, rows, places * PLACE.itemsize),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise StateError(f"an index of a file cannot be read: {error}") from error
+
+
+def index_file(source: FileSource, file: SourceFile, block_bytes: int = BLOCK_BYTES) -> FileIndex:
+    """Read a file once, and say what stands where.
+
+    Raises:
+        UsageError: what cannot be read: file, line, column, value.
+    """
+    codes: dict[str, int] = {}
+    facts: dict[str, SeriesFacts] = {}
+    places: list[BlockPlace] = []
+    rows: list[tuple[int, int, int, int, int]] = []
+    with BlockFile(source, file.path, block_bytes) as opened:
+        for place, found in opened.blocks():
+            for name, points in found.items():
+                code = codes.setdefault(name, len(codes))
+                first, last = int(points.times.min()), int(points.times.max())
+                if last == MAX_TIME_NS:
+                    raise UsageError(
+                        f"{file.path}: {name}: a point at the last instant there is, which no range can hold"
+                    )
+                rows.append((len(places), code, first, last, len(points.times)))
+                facts[name] = facts.get(name, SeriesFacts()).plus(_facts(points))
+            places.append(place)
+    return FileIndex(
+        file,
+        source.reading_digest,
+        tuple(codes),
+        facts,
+        np.array([(place.start, place.length, place.first) for place in places], PLACE),
+        np.array(rows, ROW),
+    )
+
+
+def _facts(points: Points) -> SeriesFacts:
+    finite = int(np.count_nonzero(np.isfinite(points.values)))
+    fine = int(np.count_nonzero(points.times % TIME_RESOLUTION_NS))
+    return SeriesFacts(len(points.times), len(points.times) - finite, fine, dict(status_histogram(points)))

@@ -1,0 +1,81 @@
+"""Windows over files, and what a worker needs to read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from omnia_beam.core.limits import MAX_CHUNK_POINTS
+from omnia_beam.core.window import Window
+from omnia_beam.io.file_source_catalog import BlockRef, FileCatalog
+from omnia_beam.io.file_source_files import SourceFile
+from omnia_beam.io.packing import PackedWindow, PackLimits, pack_windows
+from omnia_beam.io.plan import Plan
+from omnia_beam.io.planner import Wanted
+
+_SERIES: Final = 1_000
+"""Series of one window. No request limits it here, and a block of a wide file is read once for each group of series."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileWindow:
+    """A window and the blocks that may hold its points."""
+
+    window: Window
+    blocks: tuple[BlockRef, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FileShard:
+    """Some windows, to be read by one worker: the element of the source.
+
+    Args:
+        windows: in order.
+        files: what the blocks' `file` index stands for, by that index.
+    """
+
+    windows: tuple[FileWindow, ...]
+    files: dict[int, SourceFile]
+
+
+def plan_files(
+    catalog: FileCatalog,
+    wanted: Iterable[Wanted],
+    *,
+    max_chunk_points: int = MAX_CHUNK_POINTS,
+    newest_first: bool = False,
+) -> Plan:
+    """Windows that cover what is wanted, each instant of each series once.
+
+    Args:
+        catalog: tells how many points there are; a series that it does not know has none.
+        wanted: (series names, range) pairs.
+        max_chunk_points: of one chunk. A window that holds more, where points stand unevenly, becomes several chunks.
+        newest_first: the order.
+    """
+    limits = file_limits(max_chunk_points)
+
+    def packed() -> Iterator[PackedWindow]:
+        for names, time_range in wanted:
+            yield from pack_windows(catalog.counts(sorted(set(names)), time_range), time_range, limits)
+
+    return Plan.of(packed(), newest_first=newest_first)
+
+
+def file_limits(max_chunk_points: int) -> PackLimits:
+    """How windows over files are packed."""
+    return PackLimits(series=_SERIES, page_points=max_chunk_points, chunk_points=max_chunk_points)
+
+
+def file_shards(catalog: FileCatalog, windows: Iterable[Window], windows_each: int) -> Iterator[FileShard]:
+    """Elements for the source, in order."""
+    if windows_each < 1:
+        raise ValueError(f"a shard holds at least one window, not {windows_each}")
+    rest = iter(windows)
+    files = catalog.files
+    while batch := tuple(islice(rest, windows_each)):
+        found = tuple(FileWindow(window, catalog.blocks_for(window.key)) for window in batch)
+        numbers = sorted({block.file for each in found for block in each.blocks})
+        yield FileShard(found, {number: files[number] for number in numbers})

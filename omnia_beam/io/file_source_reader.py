@@ -1,0 +1,163 @@
+"""Windows over files to chunks: parse the blocks that may hold their points, join, and let the later row win."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import numpy as np
+
+from omnia_beam.core.chunk import Chunk, Points
+from omnia_beam.core.errors import IncompleteReadError
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.file_source import FileSource
+from omnia_beam.io.file_source_blocks import BlockFile
+from omnia_beam.io.file_source_catalog import BlockRef
+from omnia_beam.io.file_source_files import SourceFile, look_at
+from omnia_beam.io.file_source_plan import FileWindow
+
+CACHE_BYTES: Final = 128 << 20
+"""Of parsed blocks that are kept: neighbouring windows share blocks."""
+
+_OPEN_FILES: Final = 8
+
+BlockPoints = Mapping[str, Points]
+
+
+class BlockCache:
+    """Parsed blocks and open files, the ones used least lately let go. Not for several threads.
+
+    Args:
+        source: how files are read.
+        cache_bytes: of parsed blocks; at least the last one is kept.
+    """
+
+    def __init__(self, source: FileSource, cache_bytes: int = CACHE_BYTES) -> None:
+        self._source = source
+        self._cache_bytes = cache_bytes
+        self._blocks: OrderedDict[tuple[str, BlockRef], tuple[BlockPoints, int]] = OrderedDict()
+        self._bytes = 0
+        self._files: OrderedDict[SourceFile, BlockFile] = OrderedDict()
+
+    def get(self, file: SourceFile, block: BlockRef) -> BlockPoints:
+        """The points of a block.
+
+        Raises:
+            IncompleteReadError: the file has changed since it was indexed.
+            UsageError: it cannot be read.
+        """
+        place = BlockRef(block.file, block.place, 0, 0)  # the times are those of the series asked for
+        key = (file.path, place)
+        if key in self._blocks:
+            self._blocks.move_to_end(key)
+            return self._blocks[key][0]
+        points = self._open(file).read(block.place)
+        size = sum(20 * len(each.times) for each in points.values())
+        self._blocks[key] = (points, size)
+        self._bytes += size
+        while self._bytes > self._cache_bytes and len(self._blocks) > 1:
+            _, (_, gone) = self._blocks.popitem(last=False)
+            self._bytes -= gone
+        return points
+
+    @property
+    def held_bytes(self) -> int:
+        """Of the blocks that are kept."""
+        return self._bytes
+
+    def close(self) -> None:
+        self._blocks.clear()
+        self._bytes = 0
+        while self._files:
+            self._files.popitem()[1].close()
+
+    def _open(self, file: SourceFile) -> BlockFile:
+        if file in self._files:
+            self._files.move_to_end(file)
+            return self._files[file]
+        if look_at(file.path) != file:
+            raise IncompleteReadError(
+                f"{file.path}: has changed or gone since this run looked at it: run the same command again when it is settled"
+            )
+        while len(self._files) >= _OPEN_FILES:
+            self._files.popitem(last=False)[1].close()
+        self._files[file] = BlockFile(self._source, file.path)
+        return self._files[file]
+
+
+def read_window(
+    item: FileWindow, files: Mapping[int, SourceFile], cache: BlockCache, statuses: tuple[int, ...], max_points: int
+) -> Iterator[Chunk]:
+    """The points of a window: one chunk, or several one after the other where it holds more than planned.
+
+    Args:
+        item: the window and its blocks.
+        files: by the blocks' index.
+        cache: where blocks are read.
+        statuses: only points with one of these; empty for all.
+        max_points: of one chunk.
+
+    Yields:
+        Chunks whose ranges join without gaps to the window's. Where the window is cut follows from its points alone.
+
+    Raises:
+        IncompleteReadError, UsageError: as `BlockCache.get`.
+    """
+    pending = [item.window.key.range]
+    while pending:
+        time_range = pending.pop()
+        key = ChunkKey(item.window.key.series_ids, time_range)
+        limit = max_points if time_range.duration_ns > 1 else None
+        points = _gather(key, item.blocks, files, cache, limit)
+        if points is None:
+            pending.extend(reversed(time_range.split(2)))
+            continue
+        yield Chunk.from_points(key, {name: _settle(parts, statuses) for name, parts in points.items()})
+
+
+def _gather(
+    key: ChunkKey,
+    blocks: tuple[BlockRef, ...],
+    files: Mapping[int, SourceFile],
+    cache: BlockCache,
+    limit: int | None,
+) -> dict[str, list[Points]] | None:
+    """By series its rows in the range, block by block; None where there are more than the limit."""
+    found: dict[str, list[Points]] = {}
+    total = 0
+    for block in blocks:
+        if block.last_ns < key.range.start_ns or block.first_ns >= key.range.end_ns:
+            continue
+        held = cache.get(files[block.file], block)
+        for name in key.series_ids:
+            points = held.get(name)
+            if points is None:
+                continue
+            inside = _cut(points, key.range)
+            total += len(inside.times)
+            if limit is not None and total > limit:
+                return None
+            if len(inside.times):
+                found.setdefault(name, []).append(inside)
+    return found
+
+
+def _cut(points: Points, time_range: TimeRange) -> Points:
+    times = points.times
+    if times[0] <= times[-1] and bool((times[1:] >= times[:-1]).all()):
+        first, last = np.searchsorted(times, [time_range.start_ns, time_range.end_ns])
+        return points.take(slice(int(first), int(last)))
+    return points.take((times >= time_range.start_ns) & (times < time_range.end_ns))
+
+
+def _settle(parts: list[Points], statuses: tuple[int, ...]) -> Points:
+    """Sorted by time; of rows that share one the last stays; then the filter, as a service would apply it."""
+    points = Points.concat(parts)
+    times = points.times
+    if not bool((times[1:] > times[:-1]).all()):
+        points = points.take(np.argsort(times, kind="stable"))
+        times = points.times
+        points = points.take(np.append(times[1:] != times[:-1], True))
+    return points.take(np.isin(points.statuses, statuses)) if statuses else points

@@ -1,0 +1,115 @@
+"""The file source: CSV and Parquet files to chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+
+from omnia_beam.core.chunk import Chunk
+from omnia_beam.core.errors import IncompleteReadError, OmniaBeamError
+from omnia_beam.core.failure import WindowFailure
+from omnia_beam.core.limits import MAX_CHUNK_POINTS
+from omnia_beam.core.window import Window
+from omnia_beam.io import coders
+from omnia_beam.io.file_source import FileSource
+from omnia_beam.io.file_source_catalog import FileCatalog, catalog_files
+from omnia_beam.io.file_source_plan import FileShard, file_shards, plan_files
+from omnia_beam.io.file_source_reader import BlockCache, read_window
+from omnia_beam.io.progress import BOARD, STOP
+
+coders.register_coders()
+
+
+class ReadFromFiles(beam.PTransform):
+    """The points of CSV or Parquet files: PBegin to Chunk, a series' id being its name in the files.
+
+    Args:
+        source: which files, and how they are read.
+        windows: what to read, as `plan_files` planned it; None for everything in the files.
+        catalog: the files' index; None to make it now, which reads all of them once.
+        max_chunk_points: of one chunk.
+        on_error: `raise` (the default) fails the bundle at the first window that cannot be read. `output` gives a tuple
+            with the outputs `chunks` and `failures` (WindowFailure); other windows go on.
+        windows_per_shard: windows that one worker reads one after the other.
+        reshuffle: spread the shards over the workers first.
+
+    Raises (when it is constructed without a catalog):
+        UsageError: a path without a file, or a cell that cannot be read: file, line, column and value.
+
+    Example:
+        `p | ReadFromFiles(FileSource(("pump/*.csv",))) | WriteToParquet("out/")`
+    """
+
+    CHUNKS = "chunks"
+    FAILURES = "failures"
+
+    def __init__(
+        self,
+        source: FileSource,
+        windows: Iterable[Window] | None = None,
+        *,
+        catalog: FileCatalog | None = None,
+        max_chunk_points: int = MAX_CHUNK_POINTS,
+        on_error: str = "raise",
+        windows_per_shard: int = 64,
+        reshuffle: bool = False,
+    ) -> None:
+        super().__init__()
+        if on_error not in ("raise", "output"):
+            raise ValueError(f"on_error is raise or output, not {on_error!r}")
+        catalog = catalog_files(source) if catalog is None else catalog
+        if windows is None:
+            wanted = [] if catalog.range is None else [(catalog.series, catalog.range)]
+            windows = plan_files(catalog, wanted, max_chunk_points=max_chunk_points)
+        self._shards = list(file_shards(catalog, windows, windows_per_shard))
+        self._read = _ReadFiles(source, max_chunk_points, None if on_error == "raise" else self.FAILURES)
+        self._reshuffle = reshuffle
+
+    def expand(self, pipeline: Any) -> Any:
+        shards = pipeline | "Windows" >> beam.Create(self._shards, reshuffle=False).with_output_types(FileShard)
+        if self._reshuffle:
+            shards |= "Spread" >> beam.Reshuffle()
+        read = beam.ParDo(self._read)
+        if self._read.failures_tag is None:
+            return shards | "Read" >> read.with_output_types(Chunk)
+        return shards | "Read" >> read.with_outputs(self.FAILURES, main=self.CHUNKS).with_output_types(Chunk)
+
+
+class _ReadFiles(beam.DoFn):
+    def __init__(self, source: FileSource, max_chunk_points: int, failures_tag: str | None) -> None:
+        self._source = source
+        self._max_chunk_points = max_chunk_points
+        self.failures_tag = failures_tag
+        self._points = Metrics.counter("omnia_beam", "points_read")
+        self._windows_read = Metrics.counter("omnia_beam", "windows_read")
+        self._windows_failed = Metrics.counter("omnia_beam", "windows_failed")
+
+    def setup(self) -> None:
+        self._cache = BlockCache(self._source)
+
+    def teardown(self) -> None:
+        self._cache.close()
+
+    def process(self, shard: FileShard) -> Iterator[Any]:
+        for item in shard.windows:
+            if STOP.is_set():
+                return  # windows not read stay out of the ledger
+            try:
+                for chunk in read_window(item, shard.files, self._cache, self._source.statuses, self._max_chunk_points):
+                    self._points.inc(chunk.num_points)
+                    yield chunk
+            except OmniaBeamError as error:
+                yield from self._failed(WindowFailure.of(item.window.key, error))
+                continue
+            self._windows_read.inc()
+            BOARD.add(windows_read=1)
+
+    def _failed(self, failure: WindowFailure) -> Iterator[Any]:
+        self._windows_failed.inc()
+        BOARD.add(windows_failed=1)
+        if self.failures_tag is None:
+            raise IncompleteReadError(f"{failure.key}: {failure.error}: {failure.message}")
+        yield beam.pvalue.TaggedOutput(self.failures_tag, failure)
