@@ -42,12 +42,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OmniaBeamError as error:
         return _failed(args, error)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print(
+            f"omnia-beam {args.command}: interrupted; what is done is recorded, run the same command to go on",
+            file=sys.stderr,
+        )
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away (`| head`): nothing is wrong, and there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_COMPLETE
+    finally:
+        _end_requests()
+
+
+def _end_requests() -> None:
+    """Close the sessions, if any were made: a thread in the middle of a long answer would keep the process alive."""
+    shared = sys.modules.get("omnia_beam.net.shared")
+    if shared is not None:
+        shared.reset_shared_sessions()
 
 
 class _Parser(argparse.ArgumentParser):

@@ -246,6 +246,7 @@ class _Fetch(beam.DoFn):
             max_chunk_points=options.max_chunk_points,
             format=options.format,
             patience_s=_patience_s(self._service),
+            stopped=STOP.is_set,
         )
 
 

@@ -8,9 +8,10 @@ chunks, each complete for its own part of the range.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -29,6 +30,9 @@ from omnia_beam.io.query_reader import Divide, QueryAnswer, QueryReader
 
 _OUTAGE_WINDOWS = 10
 """Windows in a row that the service failed (not refused): then it is down, and going on would take hours to say so."""
+
+_LOOK_S = 0.2
+"""How often to look whether the reading is to stop, while an answer is waited for."""
 
 
 @dataclass(slots=True)
@@ -112,6 +116,10 @@ class _Part:
     end_ns: int = 0
 
 
+class _StoppedError(Exception):
+    """Nobody wants the answer any more."""
+
+
 class WindowReader:
     """Reads windows with prefetching; one for a bundle, not thread-safe.
 
@@ -122,6 +130,7 @@ class WindowReader:
         max_chunk_points: the most points of a raw chunk, as far as the service tells the number beforehand.
         format: what the bodies are.
         patience_s: how long to wait for one query; past that something is wrong with the pool itself.
+        stopped: asked while waiting; once it says so, the window under way is abandoned and the reading ends.
     """
 
     def __init__(
@@ -133,6 +142,7 @@ class WindowReader:
         max_chunk_points: int,
         format: BodyFormat,
         patience_s: float,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self._reader = reader
         self._pool = pool
@@ -140,6 +150,7 @@ class WindowReader:
         self._max_chunk_points = max_chunk_points
         self._format = format
         self._patience_s = patience_s
+        self._stopped = stopped
         self._failures_in_a_row = 0
 
     def read(
@@ -170,6 +181,8 @@ class WindowReader:
                     claimed, part = query.index, _Part(start_ns=query.range.start_ns)
                 try:
                     answer = self._result(query)
+                except _StoppedError:
+                    return
                 except OmniaBeamError as error:
                     ahead.drop(query.index)
                     yield self._failure(query.window, error)
@@ -194,13 +207,15 @@ class WindowReader:
     def _result(self, query: _Query) -> QueryAnswer | Divide:
         if query.answer is None:
             raise AssertionError("unreachable: the head is on its way")
-        try:
-            return query.answer.result(self._patience_s)
-        except TimeoutError:
-            raise TimeoutError(
-                f"{query.window.key}: no answer within {self._patience_s:g} s, although each of its requests has time-outs: "
-                "the threads that read are gone; start the job again"
-            ) from None
+        for _ in range(math.ceil(self._patience_s / _LOOK_S)):
+            if wait([query.answer], min(_LOOK_S, self._patience_s)).done:
+                return query.answer.result()
+            if self._stopped():
+                raise _StoppedError
+        raise TimeoutError(
+            f"{query.window.key}: no answer within {self._patience_s:g} s, although each of its requests has time-outs: "
+            "the threads that read are gone; start the job again"
+        )
 
     def _chunk(self, window: Window, part: _Part) -> RawChunk:
         key = ChunkKey(window.key.series_ids, TimeRange(part.start_ns, part.end_ns))

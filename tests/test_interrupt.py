@@ -1,0 +1,68 @@
+"""SIGINT and SIGTERM: the process ends soon, says so, and leaves a state that the next run goes on from."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from omnia_beam.emulator.process import EmulatorProcess
+from tests.pipelines.conftest import stored_points
+
+
+def write_job(folder: Path, url: str) -> Path:
+    job = {
+        "name": "interrupted",
+        "source": {
+            "kind": "omnia",
+            "base_url": url,
+            "credential": {"kind": "anonymous"},
+            "series": {"search": {"name": "*"}},
+            "rate": {"requests_per_second": None, "max_in_flight": 2},
+            "page_limit": 2_000,
+        },
+        "window": {"start": "2024-01-01", "end": "2024-01-11"},
+        "sink": {"kind": "parquet", "path": str(folder / "out")},
+        "state": str(folder / "state"),
+        "max_chunk_points": 10_000,
+    }
+    path = folder / "job.yaml"
+    path.write_text(yaml.safe_dump(job))
+    return path
+
+
+def wait_for_receipts(state: Path) -> None:
+    for _ in range(600):
+        if any(path.stat().st_size > 500 for path in state.rglob("segment-*.jsonl")):
+            return
+        time.sleep(0.05)
+    raise AssertionError("the backfill recorded nothing")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_backfill_is_gone_on_with(tmp_path: Path, number: signal.Signals) -> None:
+    slow = ["--fault", "path=/data method=GET stall=60 after=40 count=1000"]
+    with EmulatorProcess(["--synthetic", "dense:series=1,days=10,step=10s", *slow]) as emulator:
+        job = write_job(tmp_path, emulator.url)
+        command = [sys.executable, "-m", "omnia_beam.cli", "backfill", str(job), "--json", "--no-progress"]
+        run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        wait_for_receipts(tmp_path / "state")
+        run.send_signal(number)
+        _, errors = run.communicate(timeout=10)  # a hung service must not hold it
+        assert run.returncode == 130
+        assert "interrupted" in errors
+        assert "Traceback" not in errors
+        emulator.set_faults([])
+        again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    summary = json.loads(again.stdout.splitlines()[-1])
+    assert again.returncode == 0, again.stderr
+    assert summary["windows_skipped"] >= 1
+    (points,) = stored_points(tmp_path / "out").values()
+    assert len(points) == 86_400
+    assert len(set(points["time"].tolist())) == 86_400
