@@ -30,7 +30,7 @@ def plan_windows(
 
     Args:
         session: where to ask; one request tells the counts of up to 100 series.
-        wanted: (series ids, range) pairs.
+        wanted: (series ids, range) pairs; an empty range gives no windows and costs no request.
         statuses: the filter that the reading will use: it changes the counts.
         limits: see PackLimits.
         newest_first: the order of the plan.
@@ -52,6 +52,8 @@ def _packed(
 ) -> Iterator[PackedWindow]:
     with ThreadPoolExecutor(session.settings.max_in_flight, thread_name_prefix="omnia-probe") as pool:
         for series_ids, time_range in wanted:
+            if not time_range:
+                continue
             counts: dict[str, int] = {}
 
             def ask(ids: Sequence[str], asked: TimeRange = time_range) -> dict[str, int]:

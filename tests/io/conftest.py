@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.io.progress import BOARD, STOP
+from omnia_beam.net.shared import reset_shared_sessions
+from tests.io.emulated import steady_series
 from tests.io.memory_filesystem import MemoryFileSystem
 
 
@@ -26,3 +29,18 @@ def object_store() -> Iterator[type[MemoryFileSystem]]:
     MemoryFileSystem.reset()
     yield MemoryFileSystem
     MemoryFileSystem.reset()
+
+
+@pytest.fixture(scope="module")
+def steady_emulator() -> Iterator[EmulatorThread]:
+    """One emulator for a module, with the series of `emulated.steady_series`; nobody writes to it."""
+    with EmulatorThread(series=steady_series()) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def emulator(steady_emulator: EmulatorThread) -> Iterator[EmulatorThread]:
+    """The same, without the faults of the test before, and without a session that outlives the test."""
+    steady_emulator.set_faults([])
+    yield steady_emulator
+    reset_shared_sessions()
