@@ -1,0 +1,149 @@
+"""Plots of what differs: both curves around the first differing points, which are marked. Inline SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+from typing import Final
+
+import numpy as np
+
+from omnia_beam.core.chunk import Points
+from omnia_beam.core.timestamps import format_time
+from omnia_beam.pipelines.verify_findings import DifferingCurve
+
+_WIDTH: Final = 720
+_HEIGHT: Final = 220
+_LEFT: Final = 64
+_RIGHT: Final = 12
+_TOP: Final = 14
+_BOTTOM: Final = 30
+_AROUND: Final = 12
+"""Points shown on either side of those that differ."""
+_MOST: Final = 400
+"""Points of a curve that are drawn."""
+_MOST_MARKS: Final = 60
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """From times (ns) and values to pixels."""
+
+    start: int
+    end: int
+    low: float
+    high: float
+
+    def x(self, time: int) -> float:
+        return _LEFT + (time - self.start) / max(1, self.end - self.start) * (_WIDTH - _LEFT - _RIGHT)
+
+    def y(self, value: float) -> float:
+        if not np.isfinite(value):
+            return _HEIGHT - _BOTTOM  # NaN and infinities stand on the floor
+        # Halved, since a range from the lowest to the highest double overflows.
+        share = (value / 2 - self.low / 2) / (self.high / 2 - self.low / 2)
+        return _HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM)
+
+
+def difference_plot(curve: DifferingCurve) -> str:
+    """One figure: the series, the curves, the marks."""
+    marks = _marks(curve)
+    shown = [_near(points, marks) for points in (curve.expected, curve.found)]
+    frame = _frame(shown, marks)
+    drawn = "".join(
+        f'<path class="curve {name}" d="{_path(points, frame)}"/>{_dots(points, frame, name)}'
+        for name, points in zip(("expected", "found"), shown, strict=True)
+    )
+    circles = "".join(
+        f'<circle class="mark" cx="{frame.x(t):.1f}" cy="{frame.y(v):.1f}" r="7"><title>{format_time(t)}: {v!r}</title></circle>'
+        for t, v in marks
+    )
+    return (
+        f'<figure class="plot"><h3>{escape(curve.series_id)}</h3>'
+        f'<div class="wide"><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" style="min-width:30rem" '
+        f'aria-label="expected and found points">{"".join(_axes(frame))}{drawn}{circles}</svg></div>'
+        f"<figcaption>{_caption(curve, len(marks))}</figcaption></figure>"
+    )
+
+
+def plot_legend() -> str:
+    """What lines and circles mean."""
+    line = '<svg viewBox="0 0 18 12"><path class="curve {0}" d="M0 6H18"/></svg>'
+    circle = '<svg viewBox="0 0 18 12"><circle class="mark" cx="9" cy="6" r="5"/></svg>'
+    texts = (
+        (line.format("expected"), "expected"),
+        (line.format("found"), "found in the destination"),
+        (circle, "a point that differs"),
+    )
+    return f'<div class="legend">{"".join(f"<span>{icon}{text}</span>" for icon, text in texts)}</div>'
+
+
+def _marks(curve: DifferingCurve) -> list[tuple[int, float]]:
+    """(time, value) of the first differing points, on whichever side they stand."""
+    comparison = curve.comparison
+    sides = (comparison.missing, comparison.extra, *comparison.changed, *comparison.shifted)
+    every = [(int(t), float(v)) for side in sides for t, v in zip(side.times[:_MOST_MARKS], side.values, strict=False)]
+    return sorted(every)[:_MOST_MARKS]
+
+
+def _near(points: Points, marks: list[tuple[int, float]]) -> Points:
+    """The points around the marks, thinned to what can be seen; the marked times always stay."""
+    if not len(points.times):
+        return points
+    points = points.take(np.argsort(points.times, kind="stable"))
+    first, last = np.searchsorted(points.times, [marks[0][0], marks[-1][0]])
+    points = points.take(slice(max(0, int(first) - _AROUND), int(last) + _AROUND + 1))
+    if len(points.times) <= _MOST:
+        return points
+    keep = np.unique(np.linspace(0, len(points.times) - 1, _MOST).astype(np.intp))
+    at = np.searchsorted(points.times, [t for t, _ in marks]).clip(0, len(points.times) - 1)
+    return points.take(np.union1d(keep, at))
+
+
+def _frame(shown: list[Points], marks: list[tuple[int, float]]) -> _Frame:
+    times = np.concatenate([*(each.times for each in shown), np.array([t for t, _ in marks], np.int64)])
+    values = np.concatenate([*(each.values for each in shown), np.array([v for _, v in marks], np.float64)])
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+    if low == high:
+        low, high = (low - abs(low) * 0.5, high + abs(high) * 0.5) if low and abs(low) < 1e300 else (low - 1, high + 1)
+    if low == high:  # so large that one more is the same
+        low, high = min(low, 0.0), max(high, 0.0)
+    return _Frame(int(times.min()), int(times.max()), low, high)
+
+
+def _path(points: Points, frame: _Frame) -> str:
+    """Lines between neighbours; a value that is no number breaks the line."""
+    parts: list[str] = []
+    broken = True
+    for time, value in zip(points.times.tolist(), points.values.tolist(), strict=True):
+        if np.isfinite(value):
+            parts.append(f"{'M' if broken else 'L'}{frame.x(time):.1f} {frame.y(value):.1f}")
+        broken = not np.isfinite(value)
+    return "".join(parts)
+
+
+def _dots(points: Points, frame: _Frame, name: str) -> str:
+    if len(points.times) > 80:
+        return ""
+    return "".join(
+        f'<circle class="dot {name}" cx="{frame.x(t):.1f}" cy="{frame.y(v):.1f}" r="2.5"/>'
+        for t, v in zip(points.times.tolist(), points.values.tolist(), strict=True)
+    )
+
+
+def _axes(frame: _Frame) -> Iterator[str]:
+    floor = _HEIGHT - _BOTTOM
+    yield f'<path class="axis" d="M{_LEFT} {_TOP}V{floor}H{_WIDTH - _RIGHT}"/>'
+    for value in (frame.low, frame.high):
+        yield f'<text x="{_LEFT - 6}" y="{frame.y(value) + 4:.1f}" text-anchor="end">{value:.4g}</text>'
+    for time, anchor in ((frame.start, "start"), (frame.end, "end")):
+        text = format_time(time).replace("T", " ")
+        yield f'<text x="{frame.x(time):.1f}" y="{floor + 18}" text-anchor="{anchor}">{text}</text>'
+
+
+def _caption(curve: DifferingCurve, marks: int) -> str:
+    differing = curve.comparison.count
+    more = f"; the first {marks} marks are drawn" if marks >= _MOST_MARKS else ""
+    return f"window {escape(str(curve.range))}: {differing:,} points differ{more}"

@@ -1,0 +1,257 @@
+"""`omnia-beam status`: what is copied and what is not, without touching the service or the destination."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rich.table import Table
+
+from omnia_beam.config import JobConfig
+from omnia_beam.core.time_range import TimeRange, TimeRangeSet
+from omnia_beam.core.timestamps import format_time
+from omnia_beam.io.ledger import Ledger
+from omnia_beam.io.ledger_scope import describe_scope_change
+from omnia_beam.io.state_dir import StateDir
+from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.job_state import scope_of
+from omnia_beam.pipelines.status_lease import LeaseFacts, lease_facts
+from omnia_beam.pipelines.summary import Summary
+from omnia_beam.pipelines.verify_selection import offline_selection, wanted_range
+
+_TABLE_ROWS: Final = 40
+_NAMED_SERIES: Final = 1_000
+"""Series with holes that the JSON summary names; all are counted."""
+_NAMED_HOLES: Final = 20
+
+
+@dataclass(frozen=True)
+class SeriesCoverage:
+    """How much of the wanted time of one series is copied."""
+
+    series_id: str
+    wanted: TimeRange
+    holes: TimeRangeSet
+
+    @property
+    def share(self) -> float:
+        """0 to 1; 1 only where nothing is missing."""
+        if not len(self.holes):
+            return 1.0
+        return min(1 - self.holes.duration_ns / self.wanted.duration_ns, 0.999999)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; at most 20 holes are named."""
+        named = [[format_time(hole.start_ns), format_time(hole.end_ns)] for hole in self.holes]
+        return {
+            "series_id": self.series_id,
+            "share": round(self.share, 6),
+            "holes": len(self.holes),
+            "named_holes": named[:_NAMED_HOLES],
+        }
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """What the state directory tells of a job.
+
+    Args:
+        wanted: the time that the copy should cover.
+        series: how many.
+        incomplete: those with holes, the emptiest first.
+        windows: recorded, of this configuration.
+        points: recorded, of this configuration.
+        dead_letters: points that went to the dead letters.
+        dead_letter_files: files that hold some.
+        failures: reports of windows that failed, of the last run that had any.
+        last_run: number, 0 for none; `last_ns` when it recorded something last, ns.
+        lease: who holds it.
+        notes: for people.
+    """
+
+    wanted: TimeRange
+    series: int
+    incomplete: tuple[SeriesCoverage, ...]
+    windows: int
+    points: int
+    dead_letters: int
+    dead_letter_files: int
+    failures: int
+    last_run: int
+    last_ns: int
+    lease: LeaseFacts
+    notes: tuple[str, ...] = ()
+
+    @property
+    def share(self) -> float:
+        """Of the wanted time of all series; 1 only where nothing is missing."""
+        if not self.incomplete or not self.series:
+            return 1.0 if self.series else 0.0
+        missing = sum(each.holes.duration_ns for each in self.incomplete)
+        return min(1 - missing / (self.series * self.wanted.duration_ns), 0.999999)
+
+    @property
+    def holes(self) -> int:
+        """Over all series."""
+        return sum(len(each.holes) for each in self.incomplete)
+
+
+def run_status(
+    config: JobConfig, context: RunContext, *, as_json: bool = False, clock: Callable[[], int] = time.time_ns
+) -> Summary:
+    """Look at a job's state: takes no lease, writes nothing, asks no service.
+
+    Args:
+        as_json: print no table; the caller prints the summary.
+        clock: ns since the Unix epoch.
+
+    Returns:
+        Complete where every selected series is covered and no dead letter waits, else incomplete.
+
+    Raises:
+        UsageError: the configuration has no window and nothing is recorded, or the file of ids cannot be read.
+        StateError: the state cannot be read.
+    """
+    began = context.clock()
+    status = job_status(config, clock)
+    if not as_json and not context.quiet:
+        _print(status, context)
+    whole = status.series and not status.incomplete and not status.dead_letters
+    return Summary(
+        "status",
+        status="complete" if whole else "incomplete",
+        series=status.series,
+        windows_planned=status.windows,
+        windows_skipped=status.windows,
+        dead_letters=status.dead_letters,
+        elapsed_s=context.clock() - began,
+        details=_details(status),
+    )
+
+
+def job_status(config: JobConfig, clock: Callable[[], int] = time.time_ns) -> JobStatus:
+    """Read everything that `status` shows; raises as `run_status`."""
+    state_dir = StateDir.open(config.state, config.name, create=False)
+    scope = scope_of(config)
+    ledger = Ledger.load(state_dir)
+    selection = offline_selection(config, ledger, scope.digest)
+    wanted = wanted_range(config, ledger, scope.digest, clock)
+    windows, points, dead_letters = _recorded(ledger, scope.digest)
+    mine = next((each for each in ledger.scopes() if each.scope.digest == scope.digest), None)
+    return JobStatus(
+        wanted,
+        len(selection.series_ids),
+        _incomplete(ledger, scope.digest, selection.series_ids, wanted),
+        windows,
+        points,
+        dead_letters,
+        len(state_dir.list("dead_letters")),
+        _failures(state_dir),
+        mine.last_run if mine else 0,
+        mine.last_ns if mine else 0,
+        lease_facts(state_dir),
+        tuple(_notes(ledger, selection.note, config)),
+    )
+
+
+def _notes(ledger: Ledger, selection_note: str, config: JobConfig) -> Iterator[str]:
+    if selection_note:
+        yield selection_note
+    scope = scope_of(config)
+    others = [each for each in ledger.scopes() if each.receipts and each.scope.digest != scope.digest]
+    if others and not any(each.receipts for each in ledger.scopes() if each.scope.digest == scope.digest):
+        yield describe_scope_change(dict(others[0].scope.parts), dict(scope.parts))
+    yield from ledger.notices
+
+
+def _recorded(ledger: Ledger, scope: str) -> tuple[int, int, int]:
+    """Windows, points and dead letters that count."""
+    windows = points = dead_letters = 0
+    for recorded in ledger.receipts(scope):
+        windows += 1
+        points += recorded.receipt.count
+        dead_letters += recorded.receipt.dead_letters
+    return windows, points, dead_letters
+
+
+def _incomplete(
+    ledger: Ledger, scope: str, series_ids: tuple[str, ...], wanted: TimeRange
+) -> tuple[SeriesCoverage, ...]:
+    found = [
+        SeriesCoverage(series_id, wanted, holes)
+        for ids, holes in ledger.missing(scope, series_ids, wanted)
+        for series_id in ids
+    ]
+    return tuple(sorted(found, key=lambda each: (each.share, each.series_id)))
+
+
+def _failures(state_dir: StateDir) -> int:
+    """Of the latest run that reported any; names begin with the time of the run."""
+    runs = [name.partition("-failure-")[0] for name in _names(state_dir, "runs") if "-failure-" in name]
+    return runs.count(max(runs)) if runs else 0
+
+
+def _names(state_dir: StateDir, folder: str) -> list[str]:
+    return [each.name for each in state_dir.list(folder)]
+
+
+def _details(status: JobStatus) -> dict[str, Any]:
+    return {
+        "start": format_time(status.wanted.start_ns),
+        "end": format_time(status.wanted.end_ns),
+        "share": round(status.share, 6),
+        "holes": status.holes,
+        "series_incomplete": len(status.incomplete),
+        "incomplete": [each.to_json() for each in status.incomplete[:_NAMED_SERIES]],
+        "points_recorded": status.points,
+        "dead_letter_files": status.dead_letter_files,
+        "failure_reports": status.failures,
+        "last_run": status.last_run,
+        "last_recorded": format_time(status.last_ns) if status.last_run else None,
+        "lease": status.lease.state,
+        "lease_text": status.lease.text,
+        "notes": list(status.notes),
+    }
+
+
+def _print(status: JobStatus, context: RunContext) -> None:
+    context.out.print(_facts(status))
+    if status.incomplete:
+        context.out.print()
+        context.out.print(_table(status))
+        if len(status.incomplete) > _TABLE_ROWS:
+            context.out.print(f"and {len(status.incomplete) - _TABLE_ROWS:,} more series with holes: see --json")
+    for note in status.notes:
+        context.out.print(note, markup=False, highlight=False, soft_wrap=True)
+
+
+def _facts(status: JobStatus) -> Table:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    table.add_row("wanted", f"{status.wanted} of {status.series:,} series")
+    table.add_row("covered", f"{_percent(status.share)}, {status.holes:,} holes in {len(status.incomplete):,} series")
+    table.add_row("recorded", f"{status.windows:,} windows, {status.points:,} points")
+    last = f"run {status.last_run}, {format_time(status.last_ns, 0)}" if status.last_run else "none yet"
+    table.add_row("last recorded", last)
+    table.add_row("lease", status.lease.text)
+    letters = f"{status.dead_letters:,} points in {status.dead_letter_files:,} files" if status.dead_letters else "none"
+    table.add_row("dead letters", letters)
+    if status.failures:
+        table.add_row("failed windows", f"{status.failures:,} reported by the last run that had any, see runs/")
+    return table
+
+
+def _table(status: JobStatus) -> Table:
+    table = Table("series", "covered", "holes", "first hole", box=None, pad_edge=False)
+    for each in status.incomplete[:_TABLE_ROWS]:
+        first = next(iter(each.holes))
+        table.add_row(each.series_id, _percent(each.share), f"{len(each.holes):,}", str(first))
+    return table
+
+
+def _percent(share: float) -> str:
+    """Never rounded up to 100%."""
+    return "100%" if share == 1 else f"{int(share * 10_000) / 100:.2f}%"

@@ -1,0 +1,45 @@
+"""Whether a run of a job is going on, as far as its lease and this machine can tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from omnia_beam.core.timestamps import format_time
+from omnia_beam.io.lease_file import read_lease
+from omnia_beam.io.lease_owner import LeaseOwner, fate_of
+from omnia_beam.io.state_dir import StateDir
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseFacts:
+    """Who holds the job's lease.
+
+    Args:
+        state: `running`; `perhaps_running` for a holder on another machine; `died` for one that left no word of its end;
+            `free`.
+        text: for people.
+    """
+
+    state: Literal["running", "perhaps_running", "died", "free"]
+    text: str
+
+
+def lease_facts(state_dir: StateDir) -> LeaseFacts:
+    """Look at the lease without touching it.
+
+    Raises:
+        StateError: it cannot be read.
+    """
+    found = read_lease(state_dir)
+    if found is None:
+        return LeaseFacts("free", "no run yet")
+    if found.released:
+        return LeaseFacts("free", f"no run; the last was run {found.run}, ended after {format_time(found.beat_ns, 0)}")
+    who = f"{found}, last heartbeat {format_time(found.beat_ns, 0)}"
+    fate = fate_of(found.owner, LeaseOwner.here("status"))
+    if fate == "alive":
+        return LeaseFacts("running", f"going on: {who}")
+    if fate == "dead":
+        return LeaseFacts("died", f"died without a word: {who}; the next run takes over")
+    return LeaseFacts("perhaps_running", f"going on, or died without a word: {who}")

@@ -1,0 +1,261 @@
+"""Verify: read the destination again, compare, tell every difference, mend it if asked.
+
+    ledger ─ what should be there: coverage, a fingerprint for each series and window
+    ─ read the destination again (and the source): fingerprints ─ where they differ: points
+    ─ report ─ repair: announce, copy again, look again
+
+Equal means equal to the last bit. Without the source the receipts are the reference: they are what was read when it
+was copied.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from omnia_beam.config import JobConfig, OmniaSink, OmniaSource, ParquetSink
+from omnia_beam.core.errors import OmniaBeamError, UsageError
+from omnia_beam.io.ledger import Ledger
+from omnia_beam.io.ledger_scope import Scope, describe_scope_change
+from omnia_beam.io.read import ReadOptions
+from omnia_beam.io.state_dir import StateDir
+from omnia_beam.pipelines.backfill import run_backfill
+from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.destination import file_prefix
+from omnia_beam.pipelines.job_state import scope_of
+from omnia_beam.pipelines.repair import Copy, Repair, repair
+from omnia_beam.pipelines.report_facts import VerifyReport
+from omnia_beam.pipelines.report_files import write_report
+from omnia_beam.pipelines.selection import select_series
+from omnia_beam.pipelines.service import read_options, service_settings
+from omnia_beam.pipelines.status_lease import lease_facts
+from omnia_beam.pipelines.summary import Summary
+from omnia_beam.pipelines.verify_destination import Destination
+from omnia_beam.pipelines.verify_difference import KINDS
+from omnia_beam.pipelines.verify_examination import Examination
+from omnia_beam.pipelines.verify_findings import Findings
+from omnia_beam.pipelines.verify_omnia import OmniaDestination
+from omnia_beam.pipelines.verify_parquet import ParquetDestination
+from omnia_beam.pipelines.verify_selection import offline_selection, wanted_range
+from omnia_beam.pipelines.verify_service import ServiceReader
+
+_TOLD: Final = 20
+"""Differences told on the terminal; the report names more."""
+
+
+@dataclass(frozen=True)
+class VerifyJob:
+    """A job as verification takes it.
+
+    Args:
+        config, context: as given.
+        state_dir, scope: of its ledger.
+        run_id: names this verification in files.
+        destination: what is read again.
+        source: reads the source; None where it cannot be read window by window.
+        copy: runs the job, for a repair; None where that is not known.
+    """
+
+    config: JobConfig
+    context: RunContext
+    state_dir: StateDir
+    scope: Scope
+    run_id: str
+    destination: Destination
+    source: ServiceReader | None
+    copy: Copy | None
+
+    @classmethod
+    def of(cls, config: JobConfig, context: RunContext) -> VerifyJob:
+        """Raises UsageError where the destination is of a kind that cannot be read back."""
+        state_dir = StateDir.open(config.state, config.name, create=False)
+        run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}-verify"
+        source, sink, copy = config.source, config.sink, None
+        reader = None
+        if isinstance(source, OmniaSource) and config.mapping is None:
+            options = read_options(source, config.max_chunk_points)
+            reader = ServiceReader(service_settings(source), options, state_dir, run_id, context)
+        destination: Destination
+        if isinstance(sink, ParquetSink):
+            destination = ParquetDestination(sink.path, file_prefix(config.name))
+            copy = run_backfill if reader is not None else None
+        elif isinstance(sink, OmniaSink):
+            options = ReadOptions(
+                format=sink.format, page_limit=sink.page_limit, max_chunk_points=config.max_chunk_points
+            )
+            destination = OmniaDestination(
+                ServiceReader(service_settings(sink), options, state_dir, f"{run_id}-sink", context)
+            )
+        else:
+            raise UsageError(f"verify reads back a sink of kind parquet or omnia, not {sink.kind}")
+        return cls(config, context, state_dir, scope_of(config), run_id, destination, reader, copy)
+
+
+def run_verify(
+    config: JobConfig, context: RunContext, *, source: bool = False, repair: bool = False, report: str | None = None
+) -> Summary:
+    """Verify a job's destination, and mend it if asked.
+
+    Args:
+        source: read the source again too, and compare with it; otherwise with the receipts, and with the source's points
+            only where those differ.
+        repair: copy again what differs, and look again.
+        report: a directory, on any Beam filesystem, for `report.json` and `report.html`; None for the run's place in the
+            state directory.
+
+    Returns:
+        Complete where nothing differs (after a repair: any more), else incomplete.
+
+    Raises:
+        UsageError: nothing was ever recorded, or the job is of a kind that this cannot be done with.
+        StateError, DestinationError, CredentialError, ServiceError: it cannot go on.
+    """
+    began = context.clock()
+    job = VerifyJob.of(config, context)
+    summary = Summary("verify")
+    try:
+        _check_possible(job, source=source, repair=repair)
+        ledger = Ledger.load(job.state_dir)
+        _check_recorded(job, ledger)
+        series_ids, notes = _series(job, ledger, online=source or repair)
+        wanted = wanted_range(config, ledger, job.scope.digest)
+        reader = job.source if source or repair or job.source is None else job.source.hurried()
+        examination = Examination(
+            ledger, job.scope.digest, job.scope.sink, series_ids, wanted, job.destination, reader, source
+        )
+        before = examination.run()
+        for note in notes:
+            before.note(note)
+        mended, after = _mended(job, examination, before) if repair and before.total else (None, None)
+        facts = VerifyReport.of(job.config.name, job.scope, wanted, len(series_ids), source, before, mended, after)
+        places = write_report(facts, job.state_dir, job.run_id, report)
+        return _summarise(summary, job, facts, places, context.clock() - began)
+    except OmniaBeamError as error:
+        error.summary = summary.having(elapsed_s=context.clock() - began)  # type: ignore[attr-defined]  # for the CLI
+        raise
+
+
+def _check_possible(job: VerifyJob, *, source: bool, repair: bool) -> None:
+    if job.source is None and source:
+        raise UsageError(
+            "--source: this job's source cannot be read again window by window (it is made of files, or mapped): verify "
+            "without it compares with what was read when it was copied"
+        )
+    if repair and job.copy is None:
+        raise UsageError(
+            "--repair copies from an Omnia service to Parquet; verify this job without it, and run the job's own command "
+            "for what was never copied"
+        )
+    held = lease_facts(job.state_dir)
+    if held.state in ("running", "perhaps_running"):
+        job.context.say(f"a run of this job is {held.text}: what it replaces meanwhile may be told as a difference")
+
+
+def _check_recorded(job: VerifyJob, ledger: Ledger) -> None:
+    recorded = [each for each in ledger.scopes() if each.receipts]
+    if not recorded:
+        raise UsageError(
+            f"{job.state_dir}: nothing is recorded for job {job.config.name!r}: run it first, or mend name and state"
+        )
+    if all(each.scope.digest != job.scope.digest for each in recorded):
+        job.context.say(describe_scope_change(dict(recorded[0].scope.parts), dict(job.scope.parts)))
+
+
+def _series(job: VerifyJob, ledger: Ledger, *, online: bool) -> tuple[tuple[str, ...], list[str]]:
+    """The series that the destination should hold, and notes about them."""
+    source = job.config.source
+    if online and isinstance(source, OmniaSource) and job.source is not None:
+        # Asked even where all ids are known: nothing may be announced as to be replaced if the source is gone.
+        job.source.session.send("GET", "", params=[("limit", "1")], idempotent=True)
+        return select_series(job.source.session, source.series), []
+    found = offline_selection(job.config, ledger, job.scope.digest)
+    return found.series_ids, [found.note] if found.note else []
+
+
+def _mended(job: VerifyJob, examination: Examination, before: Findings) -> tuple[Repair, Findings]:
+    """Repair, then look again at what was copied, at the coverage and for strays."""
+    _tell(before, job.context.say)
+    sink = job.config.sink
+    last_run = max((each.last_run for each in examination.ledger.scopes()), default=0)
+    if job.copy is None:
+        raise UsageError("--repair: this job's own command has to copy again")
+    mended = repair(
+        job.config,
+        job.context,
+        job.copy,
+        series_ids=examination.series_ids,
+        wanted=examination.wanted,
+        concerned=before.concerned,
+        strays=before.strays,
+        path=sink.path if isinstance(sink, ParquetSink) else "",
+        prefix=file_prefix(job.config.name),
+    )
+    left = set(mended.left)
+    ledger = Ledger.load(job.state_dir)
+    again = replace(examination, ledger=ledger, only=lambda each: each.run > last_run or each.receipt.key in left)
+    return mended, again.run()
+
+
+def _tell(findings: Findings, say: Callable[[str], None]) -> None:
+    for each in findings.differences[:_TOLD]:
+        where = " ".join(text for text in (each.series_id, str(each.range or "") if not each.expected else "") if text)
+        say(f"{each.kind}: {where}: {each.text}" if where else f"{each.kind}: {each.text}")
+    if findings.total > _TOLD:
+        say(f"and {findings.total - min(_TOLD, len(findings.differences)):,} more: see the report")
+    for note in findings.notes:
+        say(note)
+
+
+def _summarise(
+    summary: Summary, job: VerifyJob, facts: VerifyReport, places: dict[str, str], elapsed_s: float
+) -> Summary:
+    before, last = facts.before, facts.last
+    if facts.after is None:
+        _tell(before, job.context.say)
+    details: dict[str, Any] = {
+        "differences": last.total,
+        "by_kind": last.counts_json(),
+        "found": _in_words(before),
+        **places,
+    }
+    if facts.repair is not None:
+        details["repaired"] = facts.repair.to_json()
+        details["after repair"] = _in_words(last)
+        if last.total:
+            _tell(last, job.context.say)
+    return summary.having(
+        status="incomplete" if last.total else "complete",
+        series=facts.series,
+        windows_planned=before.windows,
+        windows_done=before.windows - before.counts["not_compared"],
+        windows_failed=before.counts["not_compared"],
+        points_read=before.points + before.source_points,
+        points_written=facts.repair.copied.points_written if facts.repair else 0,
+        details=details,
+        elapsed_s=elapsed_s,
+        **_traffic(job),
+    )
+
+
+def _in_words(findings: Findings) -> str:
+    if not findings.total:
+        return f"no difference in {findings.points:,} points of {findings.windows:,} windows"
+    kinds = [
+        f"{count:,} {kind}" for kind, count in sorted(findings.counts.items(), key=lambda each: _kind_order(each[0]))
+    ]
+    return f"{findings.total:,} differences: {', '.join(kinds)}"
+
+
+def _kind_order(kind: str) -> int:
+    return list(KINDS).index(kind)
+
+
+def _traffic(job: VerifyJob) -> dict[str, Any]:
+    """Of the source's session and, where it is a service, the destination's."""
+    readers = [job.source, job.destination.reader if isinstance(job.destination, OmniaDestination) else None]
+    stats = [each.traffic for each in readers if each is not None and each.traffic is not None]
+    names = ("requests", "retries", "throttled_s", "bytes_read")
+    return {name: sum(getattr(each, name) for each in stats) for name in names}

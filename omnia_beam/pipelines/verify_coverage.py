@@ -1,0 +1,81 @@
+"""The coverage picture as numbers: series down, time across, a state in each cell. Its size is bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from omnia_beam.core.time_range import TimeRange
+
+COLUMNS: Final = 120
+MAX_ROWS: Final = 100
+"""Where there are more series, each row stands for several."""
+
+NOT_KNOWN: Final = 0
+EMPTY: Final = 1
+DONE: Final = 2
+MISSING: Final = 4
+DIFFERENT: Final = 8
+STATES: Final = {EMPTY: "empty", DONE: "done", MISSING: "missing", DIFFERENT: "different"}
+"""Bits of a cell, the worst highest: a cell shows its worst."""
+
+
+class CoverageGrid:
+    """Marks by series and time; the cells are MAX_ROWS by COLUMNS at most, whatever the job.
+
+    Args:
+        series_ids: the rows' series, in order.
+        range: the columns' time.
+    """
+
+    def __init__(self, series_ids: Sequence[str], range: TimeRange) -> None:
+        self.range = range
+        self.series_ids = tuple(series_ids)
+        self.series_per_row = max(1, -(-len(self.series_ids) // MAX_ROWS))
+        self._row_of = {series_id: i // self.series_per_row for i, series_id in enumerate(self.series_ids)}
+        rows = -(-len(self.series_ids) // self.series_per_row)
+        self._cells: npt.NDArray[np.uint8] = np.zeros((rows, COLUMNS), np.uint8)
+        self._bounds = _bounds(range)
+
+    def mark(self, series_id: str, part: TimeRange, state: int) -> None:
+        """Mark every cell that a part of a series meets; other series and times are left out."""
+        row = self._row_of.get(series_id)
+        inside = self.range.intersect(part)
+        if row is None or inside is None:
+            return
+        first = int(np.searchsorted(self._bounds, inside.start_ns, side="right")) - 1
+        last = int(np.searchsorted(self._bounds, inside.end_ns - 1, side="right"))
+        self._cells[row, first:last] |= state
+
+    @property
+    def worst(self) -> npt.NDArray[np.uint8]:
+        """By cell the highest bit, 0 where nothing is known; shape (rows, COLUMNS)."""
+        cells: npt.NDArray[Any] = self._cells
+        found = np.zeros_like(cells)
+        for state in STATES:
+            found[(cells & state) != 0] = state
+        return found
+
+    def row_name(self, row: int) -> str:
+        """The series of a row."""
+        ids = self.series_ids[row * self.series_per_row : (row + 1) * self.series_per_row]
+        return ids[0] if len(ids) == 1 else f"{ids[0]} to {ids[-1]} ({len(ids)} series)"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data: a text a row, a letter a cell (`.` not known, `e`mpty, `d`one, `m`issing, `x` different)."""
+        letters = np.full(DIFFERENT + 1, ".", "<U1")
+        letters[[EMPTY, DONE, MISSING, DIFFERENT]] = ["e", "d", "m", "x"]
+        return {
+            "start_ns": self.range.start_ns,
+            "end_ns": self.range.end_ns,
+            "series_per_row": self.series_per_row,
+            "rows": [{"series": self.row_name(i), "cells": "".join(letters[row])} for i, row in enumerate(self.worst)],
+        }
+
+
+def _bounds(range: TimeRange) -> npt.NDArray[np.int64]:
+    """The first instant of each column, ns: integers, since a float cannot tell nanoseconds apart."""
+    return np.array([range.start_ns + range.duration_ns * i // COLUMNS for i in np.arange(COLUMNS).tolist()], np.int64)

@@ -1,0 +1,166 @@
+"""A difference between what should be there and what is: its kinds, and how one is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+
+import numpy as np
+
+from omnia_beam.core.chunk import Points
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
+from omnia_beam.pipelines.verify_points import PointComparison, value_bits
+
+KINDS: Final = {
+    "missing_point": "points of the source that the destination does not hold",
+    "extra_point": "points in the destination that the source does not have",
+    "changed_value": "points whose value differs, if only in one bit",
+    "changed_status": "points whose status differs",
+    "shifted_time": "points that stand at another time",
+    "missing_series": "series that were copied, and of which no point is there any more",
+    "missing_points": "windows of a series of which no point is there any more",
+    "changed_window": "windows of a series whose fingerprint differs; which points differ is not known without the source",
+    "missing_file": "files that the ledger names, and that are not there",
+    "unreadable_file": "files that cannot be read",
+    "stray_file": "files that no receipt names, and that a reader of the destination would take in",
+    "not_covered": "series and ranges that are wanted and were never copied, or whose replacement was not finished",
+    "replaced_in_part": "windows of which a later copy holds a part too",
+    "wrong_receipt": "windows whose points are those of the source, and whose receipt says something else",
+    "not_compared": "windows that could not be read for the comparison",
+}
+"""Every kind of difference, and what it is."""
+
+POINT_KINDS: Final = ("missing_point", "extra_point", "changed_value", "changed_status", "shifted_time")
+
+
+@dataclass(frozen=True, slots=True)
+class PointFacts:
+    """One point: `bits` are the 64 of the value as 16 hex digits, so that nothing is lost in printing."""
+
+    time_ns: int
+    value: float
+    bits: int
+    status: int
+
+    def __str__(self) -> str:
+        return f"value {self.value_text}, status {self.status}"
+
+    @property
+    def value_text(self) -> str:
+        """The shortest text that reads back as the same number, and the bits."""
+        return f"{self.value!r} (0x{self.bits:016x})"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; the value as a text, since JSON has no NaN."""
+        return {
+            "time": format_time(self.time_ns),
+            "time_ns": self.time_ns,
+            "value": repr(self.value),
+            "bits": f"{self.bits:016x}",
+            "status": self.status,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One difference.
+
+    Args:
+        kind: one of KINDS.
+        text: what differs, in one line for people.
+        series_id: the source's id; empty where the difference is of a file alone.
+        range: where in time; None where that is not known.
+        file: relative to the destination; empty where there is none.
+        points: how many points it is about, as far as known.
+        expected, found: the point on both sides, where the difference is one point.
+    """
+
+    kind: str
+    text: str
+    series_id: str = ""
+    range: TimeRange | None = None
+    file: str = ""
+    points: int = 0
+    expected: PointFacts | None = None
+    found: PointFacts | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for a report; members that say nothing are left out."""
+        data: dict[str, Any] = {"kind": self.kind, "text": self.text, "points": self.points}
+        if self.series_id:
+            data["series_id"] = self.series_id
+        if self.range is not None:
+            data["start"], data["end"] = format_time(self.range.start_ns), format_time(self.range.end_ns)
+            data["start_ns"], data["end_ns"] = self.range.start_ns, self.range.end_ns
+        if self.file:
+            data["file"] = self.file
+        if self.expected is not None:
+            data["expected"] = self.expected.to_json()
+        if self.found is not None:
+            data["found"] = self.found.to_json()
+        return data
+
+
+def point_counts(comparison: PointComparison) -> dict[str, int]:
+    """How many points differ, by kind; kinds without any are left out."""
+    counts = {
+        "missing_point": len(comparison.missing.times),
+        "extra_point": len(comparison.extra.times),
+        "changed_value": int(np.count_nonzero(comparison.value_changed)),
+        "changed_status": int(np.count_nonzero(comparison.status_changed)),
+        "shifted_time": len(comparison.shifted[0].times),
+    }
+    return {kind: count for kind, count in counts.items() if count}
+
+
+def point_differences(series_id: str, comparison: PointComparison, limit: int) -> Iterator[Difference]:
+    """Name single points, of each kind at most `limit`, in the order of time."""
+    changed, shifted = comparison.changed, comparison.shifted
+    value, status = comparison.value_changed, comparison.status_changed
+    yield from (_missing(series_id, each) for each in islice(_facts(comparison.missing), limit))
+    yield from (_extra(series_id, each) for each in islice(_facts(comparison.extra), limit))
+    for kind, where in (("changed_value", value), ("changed_status", status)):
+        pairs = zip(_facts(changed[0].take(where)), _facts(changed[1].take(where)), strict=True)
+        yield from (_changed(kind, series_id, one, other) for one, other in islice(pairs, limit))
+    pairs = zip(_facts(shifted[0]), _facts(shifted[1]), strict=True)
+    yield from (_shifted(series_id, one, other) for one, other in islice(pairs, limit))
+
+
+def _facts(points: Points) -> Iterator[PointFacts]:
+    for time, value, bits, status in zip(points.times, points.values, value_bits(points), points.statuses, strict=True):
+        yield PointFacts(int(time), float(value), int(bits), int(status))
+
+
+def _missing(series_id: str, point: PointFacts) -> Difference:
+    text = f"{format_time(point.time_ns)} is missing: {point}"
+    return Difference("missing_point", text, series_id, _instant(point), points=1, expected=point)
+
+
+def _extra(series_id: str, point: PointFacts) -> Difference:
+    text = f"{format_time(point.time_ns)} is too many: {point}"
+    return Difference("extra_point", text, series_id, _instant(point), points=1, found=point)
+
+
+def _changed(kind: str, series_id: str, expected: PointFacts, found: PointFacts) -> Difference:
+    when = format_time(expected.time_ns)
+    if kind == "changed_value":
+        flipped = expected.bits ^ found.bits
+        bits = f"bit {flipped.bit_length() - 1}" if flipped.bit_count() == 1 else f"{flipped.bit_count()} bits"
+        text = f"{when}: value {expected.value_text} became {found.value_text}, {bits} changed"
+    else:
+        text = f"{when}: status {expected.status} became {found.status}"
+    return Difference(kind, text, series_id, _instant(expected), points=1, expected=expected, found=found)
+
+
+def _shifted(series_id: str, expected: PointFacts, found: PointFacts) -> Difference:
+    by = found.time_ns - expected.time_ns
+    amount = f"{by:+,} ns" if abs(by) < NS_PER_SECOND else f"{by / NS_PER_SECOND:+,.9g} s"
+    text = f"{format_time(expected.time_ns)} stands at {format_time(found.time_ns)} ({amount}): {expected}"
+    return Difference("shifted_time", text, series_id, _instant(expected), points=1, expected=expected, found=found)
+
+
+def _instant(point: PointFacts) -> TimeRange:
+    return TimeRange(point.time_ns, point.time_ns + 1)

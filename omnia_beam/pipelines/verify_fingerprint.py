@@ -1,0 +1,89 @@
+"""What is compared first: the fingerprint of one series in one range. It adds up over disjoint sets of points."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from omnia_beam.core.chunk import Points
+from omnia_beam.core.fingerprint import add_hashes, hash_points
+from omnia_beam.core.receipt import SeriesReceipt, status_histogram
+
+_NO_HASH = "0" * 32
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Of a set of points of one series. Equal fingerprints: the same points, but for a chance of about 2^-128.
+
+    Args:
+        count: points.
+        first_ns, last_ns: the earliest and the latest time, None where there are no points.
+        statuses: (status, points) pairs, ascending by status.
+        content_hash: 32 hex digits; see `core.fingerprint`.
+    """
+
+    count: int = 0
+    first_ns: int | None = None
+    last_ns: int | None = None
+    statuses: tuple[tuple[int, int], ...] = ()
+    content_hash: str = _NO_HASH
+
+    @classmethod
+    def of(cls, points: Points) -> Fingerprint:
+        """Of points in any order."""
+        if not len(points.times):
+            return cls()
+        first, last = int(points.times.min()), int(points.times.max())
+        return cls(len(points.times), first, last, status_histogram(points), hash_points(*points))
+
+    @classmethod
+    def of_receipt(cls, receipt: SeriesReceipt) -> Fingerprint:
+        """What a sink said that it stored."""
+        return cls(receipt.count, receipt.first_ns, receipt.last_ns, receipt.statuses, receipt.content_hash)
+
+    def plus(self, other: Fingerprint) -> Fingerprint:
+        """Of both sets together."""
+        if not other.count or not self.count:
+            return self if self.count else other
+        statuses = Counter(dict(self.statuses)) + Counter(dict(other.statuses))
+        return Fingerprint(
+            self.count + other.count,
+            _bound(min, self.first_ns, other.first_ns),
+            _bound(max, self.last_ns, other.last_ns),
+            tuple(sorted(statuses.items())),
+            add_hashes(self.content_hash, other.content_hash),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for a report."""
+        return {
+            "count": self.count,
+            "first_ns": self.first_ns,
+            "last_ns": self.last_ns,
+            "statuses": [list(pair) for pair in self.statuses],
+            "content_hash": self.content_hash,
+        }
+
+
+def total_fingerprint(parts: Iterable[Fingerprint]) -> Fingerprint:
+    """Of all sets together."""
+    total = Fingerprint()
+    for part in parts:
+        total = total.plus(part)
+    return total
+
+
+def _bound(choose: Any, *times: int | None) -> int:
+    return int(choose(time for time in times if time is not None))
+
+
+def differing_series(
+    expected: dict[str, Fingerprint], found: dict[str, Fingerprint], series_ids: Sequence[str]
+) -> list[str]:
+    """The series of both whose fingerprints are not equal; a series without an entry has no points."""
+    nothing = Fingerprint()
+    strangers = sorted(found.keys() - set(series_ids))
+    return [each for each in [*series_ids, *strangers] if expected.get(each, nothing) != found.get(each, nothing)]

@@ -1,0 +1,143 @@
+"""Two copies of one series in one range, point by point: which points differ, and how. Vectorised throughout.
+
+Times are matched first. What shares a time and differs was changed; of what is left, a missing and an extra point of the
+same value and status are one point whose time was shifted; the rest is missing or extra.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from omnia_beam.core.chunk import Points
+
+Index = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class PointComparison:
+    """How the points found differ from those expected.
+
+    Args:
+        missing: expected and not found.
+        extra: found and not expected, repeats of a time among them.
+        changed: (expected, found) of the same length and times: another value, another status, or both.
+        shifted: (expected, found) of the same length, values and statuses, at other times.
+    """
+
+    missing: Points
+    extra: Points
+    changed: tuple[Points, Points]
+    shifted: tuple[Points, Points]
+
+    @property
+    def count(self) -> int:
+        """Differing points."""
+        pairs = len(self.changed[0].times) + len(self.shifted[0].times)
+        return len(self.missing.times) + len(self.extra.times) + pairs
+
+    @property
+    def value_changed(self) -> npt.NDArray[np.bool_]:
+        """By changed point: whether the bits of the value differ."""
+        expected, found = self.changed
+        return np.asarray(value_bits(expected) != value_bits(found), bool)
+
+    @property
+    def status_changed(self) -> npt.NDArray[np.bool_]:
+        """By changed point: whether the status differs."""
+        expected, found = self.changed
+        return np.asarray(expected.statuses != found.statuses, bool)
+
+
+def compare_points(expected: Points, found: Points) -> PointComparison:
+    """Compare to the last bit: -0.0 and 0.0 differ, and so do two NaN of other bits.
+
+    Args:
+        expected: ascending in time, each time once.
+        found: in any order; a time may stand there several times.
+    """
+    expected = _sorted(expected)
+    first, extra = _one_of_each_time(expected, found)
+    matched, at = _places(expected, first.times)
+    missing = np.ones(len(expected.times), bool)
+    missing[at[matched]] = False
+    same = _same(expected.take(at[matched]), first.take(matched))
+    changed = (expected.take(at[matched]).take(~same), first.take(matched).take(~same))
+    lost, strange = expected.take(missing), Points.concat([first.take(~matched), extra])
+    one, other = _pairs(lost, strange)
+    return PointComparison(
+        missing=lost.take(_others(lost, one)),
+        extra=_sorted(strange.take(_others(strange, other))),
+        changed=changed,
+        shifted=(lost.take(one), strange.take(other)),
+    )
+
+
+def value_bits(points: Points) -> npt.NDArray[np.uint64]:
+    """The 64 bits of each value."""
+    return np.ascontiguousarray(points.values, np.float64).view(np.uint64)
+
+
+def _sorted(points: Points) -> Points:
+    if bool((points.times[1:] >= points.times[:-1]).all()):
+        return points
+    return points.take(np.argsort(points.times, kind="stable"))
+
+
+def _one_of_each_time(expected: Points, found: Points) -> tuple[Points, Points]:
+    """Of each time the point that is expected, where it is among them, and all others."""
+    matched, at = _places(expected, found.times)
+    right = np.zeros(len(found.times), bool)
+    right[matched] = _same(expected.take(at[matched]), found.take(matched))
+    order = np.lexsort((~right, found.times))
+    found = found.take(order)
+    repeat = np.zeros(len(order), bool)
+    repeat[1:] = found.times[1:] == found.times[:-1]
+    return found.take(~repeat), found.take(repeat)
+
+
+def _places(expected: Points, times: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.bool_], Index]:
+    """By time: whether it is expected, and where."""
+    if not len(expected.times):
+        return np.zeros(len(times), bool), np.zeros(len(times), np.intp)
+    at = np.minimum(np.searchsorted(expected.times, times), len(expected.times) - 1)
+    return np.asarray(expected.times[at] == times, bool), at
+
+
+def _same(one: Points, other: Points) -> npt.NDArray[np.bool_]:
+    return np.asarray((value_bits(one) == value_bits(other)) & (one.statuses == other.statuses), bool)
+
+
+def _pairs(lost: Points, strange: Points) -> tuple[Index, Index]:
+    """Indices of points of the same value and status, the n-th in time with the n-th, in the order of time."""
+    if not len(lost.times) or not len(strange.times):
+        return np.empty(0, np.intp), np.empty(0, np.intp)
+    _, one, other = np.intersect1d(_ranked(lost), _ranked(strange), assume_unique=True, return_indices=True)
+    order = np.argsort(lost.times[one], kind="stable")
+    return one[order], other[order]
+
+
+_KEY = np.dtype([("bits", np.uint64), ("status", np.uint32), ("rank", np.int64)])
+
+
+def _ranked(points: Points) -> npt.NDArray[Any]:
+    """By point: value, status, and how many of the same are before it in time: unique."""
+    keys = np.zeros(len(points.times), _KEY)
+    bits = value_bits(points)
+    order = np.lexsort((points.times, points.statuses, bits))
+    b, s = bits[order], points.statuses[order]
+    start = np.ones(len(order), bool)
+    start[1:] = (b[1:] != b[:-1]) | (s[1:] != s[:-1])
+    place = np.arange(len(order))
+    keys["bits"], keys["status"] = bits, points.statuses
+    keys["rank"][order] = place - np.maximum.accumulate(np.where(start, place, 0))
+    return keys
+
+
+def _others(points: Points, taken: Index) -> npt.NDArray[np.bool_]:
+    left = np.ones(len(points.times), bool)
+    left[taken] = False
+    return left

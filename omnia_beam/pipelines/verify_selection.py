@@ -1,0 +1,81 @@
+"""Which series and which time a job is about, as far as can be known without asking the service."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from omnia_beam.config import JobConfig, OmniaSource, read_ids_file
+from omnia_beam.core.errors import UsageError
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.io.ledger import Ledger
+from omnia_beam.io.ledger_index import PARTIAL
+
+
+@dataclass(frozen=True)
+class OfflineSelection:
+    """Series by id, and what to know about how they were found.
+
+    Args:
+        series_ids: ascending.
+        note: empty where they are exactly those of the configuration.
+    """
+
+    series_ids: tuple[str, ...]
+    note: str = ""
+
+
+def offline_selection(config: JobConfig, ledger: Ledger, scope: str) -> OfflineSelection:
+    """The ids of the configuration; where it searches, or reads files, the series of the ledger besides.
+
+    Raises:
+        UsageError: the file of ids cannot be read.
+    """
+    recorded = ledger.series_ids(scope)
+    if not isinstance(config.source, OmniaSource):
+        note = "The series are those of the ledger: which series the source's files hold was not looked up."
+        return OfflineSelection(tuple(recorded), note)
+    selection = config.source.series
+    ids = {*selection.ids}
+    if selection.ids_file is not None:
+        ids.update(read_ids_file(selection.ids_file).ids)
+    if not selection.search:
+        return OfflineSelection(tuple(sorted(ids)))
+    note = (
+        "The series of source.series.search are those of the ledger: a search is resolved by the service, which was not "
+        "asked. Series that match and were never copied are not among them."
+    )
+    return OfflineSelection(tuple(sorted(ids.union(recorded))), note)
+
+
+def recorded_end(ledger: Ledger, scope: str) -> int | None:
+    """The latest end of anything that counts under a scope, ns; None where there is nothing."""
+    index = ledger.index
+    if scope not in index.scopes:
+        return None
+    ends = index.end[(index.scope == index.scopes.index(scope)) & (index.state >= PARTIAL)]
+    return int(np.max(ends)) if len(ends) else None
+
+
+def wanted_range(config: JobConfig, ledger: Ledger, scope: str, clock: Callable[[], int] = time.time_ns) -> TimeRange:
+    """The window of the configuration; without an end, up to where the last run got: what came since was never asked for.
+
+    Args:
+        clock: ns since the Unix epoch, for a job without an end that has recorded nothing.
+
+    Raises:
+        UsageError: neither a window nor anything recorded.
+    """
+    end = recorded_end(ledger, scope)
+    if config.window is None:
+        index = ledger.index
+        if end is None:
+            raise UsageError("window: give one (--start and --end): nothing is recorded that would tell the time")
+        starts = index.start[(index.scope == index.scopes.index(scope)) & (index.state >= PARTIAL)]
+        return TimeRange(int(np.min(starts)), end)
+    if config.window.end is not None:
+        return TimeRange(config.window.start, config.window.end)
+    return TimeRange(config.window.start, max(config.window.start, clock() if end is None else end))
