@@ -96,7 +96,7 @@ class _ReadFiles(beam.DoFn):
     def process(self, shard: FileShard) -> Iterator[Any]:
         for item in shard.windows:
             if STOP.is_set():
-                return  # windows not read stay out of the ledger
+                break  # windows not read stay out of the ledger
             try:
                 for chunk in read_window(item, shard.files, self._cache, self._source.statuses, self._max_chunk_points):
                     self._points.inc(chunk.num_points)

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
-from apache_beam.utils.windowed_value import WindowedValue
 
-from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.io import coders
-from omnia_beam.io.durable_file import write_durably
 from omnia_beam.io.parquet_file import ParquetOptions, chunk_files
-from omnia_beam.io.progress import BOARD
+from omnia_beam.io.write_files import WriteFiles
 
 coders.register_coders()
-
-_WAITING = 2
-"""Chunks that wait for the writing thread: it works while the next are fetched and decoded, and memory stays bounded."""
 
 
 class WriteToParquet(beam.PTransform):
@@ -56,64 +46,10 @@ class WriteToParquet(beam.PTransform):
         sink: str | None = None,
     ) -> None:
         super().__init__()
-        self._write = _WriteParquet(path, prefix, options, sink or f"parquet:{path.rstrip('/')}/")
+        files_of = partial(chunk_files, prefix=prefix, options=options)
+        self._write = WriteFiles(path, sink or f"parquet:{path.rstrip('/')}/", files_of)
 
     def expand(self, chunks: Any) -> Any:
         # The type belongs to the ParDo: on what with_outputs returns it would be lost, and pickle would be the coder.
         write = beam.ParDo(self._write).with_output_types(Receipt)
         return chunks | write.with_outputs(self.DEAD_LETTERS, main=self.RECEIPTS)
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """A chunk on its way to disk, with what Beam needs to emit its receipt later."""
-
-    receipt: Future[Receipt]
-    timestamp: Any
-    windows: tuple[Any, ...]
-
-
-class _WriteParquet(beam.DoFn):
-    def __init__(self, path: str, prefix: str, options: ParquetOptions, sink: str) -> None:
-        self._path = path.rstrip("/")
-        self._sink = sink
-        self._prefix = prefix
-        self._options = options
-        self._points = Metrics.counter("omnia_beam", "points_written")
-
-    def setup(self) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="omnia-parquet")
-        self._waiting: deque[_Waiting] = deque()
-        self._known_dirs: set[str] = set()
-
-    def start_bundle(self) -> None:
-        self._waiting.clear()
-
-    def process(
-        self, chunk: Chunk, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
-    ) -> Iterator[WindowedValue]:
-        self._waiting.append(_Waiting(self._pool.submit(self._store, chunk), timestamp, (window,)))
-        while len(self._waiting) > _WAITING:
-            yield self._taken()
-
-    def finish_bundle(self) -> Iterator[WindowedValue]:
-        while self._waiting:
-            yield self._taken()
-
-    def teardown(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def _taken(self) -> WindowedValue:
-        done = self._waiting.popleft()
-        with BOARD.noting_fatal():
-            receipt = done.receipt.result()
-        self._points.inc(receipt.count)
-        BOARD.add(points_written=receipt.count)
-        return WindowedValue(receipt, done.timestamp, done.windows)
-
-    def _store(self, chunk: Chunk) -> Receipt:
-        files = []
-        for file in chunk_files(chunk, self._prefix, self._options):
-            write_durably(f"{self._path}/{file.path}", file.content, known_dirs=self._known_dirs)
-            files.append(file.path)
-        return Receipt.of(chunk, self._sink, tuple(files))

@@ -1,0 +1,49 @@
+"""The CSV sink: chunks in, receipts out."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import apache_beam as beam
+
+from omnia_beam.core.receipt import Receipt
+from omnia_beam.io import coders
+from omnia_beam.io.csv_file import CsvOptions, csv_files
+from omnia_beam.io.write_files import WriteFiles
+
+coders.register_coders()
+
+
+class WriteToCsv(beam.PTransform):
+    """Store chunks as CSV files, in folders `year=/month=`.
+
+    Input: Chunk. Output: a tuple with the outputs `receipts` (Receipt, one for each chunk, given only when its files are
+    whole and on stable storage) and `dead_letters`, which stays empty.
+
+    Args:
+        path: where to write; local, or of any Beam filesystem.
+        prefix: the first part of every file's name.
+        options: see CsvOptions.
+        sink: how receipts name this sink; None for `csv:` and the path.
+
+    Raises (on the worker):
+        DestinationError: the path cannot be written.
+
+    Example:
+        `receipts = (p | ReadFromFiles(...) | WriteToCsv("out/")).receipts`
+    """
+
+    RECEIPTS = "receipts"
+    DEAD_LETTERS = "dead_letters"
+
+    def __init__(
+        self, path: str, *, prefix: str = "points", options: CsvOptions = CsvOptions(), sink: str | None = None
+    ) -> None:
+        super().__init__()
+        files_of = partial(csv_files, prefix=prefix, options=options)
+        self._write = WriteFiles(path, sink or f"csv:{path.rstrip('/')}/", files_of)
+
+    def expand(self, chunks: Any) -> Any:
+        write = beam.ParDo(self._write).with_output_types(Receipt)
+        return chunks | write.with_outputs(self.DEAD_LETTERS, main=self.RECEIPTS)

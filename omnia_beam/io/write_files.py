@@ -1,0 +1,93 @@
+"""What sinks of files share: encode a chunk, put its files in place, give the receipt."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+from apache_beam.utils.windowed_value import WindowedValue
+
+from omnia_beam.core.chunk import Chunk
+from omnia_beam.core.receipt import Receipt
+from omnia_beam.io.durable_file import write_durably
+from omnia_beam.io.progress import BOARD
+
+_WAITING = 2
+"""Chunks that wait for the writing thread: it works while the next are fetched and decoded, and memory stays bounded."""
+
+
+class EncodedFile(Protocol):
+    """One file of a chunk: its path relative to the sink's, and its content, bytes or a buffer of them."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def content(self) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A chunk on its way to disk, with what Beam needs to emit its receipt later."""
+
+    receipt: Future[Receipt]
+    timestamp: Any
+    windows: tuple[Any, ...]
+
+
+class WriteFiles(beam.DoFn):
+    """Chunks to whole, durable files and then to receipts, on a thread beside the bundle's.
+
+    Args:
+        path: where to write; local, or of any Beam filesystem.
+        sink: how receipts name this sink.
+        files_of: encodes a chunk; pickled to the workers.
+    """
+
+    def __init__(self, path: str, sink: str, files_of: Callable[[Chunk], Iterable[EncodedFile]]) -> None:
+        self._path = path.rstrip("/")
+        self._sink = sink
+        self._files_of = files_of
+        self._points = Metrics.counter("omnia_beam", "points_written")
+
+    def setup(self) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="omnia-files")
+        self._waiting: deque[_Waiting] = deque()
+        self._known_dirs: set[str] = set()
+
+    def start_bundle(self) -> None:
+        self._waiting.clear()
+
+    def process(
+        self, chunk: Chunk, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
+    ) -> Iterator[WindowedValue]:
+        self._waiting.append(_Waiting(self._pool.submit(self._store, chunk), timestamp, (window,)))
+        while len(self._waiting) > _WAITING:
+            yield self._taken()
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        while self._waiting:
+            yield self._taken()
+
+    def teardown(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _taken(self) -> WindowedValue:
+        done = self._waiting.popleft()
+        with BOARD.noting_fatal():
+            receipt = done.receipt.result()
+        self._points.inc(receipt.count)
+        BOARD.add(points_written=receipt.count)
+        return WindowedValue(receipt, done.timestamp, done.windows)
+
+    def _store(self, chunk: Chunk) -> Receipt:
+        files = []
+        for file in self._files_of(chunk):
+            write_durably(f"{self._path}/{file.path}", file.content, known_dirs=self._known_dirs)
+            files.append(file.path)
+        return Receipt.of(chunk, self._sink, tuple(files))
