@@ -6,14 +6,14 @@ import math
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-import omnia_beam
+from omnia_beam import __version__
 from omnia_beam.core.errors import UsageError
 from omnia_beam.net.credentials import CredentialSpec
 from omnia_beam.net.federation import checked_federation_source
 from omnia_beam.net.retry import RetryPolicy
 
 ANONYMOUS = CredentialSpec(kind="anonymous")
-USER_AGENT = f"omnia-beam/{omnia_beam.__version__}"
+USER_AGENT = f"omnia-beam/{__version__}"
 
 
 @dataclass(frozen=True)
