@@ -12,6 +12,9 @@ Hashes = NDArray[np.uint64]
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = 2**64 - 1
+# Made once: a numpy scalar costs more than the operation that it goes into.
+_STEP, _FIRST, _SECOND = np.uint64(_GOLDEN), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_30, _27, _31 = np.uint64(30), np.uint64(27), np.uint64(31)
 
 
 def key_of(*parts: Any) -> int:
@@ -24,14 +27,14 @@ def hashes(key: int, first: int, stop: int) -> Hashes:
     """The hashes of the counters `first <= n < stop`, as uint64 (splitmix64 of `key + n * golden ratio`)."""
     offset = (key + first * _GOLDEN) & _MASK
     mixed = np.arange(stop - first, dtype=np.uint64)
-    mixed *= np.uint64(_GOLDEN)
+    mixed *= _STEP
     mixed += np.uint64(offset)
     return _mixed_in_place(mixed)
 
 
 def hashes_of(key: int, counters: NDArray[Any]) -> Hashes:
     """The hashes of these counters, integers of any sign."""
-    mixed = counters.astype(np.int64).view(np.uint64) * np.uint64(_GOLDEN)
+    mixed = counters.astype(np.int64).view(np.uint64) * _STEP
     mixed += np.uint64(key & _MASK)
     return _mixed_in_place(mixed)
 
@@ -50,12 +53,12 @@ def unit(hashed: int) -> float:
 
 
 def _mixed_in_place(mixed: Hashes) -> Hashes:
-    scratch = mixed >> np.uint64(30)
+    scratch = mixed >> _30
     mixed ^= scratch
-    mixed *= np.uint64(0xBF58476D1CE4E5B9)
-    np.right_shift(mixed, np.uint64(27), out=scratch)
+    mixed *= _FIRST
+    np.right_shift(mixed, _27, out=scratch)
     mixed ^= scratch
-    mixed *= np.uint64(0x94D049BB133111EB)
-    np.right_shift(mixed, np.uint64(31), out=scratch)
+    mixed *= _SECOND
+    np.right_shift(mixed, _31, out=scratch)
     mixed ^= scratch
     return mixed

@@ -90,7 +90,7 @@ def encoded(call: Call, page: Page, token: str | None, *, federated: bool, proto
     points = sum(len(rows) for rows in page.rows)
     media_type = call.protobuf_type() if protobuf_on else None
     if media_type:
-        parts = protobuf.encode_page([protobuf.encode_item(rows) for rows in page.rows], token)
+        parts = protobuf.encode_page(page.rows, token)
         return Answer(200, tuple(parts), media_type, points=points)
     text = jsontext.encode_page([jsontext.encode_item(rows) for rows in page.rows], token, federated=federated)
     return Answer(200, (text,), points=points)

@@ -15,6 +15,8 @@ even where they are zero: byte for byte what the protobuf library writes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -29,45 +31,106 @@ _MEMBER_TAGS: Final = {"int64": 0x08, "double": 0x11, "uint32": 0x18, "uint64": 
 _VALUES_TAG: Final = 0x22
 
 
-def encode_page(items: Sequence[Sequence[Buffer]], token: str | None) -> list[Buffer]:
-    """A whole `CompactDatapointsDto` of encoded items, as the buffers to send one after the other."""
+# Made once: a numpy scalar costs more than the operation that it goes into.
+_LOW_28: Final = np.uint64(0x0FFFFFFF)
+_HIGH_28: Final = np.uint64(0x00FFFFFFF0000000)
+_4: Final = np.uint64(4)
+_HIGH_14: Final = np.uint64(0x0FFFC0000FFFC000)
+_2: Final = np.uint64(2)
+_LOW_14: Final = np.uint64(0x00003FFF00003FFF)
+_HIGH_7: Final = np.uint64(0x3F803F803F803F80)
+_1: Final = np.uint64(1)
+_LOW_7: Final = np.uint64(0x007F007F007F007F)
+_MORE: Final = np.uint64(0x8080808080808080)
+
+_TOGETHER: Final = 16_384
+"""Series with fewer rows than this are laid out together: a page of a hundred short ones costs little more than one."""
+
+
+def encode_page(series: Sequence[Rows], token: str | None) -> list[Buffer]:
+    """A whole `CompactDatapointsDto`, as the buffers to send one after the other."""
     parts: list[Buffer] = []
-    for item in items:
-        parts.append(b"\x0a" + varint(sum(len(part) for part in item)))
-        parts.extend(item)
+    for rows, body in zip(series, _bodies(series), strict=True):
+        head = _head(rows)
+        parts.append(b"\x0a" + varint(len(head) + len(body)) + head)
+        parts.append(body)
     if token:
         text = token.encode()
         parts.append(b"\x12" + varint(len(text)) + text)
     return parts
 
 
-def encode_item(rows: Rows) -> list[Buffer]:
-    """The inside of one `CompactDatapointsItem`: `time` and every column of the rows."""
-    head = [b"\x0a" + _text(rows.series_id)]
-    if rows.total:
-        head.append(b"\x10" + varint(rows.total))
-    head.append(b"\x1a" + _text("time"))
-    head.extend(b"\x1a" + _text(column.name) for column in rows.columns)
-    columns: list[tuple[Kind, NDArray[Any]]] = [("int64", rows.times)]
-    columns.extend((column.kind, column.values) for column in rows.columns)
-    return [b"".join(head), encode_rows(columns)]
+@dataclass(frozen=True, slots=True)
+class EncodedRows:
+    """The bytes of `repeated CompactDataPointValue values = 4`, row after row, and where each row ends.
+
+    `ends` is None where all rows have the same `width`.
+    """
+
+    content: memoryview
+    width: int
+    ends: NDArray[np.intp] | None = None
+
+    def between(self, first: int, stop: int) -> memoryview:
+        """The bytes of the rows `first <= row < stop`."""
+        return self.content[self._before(first) : self._before(stop)]
+
+    def _before(self, row: int) -> int:
+        if self.ends is None:
+            return row * self.width
+        return int(self.ends[row - 1]) if row else 0
 
 
-def encode_rows(columns: Sequence[tuple[Kind, NDArray[Any]]]) -> Buffer:
-    """The `values` of one item, row by row: the bytes of `repeated CompactDataPointValue values = 4`."""
+def encode_rows(columns: Sequence[tuple[Kind, NDArray[Any]]]) -> EncodedRows:
+    """Rows of these columns, each value in the member of its column's kind."""
     cells = [_Cell(kind, column) for kind, column in columns]
     odd = _odd_rows(cells)
     if len(odd) * 8 > len(columns[0][1]):
-        return _masked_rows(cells)[0].data
-    rows = np.empty((len(columns[0][1]), sum(cell.usual_width for cell in cells)), dtype=np.uint8)
+        content, ends = _masked_rows(cells)
+        return EncodedRows(content.data, 0, ends)
+    width = sum(cell.usual_width for cell in cells)
+    rows = np.empty((len(columns[0][1]), width), dtype=np.uint8)
     offset = 0
     for cell in cells:
         cell.fill(rows[:, offset : offset + cell.usual_width], cell.usual)
         offset += cell.usual_width
     flat = rows.reshape(-1).data
     if not len(odd):
-        return flat
-    return _spliced(flat, rows.shape[1], odd, [_Cell(kind, column[odd]) for kind, column in columns])
+        return EncodedRows(flat, width)
+    return _spliced(flat, width, odd, [_Cell(kind, column[odd]) for kind, column in columns])
+
+
+def _head(rows: Rows) -> bytes:
+    """Everything of a `CompactDatapointsItem` before its values."""
+    head = [b"\x0a" + _text(rows.series_id)]
+    if rows.total:
+        head.append(b"\x10" + varint(rows.total))
+    head.append(b"\x1a" + _text("time"))
+    head.extend(b"\x1a" + _text(column.name) for column in rows.columns)
+    return b"".join(head)
+
+
+def _bodies(series: Sequence[Rows]) -> list[memoryview]:
+    """The values of each series, neighbours of the same kinds of columns laid out together where they are short."""
+    bodies: list[memoryview] = []
+    for _, together in groupby(series, key=_batch_key):
+        group = list(together)
+        columns: list[tuple[Kind, NDArray[Any]]] = [("int64", _joined([rows.times for rows in group]))]
+        for place, column in enumerate(group[0].columns):
+            columns.append((column.kind, _joined([rows.columns[place].values for rows in group])))
+        encoded, first = encode_rows(columns), 0
+        for rows in group:
+            bodies.append(encoded.between(first, first + len(rows)))
+            first += len(rows)
+    return bodies
+
+
+def _batch_key(rows: Rows) -> Any:
+    return id(rows) if len(rows) >= _TOGETHER else tuple(column.kind for column in rows.columns)
+
+
+def _joined(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return columns[0] if len(columns) == 1 else np.concatenate(columns)
 
 
 def varint(number: int) -> bytes:
@@ -139,7 +202,7 @@ def _masked_rows(cells: Sequence[_Cell]) -> tuple[Bytes, NDArray[np.intp]]:
     return rows[keep], np.cumsum(keep.sum(axis=1))
 
 
-def _spliced(flat: memoryview, width: int, odd: NDArray[np.intp], cells: Sequence[_Cell]) -> bytes:
+def _spliced(flat: memoryview, width: int, odd: NDArray[np.intp], cells: Sequence[_Cell]) -> EncodedRows:
     """Rows of the usual width with a few odd ones, as a few bad points among good ones, put in their places.
 
     Joining slices copies at memory speed, where a mask over all rows would cost a nanosecond a byte.
@@ -157,7 +220,9 @@ def _spliced(flat: memoryview, width: int, odd: NDArray[np.intp], cells: Sequenc
         pieces.append(odd_flat[odd_from:odd_to])
         usual_from, odd_from = stop, odd_to
     pieces.append(flat[usual_from * width :])
-    return b"".join(pieces)
+    widths = np.full(len(flat) // width, width, dtype=np.intp)
+    widths[odd] = np.diff(odd_ends, prepend=0)
+    return EncodedRows(memoryview(b"".join(pieces)), 0, np.cumsum(widths))
 
 
 def _varint_lengths(column: NDArray[np.uint64]) -> tuple[int, NDArray[np.uint8] | None]:
@@ -179,19 +244,19 @@ def _varint_length(number: int) -> int:
 
 def _spread(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """The low 56 bits of each number as eight bytes of seven bits, every one with its continuation bit."""
-    low = numbers & np.uint64(0x0FFFFFFF)
-    high = numbers & np.uint64(0x00FFFFFFF0000000)
-    high <<= np.uint64(4)
+    low = numbers & _LOW_28
+    high = numbers & _HIGH_28
+    high <<= _4
     low |= high
-    high = low & np.uint64(0x0FFFC0000FFFC000)
-    high <<= np.uint64(2)
-    low &= np.uint64(0x00003FFF00003FFF)
+    high = low & _HIGH_14
+    high <<= _2
+    low &= _LOW_14
     low |= high
-    high = low & np.uint64(0x3F803F803F803F80)
-    high <<= np.uint64(1)
-    low &= np.uint64(0x007F007F007F007F)
+    high = low & _HIGH_7
+    high <<= _1
+    low &= _LOW_7
     low |= high
-    low |= np.uint64(0x8080808080808080)
+    low |= _MORE
     return low
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omnia_beam.emulator.hostile import catalogue
 from omnia_beam.emulator.points import Points, as_points
-from omnia_beam.emulator.protobuf import encode_item, encode_page
+from omnia_beam.emulator.protobuf import encode_page
 from omnia_beam.emulator.rows import Column, Rows, raw_rows
 
 from .messages import Page
@@ -38,7 +38,7 @@ def _oracle(rows: Rows, token: str | None) -> bytes:
 
 
 def _encoded(rows: Rows, token: str | None = None) -> bytes:
-    return b"".join(encode_page([encode_item(rows)], token))
+    return b"".join(encode_page([rows], token))
 
 
 @given(
@@ -87,6 +87,35 @@ def test_hostile_series(entry: Any) -> None:
 def test_a_page_of_several_items_and_none() -> None:
     empty = raw_rows("a", 0, as_points([], []))
     one = raw_rows("b", 1, as_points([5], [1.0]))
-    page = Page.FromString(b"".join(encode_page([encode_item(empty), encode_item(one)], None)))
+    page = Page.FromString(b"".join(encode_page([empty, one], None)))
     assert [(item.id, item.totalCount, len(item.values)) for item in page.data] == [("a", 0, 0), ("b", 1, 3)]
     assert encode_page([], None) == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3), st.booleans()), max_size=8), st.integers(0, 2**32))
+@settings(max_examples=100, deadline=None)
+def test_series_laid_out_together_are_what_each_is_alone(series: list[Any], seed: int) -> None:
+    drawn = np.random.default_rng(seed)
+    page = []
+    for number, (count, odd, aggregates) in enumerate(series):
+        times = 1_700_000_000_000_000_000 + np.arange(count)
+        if aggregates:
+            columns = (Column("count", "uint64", drawn.integers(0, 300, count).astype(np.uint64)),)
+            page.append(Rows(f"series {number}", count, times, columns))
+        else:
+            statuses = np.where(drawn.random(count) < odd / 10, 0, 192)
+            page.append(raw_rows(f"series {number}", count, as_points(times, drawn.random(count), statuses)))
+    assert b"".join(encode_page(page, None)) == b"".join(_oracle(rows, None) for rows in page)
+
+
+def test_long_series_among_short_ones() -> None:
+    times = 1_700_000_000_000_000_000 + np.arange(20_000)
+    long, short = (
+        raw_rows("long", 9, as_points(times, times * 0.5)),
+        raw_rows("short", 9, as_points(times[:5], times[:5], 64)),
+    )
+    page = [short, long, short, short]
+    assert b"".join(encode_page(page, None)) == b"".join(_encoded(rows) for rows in page)
+    assert _encoded(long.__class__("x", 1, times[:500], long.columns[:0])) == _oracle(
+        Rows("x", 1, times[:500], ()), None
+    )
