@@ -25,8 +25,9 @@ from omnia_beam.wire import decode_json_page, scan_page
 Fetch = Callable[[tuple[str, ...], TimeRange, str | None], bytes]
 """Series ids, range, continuation token (None for the first page) -> one answer's body."""
 
-_TRIES: Final = 4
-"""How often a query is read from its start when its pages do not hang together."""
+_TRIES: Final = 8
+"""How often a query is read from its start when its pages do not hang together: in a storm in which a quarter of all
+answers are spoilt, one query in sixty thousand is then given up."""
 
 _TRIES_UNDIVIDED: Final = 2
 """How many of those a query of several pages gets before it is divided into queries of one page, which need no token."""

@@ -94,12 +94,13 @@ class ReadFromOmnia(beam.PTransform):
         reshuffle: bool | None = None,
     ) -> None:
         super().__init__()
-        if (windows is None) == (series_ids is None or time_range is None):
+        if (windows is None, series_ids is None, time_range is None) not in ((False, True, True), (True, False, False)):
             raise ValueError("give either windows, or series_ids and time_range")
         if on_error not in ("raise", "output"):
             raise ValueError(f"on_error is raise or output, not {on_error!r}")
         self._service = service
-        self._windows = windows
+        # What can be walked but once would give nothing to the second pipeline that this is applied to.
+        self._windows = tuple(windows) if isinstance(windows, Iterator) else windows
         self._selection = (tuple(series_ids or ()), time_range)
         self._options = options
         self._on_error = on_error
@@ -200,7 +201,8 @@ class _Fetch(beam.DoFn):
         def claim(index: int) -> bool:
             nonlocal current
             current = index
-            return bool(tracker.try_claim(index))
+            # Windows that were fetched ahead are no more claimed than others once the driver wants to stop.
+            return not STOP.is_set() and bool(tracker.try_claim(index))
 
         for outcome in self._reader().read(_until_stopped(windows), claim):
             if isinstance(outcome, WindowFailure):

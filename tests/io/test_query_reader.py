@@ -182,7 +182,7 @@ def test_what_never_adds_up_is_an_error(fault: str, error: type[OmniaBeamError],
     service = ScriptedService(POINTS, ever_after=fault)
     with pytest.raises(error, match=words):
         read(service, TimeRange(0, 1))
-    assert len(service.requests) == 4
+    assert len(service.requests) == 8
 
 
 def test_the_error_says_which_series_is_short_and_by_how_much() -> None:
