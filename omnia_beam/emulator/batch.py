@@ -61,7 +61,10 @@ def _statuses(statuses: list[Any]) -> Statuses | int:
         return GOOD
     if not kinds <= {int, _NONE}:
         raise Refusal(400, "The status of a datapoint is not a whole number.")
-    column = np.array([GOOD if status is None else status for status in statuses], dtype=object)
-    if min(column) < 0 or max(column) > MAX_STATUS:
+    try:
+        column = np.array([GOOD if status is None else status for status in statuses], dtype=np.int64)
+    except OverflowError:
+        raise Refusal(400, "The status of a datapoint is out of range.") from None
+    if column.min() < 0 or column.max() > MAX_STATUS:
         raise Refusal(400, "The status of a datapoint is out of range.")
     return column.astype(np.uint32)

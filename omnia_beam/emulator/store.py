@@ -155,6 +155,7 @@ def load_store(
     `(times, values[, statuses])` or to a dict of metadata fields with such a tuple under `points`.
     ValueError, or OSError, names the argument that cannot be used.
     """
+    # Here, for these modules build on the store.
     from .files import load_files
     from .memory import add_memory_series
     from .synthetic import add_synthetic

@@ -123,13 +123,14 @@ def add_synthetic(store: Store, specs: list[str], *, facility: str, seed: int) -
 def signal_of(kind: str, spec: SyntheticSpec, key: int, measurement: Measurement) -> SignalSource:
     """The signal of one series: `key` alone tells it from others of the same spec and measurement."""
     grid = _GRIDS[kind](spec, key)
-    quality = Quality(key_of(key, "quality"), disturbed=30 + hash_one(key, 3) % 40)
+    quality = Quality(hash_one(key, 100), disturbed=30 + hash_one(key, 3) % 40)
     return SignalSource(grid, _shape(kind, key, measurement), quality)
 
 
 def _add_kind(store: Store, spec: SyntheticSpec, label: str, *, facility: str, seed: int) -> None:
+    variants = [_variant(spec, number) for number in range(len(_MIXTURE))]
     for number in range(spec.series):
-        kind, own = _variant(spec, number)
+        kind, own = variants[number % len(variants)]
         measurement = MEASUREMENTS[number % len(MEASUREMENTS)]
         name = f"{label}-{measurement.letters}-{number + 1:04d}"
         identity = series_id(facility, name)
@@ -146,8 +147,10 @@ def _add_kind(store: Store, spec: SyntheticSpec, label: str, *, facility: str, s
             externalId=f"{facility}:{name}",
             source="IMS",
         )
-        late = LateSource(signal, key_of(key, "late"), spec.publish_ns, spec.lateness_ns)
-        store.add(metadata, late if spec.kind == "late" else signal)
+        if spec.kind == "late":
+            store.add(metadata, LateSource(signal, hash_one(key, 102), spec.publish_ns, spec.lateness_ns))
+        else:
+            store.add(metadata, signal)
 
 
 def _variant(spec: SyntheticSpec, number: int) -> tuple[str, SyntheticSpec]:
@@ -247,7 +250,7 @@ def _shape(kind: str, key: int, measurement: Measurement) -> Shape:
     """The values of one series around the levels of its measurement."""
     factor = 0.6 + 0.8 * unit(hash_one(key, 0))
     return Shape(
-        key=key_of(key, "values"),
+        key=hash_one(key, 101),
         level=measurement.level * factor,
         swing=measurement.swing * factor,
         swing_period_ns=DAY_NS,

@@ -112,23 +112,27 @@ def _parse_uniform(texts: list[str]) -> Times | None:
     if len(texts) < 8 or length < 19:
         return None
     joined = "".join(texts)
-    if not joined.isascii() or len(joined) != length * len(texts) or any(len(text) != length for text in texts):
+    if not joined.isascii() or set(map(len, texts)) != {length}:
         return None
     rows = np.frombuffer(joined.encode(), dtype=np.uint8).reshape(len(texts), length)
     body = length - 1 if texts[0][-1] in "Zz" else length
     decimals = body - 20
     if body < 19 or body == 20 or decimals > 9:
         return None
-    if body < length and not np.isin(rows[:, -1], (ord("Z"), ord("z"))).all():
+    if body < length and not _all_among(rows[:, -1], b"Zz"):
         return None
     marks = {4: b"-", 7: b"-", 10: b"Tt ", 13: b":", 16: b":"} | ({19: b".,"} if decimals > 0 else {})
     digits = rows[:, :body] - np.uint8(ord("0"))
     columns = [column for column in range(body) if column not in marks]
     if (digits[:, columns] > 9).any():
         return None
-    if not all(np.isin(rows[:, column], list(allowed)).all() for column, allowed in marks.items()):
+    if not all(_all_among(rows[:, column], allowed) for column, allowed in marks.items()):
         return None
     return _assemble(digits, decimals)
+
+
+def _all_among(column: NDArray[np.uint8], allowed: bytes) -> bool:
+    return bool(np.logical_or.reduce([column == byte for byte in allowed]).all())
 
 
 def _assemble(digits: NDArray[np.uint8], decimals: int) -> Times | None:
