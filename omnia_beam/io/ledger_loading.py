@@ -11,7 +11,14 @@ from omnia_beam.io.ledger_index import IndexBuilder, LedgerIndex
 from omnia_beam.io.ledger_record import is_segment
 from omnia_beam.io.ledger_scope import Scope
 from omnia_beam.io.ledger_segment import SegmentReader
-from omnia_beam.io.ledger_snapshot import Snapshot, is_manifest, is_snapshot_data, read_manifest, snapshot_batches
+from omnia_beam.io.ledger_snapshot import (
+    Snapshot,
+    check_snapshot,
+    is_manifest,
+    is_snapshot_data,
+    read_manifest,
+    snapshot_batches,
+)
 from omnia_beam.io.ledger_table import INDEX_COLUMNS
 from omnia_beam.io.state_dir import StateDir
 
@@ -28,10 +35,12 @@ class LedgerSource:
     snapshot: Snapshot | None = None
 
     def batches(self, state_dir: StateDir, columns: Sequence[str] | None = None) -> Iterator[Any]:
-        if self.snapshot is None:
-            yield from SegmentReader(state_dir, self.name, self.length).batches()
-        else:
+        """Batches of `ledger_table.SCHEMA`, or of some of its columns, in their order."""
+        if self.snapshot is not None:
             yield from snapshot_batches(state_dir, self.snapshot, columns)
+            return
+        for batch in SegmentReader(state_dir, self.name, self.length).batches():
+            yield batch if columns is None else batch.select(columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +130,7 @@ class _Loading:
         return {name for name in self._names if is_snapshot_data(name) or is_manifest(name)} - counted
 
     def _add_snapshot(self, snapshot: Snapshot) -> None:
+        check_snapshot(self._state_dir, snapshot)
         for batch in snapshot_batches(self._state_dir, snapshot, INDEX_COLUMNS):
             self._builder.add(batch)
         self._scopes |= {scope.digest: scope for scope in snapshot.scopes}

@@ -129,7 +129,7 @@ def decode_line(line: bytes) -> dict[str, Any]:
 
 def is_whole(line: bytes) -> bool:
     """Whether a line's checksum fits; a torn line's does not."""
-    return line[-10:-2] == b"%08x" % crc32(line[:-_CRC_CHARS])
+    return line[-_CRC_CHARS:] == b',"crc":"%08x"}' % crc32(line[:-_CRC_CHARS])
 
 
 def check_version(data: Mapping[str, Any], tag: str = "v") -> None:

@@ -10,7 +10,6 @@ first byte and the last deletion the ledger says the same.
 
 from __future__ import annotations
 
-import os
 import re
 from binascii import crc32
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,14 +30,14 @@ from omnia_beam.io.ledger_record import (
 )
 from omnia_beam.io.ledger_scope import Scope
 from omnia_beam.io.ledger_table import SCHEMA
-from omnia_beam.io.state_dir import StateDir, state_error
+from omnia_beam.io.state_dir import StateDir
 
 _TAG: Final = "omnia_beam_snapshot"
 _MANIFEST = re.compile(r"snapshot-\d{8,}-[0-9a-z]+\.json", re.ASCII)
 _DATA = re.compile(r"snapshot-\d{8,}-[0-9a-z]+\.parquet", re.ASCII)
-_FOOTER_TAIL: Final = 8  # the footer's length and the magic bytes end a Parquet file
-_GROUP_RECORDS: Final = 32_768
-_GROUP_BYTES: Final = 8 << 20
+_READ_BYTES: Final = 1 << 20
+_GROUP_RECORDS: Final = 16_384
+_GROUP_BYTES: Final = 4 << 20
 _BATCH_RECORDS: Final = 8_192
 
 
@@ -51,7 +50,7 @@ class Snapshot:
         job: the job's name.
         run: that made it.
         size: of the Parquet file, bytes.
-        footer_crc: CRC-32 of the Parquet file's footer; the pages have checksums of their own.
+        data_crc: CRC-32 of the Parquet file.
         records: rows.
         scopes: of all records.
         includes: files of `ledger/` that count no more.
@@ -62,7 +61,7 @@ class Snapshot:
     job: str
     run: int
     size: int
-    footer_crc: int
+    data_crc: int
     records: int
     scopes: tuple[Scope, ...]
     includes: tuple[str, ...]
@@ -106,7 +105,7 @@ def read_manifest(state_dir: StateDir, file_name: str) -> Snapshot | None:
             job=data["job"],
             run=int(data["run"]),
             size=int(data["size"]),
-            footer_crc=int(data["footer_crc"]),
+            data_crc=int(data["data_crc"]),
             records=int(data["records"]),
             scopes=tuple(Scope.of(parts) for parts in data["scopes"]),
             includes=tuple(data["includes"]),
@@ -118,29 +117,41 @@ def read_manifest(state_dir: StateDir, file_name: str) -> Snapshot | None:
         raise _damaged(path, f"{error}") from error
 
 
-def snapshot_batches(state_dir: StateDir, snapshot: Snapshot, columns: Sequence[str] | None = None) -> Iterator[Any]:
-    """The snapshot's rows as batches of SCHEMA, or of some of its columns.
+def check_snapshot(state_dir: StateDir, snapshot: Snapshot) -> None:
+    """Read all bytes of the Parquet file against their checksum: Parquet's own leave its page headers out.
 
     Raises:
         FileNotFoundError: it is gone.
         StateError: it is damaged.
     """
-    path = state_dir.path(f"ledger/{snapshot.data_name}")
-    with state_dir.open_file(f"ledger/{snapshot.data_name}") as file:
-        try:
-            _check_footer(file, snapshot)
-            parquet = pq.ParquetFile(file, page_checksum_verification=True)
-            records = 0
-            for group in range(parquet.metadata.num_row_groups):  # one at a time: they are cut by size
-                for batch in parquet.iter_batches(_BATCH_RECORDS, [group], columns, use_threads=False):
-                    records += batch.num_rows
-                    yield batch
-        except (pa.ArrowException, ValueError, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise state_error(path, "read", error) from error
-            raise _damaged(path, " ".join(f"{error}".split())[:300]) from error
-    if records != snapshot.records:
-        raise _damaged(path, f"{records} records instead of {snapshot.records}")
+    name = f"ledger/{snapshot.data_name}"
+    with state_dir.open_file(name) as file, state_dir.naming("read", name):
+        size, crc = _checksum(file)
+    if (size, crc) != (snapshot.size, snapshot.data_crc):
+        raise _damaged(
+            state_dir.path(name), f"{size} bytes with CRC {crc:08x}, not {snapshot.size} with {snapshot.data_crc:08x}"
+        )
+
+
+def snapshot_batches(state_dir: StateDir, snapshot: Snapshot, columns: Sequence[str] | None = None) -> Iterator[Any]:
+    """The snapshot's rows as batches of SCHEMA, or of some of its columns.
+
+    Raises:
+        FileNotFoundError: it is gone.
+        StateError: it cannot be read.
+    """
+    name = f"ledger/{snapshot.data_name}"
+    with state_dir.open_file(name) as file:
+        with state_dir.naming("read", name):
+            parquet = pq.ParquetFile(file)
+        for group in range(parquet.metadata.num_row_groups):  # one at a time: they are cut by size
+            batches = parquet.iter_batches(_BATCH_RECORDS, [group], columns, use_threads=False)
+            while True:
+                with state_dir.naming("read", name):
+                    batch = next(batches, None)
+                if batch is None:
+                    break
+                yield batch
 
 
 def write_snapshot(
@@ -172,19 +183,18 @@ def write_snapshot(
             compression="zstd",
             use_dictionary=["writer", "scope", "sink", "series.list.element"],
             write_statistics=False,
-            write_page_checksum=True,
         ) as writer,
     ):
         for group in _groups(batches):
             records += group.num_rows
             writer.write_table(group, row_group_size=_GROUP_RECORDS)
-    with state_dir.open_file(f"ledger/{stem}.parquet") as file:
-        size, footer_crc = _footer(file)
+    with state_dir.open_file(f"ledger/{stem}.parquet") as file, state_dir.naming("read", f"ledger/{stem}.parquet"):
+        size, crc = _checksum(file)
         rows = pq.ParquetFile(file).metadata.num_rows
     if rows != records:
         raise _damaged(state_dir.path(f"ledger/{stem}.parquet"), f"{rows} records read back instead of {records}")
     snapshot = Snapshot(
-        stem, state_dir.job_name, run, size, footer_crc, records, tuple(scopes.values()), tuple(includes), created
+        stem, state_dir.job_name, run, size, crc, records, tuple(scopes.values()), tuple(includes), created
     )
     state_dir.write(f"ledger/{snapshot.manifest_name}", _manifest_line(snapshot))
     return snapshot
@@ -197,7 +207,7 @@ def _manifest_line(snapshot: Snapshot) -> bytes:
             "job": snapshot.job,
             "run": snapshot.run,
             "size": snapshot.size,
-            "footer_crc": snapshot.footer_crc,
+            "data_crc": snapshot.data_crc,
             "records": snapshot.records,
             "scopes": [dict(scope.parts) for scope in snapshot.scopes],
             "includes": snapshot.includes,
@@ -226,25 +236,12 @@ def _one_table(batches: list[Any]) -> Any:
     return pa.Table.from_batches(batches, SCHEMA).unify_dictionaries().combine_chunks()
 
 
-def _check_footer(file: BinaryIO, snapshot: Snapshot) -> None:
-    size, footer_crc = _footer(file)
-    if size != snapshot.size:
-        raise ValueError(f"{size} bytes instead of {snapshot.size}")
-    if footer_crc != snapshot.footer_crc:
-        raise ValueError("the footer's checksum does not fit its content")
-
-
-def _footer(file: BinaryIO) -> tuple[int, int]:
-    """The file's size in bytes, and the CRC-32 of its Parquet footer."""
-    size = file.seek(0, os.SEEK_END)
-    if size < _FOOTER_TAIL:
-        raise ValueError(f"{size} bytes are no Parquet file")
-    file.seek(size - _FOOTER_TAIL)
-    length = int.from_bytes(file.read(4), "little")
-    if length + _FOOTER_TAIL > size:
-        raise ValueError("the footer is longer than the file")
-    file.seek(size - _FOOTER_TAIL - length)
-    crc = crc32(file.read(length + _FOOTER_TAIL))
+def _checksum(file: BinaryIO) -> tuple[int, int]:
+    """All bytes' number and CRC-32; the file is rewound."""
+    size = crc = 0
+    while block := file.read(_READ_BYTES):
+        size += len(block)
+        crc = crc32(block, crc)
     file.seek(0)
     return size, crc
 

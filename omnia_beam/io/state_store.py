@@ -18,7 +18,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -214,8 +214,16 @@ class BeamStore:
         filesystem = FileSystems.get_filesystem(path)
         if filesystem.has_dirs() and filesystem.exists(path):
             filesystem.delete([path])  # HDFS does not write over a file
-        with filesystem.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as out:
+        out = filesystem.create(path, compression_type=CompressionTypes.UNCOMPRESSED)
+        try:
             yield out
+        except BaseException:
+            # Beam's uploads cannot be given up: closing may publish the part that was sent. Where it does, that must go.
+            with suppress(Exception):
+                out.close()
+                filesystem.delete([path])
+            raise
+        out.close()
 
     def append(self, path: str) -> Appender:
         raise OSError(f"{path}: this store cannot append")

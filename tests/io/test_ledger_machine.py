@@ -1,0 +1,319 @@
+"""Any sequence of runs, appends, crashes, torn tails, refreshes, scope changes and compactions, against a model.
+
+The model is a list of what was written, and coverage by painting it instant by instant. The ledger may know more than
+what was flushed (a record whose write was cut short may be whole), and the model knows exactly which, since the test
+cuts the write itself. So in every state: nothing acknowledged is lost, nothing never written appears.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from omnia_beam.core.time_range import TimeRange, TimeRangeSet
+from omnia_beam.io.lease import Lease, LeaseTimes
+from omnia_beam.io.lease_owner import LeaseOwner
+from omnia_beam.io.ledger import Ledger
+from omnia_beam.io.ledger_compaction import compact_ledger, delete_spent
+from omnia_beam.io.ledger_record import SegmentHeader
+from omnia_beam.io.ledger_scope import Scope
+from omnia_beam.io.ledger_writer import LedgerWriter
+from omnia_beam.io.state_dir import StateDir
+from tests.io.ledger_fakes import DyingStore, FakeClock, Killed, free_pid, key, receipt
+from tests.io.memory_filesystem import MemoryFileSystem
+
+SERIES = "abc"
+END = 10
+SINKS = ("parquet:out/", "omnia:there")
+SCOPES = [
+    Scope.of({"source": source, "sink": sink})
+    for source, sink in [("x", 0), ("y", 0), ("x", 1)]
+    for sink in [SINKS[sink]]
+]
+
+
+@dataclass(frozen=True)
+class Written:
+    """A record, as the model knows it."""
+
+    order: tuple[int, int, str]
+    is_intent: bool
+    scope: Scope
+    series: frozenset[str]
+    start: int
+    end: int
+    files: frozenset[str] = frozenset()
+
+    def cells(self) -> set[tuple[str, str, int]]:
+        return {(self.scope.sink, s, t) for s in self.series for t in range(self.start, self.end)}
+
+
+@dataclass
+class OpenWriter:
+    """A writer, and what it holds back."""
+
+    writer: LedgerWriter
+    writer_id: str
+    scope: Scope
+    run: int
+    last_ns: int = 0
+    part: int = 0
+    waiting: list[Written] = field(default_factory=list)
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """One job's state directory through its life; subclasses say on what store."""
+
+    def setup_store(self) -> StateDir:
+        raise NotImplementedError
+
+    def write_raw(self, name: str, data: bytes) -> None:
+        raise NotImplementedError
+
+    @initialize()
+    def begin(self) -> None:
+        self.state = self.setup_store()
+        self.clock = FakeClock()
+        self.times = LeaseTimes(
+            clock=self.clock.wall,
+            monotonic=self.clock.steady,
+            sleep=self.clock.sleep,
+            heartbeat_s=1.0,
+            stale_after_s=5.0,
+        )
+        self.dead = dataclasses.replace(LeaseOwner.here("x"), pid=free_pid(), started="1")
+        self.written: list[Written] = []
+        self.forgotten: set[tuple[str, str]] = set()
+        self.writers: list[OpenWriter] = []
+        self.lease: Lease | None = None
+        self.number = 0
+
+    # -- runs ------------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.lease is None)
+    @rule()
+    def start_run(self) -> None:
+        self.lease = Lease.acquire(self.state, self.dead, times=self.times, heartbeat=False)
+
+    @precondition(lambda self: self.lease is not None and len(self.writers) < 3)
+    @rule(scope=st.sampled_from(SCOPES), prefix=st.sampled_from("mnz0"))
+    def open_writer(self, scope: Scope, prefix: str) -> None:
+        self.number += 1
+        writer_id = f"{prefix}{self.number}"
+        writer = LedgerWriter(
+            self.state,
+            scope,
+            self.lease.token,
+            flush_records=10**6,
+            flush_age_s=1e9,
+            clock=self.clock.wall,
+            # Nothing is flushed but by `flush`: so the model knows what waits.
+            monotonic=iter([1e9, *[0.0] * 10_000]).__next__,
+            writer_id=writer_id,
+        )
+        self.writers.append(OpenWriter(writer, writer_id, scope, self.lease.token.run))
+
+    @precondition(lambda self: self.lease is not None)
+    @rule()
+    def end_run(self) -> None:
+        for each in self.writers:
+            each.writer.close()
+            self.written += each.waiting
+        self.writers.clear()
+        self.lease.release()
+        self.lease = None
+
+    @precondition(lambda self: self.lease is not None)
+    @rule(data=st.data())
+    def kill(self, data: st.DataObject) -> None:
+        """Nothing is flushed or released any more; each writer may have been in the middle of a flush."""
+        for each in self.writers:
+            if each.waiting and data.draw(st.booleans()):
+                self.tear(each, data)
+            each.writer._give_part_up()  # the kernel closes a dead process's files
+        self.writers.clear()
+        self.lease = None
+
+    def tear(self, each: OpenWriter, data: st.DataObject) -> None:
+        lines = list(each.writer._waiting)
+        header = SegmentHeader("job", each.run, each.writer_id, each.part, each.scope, "")
+        fresh = not self.state.can_append or (each.part == 0 and each.writer._file is None)
+        text = (header.to_line() if fresh else b"") + b"".join(lines)
+        cut = data.draw(st.integers(0, len(text)))
+        self.write_raw(f"ledger/{header.file_name}", text[:cut])
+        at = len(text) - sum(map(len, lines))
+        for line, record in zip(lines, each.waiting, strict=True):
+            at += len(line)
+            if at - 1 <= cut:  # whole, with or without its newline
+                self.written.append(record)
+
+    # -- records ---------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.writers)
+    @rule(
+        which=st.integers(0, 2),
+        series=st.sets(st.sampled_from(SERIES), min_size=1),
+        start=st.integers(0, END - 1),
+        length=st.integers(1, END),
+        name=st.none() | st.sampled_from(["f", "g"]),
+    )
+    def append(self, which: int, series: set[str], start: int, length: int, name: str | None) -> None:
+        each = self.writers[which % len(self.writers)]
+        self.number += 1
+        files = (f"{start}-{length}" if name is None else name,)
+        stored = receipt(sorted(series), start, start + length, files, each.scope.sink)
+        order = self.next_order(each)
+        each.writer.append(stored)
+        each.waiting.append(
+            Written(order, False, each.scope, frozenset(series), start, start + length, frozenset(files))
+        )
+
+    @precondition(lambda self: self.writers)
+    @rule(which=st.integers(0, 2), series=st.sets(st.sampled_from(SERIES), min_size=1), start=st.integers(0, END - 1))
+    def intend(self, which: int, series: set[str], start: int) -> None:
+        each = self.writers[which % len(self.writers)]
+        order = self.next_order(each)
+        each.writer.intend(key(sorted(series), start, start + 4))
+        each.waiting.append(Written(order, True, each.scope, frozenset(series), start, start + 4))
+        self.flushed(each)
+
+    @precondition(lambda self: self.writers)
+    @rule(which=st.integers(0, 2))
+    def flush(self, which: int) -> None:
+        each = self.writers[which % len(self.writers)]
+        each.writer.flush()
+        self.flushed(each)
+
+    def flushed(self, each: OpenWriter) -> None:
+        if each.waiting and not self.state.can_append:
+            each.part += 1
+        self.written += each.waiting
+        each.waiting = []
+
+    def next_order(self, each: OpenWriter) -> tuple[int, int, str]:
+        each.last_ns = max(self.clock.wall(), each.last_ns + 1)
+        return each.run, each.last_ns, each.writer_id
+
+    @rule(seconds=st.sampled_from([-1e6, -1.0, 1e-9, 1.0, 1e6]))
+    def jump_the_clock(self, seconds: float) -> None:
+        self.clock.wall_s += seconds
+
+    # -- compaction ------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.lease is not None and not self.writers)
+    @rule(forget=st.booleans())
+    def compact(self, forget: bool) -> None:
+        ledger = Ledger.load(self.state)
+        gone = {sink: ledger.superseded_files(sink) for sink in SINKS} if forget else {}
+        compact_ledger(ledger, self.lease.token, forget=gone)
+        self.forgotten |= {(sink, name) for sink, names in gone.items() for name in names}
+
+    @precondition(lambda self: self.lease is not None and not self.writers)
+    @rule(step=st.integers(0, 8), after=st.booleans(), halves=st.booleans())
+    def die_compacting(self, step: int, after: bool, halves: bool) -> None:
+        dying = dataclasses.replace(self.state, store=DyingStore(self.state.store, step, after, halves))
+        try:
+            ledger = Ledger.load(dying)
+            delete_spent(ledger, self.lease.token)
+            compact_ledger(Ledger.load(dying), self.lease.token)
+        except Killed:
+            self.lease = None
+
+    # -- what must hold --------------------------------------------------------------------------------------------
+
+    @invariant()
+    def says_what_the_model_says(self) -> None:
+        if not hasattr(self, "written"):
+            return
+        ledger = Ledger.load(self.state)
+        records = sorted(self.written, key=lambda each: each.order)
+        shown = _painted(records)
+        standing = _painted([each for each in records if not each.is_intent])
+        for scope in SCOPES:
+            expected = {s: _covered(shown, scope, s) for s in SERIES}
+            assert {s: ledger.coverage(scope.digest, s) for s in SERIES} == expected
+            self.check_missing(ledger, scope, expected)
+        for sink in SINKS:
+            self.check_files(ledger, sink, records, shown, standing)
+
+    def check_missing(self, ledger: Ledger, scope: Scope, expected: dict[str, TimeRangeSet]) -> None:
+        wanted = TimeRange(2, END + 3)
+        found = {s: holes for members, holes in ledger.missing(scope.digest, [*SERIES, "?"], wanted) for s in members}
+        whole = TimeRangeSet([wanted])
+        assert found == {s: h for s in [*SERIES, "?"] if (h := whole.subtract(expected.get(s, TimeRangeSet())))}
+
+    def check_files(self, ledger: Ledger, sink: str, records: list[Written], shown: Any, standing: Any) -> None:
+        receipts = [each for each in records if not each.is_intent and each.scope.sink == sink]
+        live = {each for each in receipts if any(shown.get(cell) is each for cell in each.cells())}
+        stands = {each for each in receipts if any(standing.get(cell) is each for cell in each.cells())}
+        names = {name for each in live for name in each.files}
+        assert ledger.live_files(sink) == names
+        assert ledger.doubtful_files(sink) == {name for each in stands - live for name in each.files} - names
+        gone = {name for each in receipts for name in each.files} - {name for each in stands for name in each.files}
+        found = ledger.superseded_files(sink)
+        assert found <= gone
+        assert gone - found <= {name for place, name in self.forgotten if place == sink}
+        part = {each for each in live if any(shown.get(cell) is not each for cell in each.cells())}
+        overlaps = list(ledger.overlaps(sink))
+        assert sorted((one.run, one.at_ns) for one in overlaps) == sorted(each.order[:2] for each in part)
+        whole = [one for scope in SCOPES if scope.sink == sink for one in ledger.receipts(scope.digest) if one.is_whole]
+        assert sorted((one.run, one.at_ns) for one in whole) == sorted(each.order[:2] for each in live - part)
+
+
+def _painted(records: list[Written]) -> dict[tuple[str, str, int], Written]:
+    return {cell: each for each in records for cell in each.cells()}
+
+
+def _covered(shown: dict[tuple[str, str, int], Written], scope: Scope, series: str) -> TimeRangeSet:
+    return TimeRangeSet(
+        TimeRange(at, at + 1)
+        for (sink, s, at), each in shown.items()
+        if s == series and sink == scope.sink and not each.is_intent and each.scope == scope
+    )
+
+
+class LocalMachine(LedgerMachine):
+    """Appends to files. In memory where the machine has such a place, since thousands of fsyncs prove nothing more."""
+
+    def setup_store(self) -> StateDir:
+        memory = Path("/dev/shm")
+        self.place = tempfile.mkdtemp(dir=memory if memory.is_dir() else None)
+        return StateDir.open(self.place, "job")
+
+    def write_raw(self, name: str, data: bytes) -> None:
+        with Path(self.state.path(name)).open("ab") as file:
+            file.write(data)
+
+    def teardown(self) -> None:
+        for each in getattr(self, "writers", ()):
+            each.writer._give_part_up()
+        if hasattr(self, "place"):
+            shutil.rmtree(self.place)
+
+
+class ObjectMachine(LedgerMachine):
+    """One object a flush; a put that is cut short may leave a part of the object."""
+
+    def setup_store(self) -> StateDir:
+        MemoryFileSystem.reset()
+        return StateDir.open("omniamem://bucket/state", "job")
+
+    def write_raw(self, name: str, data: bytes) -> None:
+        MemoryFileSystem.objects[self.state.path(name)] = data
+
+    def teardown(self) -> None:
+        MemoryFileSystem.reset()
+
+
+TestLocal = LocalMachine.TestCase
+TestLocal.settings = settings(max_examples=60, stateful_step_count=40)
+TestObjects = ObjectMachine.TestCase
+TestObjects.settings = settings(max_examples=60, stateful_step_count=40)
