@@ -177,13 +177,14 @@ class _Run:
         *,
         lost_files: bool,
     ) -> None:
+        if lost_files:  # that says it: what differs is what they held
+            return
         look: list[str] = []
         for series_id in differing:
-            should = expected.get(series_id, Fingerprint())
-            if not found[series_id].count:
-                self.findings.add_empty(series_id, receipt.key.range, should.count)
-            elif not lost_files:  # what a lost file held is missing: no need to name each point
+            if found[series_id].count:
                 look.append(series_id)
+            else:
+                self.findings.add_empty(series_id, receipt.key.range, expected[series_id].count)
         if not look:
             return
         known = [each for each in look if expected.get(each, Fingerprint()).count]
@@ -212,8 +213,6 @@ class _Run:
             self.findings.note(f"A window of the source could not be read, its differences are told by window: {error}")
             return None
         except (ServiceError, CredentialError, UsageError) as error:
-            if self._e.against_source:
-                raise
             self._source_fails = str(error)
             self.findings.note(
                 "Differences are told by window, since the source does not answer: a fingerprint says that a window differs, "

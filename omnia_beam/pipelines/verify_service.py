@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import apache_beam as beam
 
+from omnia_beam.core import errors
 from omnia_beam.core.chunk import Chunk, Points
-from omnia_beam.core.errors import IncompleteReadError
+from omnia_beam.core.errors import IncompleteReadError, OmniaBeamError, TransientServiceError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
@@ -124,7 +125,9 @@ class ServiceReader:
         """All points of one window, in this process.
 
         Raises:
-            IncompleteReadError, ServiceError, CredentialError: the window cannot be read.
+            IncompleteReadError: this window cannot be read.
+            TransientServiceError: the service does not answer; the next window would fare no better.
+            CredentialError, UnauthorizedError: nothing can be read.
         """
         with ThreadPoolExecutor(self.settings.max_in_flight, thread_name_prefix="omnia-verify") as pool:
             reader = WindowReader(
@@ -143,7 +146,7 @@ class ServiceReader:
             parts: dict[str, list[Points]] = {series_id: [] for series_id in key.series_ids}
             for raw in reader.read([(0, Window(key))], lambda index: True):
                 if isinstance(raw, WindowFailure):
-                    raise IncompleteReadError(f"{raw.key}: {raw.error}: {raw.message}")
+                    raise _error_of(raw)
                 for series_id, _, points in assemble_chunk(raw).by_series():
                     parts[series_id].append(points)
         return {series_id: Points.concat(each) for series_id, each in parts.items()}
@@ -191,6 +194,14 @@ class ServiceReader:
                 for line in (self.state_dir.read(f"runs/{name}") or b"").splitlines():
                     yield Receipt.from_json(json.loads(line))
             self.state_dir.delete(f"runs/{name}")
+
+
+def _error_of(failure: WindowFailure) -> OmniaBeamError:
+    """A failure keeps of its error only the class's name."""
+    kind = getattr(errors, failure.error, OmniaBeamError)
+    if issubclass(kind, TransientServiceError):
+        return TransientServiceError(failure.message)
+    return IncompleteReadError(f"{failure.key}: {failure.error}: {failure.message}")
 
 
 def _inside(ranges: Sequence[TimeRange], outer: TimeRange) -> Sequence[TimeRange]:
