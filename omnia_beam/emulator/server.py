@@ -112,6 +112,10 @@ class Server:
                     service.stats.bytes_out += answer.size
                     service.stats.points_served += answer.points
                 return await deliver(request, answer, delivery)
+            except ConnectionError:
+                # The client has left in the middle of its answer: its right, and no failure of ours.
+                outcome = "client_left"
+                return web.Response()
             finally:
                 service.stats.left(route.label, outcome)
 

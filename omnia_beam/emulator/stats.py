@@ -33,7 +33,7 @@ class Stats:
             self.connections += 1
 
     def left(self, route: str, outcome: str) -> None:
-        """That request has been answered; the outcome is a status, or `reset` where no answer was given."""
+        """That request has been answered; the outcome is a status, `reset` or `client_left`."""
         self.in_flight -= 1
         self.requests[route][outcome] += 1
 

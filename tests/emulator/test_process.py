@@ -103,6 +103,33 @@ def test_a_killed_thread_cuts_its_connections() -> None:
     connection.close()
 
 
+def test_a_client_that_leaves_is_no_failure() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "omnia_beam.emulator",
+        "--synthetic",
+        "dense:series=1,days=20",
+        "--fault",
+        "slow=2000000",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        parts = urlsplit(json.loads(process.stdout.readline())["url"])
+        listed = requests.get(parts.geturl(), timeout=30).json()["data"]["items"][0]["id"]
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+        connection.request("GET", f"{parts.path}/{listed}/data?limit=100000")
+        assert len(connection.getresponse().read(10)) == 10
+        connection.close()
+        outcomes: dict[str, int] = {}
+        while not outcomes:
+            stats = requests.get(f"{parts.geturl()}/_emulator/stats", timeout=30).json()
+            outcomes = stats["requests"].get("GET /{id}/data", {})
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=20)
+    assert (outcomes, process.returncode, errors) == ({"client_left": 1}, 0, b"")
+
+
 def test_latency_holds_up_nobody_else(http: requests.Session) -> None:
     with EmulatorThread(["--latency-ms", "400"], series=KNOWN) as emulator, ThreadPoolExecutor(8) as pool:
         url = f"{emulator.url}/{identity('steady')}/data?limit=1"
