@@ -35,6 +35,7 @@ from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import check_writable, file_prefix, remove_unrecorded
 from omnia_beam.pipelines.execution import Outcome, run_pipeline
 from omnia_beam.pipelines.job_state import JobState, opened_state
+from omnia_beam.pipelines.reachability import check_reachable
 from omnia_beam.pipelines.runner import is_local
 from omnia_beam.pipelines.selection import select_series
 from omnia_beam.pipelines.service import read_options, service_settings
@@ -99,6 +100,7 @@ def run_backfill(config: JobConfig, context: RunContext) -> Summary:
     session = shared_session(job.service)
     summary = Summary("backfill")
     try:
+        check_reachable(job.service)
         series_ids = select_series(session, job.source.series)
         summary = summary.having(series=len(series_ids))
         check_writable(job.sink.path)

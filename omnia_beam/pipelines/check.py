@@ -18,6 +18,7 @@ from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.backfill import wanted_range
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import check_writable
+from omnia_beam.pipelines.reachability import check_reachable
 from omnia_beam.pipelines.selection import select_series
 from omnia_beam.pipelines.service import read_options, service_settings
 from omnia_beam.wire import decode_body
@@ -76,8 +77,15 @@ def _steps(config: JobConfig) -> Iterator[tuple[str, Callable[[], str]]]:
 
 
 def _service_steps(what: str, connection: OmniaConnection) -> Iterator[tuple[str, Callable[[], str]]]:
+    yield f"{what} address", lambda: _try_address(connection)
     yield f"{what} credential", lambda: _try_token(connection)
     yield f"{what} service", lambda: _try_service(connection)
+
+
+def _try_address(connection: OmniaConnection) -> str:
+    settings = service_settings(connection)
+    check_reachable(settings)
+    return f"{settings.base_url} can be reached"
 
 
 def _try_token(connection: OmniaConnection) -> str:

@@ -11,6 +11,7 @@ from omnia_beam.pipelines.backfill import BackfillJob, make_plan
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.job_state import JobState, scope_of
 from omnia_beam.pipelines.plan_report import PlanFacts, facts_table, windows_table
+from omnia_beam.pipelines.reachability import check_reachable
 from omnia_beam.pipelines.selection import select_series
 from omnia_beam.pipelines.summary import Summary
 
@@ -24,6 +25,7 @@ def run_plan(config: JobConfig, context: RunContext) -> Summary:
     began = context.clock()
     job = BackfillJob.of(config)
     session = shared_session(job.service)
+    check_reachable(job.service)
     series_ids = select_series(session, job.source.series)
     state_dir = StateDir.open(config.state, config.name, create=False)
     state = JobState(state_dir, "plan", scope_of(config), LeaseToken(0, ""), Ledger.load(state_dir))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import orjson
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from omnia_beam.config import read_ids_file
 from omnia_beam.config.source import SeriesSelection
-from omnia_beam.core.errors import NotFoundError, SelectionError, WireFormatError
+from omnia_beam.core.errors import NotFoundError, SelectionError
 from omnia_beam.core.series import Timeseries
-from omnia_beam.net.operations import GET_TIMESERIES, SEARCH_TIMESERIES
+from omnia_beam.net.metadata import MetadataCalls
 from omnia_beam.net.session import ServiceSession
 
-_PAGE = 1_000
+_PAGE: Final = 1_000
+_PYTHON_NAMES: Final = {"assetId": "asset_id", "externalId": "external_id"}
 
 
 def select_series(session: ServiceSession, selection: SeriesSelection) -> tuple[str, ...]:
@@ -51,19 +51,15 @@ def describe_series(session: ServiceSession, selection: SeriesSelection) -> Iter
         yield known[series_id] if series_id in known else _one(session, series_id)
 
 
-def search(session: ServiceSession, patterns: dict[str, str]) -> Iterator[Timeseries]:
-    """All timeseries that match."""
-    token: str | None = None
-    while True:
-        params = {**patterns, "limit": str(_PAGE), **({"continuationToken": token} if token else {})}
-        answer = orjson.loads(SEARCH_TIMESERIES.send(session, params=list(params.items())).body)
-        for item in answer["data"]["items"]:
-            yield Timeseries.from_json(item)
-        before, token = token, answer.get("continuationToken")
-        if not token:
-            return
-        if token == before:
-            raise WireFormatError("a search gives the same page again and again")
+def search(session: ServiceSession, patterns: Mapping[str, str]) -> Iterator[Timeseries]:
+    """All timeseries that match, by the service's names of fields.
+
+    Raises:
+        UsageError: as many as the service lets a result set be, so that some may be left out.
+        ServiceError: the search failed.
+    """
+    by_name = {_PYTHON_NAMES.get(name, name): pattern for name, pattern in patterns.items()}
+    return MetadataCalls(session).search_timeseries(page_size=_PAGE, **by_name)
 
 
 def _named(selection: SeriesSelection) -> Iterator[str]:
@@ -74,7 +70,6 @@ def _named(selection: SeriesSelection) -> Iterator[str]:
 
 def _one(session: ServiceSession, series_id: str) -> Timeseries:
     try:
-        answer = GET_TIMESERIES.send(session, series_id)
+        return MetadataCalls(session).get_timeseries_by_id(series_id)
     except NotFoundError as error:
         raise SelectionError(f"source.series: the service knows no series {series_id}") from error
-    return Timeseries.from_json(orjson.loads(answer.body)["data"]["items"][0])

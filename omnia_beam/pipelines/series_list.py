@@ -15,6 +15,7 @@ from omnia_beam.core.errors import UsageError
 from omnia_beam.core.series import Timeseries
 from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.reachability import check_reachable
 from omnia_beam.pipelines.selection import describe_series
 from omnia_beam.pipelines.service import service_settings
 
@@ -36,7 +37,9 @@ def run_series(config: JobConfig, context: RunContext, form: str) -> int:
     """
     if not isinstance(config.source, OmniaSource):
         raise UsageError(f"series lists what a service holds; this job's source is of kind {config.source.kind}")
-    session = shared_session(service_settings(config.source))
+    settings = service_settings(config.source)
+    check_reachable(settings)
+    session = shared_session(settings)
     series = sorted(
         describe_series(session, config.source.series), key=lambda each: (each.facility, each.name, each.id)
     )
