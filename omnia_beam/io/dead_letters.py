@@ -1,0 +1,229 @@
+"""The dead letters of a job: `<state>/<job>/dead_letters/*.parquet`, one file for each chunk that has any.
+
+A file's name is a function of its chunk's key, so that a window that is written again replaces its file, or removes it
+where nothing is left to complain of. A file appears whole or not at all, and before its chunk's receipt does: a
+receipt that speaks of dead letters never speaks of lost ones. The columns are those of `dead_letter_table`; any Parquet
+reader opens them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from omnia_beam.core.dead_letter import DeadLetter
+from omnia_beam.core.errors import OmniaBeamError, StateError
+from omnia_beam.core.receipt import Receipt
+from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.dead_letter_table import facts_of, letters_of_table, letters_to_table
+from omnia_beam.io.durable_file import is_local
+from omnia_beam.io.pending_chunk import WrittenChunk
+from omnia_beam.io.state_dir import StateDir, state_error
+from omnia_beam.io.state_store import BeamStore, LocalStore, StateStore
+
+WRITING: Final = "write"
+"""The origin of letters that the sink refused, or could not hold: those can be sent again as they are."""
+
+_FOLDER: Final = "dead_letters"
+_SUFFIX: Final = ".parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLetters:
+    """What a file holds.
+
+    Args:
+        key: of the chunk.
+        letters: in the file's order; may be none.
+        origin: `write`, or the name of the step that gave the points up before they were sent.
+        receipt: what is stored of the chunk, as its sink says; None for other origins.
+        written_ns: when the file was written, ns since the Unix epoch.
+    """
+
+    key: ChunkKey
+    letters: tuple[DeadLetter, ...]
+    origin: str
+    receipt: Receipt | None
+    written_ns: int
+
+    @property
+    def count(self) -> int:
+        """Points."""
+        return sum(letter.count for letter in self.letters)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterFiles:
+    """The files in one folder. Plain data: it pickles. Every method raises StateError, naming the file.
+
+    Args:
+        store: how to read and write there.
+        folder: whole path.
+        only: the one file that is meant; None for all.
+    """
+
+    store: StateStore
+    folder: str
+    only: str | None = None
+
+    @classmethod
+    def of(cls, state_dir: StateDir) -> DeadLetterFiles:
+        """Those of a job."""
+        return cls(state_dir.store, state_dir.path(_FOLDER))
+
+    @classmethod
+    def at(cls, path: str) -> DeadLetterFiles:
+        """Those in a folder, or the one file that the path names; on any Beam filesystem."""
+        store: StateStore = LocalStore() if is_local(path) else BeamStore()
+        whole = os.path.abspath(path) if is_local(path) else path.rstrip("/")
+        if not whole.endswith(_SUFFIX):
+            return cls(store, whole)
+        folder, _, name = whole.rpartition("/")
+        return cls(store, folder, name)
+
+    def __str__(self) -> str:
+        return f"{self.folder}/{self.only}" if self.only else self.folder
+
+    def path(self, name: str) -> str:
+        """The whole path of a file."""
+        return f"{self.folder}/{name}"
+
+    def names(self) -> list[str]:
+        """The files that there are, by name."""
+        with self._naming("listed", self.folder):
+            found = [each.name for each in self.store.list(self.folder) if each.name.endswith(_SUFFIX)]
+        return [name for name in found if self.only in (None, name)]
+
+    def put(
+        self,
+        key: ChunkKey,
+        letters: Sequence[DeadLetter],
+        *,
+        receipt: Receipt | None = None,
+        origin: str = WRITING,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> str:
+        """Store all letters of a chunk, over those that were stored of it before. Returns the file's name."""
+        facts: dict[str, Any] = {"origin": origin, "written_ns": clock_ns()}
+        if receipt is not None:
+            facts["receipt"] = receipt.to_json()
+        table = letters_to_table(key, letters, facts)
+        out = pa.BufferOutputStream()
+        pq.write_table(table, out, compression="zstd", use_dictionary=True, write_statistics=True)
+        name = file_name(key, origin)
+        with self._naming("written", self.path(name)), self.store.create(self.path(name)) as file:
+            file.write(out.getvalue())
+        return name
+
+    def read(self, name: str) -> StoredLetters:
+        """One file.
+
+        Raises:
+            StateError: it is not there, or is no file of dead letters.
+        """
+        table = self._table(name)
+        try:
+            key, letters = letters_of_table(table)
+            facts = facts_of(table)
+            receipt = Receipt.from_json(facts["receipt"]) if "receipt" in facts else None
+            return StoredLetters(key, tuple(letters), facts["origin"], receipt, facts["written_ns"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._damaged(name, error) from error
+
+    def remove(self, name: str) -> None:
+        """Delete a file; one that is not there is deleted already."""
+        with self._naming("deleted", self.path(name)):
+            self.store.delete(self.path(name))
+
+    def keep_only(self, keys: Iterable[ChunkKey], origins: Sequence[str] = (WRITING,)) -> list[str]:
+        """Delete the files of all other chunks. Returns their names.
+
+        For the holder of the job's lease: letters of a chunk that no receipt names are those of a run that died before
+        the receipt. Its window is read and written again, perhaps cut in other windows, and has its say anew.
+
+        Args:
+            keys: of the receipts that speak of dead letters.
+            origins: whose files may stay.
+        """
+        keep = {file_name(key, origin) for key in keys for origin in origins}
+        stray = [name for name in self.names() if name not in keep]
+        for name in stray:
+            self.remove(name)
+        return stray
+
+    def count_by_reason(self) -> dict[str, int]:
+        """Points by reason, the most frequent first; reads only that column."""
+        counts: Counter[str] = Counter()
+        for name in self.names():
+            for found in self._table(name, ["reason"])["reason"].value_counts().to_pylist():
+                counts[found["values"]] += found["counts"]
+        return dict(counts.most_common())
+
+    def keeper(self) -> Callable[[WrittenChunk], None]:
+        """For `OmniaWriter`: makes a written chunk's letters durable, or removes those it had before."""
+        had = set(self.names())
+
+        def keep(written: WrittenChunk) -> None:
+            receipt = written.receipt
+            if receipt is None:
+                return
+            if written.dead_letters:
+                self.put(receipt.key, written.dead_letters, receipt=receipt)
+            elif had and (name := file_name(receipt.key)) in had:
+                self.remove(name)
+
+        return keep
+
+    def _table(self, name: str, columns: list[str] | None = None) -> Any:
+        try:
+            with self._naming("read", self.path(name)), self.store.open(self.path(name)) as file:
+                return pq.read_table(pa.BufferReader(file.read()), columns=columns)
+        except pa.ArrowException as error:
+            raise self._damaged(name, error) from error
+
+    def _damaged(self, name: str, error: Exception) -> StateError:
+        reason = " ".join(str(error).split())[:300]
+        return StateError(
+            f"{self.path(name)}: cannot be understood: {reason}; move the file away and go on without it: its points are "
+            "then in no dead letter any more",
+            path=self.path(name),
+        )
+
+    @contextmanager
+    def _naming(self, done: str, path: str) -> Iterator[None]:
+        try:
+            yield
+        except (OmniaBeamError, pa.ArrowException):
+            raise
+        except Exception as error:  # cloud libraries raise what they like
+            raise state_error(path, done, error) from error
+
+
+def file_name(key: ChunkKey, origin: str = WRITING) -> str:
+    """The name of a chunk's file."""
+    return f"{key.name}{_SUFFIX}" if origin == WRITING else f"{key.name}-{origin}{_SUFFIX}"
+
+
+def dead_letter_files(state_dir: StateDir) -> list[str]:
+    """The whole paths of a job's files of dead letters."""
+    files = DeadLetterFiles.of(state_dir)
+    return [files.path(name) for name in files.names()]
+
+
+def read_dead_letters(state_dir: StateDir) -> Iterator[DeadLetter]:
+    """All dead letters of a job, file after file.
+
+    Raises:
+        StateError: a file cannot be read.
+    """
+    files = DeadLetterFiles.of(state_dir)
+    for name in files.names():
+        yield from files.read(name).letters

@@ -1,0 +1,254 @@
+"""Chunks into an Omnia service, without Beam: batched across series and chunks, sent from a pool of threads."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from typing import Any, Final
+
+from omnia_beam.core.chunk import Chunk
+from omnia_beam.core.errors import OmniaBeamError, TerminalServiceError, TransientServiceError
+from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
+from omnia_beam.io.pending_chunk import PendingChunk, WrittenChunk, chunk_of, refuse_run
+from omnia_beam.io.write_delivery import Delivery
+from omnia_beam.io.write_group import Group, Run, columns, ordered
+from omnia_beam.io.write_memory import Refusal, WriteMemory
+from omnia_beam.io.write_policy import WriteOptions
+from omnia_beam.net.operations import WRITE_MULTIPLE
+from omnia_beam.net.session import ServiceSession
+from omnia_beam.wire import encode_datapoints
+
+_OUTAGE_REQUESTS: Final = 10
+"""Requests in a row that failed for good: then the service is down, and going on would take hours to say so."""
+
+_POLL_S: Final = 1.0
+
+
+def send_group(session: ServiceSession, group: Group) -> None:
+    """Commit points to the service, or raise.
+
+    Raises:
+        TerminalServiceError: the service has queued them (202), so that nobody knows when they are stored.
+        ServiceError, CredentialError: as `ServiceSession.send`.
+    """
+    body = encode_datapoints(columns(group))
+    answer = WRITE_MULTIPLE.send(session, params=[("async", "false")], json_body=body)
+    if answer.status == 202:
+        raise TerminalServiceError(
+            f"{answer.method} {answer.path}: answered 202 to async=false: the points are queued and may still be lost; no "
+            "receipt can be given by this service",
+            method=answer.method,
+            path=answer.path,
+            status=202,
+        )
+
+
+class OmniaWriter:
+    """Takes chunks, gives them back as `WrittenChunk`, in the order in which they come to their end.
+
+    Memory is bounded: `put` waits while two batches for each thread are under way. Made, fed and emptied by one thread;
+    not used again after an error.
+
+    Args:
+        send: commits a group or raises; called on the pool's threads.
+        pool: where batches are sent from.
+        threads: of the pool.
+        options: see `WriteOptions`.
+        memory: of the service, shared by the process.
+        sink: how receipts name this sink.
+        give_up_chunks: a transient failure that outlasts its retries fails the chunks concerned (`WindowFailure`) and the
+            rest goes on. Otherwise it ends everything.
+        keep: called with a written chunk before it is given back, on a pool's thread: makes its dead letters durable.
+        clock_ns: wall clock, ns since the Unix epoch.
+
+    Raises (by `put`, `taken` and `drained`):
+        CredentialError, ServiceError: see `Delivery`.
+        TransientServiceError: the service is down.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[Group], None],
+        *,
+        pool: Executor,
+        threads: int,
+        options: WriteOptions,
+        memory: WriteMemory,
+        sink: str,
+        give_up_chunks: bool = False,
+        keep: Callable[[WrittenChunk], None] | None = None,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._send = send
+        self._pool = pool
+        self._options = options
+        self._memory = memory
+        self._sink = sink
+        self._give_up_chunks = give_up_chunks
+        self._keep = keep
+        self._clock_ns = clock_ns
+        self._request_points = options.request_points
+        self._lock = threading.Lock()
+        self._slots = threading.Semaphore(2 * threads)
+        self._done: queue.SimpleQueue[WrittenChunk | None] = queue.SimpleQueue()
+        self._open: list[Run] = []
+        self._open_points = 0
+        self._open_targets: set[str] = set()
+        self._outstanding = 0
+        self._failures_in_a_row = 0
+        self._error: BaseException | None = None
+        self._abandoned = threading.Event()
+
+    def put(self, chunk: Chunk, ticket: Any = None) -> None:
+        """Hand in a chunk; its points are copied nowhere, and must not change."""
+        self._check()
+        pending = PendingChunk(chunk, ticket, self._options)
+        self._outstanding += 1
+        if pending.is_settled:
+            self._finish(pending)
+            return
+        for run in pending.runs():
+            self._add(run)
+
+    def taken(self) -> Iterator[WrittenChunk]:
+        """What has come to its end since; does not wait."""
+        self._check()
+        while True:
+            try:
+                done = self._done.get_nowait()
+            except queue.Empty:
+                return
+            yield self._given(done)
+
+    def drained(self) -> Iterator[WrittenChunk]:
+        """Send what is left, and give everything back as it comes to its end."""
+        self._flush()
+        while self._outstanding:
+            self._check()
+            yield self._given(self._done.get())
+
+    def abandon(self) -> None:
+        """Send nothing more; what is under way ends by itself."""
+        self._abandoned.set()
+
+    def _given(self, done: WrittenChunk | None) -> WrittenChunk:
+        self._check()
+        if done is None:
+            raise AssertionError("woken for an error that is not there")
+        self._outstanding -= 1
+        return done
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _add(self, run: Run) -> None:
+        """Into the open batch, cut where that is full."""
+        while True:
+            if run.target_id not in self._open_targets and len(self._open_targets) >= MAX_SERIES_PER_REQUEST:
+                self._flush()
+            room = self._request_points - self._open_points
+            part = run._replace(stop=min(run.stop, run.start + room))
+            self._open.append(part)
+            self._open_targets.add(run.target_id)
+            self._open_points += part.stop - part.start
+            if self._open_points >= self._request_points:
+                self._flush()
+            if part.stop == run.stop:
+                return
+            run = run._replace(start=part.stop)
+
+    def _flush(self) -> None:
+        if not self._open:
+            return
+        batch = ordered(self._open)
+        self._open, self._open_points, self._open_targets = [], 0, set()
+        while not self._slots.acquire(timeout=_POLL_S):
+            self._check()
+        self._check()
+        self._pool.submit(self._deliver, batch)
+
+    def _deliver(self, batch: Group) -> None:
+        delivery = Delivery(
+            self._send_unless_abandoned,
+            self,
+            self._memory,
+            request_points=self._request_points,
+            isolation_requests=self._options.isolation_requests,
+            clock_ns=self._clock_ns,
+        )
+        try:
+            delivery.run(batch)
+        except BaseException as error:  # it crosses threads here, whatever it is
+            self._stop(error)
+        finally:
+            self._slots.release()
+
+    def _send_unless_abandoned(self, group: Group) -> None:
+        if self._abandoned.is_set():
+            raise _Abandoned
+        self._send(group)
+
+    def _stop(self, error: BaseException) -> None:
+        with self._lock:
+            if self._error is None and not isinstance(error, _Abandoned):
+                self._error = error
+        self._abandoned.set()
+        self._done.put(None)
+
+    def wants(self, run: Run) -> bool:
+        """Whether a run is still worth sending; for `Delivery`, as the next four."""
+        return chunk_of(run).failure is None
+
+    def given_up(self, group: Group) -> None:
+        """These points were not sent: their chunks have failed."""
+        self._settle(group)
+
+    def stored(self, group: Group) -> None:
+        """These points are committed."""
+        with self._lock:
+            self._failures_in_a_row = 0
+        self._settle(group)
+
+    def refused(self, group: Group, refusal: Refusal, note: str) -> None:
+        """These points are dead."""
+        with self._lock:
+            self._failures_in_a_row = 0
+            for run in group:
+                refuse_run(run, refusal, note)
+        self._settle(group)
+
+    def failed(self, group: Group, error: TransientServiceError) -> None:
+        """The chunks of these points are given up."""
+        with self._lock:
+            self._failures_in_a_row += 1
+            if not self._give_up_chunks or self._failures_in_a_row >= _OUTAGE_REQUESTS:
+                raise error
+            for run in group:
+                chunk_of(run).fail(error)
+        self._settle(group)
+
+    def _settle(self, group: Group) -> None:
+        finished: list[PendingChunk] = []
+        with self._lock:
+            for run in group:
+                if chunk_of(run).settle(run.stop - run.start):
+                    finished.append(chunk_of(run))
+        for pending in finished:
+            self._finish(pending)
+
+    def _finish(self, pending: PendingChunk) -> None:
+        written = pending.written(self._sink)
+        if self._keep is not None and written.receipt is not None:
+            self._keep(written)
+        self._done.put(written)
+
+
+class _Abandoned(OmniaBeamError):
+    """Nobody waits for this batch any more."""
+
+    def __init__(self) -> None:
+        super().__init__("abandoned: the bundle has ended")

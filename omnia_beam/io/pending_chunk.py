@@ -1,0 +1,147 @@
+"""A chunk on its way into a service: what of it is settled, and its receipt and dead letters when all of it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from omnia_beam.core.chunk import Chunk, Points
+from omnia_beam.core.dead_letter import DeadLetter
+from omnia_beam.core.errors import TransientServiceError
+from omnia_beam.core.failure import WindowFailure
+from omnia_beam.core.receipt import Receipt, SeriesReceipt
+from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.write_group import Run
+from omnia_beam.io.write_memory import Refusal
+from omnia_beam.io.write_policy import Judged, WriteOptions, judge
+
+
+@dataclass(frozen=True, slots=True)
+class WriteCounts:
+    """Points that a policy changed or left out; see `Judged`."""
+
+    dropped: int = 0
+    substituted: int = 0
+    truncated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenChunk:
+    """The end of one chunk's way.
+
+    Args:
+        ticket: what the chunk was handed in with.
+        receipt: None where it failed.
+        failure: None where it did not.
+        dead_letters: of a chunk that did not fail.
+        counts: of the policies.
+    """
+
+    ticket: Any
+    receipt: Receipt | None
+    failure: WindowFailure | None
+    dead_letters: tuple[DeadLetter, ...]
+    counts: WriteCounts
+
+
+class _PendingSeries:
+    """One series of a chunk: its points as they came, those that are sent, and what became of them."""
+
+    __slots__ = ("chunk", "dead", "judged", "source_id", "target_id")
+
+    def __init__(self, chunk: PendingChunk, source_id: str, target_id: str, judged: Judged) -> None:
+        self.chunk = chunk
+        self.source_id = source_id
+        self.target_id = target_id
+        self.judged = judged
+        self.dead: list[tuple[int, int, Refusal, str]] = []
+
+    def receipt(self) -> SeriesReceipt:
+        good = self.judged.good
+        if self.dead:
+            keep = np.ones(len(good.times), bool)
+            for start, stop, _, _ in self.dead:
+                keep[start:stop] = False
+            good = good.take(keep)
+        return SeriesReceipt.of(self.source_id, self.target_id, good)
+
+    def letters(self) -> Iterator[DeadLetter]:
+        for points, reason in self.judged.dead:
+            yield DeadLetter(self.chunk.key, self.source_id, self.target_id, points, reason)
+        for start, stop, refusal, note in sorted(self.dead, key=lambda each: each[:2]):
+            yield DeadLetter(
+                self.chunk.key,
+                self.source_id,
+                self.target_id,
+                self.judged.good.take(slice(start, stop)),
+                f"{refusal.reason} ({note})" if note else refusal.reason,
+                refusal.http_status,
+                refusal.trace_id,
+                refusal.at_ns,
+                refusal.at_ns,
+            )
+
+
+class PendingChunk:
+    """Not thread-safe: its writer holds a lock around `settle`, `refuse` and `fail`."""
+
+    def __init__(self, chunk: Chunk, ticket: Any, options: WriteOptions) -> None:
+        self.key: ChunkKey = chunk.key
+        self.ticket = ticket
+        self.failure: WindowFailure | None = None
+        self._series = [
+            _PendingSeries(self, source_id, target_id, judge(points, chunk.key.range, options))
+            for source_id, target_id, points in chunk.by_series()
+        ]
+        self._left = sum(len(each.judged.good.times) for each in self._series)
+
+    def runs(self) -> Iterator[Run]:
+        """Everything that has to be sent; a run for each series that has any."""
+        for each in self._series:
+            good: Points = each.judged.good
+            if len(good.times):
+                yield Run(each.target_id, good, 0, len(good.times), each)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every point is stored, dead or (the chunk having failed) given up."""
+        return self._left == 0
+
+    def settle(self, points: int) -> bool:
+        """So many more points have come to an end. Whether they were the last."""
+        self._left -= points
+        return self._left == 0
+
+    def fail(self, error: TransientServiceError) -> None:
+        """It cannot be stored as a whole in this run."""
+        self.failure = self.failure or WindowFailure.of(self.key, error)
+
+    def written(self, sink: str) -> WrittenChunk:
+        """The end: to be asked for once, when everything is settled."""
+        judged = [each.judged for each in self._series]
+        counts = WriteCounts(
+            sum(each.dropped for each in judged),
+            sum(each.substituted for each in judged),
+            sum(each.truncated for each in judged),
+        )
+        if self.failure is not None:
+            return WrittenChunk(self.ticket, None, self.failure, (), counts)
+        letters = tuple(letter for each in self._series for letter in each.letters())
+        dead = sum(letter.count for letter in letters)
+        receipt = Receipt(self.key, sink, tuple(each.receipt() for each in self._series), (), dead)
+        return WrittenChunk(self.ticket, receipt, None, letters, counts)
+
+
+def refuse_run(run: Run, refusal: Refusal, note: str) -> None:
+    """The points of a run are dead."""
+    series: _PendingSeries = run.owner
+    series.dead.append((run.start, run.stop, refusal, note))
+
+
+def chunk_of(run: Run) -> PendingChunk:
+    """The chunk that a run belongs to."""
+    series: _PendingSeries = run.owner
+    return series.chunk
