@@ -202,7 +202,7 @@ def _finished(args: argparse.Namespace, summary: Any) -> int:
 
     if args.json:
         print(json.dumps(summary.to_json()), flush=True)
-    else:
+    elif summary.command != "plan":  # which has printed its figures
         print_summary(summary)
     return int(summary.exit_code)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 _log = logging.getLogger("omnia_beam.progress")
@@ -115,7 +115,7 @@ class _Facts(ProgressColumn):
         elapsed = task.elapsed or 0.0
         rate = facts.points / elapsed if elapsed else 0.0
         text = f"{facts.points / 1e6:,.1f} M points · {rate / 1e6:,.2f} M/s · ETA {_eta(facts.share, elapsed)}"
-        return Text(" · ".join([text, *_moods(facts)]))
+        return Text(" · ".join([text, *_moods(facts)]), no_wrap=True)
 
 
 def _draw_bar(
@@ -123,10 +123,9 @@ def _draw_bar(
 ) -> None:
     columns = (
         TextColumn("{task.fields[windows]}"),
-        BarColumn(bar_width=None),
+        BarColumn(bar_width=16),
         TextColumn("{task.percentage:>3.0f}%"),
         _Facts(),
-        TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, auto_refresh=False) as progress:
         task = progress.add_task("", total=1.0, facts=facts(), windows="")

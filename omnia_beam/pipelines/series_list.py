@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, TextIO
 
 from rich.table import Table
@@ -20,6 +20,7 @@ from omnia_beam.pipelines.selection import describe_series
 from omnia_beam.pipelines.service import service_settings
 
 _COLUMNS: Final = ("id", "name", "facility", "unit", "step", "description", "source")
+_SHOWN: Final = ("id", "name", "facility", "unit", "description")
 
 
 def run_series(config: JobConfig, context: RunContext, form: str) -> int:
@@ -53,16 +54,21 @@ def run_series(config: JobConfig, context: RunContext, form: str) -> int:
     return 0
 
 
-def _row(series: Timeseries) -> list[str]:
-    values = [getattr(series, name) for name in _COLUMNS]
+def _row(series: Timeseries, columns: Sequence[str] = _COLUMNS) -> list[str]:
+    values = [getattr(series, name) for name in columns]
     return ["" if value is None else str(value) for value in values]
 
 
 def _table(series: Iterable[Timeseries]) -> Table:
-    table = Table(*_COLUMNS, box=None, pad_edge=False)
-    table.columns[0].no_wrap = table.columns[1].no_wrap = True
+    table = Table(box=None, pad_edge=False)
+    for name in _SHOWN:
+        # Ids and names are there to be copied: the description is what gives way on a narrow terminal.
+        keeps = name != "description"
+        table.add_column(
+            name, no_wrap=True, overflow="ignore" if keeps else "ellipsis", min_width=4 if not keeps else None
+        )
     for each in series:
-        table.add_row(*_row(each))
+        table.add_row(*_row(each, _SHOWN))
     return table
 
 
