@@ -113,7 +113,7 @@ def _coverage(report: VerifyReport) -> str:
     )
     when = " As it was before the repair." if report.repair is not None else ""
     return (
-        f'{coverage_legend()}<figure><div class="wide">{coverage_svg(grid)}</div>'
+        f'{coverage_legend()}<figure><div class="wide"><div class="picture">{coverage_svg(grid)}</div></div>'
         f"<figcaption>Series down, time across. {each}{when}</figcaption></figure>"
     )
 
@@ -126,7 +126,7 @@ def _kinds(findings: Findings) -> str:
         if kind in counts
     )
     head = '<tr><th>kind</th><th class="n">how many</th><th>what it is</th></tr>'
-    return f'<div class="wide"><table class="kinds"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table></div>'
+    return f'<div class="wide"><table class="kinds stack"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
 def _differences(findings: Findings, name: str) -> str:
@@ -135,7 +135,7 @@ def _differences(findings: Findings, name: str) -> str:
     more = findings.total - len(shown)
     rest = f'<p class="soft">And {more:,} more; report.json names up to 500 of each kind.</p>' if more > 0 else ""
     head = "<tr><th>kind</th><th>series or file</th><th>what</th></tr>"
-    return f'<div class="wide"><table id="{name}"><thead>{head}</thead><tbody>{rows}</tbody></table></div>{rest}'
+    return f'<div class="wide"><table id="{name}" class="stack"><thead>{head}</thead><tbody>{rows}</tbody></table></div>{rest}'
 
 
 def _row(each: Difference) -> str:

@@ -49,7 +49,7 @@ class _Frame:
 def difference_plot(curve: DifferingCurve) -> str:
     """One figure: the series, the curves, the marks."""
     marks = _marks(curve)
-    shown = [_near(points, marks) for points in (curve.expected, curve.found)]
+    shown = _near(curve, marks)
     frame = _frame(shown, marks)
     drawn = "".join(
         f'<path class="curve {name}" d="{_path(points, frame)}"/>{_dots(points, frame, name)}'
@@ -87,16 +87,27 @@ def _marks(curve: DifferingCurve) -> list[tuple[int, float]]:
     return sorted(every)[:_MOST_MARKS]
 
 
-def _near(points: Points, marks: list[tuple[int, float]]) -> Points:
-    """The points around the marks, thinned to what can be seen; the marked times always stay."""
-    if not len(points.times):
-        return points
-    points = points.take(np.argsort(points.times, kind="stable"))
-    first, last = np.searchsorted(points.times, [marks[0][0], marks[-1][0]])
-    points = points.take(slice(max(0, int(first) - _AROUND), int(last) + _AROUND + 1))
+def _near(curve: DifferingCurve, marks: list[tuple[int, float]]) -> list[Points]:
+    """Both curves around the marks: the same time of both, thinned to what can be seen; the marked times always stay."""
+    curves = [points.take(np.argsort(points.times, kind="stable")) for points in (curve.expected, curve.found)]
+    bounds: list[int] = []
+    for points in curves:
+        first, last = np.searchsorted(points.times, [marks[0][0], marks[-1][0]])
+        bounds.extend(points.times[max(0, int(first) - _AROUND) : int(last) + _AROUND + 1].tolist())
+    if not bounds:
+        return curves
+    return [_thinned(_between(points, min(bounds), max(bounds)), marks) for points in curves]
+
+
+def _between(points: Points, first: int, last: int) -> Points:
+    start, end = np.searchsorted(points.times, first), np.searchsorted(points.times, last, side="right")
+    return points.take(slice(int(start), int(end)))
+
+
+def _thinned(points: Points, marks: list[tuple[int, float]]) -> Points:
     if len(points.times) <= _MOST:
         return points
-    keep = np.unique(np.linspace(0, len(points.times) - 1, _MOST).astype(np.intp))
+    keep = np.linspace(0, len(points.times) - 1, _MOST).astype(np.intp)
     at = np.searchsorted(points.times, [t for t, _ in marks]).clip(0, len(points.times) - 1)
     return points.take(np.union1d(keep, at))
 
@@ -146,4 +157,5 @@ def _axes(frame: _Frame) -> Iterator[str]:
 def _caption(curve: DifferingCurve, marks: int) -> str:
     differing = curve.comparison.count
     more = f"; the first {marks} marks are drawn" if marks >= _MOST_MARKS else ""
-    return f"window {escape(str(curve.range))}: {differing:,} points differ{more}"
+    what = "point differs" if differing == 1 else "points differ"
+    return f"window {escape(str(curve.range))}: {differing:,} {what}{more}"

@@ -41,6 +41,13 @@ code, pre, td.id { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, m
 td.id { min-width: 9rem; overflow-wrap: anywhere; }
 td.text { min-width: 16rem; }
 pre { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .8rem; overflow-x: auto; }
+.picture { min-width: 34rem; }
+.wide + .wide { margin-top: 1.2rem; }
+@media (max-width: 44rem) {
+  table.stack thead { display: none; }
+  table.stack tr { display: block; padding: .45rem 0; border-bottom: 1px solid var(--line); }
+  table.stack td { display: inline; padding: 0 .5rem 0 0; border: 0; min-width: 0; white-space: normal; }
+  table.stack td.id, table.stack td.text { display: block; } }
 svg { display: block; width: 100%; height: auto; }
 svg text { fill: var(--soft); font: 11px system-ui, sans-serif; }
 .done { fill: var(--done); } .missing { fill: var(--missing); } .different { fill: var(--different); }

@@ -246,6 +246,8 @@ def _facts(status: JobStatus) -> Table:
 
 def _table(status: JobStatus) -> Table:
     table = Table("series", "covered", "holes", "first hole", box=None, pad_edge=False)
+    table.columns[0].no_wrap = table.columns[1].no_wrap = True
+    table.columns[0].overflow = "fold"
     for each in status.incomplete[:_TABLE_ROWS]:
         first = next(iter(each.holes))
         table.add_row(each.series_id, _percent(each.share), f"{len(each.holes):,}", str(first))

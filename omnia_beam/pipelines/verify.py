@@ -201,8 +201,14 @@ def _mended(job: VerifyJob, examination: Examination, before: Findings) -> tuple
 
 def _tell(findings: Findings, say: Callable[[str], None]) -> None:
     for each in findings.differences[:_TOLD]:
-        where = " ".join(text for text in (each.series_id, str(each.range or "") if not each.expected else "") if text)
-        say(f"{each.kind}: {where}: {each.text}" if where else f"{each.kind}: {each.text}")
+        single = each.expected is not None or each.found is not None
+        parts = (
+            each.kind,
+            each.file or each.series_id,
+            "" if single or each.range is None else str(each.range),
+            each.text,
+        )
+        say(": ".join(part for part in parts if part))
     if findings.total > _TOLD:
         say(f"and {findings.total - min(_TOLD, len(findings.differences)):,} more: see the report")
     for note in findings.notes:

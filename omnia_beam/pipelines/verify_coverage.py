@@ -50,6 +50,14 @@ class CoverageGrid:
         last = int(np.searchsorted(self._bounds, inside.end_ns - 1, side="right"))
         self._cells[row, first:last] |= state
 
+    def mark_times(self, series_id: str, times: npt.NDArray[np.int64], state: int) -> None:
+        """Mark the cells of single instants, ns."""
+        row = self._row_of.get(series_id)
+        if row is None:
+            return
+        inside = times[(times >= self.range.start_ns) & (times < self.range.end_ns)]
+        self._cells[row, np.searchsorted(self._bounds, inside, side="right") - 1] |= np.uint8(state)
+
     @property
     def worst(self) -> npt.NDArray[np.uint8]:
         """By cell the highest bit, 0 where nothing is known; shape (rows, COLUMNS)."""

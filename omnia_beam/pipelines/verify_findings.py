@@ -85,7 +85,7 @@ class Findings:
         """Count a difference `count` times, name it if there is room, and mark its series and range in the picture."""
         self.counts[difference.kind] += count
         self._name(difference)
-        if difference.range is not None:
+        if difference.range is not None and difference.kind != "not_covered":  # that has a colour of its own
             for series_id in series_ids or [difference.series_id]:
                 self.grid.mark(series_id, difference.range, DIFFERENT)
 
@@ -96,7 +96,9 @@ class Findings:
         self.counts.update(point_counts(comparison))
         for difference in point_differences(series_id, comparison, NAMED):
             self._name(difference)
-        self.grid.mark(series_id, range, DIFFERENT)
+        changed, shifted = comparison.changed, comparison.shifted
+        for points in (comparison.missing, comparison.extra, changed[0], *shifted):
+            self.grid.mark_times(series_id, points.times, DIFFERENT)
         if len(self.curves) < MAX_CURVES:
             self.curves.append(DifferingCurve(series_id, range, expected, found, comparison))
 

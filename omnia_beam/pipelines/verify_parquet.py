@@ -75,9 +75,7 @@ class ParquetDestination:
         except (FileNotFoundError, ValueError) as error:
             content = f"unreadable: {error}"
         whose = "of this job" if mine else "not of this job"
-        return Difference(
-            "stray_file", f"{name}: {content}, {whose}, and no receipt names it", file=name, points=points
-        )
+        return Difference("stray_file", f"{content}, {whose}, and no receipt names it", file=name, points=points)
 
     def _observe(self, receipt: Receipt) -> Observation:
         prints: dict[str, Fingerprint] = {}
@@ -98,7 +96,7 @@ class ParquetDestination:
 
     def _problem(self, kind: str, name: str, receipt: Receipt, what: str) -> Difference:
         held = f"one of {len(receipt.files)} files of a window of" if len(receipt.files) > 1 else "the file of"
-        text = f"{name} {what}: {held} {receipt.count:,} points of {len(receipt.series):,} series"
+        text = f"{what}: {held} {receipt.count:,} points of {len(receipt.series):,} series"
         points = receipt.count if len(receipt.files) == 1 else 0
         return Difference(kind, text, receipt.series[0].series_id, receipt.key.range, name, points)
 
