@@ -60,15 +60,15 @@ def _row(series: Timeseries, columns: Sequence[str] = _COLUMNS) -> list[str]:
 
 
 def _table(series: Iterable[Timeseries]) -> Table:
+    rows = [_row(each, _SHOWN) for each in series]
     table = Table(box=None, pad_edge=False)
-    for name in _SHOWN:
+    for at, name in enumerate(_SHOWN):
         # Ids and names are there to be copied: the description is what gives way on a narrow terminal.
-        keeps = name != "description"
-        table.add_column(
-            name, no_wrap=True, overflow="ignore" if keeps else "ellipsis", min_width=4 if not keeps else None
-        )
-    for each in series:
-        table.add_row(*_row(each, _SHOWN))
+        gives_way = name == "description"
+        widest = max([len(name), *(len(row[at]) for row in rows)])
+        table.add_column(name, no_wrap=True, overflow="ellipsis", min_width=8 if gives_way else widest)
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
