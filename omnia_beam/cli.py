@@ -26,6 +26,8 @@ EXIT_INTERRUPTED: Final = 130
 _CONFIG_COMMANDS: Final = {
     "backfill": "copy the selected series out of the service, whole windows at a time; run it again to go on",
     "plan": "show the windows, points, requests and time that a job would take, without reading data",
+    "verify": "read the destination again, compare it with what was copied, and tell every difference",
+    "status": "show what is copied and what is missing, from the job's own records, without asking the service",
     "check": "try configuration, token, service, one read and the destination; writes nothing",
     "series": "list what the selection resolves to",
 }
@@ -89,6 +91,8 @@ def _parser() -> argparse.ArgumentParser:
         _add_config_arguments(command)
         if name == "series":
             command.add_argument("--format", choices=["table", "csv", "json"], default="table", help="how to print")
+        if name == "verify":
+            _add_verify_arguments(command)
         command.set_defaults(run=_run_config_command, command=name)
     _add_schema(commands)
     _add_emulator(commands)
@@ -105,6 +109,14 @@ def _add_config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--end", metavar="TIME", help="override window.end")
     _add_output_arguments(parser)
     parser.add_argument("--runner", help="a Beam runner; the default runs in this process. Its options go behind --")
+
+
+def _add_verify_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--source", action="store_true", help="read the source again too, and compare with it")
+    parser.add_argument("--repair", action="store_true", help="copy again just what differs, then look again")
+    parser.add_argument(
+        "--report", metavar="DIR", help="where to put report.json and report.html (default: runs/ of the job's state)"
+    )
 
 
 def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
@@ -171,6 +183,12 @@ def _run_config_command(args: argparse.Namespace, beam_args: Sequence[str]) -> i
         from omnia_beam.pipelines.plan import run_plan
 
         return _finished(args, run_plan(job, context))
+    if args.command == "verify":
+        from omnia_beam.pipelines.verify import run_verify
+
+        return _finished(args, run_verify(job, context, source=args.source, repair=args.repair, report=args.report))
+    if args.command == "status":
+        return _run_status(args, job, context)
     if args.command == "check":
         from omnia_beam.pipelines.check import run_check
 
@@ -178,6 +196,15 @@ def _run_config_command(args: argparse.Namespace, beam_args: Sequence[str]) -> i
     from omnia_beam.pipelines.series_list import run_series
 
     return int(run_series(job, context, "json" if args.json else args.format))
+
+
+def _run_status(args: argparse.Namespace, job: Any, context: Any) -> int:
+    from omnia_beam.pipelines.status import run_status
+
+    summary = run_status(job, context, as_json=args.json)
+    if args.json:
+        print(json.dumps(summary.to_json()), flush=True)
+    return int(summary.exit_code)
 
 
 def _context(args: argparse.Namespace, beam_args: Sequence[str]) -> Any:
