@@ -124,6 +124,16 @@ def chain_lengths(buf: Octets, rows: Rows, begins: Positions, ends: Positions, l
     return _join(rows, at, begins, ends)
 
 
+def even_chain(matrix: Matrix, layout: RowLayout) -> bool:
+    """Tell the same of rows of one length."""
+    at = 0
+    for column in layout.columns:
+        if (matrix[:, at] != VALUES_TAG).any() or (matrix[:, at + 1] != column.length).any():
+            return False
+        at += HEADER_BYTES + column.length
+    return True
+
+
 def _followers(rows: Rows, ends: Positions) -> Positions:
     """Return where each row must end: where the next one begins, or its region ends."""
     followers = np.empty_like(rows.starts)

@@ -27,10 +27,12 @@ from omnia_beam.wire.layout import HEADER_BYTES, Shape, first_row, loosened, row
 from omnia_beam.wire.page import Column, ItemScan, Page, PageItem, PageScan
 from omnia_beam.wire.reader import Bytes
 from omnia_beam.wire.values import read_values
-from omnia_beam.wire.windows import Octets, Positions
+from omnia_beam.wire.windows import Matrix, Octets, Positions
 
-_LARGE_REGION_ROWS: Final = 4096
-"""From here on an item whose rows are all of one length is read by itself."""
+_LARGE_ITEM_ROWS: Final = 4096
+_FEW_ITEMS: Final = 4
+"""An item is first tried as rows of one length, by itself, where it is large or one of few: otherwise a hundred small ones
+cost less together."""
 _OFTEN_VARYING: Final = 9
 """Integers whose entry is no longer than this (the member's tag and a varint of 8 bytes) are first taken to vary from row
 to row: statuses do, times (9 or 10 bytes of varint since 1972-04 and before 1970) do not."""
@@ -111,7 +113,7 @@ def _usual_columns(data: Bytes, buf: Octets, heads: Sequence[Item]) -> dict[int,
     found: dict[int, Columns] = {}
     uneven: list[tuple[int, Shape]] = []
     for index, shape in _shapes(data, heads):
-        alone = _even_item(buf, heads[index], shape)
+        alone = _even_item(buf, heads, index, shape)
         if alone is not None:
             found[index] = alone
         else:
@@ -124,11 +126,22 @@ def _usual_columns(data: Bytes, buf: Octets, heads: Sequence[Item]) -> dict[int,
 def _usual_counts(data: Bytes, buf: Octets, heads: Sequence[Item]) -> dict[int, int]:
     """Count the values of the items of the usual layout, those of the same layout together; leave the others out."""
     found: dict[int, int] = {}
-    for (_, shape), members in _alike(heads, _shapes(data, heads)).items():
+    uneven: list[tuple[int, Shape]] = []
+    for index, shape in _shapes(data, heads):
+        matrix = _even_rows(buf, heads, index, shape)
+        if matrix is not None and gather.even_chain(matrix, row_layout(shape)):
+            found[index] = len(matrix) * len(shape)
+        else:
+            uneven.append((index, shape))
+    for (_, shape), members in _alike(heads, uneven).items():
         together = _count_together(buf, heads, members, shape)
-        if together is None and len(members) > 1:
-            together = [n for index in members for n in _count_together(buf, heads, [index], shape) or (-1,)]
-        found.update((index, n) for index, n in zip(members, together or (), strict=False) if n >= 0)
+        if together is not None:
+            found.update(zip(members, together, strict=True))
+            continue
+        for index in members if len(members) > 1 else ():
+            alone = _count_together(buf, heads, [index], shape)
+            if alone is not None:
+                found[index] = alone[0]
     return found
 
 
@@ -168,14 +181,19 @@ def _regions(heads: Sequence[Item], members: Sequence[int]) -> tuple[Positions, 
     )
 
 
-def _even_item(buf: Octets, head: Item, shape: Shape) -> Columns | None:
-    """Decode an item whose rows are all of one length, if it is large enough to be worth its own operations."""
-    if head.end - head.at < _LARGE_REGION_ROWS * sum(length + HEADER_BYTES for _, length in shape):
+def _even_item(buf: Octets, heads: Sequence[Item], index: int, shape: Shape) -> Columns | None:
+    """Decode an item whose rows are all of one length; None where they are not, or it is better read with others."""
+    matrix = _even_rows(buf, heads, index, shape)
+    bits = None if matrix is None else gather.even_columns(matrix, row_layout(shape))
+    return None if bits is None else _named(heads[index].fields, bits)
+
+
+def _even_rows(buf: Octets, heads: Sequence[Item], index: int, shape: Shape) -> Matrix | None:
+    begin, end = heads[index].at, heads[index].end
+    row_bytes = sum(length + HEADER_BYTES for _, length in shape)
+    if len(heads) > _FEW_ITEMS and end - begin < _LARGE_ITEM_ROWS * row_bytes:
         return None
-    layout = row_layout(shape)
-    matrix = row_starts.even_rows(buf, head.at, head.end, layout)
-    bits = None if matrix is None else gather.even_columns(matrix, layout)
-    return None if bits is None else _named(head.fields, bits)
+    return row_starts.even_rows(buf, begin, end, row_layout(shape))
 
 
 def _uneven_items(

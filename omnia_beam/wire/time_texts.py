@@ -89,10 +89,8 @@ def _read_seconds(texts: Matrix) -> Ns | None:
         if (number > limit).any():
             return None
         two_digits.append(number)
-    hours, minutes, seconds = two_digits
-    of_day = hours.astype(np.int32) * np.int32(3600)
-    of_day += minutes * np.int32(60)
-    of_day += seconds
+    hours, minutes, seconds = (number.astype(np.int32) for number in two_digits)  # NumPy 1 multiplies bytes as bytes
+    of_day = (hours * np.int32(60) + minutes) * np.int32(60) + seconds
     total = days * np.int64(_SECONDS_PER_DAY)
     total += of_day
     return total

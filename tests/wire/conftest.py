@@ -13,4 +13,5 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "_ROWS_PER_BLOCK", 3)
     monkeypatch.setattr(gather, "_CHUNK_ROWS", 7)
     monkeypatch.setattr(gather, "_FOLD_BYTES", 64)
-    monkeypatch.setattr(protobuf, "_LARGE_REGION_ROWS", 5)
+    monkeypatch.setattr(protobuf, "_LARGE_ITEM_ROWS", 5)
+    monkeypatch.setattr(protobuf, "_FEW_ITEMS", 0)

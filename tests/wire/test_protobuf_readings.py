@@ -194,3 +194,13 @@ def test_a_region_without_rows_is_turned_down() -> None:
     spans = np.array([begin, end]), np.array([end, end])
     assert gather.uneven_columns(buf, rows, *spans, layout) is None
     assert not gather.chain_lengths(buf, rows, *spans, layout)
+
+
+def test_two_odd_rows_that_fill_the_space_of_two_even_ones() -> None:
+    """The region's size is a multiple of the row's, and the rows that are looked at first are even: still no row is."""
+    statuses = [192] * 10 + [5, 70_000] + [192] * 40
+    page = raw_page([(NOW + k * 10**9, k / 7, status) for k, status in enumerate(statuses)])
+    (item,) = decode_page(page).items
+    assert item.statuses is not None
+    assert item.statuses.tolist() == statuses
+    assert scan_page(page).items[0].n_points == len(statuses)
