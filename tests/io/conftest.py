@@ -15,10 +15,11 @@ from tests.io.memory_filesystem import MemoryFileSystem
 
 @pytest.fixture(autouse=True)
 def _clean_process() -> Iterator[None]:
-    """Board and stop flag belong to the process: each test finds them as a fresh process would."""
+    """Board, stop flag and sessions belong to the process: each test finds them as a fresh process would."""
     BOARD.reset()
     STOP.clear()
     yield
+    reset_shared_sessions()
     BOARD.reset()
     STOP.clear()
 
@@ -39,8 +40,7 @@ def steady_emulator() -> Iterator[EmulatorThread]:
 
 
 @pytest.fixture
-def emulator(steady_emulator: EmulatorThread) -> Iterator[EmulatorThread]:
-    """The same, without the faults of the test before, and without a session that outlives the test."""
+def emulator(steady_emulator: EmulatorThread) -> EmulatorThread:
+    """The same, without the faults of the test before."""
     steady_emulator.set_faults([])
-    yield steady_emulator
-    reset_shared_sessions()
+    return steady_emulator
