@@ -13,12 +13,17 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, TypeVar
 
+from .faults import KINDS
 from .server import Server
 from .service import build_service
 from .settings import Settings, parse_rate
 from .timetext import parse_time
 
 _T = TypeVar("_T")
+_FAULT_HELP = (
+    "a rule such as 'path=/data method=GET status=503 rate=0.1 count=5 after=2'; repeatable, changed at run time by "
+    "POST <url>/_emulator/faults (a JSON list of rules); kinds"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,7 +114,7 @@ def _add_behaviour(group: argparse._ArgumentGroup) -> None:
     add("--async-delay-ms", type=float, default=0.0, metavar="N", help="when queued writes become visible")
     add("--max-body", type=int, metavar="BYTES", help="413 for larger request bodies")
     add("--max-write-points", type=int, metavar="N", help="413 for writes of more points")
-    add("--fault", action="append", default=[], metavar="RULE", help="a fault rule; repeatable")
+    add("--fault", action="append", default=[], metavar="RULE", help=f"{_FAULT_HELP}: {', '.join(KINDS)}")
     add("--now", type=_checked(parse_time), metavar="TIME", help="what the emulator's clock shows at its start")
     add("--clock-rate", type=float, default=1.0, metavar="X", help="how fast the emulator's clock runs")
 

@@ -46,7 +46,7 @@ from .counterhash import hash_one, hashes_of, key_of, unit
 from .points import Times
 
 _WITH_TOKEN: Final = ("duplicate_page", "bad_token")
-_KINDS: Final[dict[str, Callable[[str], Any]]] = {
+KINDS: Final[dict[str, Callable[[str], Any]]] = {  # Every kind, and how its value is read.
     "status": int,
     "truncate": str,
     "reset": str,
@@ -102,7 +102,7 @@ def parse_rule(text: str) -> FaultRule:
         except ValueError as error:
             raise ValueError(f"--fault {text!r}: {word!r}: {error}") from None
     if not rule.kind:
-        raise ValueError(f"--fault {text!r}: no kind of fault; known are {', '.join(_KINDS)}")
+        raise ValueError(f"--fault {text!r}: no kind of fault; known are {', '.join(KINDS)}")
     return rule
 
 
@@ -170,15 +170,15 @@ class FaultBook:
 
 
 def _with_word(rule: FaultRule, name: str, value: str | None) -> FaultRule:
-    if name in _KINDS:
+    if name in KINDS:
         if rule.kind:
             raise ValueError(f"a second kind beside {rule.kind!r}; one rule has one")
         if value is None and name in _DEFAULTS and _DEFAULTS[name] is None:
             raise ValueError("a value is needed")
-        read = _DEFAULTS.get(name) if value is None else _KINDS[name](value)
+        read = _DEFAULTS.get(name) if value is None else KINDS[name](value)
         return replace(rule, kind=name, value=read)
     if value is None:
-        raise ValueError(f"unknown; the kinds are {', '.join(_KINDS)}")
+        raise ValueError(f"unknown; the kinds are {', '.join(KINDS)}")
     return _with_filter(rule, name, value)
 
 

@@ -23,7 +23,7 @@ from omnia_beam.emulator.thread import EmulatorThread
 
 from .conftest import BASE, SECOND, identity
 from .messages import Page, table
-from .test_reading import PROTOBUF, ns_of, text_of
+from .pages import PROTOBUF, ns_of, text_of
 
 Start = Callable[..., EmulatorThread]
 Buckets = dict[int, dict[str, float]]

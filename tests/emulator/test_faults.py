@@ -15,7 +15,7 @@ from omnia_beam.emulator.thread import EmulatorThread
 
 from .conftest import BASE, SECOND, identity
 from .messages import Page
-from .test_reading import PROTOBUF, from_json, from_protobuf, text_of
+from .pages import PROTOBUF, from_json, from_protobuf, text_of
 
 Start = Callable[..., EmulatorThread]
 STEADY = f"/{identity('steady')}/data"

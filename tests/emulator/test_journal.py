@@ -32,7 +32,7 @@ from omnia_beam.emulator.store import load_store
 from omnia_beam.emulator.thread import EmulatorThread
 
 from .conftest import BASE, SECOND, identity
-from .test_reading import from_json, text_of
+from .pages import from_json, text_of
 
 Start = Callable[..., EmulatorThread]
 

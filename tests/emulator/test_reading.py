@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -16,63 +15,9 @@ from omnia_beam.emulator.points import Points
 from omnia_beam.emulator.thread import EmulatorThread
 
 from .conftest import BASE, KNOWN, SECOND, identity
-from .messages import Page, table
+from .pages import PROTOBUF, Row, from_json, from_protobuf, read_all, text_of
 
 Start = Callable[..., EmulatorThread]
-PROTOBUF = ("application/protobuf", "application/x-google-protobuf", "application/x-protobuf")
-Row = tuple[int, float, int]
-
-
-def text_of(time_ns: int) -> str:
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=time_ns // SECOND)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{time_ns % SECOND // 100:07d}Z"
-
-
-def ns_of(text: str) -> int:
-    moment, _, fraction = text.removesuffix("Z").partition(".")
-    since = datetime.fromisoformat(moment + "+00:00") - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * SECOND + int(fraction.ljust(9, "0"))
-
-
-def from_protobuf(answer: requests.Response) -> tuple[dict[str, list[Row]], dict[str, int], str]:
-    page = Page.FromString(answer.content)
-    rows, totals = {}, {}
-    for item in page.data:
-        columns = table(item)
-        assert list(item.fields) == ["time", "value", "status"]
-        rows[item.id] = list(zip(columns["time"], columns["value"], columns["status"], strict=True))
-        totals[item.id] = item.totalCount
-    return rows, totals, page.continuationToken
-
-
-def from_json(answer: requests.Response) -> tuple[dict[str, list[Row]], dict[str, int], str]:
-    body = answer.json()
-    items = body["data"]["items"]
-    assert body["count"] == len(items)
-    rows = {
-        item["id"]: [(ns_of(point["time"]), float(point["value"]), point["status"]) for point in item["datapoints"]]
-        for item in items
-    }
-    return rows, {item["id"]: item["totalCount"] for item in items}, body["continuationToken"] or ""
-
-
-def read_all(ask: Callable[[str], requests.Response]) -> tuple[dict[str, list[Row]], dict[str, int], int]:
-    """Every row of every page, the total of each series, and the number of pages."""
-    rows: dict[str, list[Row]] = {}
-    totals: dict[str, int] = {}
-    token, pages = "", 0
-    while True:
-        answer = ask(token)
-        assert answer.status_code == 200, answer.text
-        read = from_json if answer.headers["Content-Type"].startswith("application/json") else from_protobuf
-        found, counts, token = read(answer)
-        pages += 1
-        for key, part in found.items():
-            assert totals.setdefault(key, counts[key]) == counts[key], "the total of a query changed between pages"
-            rows.setdefault(key, []).extend(part)
-        if not token:
-            return rows, totals, pages
-        assert pages < 500
 
 
 def by_hand(points: Points, start: int | None, stop: int | None, statuses: list[int], outside: bool) -> list[Row]:
@@ -371,58 +316,6 @@ def test_the_lake_is_two_days_behind(emulator: Start, http: requests.Session) ->
         source: from_json(http.get(url + source))[1][identity("steady")] for source in ("DataLake", "TSDB", "IMS")
     }
     assert totals == {"DataLake": 100, "TSDB": 5000, "IMS": 5000}
-
-
-def test_a_token_belongs_to_its_query(emulator: Start, http: requests.Session) -> None:
-    running = emulator("--seed", "4")
-    url = f"{running.url}/{identity('steady')}/data"
-    params: dict[str, Any] = {"limit": 10, "startTime": text_of(BASE)}
-    token = http.get(url, params=params).json()["continuationToken"]
-    assert http.get(url, params=params | {"continuationToken": token}).status_code == 200
-    assert http.get(url, params=params | {"continuationToken": token, "limit": 20}).status_code == 200
-    for change in (
-        {"startTime": text_of(BASE + 1 * SECOND)},
-        {"status": 192},
-        {"continuationToken": token[:-2] + "AA"},
-    ):
-        refused = http.get(url, params=params | {"continuationToken": token} | change)
-        assert refused.status_code == 400
-        assert "token" in refused.json()["message"].lower()
-    other = f"{running.url}/{identity('other')}/data"
-    assert http.get(other, params=params | {"continuationToken": token}).status_code == 400
-    assert (
-        http.get(
-            emulator("--seed", "5").url + f"/{identity('steady')}/data", params=params | {"continuationToken": token}
-        ).status_code
-        == 400
-    )
-    again = emulator("--seed", "4")  # The same emulator after a restart.
-    assert (
-        http.get(again.url + f"/{identity('steady')}/data", params=params | {"continuationToken": token}).status_code
-        == 200
-    )
-
-
-def test_tokens_expire_where_that_is_wanted(emulator: Start, http: requests.Session) -> None:
-    # A clock a million times as fast: the token is hours old when it comes back.
-    running = emulator("--token-ttl", "60", "--clock-rate", "1000000")
-    url = f"{running.url}/{identity('steady')}/data"
-    token = http.get(url, params={"limit": 10}).json()["continuationToken"]
-    answer = http.get(url, params={"limit": 10, "continuationToken": token})
-    assert (answer.status_code, "expired" in answer.json()["message"]) == (400, True)
-
-
-def test_a_token_in_the_body_of_a_query_of_many(emulator: Start, http: requests.Session) -> None:
-    running = emulator()
-    items: list[dict[str, Any]] = [{"id": identity("steady"), "limit": 10}, {"id": identity("other"), "limit": 10}]
-    token = http.post(f"{running.url}/query/data", json=items).json()["continuationToken"]
-    by_query = http.post(f"{running.url}/query/data", json=items, params={"continuationToken": token}).json()
-    in_body = http.post(
-        f"{running.url}/query/data", json=[item | {"continuationToken": token} for item in items]
-    ).json()
-    assert by_query["data"] == in_body["data"]
-    items[0]["continuationToken"] = "another"
-    assert http.post(f"{running.url}/query/data", json=items, params={"continuationToken": token}).status_code == 400
 
 
 def test_gzip_only_where_both_want_it(emulator: Start, http: requests.Session) -> None:

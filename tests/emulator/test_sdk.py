@@ -17,7 +17,7 @@ from omnia_beam.emulator.thread import EmulatorThread
 
 from .conftest import BASE, KNOWN, SECOND, identity
 from .messages import Page, table
-from .test_reading import ns_of
+from .pages import ns_of
 
 ROOT = Path(__file__).parents[2]
 REQUIREMENTS = ROOT / "tests" / "sdk-requirements.txt"

@@ -16,7 +16,7 @@ from omnia_beam.emulator.source import StoredPoints
 from omnia_beam.emulator.thread import EmulatorThread
 
 from .conftest import BASE, SECOND, identity
-from .test_reading import from_json, text_of
+from .pages import from_json, text_of
 
 Start = Callable[..., EmulatorThread]
 
