@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,12 +78,3 @@ def total_fingerprint(parts: Iterable[Fingerprint]) -> Fingerprint:
 
 def _bound(choose: Any, *times: int | None) -> int:
     return int(choose(time for time in times if time is not None))
-
-
-def differing_series(
-    expected: dict[str, Fingerprint], found: dict[str, Fingerprint], series_ids: Sequence[str]
-) -> list[str]:
-    """The series of both whose fingerprints are not equal; a series without an entry has no points."""
-    nothing = Fingerprint()
-    strangers = sorted(found.keys() - set(series_ids))
-    return [each for each in [*series_ids, *strangers] if expected.get(each, nothing) != found.get(each, nothing)]

@@ -116,10 +116,11 @@ class ServiceReader:
             _ = decoded.chunks | "Fingerprint" >> beam.ParDo(_Prints(self.state_dir, run_id))
             _ = (raw.failures, decoded.failures) | beam.Flatten() | RecordFailures(self.state_dir, run_id)
 
-        outcome = run_pipeline(build, plan, self.context, self.session.stats.snapshot)
-        if outcome.stopped:
-            raise KeyboardInterrupt
-        return self._collected(run_id, [key for key, _ in windows])
+        try:
+            run_pipeline(build, plan, self.context, self.session.stats.snapshot)
+            return self._collected(run_id, [key for key, _ in windows])
+        finally:
+            self._tidy(run_id)
 
     def points(self, key: ChunkKey) -> dict[str, Points]:
         """All points of one window, in this process.
@@ -188,11 +189,16 @@ class ServiceReader:
         return WindowPrints(prints, failures)
 
     def _left_by_workers(self, run_id: str) -> Iterator[Receipt]:
-        mine = [each.name for each in self.state_dir.list("runs") if each.name.startswith(run_id)]
-        for name in mine:
-            if name.startswith(f"{run_id}-prints-"):
-                for line in (self.state_dir.read(f"runs/{name}") or b"").splitlines():
-                    yield Receipt.from_json(json.loads(line))
+        for name in self._left(run_id, "prints"):
+            for line in (self.state_dir.read(f"runs/{name}") or b"").splitlines():
+                yield Receipt.from_json(json.loads(line))
+
+    def _left(self, run_id: str, what: str) -> list[str]:
+        names = [each.name for each in self.state_dir.list("runs")]
+        return [name for name in names if name.startswith(f"{run_id}-{what}-")]
+
+    def _tidy(self, run_id: str) -> None:
+        for name in (*self._left(run_id, "prints"), *self._left(run_id, "failure")):
             self.state_dir.delete(f"runs/{name}")
 
 
