@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 
 # The command line and the emulator run on the machine that starts a job; workers need only the core list.
 CLI = ["rich>=13.7"]
-EMULATOR = ["aiohttp>=3.9"]
+EMULATOR = ["aiohttp>=3.9", "PyJWT[crypto]>=2.8"]
 
 setup(
     name="omnia-beam",
