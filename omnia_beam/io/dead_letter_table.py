@@ -81,8 +81,7 @@ def letters_of_table(table: Any) -> tuple[ChunkKey, list[DeadLetter]]:
     Raises:
         ValueError: not such a table, or one of another version.
     """
-    head = _head(table)
-    key = ChunkKey(tuple(head["series_ids"]), TimeRange(head["start"], head["end"]))
+    key = key_of(table)
     if not table.num_rows:
         return key, []
     columns = {name: table[name].combine_chunks() for name in table.column_names}
@@ -102,6 +101,12 @@ def letters_of_table(table: Any) -> tuple[ChunkKey, list[DeadLetter]]:
         part = points.take(slice(start, stop))
         letters.append(DeadLetter(key, source, target, part, reason, http_status, trace_id, first, last))
     return key, letters
+
+
+def key_of(table: Any) -> ChunkKey:
+    """The chunk that the letters belong to; of a table or a schema."""
+    head = _head(table)
+    return ChunkKey(tuple(head["series_ids"]), TimeRange(head["start"], head["end"]))
 
 
 def facts_of(table: Any) -> dict[str, Any]:

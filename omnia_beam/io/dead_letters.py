@@ -23,7 +23,7 @@ from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.errors import OmniaBeamError, StateError
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.dead_letter_table import facts_of, letters_of_table, letters_to_table
+from omnia_beam.io.dead_letter_table import facts_of, key_of, letters_of_table, letters_to_table
 from omnia_beam.io.durable_file import is_local
 from omnia_beam.io.pending_chunk import WrittenChunk
 from omnia_beam.io.state_dir import StateDir, state_error
@@ -136,6 +136,14 @@ class DeadLetterFiles:
             receipt = Receipt.from_json(facts["receipt"]) if "receipt" in facts else None
             return StoredLetters(key, tuple(letters), facts["origin"], receipt, facts["written_ns"])
         except (ValueError, KeyError, TypeError) as error:
+            raise self._damaged(name, error) from error
+
+    def key(self, name: str) -> ChunkKey:
+        """The chunk that a file belongs to; reads no points."""
+        try:
+            with self._naming("read", self.path(name)), self.store.open(self.path(name)) as file:
+                return key_of(pq.read_schema(file))
+        except (ValueError, KeyError, TypeError) as error:  # Arrow's errors are ValueErrors
             raise self._damaged(name, error) from error
 
     def remove(self, name: str) -> None:

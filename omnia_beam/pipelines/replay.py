@@ -1,0 +1,276 @@
+"""Replay: send a job's dead letters again, and account for each point.
+
+    take the lease, load the ledger ─ for each file: what was overtaken since? ─ send the rest
+    ─ what is stored leaves the file and enters the receipt; what is refused stays, with its new reason
+
+Crashing anywhere is harmless. A point leaves its file only when the service has committed it. The file is rewritten
+first, with the receipt that its chunk has now; the ledger is told next; a file without points is deleted last. The next
+replay finds whatever was not finished, and finishes it; a point that is sent twice is an upsert of itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Final
+
+from omnia_beam.config import JobConfig, OmniaSink
+from omnia_beam.core.dead_letter import DeadLetter
+from omnia_beam.core.errors import OmniaBeamError, UsageError
+from omnia_beam.core.receipt import Receipt
+from omnia_beam.io.dead_letters import WRITING, DeadLetterFiles, StoredLetters
+from omnia_beam.io.ledger_scope import Scope
+from omnia_beam.io.ledger_writer import LedgerWriter
+from omnia_beam.io.omnia_writer import OmniaWriter, send_group
+from omnia_beam.io.pending_chunk import WrittenChunk
+from omnia_beam.io.write_memory import WriteMemory
+from omnia_beam.net.session import ServiceSession
+from omnia_beam.net.settings import ServiceSettings
+from omnia_beam.net.shared import reset_shared_sessions, shared_session
+from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.job_state import JobState, opened_state
+from omnia_beam.pipelines.replay_letters import (
+    SortedLetters,
+    Standing,
+    chunk_of_letters,
+    receipt_after,
+    sort_letters,
+    standing_of,
+    with_history,
+)
+from omnia_beam.pipelines.service import service_settings
+from omnia_beam.pipelines.summary import Summary
+from omnia_beam.pipelines.write_settings import write_options
+
+_BLOCK_FILES: Final = 5_000
+"""Files looked up in the ledger at a time: each look is a pass over its receipts."""
+
+
+@dataclass
+class _Tally:
+    """What became of the points so far."""
+
+    read: int = 0
+    stored: int = 0
+    overtaken: int = 0
+    dropped: int = 0
+    left: Counter[str] = field(default_factory=Counter)
+    files_left: int = 0
+    targets: set[str] = field(default_factory=set)
+    failures: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """A file on its way; `recorded` is the ledger's receipt, where all of it counts and the file is of its time."""
+
+    name: str
+    stored: StoredLetters
+    letters: SortedLetters
+    recorded: tuple[Receipt, Scope] | None
+
+
+def run_replay(job: JobConfig, context: RunContext, path: str | None = None) -> Summary:
+    """Send dead letters again.
+
+    Args:
+        job: its sink is an Omnia service.
+        context: the terminal; no Beam pipeline is run.
+        path: a folder of dead letters, or one file of it, instead of those in the job's state.
+
+    Returns:
+        `complete` where no dead letter is left. `points_read` counts the points in the files, `points_written` those
+        that are stored now, `dead_letters` those that are left.
+
+    Raises:
+        UsageError: the sink is no Omnia service, or there is nothing under `path`.
+        CredentialError, ServiceError, StateError: it cannot go on; what is stored has left its file, all else is kept.
+    """
+    began = context.clock()
+    sink = job.sink
+    if not isinstance(sink, OmniaSink):
+        raise UsageError(
+            f"replay sends dead letters to a sink of kind omnia; this job's is {sink.kind}, which refuses no points"
+        )
+    service = service_settings(sink)
+    session = shared_session(service)
+    tally = _Tally()
+    try:
+        with opened_state(job, context) as state:
+            files = DeadLetterFiles.of(state.state_dir) if path is None else DeadLetterFiles.at(path)
+            names = files.names()
+            if path is not None and not names:
+                raise UsageError(f"--dead-letters {path}: there are no files of dead letters (*.parquet)")
+            context.say(f"sending the dead letters of {len(names)} windows again: {files}")
+            _Replay(state, files, service, session, sink, tally).run(names)
+    except OmniaBeamError as error:
+        error.summary = _summary(tally, 0, session, context.clock() - began)  # type: ignore[attr-defined]  # for the CLI
+        raise
+    summary = _summary(tally, len(names), session, context.clock() - began)
+    return summary.having(details=_details(tally, files))
+
+
+class _Replay:
+    """One run over the files."""
+
+    def __init__(
+        self,
+        state: JobState,
+        files: DeadLetterFiles,
+        service: ServiceSettings,
+        session: ServiceSession,
+        sink: OmniaSink,
+        tally: _Tally,
+    ) -> None:
+        self._state = state
+        self._files = files
+        self._service = service
+        self._session = session
+        # Times finer than the service keeps are never cut here: whether the cut one meets another point, only a run that
+        # sees the whole window can tell.
+        self._options = replace(write_options(sink), time_resolution="dead_letter")
+        self._tally = tally
+        self._ledgers: dict[str, LedgerWriter] = {}
+        self._emptied: list[str] = []
+        self._open = ExitStack()
+
+    def run(self, names: list[str]) -> None:
+        """Send everything, wait for it, and leave files and ledger in step."""
+        pool = ThreadPoolExecutor(self._service.max_in_flight, thread_name_prefix="omnia-replay")
+        writer = OmniaWriter(
+            partial(send_group, self._session),
+            pool=pool,
+            threads=self._service.max_in_flight,
+            options=self._options,
+            memory=WriteMemory(),  # what was refused before may be taken now: that is the point of it
+            sink=self._state.sink,
+            give_up_chunks=True,
+        )
+        try:
+            with self._open:
+                for written in self._written(writer, names):
+                    self._settle(written.ticket, written)
+                self._tidy()
+        except BaseException:
+            writer.abandon()
+            reset_shared_sessions()  # ends the waits between tries, so that the threads end too
+            raise
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _written(self, writer: OmniaWriter, names: list[str]) -> Iterator[WrittenChunk]:
+        for at in range(0, len(names), _BLOCK_FILES):
+            block = names[at : at + _BLOCK_FILES]
+            standing = standing_of(self._state.ledger, self._state.sink, [self._files.key(name) for name in block])
+            for name in block:
+                self._put(writer, name, standing)
+                yield from writer.taken()
+        yield from writer.drained()
+
+    def _put(self, writer: OmniaWriter, name: str, standing: Standing) -> None:
+        stored = self._files.read(name)
+        self._tally.read += stored.count
+        self._tally.targets.update(letter.target_id for letter in stored.letters)
+        if stored.origin != WRITING:
+            # They were given up before they had a form that the target could take: only the job itself can do that again.
+            self._leave(stored.letters)
+            return
+        letters = sort_letters(stored, standing)
+        self._tally.overtaken += letters.overtaken
+        recorded, scope = standing.recorded.get(stored.key, (None, None))
+        known = None
+        if recorded is not None and scope is not None and recorded.is_whole and not letters.is_leftover:
+            known = recorded.receipt, scope
+        writer.put(chunk_of_letters(stored.key, letters.send), _Sent(name, stored, letters, known))
+
+    def _settle(self, sent: _Sent, written: WrittenChunk) -> None:
+        """Put into the file and the ledger what became of a file's letters."""
+        if written.receipt is None:
+            self._tally.failures.append(written.failure.message if written.failure else "")
+            self._leave((*sent.letters.send, *sent.letters.kept))
+            return
+        self._tally.stored += written.receipt.count
+        self._tally.dropped += written.counts.dropped
+        left = [*with_history(written.dead_letters, sent.letters.send), *sent.letters.kept]
+        self._leave(left)
+        receipt = _receipt_now(sent, written, sum(letter.count for letter in left))
+        news = receipt is not None and sent.recorded is not None and receipt != sent.recorded[0]
+        name = sent.name
+        if left or news:
+            # Also without letters: until the ledger knows the receipt, the file is where it is kept.
+            name = self._files.put(sent.stored.key, left, receipt=receipt)
+        if name != sent.name:
+            self._emptied.append(sent.name)
+        if not left:
+            self._emptied.append(name)
+        if receipt is not None and sent.recorded is not None and news:
+            self._ledger(sent.recorded[1]).append(receipt)
+        if len(self._emptied) >= _BLOCK_FILES:
+            self._tidy()
+
+    def _leave(self, letters: Sequence[DeadLetter]) -> None:
+        for letter in letters:
+            self._tally.left[letter.reason] += letter.count
+        self._tally.files_left += bool(letters)
+
+    def _ledger(self, scope: Scope) -> LedgerWriter:
+        if scope.digest not in self._ledgers:
+            writer = LedgerWriter(self._state.state_dir, scope, self._state.token)
+            self._ledgers[scope.digest] = self._open.enter_context(writer)
+        return self._ledgers[scope.digest]
+
+    def _tidy(self) -> None:
+        """Files without letters may go once the ledger holds their receipts."""
+        for writer in self._ledgers.values():
+            writer.flush()
+        for name in self._emptied:
+            self._files.remove(name)
+        self._emptied.clear()
+
+
+def _receipt_now(sent: _Sent, written: WrittenChunk, dead_letters: int) -> Receipt | None:
+    """What is stored of a file's chunk now; None where that is not known."""
+    base = sent.stored.receipt
+    if base is None or written.receipt is None or sent.letters.is_leftover:
+        return None
+    return receipt_after(base, written.receipt, dead_letters)
+
+
+def _summary(tally: _Tally, files: int, session: ServiceSession, elapsed_s: float) -> Summary:
+    stats = session.stats.snapshot()
+    left = sum(tally.left.values())
+    return Summary(
+        "replay",
+        status="incomplete" if left or tally.failures else "complete",
+        series=len(tally.targets),
+        windows_planned=files,
+        windows_done=files - tally.files_left,
+        windows_failed=len(tally.failures),
+        points_read=tally.read,
+        points_written=tally.stored,
+        dead_letters=left,
+        requests=stats.requests,
+        retries=stats.retries,
+        throttled_s=stats.throttled_s,
+        bytes_read=stats.bytes_read,
+        elapsed_s=elapsed_s,
+    )
+
+
+def _details(tally: _Tally, files: DeadLetterFiles) -> dict[str, Any]:
+    details: dict[str, Any] = {}
+    if tally.left:
+        details["dead letters in"] = str(files)
+        details["reasons"] = dict(tally.left.most_common())
+        details["most frequent reason"] = "{} ({} points)".format(*tally.left.most_common(1)[0])
+    if tally.overtaken:
+        details["overtaken"] = f"{tally.overtaken} points were read again since, and were let go"
+    if tally.dropped:
+        details["dropped"] = f"{tally.dropped} points, by nan: drop_counted"
+    if tally.failures:
+        details["first failure"] = tally.failures[0]
+    return details

@@ -1,0 +1,18 @@
+"""From an Omnia sink's configuration to the options of writing."""
+
+from __future__ import annotations
+
+from omnia_beam.config import OmniaSink
+from omnia_beam.io.write_policy import WriteOptions
+
+
+def write_options(sink: OmniaSink) -> WriteOptions:
+    """How points are written to an Omnia sink of the configuration."""
+    return WriteOptions(
+        batch_points=sink.batch_points,
+        batch_bytes=sink.batch_bytes,
+        nan=sink.nan,
+        bad_status=sink.bad_status,
+        bad_value=sink.bad_value,
+        time_resolution=sink.time_resolution,
+    )
