@@ -9,7 +9,7 @@ The answer to the last question, not the absence of errors, is what makes a run 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,16 +17,13 @@ import apache_beam as beam
 
 from omnia_beam.config import JobConfig, OmniaSource, ParquetSink
 from omnia_beam.core.errors import OmniaBeamError, UsageError
-from omnia_beam.core.time_range import TimeRange, TimeRangeSet
+from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND
-from omnia_beam.core.window import Window
-from omnia_beam.io.ledger_redo import count_recorded, redo_keys
-from omnia_beam.io.packing import requests_for
 from omnia_beam.io.parquet_file import ParquetOptions
 from omnia_beam.io.plan import Plan
-from omnia_beam.io.planner import plan_windows
+from omnia_beam.io.planner import Wanted, plan_windows
 from omnia_beam.io.read import ReadFromOmnia, ReadOptions
-from omnia_beam.io.record import RecordFailures, RecordReceipts, read_failures
+from omnia_beam.io.record import RecordFailures, RecordReceipts
 from omnia_beam.io.write_parquet import WriteToParquet
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.settings import ServiceSettings
@@ -40,6 +37,14 @@ from omnia_beam.pipelines.runner import is_local
 from omnia_beam.pipelines.selection import select_series
 from omnia_beam.pipelines.service import read_options, service_settings
 from omnia_beam.pipelines.summary import Summary
+from omnia_beam.pipelines.work_plan import (
+    WorkPlan,
+    announce_again,
+    plan_work,
+    refresh_range,
+    summarise_work,
+    with_traffic,
+)
 from omnia_beam.transforms.decode import DecodeChunks
 
 _LOCAL_SHARD = 1024
@@ -73,21 +78,6 @@ class BackfillJob:
         return cls(config, source, sink, service_settings(source), options, wanted_range(config))
 
 
-@dataclass(frozen=True)
-class BackfillPlan:
-    """What is to be read now.
-
-    Args:
-        plan: the windows, those that are read again among them.
-        again: windows of the plan that replace recorded ones.
-        recorded: windows that need not be read.
-    """
-
-    plan: Plan
-    again: tuple[Window, ...]
-    recorded: int
-
-
 def run_backfill(config: JobConfig, context: RunContext) -> Summary:
     """Run a backfill to its end.
 
@@ -108,30 +98,29 @@ def run_backfill(config: JobConfig, context: RunContext) -> Summary:
             found = make_plan(job, session, state, series_ids)
             summary = summary.having(windows_planned=len(found.plan) + found.recorded, windows_skipped=found.recorded)
             outcome = _carry_out(job, session, state, found, context)
-            return _summarise(summary, job, state, series_ids, found, outcome, session, context.clock() - began)
+            summary = summarise_work(summary, state, series_ids, job.wanted, found, outcome)
+            return with_traffic(summary, [session], context.clock() - began)
     except OmniaBeamError as error:
-        error.summary = _with_traffic(summary, session, context.clock() - began)  # type: ignore[attr-defined]  # for the CLI
+        error.summary = with_traffic(summary, [session], context.clock() - began)  # type: ignore[attr-defined]  # for the CLI
         raise
 
 
-def make_plan(job: BackfillJob, session: ServiceSession, state: JobState, series_ids: Collection[str]) -> BackfillPlan:
+def make_plan(job: BackfillJob, session: ServiceSession, state: JobState, series_ids: Collection[str]) -> WorkPlan:
     """Wanted minus covered, and what is to be read again."""
-    ledger, scope = state.ledger, state.scope.digest
     limits = job.options.pack_limits
-    refresh = _refresh_range(job)
-    redo = redo_keys(ledger, scope, state.sink, series_ids, job.wanted, refresh)
-    again = tuple(Window(key, points, requests_for(points, limits)) for key, points in redo)
-    fresh = plan_windows(
-        session,
-        _minus(ledger.missing(scope, series_ids, job.wanted), again),
-        statuses=job.options.statuses,
+
+    def plan_missing(wanted: Sequence[Wanted]) -> Plan:
+        return plan_windows(session, wanted, statuses=job.options.statuses, limits=limits)
+
+    return plan_work(
+        state,
+        series_ids,
+        job.wanted,
         limits=limits,
+        plan_missing=plan_missing,
+        refresh=refresh_range(job.config.refresh, job.wanted),
+        newest_first=job.config.order == "newest_first",
     )
-    recorded = count_recorded(ledger, scope, series_ids, job.wanted) - sum(
-        1 for window in again if state.ledger.coverage(scope, window.key.series_ids[0]).covers(window.key.range)
-    )
-    plan = fresh.merged(again).ordered(newest_first=job.config.order == "newest_first")
-    return BackfillPlan(plan, again, max(0, recorded))
 
 
 def wanted_range(config: JobConfig) -> TimeRange:
@@ -183,7 +172,7 @@ def build_pipeline(job: BackfillJob, state: JobState, plan: Plan, *, local: bool
 
 
 def _carry_out(
-    job: BackfillJob, session: ServiceSession, state: JobState, found: BackfillPlan, context: RunContext
+    job: BackfillJob, session: ServiceSession, state: JobState, found: WorkPlan, context: RunContext
 ) -> Outcome:
     path, prefix = job.sink.path, file_prefix(job.config.name)
     ledger = state.ledger
@@ -193,10 +182,7 @@ def _carry_out(
         context.say(f"removed {len(stray)} files of earlier runs that no receipt names")
     if not len(found.plan):
         return Outcome()
-    if found.again:
-        with state.writer() as writer:
-            for window in found.again:
-                writer.intend(window.key)
+    announce_again(state, found)
     outcome = run_pipeline(
         build_pipeline(job, state, found.plan, local=is_local(context.options)),
         found.plan,
@@ -207,70 +193,3 @@ def _carry_out(
     ledger = state.reload()
     remove_unrecorded(path, prefix, ledger.live_files(state.sink) | ledger.doubtful_files(state.sink))
     return outcome
-
-
-def _summarise(
-    summary: Summary,
-    job: BackfillJob,
-    state: JobState,
-    series_ids: Collection[str],
-    found: BackfillPlan,
-    outcome: Outcome,
-    session: ServiceSession,
-    elapsed_s: float,
-) -> Summary:
-    missing = state.reload().missing(state.scope.digest, series_ids, job.wanted)
-    holes = {series_id: holes for ids, holes in missing for series_id in ids}
-    undone = sum(1 for window in found.plan if _touches(window, holes)) if holes else 0
-    failures = read_failures(state.state_dir, state.run_id)
-    details: dict[str, Any] = {}
-    if failures:
-        details["failures"] = failures
-        details["first failure"] = str(failures[0]["message"])
-        details["all failures"] = state.state_dir.path(f"runs/{state.run_id}-failure-*.jsonl")
-    return _with_traffic(summary, session, elapsed_s).having(
-        status="incomplete" if holes else "complete",
-        windows_done=len(found.plan) - undone,
-        windows_failed=len(failures),
-        points_read=outcome.counters.get("points_read", 0),
-        points_written=outcome.counters.get("points_written", 0),
-        details=details,
-    )
-
-
-def _touches(window: Window, holes: dict[str, TimeRangeSet]) -> bool:
-    return any(
-        series_id in holes and len(holes[series_id].intersect(window.key.range)) for series_id in window.key.series_ids
-    )
-
-
-def _with_traffic(summary: Summary, session: ServiceSession, elapsed_s: float) -> Summary:
-    stats = session.stats.snapshot()
-    return summary.having(
-        requests=stats.requests,
-        retries=stats.retries,
-        throttled_s=stats.throttled_s,
-        bytes_read=stats.bytes_read,
-        elapsed_s=elapsed_s,
-    )
-
-
-def _refresh_range(job: BackfillJob) -> TimeRange | None:
-    if job.config.refresh is None:
-        return None
-    return TimeRange(max(job.wanted.start_ns, job.wanted.end_ns - job.config.refresh), job.wanted.end_ns)
-
-
-def _minus(holes: Any, again: tuple[Window, ...]) -> list[tuple[tuple[str, ...], TimeRange]]:
-    """The holes without what is read again anyway, as the planner takes them."""
-    taken: dict[str, list[TimeRange]] = {}
-    for window in again:
-        for series_id in window.key.series_ids:
-            taken.setdefault(series_id, []).append(window.key.range)
-    groups: dict[TimeRange, list[str]] = {}
-    for series_ids, missing in holes:
-        for series_id in series_ids:
-            left = missing.subtract(taken[series_id]) if series_id in taken else missing
-            for part in left:
-                groups.setdefault(part, []).append(series_id)
-    return [(tuple(series_ids), part) for part, series_ids in sorted(groups.items())]

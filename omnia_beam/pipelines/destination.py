@@ -1,4 +1,4 @@
-"""The Parquet destination of a job: its names, and what earlier runs left there without a receipt."""
+"""The files of a job at its destination: its names, and what earlier runs left there without a receipt."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable
+from typing import Final
 
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from omnia_beam.core.errors import DestinationError
 from omnia_beam.io.durable_file import TEMPORARY_PREFIX, is_local, reason
+
+PARQUET_SUFFIXES: Final = (".parquet",)
 
 
 def file_prefix(job_name: str) -> str:
@@ -24,7 +27,9 @@ def file_prefix(job_name: str) -> str:
     return f"{readable}-{digest}"
 
 
-def remove_unrecorded(path: str, prefix: str, recorded: Iterable[str]) -> list[str]:
+def remove_unrecorded(
+    path: str, prefix: str, recorded: Iterable[str], suffixes: tuple[str, ...] = PARQUET_SUFFIXES
+) -> list[str]:
     """Delete a job's files that no receipt names: whole files of a run that died before its receipt, and temporaries.
 
     Only the holder of the job's lease may do this. What such a file holds is read again by this run, perhaps in other
@@ -34,6 +39,7 @@ def remove_unrecorded(path: str, prefix: str, recorded: Iterable[str]) -> list[s
         path: the sink's.
         prefix: of `file_prefix`.
         recorded: files that receipts name, relative to the path.
+        suffixes: of the sink's kind of file: what a job of the same name wrote in another form is not this one's.
 
     Returns:
         What was deleted, relative to the path.
@@ -43,8 +49,9 @@ def remove_unrecorded(path: str, prefix: str, recorded: Iterable[str]) -> list[s
     """
     keep = set(recorded)
     try:
-        found = _local_files(path, prefix) if is_local(path) else _remote_files(path, prefix)
-        stray = sorted(name for name in found if name not in keep)
+        found = _local_files(path) if is_local(path) else _remote_files(path, prefix)
+        mine = (name for name in found if _is_ours(name.rpartition("/")[2], prefix, suffixes))
+        stray = sorted(name for name in mine if name not in keep)
         _delete(path, stray)
     except (OSError, BeamIOError) as error:
         raise DestinationError(f"{path}: files of an earlier run cannot be tidied: {reason(error)}") from error
@@ -64,26 +71,24 @@ def check_writable(path: str) -> None:
     _delete(path, [f"{TEMPORARY_PREFIX}probe"])
 
 
-def _local_files(path: str, prefix: str) -> list[str]:
+def _local_files(path: str) -> list[str]:
     found: list[str] = []
     for folder, _, names in os.walk(path):
         inside = os.path.relpath(folder, path)
         if not re.fullmatch(r"year=-?\d+/month=\d\d", inside.replace(os.sep, "/")):
             continue
-        wanted = (n for n in names if n.startswith(TEMPORARY_PREFIX) or _is_ours(n, prefix))
-        found.extend(f"{inside}/{name}" for name in wanted)
+        found.extend(f"{inside}/{name}" for name in names)
     return found
 
 
 def _remote_files(path: str, prefix: str) -> list[str]:
     root = path.rstrip("/")
-    matched = FileSystems.match([f"{root}/year=*/month=*/{prefix}-*.parquet"])[0].metadata_list
-    names = (metadata.path[len(root) + 1 :] for metadata in matched)
-    return [name for name in names if _is_ours(name.rpartition("/")[2], prefix)]
+    matched = FileSystems.match([f"{root}/year=*/month=*/{prefix}-*"])[0].metadata_list
+    return [metadata.path[len(root) + 1 :] for metadata in matched]
 
 
-def _is_ours(name: str, prefix: str) -> bool:
-    return name.startswith(f"{prefix}-") and name.endswith(".parquet")
+def _is_ours(name: str, prefix: str, suffixes: tuple[str, ...]) -> bool:
+    return name.startswith(TEMPORARY_PREFIX) or (name.startswith(f"{prefix}-") and name.endswith(suffixes))
 
 
 def _delete(path: str, names: list[str]) -> None:

@@ -1,0 +1,149 @@
+"""What a run has to do: wanted minus covered, and what is read again; and afterwards, what of it is still undone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from omnia_beam.core.time_range import TimeRange, TimeRangeSet
+from omnia_beam.core.window import ChunkKey, Window
+from omnia_beam.io.ledger_holes import Holes
+from omnia_beam.io.ledger_redo import count_recorded, redo_keys
+from omnia_beam.io.packing import PackLimits, requests_for
+from omnia_beam.io.plan import Plan
+from omnia_beam.io.planner import Wanted
+from omnia_beam.io.record import read_failures
+from omnia_beam.net.session import ServiceSession
+from omnia_beam.pipelines.execution import Outcome
+from omnia_beam.pipelines.job_state import JobState
+from omnia_beam.pipelines.summary import Summary
+
+
+@dataclass(frozen=True)
+class WorkPlan:
+    """What is to be read now.
+
+    Args:
+        plan: the windows, those that are read again among them.
+        again: windows of the plan that replace recorded ones.
+        recorded: windows that need not be read.
+    """
+
+    plan: Plan
+    again: tuple[Window, ...]
+    recorded: int
+
+
+def plan_work(
+    state: JobState,
+    series_ids: Collection[str],
+    wanted: TimeRange,
+    *,
+    limits: PackLimits,
+    plan_missing: Callable[[Sequence[Wanted]], Plan],
+    refresh: TimeRange | None = None,
+    stale: Iterable[tuple[ChunkKey, int]] = (),
+    newest_first: bool = False,
+) -> WorkPlan:
+    """Wanted minus covered, and what is to be read again.
+
+    Args:
+        state: the job's, with its ledger.
+        series_ids, wanted: what the job is asked for.
+        limits: how windows are packed.
+        plan_missing: packs what the ledger does not cover into windows.
+        refresh: the trailing interval that is read again.
+        stale: further recorded windows to read again, with the points they held.
+        newest_first: the order.
+
+    Raises:
+        StateError: the ledger is damaged. And whatever `plan_missing` raises.
+    """
+    ledger, scope = state.ledger, state.scope.digest
+    redo = dict(redo_keys(ledger, scope, state.sink, series_ids, wanted, refresh)) | dict(stale)
+    again = tuple(
+        Window(key, points, requests_for(points, limits))
+        for key, points in sorted(redo.items(), key=lambda each: (each[0].range, each[0].series_ids))
+    )
+    fresh = plan_missing(_minus(ledger.missing(scope, series_ids, wanted), again))
+    recorded = count_recorded(ledger, scope, series_ids, wanted) - sum(
+        1 for window in again if ledger.coverage(scope, window.key.series_ids[0]).covers(window.key.range)
+    )
+    return WorkPlan(fresh.merged(again).ordered(newest_first=newest_first), again, max(0, recorded))
+
+
+def announce_again(state: JobState, work: WorkPlan) -> None:
+    """Put on record which windows are about to be replaced, before anything is written."""
+    if work.again:
+        with state.writer() as writer:
+            for window in work.again:
+                writer.intend(window.key)
+
+
+def summarise_work(
+    summary: Summary,
+    state: JobState,
+    series_ids: Collection[str],
+    wanted: TimeRange,
+    work: WorkPlan,
+    outcome: Outcome,
+) -> Summary:
+    """The summary of a run that came to its end: what the ledger, loaded again, says is still missing decides."""
+    missing = state.reload().missing(state.scope.digest, series_ids, wanted)
+    holes = {series_id: holes for ids, holes in missing for series_id in ids}
+    undone = sum(1 for window in work.plan if _touches(window, holes)) if holes else 0
+    failures = read_failures(state.state_dir, state.run_id)
+    details: dict[str, Any] = {}
+    if failures:
+        details["failures"] = failures
+        details["first failure"] = str(failures[0]["message"])
+        details["all failures"] = state.state_dir.path(f"runs/{state.run_id}-failure-*.jsonl")
+    return summary.having(
+        status="incomplete" if holes else "complete",
+        windows_done=len(work.plan) - undone,
+        windows_failed=len(failures),
+        points_read=outcome.counters.get("points_read", 0),
+        points_written=outcome.counters.get("points_written", 0),
+        details=details,
+    )
+
+
+def with_traffic(summary: Summary, sessions: Iterable[ServiceSession], elapsed_s: float) -> Summary:
+    """The summary with what went over the wire; of one service reached twice, once."""
+    stats = [session.stats.snapshot() for session in dict.fromkeys(sessions)]
+    return summary.having(
+        requests=sum(each.requests for each in stats),
+        retries=sum(each.retries for each in stats),
+        throttled_s=sum(each.throttled_s for each in stats),
+        bytes_read=sum(each.bytes_read for each in stats),
+        elapsed_s=elapsed_s,
+    )
+
+
+def refresh_range(refresh_ns: int | None, wanted: TimeRange) -> TimeRange | None:
+    """The trailing interval of a range; None for no refresh."""
+    if refresh_ns is None:
+        return None
+    return TimeRange(max(wanted.start_ns, wanted.end_ns - refresh_ns), wanted.end_ns)
+
+
+def _touches(window: Window, holes: dict[str, TimeRangeSet]) -> bool:
+    return any(
+        series_id in holes and len(holes[series_id].intersect(window.key.range)) for series_id in window.key.series_ids
+    )
+
+
+def _minus(holes: Holes, again: tuple[Window, ...]) -> list[tuple[tuple[str, ...], TimeRange]]:
+    """The holes without what is read again anyway, as the planner takes them."""
+    taken: dict[str, list[TimeRange]] = {}
+    for window in again:
+        for series_id in window.key.series_ids:
+            taken.setdefault(series_id, []).append(window.key.range)
+    groups: dict[TimeRange, list[str]] = {}
+    for series_ids, missing in holes:
+        for series_id in series_ids:
+            left = missing.subtract(taken[series_id]) if series_id in taken else missing
+            for part in left:
+                groups.setdefault(part, []).append(series_id)
+    return [(tuple(series_ids), part) for part, series_ids in sorted(groups.items())]
