@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.transforms.map_status import StatusRule
+
+KeepLetters = Callable[[ChunkKey, Sequence[DeadLetter]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class MapSeries(beam.PTransform):
 
     Args:
         rules: by the source's id, for every series that comes.
+        keep: told of each chunk's key and dead letters, also of none, before the chunk goes on: to make them durable. It
+            is pickled to the workers. None leaves them to whoever takes the output.
 
     Raises (on the worker):
         ValueError: a chunk of a series without a rule.
@@ -61,9 +65,9 @@ class MapSeries(beam.PTransform):
     CHUNKS = "chunks"
     DEAD_LETTERS = "dead_letters"
 
-    def __init__(self, rules: Mapping[str, SeriesRule]) -> None:
+    def __init__(self, rules: Mapping[str, SeriesRule], keep: KeepLetters | None = None) -> None:
         super().__init__()
-        self._map = _Map(dict(rules), self.DEAD_LETTERS)
+        self._map = _Map(dict(rules), keep, self.DEAD_LETTERS)
 
     def expand(self, chunks: Any) -> Any:
         outputs = beam.ParDo(self._map).with_outputs(self.DEAD_LETTERS, main=self.CHUNKS)
@@ -71,13 +75,16 @@ class MapSeries(beam.PTransform):
 
 
 class _Map(beam.DoFn):
-    def __init__(self, rules: Mapping[str, SeriesRule], dead_letters_tag: str) -> None:
+    def __init__(self, rules: Mapping[str, SeriesRule], keep: KeepLetters | None, dead_letters_tag: str) -> None:
         self._rules = rules
+        self._keep = keep
         self._dead_letters_tag = dead_letters_tag
         self._rejected = Metrics.counter("omnia_beam", "points_rejected")
 
     def process(self, chunk: Chunk) -> Iterator[Any]:
         mapped, letters = map_chunk(chunk, self._rules)
+        if self._keep is not None:
+            self._keep(chunk.key, letters)
         for letter in letters:
             self._rejected.inc(letter.count)
             yield beam.pvalue.TaggedOutput(self._dead_letters_tag, letter)

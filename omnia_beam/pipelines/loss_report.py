@@ -1,0 +1,152 @@
+"""What a migration would lose or leave out, said before any point moves.
+
+A finding blocks where the run could not end complete: what it names would not arrive as it should. `accept` in the
+configuration lets it pass by name. Others are there to be read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rich.table import Table
+
+from omnia_beam.core.errors import UsageError
+
+_SHOWN: Final = 20
+_LISTED: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a migration would lose.
+
+    Args:
+        name: one of the configuration's FINDINGS.
+        series: the source's name or id.
+        message: what, and what can be done.
+        blocking: whether it stops the run unless accepted.
+        points: how many are concerned, where that is known.
+    """
+
+    name: str
+    series: str
+    message: str
+    blocking: bool = True
+    points: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "finding": self.name,
+            "series": self.series,
+            "message": self.message,
+            "blocking": self.blocking,
+            "points": self.points,
+        }
+
+
+@dataclass(frozen=True)
+class SeriesLine:
+    """What becomes of one series, for the report's table.
+
+    Args:
+        source: its name or id.
+        target: name or id in the target; empty where it is left out.
+        values: such as `bar → kPa: · 100.0`; `as they are`.
+        statuses: such as `map of 6, others carried`; `as they are`.
+        state: `exists`, `to be created`, `left out`.
+    """
+
+    source: str
+    target: str
+    values: str
+    statuses: str
+    state: str
+
+
+@dataclass(frozen=True)
+class LossReport:
+    """All findings, and what becomes of each series.
+
+    Args:
+        series: in the order of the source's names.
+        findings: those that block first.
+        unused_rows: sources of rows of the mapping file that no series has.
+    """
+
+    series: tuple[SeriesLine, ...]
+    findings: tuple[Finding, ...]
+    unused_rows: tuple[str, ...] = ()
+
+    def blocking(self, accepted: Collection[str]) -> tuple[Finding, ...]:
+        """Those that stop the run."""
+        return tuple(each for each in self.findings if each.blocking and each.name not in accepted)
+
+    def check(self, accepted: Collection[str]) -> None:
+        """Refuse to run where something blocks.
+
+        Raises:
+            UsageError: lists the findings, and says how to let them pass.
+        """
+        blocking = self.blocking(accepted)
+        if not blocking:
+            return
+        lines = [f"{each.name}: {each.series}: {each.message}" for each in blocking[:_SHOWN]]
+        if len(blocking) > _SHOWN:
+            lines.append(f"… and {len(blocking) - _SHOWN} more: omnia-beam plan lists them all")
+        names = ", ".join(dict.fromkeys(each.name for each in blocking))
+        raise UsageError(
+            "\n".join(
+                [
+                    f"{len(blocking)} findings stop this migration; nothing was moved:",
+                    *lines,
+                    f"mend them, or let them pass by name: accept: [{names}]",
+                ]
+            ),
+            findings=[each.to_json() for each in self.findings],
+        )
+
+    def counts(self) -> dict[str, int]:
+        """Findings by name."""
+        return dict(Counter(each.name for each in self.findings))
+
+    def to_json(self, accepted: Collection[str] = ()) -> dict[str, Any]:
+        """Plain data for `--json`."""
+        return {
+            "findings": [each.to_json() for each in self.findings],
+            "blocking": len(self.blocking(accepted)),
+            "unused_mapping_rows": list(self.unused_rows),
+            "mapping": [
+                {"source": s.source, "target": s.target, "values": s.values, "statuses": s.statuses, "state": s.state}
+                for s in self.series
+            ],
+        }
+
+
+def sorted_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Blocking ones first, then by name and series."""
+    return tuple(sorted(findings, key=lambda each: (not each.blocking, each.name, each.series)))
+
+
+def series_table(report: LossReport) -> Table:
+    """What becomes of the first series."""
+    table = Table("source", "target", "values", "statuses", "state", box=None, pad_edge=False)
+    for each in report.series[:_LISTED]:
+        table.add_row(each.source, each.target, each.values, each.statuses, each.state)
+    if len(report.series) > _LISTED:
+        table.add_row(f"… {len(report.series) - _LISTED:,} more", "", "", "", "")
+    return table
+
+
+def findings_table(report: LossReport, accepted: Collection[str]) -> Table:
+    """What would be lost."""
+    table = Table("finding", "series", "what", "", box=None, pad_edge=False)
+    blocking = set(report.blocking(accepted))
+    for each in report.findings[:_SHOWN]:
+        mark = "[red]stops the run[/red]" if each in blocking else "accepted" if each.blocking else ""
+        table.add_row(each.name, each.series, each.message, mark)
+    if len(report.findings) > _SHOWN:
+        table.add_row(f"… {len(report.findings) - _SHOWN:,} more", "", "--json lists them all", "")
+    return table

@@ -1,0 +1,52 @@
+"""Points that the mapping rejects, beside the dead letters of the sink: durable before the receipt of their chunk.
+
+They have an origin of their own: as they are, the target's codes do not fit them, so a replay must not send them.
+A run with another mapping reads their windows again, and they are judged anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from omnia_beam.core.dead_letter import DeadLetter
+from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.dead_letters import WRITING, DeadLetterFiles, file_name
+from omnia_beam.io.progress import BOARD
+from omnia_beam.pipelines.job_state import JobState
+
+MAPPING: Final = "mapping"
+
+
+class MappingLetters:
+    """Keeps what the mapping rejects of a chunk, in place of what it rejected of it before. Plain data: it pickles.
+
+    Raises (when it is called):
+        StateError: the file cannot be written.
+    """
+
+    def __init__(self, files: DeadLetterFiles) -> None:
+        self._files = files
+        self._had: set[str] | None = None
+
+    def __call__(self, key: ChunkKey, letters: Sequence[DeadLetter]) -> None:
+        if self._had is None:
+            self._had = set(self._files.names())
+        with BOARD.noting_fatal():
+            if letters:
+                self._files.put(key, letters, origin=MAPPING)
+            elif self._had and (name := file_name(key, MAPPING)) in self._had:
+                self._files.remove(name)
+
+
+def tidy_dead_letters(state: JobState) -> int:
+    """Remove letters of chunks that no receipt names: their runs died before. Returns the number of files.
+
+    For the holder of the lease.
+    """
+    files = DeadLetterFiles.of(state.state_dir)
+    if not files.names():
+        return 0
+    ledger = state.ledger
+    keys = (each.receipt.key for scope in ledger.scopes() for each in ledger.receipts(scope.scope.digest))
+    return len(files.keep_only(keys, (WRITING, MAPPING)))

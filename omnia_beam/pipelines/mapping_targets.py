@@ -1,0 +1,139 @@
+"""The target's timeseries: found by id or by name and facility, and created where they are missing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final, Protocol
+
+from omnia_beam.core.errors import NotFoundError, ServiceError, UsageError
+from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
+from omnia_beam.core.series import Timeseries, TimeseriesDraft
+from omnia_beam.net.metadata import MetadataCalls
+from omnia_beam.net.session import ServiceSession
+
+_ONE_BY_ONE: Final = 20
+"""Up to so many are asked for one by one; for more it is cheaper to list."""
+
+_PAGE: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class TargetName:
+    """How a target is known: by id, or by name and facility, which together are unique. [sdk]"""
+
+    id: str | None = None
+    name: str | None = None
+    facility: str | None = None
+
+    def __str__(self) -> str:
+        if self.id is not None:
+            return self.id
+        return f"{self.name} in {self.facility}" if self.facility is not None else str(self.name)
+
+
+class Targets(Protocol):
+    """Where the target's timeseries are looked up."""
+
+    def find(self, names: Iterable[TargetName]) -> Mapping[TargetName, Timeseries]:
+        """Those that exist."""
+
+    def create(self, drafts: Sequence[TimeseriesDraft]) -> Mapping[TargetName, Timeseries]:
+        """Make those that do not exist."""
+
+
+class FileTargets:
+    """Files hold whatever they are given: every target exists, under its id or else its name."""
+
+    def find(self, names: Iterable[TargetName]) -> Mapping[TargetName, Timeseries]:
+        found = {}
+        for each in names:
+            series_id = each.id if each.id is not None else each.name or ""
+            found[each] = Timeseries(series_id, each.name or series_id, each.facility or "")
+        return found
+
+    def create(self, drafts: Sequence[TimeseriesDraft]) -> Mapping[TargetName, Timeseries]:
+        raise UsageError("sink: timeseries are created in a service only")
+
+
+class ServiceTargets:
+    """The timeseries of an Omnia service. Raises what `ServiceSession.send` raises."""
+
+    def __init__(self, session: ServiceSession) -> None:
+        self._calls = MetadataCalls(session)
+
+    def find(self, names: Iterable[TargetName]) -> Mapping[TargetName, Timeseries]:
+        wanted = set(names)
+        found = self._by_id({each.id for each in wanted if each.id is not None})
+        by_facility: dict[str, set[str]] = defaultdict(set)
+        for each in wanted:
+            if each.id is None:
+                by_facility[each.facility or ""].add(each.name or "")
+        for facility, in_facility in sorted(by_facility.items()):
+            found |= self._by_name(facility, in_facility)
+        return found
+
+    def create(self, drafts: Sequence[TimeseriesDraft]) -> Mapping[TargetName, Timeseries]:
+        """By `getoradd`, 100 to a request: what another run has created meanwhile is taken as it is.
+
+        Raises:
+            ServiceError: the service left one of them out.
+        """
+        found: dict[TargetName, Timeseries] = {}
+        for batch in _batches(drafts):
+            for made in self._calls.get_or_add_timeseries(batch):
+                found[TargetName(name=made.name, facility=made.facility)] = made
+            for draft in batch:
+                if TargetName(name=draft.name, facility=draft.facility) not in found:
+                    raise ServiceError(
+                        f"POST getoradd: asked for timeseries {draft.name!r} in {draft.facility!r}, the answer has none of that "
+                        "name and facility"
+                    )
+        return found
+
+    def _by_id(self, ids: set[str]) -> dict[TargetName, Timeseries]:
+        if len(ids) <= _ONE_BY_ONE:
+            return {TargetName(id): series for id in sorted(ids) if (series := self._one(id)) is not None}
+        listed, whole = self._listed()
+        found = {each.id: each for each in listed if each.id in ids}
+        for id in [] if whole else sorted(ids - found.keys()):
+            series = self._one(id)
+            found |= {} if series is None else {id: series}
+        return {TargetName(id): series for id, series in found.items()}
+
+    def _by_name(self, facility: str, names: set[str]) -> dict[TargetName, Timeseries]:
+        found: dict[str, Timeseries] = {}
+        left = names
+        if len(names) > _ONE_BY_ONE:
+            listed, whole = self._listed(facility)
+            found = {each.name: each for each in listed if each.name in names}
+            left = set() if whole else names - found.keys()
+        for name in sorted(left):
+            for each in self._calls.get_timeseries(name=name, facility=facility):
+                if each.name == name and each.facility == facility:
+                    found[name] = each
+        return {TargetName(name=name, facility=facility): series for name, series in found.items()}
+
+    def _listed(self, facility: str | None = None) -> tuple[list[Timeseries], bool]:
+        """What a listing gives, and whether it is all: the service cuts listings, and the client says so at their end."""
+        found: list[Timeseries] = []
+        try:
+            for each in self._calls.get_timeseries(facility=facility, page_size=_PAGE):
+                found.append(each)
+        except UsageError:
+            return found, False
+        return found, True
+
+    def _one(self, id: str) -> Timeseries | None:
+        try:
+            return self._calls.get_timeseries_by_id(id)
+        except NotFoundError:
+            return None
+
+
+def _batches(drafts: Sequence[TimeseriesDraft]) -> Iterator[list[TimeseriesDraft]]:
+    rest = iter(drafts)
+    while batch := list(islice(rest, MAX_SERIES_PER_REQUEST)):
+        yield batch

@@ -1,0 +1,176 @@
+"""Migrate: the series of one historian, or of files, to another, or to files.
+
+    read the mapping file ─ take the lease, load the ledger ─ look at the source ─ resolve the mapping
+    ─ say what would be lost; stop if that is not accepted ─ create missing series ─ plan = wanted − covered
+    ─ read, map, write, record ─ load the ledger again: what is still missing? what is a dead letter?
+
+What ends in dead letters, from this run or earlier ones, leaves the job incomplete until it is replayed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import apache_beam as beam
+
+from omnia_beam.config import JobConfig
+from omnia_beam.core.errors import OmniaBeamError
+from omnia_beam.core.timestamps import NS_PER_SECOND
+from omnia_beam.io.dead_letters import DeadLetterFiles
+from omnia_beam.io.plan import Plan
+from omnia_beam.io.record import RecordFailures, RecordReceipts
+from omnia_beam.net.stats import StatsSnapshot
+from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.execution import Outcome, run_pipeline
+from omnia_beam.pipelines.job_state import JobState, opened_state
+from omnia_beam.pipelines.mapping_letters import MappingLetters, tidy_dead_letters
+from omnia_beam.pipelines.mapping_resolution import Resolution
+from omnia_beam.pipelines.migration import MigrationJob, Prepared, prepare
+from omnia_beam.pipelines.migration_source import MigrationSource, open_source
+from omnia_beam.pipelines.runner import is_local
+from omnia_beam.pipelines.summary import Summary
+from omnia_beam.pipelines.work_plan import (
+    WorkPlan,
+    announce_again,
+    plan_work,
+    refresh_range,
+    summarise_work,
+    with_traffic,
+)
+from omnia_beam.transforms.map_series import MapSeries
+
+_COUNTED = ("points_rejected", "points_dropped", "points_substituted", "points_truncated")
+
+
+def run_migrate(config: JobConfig, context: RunContext) -> Summary:
+    """Run a migration to its end.
+
+    Raises:
+        UsageError: the mapping file has mistakes (nothing is touched then), or something would be lost that the
+            configuration does not accept (no point is moved, no series created).
+        CredentialError, ServiceError, DestinationError: it cannot go on; what is recorded is recorded.
+    """
+    began = context.clock()
+    job = MigrationJob.of(config)
+    summary = Summary("migrate")
+    sessions = list(job.sink.sessions)
+    try:
+        job.sink.check()
+        with opened_state(config, context) as state:
+            source = open_source(config, state, context, keep=True)
+            sessions += source.sessions
+            prepared = prepare(job, source)
+            _tell(prepared, job, context)
+            prepared.report.check(config.accept)
+            summary = summary.having(series=len(prepared.series_ids))
+            resolution = prepared.resolution.created(job.sink.targets)
+            work = _plan(job, source, prepared, state)
+            summary = summary.having(windows_planned=len(work.plan) + work.recorded, windows_skipped=work.recorded)
+            outcome = _carry_out(job, source, resolution, state, work, context)
+            summary = summarise_work(summary, state, prepared.series_ids, source.wanted, work, outcome)
+            if summary.status == "complete":
+                source.settled(state)
+            summary = _with_losses(summary, prepared, state, outcome)
+        return with_traffic(summary, sessions, context.clock() - began)
+    except OmniaBeamError as error:
+        error.summary = with_traffic(summary, sessions, context.clock() - began)  # type: ignore[attr-defined]  # for the CLI
+        raise
+
+
+def _plan(job: MigrationJob, source: MigrationSource, prepared: Prepared, state: JobState) -> WorkPlan:
+    return plan_work(
+        state,
+        prepared.series_ids,
+        source.wanted,
+        limits=source.limits,
+        plan_missing=source.plan,
+        refresh=refresh_range(job.config.refresh, source.wanted),
+        stale=source.stale(state, prepared.series_ids),
+        newest_first=job.config.order == "newest_first",
+    )
+
+
+def build_pipeline(
+    job: MigrationJob, source: MigrationSource, resolution: Resolution, state: JobState, plan: Plan, *, local: bool
+) -> Any:
+    """A function that puts the migration's transforms on a pipeline."""
+    rules = {each.source.id: each.rule() for each in resolution.mapped}
+    keep = MappingLetters(DeadLetterFiles.of(state.state_dir))
+
+    def build(pipeline: Any) -> None:
+        chunks, unread = source.read(pipeline, plan, local=local)
+        mapped = chunks | "Map" >> MapSeries(rules, keep)
+        receipts, unwritten = job.sink.write(mapped.chunks, state)
+        _ = receipts | "Record" >> RecordReceipts(state.state_dir, state.scope, state.token)
+        failures = [each for each in (unread, unwritten) if each is not None]
+        _ = failures | beam.Flatten() | "Report" >> RecordFailures(state.state_dir, state.run_id)
+
+    return build
+
+
+def _carry_out(
+    job: MigrationJob,
+    source: MigrationSource,
+    resolution: Resolution,
+    state: JobState,
+    work: WorkPlan,
+    context: RunContext,
+) -> Outcome:
+    stray = job.sink.tidy(state) + tidy_dead_letters(state)
+    if stray:
+        context.say(f"removed {stray} files of earlier runs that no receipt names")
+    if not len(work.plan):
+        return Outcome()
+    announce_again(state, work)
+    outcome = run_pipeline(
+        build_pipeline(job, source, resolution, state, work.plan, local=is_local(context.options)),
+        work.plan,
+        context,
+        lambda: _traffic(job, source),
+        None if job.config.deadline is None else job.config.deadline / NS_PER_SECOND,
+    )
+    job.sink.tidy(state)
+    return outcome
+
+
+def _traffic(job: MigrationJob, source: MigrationSource) -> StatsSnapshot:
+    """Requests of both ends together, for the progress."""
+    stats = [session.stats.snapshot() for session in dict.fromkeys((*source.sessions, *job.sink.sessions))]
+    return StatsSnapshot(
+        requests=sum(each.requests for each in stats),
+        retries=sum(each.retries for each in stats),
+        throttled_s=sum(each.throttled_s for each in stats),
+    )
+
+
+def _tell(prepared: Prepared, job: MigrationJob, context: RunContext) -> None:
+    """One line for each kind of finding: the whole report is what `plan` prints."""
+    report = prepared.report
+    blocking = set(report.blocking(job.config.accept))
+    for name, count in report.counts().items():
+        if not any(each.name == name for each in blocking):
+            context.say(f"{name}: {count} findings; omnia-beam plan shows them")
+    if report.unused_rows:
+        context.say(
+            f"{len(report.unused_rows)} rows of the mapping file fit no series of the source: {report.unused_rows[0]}"
+        )
+
+
+def _with_losses(summary: Summary, prepared: Prepared, state: JobState, outcome: Outcome) -> Summary:
+    """The summary with what did not arrive: the dead letters that there are now, and what policies changed."""
+    files = DeadLetterFiles.of(state.state_dir)
+    reasons = files.count_by_reason()
+    details = dict(summary.details)
+    if reasons:
+        details["dead letters in"] = str(files)
+        details["reasons"] = reasons
+        reason, points = next(iter(reasons.items()))
+        details["most frequent reason"] = f"{reason} ({points:,} points)"
+    details |= {name: outcome.counters[name] for name in _COUNTED if outcome.counters.get(name)}
+    if prepared.report.findings:
+        details["findings"] = prepared.report.counts()
+    return summary.having(
+        dead_letters=sum(reasons.values()),
+        status="incomplete" if reasons else summary.status,
+        details=details,
+    )

@@ -1,0 +1,93 @@
+"""A migration before it moves anything: its configuration understood, its mapping resolved, its losses told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from omnia_beam.config import JobConfig, MappingRow, OmniaSource, ParquetSink, read_mapping_file
+from omnia_beam.core.errors import SelectionError
+from omnia_beam.io.file_source_index import SeriesFacts
+from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.loss_report import LossReport, findings_table, series_table
+from omnia_beam.pipelines.mapping_resolution import Resolution, resolve_mapping
+from omnia_beam.pipelines.migration_findings import loss_report
+from omnia_beam.pipelines.migration_sink import MigrationSink, open_sink
+from omnia_beam.pipelines.migration_source import MigrationSource
+
+
+@dataclass(frozen=True)
+class MigrationJob:
+    """A configuration that is a migration: any source, any sink, a mapping or none.
+
+    Args:
+        config: the job.
+        rows: of its mapping file.
+        sink: where points go.
+    """
+
+    config: JobConfig
+    rows: tuple[MappingRow, ...]
+    sink: MigrationSink
+
+    @classmethod
+    def of(cls, config: JobConfig) -> MigrationJob:
+        """Reads the mapping file, and nothing else.
+
+        Raises:
+            UsageError: every mistake in the mapping file, one line each, with line and column.
+        """
+        rows: tuple[MappingRow, ...] = ()
+        if config.mapping is not None and config.mapping.file is not None:
+            rows = read_mapping_file(config.mapping.file, tuple(config.mapping.tables()))
+        return cls(config, rows, open_sink(config))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A migration that could begin.
+
+    Args:
+        resolution: of the mapping.
+        report: of what would be lost.
+    """
+
+    resolution: Resolution
+    report: LossReport
+
+    @property
+    def series_ids(self) -> tuple[str, ...]:
+        """The source's ids of the series that will be copied, ascending."""
+        return tuple(sorted(each.source.id for each in self.resolution.mapped))
+
+
+def is_migration(config: JobConfig) -> bool:
+    """Whether a job is more than a backfill: another source than a service, another sink than Parquet, or a mapping."""
+    plain = isinstance(config.source, OmniaSource) and isinstance(config.sink, ParquetSink)
+    return not plain or config.mapping is not None
+
+
+def prepare(job: MigrationJob, source: MigrationSource) -> Prepared:
+    """Resolve the mapping and say what would be lost. Creates and writes nothing.
+
+    Raises:
+        SelectionError: no series at all would be copied.
+        UsageError: a template or a unit that cannot be worked out.
+        ServiceError: source or target cannot be asked.
+    """
+    resolution = resolve_mapping(source.series, job.config, job.rows, job.sink.targets)
+    facts: dict[str, SeriesFacts] = dict(source.facts)
+    report = loss_report(resolution, job.config, facts)
+    if not resolution.mapped and not report.blocking(job.config.accept):
+        raise SelectionError("mapping: it leaves no series to copy: none of the source's is mapped to a target")
+    return Prepared(resolution, report)
+
+
+def show_report(report: LossReport, accepted: Any, context: RunContext) -> None:
+    """Print the mapping and the findings, for people."""
+    context.out.print(series_table(report))
+    if report.findings:
+        context.out.print()
+        context.out.print(findings_table(report, accepted))
+    for row in report.unused_rows:
+        context.out.print(f"the mapping file's row for {row} fits no series of the source", markup=False)

@@ -1,0 +1,229 @@
+"""The two kinds of source of a migration, seen alike: a service, and files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import apache_beam as beam
+
+from omnia_beam.config import CsvSource, JobConfig, OmniaSource, ParquetSource
+from omnia_beam.core.errors import UsageError
+from omnia_beam.core.series import Timeseries
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.file_source import CsvForm, FileSource, ParquetForm
+from omnia_beam.io.file_source_catalog import CatalogStore, FileCatalog, FileChange, check_holds_something
+from omnia_beam.io.file_source_index import SeriesFacts
+from omnia_beam.io.file_source_plan import file_limits, plan_files
+from omnia_beam.io.packing import PackLimits
+from omnia_beam.io.plan import Plan
+from omnia_beam.io.planner import Wanted, plan_windows
+from omnia_beam.io.read import ReadFromOmnia
+from omnia_beam.io.read_files import ReadFromFiles
+from omnia_beam.net.session import ServiceSession
+from omnia_beam.net.shared import shared_session
+from omnia_beam.pipelines.backfill import wanted_range
+from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.job_state import JobState
+from omnia_beam.pipelines.reachability import check_reachable
+from omnia_beam.pipelines.selection import describe_series
+from omnia_beam.pipelines.service import read_options, service_settings
+from omnia_beam.transforms.decode import DecodeChunks
+
+_LOCAL_SHARD: Final = 1024
+_CLUSTER_SHARD: Final = 16
+"""Windows in one element of the source: large where one process runs them one after another, small where many share them."""
+
+
+class MigrationSource(Protocol):
+    """Where the points of a migration come from."""
+
+    sessions: tuple[ServiceSession, ...]
+    series: tuple[Timeseries, ...]
+    facts: Mapping[str, SeriesFacts]
+    wanted: TimeRange
+    limits: PackLimits
+
+    def plan(self, wanted: Sequence[Wanted]) -> Plan:
+        """Windows that cover what is wanted."""
+
+    def stale(self, state: JobState, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
+        """Recorded windows that this source knows to be out of date, with the points they held."""
+
+    def read(self, pipeline: Any, plan: Plan, *, local: bool) -> tuple[Any, Any]:
+        """Puts the reading on a pipeline; returns the collections of Chunk and of WindowFailure."""
+
+    def settled(self, state: JobState) -> None:
+        """Told when everything wanted has been copied."""
+
+
+class ServiceSource:
+    """Series of an Omnia service.
+
+    Raises (when it is made):
+        UsageError: no window, or a selection of nothing. CredentialError, ServiceError: it cannot be asked.
+    """
+
+    sessions: tuple[ServiceSession, ...]
+    facts: Mapping[str, SeriesFacts]
+
+    def __init__(self, config: JobConfig, source: OmniaSource) -> None:
+        self.wanted = wanted_range(config)
+        self._options = read_options(source, config.max_chunk_points)
+        self._service = service_settings(source)
+        self.limits = self._options.pack_limits
+        session = shared_session(self._service)
+        self.sessions = (session,)
+        check_reachable(self._service)
+        self.series = tuple(describe_series(session, source.series))
+        self.facts = {}
+
+    def plan(self, wanted: Sequence[Wanted]) -> Plan:
+        return plan_windows(self.sessions[0], wanted, statuses=self._options.statuses, limits=self.limits)
+
+    def stale(self, state: JobState, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
+        return []
+
+    def read(self, pipeline: Any, plan: Plan, *, local: bool) -> tuple[Any, Any]:
+        raw = pipeline | "Read" >> ReadFromOmnia(
+            self._service,
+            plan,
+            options=self._options,
+            on_error="output",
+            windows_per_shard=_LOCAL_SHARD if local else _CLUSTER_SHARD,
+            reshuffle=not local,
+        )
+        decoded = raw.raw_chunks | "Decode" >> DecodeChunks(on_error="output")
+        return decoded.chunks, (raw.failures, decoded.failures) | "Unread" >> beam.Flatten()
+
+    def settled(self, state: JobState) -> None:
+        return None
+
+
+class FilesSource:
+    """Series of CSV or Parquet files, each known by its name.
+
+    Args:
+        config: the job.
+        source: its files.
+        catalog: what they hold.
+        changes: what changed in them since it was copied.
+    """
+
+    sessions: tuple[ServiceSession, ...]
+
+    def __init__(
+        self,
+        config: JobConfig,
+        source: CsvSource | ParquetSource,
+        catalog: FileCatalog,
+        changes: Sequence[FileChange] = (),
+    ) -> None:
+        self._source = file_source(source)
+        check_holds_something(catalog, self._source)
+        self._catalog = catalog
+        self._changes = changes
+        self._max_points = config.max_chunk_points
+        self.limits = file_limits(config.max_chunk_points)
+        self.sessions = ()
+        self.series = tuple(Timeseries(name, name, source.facility or "") for name in catalog.series)
+        self.facts = catalog.facts
+        self.wanted = _files_range(config, catalog, changes)
+
+    def plan(self, wanted: Sequence[Wanted]) -> Plan:
+        return plan_files(self._catalog, wanted, max_chunk_points=self._max_points)
+
+    def stale(self, state: JobState, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
+        if not self._changes:
+            return []
+        asked = set(series_ids)
+        return [
+            (each.receipt.key, each.receipt.count)
+            for each in state.ledger.receipts(state.scope.digest)
+            if asked.intersection(each.receipt.key.series_ids)
+            and any(each.run < change.run and each.receipt.key.range.overlaps(change.range) for change in self._changes)
+        ]
+
+    def read(self, pipeline: Any, plan: Plan, *, local: bool) -> tuple[Any, Any]:
+        read = pipeline | "Read" >> ReadFromFiles(
+            self._source,
+            plan,
+            catalog=self._catalog,
+            max_chunk_points=self._max_points,
+            on_error="output",
+            windows_per_shard=_LOCAL_SHARD if local else _CLUSTER_SHARD,
+            reshuffle=not local,
+        )
+        return read.chunks, read.failures
+
+    def settled(self, state: JobState) -> None:
+        CatalogStore(state.state_dir, self._source).forget_changes()
+
+
+def open_source(config: JobConfig, state: JobState, context: RunContext, *, keep: bool) -> MigrationSource:
+    """The source of a job. Files that are new or changed are read once, to know what they hold.
+
+    Args:
+        config: the job.
+        state: where the indexes of files are.
+        context: told which files are read.
+        keep: whether indexes are kept: only by the holder of the lease.
+
+    Raises:
+        UsageError, CredentialError, ServiceError: what is asked for is not there, or cannot be read.
+    """
+    source = config.source
+    if isinstance(source, OmniaSource):
+        return ServiceSource(config, source)
+    store = CatalogStore(state.state_dir, file_source(source))
+    read: list[str] = []
+    if keep:
+        catalog = store.refresh(state.token.run, bool(len(state.ledger)), lambda file: read.append(file.path))
+    else:
+        catalog = store.load(lambda file: read.append(file.path))
+    if read:
+        context.say(f"looked through {len(read):,} new or changed files")
+    return FilesSource(config, source, catalog, store.changes())
+
+
+def file_source(source: CsvSource | ParquetSource) -> FileSource:
+    """A file source of the configuration, as the reading takes it."""
+    form: CsvForm | ParquetForm
+    if isinstance(source, CsvSource):
+        form = CsvForm(
+            source.layout,
+            source.delimiter,
+            source.decimal,
+            source.encoding,
+            tuple(source.missing),
+            source.time_column,
+            source.series_column,
+            source.value_column,
+            source.status_column,
+            source.time_format,
+        )
+    else:
+        columns = source.columns
+        form = ParquetForm(columns.series_id, columns.time, columns.value, columns.status, source.time_unit)
+    return FileSource(
+        tuple(source.path),
+        form,
+        tuple(source.include),
+        tuple(source.exclude),
+        tuple(source.status),
+        source.default_status,
+        source.timezone,
+    )
+
+
+def _files_range(config: JobConfig, catalog: FileCatalog, changes: Sequence[FileChange]) -> TimeRange:
+    """The window of the configuration; without one, everything that the files hold, or held when it was copied."""
+    if config.window is not None:
+        return wanted_range(config)
+    ranges = [each.range for each in changes]
+    if catalog.range is not None:
+        ranges.append(catalog.range)
+    if not ranges:
+        raise UsageError("source.path: the files hold no points")
+    return TimeRange(min(each.start_ns for each in ranges), max(each.end_ns for each in ranges))
