@@ -24,6 +24,7 @@ _AROUND: Final = 12
 _MOST: Final = 400
 """Points of a curve that are drawn."""
 _MOST_MARKS: Final = 60
+_LARGEST: Final = float(np.finfo(np.float64).max)
 
 
 @dataclass(frozen=True)
@@ -117,10 +118,9 @@ def _frame(shown: list[Points], marks: list[tuple[int, float]]) -> _Frame:
     values = np.concatenate([*(each.values for each in shown), np.array([v for _, v in marks], np.float64)])
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
-    if low == high:
-        low, high = (low - abs(low) * 0.5, high + abs(high) * 0.5) if low and abs(low) < 1e300 else (low - 1, high + 1)
-    if low == high:  # so large that one more is the same
-        low, high = min(low, 0.0), max(high, 0.0)
+    if not high / 2 - low / 2:  # one value, or two that are next to nothing: give it room on either side
+        room = max(abs(low) * 0.5, 1e-300 if low else 1.0)
+        low, high = max(low - room, -_LARGEST), min(high + room, _LARGEST)
     return _Frame(int(times.min()), int(times.max()), low, high)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -43,12 +44,11 @@ class CoverageGrid:
     def mark(self, series_id: str, part: TimeRange, state: int) -> None:
         """Mark every cell that a part of a series meets; other series and times are left out."""
         row = self._row_of.get(series_id)
-        inside = self.range.intersect(part)
-        if row is None or inside is None:
+        start, end = max(part.start_ns, self.range.start_ns), min(part.end_ns, self.range.end_ns)
+        if row is None or start >= end:
             return
-        first = int(np.searchsorted(self._bounds, inside.start_ns, side="right")) - 1
-        last = int(np.searchsorted(self._bounds, inside.end_ns - 1, side="right"))
-        self._cells[row, first:last] |= state
+        first = bisect_right(self._bounds, start) - 1
+        self._cells[row, first : bisect_right(self._bounds, end - 1)] |= state
 
     def mark_times(self, series_id: str, times: npt.NDArray[np.int64], state: int) -> None:
         """Mark the cells of single instants, ns."""
@@ -56,7 +56,7 @@ class CoverageGrid:
         if row is None:
             return
         inside = times[(times >= self.range.start_ns) & (times < self.range.end_ns)]
-        self._cells[row, np.searchsorted(self._bounds, inside, side="right") - 1] |= np.uint8(state)
+        self._cells[row, np.searchsorted(np.array(self._bounds), inside, side="right") - 1] |= np.uint8(state)
 
     @property
     def worst(self) -> npt.NDArray[np.uint8]:
@@ -84,6 +84,6 @@ class CoverageGrid:
         }
 
 
-def _bounds(range: TimeRange) -> npt.NDArray[np.int64]:
+def _bounds(range: TimeRange) -> list[int]:
     """The first instant of each column, ns: integers, since a float cannot tell nanoseconds apart."""
-    return np.array([range.start_ns + range.duration_ns * i // COLUMNS for i in np.arange(COLUMNS).tolist()], np.int64)
+    return [range.start_ns + range.duration_ns * i // COLUMNS for i in np.arange(COLUMNS).tolist()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def test_it_is_that_of_the_receipt(rows: list[tuple[int, float, int]]) -> None:
 @given(ROWS, st.lists(st.integers(0, 20), max_size=4))
 def test_parts_add_up_to_the_whole(rows: list[tuple[int, float, int]], cuts: list[int]) -> None:
     bounds = [0, *sorted(cuts), len(rows)]
-    parts = [Fingerprint.of(points(rows[a:b])) for a, b in zip(bounds, bounds[1:], strict=False)]
+    parts = [Fingerprint.of(points(rows[a:b])) for a, b in itertools.pairwise(bounds)]
     assert total_fingerprint(parts) == Fingerprint.of(points(rows))
 
 

@@ -1,0 +1,228 @@
+"""The report: what it says, that it stands alone, that it opens in a real browser, and that it stays small."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from omnia_beam.core.chunk import Points
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.io.ledger_scope import Scope
+from omnia_beam.io.state_dir import StateDir
+from omnia_beam.pipelines.report_facts import VerifyReport
+from omnia_beam.pipelines.report_files import write_report
+from omnia_beam.pipelines.report_html import report_page
+from omnia_beam.pipelines.report_picture import coverage_svg
+from omnia_beam.pipelines.verify_coverage import DIFFERENT, DONE, EMPTY, MISSING, CoverageGrid
+from omnia_beam.pipelines.verify_difference import KINDS, POINT_KINDS, Difference
+from omnia_beam.pipelines.verify_findings import NAMED, Findings
+from omnia_beam.pipelines.verify_fingerprint import Fingerprint
+from omnia_beam.pipelines.verify_points import compare_points
+from tests.pipelines.headless import render
+
+WANTED = TimeRange.parse("2024-01-01", "2024-03-01")
+HOUR = 3_600 * 10**9
+EVIL = "<script>alert('x')</script>&\"tag"
+
+
+def series(count: int = 400) -> Points:
+    times = WANTED.start_ns + np.arange(count, dtype=np.int64) * HOUR
+    return Points(times, np.sin(np.arange(count) / 9), np.full(count, 192, np.uint32))
+
+
+def damaged(points: Points) -> Points:
+    """One of each: missing, extra, value, status, time; and a NaN."""
+    times, values, statuses = (column.copy() for column in points)
+    values[40] = np.nan
+    values.view(np.uint64)[20] ^= np.uint64(1)
+    statuses[30] = 64
+    times[50] += 1
+    keep = np.arange(len(times)) != 10
+    return Points(
+        np.append(times[keep], times[60] + 5), np.append(values[keep], 9.0), np.append(statuses[keep], np.uint32(0))
+    )
+
+
+def findings(ids: tuple[str, ...] = ("a", "b", EVIL)) -> Findings:
+    found = Findings(CoverageGrid(ids, WANTED))
+    for series_id in ids:
+        found.grid.mark(series_id, WANTED, DONE)
+        found.count_series(series_id, Fingerprint.of(series()), Fingerprint.of(series()))
+    expected, other = series(), damaged(series())
+    found.add_points(ids[0], WANTED, expected, other, compare_points(expected, other))
+    found.add(Difference("missing_file", f"is not there {EVIL}", ids[0], WANTED, file=f"{EVIL}.parquet"))
+    found.add(Difference("not_covered", "was never copied", ids[1], TimeRange.parse("2024-02-01", "2024-03-01")))
+    found.grid.mark(ids[1], TimeRange.parse("2024-02-01", "2024-03-01"), MISSING)
+    found.note(f"A note with {EVIL}")
+    found.windows, found.points, found.files = 2, 1_200, 2
+    return found.finish()
+
+
+def report(found: Findings) -> VerifyReport:
+    scope = Scope.of({"sink": "parquet /out", "source": f"omnia http://x/{EVIL}"})
+    return VerifyReport.of("job", scope, WANTED, len(found.grid.series_ids), True, found)
+
+
+class Page(HTMLParser):
+    """The texts of elements with an id, the classes that occur, and everything that points elsewhere."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.texts: dict[str, str] = {}
+        self.classes: list[str] = []
+        self.links: list[str] = []
+        self.tags: list[str] = []
+        self._open: list[tuple[str, str]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attrs}
+        self.tags.append(tag)
+        self.classes.extend(values.get("class", "").split())
+        self.links.extend(values[name] for name in ("src", "href", "srcset", "action", "data") if name in values)
+        if values.get("id"):
+            self._open.append((tag, values["id"]))
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._open and self._open[-1][0] == tag:
+            self._open.pop()
+
+    def handle_data(self, data: str) -> None:
+        for _, name in self._open:
+            self.texts[name] = self.texts.get(name, "") + data
+
+
+def test_the_page_stands_alone() -> None:
+    text = report_page(report(findings()))
+    page = Page(text)
+    assert page.links == ["data:,"]
+    assert not {"script", "iframe", "object", "embed", "img"} & set(page.tags)
+    style = re.search(r"<style>(.*?)</style>", text, re.DOTALL)
+    assert style is not None
+    assert not re.search(r"@import|url\(", style[1])
+    assert "prefers-color-scheme: dark" in style[1]
+
+
+def test_the_page_tells_every_kind_that_was_found() -> None:
+    page = Page(report_page(report(findings())))
+    for kind in (*POINT_KINDS, "missing_file", "not_covered"):
+        assert kind in page.texts["differences"]
+        assert kind in page.classes
+    assert page.texts["verdict"].startswith("8 differences.")
+    assert page.classes.count("mark") == 1 + 1 + 1 + 2 + 4 + 2  # legend, missing, extra, shifted, changed, NaN
+    assert series_print() in page.texts["fingerprints"]
+
+
+def series_print() -> str:
+    return Fingerprint.of(series()).content_hash
+
+
+def test_it_opens_in_a_real_browser_and_asks_nobody(tmp_path: Path) -> None:
+    written = tmp_path / "report.html"
+    written.write_text(report_page(report(findings())), encoding="utf-8")
+    seen = render(written, tmp_path)
+    page = Page(seen.dom)
+    assert page.texts["verdict"].startswith("8 differences.")
+    assert page.texts["differences"].count("changed_value") == 2  # the bit, and the NaN
+    assert EVIL in page.texts["differences"]
+    assert "script" not in page.tags
+    assert {"done", "missing", "different", "curve", "mark"} <= set(page.classes)
+    assert seen.requests == ()
+
+
+def test_the_browser_would_have_been_caught_asking(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text('<html><body><img src="http://127.0.0.1:9/beacon.png"></body></html>')
+    assert render(page, tmp_path).requests == ("http://127.0.0.1:9/beacon.png",)
+
+
+def test_the_json_form(tmp_path: Path) -> None:
+    found = report(findings())
+    places = write_report(
+        found, StateDir.open(str(tmp_path / "state"), "job"), "run", str(tmp_path / "deep" / "report")
+    )
+    told = json.loads(Path(places["report"]).read_text())
+    assert (told["omnia_beam_report"], told["equal"], told["reference"]) == (1, False, "source")
+    assert told["before"]["by_kind"] == {
+        "changed_status": 1,
+        "changed_value": 2,
+        "extra_point": 1,
+        "missing_file": 1,
+        "missing_point": 1,
+        "not_covered": 1,
+        "shifted_time": 1,
+    }
+    assert told["kinds"] == KINDS
+    assert [row["series"] for row in told["coverage"]["rows"]] == ["a", "b", EVIL]
+    assert {len(row["cells"]) for row in told["coverage"]["rows"]} == {120}
+    assert told["fingerprints"]["a"] == Fingerprint.of(series()).to_json()
+    nan = next(each for each in told["before"]["named"] if each.get("found", {}).get("value") == "nan")
+    assert nan["found"]["bits"] == "7ff8000000000000"
+
+
+def test_without_a_folder_it_goes_into_the_state(tmp_path: Path) -> None:
+    state_dir = StateDir.open(str(tmp_path / "state"), "job")
+    places = write_report(report(findings()), state_dir, "run-7", None)
+    assert places["page"] == state_dir.path("runs/run-7.html")
+    assert json.loads(Path(places["report"]).read_text())["job"] == "job"
+
+
+def test_a_hundred_thousand_series_make_no_larger_a_picture() -> None:
+    grid = CoverageGrid([f"{i:06d}" for i in range(100_000)], WANTED)
+    rng = np.random.default_rng(1)
+    for number in range(100_000):
+        start = WANTED.start_ns + int(rng.integers(0, 50)) * 24 * HOUR
+        state = (DONE, EMPTY, MISSING, DIFFERENT)[number % 997 % 4]
+        grid.mark(f"{number:06d}", TimeRange(start, start + 24 * HOUR), state)
+    picture = coverage_svg(grid)
+    assert len(picture) < 400_000
+    assert len(grid.to_json()["rows"]) == 100
+    assert grid.row_name(0) == "000000 to 000999 (1000 series)"
+
+
+def test_a_million_differences_make_no_longer_a_page() -> None:
+    found = Findings(CoverageGrid(["a"], WANTED))
+    points = series(100_000)
+    late = points._replace(times=points.times + 1)
+    found.add_points("a", WANTED, points, late, compare_points(points, late))
+    for number in range(NAMED + 50):
+        found.add(Difference("missing_file", "is not there", "a", WANTED, file=f"{number}.parquet"))
+    text = report_page(report(found.finish()))
+    assert len(text) < 400_000
+    assert found.total == 100_000 + NAMED + 50
+    assert len(found.differences) == 2 * NAMED
+    assert f"And {found.total - 200:,} more" in text
+
+
+@pytest.mark.parametrize(
+    ("values", "other"),
+    [
+        ([1e308, -1e308, 0.0], [1e308, -1e308, 1.0]),
+        ([np.nan, np.inf, -np.inf], [np.nan, np.inf, np.inf]),
+        ([5e-324, 0.0, -0.0], [0.0, 0.0, 0.0]),
+        ([1e308, 1e308, 1e308], [1e308, 1e308, 1.1e308]),
+        ([1.7e308, 1.7e308], [1.7e308]),
+        ([5e-324, 5e-324], [5e-324]),
+        ([7.0, 7.0, 7.0], [7.0]),
+        ([7.0], [7.0, 8.0]),
+    ],
+)
+def test_plots_of_odd_values(values: list[float], other: list[float]) -> None:
+    def points(column: list[float]) -> Points:
+        times = WANTED.start_ns + np.arange(len(column), dtype=np.int64) * HOUR
+        return Points(times, np.array(column), np.full(len(column), 192, np.uint32))
+
+    found = Findings(CoverageGrid(["a"], WANTED))
+    expected, there = points(values), points(other)
+    found.add_points("a", WANTED, expected, there, compare_points(expected, there))
+    text = report_page(report(found.finish()))
+    plot = text[text.index('class="plot"') : text.index("</figure>", text.index('class="plot"'))]
+    coordinates = [float(each) for each in re.findall(r'c[xy]="([^"]*)"', plot)]
+    assert coordinates
+    assert all(0 <= each <= 720 for each in coordinates)
+    assert "nan" not in re.sub(r"<title>.*?</title>", "", plot)
