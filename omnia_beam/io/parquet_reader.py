@@ -40,7 +40,7 @@ def read_points(path: str) -> Iterator[tuple[str, Points]]:
         DestinationError: it may not be read.
     """
     with _opened(path) as source, _naming_damage():
-        file = pq.ParquetFile(source, read_dictionary=["series_id"])
+        file = _file(source)
         _check_columns(file.schema_arrow)
         for group in range(file.num_row_groups):
             yield from _runs(file.read_row_group(group, columns=list(COLUMNS)))
@@ -114,6 +114,13 @@ def _naming_damage() -> Iterator[None]:
         yield
     except (OSError, pa.ArrowException) as error:
         raise ValueError(" ".join(str(error).split())[:300] or type(error).__name__) from error
+
+
+def _file(source: Any) -> Any:
+    try:
+        return pq.ParquetFile(source, read_dictionary=["series_id"])
+    except KeyError as error:  # what Arrow raises where the column is not there
+        raise ValueError("it has no column 'series_id'") from error
 
 
 def _check_columns(schema: Any) -> None:
