@@ -6,7 +6,7 @@ files, and no point is ever in two of them.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +59,22 @@ def redo_keys(
             except ValueError as error:
                 raise StateError(f"{ledger.state_dir.path('ledger')}: damaged: {error}") from error
             keys[receipt.key] = max(keys.get(receipt.key, 0), receipt.count)
-    return sorted(keys.items(), key=lambda each: (each[0].range, each[0].series_ids))
+    return sorted(outermost(keys).items(), key=lambda each: (each[0].range, each[0].series_ids))
+
+
+def outermost(keys: Mapping[ChunkKey, int]) -> dict[ChunkKey, int]:
+    """Without those keys that lie inside another of the same series.
+
+    A window that was being replaced by its parts when the run died stands beside those parts. Were both read again, a part
+    stored after the whole would hold points that the whole's file holds too.
+    """
+    found: dict[ChunkKey, int] = {}
+    reached: dict[tuple[str, ...], int] = {}
+    for key in sorted(keys, key=lambda key: (key.range.start_ns, -key.range.end_ns)):
+        if key.range.end_ns > reached.get(key.series_ids, key.range.start_ns):
+            found[key] = keys[key]
+            reached[key.series_ids] = key.range.end_ns
+    return found
 
 
 def count_recorded(ledger: Ledger, scope: str, series_ids: Collection[str], wanted: TimeRange) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.ledger_holes import Holes
-from omnia_beam.io.ledger_redo import count_recorded, redo_keys
+from omnia_beam.io.ledger_redo import count_recorded, outermost, redo_keys
 from omnia_beam.io.packing import PackLimits, requests_for
 from omnia_beam.io.plan import Plan
 from omnia_beam.io.planner import Wanted
@@ -61,7 +61,7 @@ def plan_work(
         StateError: the ledger is damaged. And whatever `plan_missing` raises.
     """
     ledger, scope = state.ledger, state.scope.digest
-    redo = dict(redo_keys(ledger, scope, state.sink, series_ids, wanted, refresh)) | dict(stale)
+    redo = outermost(dict(redo_keys(ledger, scope, state.sink, series_ids, wanted, refresh)) | dict(stale))
     again = tuple(
         Window(key, points, requests_for(points, limits))
         for key, points in sorted(redo.items(), key=lambda each: (each[0].range, each[0].series_ids))
