@@ -38,8 +38,10 @@ setup(
     ],
     extras_require={
         "emulator": EMULATOR,
+        "units": UNITS,
         "test": [
             *EMULATOR,
+            *UNITS,
             "hypothesis>=6.100",
             "jsonschema>=4.21",
             "mypy>=1.10",

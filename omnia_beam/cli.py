@@ -25,6 +25,7 @@ EXIT_INTERRUPTED: Final = 130
 
 _CONFIG_COMMANDS: Final = {
     "backfill": "copy the selected series out of the service, whole windows at a time; run it again to go on",
+    "migrate": "copy series to another historian or to files, ids, units and statuses mapped; run it again to go on",
     "plan": "show the windows, points, requests and time that a job would take, without reading data",
     "verify": "read the destination again, compare it with what was copied, and tell every difference",
     "status": "show what is copied and what is missing, from the job's own records, without asking the service",
@@ -107,6 +108,7 @@ def _add_config_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--start", metavar="TIME", help="override window.start")
     parser.add_argument("--end", metavar="TIME", help="override window.end")
+    parser.add_argument("--workers", metavar="N", help="override workers: processes on this machine, one budget")
     _add_output_arguments(parser)
     parser.add_argument("--runner", help="a Beam runner; the default runs in this process. Its options go behind --")
 
@@ -174,11 +176,16 @@ def _run_config_command(args: argparse.Namespace, beam_args: Sequence[str]) -> i
     from omnia_beam.config import load_config
 
     context = _context(args, beam_args)
-    job = load_config(args.config, overrides=args.set, start=args.start, end=args.end, now_ns=time.time_ns())
+    overrides = args.set if args.workers is None else [*args.set, f"workers={args.workers}"]
+    job = load_config(args.config, overrides=overrides, start=args.start, end=args.end, now_ns=time.time_ns())
     if args.command == "backfill":
         from omnia_beam.pipelines.backfill import run_backfill
 
         return _finished(args, run_backfill(job, context))
+    if args.command == "migrate":
+        from omnia_beam.pipelines.migrate import run_migrate
+
+        return _finished(args, run_migrate(job, context))
     if args.command == "plan":
         from omnia_beam.pipelines.plan import run_plan
 

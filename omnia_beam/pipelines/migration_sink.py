@@ -11,7 +11,6 @@ from omnia_beam.io.parquet_file import ParquetOptions
 from omnia_beam.io.write_csv import WriteToCsv
 from omnia_beam.io.write_omnia import WriteToOmnia
 from omnia_beam.io.write_parquet import WriteToParquet
-from omnia_beam.io.write_policy import WriteOptions
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.destination import PARQUET_SUFFIXES, check_writable, file_prefix, remove_unrecorded
@@ -19,6 +18,7 @@ from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.mapping_targets import FileTargets, ServiceTargets, Targets
 from omnia_beam.pipelines.reachability import check_reachable
 from omnia_beam.pipelines.service import service_settings
+from omnia_beam.pipelines.write_settings import write_options
 
 
 class MigrationSink(Protocol):
@@ -44,14 +44,7 @@ class ServiceSink:
 
     def __init__(self, sink: OmniaSink) -> None:
         self._service = service_settings(sink)
-        self._options = WriteOptions(
-            batch_points=sink.batch_points,
-            batch_bytes=sink.batch_bytes,
-            nan=sink.nan,
-            bad_status=sink.bad_status,
-            bad_value=sink.bad_value,
-            time_resolution=sink.time_resolution,
-        )
+        self._options = write_options(sink)
         self.sessions = (shared_session(self._service),)
         self.targets: Targets = ServiceTargets(self.sessions[0])
 

@@ -10,6 +10,8 @@ from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.backfill import BackfillJob, make_plan
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.job_state import JobState, scope_of
+from omnia_beam.pipelines.migrate_plan import run_migrate_plan
+from omnia_beam.pipelines.migration import is_migration
 from omnia_beam.pipelines.plan_report import PlanFacts, facts_table, windows_table
 from omnia_beam.pipelines.reachability import check_reachable
 from omnia_beam.pipelines.selection import select_series
@@ -17,11 +19,13 @@ from omnia_beam.pipelines.summary import Summary
 
 
 def run_plan(config: JobConfig, context: RunContext) -> Summary:
-    """Print what a backfill would do now, given what is recorded; takes no lease and writes nothing.
+    """Print what a backfill or a migration would do now, given what is recorded; takes no lease and writes nothing.
 
     Raises:
         UsageError, CredentialError, ServiceError: as for a backfill.
     """
+    if is_migration(config):
+        return run_migrate_plan(config, context)
     began = context.clock()
     job = BackfillJob.of(config)
     session = shared_session(job.service)
