@@ -12,6 +12,8 @@ HERE = Path(__file__).parent
 # The command line and the emulator run on the machine that starts a job; workers need only the core list.
 CLI = ["rich>=13.7"]
 EMULATOR = ["aiohttp>=3.9", "PyJWT[crypto]>=2.8"]
+# Units of a migration are converted by their names; a mapping that gives factors does without.
+UNITS = ["pint>=0.24"]
 
 setup(
     name="omnia-beam",
