@@ -240,6 +240,76 @@ def test_texts_that_look_alike(text: bytes) -> None:
     check(text)
 
 
+def body_of(members: list[str]) -> bytes:
+    points = ",".join("{" + member + "}" for member in members)
+    return f'{{"data":{{"items":[{{"id":"a","datapoints":[{points}]}}]}}}}'.encode()
+
+
+DAYS = [
+    "2023-02-28",
+    "2023-02-29",
+    "2024-02-29",
+    "2024-02-30",
+    "1900-02-29",
+    "2000-02-29",
+    "2023-04-31",
+    "2023-12-31",
+    "2023-00-01",
+]
+CLOCKS = [
+    "00:00:00Z",
+    "23:59:59.9999999Z",
+    "24:00:00Z",
+    "12:60:00Z",
+    "12:00:60Z",
+    "12-00-00Z",
+    "1:00:00Z",
+    "12:00:0aZ",
+    "12:00:00",
+]
+
+
+@pytest.mark.parametrize(
+    "time", [*ODD_TIMES, *(f"{day}T00:00:00.5Z" for day in DAYS), *(f"2023-01-01T{c}" for c in CLOCKS)]
+)
+def test_times_that_may_not_exist(time: str) -> None:
+    usual = '"time":"2023-01-01T00:00:00.5Z","value":1'
+    check(body_of([f'"time":"{time}","value":1']))
+    check(body_of([usual, f'"time":"{time}","value":1', usual]))
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "0",
+        "00",
+        "01",
+        "-01",
+        "1.",
+        ".5",
+        "+1",
+        "1e5",
+        "1E+2",
+        "-",
+        "--1",
+        "0x10",
+        "1_0",
+        "inf",
+        "nan",
+        "true",
+        '"1"',
+        '""',
+        "",
+    ],
+)
+@pytest.mark.parametrize("member", ["value", "status"])
+def test_numbers_that_json_may_not_know(member: str, number: str) -> None:
+    other = '"status":1' if member == "value" else '"value":1'
+    usual = f'"time":"2023-01-01T00:00:00Z","{member}":1,{other}'
+    check(body_of([f'"time":"2023-01-01T00:00:00Z","{member}":{number},{other}']))
+    check(body_of([usual, f'"time":"2023-01-01T00:00:00Z","{member}":{number},{other}', usual]))
+
+
 @pytest.mark.parametrize("spaces", ["", " "])
 def test_minus_zero_keeps_its_sign_however_it_is_written(spaces: str) -> None:
     """.NET writes the double -0.0 as `-0`, which a JSON parser takes for the integer 0."""

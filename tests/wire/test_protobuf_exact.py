@@ -37,7 +37,7 @@ def check(data: bytes) -> None:
 
 
 @given(encoding.odd_pages())
-@settings(EXACT, max_examples=150)
+@settings(EXACT, max_examples=100)
 @pytest.mark.usefixtures("small_blocks")
 def test_any_legal_encoding(data: bytes) -> None:
     check(data)

@@ -93,3 +93,27 @@ def test_the_last_of_several_wins_everywhere() -> None:
     check(delimited(2, b"a") + delimited(2, b""))
     check(delimited(2, b"\xff") + delimited(2, b"b"))
     check(delimited(1, delimited(1, b"a") + tag(2, VARINT) + b"\x01" + delimited(1, b"b") + tag(2, VARINT) + b"\x02"))
+
+
+def test_items_that_repeat_each_other_in_any_order() -> None:
+    """The run of `fields` of one item is recognised in the next: nothing else may be taken for a part of it."""
+    value = delimited(4, tag(DOUBLE, 1) + bytes(8))
+    name, series_id, total = delimited(3, b"value"), delimited(1, b"id"), tag(2, VARINT) + b"\x05"
+    for parts in (
+        [name, series_id, total],
+        [series_id, name, total],
+        [total, name, series_id],
+        [name, total, name, series_id],
+    ):
+        item = delimited(1, b"".join(parts) + value)
+        check(item + item)
+        check(item + delimited(1, name + value) + delimited(1, name + name + value + value) + item)
+    check(delimited(1, name + value) + delimited(1, name + delimited(3, b"avg") + value + value))
+    check(delimited(1, name + value) + delimited(1, name) + delimited(1, name + series_id))
+
+
+def test_a_run_of_fields_that_goes_on_behind_its_item() -> None:
+    """The page's own unknown fields continue what the item began, byte for byte as in the item before."""
+    one, two = delimited(3, b"avg"), delimited(3, b"max")
+    value = delimited(4, tag(DOUBLE, 1) + bytes(8))
+    check(delimited(1, one + two + value + value) + delimited(1, one) + two + value)
