@@ -204,7 +204,7 @@ class TestUnits:
         ("mapping", "text", "conversion"),
         [
             ({"by": "name_and_facility"}, "", (100.0, 0.0)),  # the unit of the series that is there
-            ({"by": "name_and_facility", "units": {"bar": "psi"}}, "", (14.503773773020923, 0.0)),
+            ({"by": "name_and_facility", "units": {"bar": "psi"}}, "", (14.50377377302092, 0.0)),
             ({"by": "name_and_facility", "units": {"bar": {"to": "barg", "offset": -1.01325}}}, "", (1.0, -1.01325)),
             ({"by": "name_and_facility"}, "source,scale\nPT-1,2\n", (2.0, 0.0)),
             ({"by": "name_and_facility"}, "source,offset\nPT-1,2\n", (1.0, 2.0)),
