@@ -22,6 +22,7 @@ The service takes a request whole or not at all, and its refusal names no culpri
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final, Protocol
@@ -33,6 +34,7 @@ from omnia_beam.io.write_memory import OF_SERIES, Refusal, WriteMemory
 _FOR_CONTENT: Final = frozenset({400, 404, 409, 410, 422})
 """Statuses that can be the fault of what was sent."""
 
+_WORD: Final = re.compile(r"[\w-]+")
 _STREAK: Final = 16
 _SAMPLES: Final = 8
 _KNOWN_SAMPLES: Final = 3
@@ -170,27 +172,28 @@ class Delivery:
         named, others = _named(group, refusal)
         if named and others:
             group, undecided, alone = named, others, False
-        while (parts := _parts(group, refusal)) is not None:
-            if self._spent:
+        while True:
+            parts = _parts(group, refusal)
+            if self._spent and (parts is not None or not alone):
                 return group + undecided
-            left, right = parts
-            outcome = self._try(left)
-            if isinstance(outcome, Refusal):
-                group, undecided, refusal, alone = left, right + undecided, outcome, True
-            elif outcome is _Outcome.STORED:
-                group, alone = right, False
+            if parts is not None:
+                left, right = parts
+                outcome = self._try(left)
+                if isinstance(outcome, Refusal):
+                    group, undecided, refusal, alone = left, right + undecided, outcome, True
+                elif outcome is _Outcome.STORED:
+                    group, alone = right, False
+                else:
+                    return (right if outcome is _Outcome.FAILED else group) + undecided
+            elif not alone:
+                # By elimination it is guilty; its own refusal says why, and that it is still refused.
+                outcome = self._try(group)
+                if not isinstance(outcome, Refusal):
+                    return undecided if outcome is not _Outcome.TOO_LARGE else group + undecided
+                refusal, alone = outcome, True
             else:
-                return (right if outcome is _Outcome.FAILED else group) + undecided
-        if not alone:
-            # By elimination it is guilty; its own refusal says why, and that it is still refused.
-            outcome = self._try(group)
-            if not isinstance(outcome, Refusal):
-                return undecided if outcome is not _Outcome.TOO_LARGE else group + undecided
-            if _parts(group, outcome) is not None:
-                return group + undecided
-            refusal = outcome
-        self._refuse(group, refusal)
-        return undecided
+                self._refuse(group, refusal)
+                return undecided
 
     def _refuse(self, group: Group, refusal: Refusal, note: str = "") -> None:
         self._account.refused(group, refusal, note)
@@ -277,5 +280,5 @@ def _parts(group: Group, refusal: Refusal) -> tuple[Group, Group] | None:
 
 def _named(group: Group, refusal: Refusal) -> tuple[Group, Group]:
     """The series that the refusal names after all, and the others."""
-    words = refusal.reason.lower()
+    words = set(_WORD.findall(refusal.reason.lower()))
     return of_targets(group, [target_id for target_id in targets(group) if target_id.lower() in words])
