@@ -6,6 +6,7 @@ megabytes; `Window` objects are made when they are asked for.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -21,6 +22,10 @@ from omnia_beam.io.packing import PackedWindow
 _ROW: Final = np.dtype(
     [("group", np.int32), ("requests", np.int32), ("start", np.int64), ("end", np.int64), ("points", np.int64)]
 )
+
+
+_REQUEST_POINTS: Final = 5_000
+"""What a request costs by itself, in points: it decides how plans of sparse series are shared out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,27 @@ class Plan:
         """By start, then by group: oldest first unless asked otherwise."""
         first = -self.rows["end"] if newest_first else self.rows["start"]
         return Plan(self.groups, self.rows[np.lexsort((self.rows["group"], first))])
+
+    def divided(self, parts: int) -> list[Plan]:
+        """Into so many plans or fewer, none of them empty, of about the same work; each window is in one of them.
+
+        Each takes its windows from all over the order, which it keeps: together they go on as one would.
+        """
+        costs = (self.rows["points"] + _REQUEST_POINTS * self.rows["requests"].astype(np.int64)).tolist()
+        heap = [(0, part) for part in range(parts)]
+        of = np.empty(len(self.rows), np.int32)
+        for place, cost in enumerate(costs):
+            taken, part = heap[0]
+            of[place] = part
+            heapq.heapreplace(heap, (taken + cost, part))
+        return [self._having(self.rows[of == part]) for part in range(parts) if (of == part).any()]
+
+    def _having(self, rows: npt.NDArray[Any]) -> Plan:
+        """Of these rows, with no groups but theirs."""
+        used, numbers = np.unique(rows["group"], return_inverse=True)
+        renumbered = rows.copy()
+        renumbered["group"] = numbers
+        return Plan(tuple(self.groups[group] for group in used.tolist()), renumbered)
 
     def __len__(self) -> int:
         return len(self.rows)

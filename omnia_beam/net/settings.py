@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from omnia_beam import __version__
@@ -71,6 +71,18 @@ class ServiceSettings:
     def scope(self) -> str | None:
         """The OAuth scope of tokens; None where no token is needed."""
         return self.credential.scope(self.resource_id)
+
+    def divided(self, parts: int) -> list[ServiceSettings]:
+        """The same service for several processes, none above its part: together they have exactly this budget.
+
+        Raises:
+            UsageError: more parts than requests may be in flight.
+        """
+        if not 1 <= parts <= self.max_in_flight:
+            raise UsageError(f"{self.max_in_flight} requests in flight cannot be divided among {parts} processes")
+        rate = None if self.requests_per_second is None else self.requests_per_second / parts
+        each, more = divmod(self.max_in_flight, parts)
+        return [replace(self, requests_per_second=rate, max_in_flight=each + (part < more)) for part in range(parts)]
 
 
 def _positive(value: float) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from omnia_beam.net.rate_limit import RateLimiter
@@ -30,6 +31,27 @@ class StatsSnapshot:
     statuses: dict[int, int] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
 
+    @staticmethod
+    def together(snapshots: Iterable[StatsSnapshot]) -> StatsSnapshot:
+        """Those of processes that ran side by side, as one: counts add up; of the seconds the longest stand."""
+        each = list(snapshots)
+        statuses: Counter[int] = Counter()
+        failures: Counter[str] = Counter()
+        for one in each:
+            statuses.update(one.statuses)
+            failures.update(one.failures)
+        return StatsSnapshot(
+            requests=sum(one.requests for one in each),
+            attempts=sum(one.attempts for one in each),
+            retries=sum(one.retries for one in each),
+            throttled_s=max((one.throttled_s for one in each), default=0.0),
+            paced_s=max((one.paced_s for one in each), default=0.0),
+            bytes_read=sum(one.bytes_read for one in each),
+            bytes_written=sum(one.bytes_written for one in each),
+            statuses=dict(statuses),
+            failures=dict(failures),
+        )
+
 
 class SessionStats:
     """The counting itself; the waits are the limiter's. Thread-safe."""
@@ -44,6 +66,8 @@ class SessionStats:
         self._bytes_written = 0
         self._statuses: Counter[int] = Counter()
         self._failures: Counter[str] = Counter()
+        self._absorbed_throttled_s = 0.0
+        self._absorbed_paced_s = 0.0
 
     def request(self) -> None:
         with self._lock:
@@ -67,6 +91,19 @@ class SessionStats:
             self._failures[kind] += 1
             self._bytes_written += bytes_written
 
+    def absorb(self, others: StatsSnapshot) -> None:
+        """Count what other processes did for this session's job."""
+        with self._lock:
+            self._requests += others.requests
+            self._attempts += others.attempts
+            self._retries += others.retries
+            self._bytes_read += others.bytes_read
+            self._bytes_written += others.bytes_written
+            self._statuses.update(others.statuses)
+            self._failures.update(others.failures)
+            self._absorbed_throttled_s += others.throttled_s
+            self._absorbed_paced_s += others.paced_s
+
     def snapshot(self) -> StatsSnapshot:
         """The counts now."""
         with self._lock:
@@ -74,8 +111,8 @@ class SessionStats:
                 requests=self._requests,
                 attempts=self._attempts,
                 retries=self._retries,
-                throttled_s=self._limiter.throttled_s,
-                paced_s=self._limiter.paced_s,
+                throttled_s=self._limiter.throttled_s + self._absorbed_throttled_s,
+                paced_s=self._limiter.paced_s + self._absorbed_paced_s,
                 bytes_read=self._bytes_read,
                 bytes_written=self._bytes_written,
                 statuses=dict(self._statuses),

@@ -8,9 +8,11 @@ The answer to the last question, not the absence of errors, is what makes a run 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
@@ -29,9 +31,9 @@ from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.context import RunContext
-from omnia_beam.pipelines.destination import check_writable, file_prefix, remove_unrecorded
+from omnia_beam.pipelines.destination import check_writable, file_prefix, say_tidied, tidy_files
 from omnia_beam.pipelines.execution import Outcome, run_pipeline
-from omnia_beam.pipelines.job_state import JobState, opened_state
+from omnia_beam.pipelines.job_state import JobState, RunState, opened_state
 from omnia_beam.pipelines.reachability import check_reachable
 from omnia_beam.pipelines.runner import is_local
 from omnia_beam.pipelines.selection import select_series
@@ -45,6 +47,8 @@ from omnia_beam.pipelines.work_plan import (
     summarise_work,
     with_traffic,
 )
+from omnia_beam.pipelines.worker_message import WorkerTask
+from omnia_beam.pipelines.worker_pool import run_workers
 from omnia_beam.transforms.decode import DecodeChunks
 
 _LOCAL_SHARD = 1024
@@ -93,12 +97,14 @@ def run_backfill(config: JobConfig, context: RunContext) -> Summary:
         check_reachable(job.service)
         series_ids = select_series(session, job.source.series)
         summary = summary.having(series=len(series_ids))
-        check_writable(job.sink.path)
+        check_writable(job.sink.path, file_prefix(config.name))
         with opened_state(config, context) as state:
             found = make_plan(job, session, state, series_ids)
             summary = summary.having(windows_planned=len(found.plan) + found.recorded, windows_skipped=found.recorded)
             outcome = _carry_out(job, session, state, found, context)
             summary = summarise_work(summary, state, series_ids, job.wanted, found, outcome)
+            if outcome.lost:
+                summary = summary.having(details={**summary.details, "workers lost": list(outcome.lost)})
             return with_traffic(summary, [session], context.clock() - began)
     except OmniaBeamError as error:
         error.summary = with_traffic(summary, [session], context.clock() - began)  # type: ignore[attr-defined]  # for the CLI
@@ -139,7 +145,7 @@ def wanted_range(config: JobConfig) -> TimeRange:
     return TimeRange(config.window.start, end)
 
 
-def build_pipeline(job: BackfillJob, state: JobState, plan: Plan, *, local: bool) -> Any:
+def build_pipeline(job: BackfillJob, state: RunState, plan: Plan, *, local: bool) -> Any:
     """A function that puts the backfill's transforms on a pipeline."""
     config = job.config
 
@@ -171,25 +177,60 @@ def build_pipeline(job: BackfillJob, state: JobState, plan: Plan, *, local: bool
     return build
 
 
+def worker_tasks(job: BackfillJob, state: JobState, plan: Plan, context: RunContext) -> list[WorkerTask]:
+    """A share of the plan and of the budget for each worker; fewer workers where there is not enough to share.
+
+    Raises:
+        UsageError: workers where there can be none.
+    """
+    asked = job.config.workers
+    if asked == 1:
+        return []
+    if not is_local(context.options):
+        raise UsageError("workers: are processes on this machine; on a cluster the runner's own options say how many")
+    if job.service.credential.is_interactive:
+        raise UsageError("workers: each would ask a person to sign in; use another kind of credential, or 1 worker")
+    plans = plan.divided(min(asked, job.service.max_in_flight))
+    services = job.service.divided(len(plans)) if plans else []
+    level = logging.getLogger("omnia_beam").level
+    return [
+        WorkerTask(
+            partial(build_pipeline, replace(job, service=service), state.for_workers(), share, local=True),
+            (service,),
+            context.options,
+            level,
+        )
+        for share, service in zip(plans, services, strict=True)
+    ]
+
+
 def _carry_out(
     job: BackfillJob, session: ServiceSession, state: JobState, found: WorkPlan, context: RunContext
 ) -> Outcome:
     path, prefix = job.sink.path, file_prefix(job.config.name)
-    ledger = state.ledger
-    keep = ledger.live_files(state.sink) | ledger.doubtful_files(state.sink)
-    stray = remove_unrecorded(path, prefix, keep)
-    if stray:
-        context.say(f"removed {len(stray)} files of earlier runs that no receipt names")
+    reach = _reach(job.wanted, found.plan)
+    say_tidied(context.say, path, tidy_files(path, prefix, state, wanted=reach))
     if not len(found.plan):
         return Outcome()
     announce_again(state, found)
-    outcome = run_pipeline(
-        build_pipeline(job, state, found.plan, local=is_local(context.options)),
-        found.plan,
-        context,
-        session.stats.snapshot,
-        None if job.config.deadline is None else job.config.deadline / NS_PER_SECOND,
-    )
-    ledger = state.reload()
-    remove_unrecorded(path, prefix, ledger.live_files(state.sink) | ledger.doubtful_files(state.sink))
+    deadline_s = None if job.config.deadline is None else job.config.deadline / NS_PER_SECOND
+    tasks = worker_tasks(job, state, found.plan, context)
+    if len(tasks) > 1:
+        outcome = run_workers(tasks, found.plan, context, [session], deadline_s)
+    else:
+        outcome = run_pipeline(
+            build_pipeline(job, state, found.plan, local=is_local(context.options)),
+            found.plan,
+            context,
+            session.stats.snapshot,
+            deadline_s,
+        )
+    tidy_files(path, prefix, state, wanted=reach)
     return outcome
+
+
+def _reach(wanted: TimeRange, plan: Plan) -> TimeRange:
+    """All that the run covers: a window that is read again may reach beyond what is asked for."""
+    start = plan.rows["start"].min(initial=wanted.start_ns)
+    end = plan.rows["end"].max(initial=wanted.end_ns)
+    return TimeRange(int(start), int(end))

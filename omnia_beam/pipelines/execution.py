@@ -31,10 +31,12 @@ class Outcome:
     Args:
         counters: Beam's counters of our namespace, by name.
         stopped: whether it was asked to stop before its end.
+        lost: of the workers that died, what is known; their windows are missing.
     """
 
     counters: Mapping[str, int] = field(default_factory=dict)
     stopped: bool = False
+    lost: tuple[str, ...] = ()
 
 
 def run_pipeline(
@@ -72,16 +74,10 @@ def run_pipeline(
             failed=counts.get("windows_failed", 0),
         )
 
-    with _stopping_on_signals() as signals, _stopping_after(deadline_s):
+    with stopping_on_signals() as signals, stopping_after(deadline_s):
         try:
             with showing_progress(context.progress if is_local(context.options) else "none", facts, context.err):
-                counters = _run(build, context)
-        except Exception as error:
-            if BOARD.fatal is not None:
-                raise BOARD.fatal from None
-            if not is_local(context.options):
-                raise OmniaBeamError(f"the runner ended the pipeline: {error}") from error
-            raise
+                counters = run_here(build, context.options)
         finally:
             stopped = STOP.is_set()
             STOP.clear()
@@ -90,8 +86,31 @@ def run_pipeline(
     return Outcome(counters, stopped)
 
 
-def _run(build: Callable[[Any], None], context: RunContext) -> dict[str, int]:
-    pipeline = beam.Pipeline(runner=make_runner(context.options), options=context.options)
+def run_here(build: Callable[[Any], None], options: Any) -> dict[str, int]:
+    """Build and run a pipeline to its end, with nobody watching.
+
+    Args:
+        build: puts the transforms on the pipeline.
+        options: Beam's.
+
+    Returns:
+        Beam's counters of our namespace, by name.
+
+    Raises:
+        OmniaBeamError: what ended the pipeline.
+    """
+    try:
+        return _run(build, options)
+    except Exception as error:
+        if BOARD.fatal is not None:
+            raise BOARD.fatal from None
+        if not is_local(options):
+            raise OmniaBeamError(f"the runner ended the pipeline: {error}") from error
+        raise
+
+
+def _run(build: Callable[[Any], None], options: Any) -> dict[str, int]:
+    pipeline = beam.Pipeline(runner=make_runner(options), options=options)
     build(pipeline)
     result = pipeline.run()
     result.wait_until_finish()
@@ -104,7 +123,7 @@ def _run(build: Callable[[Any], None], context: RunContext) -> dict[str, int]:
 
 
 @contextmanager
-def _stopping_on_signals() -> Iterator[threading.Event]:
+def stopping_on_signals() -> Iterator[threading.Event]:
     """The first SIGINT or SIGTERM asks the source to stop; a second one interrupts at once."""
     came = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -126,7 +145,8 @@ def _stopping_on_signals() -> Iterator[threading.Event]:
 
 
 @contextmanager
-def _stopping_after(deadline_s: float | None) -> Iterator[None]:
+def stopping_after(deadline_s: float | None) -> Iterator[None]:
+    """Ask the source to stop once so many seconds have passed; None for never."""
     if deadline_s is None:
         yield
         return

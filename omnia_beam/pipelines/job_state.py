@@ -23,26 +23,39 @@ from omnia_beam.pipelines.context import RunContext
 
 
 @dataclass(frozen=True)
-class JobState:
-    """What a run knows of its job.
+class RunState:
+    """What everybody who works for a run must know: small, and fit to be pickled.
 
     Args:
         state_dir: where.
         run_id: names this run in reports.
         scope: under which its receipts count.
         token: of the lease, for the workers.
-        ledger: as it was when the run began.
     """
 
     state_dir: StateDir
     run_id: str
     scope: Scope
     token: LeaseToken
-    ledger: Ledger
 
     @property
     def sink(self) -> str:
         return self.scope.sink
+
+
+@dataclass(frozen=True)
+class JobState(RunState):
+    """What a run knows of its job.
+
+    Args:
+        ledger: as it was when the run began.
+    """
+
+    ledger: Ledger
+
+    def for_workers(self) -> RunState:
+        """All but the ledger, which can be large and is the driver's alone."""
+        return RunState(self.state_dir, self.run_id, self.scope, self.token)
 
     def reload(self) -> Ledger:
         """The ledger as it is now."""

@@ -14,7 +14,7 @@ from typing import Any
 import apache_beam as beam
 
 from omnia_beam.config import JobConfig
-from omnia_beam.core.errors import OmniaBeamError
+from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.dead_letters import DeadLetterFiles
 from omnia_beam.io.plan import Plan
@@ -51,6 +51,8 @@ def run_migrate(config: JobConfig, context: RunContext) -> Summary:
         CredentialError, ServiceError, DestinationError: it cannot go on; what is recorded is recorded.
     """
     began = context.clock()
+    if config.workers > 1:
+        raise UsageError(f"workers is {config.workers}: a migration runs in one process; leave workers out")
     job = MigrationJob.of(config)
     summary = Summary("migrate")
     sessions = list(job.sink.sessions)

@@ -11,13 +11,8 @@ from omnia_beam.net.retry import RetryPolicy
 from omnia_beam.net.settings import ServiceSettings
 
 
-def service_settings(connection: OmniaConnection, *, share: int = 1) -> ServiceSettings:
-    """The settings of one process's session.
-
-    Args:
-        connection: an Omnia source or sink of the configuration.
-        share: how many processes divide the job's budget; each gets an equal part, and at least one request at a time.
-    """
+def service_settings(connection: OmniaConnection) -> ServiceSettings:
+    """The settings of an Omnia source or sink of the configuration, with the whole budget of the job."""
     rate = connection.rate
     endpoint = environment(connection.environment).timeseries if connection.environment else None
     return ServiceSettings(
@@ -25,8 +20,8 @@ def service_settings(connection: OmniaConnection, *, share: int = 1) -> ServiceS
         resource_id=endpoint.resource_id if endpoint else connection.resource_id,
         credential=CredentialSpec(**connection.credential.spec_fields()),
         federation_source=getattr(connection, "federation_source", None),
-        requests_per_second=None if rate.requests_per_second is None else rate.requests_per_second / share,
-        max_in_flight=max(1, rate.max_in_flight // share),
+        requests_per_second=rate.requests_per_second,
+        max_in_flight=rate.max_in_flight,
         connect_timeout_s=connection.timeouts.connect / NS_PER_SECOND,
         read_timeout_s=connection.timeouts.read / NS_PER_SECOND,
         attempt_timeout_s=connection.timeouts.attempt / NS_PER_SECOND,

@@ -90,3 +90,21 @@ def test_a_window_costs_tens_of_bytes() -> None:
     plan = Plan.of(PackedWindow(ids, TimeRange(i, i + 1), 7, 1) for i in range(10_000))
     assert plan.rows.nbytes <= 10_000 * 40
     assert len(plan.groups) == 1
+
+
+@given(plans, st.integers(1, 5))
+def test_shares_hold_every_window_once_each_in_the_order_of_the_whole(packed: list[PackedWindow], parts: int) -> None:
+    plan = Plan.of(packed)
+    shares = plan.divided(parts)
+    assert len(shares) <= parts
+    assert all(len(share) for share in shares)
+    assert sorted((w for share in shares for w in share), key=key_of) == sorted(plan, key=key_of)
+    for share in shares:
+        windows = iter(plan)
+        assert all(window in windows for window in share)  # each after the one before
+        assert set(share.groups) == {window.key.series_ids for window in share}
+
+
+def test_shares_of_a_steady_plan_are_of_a_size() -> None:
+    plan = Plan.of(PackedWindow(("a",), TimeRange(i, i + 1), 100_000, 1) for i in range(31))
+    assert sorted(len(share) for share in plan.divided(3)) == [10, 10, 11]

@@ -6,6 +6,8 @@ import threading
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from omnia_beam.core.errors import UsageError
 from omnia_beam.net.credentials import CredentialSpec
@@ -33,6 +35,23 @@ def test_the_environments_are_the_published_ones() -> None:
 def test_an_unknown_environment_names_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"'production' is not an environment: .* did you mean 'prod'"):
         environment("production")
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.none() | st.floats(0.1, 1000))
+def test_parts_of_a_budget_add_up_to_it(parts: int, in_flight: int, rate: float | None) -> None:
+    settings = ServiceSettings(URL, requests_per_second=rate, max_in_flight=in_flight)
+    if parts > in_flight:
+        with pytest.raises(UsageError, match="cannot be divided"):
+            settings.divided(parts)
+        return
+    divided = settings.divided(parts)
+    assert len(divided) == parts
+    assert sum(each.max_in_flight for each in divided) == in_flight
+    assert max(each.max_in_flight for each in divided) - min(each.max_in_flight for each in divided) <= 1
+    if rate is None:
+        assert {each.requests_per_second for each in divided} == {None}
+    else:
+        assert sum(each.requests_per_second or 0 for each in divided) == pytest.approx(rate)
 
 
 def test_settings_travel_and_compare() -> None:

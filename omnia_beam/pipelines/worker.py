@@ -1,0 +1,27 @@
+"""The start of a worker: `python -m omnia_beam.pipelines.worker FD`, by `worker_pool` alone. See `worker_process`.
+
+Apart from it so that logging is set up before Beam is imported, which complains of libraries that nobody needs here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+
+def main() -> None:
+    """Work for the driver at the other end of the file descriptor that the command line names."""
+    handler = logging.StreamHandler(sys.stderr)
+    text = f"%(asctime)s %(levelname)s [worker {os.getpid()}] %(message)s"
+    handler.setFormatter(logging.Formatter(text, "%Y-%m-%dT%H:%M:%S%z"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.ERROR)
+    from omnia_beam.pipelines.worker_process import work_for
+
+    work_for(int(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()

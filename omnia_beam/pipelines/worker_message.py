@@ -1,0 +1,52 @@
+"""What a driver and its workers tell each other, over a socket pair: pickled, and never written anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from omnia_beam.core.errors import OmniaBeamError
+from omnia_beam.net.settings import ServiceSettings
+from omnia_beam.net.stats import StatsSnapshot
+
+STOP_ORDER: Final = "stop"
+"""From the driver: begin no further window."""
+
+
+@dataclass(frozen=True)
+class WorkerTask:
+    """All that a worker needs. It holds no secret: credentials are built where they are used.
+
+    Args:
+        recipe: makes the function that puts the transforms on a pipeline, and so must be picklable; called in the worker.
+        services: whose requests are reported, with this worker's part of their budgets.
+        options: Beam's.
+        log_level: of the package's logger.
+    """
+
+    recipe: Callable[[], Callable[[Any], None]]
+    services: tuple[ServiceSettings, ...]
+    options: Any
+    log_level: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerProgress:
+    """Where a worker is.
+
+    Args:
+        counts: of its board.
+        traffic: one for each service of its task.
+    """
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    traffic: tuple[StatsSnapshot, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerEnd:
+    """How a worker came to its end: its counters, or the error that ended it."""
+
+    counters: Mapping[str, int] = field(default_factory=dict)
+    error: OmniaBeamError | None = None

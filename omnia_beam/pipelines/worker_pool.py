@@ -1,0 +1,219 @@
+"""Several processes for one run: each an in-memory pipeline of its own over its share of the plan.
+
+The driver holds the lease and the plan, shows the progress of all, stops all, and adds up what they did. A worker that
+dies is noticed; what it had not recorded stays missing in the ledger, which is what decides whether a run is complete.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection, wait
+from typing import Any, Final
+
+from omnia_beam.core.errors import OmniaBeamError
+from omnia_beam.io.plan import Plan
+from omnia_beam.io.progress import STOP
+from omnia_beam.net.session import ServiceSession
+from omnia_beam.net.stats import StatsSnapshot
+from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.execution import Outcome, stopping_after, stopping_on_signals
+from omnia_beam.pipelines.progress_display import ProgressFacts, showing_progress
+from omnia_beam.pipelines.worker_message import STOP_ORDER, WorkerEnd, WorkerProgress, WorkerTask
+
+_log = logging.getLogger(__name__)
+
+_LOOK_S: Final = 0.1
+
+GRACE_S: Final = 8.0
+"""How long workers have to record what is done once they are to stop; then they are killed. A single process ends its own
+work within seconds of a signal, so this is for one that hangs."""
+
+
+def run_workers(
+    tasks: Sequence[WorkerTask],
+    plan: Plan,
+    context: RunContext,
+    sessions: Sequence[ServiceSession],
+    deadline_s: float | None = None,
+    *,
+    on_started: Callable[[Sequence[int]], None] = lambda pids: None,
+) -> Outcome:
+    """Run each task in a process of its own, to the end of all.
+
+    Args:
+        tasks: one for each worker.
+        plan: of all of them together: what progress is measured against.
+        context: the terminal.
+        sessions: of this process, one for each service of the tasks, in their order: they take over the workers' counts.
+        deadline_s: seconds after which no further window is begun.
+        on_started: told the workers' process ids.
+
+    Raises:
+        KeyboardInterrupt: SIGINT or SIGTERM came; what was under way is recorded or abandoned.
+        OmniaBeamError: the first that ended a worker; the others have stopped.
+    """
+    STOP.clear()
+    pool = _Pool(len(sessions))
+
+    def facts() -> ProgressFacts:
+        counts = pool.counts()
+        own = [session.stats.snapshot() for session in sessions]
+        traffic = StatsSnapshot.together([*own, *pool.traffic()])
+        return ProgressFacts(
+            windows=counts["windows_read"],
+            windows_total=len(plan),
+            points=counts["points_written"],
+            points_expected=plan.expected_points,
+            retries=traffic.retries,
+            throttled_s=traffic.throttled_s,
+            failed=counts["windows_failed"],
+        )
+
+    with stopping_on_signals() as signals, stopping_after(deadline_s):
+        try:
+            with pool.started(tasks), showing_progress(context.progress, facts, context.err):
+                on_started(pool.pids())
+                pool.attend()
+            stopped = STOP.is_set()
+        finally:
+            STOP.clear()
+            for session, traffic in zip(sessions, pool.traffic(), strict=True):
+                session.stats.absorb(traffic)
+    if pool.error is not None:
+        raise pool.error
+    if signals.is_set():
+        raise KeyboardInterrupt
+    return Outcome(dict(pool.counters()), stopped, tuple(pool.lost))
+
+
+class _Worker:
+    """One process, its end of the line, and the last that was heard of it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        ours, theirs = socket.socketpair()
+        with theirs:
+            # The task, which tells where secrets are to be found, goes over the socket and not into the arguments; a
+            # session of its own keeps a terminal's Ctrl-C for the driver, who passes it on.
+            command = [sys.executable, "-m", "omnia_beam.pipelines.worker", str(theirs.fileno())]
+            self.process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
+                command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
+            )
+        self.connection = Connection(ours.detach())
+        self.progress = WorkerProgress()
+        self.end: WorkerEnd | None = None
+        self.is_gone = False
+
+    def tell(self, message: Any) -> None:
+        """A worker that is gone cannot be told; that shows by itself."""
+        with suppress(OSError):
+            self.connection.send(message)
+
+    def hear(self) -> None:
+        """Take in one message, or that there will be no more."""
+        try:
+            message = self.connection.recv()
+        except (EOFError, OSError):
+            self.is_gone = True
+            return
+        if isinstance(message, WorkerEnd):
+            self.end = message
+            self.is_gone = True  # whatever still keeps its process: `close` ends that
+        else:
+            self.progress = message
+
+    def close(self) -> None:
+        """It is dead after this, however it was."""
+        self.connection.close()
+        if self.end is None:
+            self.process.kill()
+        try:
+            self.process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class _Pool:
+    """The workers of one run. `error` is the first that ended one; `lost` says which died without a word, and how."""
+
+    def __init__(self, services: int) -> None:
+        self._services = services
+        self._workers: list[_Worker] = []
+        self._stop_by: float | None = None
+        self.error: OmniaBeamError | None = None
+        self.lost: list[str] = []
+
+    @contextmanager
+    def started(self, tasks: Sequence[WorkerTask]) -> Iterator[None]:
+        """The processes, for as long as the block runs."""
+        try:
+            # All are started before the first is told anything: a large task waits until its worker reads it.
+            for number in range(1, len(tasks) + 1):
+                self._workers.append(_Worker(number))
+            for worker, task in zip(self._workers, tasks, strict=True):
+                worker.tell(task)
+            yield
+        finally:
+            for worker in self._workers:
+                worker.close()
+
+    def attend(self) -> None:
+        """Listen to all until all are gone; once STOP is set, tell them."""
+        while listening := {each.connection: each for each in self._workers if not each.is_gone}:
+            for connection in wait(list(listening), _LOOK_S):
+                worker = listening[connection]  # type: ignore[index]  # they are the connections that went in
+                worker.hear()
+                if worker.is_gone:
+                    self._note_end(worker)
+            if STOP.is_set():
+                self._stop(list(listening.values()))
+
+    def pids(self) -> list[int]:
+        return [each.process.pid for each in self._workers]
+
+    def counts(self) -> Counter[str]:
+        """The boards of all, added up."""
+        found: Counter[str] = Counter()
+        for worker in self._workers:
+            found.update(worker.progress.counts)
+        return found
+
+    def counters(self) -> Counter[str]:
+        """Beam's counters of all that came to their end. Of a worker that did not, what its board said last."""
+        found: Counter[str] = Counter()
+        for worker in self._workers:
+            found.update(worker.progress.counts if worker.end is None else worker.end.counters)
+        return found
+
+    def traffic(self) -> list[StatsSnapshot]:
+        """What all did, by service."""
+        heard = [each.progress.traffic for each in self._workers if each.progress.traffic]
+        return [StatsSnapshot.together(each[place] for each in heard) for place in range(self._services)]
+
+    def _note_end(self, worker: _Worker) -> None:
+        if worker.end is None:
+            code = worker.process.wait()
+            how = f"killed by signal {-code}" if code < 0 else f"ended with code {code}"
+            self.lost.append(f"worker {worker.number} was {how}" if code < 0 else f"worker {worker.number} {how}")
+            _log.error("%s: what it had not recorded is missing; run the same command again", self.lost[-1])
+        elif worker.end.error is not None and self.error is None:
+            self.error = worker.end.error
+            STOP.set()
+
+    def _stop(self, workers: Sequence[_Worker]) -> None:
+        now = time.monotonic()
+        if self._stop_by is None:
+            self._stop_by = now + GRACE_S
+            for worker in workers:
+                worker.tell(STOP_ORDER)
+        elif now > self._stop_by:
+            for worker in workers:
+                worker.process.kill()

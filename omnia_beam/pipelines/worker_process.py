@@ -1,0 +1,95 @@
+"""One worker of a driver: a process that runs its share of a plan.
+
+It holds one end of a socket pair: the task comes in through it, progress goes out, and its end means that the driver is
+gone; then this process ends too, at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import traceback
+from multiprocessing.connection import Connection
+from typing import Final
+
+from omnia_beam.core.errors import OmniaBeamError
+from omnia_beam.io.progress import BOARD, STOP
+from omnia_beam.net.redaction import redact
+from omnia_beam.net.shared import reset_shared_sessions, shared_session
+from omnia_beam.pipelines.execution import run_here
+from omnia_beam.pipelines.worker_message import STOP_ORDER, WorkerEnd, WorkerProgress, WorkerTask
+
+_REPORT_EVERY_S: Final = 0.25
+_EXIT_ORPHANED: Final = 1
+
+
+def work_for(descriptor: int) -> None:
+    """Work for the driver at the other end of this file descriptor, to the end of its task."""
+    # A terminal's Ctrl-C does not reach this process (it has a session of its own), a service manager's SIGTERM does.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: STOP.set())
+    driver = _Driver(Connection(descriptor))
+    task = driver.task()
+    logging.getLogger("omnia_beam").setLevel(task.log_level)
+    threading.Thread(target=driver.listen, name="omnia-orders", daemon=True).start()
+    finished = threading.Event()
+    reporter = threading.Thread(target=driver.report, args=(task, finished), name="omnia-report", daemon=True)
+    reporter.start()
+    end = _work(task)
+    finished.set()
+    reporter.join()
+    driver.tell(end)
+    reset_shared_sessions()
+
+
+class _Driver:
+    """The other end. Told by two threads, heard by one."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+
+    def task(self) -> WorkerTask:
+        try:
+            task = self._connection.recv()
+        except EOFError:
+            os._exit(_EXIT_ORPHANED)
+        if not isinstance(task, WorkerTask):
+            raise TypeError(f"a worker is sent its task first, not {type(task).__name__}")
+        return task
+
+    def tell(self, message: WorkerEnd | WorkerProgress) -> None:
+        with self._lock:
+            try:
+                self._connection.send(message)
+            except OSError:
+                os._exit(_EXIT_ORPHANED)
+
+    def listen(self) -> None:
+        while True:
+            try:
+                order = self._connection.recv()
+            except (EOFError, OSError):
+                # Not sys.exit: other threads may hang in requests, and nobody is left to wait for them.
+                os._exit(_EXIT_ORPHANED)
+            if order == STOP_ORDER:
+                STOP.set()
+
+    def report(self, task: WorkerTask, finished: threading.Event) -> None:
+        ended = False
+        while not ended:
+            ended = finished.wait(_REPORT_EVERY_S)
+            traffic = tuple(shared_session(each).stats.snapshot() for each in task.services)
+            self.tell(WorkerProgress(BOARD.snapshot(), traffic))
+
+
+def _work(task: WorkerTask) -> WorkerEnd:
+    try:
+        return WorkerEnd(run_here(task.recipe(), task.options))
+    except OmniaBeamError as error:
+        return WorkerEnd(error=error)
+    except Exception as error:  # whatever it is, the driver must hear of it
+        logging.getLogger(__name__).error("%s", redact(traceback.format_exc()))
+        return WorkerEnd(error=OmniaBeamError(redact(f"a worker failed: {type(error).__name__}: {error}")))
