@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +13,7 @@ from omnia_beam.core.limits import MAX_STATUS
 from omnia_beam.core.timestamps import parse_time
 from omnia_beam.wire.json_points import NOT_FINITE
 from omnia_beam.wire.page import STATUS, TIME, VALUE, Column
+from omnia_beam.wire.time_texts import MAX_TEXT_BYTES, read_times
 
 _RFC3339: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})", re.ASCII)
 _KINDS: Final = {
@@ -33,20 +35,44 @@ def read_objects(points: list[Any], place: str) -> dict[str, Column]:
     """
     if not points:
         return {}
-    keys = _keys(points, place)
-    readers = {TIME: _read_time, STATUS: _read_status}
-    dtypes = {TIME: np.int64, STATUS: np.uint32}
-    columns: dict[str, Column] = {}
-    for key in keys:
-        read = readers.get(key, _read_number)
-        numbers = np.empty(len(points), dtypes.get(key, np.float64))
-        for nth, point in enumerate(points):
-            try:
-                numbers[nth] = read(point[key])
-            except ValueError as error:
-                raise WireFormatError(f"{place}[{nth}].{key}: {error}") from None
-        columns[key] = numbers
-    return columns
+    return {key: _column(key, [point[key] for point in points], place) for key in _keys(points, place)}
+
+
+def _column(key: str, found: list[Any], place: str) -> Column:
+    """Make a column of one member of all points: at once where all are plain, otherwise one by one."""
+    column = _PLAIN.get(key, _plain_numbers)(found)
+    if column is not None:
+        return column
+    read = _READERS.get(key, _read_number)
+    numbers: list[Any] = []
+    for nth, member in enumerate(found):
+        try:
+            numbers.append(read(member))
+        except ValueError as error:
+            raise WireFormatError(f"{place}[{nth}].{key}: {error}") from None
+    return np.array(numbers, _DTYPES.get(key, np.float64))
+
+
+def _plain_times(found: list[Any]) -> Column | None:
+    if set(map(type, found)) != {str}:
+        return None
+    lengths = np.fromiter(map(len, found), np.intp, len(found))
+    if not 0 < int(lengths.min()) <= int(lengths.max()) <= MAX_TEXT_BYTES:
+        return None
+    try:
+        texts = np.array(found, f"S{MAX_TEXT_BYTES}")
+    except UnicodeEncodeError:
+        return None
+    return read_times(texts.view(np.uint8).reshape(len(found), MAX_TEXT_BYTES), lengths)
+
+
+def _plain_statuses(found: list[Any]) -> Column | None:
+    fits = set(map(type, found)) == {int} and min(found) >= 0 and max(found) <= MAX_STATUS
+    return np.array(found, np.uint32) if fits else None
+
+
+def _plain_numbers(found: list[Any]) -> Column | None:
+    return np.fromiter(found, np.float64, len(found)) if set(map(type, found)) <= {int, float} else None
 
 
 def _keys(points: list[Any], place: str) -> list[str]:
@@ -84,6 +110,11 @@ def _read_number(found: Any) -> float:
     if type(found) not in (int, float):
         raise ValueError(f"expected a number, found {kind_of(found)}")
     return float(found)  # what no double can hold, the JSON parser has refused
+
+
+_DTYPES: Final = {TIME: np.int64, STATUS: np.uint32}
+_PLAIN: Final[dict[str, Callable[[list[Any]], Column | None]]] = {TIME: _plain_times, STATUS: _plain_statuses}
+_READERS: Final[dict[str, Callable[[Any], Any]]] = {TIME: _read_time, STATUS: _read_status}
 
 
 def kind_of(found: Any) -> str:
