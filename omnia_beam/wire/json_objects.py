@@ -43,7 +43,7 @@ def _column(key: str, found: list[Any], place: str) -> Column:
     column = _PLAIN.get(key, _plain_numbers)(found)
     if column is not None:
         return column
-    read = _READERS.get(key, _read_number)
+    read: Callable[[Any], Any] = _READERS.get(key, _read_number)
     numbers: list[Any] = []
     for nth, member in enumerate(found):
         try:
