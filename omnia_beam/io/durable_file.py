@@ -65,7 +65,8 @@ def _write_local(path: Path, data: bytes | memoryview, known_dirs: set[str] | No
         _make_dirs(folder)
         if known_dirs is not None:
             known_dirs.add(str(folder))
-    temporary = folder / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
+    # Named after what it becomes, so that of several jobs that share a place each knows its own; and no *.parquet yet.
+    temporary = folder / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}-{path.name.removeprefix('.')}.part"
     try:
         with temporary.open("xb") as out:
             out.write(data)

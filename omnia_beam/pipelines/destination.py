@@ -5,16 +5,41 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+import uuid
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from omnia_beam.core.errors import DestinationError
-from omnia_beam.io.durable_file import TEMPORARY_PREFIX, is_local, reason
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS, NS_PER_SECOND, parse_time
+from omnia_beam.io.durable_file import TEMPORARY_PREFIX, is_local, reason, write_durably
+from omnia_beam.pipelines.job_state import JobState
 
 PARQUET_SUFFIXES: Final = (".parquet",)
+
+_FOLDER: Final = re.compile(r"year=-?\d+/month=\d\d")
+_MOMENT: Final = r"(-?\d{4,})(\d\d)(\d\dT\d\d)(\d\d)(\d\dZ)"
+
+
+@dataclass(frozen=True, slots=True)
+class Tidied:
+    """What was found at a destination without a receipt. Names are relative to its path.
+
+    Args:
+        removed: deleted: what dead runs left, and what later receipts have replaced.
+        kept: whole files of times that this run does not read: deleted, they might be gone for good.
+    """
+
+    removed: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
 
 
 def file_prefix(job_name: str) -> str:
@@ -27,57 +52,94 @@ def file_prefix(job_name: str) -> str:
     return f"{readable}-{digest}"
 
 
-def remove_unrecorded(
-    path: str, prefix: str, recorded: Iterable[str], suffixes: tuple[str, ...] = PARQUET_SUFFIXES
-) -> list[str]:
+def tidy_files(
+    path: str,
+    prefix: str,
+    state: JobState,
+    *,
+    wanted: TimeRange | None = None,
+    suffixes: tuple[str, ...] = PARQUET_SUFFIXES,
+) -> Tidied:
     """Delete a job's files that no receipt names: whole files of a run that died before its receipt, and temporaries.
 
     Only the holder of the job's lease may do this. What such a file holds is read again by this run, perhaps in other
-    windows: left in place it would be there twice.
+    windows: left in place it would be there twice. A file of another time is let be unless the ledger knows that it
+    was replaced: the ledger may have lost its receipt, and nobody would read it again.
 
     Args:
         path: the sink's.
         prefix: of `file_prefix`.
-        recorded: files that receipts name, relative to the path.
+        state: the job's; its ledger is loaded again.
+        wanted: what this run covers; None for everything.
         suffixes: of the sink's kind of file: what a job of the same name wrote in another form is not this one's.
 
-    Returns:
-        What was deleted, relative to the path.
-
     Raises:
-        DestinationError: the place cannot be listed or a file cannot be deleted.
+        DestinationError: the place cannot be listed, a file cannot be deleted, or it holds files of this job although the
+            job's state is new: nothing is deleted then.
+        StateError: the ledger cannot be read.
     """
-    keep = set(recorded)
+    ledger = state.reload()
+    keep = ledger.live_files(state.sink) | ledger.doubtful_files(state.sink)
+    replaced = ledger.superseded_files(state.sink)
     try:
         found = _local_files(path) if is_local(path) else _remote_files(path, prefix)
-        mine = (name for name in found if _is_ours(name.rpartition("/")[2], prefix, suffixes))
-        stray = sorted(name for name in mine if name not in keep)
-        _delete(path, stray)
+        temporaries = [name for name in found if _is_temporary(name, prefix)]
+        stray = [name for name in found if name not in keep and _is_ours(name, prefix, suffixes)]
+        if stray and state.token.run == 1:
+            raise _state_is_new(path, stray, state)
+        gone = {name for name in stray if name in replaced or _concerns(path, name, prefix, wanted)}
+        _delete(path, [*temporaries, *sorted(gone)])
     except (OSError, BeamIOError) as error:
         raise DestinationError(f"{path}: files of an earlier run cannot be tidied: {reason(error)}") from error
-    return stray
+    return Tidied((*temporaries, *sorted(gone)), tuple(sorted(set(stray) - gone)))
 
 
-def check_writable(path: str) -> None:
+def say_tidied(say: Callable[[str], None], path: str, tidied: Tidied) -> None:
+    """Tell people what was found, where anything was."""
+    if tidied.removed:
+        say(f"removed {len(tidied.removed)} files of earlier runs that no receipt names")
+    if tidied.kept:
+        say(
+            f"{path}: {len(tidied.kept)} files of this job's name that no receipt names, such as {tidied.kept[0]}, are of "
+            "times that this run does not read; they are let be. A run over their time replaces them"
+        )
+
+
+def check_writable(path: str, prefix: str = "check") -> None:
     """Try to write and delete a file there.
+
+    Args:
+        path: the sink's.
+        prefix: of `file_prefix`: what a probe that is killed leaves behind is tidied up by the next run of that job.
 
     Raises:
         DestinationError: it cannot be done.
     """
-    from omnia_beam.io.durable_file import write_durably
+    probe = f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}-{prefix}-probe"
+    write_durably(f"{path.rstrip('/')}/{probe}", b"")
+    try:
+        _delete(path, [probe])
+    except (OSError, BeamIOError) as error:
+        raise DestinationError(f"{path}: files can be written there and not deleted: {reason(error)}") from error
 
-    probe = f"{path.rstrip('/')}/{TEMPORARY_PREFIX}probe"
-    write_durably(probe, b"")
-    _delete(path, [f"{TEMPORARY_PREFIX}probe"])
+
+def _state_is_new(path: str, stray: list[str], state: JobState) -> DestinationError:
+    return DestinationError(
+        f"{path}: holds {len(stray)} files of the job {state.state_dir.job_name!r}, such as {min(stray)}, and its state "
+        f"{state.state_dir.root} is new and knows nothing of them. Put the job's old state back there, or give the job "
+        "another `name:` or `sink.path:`; to copy everything again, move those files away first"
+    )
 
 
 def _local_files(path: str) -> list[str]:
+    """Files of the partitions, and temporaries of the top."""
     found: list[str] = []
     for folder, _, names in os.walk(path):
-        inside = os.path.relpath(folder, path)
-        if not re.fullmatch(r"year=-?\d+/month=\d\d", inside.replace(os.sep, "/")):
-            continue
-        found.extend(f"{inside}/{name}" for name in names)
+        inside = os.path.relpath(folder, path).replace(os.sep, "/")
+        if inside == ".":
+            found.extend(name for name in names if name.startswith(TEMPORARY_PREFIX))
+        elif _FOLDER.fullmatch(inside):
+            found.extend(f"{inside}/{name}" for name in names)
     return found
 
 
@@ -88,12 +150,57 @@ def _remote_files(path: str, prefix: str) -> list[str]:
 
 
 def _is_ours(name: str, prefix: str, suffixes: tuple[str, ...]) -> bool:
-    return name.startswith(TEMPORARY_PREFIX) or (name.startswith(f"{prefix}-") and name.endswith(suffixes))
+    return _range_of(name, prefix) is not None and name.endswith(suffixes)
 
 
-def _delete(path: str, names: list[str]) -> None:
+def _is_temporary(name: str, prefix: str) -> bool:
+    # Other jobs may be writing into the same folders just now: theirs are not ours to delete.
+    return re.match(rf"{re.escape(TEMPORARY_PREFIX)}[0-9a-f]+-{re.escape(prefix)}-", _base(name)) is not None
+
+
+def _concerns(path: str, name: str, prefix: str, wanted: TimeRange | None) -> bool:
+    """Whether a file may hold points of the wanted time."""
+    of_file = _range_of(name, prefix)
+    if wanted is None or of_file is None or not of_file.overlaps(wanted):
+        return wanted is None or of_file is None
+    # Its name gives whole seconds: of a window that ends where the wanted time begins, only the points tell.
+    only_the_last_second = of_file.end_ns - NS_PER_SECOND <= wanted.start_ns
+    return not only_the_last_second or _last_time(f"{path.rstrip('/')}/{name}") >= wanted.start_ns
+
+
+def _last_time(path: str) -> int:
+    """Of a Parquet file, ns; far in the future where that cannot be told."""
+    if not path.endswith(".parquet"):
+        return MAX_TIME_NS
+    try:
+        with FileSystems.open(path) as file:
+            times = pq.ParquetFile(file).read(["time"]).column("time")
+    except (pa.ArrowException, KeyError):
+        return MAX_TIME_NS
+    return int(pc.max(times).cast(pa.int64()).as_py() or MIN_TIME_NS)
+
+
+def _range_of(name: str, prefix: str) -> TimeRange | None:
+    """The range of a file's window, to the second and no less than all of it; None for a name that is no window's."""
+    found = re.match(rf"{re.escape(prefix)}-{_MOMENT}-{_MOMENT}-[0-9a-f]{{16}}\.", _base(name))
+    if found is None:
+        return None
+    parts = found.groups()
+    try:
+        start, end = (parse_time("{}-{}-{}:{}:{}".format(*each)) for each in (parts[:5], parts[5:]))
+        return TimeRange(start, end + NS_PER_SECOND)  # the end was cut off to whole seconds
+    except ValueError:  # at the edge of what int64 ns can hold
+        return TimeRange(MIN_TIME_NS, MAX_TIME_NS)
+
+
+def _base(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _delete(path: str, names: Iterable[str]) -> None:
     if is_local(path):
         for name in names:
-            os.unlink(os.path.join(path, name))
-    elif names:
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(path, name))
+    elif names := list(names):
         FileSystems.delete([f"{path.rstrip('/')}/{name}" for name in names])

@@ -13,7 +13,7 @@ from omnia_beam.io.write_omnia import WriteToOmnia
 from omnia_beam.io.write_parquet import WriteToParquet
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.shared import shared_session
-from omnia_beam.pipelines.destination import PARQUET_SUFFIXES, check_writable, file_prefix, remove_unrecorded
+from omnia_beam.pipelines.destination import PARQUET_SUFFIXES, check_writable, file_prefix, tidy_files
 from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.mapping_targets import FileTargets, ServiceTargets, Targets
 from omnia_beam.pipelines.reachability import check_reachable
@@ -78,12 +78,10 @@ class FilesSink:
         self.targets: Targets = FileTargets()
 
     def check(self) -> None:
-        check_writable(self._sink.path)
+        check_writable(self._sink.path, self._prefix)
 
     def tidy(self, state: JobState) -> int:
-        ledger = state.reload()
-        recorded = ledger.live_files(state.sink) | ledger.doubtful_files(state.sink)
-        return len(remove_unrecorded(self._sink.path, self._prefix, recorded, self._suffixes))
+        return len(tidy_files(self._sink.path, self._prefix, state, suffixes=self._suffixes).removed)
 
     def write(self, chunks: Any, state: JobState) -> tuple[Any, Any | None]:
         sink = self._sink

@@ -29,9 +29,9 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io import durable_file, packing, record, state_store
 from omnia_beam.io.lease_owner import LeaseOwner, _machine
+from omnia_beam.io.ledger_writer import LedgerWriter
 from omnia_beam.io.packing import PackLimits, pack_windows
 from omnia_beam.io.plan import Plan
-from omnia_beam.io.ledger_writer import LedgerWriter
 from omnia_beam.io.record import RecordReceipts, failure_file
 from omnia_beam.io.write_parquet import WriteToParquet
 from omnia_beam.net.stats import StatsSnapshot

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
+from omnia_beam.core.errors import DestinationError
 from omnia_beam.pipelines.context import RunContext
 from tests.pipelines.hand_run import Ask, HandRun
 
@@ -55,3 +57,61 @@ def test_a_window_that_was_half_replaced_by_its_parts_and_then_shrinks_has_no_po
         assert is_exact(hand), f"killed at step {die_at}, with {parts} parts in place"
         reached = max(reached, parts)
     assert reached == 3
+
+
+def test_a_new_state_deletes_nothing_of_an_old_job(hand: HandRun) -> None:
+    fill(hand, range(12))
+    complete(hand, Ask(("a",), 0, 12))
+    before = files(hand)
+    shutil.rmtree(hand.root / "state")
+    with pytest.raises(
+        DestinationError, match=r"holds 4 files of the job 'model', .* is new and knows nothing of them"
+    ):
+        hand.run(Ask(("a",), 8, 12))
+    assert files(hand) == before
+
+
+def test_where_the_ledger_lost_a_file_what_is_not_read_again_is_kept(hand: HandRun) -> None:
+    fill(hand, range(12))
+    complete(hand, Ask(("a",), 0, 12))
+    for segment in (hand.root / "state").rglob("segment-*"):
+        segment.unlink()
+    complete(hand, Ask(("a",), 6, 12))
+    assert is_exact(hand)
+    complete(hand, Ask(("a",), 0, 12))
+    assert is_exact(hand)
+
+
+def test_what_was_replaced_is_deleted_whatever_time_the_next_run_is_about(hand: HandRun) -> None:
+    ask = Ask(("a",), 0, 12, refresh=12)
+    for die_at in range(400):
+        hand.clear()
+        fill(hand, range(0, 12, 4))
+        complete(hand, ask)
+        whole = files(hand)
+        fill(hand, range(12))
+        ended = hand.run(replace(ask, die_at=die_at)) is not None
+        if len(files(hand) - whole) == 3 and not ended:
+            complete(hand, replace(ask, end=1))  # if receipts are missing, the window is read again whole
+            assert is_exact(hand)
+            complete(hand, replace(ask, start=100, end=112))
+            assert is_exact(hand)
+        if ended:
+            return
+
+
+def test_jobs_that_share_a_place_do_not_touch_each_others_files(hand: HandRun) -> None:
+    fill(hand, range(4))
+    complete(hand, Ask(("a",), 0, 4))
+    folder = hand.root / "out/year=2024/month=01"
+    name = "other-1234abcd-20240101T000000Z-20240101T040000Z-0123456789abcdef.parquet"
+    own = next(iter(files(hand)))
+    for each in (f".omnia-beam-0a1b-{name}.part", name, f"{own.partition('-2024')[0]}-notes.parquet"):
+        (folder / each).write_bytes(b"somebody's")
+    (folder / f".omnia-beam-0a1b-{own}.part").write_bytes(b"half")
+    (hand.root / "out" / f".omnia-beam-0a1b-{own.partition('-2024')[0]}-probe.part").write_bytes(b"")
+    complete(hand, Ask(("a",), 0, 4))
+    assert hand.temporaries() == [f".omnia-beam-0a1b-{name}.part"]
+    assert name in files(hand)
+    assert f"{own.partition('-2024')[0]}-notes.parquet" in files(hand)
+    assert len(files(hand)) == 4
