@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,13 +34,11 @@ class Repair:
 
     Args:
         windows: announced to be copied again.
-        left: windows that could not be, since the job's selection names none of their series any more.
         set_aside: strays that were renamed, as they are called now, relative to the destination.
         copied: the summary of the run that copied.
     """
 
     windows: int
-    left: tuple[ChunkKey, ...]
     set_aside: tuple[str, ...]
     copied: Summary
 
@@ -48,7 +46,6 @@ class Repair:
         """Plain data for a report."""
         return {
             "windows": self.windows,
-            "left": [str(key) for key in self.left],
             "set_aside": list(self.set_aside),
             "status": self.copied.status,
             "windows_copied": self.copied.windows_done,
@@ -61,9 +58,8 @@ def repair(
     context: RunContext,
     copy: Copy,
     *,
-    series_ids: Sequence[str],
     wanted: TimeRange,
-    concerned: Mapping[ChunkKey, int],
+    concerned: Collection[ChunkKey],
     strays: Sequence[str] = (),
     path: str = "",
     prefix: str = "",
@@ -72,9 +68,8 @@ def repair(
 
     Args:
         copy: runs the job; what is announced and what was never copied is its work then.
-        series_ids: those that the job selects now.
         wanted: the time that was verified; nothing beyond it is copied.
-        concerned: windows to replace.
+        concerned: windows to replace; the job must still select a series of each.
         strays: files of the destination to put out of the way; those of this job's own name are deleted by the copying.
         path, prefix: of the destination, where it is one of files.
 
@@ -83,19 +78,16 @@ def repair(
         DestinationError, CredentialError, ServiceError: the copying cannot go on; what was announced is copied by the
             next run of the job.
     """
-    asked = set(series_ids)
-    again = [key for key in concerned if not asked.isdisjoint(key.series_ids)]
-    left = tuple(key for key in concerned if asked.isdisjoint(key.series_ids))
     with opened_state(config, context) as state:
         with state.writer() as writer:
-            for key in again:
+            for key in concerned:
                 writer.intend(key)
         foreign = [name for name in strays if not _is_own(name, prefix)]
         set_aside = tuple(_set_aside(path, name, state.run_id) for name in foreign)
     for name in set_aside:
         context.say(f"set aside: {name}, which no receipt names")
     copied = copy(_pinned(config, wanted), context)
-    return Repair(len(again), left, set_aside, copied)
+    return Repair(len(concerned), set_aside, copied)
 
 
 def _pinned(config: JobConfig, wanted: TimeRange) -> JobConfig:

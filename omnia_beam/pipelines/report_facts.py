@@ -11,7 +11,7 @@
     series              how many the job selects
     before              what was found: windows, points, files, source_points, foreign_files; differences in all, by_kind
                         the same by kind, named the single ones (at most 500 a kind), notes
-    repair              null, or windows announced, windows_copied, points_written, left, set_aside, status
+    repair              null, or windows announced, windows_copied, points_written, set_aside, status
     after               null, or as `before`, of what was looked at again after the repair
     kinds               what each kind of difference is
     coverage            rows of cells: `.` not known, e empty, d done, m missing, x different; see start_ns, end_ns

@@ -93,11 +93,10 @@ def _notes(report: VerifyReport) -> str:
     notes = list(report.before.notes)
     if report.before.foreign_files:
         notes.append(f"{report.before.foreign_files:,} files of other jobs in the same destination were not judged.")
+    if report.after is not None:
+        notes.extend(note for note in report.after.notes if note not in notes)
     if report.repair is not None:
         notes.extend(f"Set aside under another name: {name}" for name in report.repair.set_aside)
-        notes.extend(
-            f"Could not be copied again, the job does not select it any more: {key}" for key in report.repair.left
-        )
         notes.append(
             "After the repair were looked at: what was copied again, the coverage, and files without a receipt."
         )

@@ -12,6 +12,7 @@ from rich.table import Table
 from omnia_beam.config import JobConfig
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.timestamps import format_time
+from omnia_beam.io.dead_letters import DeadLetterFiles
 from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.ledger_scope import describe_scope_change
 from omnia_beam.io.state_dir import StateDir
@@ -63,8 +64,7 @@ class JobStatus:
         incomplete: those with holes, the emptiest first.
         windows: recorded, of this configuration.
         points: recorded, of this configuration.
-        dead_letters: points that went to the dead letters.
-        dead_letter_files: files that hold some.
+        dead_letters: points that wait in the dead letters, and `dead_letter_files` the files that hold them.
         failures: reports of windows that failed, of the last run that had any.
         last_run: number, 0 for none; `last_ns` when it recorded something last, ns.
         lease: who holds it.
@@ -138,7 +138,8 @@ def job_status(config: JobConfig, clock: Callable[[], int] = time.time_ns) -> Jo
     ledger = Ledger.load(state_dir)
     selection = offline_selection(config, ledger, scope.digest)
     wanted = wanted_range(config, ledger, scope.digest, clock)
-    windows, points, dead_letters = _recorded(ledger, scope.digest)
+    windows, points = _recorded(ledger, scope.digest)
+    letters = DeadLetterFiles.of(state_dir)
     mine = next((each for each in ledger.scopes() if each.scope.digest == scope.digest), None)
     return JobStatus(
         wanted,
@@ -146,8 +147,8 @@ def job_status(config: JobConfig, clock: Callable[[], int] = time.time_ns) -> Jo
         _incomplete(ledger, scope.digest, selection.series_ids, wanted),
         windows,
         points,
-        dead_letters,
-        len(state_dir.list("dead_letters")),
+        sum(letters.count_by_reason().values()),
+        len(letters.names()),
         _failures(state_dir),
         mine.last_run if mine else 0,
         mine.last_ns if mine else 0,
@@ -166,14 +167,13 @@ def _notes(ledger: Ledger, selection_note: str, config: JobConfig) -> Iterator[s
     yield from ledger.notices
 
 
-def _recorded(ledger: Ledger, scope: str) -> tuple[int, int, int]:
-    """Windows, points and dead letters that count."""
-    windows = points = dead_letters = 0
+def _recorded(ledger: Ledger, scope: str) -> tuple[int, int]:
+    """Windows and points that count."""
+    windows = points = 0
     for recorded in ledger.receipts(scope):
         windows += 1
         points += recorded.receipt.count
-        dead_letters += recorded.receipt.dead_letters
-    return windows, points, dead_letters
+    return windows, points
 
 
 def _incomplete(

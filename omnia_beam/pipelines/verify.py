@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from omnia_beam.config import JobConfig, OmniaSink, OmniaSource, ParquetSink
 from omnia_beam.core.errors import OmniaBeamError, UsageError
+from omnia_beam.io.dead_letters import DeadLetterFiles
 from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.ledger_scope import Scope, describe_scope_change
 from omnia_beam.io.read import ReadOptions
@@ -26,6 +27,8 @@ from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import file_prefix
 from omnia_beam.pipelines.job_state import scope_of
+from omnia_beam.pipelines.migrate import run_migrate
+from omnia_beam.pipelines.migration import is_migration
 from omnia_beam.pipelines.repair import Copy, Repair, repair
 from omnia_beam.pipelines.report_facts import VerifyReport
 from omnia_beam.pipelines.report_files import write_report
@@ -37,6 +40,7 @@ from omnia_beam.pipelines.verify_destination import Destination
 from omnia_beam.pipelines.verify_difference import KINDS
 from omnia_beam.pipelines.verify_examination import Examination
 from omnia_beam.pipelines.verify_findings import Findings
+from omnia_beam.pipelines.verify_migration import MigrationReader
 from omnia_beam.pipelines.verify_omnia import OmniaDestination
 from omnia_beam.pipelines.verify_parquet import ParquetDestination
 from omnia_beam.pipelines.verify_selection import offline_selection, wanted_range
@@ -44,6 +48,11 @@ from omnia_beam.pipelines.verify_service import ServiceReader
 
 _TOLD: Final = 20
 """Differences told on the terminal; the report names more."""
+
+_EXTRA_POINTS: Final = (
+    "Writing to a service adds and replaces points and takes none away: extra points stay, since they may be somebody else's. "
+    "Look at them; OmniaClient.delete_data takes away a range of a series."
+)
 
 
 @dataclass(frozen=True)
@@ -55,8 +64,8 @@ class VerifyJob:
         state_dir, scope: of its ledger.
         run_id: names this verification in files.
         destination: what is read again.
-        source: reads the source; None where it cannot be read window by window.
-        copy: runs the job, for a repair; None where that is not known.
+        source: reads the source, as the destination should hold it.
+        copy: runs the job, for a repair.
     """
 
     config: JobConfig
@@ -65,23 +74,26 @@ class VerifyJob:
     scope: Scope
     run_id: str
     destination: Destination
-    source: ServiceReader | None
-    copy: Copy | None
+    source: ServiceReader | MigrationReader
+    copy: Copy
 
     @classmethod
     def of(cls, config: JobConfig, context: RunContext) -> VerifyJob:
         """Raises UsageError where the destination is of a kind that cannot be read back."""
         state_dir = StateDir.open(config.state, config.name, create=False)
         run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}-verify"
-        source, sink, copy = config.source, config.sink, None
-        reader = None
-        if isinstance(source, OmniaSource) and config.mapping is None:
+        scope = scope_of(config)
+        source, sink = config.source, config.sink
+        reader: ServiceReader | MigrationReader
+        if isinstance(source, OmniaSource) and not is_migration(config):
             options = read_options(source, config.max_chunk_points)
             reader = ServiceReader(service_settings(source), options, state_dir, run_id, context)
+        else:
+            reader = MigrationReader(config, scope, state_dir, run_id, context)
+        copy = run_migrate if is_migration(config) else run_backfill
         destination: Destination
         if isinstance(sink, ParquetSink):
             destination = ParquetDestination(sink.path, file_prefix(config.name))
-            copy = run_backfill if reader is not None else None
         elif isinstance(sink, OmniaSink):
             options = ReadOptions(
                 format=sink.format, page_limit=sink.page_limit, max_chunk_points=config.max_chunk_points
@@ -91,7 +103,7 @@ class VerifyJob:
             )
         else:
             raise UsageError(f"verify reads back a sink of kind parquet or omnia, not {sink.kind}")
-        return cls(config, context, state_dir, scope_of(config), run_id, destination, reader, copy)
+        return cls(config, context, state_dir, scope, run_id, destination, reader, copy)
 
 
 def run_verify(
@@ -117,17 +129,17 @@ def run_verify(
     job = VerifyJob.of(config, context)
     summary = Summary("verify")
     try:
-        _check_possible(job, source=source, repair=repair)
+        _warn_of_a_run(job)
         ledger = Ledger.load(job.state_dir)
         _check_recorded(job, ledger)
         series_ids, notes = _series(job, ledger, online=source or repair)
         wanted = wanted_range(config, ledger, job.scope.digest)
-        reader = job.source if source or repair or job.source is None else job.source.hurried()
+        reader = job.source if source or repair else job.source.hurried()
         examination = Examination(
             ledger, job.scope.digest, job.scope.sink, series_ids, wanted, job.destination, reader, source
         )
         before = examination.run()
-        for note in notes:
+        for note in (*notes, *_dead_letters(job)):
             before.note(note)
         mended, after = _mended(job, examination, before) if repair and before.total else (None, None)
         facts = VerifyReport.of(job.config.name, job.scope, wanted, len(series_ids), source, before, mended, after)
@@ -138,17 +150,7 @@ def run_verify(
         raise
 
 
-def _check_possible(job: VerifyJob, *, source: bool, repair: bool) -> None:
-    if job.source is None and source:
-        raise UsageError(
-            "--source: this job's source cannot be read again window by window (it is made of files, or mapped): verify "
-            "without it compares with what was read when it was copied"
-        )
-    if repair and job.copy is None:
-        raise UsageError(
-            "--repair copies from an Omnia service to Parquet; verify this job without it, and run the job's own command "
-            "for what was never copied"
-        )
+def _warn_of_a_run(job: VerifyJob) -> None:
     held = lease_facts(job.state_dir)
     if held.state in ("running", "perhaps_running"):
         job.context.say(f"a run of this job is {held.text}: what it replaces meanwhile may be told as a difference")
@@ -166,13 +168,28 @@ def _check_recorded(job: VerifyJob, ledger: Ledger) -> None:
 
 def _series(job: VerifyJob, ledger: Ledger, *, online: bool) -> tuple[tuple[str, ...], list[str]]:
     """The series that the destination should hold, and notes about them."""
-    source = job.config.source
-    if online and isinstance(source, OmniaSource) and job.source is not None:
-        # Asked even where all ids are known: nothing may be announced as to be replaced if the source is gone.
-        job.source.session.send("GET", "", params=[("limit", "1")], idempotent=True)
-        return select_series(job.source.session, source.series), []
+    if online:
+        return _selected(job), []
     found = offline_selection(job.config, ledger, job.scope.digest)
     return found.series_ids, [found.note] if found.note else []
+
+
+def _dead_letters(job: VerifyJob) -> list[str]:
+    points = sum(DeadLetterFiles.of(job.state_dir).count_by_reason().values())
+    if not points:
+        return []
+    return [f"{points:,} points wait in the dead letters: they could not be stored, and are not in the destination."]
+
+
+def _selected(job: VerifyJob) -> tuple[str, ...]:
+    """What the job selects now. The service is asked even where all ids are known: it must be there."""
+    if isinstance(job.source, MigrationReader):
+        return job.source.series_ids()
+    source = job.config.source
+    if not isinstance(source, OmniaSource):
+        raise UsageError(f"a source of kind {source.kind} has no selection")
+    job.source.session.send("GET", "", params=[("limit", "1")], idempotent=True)
+    return select_series(job.source.session, source.series)
 
 
 def _mended(job: VerifyJob, examination: Examination, before: Findings) -> tuple[Repair, Findings]:
@@ -180,23 +197,22 @@ def _mended(job: VerifyJob, examination: Examination, before: Findings) -> tuple
     _tell(before, job.context.say)
     sink = job.config.sink
     last_run = max((each.last_run for each in examination.ledger.scopes()), default=0)
-    if job.copy is None:
-        raise UsageError("--repair: this job's own command has to copy again")
     mended = repair(
         job.config,
         job.context,
         job.copy,
-        series_ids=examination.series_ids,
         wanted=examination.wanted,
         concerned=before.concerned,
         strays=before.strays,
         path=sink.path if isinstance(sink, ParquetSink) else "",
         prefix=file_prefix(job.config.name),
     )
-    left = set(mended.left)
     ledger = Ledger.load(job.state_dir)
-    again = replace(examination, ledger=ledger, only=lambda each: each.run > last_run or each.receipt.key in left)
-    return mended, again.run()
+    again = replace(examination, ledger=ledger, only=lambda each: each.run > last_run)
+    after = again.run()
+    if after.counts["extra_point"] and isinstance(sink, OmniaSink):
+        after.note(_EXTRA_POINTS)
+    return mended, after
 
 
 def _tell(findings: Findings, say: Callable[[str], None]) -> None:

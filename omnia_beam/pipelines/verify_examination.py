@@ -19,7 +19,7 @@ from omnia_beam.pipelines.verify_difference import Difference
 from omnia_beam.pipelines.verify_findings import Findings
 from omnia_beam.pipelines.verify_fingerprint import Fingerprint
 from omnia_beam.pipelines.verify_points import compare_points
-from omnia_beam.pipelines.verify_service import ServiceReader, WindowPrints
+from omnia_beam.pipelines.verify_reading import WindowPrints, WindowSource
 
 _BATCH_SERIES: Final = 50_000
 """Series-windows compared at a time: some 50 MB of fingerprints."""
@@ -33,7 +33,7 @@ class Examination:
         ledger, scope, sink: whose receipts.
         series_ids, wanted: what the destination should hold.
         destination: what it does hold.
-        source: reads the source; None where it cannot be read (files, a mapping).
+        source: reads the source, as the destination should hold it; None where it cannot be read.
         against_source: compare with the source and not only with the receipts.
         only: which receipts to look at; for the look after a repair.
     """
@@ -44,7 +44,7 @@ class Examination:
     series_ids: tuple[str, ...]
     wanted: TimeRange
     destination: Destination
-    source: ServiceReader | None = None
+    source: WindowSource | None = None
     against_source: bool = False
     only: Callable[[RecordedReceipt], bool] = lambda recorded: True
 
@@ -108,7 +108,7 @@ class _Run:
         )
         first = receipt.series[0].series_id
         self.findings.add(Difference("replaced_in_part", text, first, receipt.key.range, points=receipt.count))
-        self.findings.concerned[receipt.key] = receipt.count
+        self.findings.concerned.add(receipt.key)
 
     def _mark(self, receipt: Receipt) -> None:
         for series in receipt.series:
@@ -159,13 +159,13 @@ class _Run:
             elif source is not None and recorded.get(series_id, Fingerprint()) != should:
                 self._wrong_receipt(receipt, series_id)
         if observation.problems or differing:
-            self.findings.concerned[receipt.key] = receipt.count
+            self.findings.concerned.add(receipt.key)
         self._differing(receipt, differing, expected, found, stored, lost_files=bool(observation.problems))
 
     def _wrong_receipt(self, receipt: Receipt, series_id: str) -> None:
         text = "the destination holds the points of the source, and the receipt says something else"
         self.findings.add(Difference("wrong_receipt", text, series_id, receipt.key.range))
-        self.findings.concerned[receipt.key] = receipt.count
+        self.findings.concerned.add(receipt.key)
 
     def _differing(
         self,
@@ -201,8 +201,8 @@ class _Run:
         """The source's points of some series in one window; None where it does not give them."""
         if self._e.source is None:
             self.findings.note(
-                "Differences are told by window, since the source of this job cannot be read window by window: a fingerprint "
-                "says that a window differs, not which point."
+                "Differences are told by window, since the source cannot be read: a fingerprint says that a window differs, not "
+                "which point."
             )
             return None
         if self._source_fails:

@@ -51,7 +51,7 @@ class Findings:
         grid: the coverage picture.
         counts: by kind, all differences, also those not named.
         differences: those named.
-        concerned: windows to copy again, with the points that they held.
+        concerned: windows to copy again.
         strays: files to put out of the way, relative to the destination.
         curves: material for plots.
         notes: what a reader of the report should know besides.
@@ -63,7 +63,7 @@ class Findings:
     grid: CoverageGrid
     counts: Counter[str] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
-    concerned: dict[ChunkKey, int] = field(default_factory=dict)
+    concerned: set[ChunkKey] = field(default_factory=set)
     strays: list[str] = field(default_factory=list)
     curves: list[DifferingCurve] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

@@ -1,0 +1,111 @@
+"""The source of a migration read again, as the target should hold it: mapped, and without what the target cannot hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import apache_beam as beam
+
+from omnia_beam.config import JobConfig, OmniaSink
+from omnia_beam.core.chunk import Chunk, Points
+from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.lease_file import LeaseToken
+from omnia_beam.io.ledger import Ledger
+from omnia_beam.io.ledger_scope import Scope
+from omnia_beam.io.plan import Plan
+from omnia_beam.io.state_dir import StateDir
+from omnia_beam.io.write_policy import WriteOptions, judge
+from omnia_beam.net.stats import StatsSnapshot
+from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.job_state import JobState
+from omnia_beam.pipelines.migration import MigrationJob, Prepared, prepare
+from omnia_beam.pipelines.migration_source import MigrationSource, open_source
+from omnia_beam.pipelines.runner import is_local
+from omnia_beam.pipelines.verify_reading import WindowPrints, WindowRun
+from omnia_beam.pipelines.write_settings import write_options
+from omnia_beam.transforms.map_series import MapSeries, SeriesRule
+
+
+@dataclass(frozen=True)
+class _Opened:
+    source: MigrationSource
+    prepared: Prepared
+    rules: Mapping[str, SeriesRule]
+
+
+@dataclass(frozen=True)
+class MigrationReader:
+    """Windows of a migration's source, service or files, in the source's ids with the target's values; see `WindowSource`.
+
+    The source is opened, and the mapping resolved, when something is first asked.
+
+    Args:
+        config: the job.
+        scope: of its ledger.
+        state_dir, run_id, context: see `WindowRun`.
+    """
+
+    config: JobConfig
+    scope: Scope
+    state_dir: StateDir
+    run_id: str
+    context: RunContext
+    _open: list[_Opened] = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def traffic(self) -> StatsSnapshot | None:
+        sessions = self._open[0].source.sessions if self._open else ()
+        return sessions[0].stats.snapshot() if sessions else None
+
+    def hurried(self) -> MigrationReader:
+        """As it is: whether anybody is there is asked first anyway."""
+        return self
+
+    def series_ids(self) -> tuple[str, ...]:
+        """What the mapping leaves to copy, ascending.
+
+        Raises:
+            UsageError, CredentialError, ServiceError: the source cannot be opened or the mapping not be resolved.
+        """
+        return self._opened().prepared.series_ids
+
+    def fingerprints(self, windows: Sequence[tuple[ChunkKey, int]]) -> WindowPrints:
+        return self._run().fingerprints(windows)
+
+    def points(self, key: ChunkKey) -> dict[str, Points]:
+        return self._run().points(key)
+
+    def _opened(self) -> _Opened:
+        if not self._open:
+            ledger = Ledger.load(self.state_dir)
+            state = JobState(self.state_dir, self.run_id, self.scope, LeaseToken(0, ""), ledger)
+            source = open_source(self.config, state, self.context, keep=False)
+            prepared = prepare(MigrationJob.of(self.config), source)
+            mapped = prepared.resolution.mapped
+            rules = {each.source.id: each.rule() for each in mapped if each.existing is not None}
+            self._open.append(_Opened(source, prepared, rules))
+        return self._open[0]
+
+    def _run(self) -> WindowRun:
+        limits = self._opened().source.limits
+        return WindowRun(self._read, limits, self.state_dir, self.run_id, self.context, self._stats)
+
+    def _stats(self) -> StatsSnapshot:
+        return self.traffic or StatsSnapshot()
+
+    def _read(self, pipeline: Any, plan: Plan) -> tuple[Any, Any]:
+        opened = self._opened()
+        chunks, failures = opened.source.read(pipeline, plan, local=is_local(self.context.options))
+        mapped = (chunks | "Map" >> MapSeries(opened.rules)).chunks
+        if isinstance(self.config.sink, OmniaSink):
+            options = write_options(self.config.sink)
+            mapped = mapped | "Judge" >> beam.Map(storable, options).with_output_types(Chunk)
+        return mapped, failures
+
+
+def storable(chunk: Chunk, options: WriteOptions) -> Chunk:
+    """What the Omnia sink sends of a chunk: what its policies leave out, or change, is left out and changed here too."""
+    points = {source_id: judge(found, chunk.key.range, options).good for source_id, _, found in chunk.by_series()}
+    return Chunk.from_points(chunk.key, points, chunk.series_ids)

@@ -1,0 +1,234 @@
+"""Windows read again by a Beam pipeline: what comes back to the driver are fingerprints, or, of single windows, points.
+
+Workers leave both in files under `runs/` of the state directory, since a driver has no other way to get at what a
+cluster's workers found; they are deleted as soon as they are read.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+import apache_beam as beam
+
+from omnia_beam.core import errors
+from omnia_beam.core.chunk import Chunk, Points
+from omnia_beam.core.errors import IncompleteReadError, OmniaBeamError, TransientServiceError
+from omnia_beam.core.receipt import Receipt
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.window import ChunkKey, Window
+from omnia_beam.io.coders import ChunkCoder
+from omnia_beam.io.packing import PackLimits, requests_for
+from omnia_beam.io.plan import Plan
+from omnia_beam.io.progress import BOARD
+from omnia_beam.io.record import RecordFailures, read_failures
+from omnia_beam.io.state_dir import StateDir
+from omnia_beam.net.stats import StatsSnapshot
+from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.execution import run_pipeline
+from omnia_beam.pipelines.verify_fingerprint import Fingerprint
+
+_FLUSH: Final = 500
+_SINK: Final = "verify"
+
+Read = Callable[[Any, Plan], tuple[Any, Any]]
+"""Puts the reading of a plan on a pipeline; gives the collections of Chunk and of WindowFailure."""
+
+
+@dataclass(frozen=True)
+class WindowPrints:
+    """What was read again.
+
+    Args:
+        prints: by window, by id of its key; every id, also those without points.
+        failures: windows that could not be read, with the reason.
+    """
+
+    prints: Mapping[ChunkKey, dict[str, Fingerprint]]
+    failures: Mapping[ChunkKey, str] = field(default_factory=dict)
+
+
+class WindowSource(Protocol):
+    """Anything whose windows can be read again."""
+
+    @property
+    def traffic(self) -> StatsSnapshot | None:
+        """Requests so far; None where there were none."""
+
+    def hurried(self) -> WindowSource:
+        """The same, that gives a service up soon: for questions that can stay open."""
+
+    def fingerprints(self, windows: Sequence[tuple[ChunkKey, int]]) -> WindowPrints:
+        """Of windows and the points expected in each; 1 KB for each series of each window comes back."""
+
+    def points(self, key: ChunkKey) -> dict[str, Points]:
+        """All points of one window, by id of its key. Raises OmniaBeamError: it cannot be read."""
+
+
+@dataclass(frozen=True)
+class WindowRun:
+    """How windows are read.
+
+    Args:
+        read: puts the reading on a pipeline.
+        limits: into how many requests a window is cut.
+        state_dir: where the workers leave what they found.
+        run_id: names this run; a part of it, where several ways of reading belong to one.
+        context: runner and terminal.
+        traffic: requests so far, for the progress.
+    """
+
+    read: Read
+    limits: PackLimits
+    state_dir: StateDir
+    run_id: str
+    context: RunContext
+    traffic: Callable[[], StatsSnapshot]
+
+    def fingerprints(self, windows: Sequence[tuple[ChunkKey, int]]) -> WindowPrints:
+        """Read windows, each key once; parts of one that was too large for a chunk are added up.
+
+        Raises:
+            CredentialError, ServiceError: nothing can be read at all.
+            StateError: the state directory cannot be written.
+        """
+        run_id = f"{self.run_id}-{uuid.uuid4().hex[:6]}"
+        try:
+            self._run(windows, run_id, _Prints(self.state_dir, run_id))
+            return self._collected(run_id, [key for key, _ in windows])
+        finally:
+            self._tidy(run_id)
+
+    def points(self, key: ChunkKey) -> dict[str, Points]:
+        """Read one window whole.
+
+        Raises:
+            IncompleteReadError: this window cannot be read.
+            TransientServiceError: the service does not answer. And what `fingerprints` raises.
+        """
+        run_id = f"{self.run_id}-{uuid.uuid4().hex[:6]}"
+        try:
+            self._run([(key, 0)], run_id, _Chunks(self.state_dir, run_id))
+            for failure in read_failures(self.state_dir, run_id):
+                raise failure_error(failure["error"], failure["message"])
+            chunks = [ChunkCoder().decode(self._read(name)) for name in self._left(run_id, "chunk")]
+            parts: dict[str, list[Points]] = {series_id: [] for series_id in key.series_ids}
+            for chunk in {chunk.key: chunk for chunk in sorted(chunks, key=lambda each: each.key.range)}.values():
+                for series_id, _, points in chunk.by_series():
+                    parts[series_id].append(points)
+            return {series_id: Points.concat(each) for series_id, each in parts.items()}
+        finally:
+            self._tidy(run_id)
+
+    def _run(self, windows: Sequence[tuple[ChunkKey, int]], run_id: str, take: beam.DoFn) -> None:
+        plan = Plan.of_windows([Window(key, points, requests_for(points, self.limits)) for key, points in windows])
+
+        def build(pipeline: Any) -> None:
+            chunks, failures = self.read(pipeline, plan)
+            _ = chunks | "Take" >> beam.ParDo(take)
+            _ = failures | RecordFailures(self.state_dir, run_id)
+
+        run_pipeline(build, plan, self.context, self.traffic)
+
+    def _collected(self, run_id: str, keys: Sequence[ChunkKey]) -> WindowPrints:
+        """A window without all its time has failed."""
+        failures = {}
+        for each in read_failures(self.state_dir, run_id):
+            failed = ChunkKey(tuple(each["series"]), TimeRange(each["start_ns"], each["end_ns"]))
+            failures[failed] = f"{each['error']}: {each['message']}"
+        parts: dict[tuple[str, ...], dict[TimeRange, Receipt]] = {}
+        for receipt in self._receipts(run_id):
+            # By range: a runner that repeats a bundle leaves the same part twice.
+            parts.setdefault(receipt.key.series_ids, {})[receipt.key.range] = receipt
+        ranges = {ids: sorted(found) for ids, found in parts.items()}
+        prints: dict[ChunkKey, dict[str, Fingerprint]] = {}
+        for key in keys:
+            inside = _inside(ranges.get(key.series_ids, []), key.range)
+            if sum(each.duration_ns for each in inside) != key.range.duration_ns:
+                failures.setdefault(key, "it was not read to its end")
+                continue
+            total = {series_id: Fingerprint() for series_id in key.series_ids}
+            for part in inside:
+                for series in parts[key.series_ids][part].series:
+                    total[series.series_id] = total[series.series_id].plus(Fingerprint.of_receipt(series))
+            prints[key] = total
+        return WindowPrints(prints, failures)
+
+    def _receipts(self, run_id: str) -> Iterator[Receipt]:
+        for name in self._left(run_id, "prints"):
+            for line in self._read(name).splitlines():
+                yield Receipt.from_json(json.loads(line))
+
+    def _read(self, name: str) -> bytes:
+        return self.state_dir.read(f"runs/{name}") or b""
+
+    def _left(self, run_id: str, what: str) -> list[str]:
+        names = [each.name for each in self.state_dir.list("runs")]
+        return [name for name in names if name.startswith(f"{run_id}-{what}-")]
+
+    def _tidy(self, run_id: str) -> None:
+        for what in ("prints", "chunk", "failure"):
+            for name in self._left(run_id, what):
+                self.state_dir.delete(f"runs/{name}")
+
+
+def failure_error(kind: str, message: str) -> OmniaBeamError:
+    """A failure keeps of its error only the class's name: the kind that says whether another window would fare better."""
+    known = getattr(errors, kind, OmniaBeamError)
+    if issubclass(known, TransientServiceError):
+        return TransientServiceError(message)
+    return IncompleteReadError(f"{kind}: {message}")
+
+
+def _inside(ranges: Sequence[TimeRange], outer: TimeRange) -> Sequence[TimeRange]:
+    """Those of ascending, disjoint ranges that lie in another."""
+    first = bisect_left(ranges, outer.start_ns, key=lambda each: each.start_ns)
+    last = bisect_right(ranges, outer.end_ns, key=lambda each: each.end_ns)
+    return ranges[first:last]
+
+
+class _Prints(beam.DoFn):
+    """Chunks to lines of fingerprints, in files of the run."""
+
+    def __init__(self, state_dir: StateDir, run_id: str) -> None:
+        self._state_dir = state_dir
+        self._run_id = run_id
+
+    def setup(self) -> None:
+        self._lines: list[str] = []
+
+    def start_bundle(self) -> None:
+        self._lines.clear()
+
+    def process(self, chunk: Chunk) -> None:
+        receipt = Receipt.of(chunk, _SINK)
+        BOARD.add(points_written=receipt.count)  # what the progress bar counts
+        self._lines.append(json.dumps(receipt.to_json()))
+        if len(self._lines) >= _FLUSH:
+            self._flush()
+
+    def finish_bundle(self) -> None:
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._lines:
+            name = f"runs/{self._run_id}-prints-{uuid.uuid4().hex}.jsonl"
+            with BOARD.noting_fatal():
+                self._state_dir.write(name, ("\n".join(self._lines) + "\n").encode())
+            self._lines.clear()
+
+
+class _Chunks(beam.DoFn):
+    """Chunks as they are, a file each."""
+
+    def __init__(self, state_dir: StateDir, run_id: str) -> None:
+        self._state_dir = state_dir
+        self._run_id = run_id
+
+    def process(self, chunk: Chunk) -> None:
+        with BOARD.noting_fatal():
+            self._state_dir.write(f"runs/{self._run_id}-chunk-{uuid.uuid4().hex}.bin", ChunkCoder().encode(chunk))
