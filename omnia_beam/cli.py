@@ -26,7 +26,8 @@ EXIT_INTERRUPTED: Final = 130
 _CONFIG_COMMANDS: Final = {
     "backfill": "copy the selected series out of the service, whole windows at a time; run it again to go on",
     "migrate": "copy series to another historian or to files, ids, units and statuses mapped; run it again to go on",
-    "plan": "show the windows, points, requests and time that a job would take, without reading data",
+    "replay": "send a job's dead letters again, after what refused them was mended",
+    "plan": "show what a job would take, and what a migration would lose, without moving anything",
     "verify": "read the destination again, compare it with what was copied, and tell every difference",
     "status": "show what is copied and what is missing, from the job's own records, without asking the service",
     "check": "try configuration, token, service, one read and the destination; writes nothing",
@@ -92,6 +93,10 @@ def _parser() -> argparse.ArgumentParser:
         _add_config_arguments(command)
         if name == "series":
             command.add_argument("--format", choices=["table", "csv", "json"], default="table", help="how to print")
+        if name == "replay":
+            command.add_argument(
+                "--dead-letters", metavar="PATH", help="a folder of dead letters or one file of it, instead of the job's own"
+            )
         if name == "verify":
             _add_verify_arguments(command)
         command.set_defaults(run=_run_config_command, command=name)
@@ -186,6 +191,10 @@ def _run_config_command(args: argparse.Namespace, beam_args: Sequence[str]) -> i
         from omnia_beam.pipelines.migrate import run_migrate
 
         return _finished(args, run_migrate(job, context))
+    if args.command == "replay":
+        from omnia_beam.pipelines.replay import run_replay
+
+        return _finished(args, run_replay(job, context, args.dead_letters))
     if args.command == "plan":
         from omnia_beam.pipelines.plan import run_plan
 

@@ -21,6 +21,18 @@ from omnia_beam.config import JobConfig, load_config
 from omnia_beam.net.shared import reset_shared_sessions
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.runner import pipeline_options
+from tests.pipelines.terminal import Terminal
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
+    """Runs commands as documentation shows them, in a folder of its own with a copy of `configs/`."""
+    terminal = Terminal(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    yield terminal
+    terminal.stop()
+
 
 ROW = np.dtype([("time", np.int64), ("bits", np.uint64), ("status", np.uint32)])
 """A point: time in ns, the bits of the value, the status. Equal only when they are the same to the last bit."""

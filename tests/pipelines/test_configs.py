@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import re
-import shlex
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from omnia_beam.cli import main
 from omnia_beam.config import load_config
-from omnia_beam.emulator.thread import EmulatorThread
+from tests.pipelines.terminal import CONFIGS, Terminal, settled
 
-CONFIGS = Path(__file__).parents[2] / "configs"
 EXAMPLES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 KINDS = ("omnia", "csv", "parquet")
-
-# Times, speeds and traffic differ from run to run.
-_VARIES = re.compile(r"in [\d.,]+ s\b|\([\d,]+ points/s\)|[\d.,]+ MB")
 
 
 def head_of(path: Path) -> list[str]:
@@ -29,45 +21,6 @@ def head_of(path: Path) -> list[str]:
         line.removeprefix("#").removeprefix("   ")
         for line in lines[: next(i for i, s in enumerate(lines) if s[:1] != "#")]
     ]
-
-
-def settled(line: str) -> str:
-    return " ".join(_VARIES.sub("~", line).split())
-
-
-class Terminal:
-    """Runs the commands of a head in a folder of its own; emulators get free ports, and configurations learn of them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.emulators: dict[str, EmulatorThread] = {}
-        shutil.copytree(CONFIGS, folder / "configs")
-
-    def run(self, command: str) -> int:
-        words = shlex.split(command.removesuffix("&"))
-        assert words[0] == "omnia-beam"
-        if words[1] != "emulator":
-            return main([*words[1:], "--no-progress"])
-        port = words[words.index("--port") + 1]
-        at = words.index("--port")
-        emulator = EmulatorThread([*words[2:at], *words[at + 2 :]]).start()
-        self.emulators[port] = emulator
-        for path in (self.folder / "configs").glob("*.yaml"):
-            path.write_text(path.read_text().replace(f"http://127.0.0.1:{port}/plant/timeseries/v1.7", emulator.url))
-        return 0
-
-    def stop(self) -> None:
-        for emulator in self.emulators.values():
-            emulator.stop()
-
-
-@pytest.fixture
-def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
-    terminal = Terminal(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "100")
-    yield terminal
-    terminal.stop()
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
