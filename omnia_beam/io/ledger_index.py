@@ -109,11 +109,11 @@ class IndexBuilder:
         column = {name: each.values for name, each in self._columns.items()}
         self._columns.clear()
         writer = _by_name(column.pop("writer"), self._codes["writer"])
-        rank, first = _ranks(column["run"], column["at"], writer)
+        rank = _ranks(column["run"], column["at"], writer)
         del writer
         record = np.repeat(np.arange(len(rank), dtype=np.int32), column.pop("rows"))
-        shown, standing = _pieces(column, series, record, rank, first)
-        del rank, first
+        shown, standing = _pieces(column, series, record, rank)
+        del rank
         pieces = shown if shown is standing else _receipts_only(shown, record, column["kind"])
         state = _states(column, record, pieces, standing)
         last = _last_by_scope(column.pop("run"), column.pop("at"), column["scope"], state, len(self._codes["scope"]))
@@ -166,9 +166,9 @@ class _Growing:
         self._count = count
 
 
-def _pieces(column: Columns, series: Small, record: Small, rank: Small, first: Flags) -> tuple[Pieces, Pieces]:
+def _pieces(column: Columns, series: Small, record: Small, rank: Small) -> tuple[Pieces, Pieces]:
     """What is visible of all records, and what of receipts would be if there were no intents."""
-    usable = first & (column["end"] > column["start"])
+    usable = column["end"] > column["start"]
     shown = _paint_rows(column, series, record, rank, usable[record])
     receipt = column["kind"] == RECEIPT
     if receipt[usable].all():
@@ -249,18 +249,12 @@ def _last_by_scope(
     return found
 
 
-def _ranks(run: npt.NDArray[Any], at: Ints, writer: Small) -> tuple[Small, Flags]:
-    """The order of records by (run, at, writer), and whether each is the first of its identity."""
+def _ranks(run: npt.NDArray[Any], at: Ints, writer: Small) -> Small:
+    """The order of records by (run, at, writer). Copies of a record are in any order: one of them covers the others."""
     order = np.lexsort((writer, at, run))
-    same = np.ones(max(len(order) - 1, 0), bool)
-    for key in (run, at, writer):
-        ordered = key[order]
-        same &= ordered[1:] == ordered[:-1]
-    first = np.ones(len(order), bool)
-    first[order[1:][same]] = False
     rank = np.empty(len(order), np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
-    return rank, first
+    return rank
 
 
 def _by_name(codes: Small, names: dict[str, int]) -> Small:

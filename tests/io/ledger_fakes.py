@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -174,10 +175,9 @@ class DyingStore:
                 out.write(b'{"omnia_beam_snapshot":1,"jo')
 
 
+@cache
 def free_pid() -> int:
-    """A process id that no process has."""
-    child = os.fork()
-    if child == 0:
-        os._exit(0)
-    os.waitpid(child, 0)
-    return child
+    """The id of a process that is gone. Another may get it: so may that of a run that died."""
+    done = subprocess.Popen(["true"])
+    done.wait()
+    return done.pid

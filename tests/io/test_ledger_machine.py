@@ -8,6 +8,7 @@ cuts the write itself. So in every state: nothing acknowledged is lost, nothing 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import shutil
 import tempfile
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -98,40 +100,40 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # -- runs ------------------------------------------------------------------------------------------------------
 
-    @precondition(lambda self: self.lease is None)
-    @rule()
-    def start_run(self) -> None:
-        self.lease = Lease.acquire(self.state, self.dead, times=self.times, heartbeat=False)
+    def running(self) -> Lease:
+        if self.lease is None:
+            self.lease = Lease.acquire(self.state, self.dead, times=self.times, heartbeat=False)
+        return self.lease
 
-    @precondition(lambda self: self.lease is not None and len(self.writers) < 3)
-    @rule(scope=st.sampled_from(SCOPES), prefix=st.sampled_from("mnz0"))
-    def open_writer(self, scope: Scope, prefix: str) -> None:
-        self.number += 1
-        writer_id = f"{prefix}{self.number}"
-        writer = LedgerWriter(
-            self.state,
-            scope,
-            self.lease.token,
-            flush_records=10**6,
-            flush_age_s=1e9,
-            clock=self.clock.wall,
-            # Nothing is flushed but by `flush`: so the model knows what waits.
-            monotonic=iter([1e9, *[0.0] * 10_000]).__next__,
-            writer_id=writer_id,
-        )
-        self.writers.append(OpenWriter(writer, writer_id, scope, self.lease.token.run))
+    def writer(self, which: int, scope: Scope) -> OpenWriter:
+        """One of a run's three writers; a new one has the scope, and may sort before or after the others by its name."""
+        token = self.running().token
+        while len(self.writers) <= which:
+            self.number += 1
+            writer_id = f"{'mza'[self.number % 3]}{self.number}"
+            writer = LedgerWriter(
+                self.state,
+                scope,
+                token,
+                flush_records=10**6,
+                flush_age_s=1e9,
+                clock=self.clock.wall,
+                monotonic=self.clock.steady,
+                writer_id=writer_id,
+            )
+            self.writers.append(OpenWriter(writer, writer_id, scope, token.run))
+        return self.writers[which]
 
-    @precondition(lambda self: self.lease is not None)
     @rule()
     def end_run(self) -> None:
         for each in self.writers:
             each.writer.close()
             self.written += each.waiting
         self.writers.clear()
-        self.lease.release()
+        self.running().release()
         self.lease = None
 
-    @precondition(lambda self: self.lease is not None)
+    @precondition(lambda self: self.writers)
     @rule(data=st.data())
     def kill(self, data: st.DataObject) -> None:
         """Nothing is flushed or released any more; each writer may have been in the middle of a flush."""
@@ -147,7 +149,11 @@ class LedgerMachine(RuleBasedStateMachine):
         header = SegmentHeader("job", each.run, each.writer_id, each.part, each.scope, "")
         fresh = not self.state.can_append or (each.part == 0 and each.writer._file is None)
         text = (header.to_line() if fresh else b"") + b"".join(lines)
-        cut = data.draw(st.integers(0, len(text)))
+        ends = list(itertools.accumulate(map(len, lines), initial=len(text) - sum(map(len, lines))))
+        # Anywhere, and often where it matters: at the end of a record, and before its newline.
+        cut = data.draw(
+            st.integers(0, len(text)) | st.sampled_from(ends) | st.sampled_from(ends).map(lambda at: at - 1)
+        )
         self.write_raw(f"ledger/{header.file_name}", text[:cut])
         at = len(text) - sum(map(len, lines))
         for line, record in zip(lines, each.waiting, strict=True):
@@ -157,39 +163,41 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # -- records ---------------------------------------------------------------------------------------------------
 
-    @precondition(lambda self: self.writers)
     @rule(
         which=st.integers(0, 2),
+        scope=st.sampled_from(SCOPES),
         series=st.sets(st.sampled_from(SERIES), min_size=1),
         start=st.integers(0, END - 1),
         length=st.integers(1, END),
         name=st.none() | st.sampled_from(["f", "g"]),
+        flush=st.booleans(),
     )
-    def append(self, which: int, series: set[str], start: int, length: int, name: str | None) -> None:
-        each = self.writers[which % len(self.writers)]
-        self.number += 1
+    def append(
+        self, which: int, scope: Scope, series: set[str], start: int, length: int, name: str | None, flush: bool
+    ) -> None:
+        each = self.writer(which, scope)
         files = (f"{start}-{length}" if name is None else name,)
-        stored = receipt(sorted(series), start, start + length, files, each.scope.sink)
         order = self.next_order(each)
-        each.writer.append(stored)
+        each.writer.append(receipt(sorted(series), start, start + length, files, each.scope.sink))
         each.waiting.append(
             Written(order, False, each.scope, frozenset(series), start, start + length, frozenset(files))
         )
+        if flush:
+            each.writer.flush()
+        if not each.writer.waiting:  # the first of a writer is flushed at once
+            self.flushed(each)
 
-    @precondition(lambda self: self.writers)
-    @rule(which=st.integers(0, 2), series=st.sets(st.sampled_from(SERIES), min_size=1), start=st.integers(0, END - 1))
-    def intend(self, which: int, series: set[str], start: int) -> None:
-        each = self.writers[which % len(self.writers)]
+    @rule(
+        which=st.integers(0, 2),
+        scope=st.sampled_from(SCOPES),
+        series=st.sets(st.sampled_from(SERIES), min_size=1),
+        start=st.integers(0, END - 1),
+    )
+    def intend(self, which: int, scope: Scope, series: set[str], start: int) -> None:
+        each = self.writer(which, scope)
         order = self.next_order(each)
         each.writer.intend(key(sorted(series), start, start + 4))
         each.waiting.append(Written(order, True, each.scope, frozenset(series), start, start + 4))
-        self.flushed(each)
-
-    @precondition(lambda self: self.writers)
-    @rule(which=st.integers(0, 2))
-    def flush(self, which: int) -> None:
-        each = self.writers[which % len(self.writers)]
-        each.writer.flush()
         self.flushed(each)
 
     def flushed(self, each: OpenWriter) -> None:
@@ -208,22 +216,22 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # -- compaction ------------------------------------------------------------------------------------------------
 
-    @precondition(lambda self: self.lease is not None and not self.writers)
     @rule(forget=st.booleans())
     def compact(self, forget: bool) -> None:
+        self.end_run()
         ledger = Ledger.load(self.state)
         gone = {sink: ledger.superseded_files(sink) for sink in SINKS} if forget else {}
-        compact_ledger(ledger, self.lease.token, forget=gone)
+        compact_ledger(ledger, self.running().token, forget=gone)
         self.forgotten |= {(sink, name) for sink, names in gone.items() for name in names}
 
-    @precondition(lambda self: self.lease is not None and not self.writers)
     @rule(step=st.integers(0, 8), after=st.booleans(), halves=st.booleans())
     def die_compacting(self, step: int, after: bool, halves: bool) -> None:
+        self.end_run()
+        token = self.running().token
         dying = dataclasses.replace(self.state, store=DyingStore(self.state.store, step, after, halves))
         try:
-            ledger = Ledger.load(dying)
-            delete_spent(ledger, self.lease.token)
-            compact_ledger(Ledger.load(dying), self.lease.token)
+            delete_spent(Ledger.load(dying), token)
+            compact_ledger(Ledger.load(dying), token)
         except Killed:
             self.lease = None
 
@@ -313,7 +321,10 @@ class ObjectMachine(LedgerMachine):
         MemoryFileSystem.reset()
 
 
+# Shrinking a failure takes minutes, and is worth them. The profile `explore` makes the search forty times longer.
+pytestmark = pytest.mark.timeout(3600)
+LIMITS = settings(max_examples=25 if settings.default.max_examples <= 100 else 1_000, stateful_step_count=25)
 TestLocal = LocalMachine.TestCase
-TestLocal.settings = settings(max_examples=60, stateful_step_count=40)
+TestLocal.settings = LIMITS
 TestObjects = ObjectMachine.TestCase
-TestObjects.settings = settings(max_examples=60, stateful_step_count=40)
+TestObjects.settings = LIMITS
