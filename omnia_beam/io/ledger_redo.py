@@ -20,14 +20,21 @@ from omnia_beam.io.ledger_table import RECEIPT, receipt_of_record
 
 
 def redo_keys(
-    ledger: Ledger, scope: str, sink: str, series_ids: Collection[str], wanted: TimeRange, refresh: TimeRange | None
+    ledger: Ledger,
+    scope: str,
+    sink: str,
+    series_ids: Collection[str],
+    wanted: TimeRange,
+    refresh: TimeRange | None,
+    now_ns: int,
 ) -> list[tuple[ChunkKey, int]]:
     """Recorded windows to read again, with the points they held.
 
     They are those that meet the wanted series and range and
 
     - were recorded under another configuration,
-    - or were read before their end had come, so that points may have been added since,
+    - or were read before their end had come, so that points may have been added since; also where only a clock that ran
+      ahead said that it had come, and by the present one it still has not,
     - or count in part only, or not any more, since a run died while it replaced them,
     - or reach into the trailing interval that is to be refreshed.
 
@@ -37,6 +44,7 @@ def redo_keys(
         sink: as the receipts name it.
         series_ids, wanted: what this run is asked for.
         refresh: the trailing interval; None for no refresh.
+        now_ns: the present time.
 
     Raises:
         StateError: the ledger is damaged, or has changed since it was loaded.
@@ -48,7 +56,7 @@ def redo_keys(
     broken = index.state < WHOLE
     meets = (index.start < wanted.end_ns) & (index.end > wanted.start_ns)
     stands &= meets & _of_series(ledger, series_ids)
-    again = stands & (other | broken | (index.end > _recorded_at(ledger, stands)))
+    again = stands & (other | broken | (index.end > np.minimum(_recorded_at(ledger, stands), now_ns)))
     if refresh is not None:
         again |= stands & (index.start < refresh.end_ns) & (index.end > refresh.start_ns)
     keys: dict[ChunkKey, int] = {}

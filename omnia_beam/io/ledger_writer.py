@@ -94,8 +94,8 @@ class LedgerWriter:
             if late or len(self._waiting) >= self._flush_records:
                 self.flush()
 
-    def intend(self, key: ChunkKey) -> None:
-        """Say that what is recorded of these series in this range is about to be replaced, and flush that.
+    def intend(self, *keys: ChunkKey) -> None:
+        """Say that what is recorded of these series in these ranges is about to be replaced, and flush that, once.
 
         From here on it counts as missing, until a receipt of it: a crash between the two is thereby seen.
 
@@ -103,7 +103,7 @@ class LedgerWriter:
             StateError: the flush failed: replace nothing.
         """
         with self._guard:
-            self._waiting.append(encode_intent(key, self._scope.sink, self._next_ns()))
+            self._waiting += [encode_intent(key, self._scope.sink, self._next_ns()) for key in keys]
             self.flush()
 
     def flush(self) -> None:

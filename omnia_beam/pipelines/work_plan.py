@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from time import time_ns
+from typing import Any, Final
 
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.window import ChunkKey, Window
@@ -18,6 +20,8 @@ from omnia_beam.net.session import ServiceSession
 from omnia_beam.pipelines.execution import Outcome
 from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.summary import Summary
+
+_ANNOUNCED_AT_ONCE: Final = 1_000
 
 
 @dataclass(frozen=True)
@@ -55,30 +59,33 @@ def plan_work(
         plan_missing: packs what the ledger does not cover into windows.
         refresh: the trailing interval that is read again.
         stale: further recorded windows to read again, with the points they held.
-        newest_first: the order.
+        newest_first: the order, of what is missing and then of what is there and read again.
 
     Raises:
         StateError: the ledger is damaged. And whatever `plan_missing` raises.
     """
     ledger, scope = state.ledger, state.scope.digest
-    redo = outermost(dict(redo_keys(ledger, scope, state.sink, series_ids, wanted, refresh)) | dict(stale))
+    recorded_again = redo_keys(ledger, scope, state.sink, series_ids, wanted, refresh, time_ns())
+    redo = outermost(dict(recorded_again) | dict(stale))
     again = tuple(
         Window(key, points, requests_for(points, limits))
         for key, points in sorted(redo.items(), key=lambda each: (each[0].range, each[0].series_ids))
     )
     fresh = plan_missing(_minus(ledger.missing(scope, series_ids, wanted), again))
-    recorded = count_recorded(ledger, scope, series_ids, wanted) - sum(
-        1 for window in again if ledger.coverage(scope, window.key.series_ids[0]).covers(window.key.range)
-    )
-    return WorkPlan(fresh.merged(again).ordered(newest_first=newest_first), again, max(0, recorded))
+    whole = {w: None for w in again if ledger.coverage(scope, w.key.series_ids[0]).covers(w.key.range)}
+    recorded = count_recorded(ledger, scope, series_ids, wanted) - len(whole)
+    # What is missing comes first: otherwise a deadline shorter than a refresh would leave the same windows out each time.
+    missing = fresh.merged(w for w in again if w not in whole).ordered(newest_first=newest_first)
+    plan = missing.merged(Plan.of_windows(whole).ordered(newest_first=newest_first))
+    return WorkPlan(plan, again, max(0, recorded))
 
 
 def announce_again(state: JobState, work: WorkPlan) -> None:
     """Put on record which windows are about to be replaced, before anything is written."""
-    if work.again:
-        with state.writer() as writer:
-            for window in work.again:
-                writer.intend(window.key)
+    keys = (window.key for window in work.again)
+    with state.writer() as writer:
+        while some := tuple(islice(keys, _ANNOUNCED_AT_ONCE)):
+            writer.intend(*some)
 
 
 def summarise_work(

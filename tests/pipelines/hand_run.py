@@ -35,7 +35,7 @@ from omnia_beam.io.plan import Plan
 from omnia_beam.io.record import RecordReceipts, failure_file
 from omnia_beam.io.write_parquet import WriteToParquet
 from omnia_beam.net.stats import StatsSnapshot
-from omnia_beam.pipelines import backfill, destination, job_state
+from omnia_beam.pipelines import backfill, destination, job_state, work_plan
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import file_prefix
 from omnia_beam.pipelines.execution import Outcome
@@ -105,6 +105,8 @@ class HandRun:
     source: dict[Cell, Held] = field(default_factory=dict)
     mortality: Mortality = field(default_factory=Mortality)
     read: list[Window] = field(default_factory=list)
+    now_ns: int | None = None
+    tick_ns: int = 1
     _patches: pytest.MonkeyPatch = field(default_factory=pytest.MonkeyPatch)
     _pids: Iterator[int] = field(default_factory=lambda: itertools.count(1 << 23))  # no kernel gives such a pid
 
@@ -117,7 +119,9 @@ class HandRun:
         patch(backfill, "build_pipeline", lambda job, state, plan, *, local: (job, state))
         patch(backfill, "run_pipeline", self._run)
         patch(job_state.LeaseOwner, "here", self._owner)
-        patch(record, "LedgerWriter", lambda *args: LedgerWriter(*args, flush_records=self._ask.flush))
+        patch(record, "LedgerWriter", lambda *args: LedgerWriter(*args, flush_records=self._ask.flush, clock=self.wall))
+        patch(job_state, "LedgerWriter", lambda *args: LedgerWriter(*args, clock=self.wall))
+        patch(work_plan, "time_ns", self.wall)
         self._mortal(durable_file, "_write_local")
         self._mortal(destination, "_delete")
         for name in ("append", "delete"):
@@ -128,6 +132,13 @@ class HandRun:
     def close(self) -> None:
         self._patches.undo()
         shutil.rmtree(self.root, ignore_errors=True)
+
+    def wall(self) -> int:
+        """What the clock on the wall shows."""
+        if self.now_ns is None:
+            return time.time_ns()
+        self.now_ns += self.tick_ns
+        return self.now_ns
 
     def clear(self) -> None:
         """As on the first day."""

@@ -10,7 +10,7 @@ import pytest
 
 from omnia_beam.core.errors import DestinationError
 from omnia_beam.pipelines.context import RunContext
-from tests.pipelines.hand_run import Ask, HandRun
+from tests.pipelines.hand_run import HOUR, Ask, HandRun, at
 
 
 @pytest.fixture
@@ -115,3 +115,60 @@ def test_jobs_that_share_a_place_do_not_touch_each_others_files(hand: HandRun) -
     assert name in files(hand)
     assert f"{own.partition('-2024')[0]}-notes.parquet" in files(hand)
     assert len(files(hand)) == 4
+
+
+def test_points_that_came_after_a_clock_had_run_ahead_are_read(hand: HandRun) -> None:
+    fill(hand, range(6))
+    hand.now_ns = at(1000)
+    complete(hand, Ask(("a",), 0, 12))  # says that it was read long after its end
+    hand.now_ns = at(8)
+    fill(hand, range(8))
+    complete(hand, Ask(("a",), 0, 8))
+    assert is_exact(hand)
+    hand.now_ns = at(13)
+    fill(hand, range(13))
+    complete(hand, Ask(("a",), 0, 13))
+    assert is_exact(hand)
+    read = len(hand.read)
+    complete(hand, Ask(("a",), 0, 13))
+    assert read
+    assert not hand.read
+
+
+def test_a_clock_that_runs_backwards_during_a_run_costs_work_and_no_points(hand: HandRun) -> None:
+    fill(hand, range(12))
+    hand.now_ns = at(1000)
+    complete(hand, Ask(("a",), 0, 12))
+    fill(hand, range(12), value=2.0)
+    hand.tick_ns = -HOUR
+    summary = hand.run(Ask(("a",), 0, 12, refresh=12))
+    assert summary is not None
+    assert summary.status == "incomplete"  # by their times, the receipts came before the announcements
+    hand.tick_ns = 1
+    complete(hand, Ask(("a",), 0, 12))
+    assert is_exact(hand)
+
+
+def test_a_refresh_that_is_stopped_each_time_still_reaches_every_window(hand: HandRun) -> None:
+    fill(hand, range(24))
+    complete(hand, Ask(("a",), 0, 24, chunk=4))
+    fill(hand, range(24), value=2.0)
+    ask = Ask(("a",), 0, 24, chunk=4, refresh=24, stop_after=5)
+    reached: set[object] = set()
+    for _ in range(3):  # of 8 windows or so
+        summary = hand.run(ask)
+        assert summary is not None
+        assert summary.status == "incomplete"
+        reached.update(window.key for window in hand.read)
+    assert is_exact(hand), "what the stops left out was never reached"
+
+
+def test_announcing_takes_a_flush_for_many_windows(hand: HandRun) -> None:
+    fill(hand, range(40))
+    complete(hand, Ask(("a",), 0, 40))
+    steps = []
+    for hours in (4, 40):
+        hand.run(Ask(("a",), 0, 40, refresh=hours, stop_after=0))
+        steps.append(hand.mortality.steps)
+        complete(hand, Ask(("a",), 0, 40))
+    assert steps[0] == steps[1]
