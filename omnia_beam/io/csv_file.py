@@ -14,8 +14,10 @@ import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 
 from omnia_beam.core.chunk import Chunk
+from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.packing import month_starts
+from omnia_beam.io.stored_order import in_stored_order
 
 CSV_SUFFIXES: Final = {"none": ".csv", "gzip": ".csv.gz", "zstd": ".csv.zst"}
 """By compression; readers tell the compression by the suffix."""
@@ -54,48 +56,46 @@ def csv_files(chunk: Chunk, prefix: str, options: CsvOptions = CsvOptions()) -> 
     float64 (of a NaN, its payload is lost). A NaN is `nan`; in wide files a series has an empty cell where it has no point.
     """
     encode = _long if options.layout == "long" else _wide
-    for start_ns, inside in _months(chunk):
+    batch = in_stored_order(chunk)
+    for start_ns, part in _months(chunk.key.range, batch):
         month = datetime.fromtimestamp(start_ns // NS_PER_SECOND, UTC)
         folder = f"year={month.year:04d}/month={month.month:02d}"
-        table = encode(chunk, inside)
         name = f"{folder}/{prefix}-{chunk.key.name}{CSV_SUFFIXES[options.compression]}"
-        yield CsvFile(name, _encoded(table, options))
+        yield CsvFile(name, _encoded(encode(part), options))
 
 
-def _months(chunk: Chunk) -> Iterator[tuple[int, npt.NDArray[np.bool_]]]:
-    """Start of each month with points, and which points are in it."""
-    times = chunk.points.times
-    for part in chunk.key.range.split_at(month_starts(chunk.key.range)):
+def _months(time_range: TimeRange, batch: Any) -> Iterator[tuple[int, Any]]:
+    """Start of each month with points, and its points."""
+    times = _times(batch)
+    for part in time_range.split_at(month_starts(time_range)):
         inside = (times >= part.start_ns) & (times < part.end_ns)
         if inside.any():
-            yield part.start_ns, inside
+            yield part.start_ns, batch.filter(pa.array(inside))
 
 
-def _long(chunk: Chunk, inside: npt.NDArray[np.bool_]) -> Any:
-    codes, points = chunk.codes[inside], chunk.points.take(inside)
-    return pa.table(
-        {
-            "series_id": pa.DictionaryArray.from_arrays(
-                pa.array(codes), pa.array(chunk.series_ids)
-            ).dictionary_decode(),
-            TIME_COLUMN: time_texts(points.times),
-            "value": value_texts(points.values),
-            "status": pa.array(points.statuses),
-        }
-    )
+def _times(batch: Any) -> npt.NDArray[np.int64]:
+    times: npt.NDArray[np.int64] = batch.column(1).cast(pa.int64()).to_numpy()
+    return times
 
 
-def _wide(chunk: Chunk, inside: npt.NDArray[np.bool_]) -> Any:
-    codes, points = chunk.codes[inside], chunk.points.take(inside)
-    times, row = np.unique(points.times, return_inverse=True)
-    texts = value_texts(points.values)
-    columns = [time_texts(times)]
-    for code in range(len(chunk.series_ids)):
-        mine = np.flatnonzero(codes == code)
+def _long(batch: Any) -> Any:
+    ids, _, values, statuses = batch.columns
+    columns = [ids.dictionary_decode(), time_texts(_times(batch)), value_texts(values), statuses]
+    return pa.Table.from_arrays(columns, names=["series_id", TIME_COLUMN, "value", "status"])
+
+
+def _wide(batch: Any) -> Any:
+    times, row = np.unique(_times(batch), return_inverse=True)
+    ids, texts = batch.column(0), value_texts(batch.column(2))
+    codes, names = ids.indices.to_numpy(), np.array(ids.dictionary.to_pylist(), object)
+    columns, header = [time_texts(times)], [TIME_COLUMN]
+    for name in sorted(set(names.tolist())):  # a name stands there twice where two series were given one target
+        mine = np.flatnonzero(np.isin(codes, np.flatnonzero(names == name)))
         place = np.full(len(times), -1, np.int64)
         place[row[mine]] = mine
         columns.append(texts.take(pa.array(place, mask=place < 0)))
-    return pa.Table.from_arrays(columns, names=[TIME_COLUMN, *chunk.series_ids])
+        header.append(name)
+    return pa.Table.from_arrays(columns, names=header)
 
 
 def time_texts(times: npt.NDArray[np.int64]) -> Any:
@@ -103,9 +103,9 @@ def time_texts(times: npt.NDArray[np.int64]) -> Any:
     return pa.array(np.datetime_as_string(times.view("datetime64[ns]"), unit="ns", timezone="UTC"))
 
 
-def value_texts(values: npt.NDArray[np.float64]) -> Any:
-    """Values in the shortest form that reads back as the same number; Arrow strings."""
-    return pc.cast(pa.array(values), pa.string())
+def value_texts(values: Any) -> Any:
+    """Values, an Arrow array, in the fewest digits that read back as the same number; Arrow strings."""
+    return pc.cast(values, pa.string())
 
 
 def _encoded(table: Any, options: CsvOptions) -> Any:
