@@ -20,6 +20,7 @@ from omnia_beam.config import JobConfig, OmniaSink, OmniaSource, ParquetSink
 from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.io.dead_letters import DeadLetterFiles
 from omnia_beam.io.ledger import Ledger
+from omnia_beam.io.ledger_redo import count_recorded
 from omnia_beam.io.ledger_scope import Scope, describe_scope_change
 from omnia_beam.io.read import ReadOptions
 from omnia_beam.io.state_dir import StateDir
@@ -29,6 +30,7 @@ from omnia_beam.pipelines.destination import file_prefix
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.migrate import run_migrate
 from omnia_beam.pipelines.migration import is_migration
+from omnia_beam.pipelines.progress_display import ProgressFacts, showing_progress
 from omnia_beam.pipelines.repair import Copy, Repair, repair
 from omnia_beam.pipelines.report_facts import VerifyReport
 from omnia_beam.pipelines.report_files import write_report
@@ -134,11 +136,11 @@ def run_verify(
         _check_recorded(job, ledger)
         series_ids, notes = _series(job, ledger, online=source or repair)
         wanted = wanted_range(config, ledger, job.scope.digest)
-        reader = job.source if source or repair else job.source.hurried()
+        reader = job.source if source else job.source.hurried()
         examination = Examination(
             ledger, job.scope.digest, job.scope.sink, series_ids, wanted, job.destination, reader, source
         )
-        before = examination.run()
+        before = _watched(job, examination)
         for note in (*notes, *_dead_letters(job)):
             before.note(note)
         mended, after = _mended(job, examination, before) if repair and before.total else (None, None)
@@ -148,6 +150,25 @@ def run_verify(
     except OmniaBeamError as error:
         error.summary = summary.having(elapsed_s=context.clock() - began)  # type: ignore[attr-defined]  # for the CLI
         raise
+
+
+def _watched(job: VerifyJob, examination: Examination) -> Findings:
+    """Run it, with progress where no pipeline shows its own."""
+    if examination.against_source or not isinstance(job.destination, ParquetDestination):
+        return examination.run()
+    e = examination
+    total = count_recorded(e.ledger, e.scope, e.series_ids, e.wanted)
+    seen = [0, 0]
+
+    def count(points: int) -> None:
+        seen[0] += 1
+        seen[1] += points
+
+    def facts() -> ProgressFacts:
+        return ProgressFacts(windows=seen[0], windows_total=total, points=seen[1], points_expected=0)
+
+    with showing_progress(job.context.progress, facts, job.context.err):
+        return replace(examination, on_window=count).run()
 
 
 def _warn_of_a_run(job: VerifyJob) -> None:

@@ -36,6 +36,7 @@ class Examination:
         source: reads the source, as the destination should hold it; None where it cannot be read.
         against_source: compare with the source and not only with the receipts.
         only: which receipts to look at; for the look after a repair.
+        on_window: told the points of each window of the destination that has been looked at.
     """
 
     ledger: Ledger
@@ -47,6 +48,7 @@ class Examination:
     source: WindowSource | None = None
     against_source: bool = False
     only: Callable[[RecordedReceipt], bool] = lambda recorded: True
+    on_window: Callable[[int], None] = lambda points: None
 
     def run(self) -> Findings:
         """Compare everything.
@@ -121,6 +123,7 @@ class _Run:
             self.findings.windows += 1
             self.findings.points += observation.count
             self.findings.files += len(receipt.files)
+            self._e.on_window(observation.count)
             failure = observation.failure or source.failures.get(receipt.key, "")
             if failure:
                 self._not_compared(receipt, failure)

@@ -10,7 +10,7 @@ import json
 import uuid
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 import apache_beam as beam
@@ -98,7 +98,7 @@ class WindowRun:
         """
         run_id = f"{self.run_id}-{uuid.uuid4().hex[:6]}"
         try:
-            self._run(windows, run_id, _Prints(self.state_dir, run_id))
+            self._run(windows, run_id, _Prints(self.state_dir, run_id), self.context)
             return self._collected(run_id, [key for key, _ in windows])
         finally:
             self._tidy(run_id)
@@ -112,7 +112,9 @@ class WindowRun:
         """
         run_id = f"{self.run_id}-{uuid.uuid4().hex[:6]}"
         try:
-            self._run([(key, 0)], run_id, _Chunks(self.state_dir, run_id))
+            # Without a display: one window is nothing to watch, and whoever asks may show progress of his own.
+            unwatched = replace(self.context, progress="none")
+            self._run([(key, 0)], run_id, _Chunks(self.state_dir, run_id), unwatched)
             for failure in read_failures(self.state_dir, run_id):
                 raise failure_error(failure["error"], failure["message"])
             chunks = [ChunkCoder().decode(self._read(name)) for name in self._left(run_id, "chunk")]
@@ -124,7 +126,7 @@ class WindowRun:
         finally:
             self._tidy(run_id)
 
-    def _run(self, windows: Sequence[tuple[ChunkKey, int]], run_id: str, take: beam.DoFn) -> None:
+    def _run(self, windows: Sequence[tuple[ChunkKey, int]], run_id: str, take: beam.DoFn, context: RunContext) -> None:
         plan = Plan.of_windows([Window(key, points, requests_for(points, self.limits)) for key, points in windows])
 
         def build(pipeline: Any) -> None:
@@ -132,7 +134,7 @@ class WindowRun:
             _ = chunks | "Take" >> beam.ParDo(take)
             _ = failures | RecordFailures(self.state_dir, run_id)
 
-        run_pipeline(build, plan, self.context, self.traffic)
+        run_pipeline(build, plan, context, self.traffic)
 
     def _collected(self, run_id: str, keys: Sequence[ChunkKey]) -> WindowPrints:
         """A window without all its time has failed."""
