@@ -26,6 +26,8 @@ _TABLE_ROWS: Final = 40
 _NAMED_SERIES: Final = 1_000
 """Series with holes that the JSON summary names; all are counted."""
 _NAMED_HOLES: Final = 20
+_COUNTED_RECEIPTS: Final = 200_000
+"""Receipts up to which their points are added up: each is read from disk, 100,000 a few seconds."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class JobStatus:
         series: how many.
         incomplete: those with holes, the emptiest first.
         windows: recorded, of this configuration.
-        points: recorded, of this configuration.
+        points: recorded, of this configuration; None where there are too many receipts to add them up.
         dead_letters: points that wait in the dead letters, and `dead_letter_files` the files that hold them.
         failures: reports of windows that failed, of the last run that had any.
         last_run: number, 0 for none; `last_ns` when it recorded something last, ns.
@@ -75,7 +77,7 @@ class JobStatus:
     series: int
     incomplete: tuple[SeriesCoverage, ...]
     windows: int
-    points: int
+    points: int | None
     dead_letters: int
     dead_letter_files: int
     failures: int
@@ -167,13 +169,13 @@ def _notes(ledger: Ledger, selection_note: str, config: JobConfig) -> Iterator[s
     yield from ledger.notices
 
 
-def _recorded(ledger: Ledger, scope: str) -> tuple[int, int]:
-    """Windows and points that count."""
-    windows = points = 0
-    for recorded in ledger.receipts(scope):
-        windows += 1
-        points += recorded.receipt.count
-    return windows, points
+def _recorded(ledger: Ledger, scope: str) -> tuple[int, int | None]:
+    """Windows and points that count; no points where counting them would mean to read very many receipts."""
+    mine = next((each for each in ledger.scopes() if each.scope.digest == scope), None)
+    windows = mine.receipts if mine else 0
+    if windows > _COUNTED_RECEIPTS:
+        return windows, None
+    return windows, sum(recorded.receipt.count for recorded in ledger.receipts(scope))
 
 
 def _incomplete(
@@ -233,7 +235,8 @@ def _facts(status: JobStatus) -> Table:
     table.add_column()
     table.add_row("wanted", f"{status.wanted} of {status.series:,} series")
     table.add_row("covered", f"{_percent(status.share)}, {status.holes:,} holes in {len(status.incomplete):,} series")
-    table.add_row("recorded", f"{status.windows:,} windows, {status.points:,} points")
+    points = "" if status.points is None else f", {status.points:,} points"
+    table.add_row("recorded", f"{status.windows:,} windows{points}")
     last = f"run {status.last_run}, {format_time(status.last_ns, 0)}" if status.last_run else "none yet"
     table.add_row("last recorded", last)
     table.add_row("lease", status.lease.text)

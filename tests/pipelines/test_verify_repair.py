@@ -13,16 +13,23 @@ import pytest
 
 from omnia_beam.cli import main
 from omnia_beam.config import JobConfig
+from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.errors import CredentialError, DestinationError, ServiceError, StateError, UnreachableError
+from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import parse_time
+from omnia_beam.core.window import ChunkKey
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.io.lease import Lease
 from omnia_beam.io.lease_owner import LeaseOwner
+from omnia_beam.io.ledger_writer import LedgerWriter
+from omnia_beam.io.parquet_file import chunk_files
 from omnia_beam.io.state_dir import StateDir
 from omnia_beam.pipelines import verify as verify_module
 from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.destination import file_prefix
+from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.status import job_status
 from omnia_beam.pipelines.verify import run_verify
 from tests.pipelines.conftest import differences, emulated_points, stored_points
@@ -77,6 +84,32 @@ def test_a_repair_that_dies_is_finished_by_the_next_run(
     assert run_backfill(job, context).windows_done == 1
     assert run_verify(job, context, source=True).exit_code == 0
     assert differences(stored_points(tmp_path / "out"), emulated_points(emulator, START, END)) == {}
+
+
+def test_what_was_replaced_in_part_is_told_and_made_whole(
+    job: JobConfig, emulator: EmulatorThread, context: RunContext, tmp_path: Path
+) -> None:
+    ids = tuple(sorted(series.id for series in emulator.store.listed()))
+    state_dir, scope = StateDir.open(job.state, job.name), scope_of(job)
+    part = ChunkKey(ids, TimeRange.parse("2024-02-10", "2024-02-12"))
+    points = {each.id: points_of(each, part.range) for each in emulator.store.listed()}
+    with (
+        Lease.acquire(state_dir, LeaseOwner.here("other"), heartbeat=False) as lease,
+        LedgerWriter(state_dir, scope, lease.token) as writer,
+    ):
+        (file,) = chunk_files(Chunk.from_points(part, points), file_prefix(job.name))
+        (tmp_path / "out" / file.path).write_bytes(file.content)
+        writer.append(Receipt.of(Chunk.from_points(part, points), scope.sink, (file.path,)))
+    found = run_verify(job, context)
+    assert (found.exit_code, found.details["by_kind"]) == (1, {"replaced_in_part": 1})
+    assert run_verify(job, context, repair=True).exit_code == 0
+    assert differences(stored_points(tmp_path / "out"), emulated_points(emulator, START, END)) == {}
+
+
+def points_of(series: Any, part: TimeRange) -> Points:
+    """What an emulator's series holds in a range."""
+    found = series.points(part.start_ns, part.end_ns)
+    return Points(found.times, found.values, found.statuses)
 
 
 def test_nothing_is_announced_when_the_source_is_gone(
