@@ -21,7 +21,11 @@ _HOMES = {
     "TimeRange": "omnia_beam.core.time_range",
     "OmniaClient": "omnia_beam.net.client",
     "DecodeChunks": "omnia_beam.transforms.decode",
+    "FileSource": "omnia_beam.io.file_source",
+    "MapSeries": "omnia_beam.transforms.map_series",
+    "ReadFromFiles": "omnia_beam.io.read_files",
     "ReadFromOmnia": "omnia_beam.io.read",
+    "WriteToCsv": "omnia_beam.io.write_csv",
     "WriteToOmnia": "omnia_beam.io.write_omnia",
     "WriteToParquet": "omnia_beam.io.write_parquet",
 }

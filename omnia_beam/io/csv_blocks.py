@@ -36,7 +36,11 @@ def read_first_line(file: Any, encoding: str, path: str) -> tuple[str, int]:
     Raises:
         UsageError: the file is empty, or its first line is not text of the encoding.
     """
-    if "\n".encode(encoding) != b"\n" and encoding.lower() != "utf-8-sig":
+    try:
+        feed = "\n".encode(encoding.lower().removesuffix("-sig"))
+    except LookupError:
+        raise UsageError(f"source.encoding: {encoding!r} is no encoding: use utf-8, latin-1, cp1252, …") from None
+    if feed != b"\n":
         raise UsageError(f"source.encoding: {encoding}: lines cannot be told apart in it: save {path} as UTF-8")
     line = file.readline()
     if not line.strip():

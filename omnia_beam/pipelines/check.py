@@ -11,6 +11,8 @@ from omnia_beam.config.connection import OmniaConnection
 from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
 from omnia_beam.core.timestamps import format_time
+from omnia_beam.io.file_source_blocks import BlockFile
+from omnia_beam.io.file_source_files import list_files
 from omnia_beam.io.state_dir import StateDir
 from omnia_beam.net.raw_data import RawQuery, fetch_page
 from omnia_beam.net.session import ServiceSession
@@ -18,6 +20,8 @@ from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.backfill import wanted_range
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import check_writable
+from omnia_beam.pipelines.migration import MigrationJob
+from omnia_beam.pipelines.migration_source import file_source
 from omnia_beam.pipelines.reachability import check_reachable
 from omnia_beam.pipelines.selection import select_series
 from omnia_beam.pipelines.service import read_options, service_settings
@@ -69,6 +73,10 @@ def _steps(config: JobConfig) -> Iterator[tuple[str, Callable[[], str]]]:
         yield from _service_steps("source", config.source)
         yield "selection", lambda: _try_selection(config)
         yield "one read", lambda: _try_read(config)
+    else:
+        yield "source files", lambda: _try_files(config)
+    if config.mapping is not None and config.mapping.file is not None:
+        yield "mapping file", lambda: f"{len(MigrationJob.of(config).rows):,} rows"
     if isinstance(config.sink, OmniaSink):
         yield from _service_steps("sink", config.sink)
     else:
@@ -131,6 +139,17 @@ def _read_one(session: ServiceSession, source: OmniaSource, ids: tuple[str, ...]
     if not times:
         return f"{ids[0]} can be read and has no points in the window"
     return f"{ids[0]} can be read; its first point in the window is at {format_time(times[0])}"
+
+
+def _try_files(config: JobConfig) -> str:
+    if isinstance(config.source, OmniaSource):
+        raise TypeError("a service has no files")
+    source = file_source(config.source)
+    files = list_files(source.paths)
+    with BlockFile(source, files[0].path) as opened:
+        _, points = next(opened.blocks(), (None, {}))
+    size = sum(file.size for file in files)
+    return f"{len(files):,} files, {size / 1e6:,.1f} MB; {files[0].path} can be read and begins with {len(points):,} series"
 
 
 def _try_destination(config: JobConfig) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 import apache_beam as beam
 
-from omnia_beam.config import CsvSource, JobConfig, OmniaSource, ParquetSource
+from omnia_beam.config import CsvSource, JobConfig, OmniaSink, OmniaSource, ParquetSource
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.series import Timeseries
 from omnia_beam.core.time_range import TimeRange
@@ -27,7 +27,7 @@ from omnia_beam.pipelines.backfill import wanted_range
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.reachability import check_reachable
-from omnia_beam.pipelines.selection import describe_series
+from omnia_beam.pipelines.selection import describe_series, select_series
 from omnia_beam.pipelines.service import read_options, service_settings
 from omnia_beam.transforms.decode import DecodeChunks
 
@@ -76,7 +76,11 @@ class ServiceSource:
         session = shared_session(self._service)
         self.sessions = (session,)
         check_reachable(self._service)
-        self.series = tuple(describe_series(session, source.series))
+        if config.mapping is None and not isinstance(config.sink, OmniaSink):
+            # Nothing is made of their metadata then, and asking for each would take a request a series.
+            self.series = tuple(Timeseries(id, "", "") for id in select_series(session, source.series))
+        else:
+            self.series = tuple(describe_series(session, source.series))
         self.facts = {}
 
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
@@ -127,7 +131,7 @@ class FilesSource:
         self._max_points = config.max_chunk_points
         self.limits = file_limits(config.max_chunk_points)
         self.sessions = ()
-        self.series = tuple(Timeseries(name, name, source.facility or "") for name in catalog.series)
+        self.series = files_series(source, catalog)
         self.facts = catalog.facts
         self.wanted = _files_range(config, catalog, changes)
 
@@ -185,6 +189,11 @@ def open_source(config: JobConfig, state: JobState, context: RunContext, *, keep
     if read:
         context.say(f"looked through {len(read):,} new or changed files")
     return FilesSource(config, source, catalog, store.changes())
+
+
+def files_series(source: CsvSource | ParquetSource, catalog: FileCatalog) -> tuple[Timeseries, ...]:
+    """The series of files, as far as files tell: each is known by its name."""
+    return tuple(Timeseries(name, name, source.facility or "") for name in catalog.series)
 
 
 def file_source(source: CsvSource | ParquetSource) -> FileSource:

@@ -11,10 +11,11 @@ from typing import Final, TextIO
 from rich.table import Table
 
 from omnia_beam.config import JobConfig, OmniaSource
-from omnia_beam.core.errors import UsageError
 from omnia_beam.core.series import Timeseries
+from omnia_beam.io.file_source_catalog import catalog_files
 from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.migration_source import file_source, files_series
 from omnia_beam.pipelines.reachability import check_reachable
 from omnia_beam.pipelines.selection import describe_series
 from omnia_beam.pipelines.service import service_settings
@@ -33,17 +34,10 @@ def run_series(config: JobConfig, context: RunContext, form: str) -> int:
         0.
 
     Raises:
-        UsageError: the source is no service, or the selection is empty or names what does not exist.
+        UsageError: the selection is empty or names what does not exist, or a file cannot be read.
         CredentialError, ServiceError: the service cannot be asked.
     """
-    if not isinstance(config.source, OmniaSource):
-        raise UsageError(f"series lists what a service holds; this job's source is of kind {config.source.kind}")
-    settings = service_settings(config.source)
-    check_reachable(settings)
-    session = shared_session(settings)
-    series = sorted(
-        describe_series(session, config.source.series), key=lambda each: (each.facility, each.name, each.id)
-    )
+    series = sorted(_series(config), key=lambda each: (each.facility, each.name, each.id))
     if form == "json":
         _print_json(series, sys.stdout)
     elif form == "csv":
@@ -52,6 +46,15 @@ def run_series(config: JobConfig, context: RunContext, form: str) -> int:
         context.out.print(_table(series))
         context.say(f"{len(series):,} series")
     return 0
+
+
+def _series(config: JobConfig) -> Iterable[Timeseries]:
+    """Of a service its metadata; of files, all of which are read for it, the names."""
+    if not isinstance(config.source, OmniaSource):
+        return files_series(config.source, catalog_files(file_source(config.source)))
+    settings = service_settings(config.source)
+    check_reachable(settings)
+    return describe_series(shared_session(settings), config.source.series)
 
 
 def _row(series: Timeseries, columns: Sequence[str] = _COLUMNS) -> list[str]:

@@ -253,6 +253,26 @@ def test_a_bad_cell_is_named_before_anything_moves(job: Job, capsys: pytest.Capt
     assert job.stored() == {}
 
 
+def test_check_looks_at_files_and_mapping(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    job.csv("a.csv", {"a": [(0, "1", 192)], "b": [(0, "1", 192)]})
+    (job.folder / "tags.csv").write_text("source,target_name\na,A\n")
+    config = str(job.file(mapping={"file": str(job.folder / "tags.csv")}))
+    assert main(["check", config]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"source files 1 files, 0.0 MB; {job.input / 'a.csv'} can be read and begins with 2 series" in told
+    assert "mapping file 1 rows" in told
+    (job.input / "a.csv").write_text("time\n")
+    assert main(["check", config]) == 2
+
+
+def test_series_lists_the_names_of_files(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    job.csv("a.csv", {"a": [(0, "1", 192)], "b c": [(0, "1", 192)]})
+    config = str(job.file(source={"facility": "F"}))
+    assert main(["series", config, "--format", "json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["id"], line["name"], line["facility"]) for line in lines] == [("a", "a", "F"), ("b c", "b c", "F")]
+
+
 def test_a_window_cuts_files(job: Job, context: RunContext, load_window: Callable[[int, int], dict[str, str]]) -> None:
     job.csv("a.csv", {"a": [(i, str(i), 192) for i in range(10)]})
     summary = run_migrate(job.load(window=load_window(3, 6)), context)
