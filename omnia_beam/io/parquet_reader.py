@@ -113,7 +113,7 @@ def _naming_damage() -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowException) as error:
-        raise ValueError(" ".join(str(error).split())[:300] or type(error).__name__) from error
+        raise ValueError(" ".join(str(error).split()).rstrip(".")[:300] or type(error).__name__) from error
 
 
 def _file(source: Any) -> Any:

@@ -160,6 +160,7 @@ def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
 
 def _recipe(report: VerifyReport) -> str:
     prints = report.fingerprints
+    which = "Of the windows that were copied again" if report.after is not None else "Of all verified windows"
     shown = "".join(
         f'<tr><td class="id">{escape(series_id)}</td><td class="n">{each.count:,}</td>'
         f"<td>{_time(each.first_ns)}</td><td>{_time(each.last_ns)}</td><td><code>{each.content_hash}</code></td></tr>"
@@ -177,7 +178,7 @@ def _recipe(report: VerifyReport) -> str:
         "itself: so windows add up to the whole. It finds accidents; it is no protection against forgery. This program computes "
         "it from any copy:</p>"
         f'<pre id="recipe">{escape(RECIPE)}</pre>'
-        "<p>Of all verified windows, as they are in the destination:</p>"
+        f"<p>{which}, as they are in the destination:</p>"
         f'<div class="wide"><table id="fingerprints"><thead>{head}</thead><tbody>{shown}</tbody></table></div>{more}'
     )
 

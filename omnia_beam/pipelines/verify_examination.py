@@ -21,6 +21,7 @@ from omnia_beam.pipelines.verify_fingerprint import Fingerprint
 from omnia_beam.pipelines.verify_points import compare_points
 from omnia_beam.pipelines.verify_reading import WindowPrints, WindowSource
 
+_NOT_COVERED: Final = "was never copied, or its replacement was not finished"
 _BATCH_SERIES: Final = 50_000
 """Series-windows compared at a time: some 50 MB of fingerprints."""
 
@@ -79,7 +80,7 @@ class _Run:
         for series_ids, holes in e.ledger.missing(e.scope, e.series_ids, e.wanted):
             for hole in holes:
                 for series_id in series_ids:
-                    self.findings.add(Difference("not_covered", "was never copied", series_id, hole))
+                    self.findings.add(Difference("not_covered", _NOT_COVERED, series_id, hole))
                     self.findings.grid.mark(series_id, hole, MISSING)
 
     def _strays(self) -> None:

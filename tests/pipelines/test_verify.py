@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.verify import run_verify
 from tests.pipelines.conftest import differences, emulated_points, stored_points
+from tests.pipelines.headless import render
 from tests.pipelines.planting import Planted, drop, drop_series, insert, point_of, put, rewrite
 
 START, END = parse_time("2024-01-01"), parse_time("2024-03-01")
@@ -25,13 +27,14 @@ MINUTE = 60 * 10**9
 
 
 def plant_series() -> dict[str, Any]:
-    """Three series over two months: every two hours, every hour, and a step that never changes its value."""
+    """Two months: every two hours, every hour, a step that never changes its value, and once a day."""
     rng = np.random.default_rng(7)
     hours = np.arange(START, END, 60 * MINUTE)
     return {
         "pressure": (hours[::2], rng.normal(100, 5, len(hours[::2]))),
         "flow": (hours + 1, rng.normal(0, 1, len(hours)), np.where(np.arange(len(hours)) % 50, 192, 64)),
         "valve": (hours[::4], np.ones(len(hours[::4]))),
+        "level": (hours[::24], np.arange(len(hours[::24])) / 3),
     }
 
 
@@ -121,7 +124,7 @@ def plant_shifted_time(copy: Copy) -> dict[str, Any]:
 
 
 def plant_missing_series(copy: Copy) -> dict[str, Any]:
-    series_id = copy.ids["valve"]
+    series_id = copy.ids["level"]
     return {"kind": "missing_series", "series_id": series_id, "points": drop_series(copy.out, series_id)}
 
 
@@ -199,16 +202,23 @@ def test_damage_is_named_and_mended(copy: Copy, damage: str) -> None:
     assert (clean["exit"], clean["before"]["by_kind"]) == (0, {})
 
 
-def test_all_damage_at_once_against_the_source(copy: Copy) -> None:
-    first = ["a missing point", "an extra point", "a changed value", "a changed status", "a shifted time"]
-    planted = [DAMAGE[damage](copy) for damage in first]
-    copy.files.reverse()  # another file, since nobody can tell what a lost one held
-    planted += [DAMAGE[damage](copy) for damage in ("an unreadable file", "a file of another name")]
+SIX = ["a missing point", "an extra point", "a changed value", "a changed status", "a shifted time", "a missing series"]
+
+
+def test_six_kinds_of_damage_at_once(copy: Copy, tmp_path: Path) -> None:
+    planted = [DAMAGE[damage](copy) for damage in SIX]
     found = copy.verify(source=True)
-    assert found["before"]["differences"] == len(planted)
+    assert (found["exit"], found["before"]["differences"]) == (1, len(planted))
     for each in planted:
         (named,) = [named for named in found["before"]["named"] if named["kind"] == each["kind"]]
         assert each.items() <= named.items()
+
+    page = render(copy.report / "report.html", tmp_path)
+    rows = re.findall(r'<tr class="row (\w+)">.*?<td class="id">(.*?)</td>', page.dom)
+    assert sorted(rows) == sorted((each["kind"], each["series_id"]) for each in planted)
+    assert page.dom.count('<figure class="plot">') == 3  # of the series that have lost some points, and not all
+    assert page.requests == ()
+
     mended = copy.verify(source=True, repair=True)
     assert (mended["exit"], mended["after"]["by_kind"]) == (0, {})
     copy.check_whole()
@@ -251,7 +261,7 @@ def test_files_of_another_job_are_let_be(copy: Copy, context: RunContext, load: 
 def test_what_was_never_copied_is_a_difference_and_is_copied(copy: Copy, load: Callable[..., JobConfig]) -> None:
     copy.config = load(copy.emulator.url, window={"start": "2023-12-01", "end": "2024-03-01"}, max_chunk_points=1_500)
     found = copy.verify()
-    assert (found["exit"], found["before"]["by_kind"]) == (1, {"not_covered": 3})
+    assert (found["exit"], found["before"]["by_kind"]) == (1, {"not_covered": 4})
     assert {(each["start"], each["end"]) for each in found["before"]["named"]} == {
         ("2023-12-01T00:00:00Z", "2024-01-01T00:00:00Z")
     }
