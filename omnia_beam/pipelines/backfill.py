@@ -27,6 +27,7 @@ from omnia_beam.io.planner import Wanted, plan_windows
 from omnia_beam.io.read import ReadFromOmnia, ReadOptions
 from omnia_beam.io.record import RecordFailures, RecordReceipts
 from omnia_beam.io.write_parquet import WriteToParquet
+from omnia_beam.net.reachability import check_reachable
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.net.shared import shared_session
@@ -34,7 +35,6 @@ from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import check_writable, file_prefix, say_tidied, tidy_files
 from omnia_beam.pipelines.execution import Outcome, run_pipeline
 from omnia_beam.pipelines.job_state import JobState, RunState, opened_state
-from omnia_beam.pipelines.reachability import check_reachable
 from omnia_beam.pipelines.runner import is_local
 from omnia_beam.pipelines.selection import select_series
 from omnia_beam.pipelines.service import read_options, service_settings

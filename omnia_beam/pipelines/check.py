@@ -15,6 +15,7 @@ from omnia_beam.io.file_source_blocks import BlockFile
 from omnia_beam.io.file_source_files import list_files
 from omnia_beam.io.state_dir import StateDir
 from omnia_beam.net.raw_data import RawQuery, fetch_page
+from omnia_beam.net.reachability import check_reachable
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.backfill import wanted_range
@@ -22,7 +23,6 @@ from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import check_writable
 from omnia_beam.pipelines.migration import MigrationJob
 from omnia_beam.pipelines.migration_source import file_source
-from omnia_beam.pipelines.reachability import check_reachable
 from omnia_beam.pipelines.selection import select_series
 from omnia_beam.pipelines.service import read_options, service_settings
 from omnia_beam.wire import decode_body

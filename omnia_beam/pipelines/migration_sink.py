@@ -11,12 +11,12 @@ from omnia_beam.io.parquet_file import ParquetOptions
 from omnia_beam.io.write_csv import WriteToCsv
 from omnia_beam.io.write_omnia import WriteToOmnia
 from omnia_beam.io.write_parquet import WriteToParquet
+from omnia_beam.net.reachability import check_reachable
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.destination import PARQUET_SUFFIXES, check_writable, file_prefix, tidy_files
 from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.mapping_targets import FileTargets, ServiceTargets, Targets
-from omnia_beam.pipelines.reachability import check_reachable
 from omnia_beam.pipelines.service import service_settings
 from omnia_beam.pipelines.write_settings import write_options
 

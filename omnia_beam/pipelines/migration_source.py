@@ -21,12 +21,12 @@ from omnia_beam.io.plan import Plan
 from omnia_beam.io.planner import Wanted, plan_windows
 from omnia_beam.io.read import ReadFromOmnia
 from omnia_beam.io.read_files import ReadFromFiles
+from omnia_beam.net.reachability import check_reachable
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.backfill import wanted_range
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.job_state import JobState
-from omnia_beam.pipelines.reachability import check_reachable
 from omnia_beam.pipelines.selection import describe_series, select_series
 from omnia_beam.pipelines.service import read_options, service_settings
 from omnia_beam.transforms.decode import DecodeChunks

@@ -6,6 +6,7 @@ from omnia_beam.config import JobConfig
 from omnia_beam.io.lease_file import LeaseToken
 from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.state_dir import StateDir
+from omnia_beam.net.reachability import check_reachable
 from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.backfill import BackfillJob, make_plan
 from omnia_beam.pipelines.context import RunContext
@@ -13,7 +14,6 @@ from omnia_beam.pipelines.job_state import JobState, scope_of
 from omnia_beam.pipelines.migrate_plan import run_migrate_plan
 from omnia_beam.pipelines.migration import is_migration
 from omnia_beam.pipelines.plan_report import PlanFacts, facts_table, windows_table
-from omnia_beam.pipelines.reachability import check_reachable
 from omnia_beam.pipelines.selection import select_series
 from omnia_beam.pipelines.summary import Summary
 

@@ -13,10 +13,10 @@ from rich.table import Table
 from omnia_beam.config import JobConfig, OmniaSource
 from omnia_beam.core.series import Timeseries
 from omnia_beam.io.file_source_catalog import catalog_files
+from omnia_beam.net.reachability import check_reachable
 from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.migration_source import file_source, files_series
-from omnia_beam.pipelines.reachability import check_reachable
 from omnia_beam.pipelines.selection import describe_series
 from omnia_beam.pipelines.service import service_settings
 

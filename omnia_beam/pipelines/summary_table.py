@@ -20,7 +20,7 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
     table.add_row(summary.command, f"[{colour}]{summary.status}[/{colour}] in {summary.elapsed_s:,.1f} s")
     table.add_row("series", f"{summary.series:,}")
     table.add_row("windows", _windows(summary))
-    table.add_row("points", f"{summary.points_written:,} written, {summary.points_read:,} read ({_rate(summary)})")
+    table.add_row("points", _points(summary))
     if summary.dead_letters:
         table.add_row("dead letters", f"{summary.dead_letters:,}")
     table.add_row("requests", _requests(summary))
@@ -48,5 +48,8 @@ def _requests(summary: Summary) -> str:
     return text
 
 
-def _rate(summary: Summary) -> str:
-    return f"{summary.points_per_s:,.0f} points/s"
+def _points(summary: Summary) -> str:
+    read = f"{summary.points_read:,} read"
+    if not summary.points_written:
+        return read
+    return f"{summary.points_written:,} written, {read} ({summary.points_per_s:,.0f} points/s)"

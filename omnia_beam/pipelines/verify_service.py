@@ -13,12 +13,12 @@ from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.plan import Plan
 from omnia_beam.io.read import ReadFromOmnia, ReadOptions
 from omnia_beam.io.state_dir import StateDir
+from omnia_beam.net.reachability import check_reachable
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.net.shared import shared_session
 from omnia_beam.net.stats import StatsSnapshot
 from omnia_beam.pipelines.context import RunContext
-from omnia_beam.pipelines.reachability import check_reachable
 from omnia_beam.pipelines.runner import is_local
 from omnia_beam.pipelines.verify_reading import WindowPrints, WindowRun
 from omnia_beam.transforms.decode import DecodeChunks
