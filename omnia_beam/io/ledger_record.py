@@ -88,6 +88,7 @@ class SegmentHeader:
 
 
 def is_segment(file_name: str) -> bool:
+    """Whether a file of the ledger's folder is a segment, by its name."""
     return _SEGMENT.fullmatch(file_name) is not None
 
 
@@ -98,6 +99,7 @@ def run_of(file_name: str) -> int:
 
 
 def encode_receipt(receipt: Receipt, at_ns: int) -> bytes:
+    """A receipt as a line; `at_ns` is when it was recorded, ns since the Unix epoch."""
     # Ids apart from the rest: what loading needs is then plain columns, which Arrow's JSON reader takes in C++.
     data = receipt.to_json()
     series = data.pop("series")
@@ -107,6 +109,7 @@ def encode_receipt(receipt: Receipt, at_ns: int) -> bytes:
 
 
 def encode_intent(key: ChunkKey, sink: str, at_ns: int) -> bytes:
+    """An intent as a line; `at_ns` as for a receipt."""
     bounds = {"start": key.range.start_ns, "end": key.range.end_ns}
     return encode_line({"v": FORMAT, "kind": "intent", "at": at_ns, **bounds, "sink": sink, "ids": key.series_ids})
 

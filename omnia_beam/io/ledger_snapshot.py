@@ -77,10 +77,12 @@ class Snapshot:
 
 
 def is_manifest(file_name: str) -> bool:
+    """Whether a file of the ledger's folder is a snapshot's manifest, by its name."""
     return _MANIFEST.fullmatch(file_name) is not None
 
 
 def is_snapshot_data(file_name: str) -> bool:
+    """Whether it is a snapshot's data, by its name."""
     return _DATA.fullmatch(file_name) is not None
 
 
