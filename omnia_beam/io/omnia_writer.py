@@ -12,11 +12,12 @@ from typing import Any, Final
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import OmniaBeamError, TerminalServiceError, TransientServiceError
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
+from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.pending_chunk import PendingChunk, WrittenChunk, chunk_of, refuse_run
 from omnia_beam.io.write_delivery import Delivery
 from omnia_beam.io.write_group import Group, Run, columns, ordered
 from omnia_beam.io.write_memory import Refusal, WriteMemory
-from omnia_beam.io.write_policy import WriteOptions
+from omnia_beam.io.write_policy import MAX_POINT_BYTES, SERIES_BYTES, WriteOptions
 from omnia_beam.net.operations import WRITE_MULTIPLE
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.wire import encode_datapoints
@@ -25,6 +26,9 @@ _OUTAGE_REQUESTS: Final = 10
 """Requests in a row that failed for good: then the service is down, and going on would take hours to say so."""
 
 _POLL_S: Final = 1.0
+
+_LINGER_NS: Final = 5 * NS_PER_SECOND
+"""How long points wait for others to fill their batch, as far as chunks keep coming: a slow source gets receipts too."""
 
 
 def send_group(session: ServiceSession, group: Group) -> None:
@@ -97,6 +101,8 @@ class OmniaWriter:
         self._open: list[Run] = []
         self._open_points = 0
         self._open_targets: set[str] = set()
+        self._open_heads = 0
+        self._open_since_ns = 0
         self._outstanding = 0
         self._failures_in_a_row = 0
         self._error: BaseException | None = None
@@ -110,7 +116,12 @@ class OmniaWriter:
         if pending.is_settled:
             self._finish(pending)
             return
+        now_ns = self._clock_ns()
+        if now_ns - self._open_since_ns > _LINGER_NS:
+            self._flush()
         for run in pending.runs():
+            if not self._open:
+                self._open_since_ns = now_ns
             self._add(run)
 
     def taken(self) -> Iterator[WrittenChunk]:
@@ -148,24 +159,35 @@ class OmniaWriter:
     def _add(self, run: Run) -> None:
         """Into the open batch, cut where that is full."""
         while True:
-            if run.target_id not in self._open_targets and len(self._open_targets) >= MAX_SERIES_PER_REQUEST:
+            if self._room(run.target_id) < 1 and self._open:
                 self._flush()
-            room = self._request_points - self._open_points
-            part = run._replace(stop=min(run.stop, run.start + room))
+            part = run._replace(stop=min(run.stop, run.start + max(1, self._room(run.target_id))))
             self._open.append(part)
-            self._open_targets.add(run.target_id)
+            if run.target_id not in self._open_targets:
+                self._open_targets.add(run.target_id)
+                self._open_heads += SERIES_BYTES + len(run.target_id)
             self._open_points += part.stop - part.start
-            if self._open_points >= self._request_points:
-                self._flush()
             if part.stop == run.stop:
-                return
+                break
             run = run._replace(start=part.stop)
+        if self._open_points >= self._request_points:
+            self._flush()
+
+    def _room(self, target_id: str) -> int:
+        """Points of a series that the open batch still takes."""
+        heads = self._open_heads
+        if target_id not in self._open_targets:
+            if len(self._open_targets) >= MAX_SERIES_PER_REQUEST:
+                return 0
+            heads += SERIES_BYTES + len(target_id)
+        by_bytes = (self._options.batch_bytes - heads) // MAX_POINT_BYTES
+        return min(self._request_points, by_bytes) - self._open_points
 
     def _flush(self) -> None:
         if not self._open:
             return
         batch = ordered(self._open)
-        self._open, self._open_points, self._open_targets = [], 0, set()
+        self._open, self._open_points, self._open_targets, self._open_heads = [], 0, set(), 0
         while not self._slots.acquire(timeout=_POLL_S):
             self._check()
         self._check()

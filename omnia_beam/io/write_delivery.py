@@ -251,7 +251,7 @@ class Delivery:
     def _send_last(self, rest: Group) -> Group:
         """The requests for this batch are used up: large groups, each sent once."""
         self._last_size = self._last_size or -(-size(rest) // _LAST_GROUPS)
-        head, tail = split(rest, min(self._last_size, self._memory.request_points(self._request_points)))
+        head, tail = split(rest, min(self._last_size, self._memory.largest_request(self._request_points)))
         outcome = self._try(head)
         if isinstance(outcome, Refusal):
             note = (

@@ -51,6 +51,11 @@ class WriteMemory:
         with self._lock:
             return min(each for each in (wanted, self._limit, self._trial) if each is not None)
 
+    def largest_request(self, wanted: int) -> int:
+        """As `request_points`, whatever is refused at the moment."""
+        with self._lock:
+            return wanted if self._limit is None else min(wanted, self._limit)
+
     def too_large(self, points: int) -> None:
         """A request of so many points met a 413."""
         with self._lock:

@@ -26,6 +26,10 @@ MAX_POINT_BYTES: Final = 100
 """More than one point takes in a body: a time of 28 characters, a value of at most 24, a status of at most 10."""
 
 
+SERIES_BYTES: Final = 60
+"""More than a series takes in a body besides its id and its points, and the body itself besides its series."""
+
+
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
     """How points are written to an Omnia service.

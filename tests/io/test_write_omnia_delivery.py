@@ -205,6 +205,14 @@ def test_one_in_a_thousand_costs_about_a_dozen_requests_each() -> None:
     assert sum(map(len, service.requests)) <= 3.5 * 100_000  # what is sent twice and more
 
 
+def test_out_of_requests_the_rest_costs_64_more() -> None:
+    service = Service({("a", int(at)) for at in np.random.default_rng(7).choice(10_000, 3_000, replace=False)})
+    books = deliver(service, batch_of({"a": 10_000}), requests=200, request_points=10_000)
+    assert 200 < len(service.requests) <= 200 + 64 + 2
+    assert service.bad <= set(books.dead)
+    assert any("200 requests for its batch were spent" in note for _, note in books.dead.values())
+
+
 def test_a_series_that_is_refused_whole_costs_few_requests_and_later_ones_three() -> None:
     service = Service(bad={("a", at) for at in range(5_000)})
     memory = WriteMemory()

@@ -5,14 +5,17 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import BadRequestError, TransientServiceError
 from omnia_beam.io.omnia_writer import OmniaWriter
 from omnia_beam.io.pending_chunk import WrittenChunk
-from omnia_beam.io.write_group import Group, size
+from omnia_beam.io.write_group import Group, columns, size
 from omnia_beam.io.write_memory import WriteMemory
 from omnia_beam.io.write_policy import WriteOptions
+from omnia_beam.wire import encode_datapoints
 from tests.io.written_chunks import SECOND, START, chunk_of
 
 
@@ -34,6 +37,26 @@ def test_a_request_names_at_most_a_hundred_series() -> None:
         assert len(written_by(writer, chunks)) == 5
     assert [len(group) for group in groups] == [100, 100, 100, 50]
     assert {size(group) for group in groups} == {200, 100}
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(0, 30)), max_size=3),
+    st.integers(4, 500),
+    st.integers(250, 9_000),
+)
+def test_no_body_is_larger_than_either_limit(drawn: list[tuple[int, int]], batch_points: int, batch_bytes: int) -> None:
+    groups: list[Group] = []
+    options = WriteOptions(batch_points=batch_points, batch_bytes=batch_bytes)
+    chunks = [
+        chunk_of({f"{i:036}": f"{i:036}" for i in range(ids)}, w, points) for w, (ids, points) in enumerate(drawn)
+    ]
+    with ThreadPoolExecutor(1) as pool:
+        writer = OmniaWriter(groups.append, pool=pool, threads=1, options=options, memory=WriteMemory(), sink="s")
+        assert len(written_by(writer, chunks)) == len(chunks)
+    assert sum(map(size, groups)) == sum(chunk.num_points for chunk in chunks)
+    assert all(size(group) <= batch_points for group in groups)
+    assert all(len(encode_datapoints(columns(group))) <= batch_bytes for group in groups)
 
 
 def test_what_a_failed_chunk_still_has_is_not_sent() -> None:
@@ -86,3 +109,20 @@ def test_no_refusal_is_taken_for_another_chunk_s() -> None:
     assert found[START].dead_letters == ()
     [letter] = found[START + 40 * SECOND].dead_letters
     assert letter.points.times.tolist() == [START + 45 * SECOND]
+
+
+def test_points_of_a_slow_source_do_not_wait_for_ever() -> None:
+    groups: list[Group] = []
+    now_s = iter([0, 4, 6, 11, 12])  # when the chunks come
+    with ThreadPoolExecutor(1) as pool:
+        writer = OmniaWriter(
+            groups.append,
+            pool=pool,
+            threads=1,
+            options=WriteOptions(),
+            memory=WriteMemory(),
+            sink="s",
+            clock_ns=lambda: next(now_s) * SECOND,
+        )
+        assert len(written_by(writer, [chunk_of({"a": "a"}, window, points=7) for window in range(5)])) == 5
+    assert [size(group) for group in groups] == [14, 14, 7]
