@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS, NS_PER_SECOND, datetime_to_ns, parse_time
+from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS, datetime_to_ns, parse_time
+from omnia_beam.io.local_time import local_to_utc
 
 _EPOCHS: Final = {"epoch_s": 1_000_000_000, "epoch_ms": 1_000_000, "epoch_us": 1_000, "epoch_ns": 1}
 _WHOLE: Final = re.compile(r"-?\d{1,19}", re.ASCII)
@@ -58,10 +58,7 @@ def parse_times(texts: Any, form: TimeForm) -> npt.NDArray[np.int64]:
     except pa.ArrowInvalid:
         found: npt.NDArray[np.int64] = texts.cast(pa.timestamp("ns", "UTC")).cast(pa.int64()).to_numpy()
         return found
-    if form.zone != "UTC":
-        local = pc.assume_timezone(local, form.zone, ambiguous="raise", nonexistent="raise")
-    times: npt.NDArray[np.int64] = local.cast(pa.int64()).to_numpy()
-    return times
+    return local_to_utc(local.cast(pa.int64()).to_numpy(), form.zone)
 
 
 def parse_time_cell(text: str, form: TimeForm) -> int:
@@ -74,16 +71,15 @@ def parse_time_cell(text: str, form: TimeForm) -> int:
         return _epoch(text, _EPOCHS[form.pattern])
     if form.pattern is not None:
         moment = datetime.strptime(text, form.pattern)
-        return _in_zone(moment, form.zone) if moment.tzinfo is None else _checked(datetime_to_ns(moment))
+        local = _checked(datetime_to_ns(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)))
+        return local if moment.tzinfo is not None else _in_zone(local, form.zone)
     normal = _HOUR_ONLY.sub(r"\1:00", text)
     if _HOUR_ZONE.search(normal):
         normal += ":00"
     ns = parse_time(normal)
     if form.zone == "UTC" or _ZONED.fullmatch(normal):
         return ns
-    seconds, fraction = divmod(ns, NS_PER_SECOND)
-    wall = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
-    return _in_zone(wall, form.zone) + fraction
+    return _in_zone(ns, form.zone)
 
 
 def _epochs(texts: Any, factor: int) -> npt.NDArray[np.int64]:
@@ -106,14 +102,8 @@ def _epoch(text: str, factor: int) -> int:
     return _checked(int(ns))
 
 
-def _in_zone(wall: datetime, zone: str) -> int:
-    """A wall clock's time in a zone; refused where the clock showed it twice or never."""
-    found = {datetime_to_ns(wall.replace(tzinfo=ZoneInfo(zone), fold=fold)) for fold in (0, 1)}
-    if len(found) > 1:
-        raise ValueError(
-            f"{wall} happened twice or never in {zone}, where clocks were changed: write times with their zone, or in UTC"
-        )
-    return _checked(found.pop())
+def _in_zone(local_ns: int, zone: str) -> int:
+    return int(local_to_utc(np.array([local_ns], np.int64), zone)[0])
 
 
 def _checked(ns: int) -> int:

@@ -15,6 +15,7 @@ from omnia_beam.core.chunk import Points
 from omnia_beam.core.errors import UsageError
 from omnia_beam.io.csv_rows import split_series
 from omnia_beam.io.file_source import FileSource, ParquetForm
+from omnia_beam.io.local_time import local_to_utc
 
 BLOCK_ROWS: Final = 1 << 20
 """Rows of one block: a row group that is larger is read in slices."""
@@ -125,12 +126,11 @@ def _times(table: Any, form: ParquetForm, zone: str, where: str) -> npt.NDArray[
             column = column.cast(pa.int64()).cast(pa.timestamp(form.time_unit, "UTC"))
         elif not pa.types.is_timestamp(kind):
             raise UsageError(f"{where}: column {form.time!r} is {kind}, not a timestamp or an integer")
-        elif kind.tz is None:
-            column = pc.assume_timezone(column, zone, ambiguous="raise", nonexistent="raise")
-        times: npt.NDArray[np.int64] = column.cast(pa.timestamp("ns", "UTC")).cast(pa.int64()).to_numpy()
-    except pa.ArrowInvalid as error:
+        local = not pa.types.is_integer(kind) and kind.tz is None
+        times: npt.NDArray[np.int64] = column.cast(pa.timestamp("ns", column.type.tz)).cast(pa.int64()).to_numpy()
+        return local_to_utc(times, zone) if local else times
+    except ValueError as error:  # ArrowInvalid is of its kind
         raise UsageError(f"{where}: column {form.time!r}: {error}") from error
-    return times
 
 
 def _values(table: Any, name: str, where: str) -> tuple[Any, npt.NDArray[np.float64]]:

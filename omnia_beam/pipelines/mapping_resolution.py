@@ -188,6 +188,8 @@ def _mapped(
     creatable = create is not None and target.id is None
     if existing is None and not creatable:
         cure = "give it a name and facility instead of an id" if create is not None else "set sink.create_missing"
+        if target.id is None and not target.facility:
+            cure = "its facility is not known: set source.facility, or mapping.target_facility"
         findings.append(Finding("missing_target", shown, f"the target has no timeseries {target}: {cure}"))
         return None
     unit = _target_unit(series, row, existing, job.mapping, create)

@@ -31,7 +31,7 @@ class TargetName:
     def __str__(self) -> str:
         if self.id is not None:
             return self.id
-        return f"{self.name} in {self.facility}" if self.facility is not None else str(self.name)
+        return f"{self.name} in {self.facility}" if self.facility else str(self.name)
 
 
 class Targets(Protocol):

@@ -135,6 +135,12 @@ def test_without_a_mapping_every_series_keeps_its_id(resolve: Resolve) -> None:
     assert names(resolution) == [("missing_target", "TT-1", True)]
 
 
+def test_a_name_without_a_facility_is_told(resolve: Resolve) -> None:
+    resolution, _ = resolve([PLAIN], {"by": "name_and_facility"})
+    assert names(resolution) == [("missing_target", "raw", True)]
+    assert "no timeseries raw: its facility is not known: set source.facility" in resolution.findings[0].message
+
+
 def test_in_files_a_series_is_its_id_or_its_new_name(resolve: Resolve) -> None:
     sink = {"kind": "csv", "path": "out"}
     resolution, _ = resolve([PT, TT], sink=sink, targets=FileTargets())
