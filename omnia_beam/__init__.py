@@ -21,6 +21,7 @@ _HOMES = {
     "TimeRange": "omnia_beam.core.time_range",
     "OmniaClient": "omnia_beam.net.client",
     "DecodeChunks": "omnia_beam.transforms.decode",
+    "DecodeEvents": "omnia_beam.transforms.decode_events",
     "FileSource": "omnia_beam.io.file_source",
     "MapSeries": "omnia_beam.transforms.map_series",
     "ReadFromFiles": "omnia_beam.io.read_files",

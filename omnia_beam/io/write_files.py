@@ -13,6 +13,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.utils.windowed_value import WindowedValue
 
 from omnia_beam.core.chunk import Chunk
+from omnia_beam.core.errors import UsageError
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.io.durable_file import write_durably
 from omnia_beam.io.progress import BOARD
@@ -66,6 +67,8 @@ class WriteFiles(beam.DoFn):
     def process(
         self, chunk: Chunk, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
     ) -> Iterator[WindowedValue]:
+        with BOARD.noting_fatal():
+            _check_claim(chunk)
         self._waiting.append(_Waiting(self._pool.submit(self._store, chunk), timestamp, (window,)))
         while len(self._waiting) > _WAITING:
             yield self._taken()
@@ -91,3 +94,12 @@ class WriteFiles(beam.DoFn):
             write_durably(f"{self._path}/{file.path}", file.content, known_dirs=self._known_dirs)
             files.append(file.path)
         return Receipt.of(chunk, self._sink, tuple(files))
+
+
+def _check_claim(chunk: Chunk) -> None:
+    if chunk.num_points and not chunk.key.range:
+        raise UsageError(
+            f"{chunk.key}: points of event messages cannot go into files: a file is named by the range that it holds all "
+            "points of, which no message knows, and messages would write over each other. Write them to an Omnia service, "
+            "or let `omnia-beam tail` keep the files fresh"
+        )
