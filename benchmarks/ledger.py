@@ -17,6 +17,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from rich.console import Console
+
+from benchmarks.table import Row, print_rows
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
@@ -49,7 +52,9 @@ def receipts(count: int, per_receipt: int) -> Iterator[Receipt]:
         ids = sorted(series_id(each) for each in range(group * per_receipt, (group + 1) * per_receipt))
         time_range = TimeRange(window * length, (window + 1) * length)
         stored = tuple(
-            SeriesReceipt(each, each, 8_640, time_range.start_ns, time_range.end_ns - 1, ((192, 8_640),), f"{number:032x}")
+            SeriesReceipt(
+                each, each, 8_640, time_range.start_ns, time_range.end_ns - 1, ((192, 8_640),), f"{number:032x}"
+            )
             for each in ids
         )
         key = ChunkKey(tuple(ids), time_range)
@@ -58,7 +63,7 @@ def receipts(count: int, per_receipt: int) -> Iterator[Receipt]:
 
 def fill(state_dir: StateDir, count: int, per_receipt: int) -> None:
     with Lease.acquire(state_dir, LeaseOwner.here("fill")) as lease:
-        writer = LedgerWriter(state_dir, SCOPE, lease.token, flush_records=10_000, flush_age_s=3600)
+        writer = LedgerWriter(state_dir, SCOPE, lease.token, flush_records=100, flush_age_s=3600)
         with writer:
             for receipt in receipts(count, per_receipt):
                 writer.append(receipt)
@@ -87,52 +92,66 @@ def start(state_dir: StateDir) -> None:
 
 STEPS: dict[str, Callable[[StateDir], None]] = {
     "load": load,
-    "load_and_ask": load_and_ask,
     "compact": compact,
+    "load_and_ask": load_and_ask,
     "start": start,
 }
+SHOWN = (
+    ("load", "load segments"),
+    ("compact", "compact, the first time"),
+    ("load", "load the snapshot"),
+    ("load_and_ask", "... and all holes"),
+    ("start", "a whole start"),
+)
 
 
-def measured(step: str, state: str) -> tuple[float, int]:
-    """Seconds, and peak MB, of one step in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.ledger", "--step", step, state]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    seconds, peak_mb = json.loads(done.stdout)
-    return seconds, peak_mb
-
-
-def run_step(step: str, state: str) -> None:
-    state_dir = StateDir.open(state, "bench")
-    before = time.perf_counter()
-    STEPS[step](state_dir)
-    seconds = time.perf_counter() - before
-    print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024]))
-
-
-def size_mb(state: str, pattern: str) -> float:
-    return sum(each.stat().st_size for each in Path(state, "bench", "ledger").glob(pattern)) / 1e6
-
-
-def compare(rows: int) -> None:
-    print(f"{'ledger':>34} {'step':>28} {'seconds':>8} {'peak MB':>8} {'file MB':>8}")
+def run(rows: int = 1_000_000) -> list[Row]:
+    """Both ledgers, every step."""
+    found: list[Row] = []
     for count, per_receipt in ((rows, 1), (rows // 100, 100)):
         with tempfile.TemporaryDirectory() as state:
             name = f"{count:,} receipts x {per_receipt} series"
-            before = time.perf_counter()
-            fill(StateDir.open(state, "bench"), count, per_receipt)
-            print(f"{name:>34} {'write':>28} {time.perf_counter() - before:8.2f} {'':>8} {size_mb(state, '*.jsonl'):8.1f}")
-            for step, label in (
-                ("load", "load segments"),
-                ("compact", "compact"),
-                ("load", "load snapshot"),
-                ("load_and_ask", "load snapshot, all holes"),
-            ):
-                seconds, peak_mb = measured(step, state)
-                print(f"{name:>34} {label:>28} {seconds:8.2f} {peak_mb:8d} {size_mb(state, '*.parquet'):8.1f}")
+            figures = measured("fill", state, str(count), str(per_receipt))
+            found.append({"ledger": name, "step": "write", **figures, "ledger MB": size_mb(state)})
+            for step, label in SHOWN:
+                figures = measured(step, state)
+                found.append({"ledger": name, "step": label, **figures, "ledger MB": size_mb(state)})
+    return found
+
+
+def measured(*args: str) -> Row:
+    """One step in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.ledger", "--step", *args]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return dict(json.loads(done.stdout))
+
+
+def run_step(step: str, state: str, *counts: str) -> None:
+    state_dir = StateDir.open(state, "bench")
+    before = time.perf_counter(), time.process_time()
+    if step == "fill":
+        fill(state_dir, *map(int, counts))
+    else:
+        STEPS[step](state_dir)
+    seconds, cpu = time.perf_counter() - before[0], time.process_time() - before[1]
+    print(json.dumps({"seconds": seconds, "CPU seconds": cpu, "peak MB": peak_mb()}))
+
+
+def peak_mb() -> float:
+    """The peak resident set; getrusage would carry over that of the process that started this one."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 2**20  # bytes on macOS
+    (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
+    return float(line.split()[1]) / 1024
+
+
+def size_mb(state: str) -> float:
+    return sum(each.stat().st_size for each in Path(state, "bench", "ledger").iterdir()) / 1e6
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--step"]:
-        run_step(sys.argv[2], sys.argv[3])
+        run_step(*sys.argv[2:])
     else:
-        compare(int(sys.argv[1]) if sys.argv[1:] else 1_000_000)
+        print_rows("Start with a large ledger", run(*map(int, sys.argv[1:2])), Console(width=120))

@@ -57,6 +57,9 @@ class LeaseTimes:
         clock: wall clock, ns since the Unix epoch.
         monotonic: seconds, never falls.
         sleep: waits for so many seconds.
+
+    Raises:
+        ValueError: less than three heartbeats until others may take over: one that comes late would lose the lease.
     """
 
     heartbeat_s: float = 10.0
@@ -65,6 +68,12 @@ class LeaseTimes:
     clock: Callable[[], int] = time.time_ns
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+
+    def __post_init__(self) -> None:
+        if self.stale_after_s < _CONFIRM_INTERVALS * self.heartbeat_s:
+            raise ValueError(
+                f"a lease of {self.stale_after_s} s is too short for heartbeats every {self.heartbeat_s} s"
+            )
 
 
 class Lease:

@@ -145,7 +145,7 @@ class Ledger:
         finder = HoleFinder(len(asked), wanted)
         pieces = self.index.pieces
         for low, high in series_blocks(self._piece_series):
-            block = slice(*np.searchsorted(self._piece_series, (low, high)).tolist())
+            block = _between(self._piece_series, low, high)
             owner, start, end = place[self._piece_series[block]], pieces.start[block], pieces.end[block]
             at = (owner >= 0) & (start < wanted.end_ns) & (end > wanted.start_ns)
             at &= self._in_scope(scope, pieces.row[block])
@@ -248,12 +248,12 @@ class Ledger:
                 yield RecordedReceipt(receipt, index.scopes[index.scope[position]], run, at_ns, counted)
 
     def _counted(self, record: int) -> dict[str, TimeRangeSet]:
-        first, last = np.searchsorted(self.index.record, (record, record + 1))
+        mine = _between(self.index.record, record, record + 1)
         by_row, rows = self._pieces_by_row
         pieces = self.index.pieces
         counted = {}
-        for row in range(int(first), int(last)):
-            at = by_row[np.searchsorted(rows, row) : np.searchsorted(rows, row, "right")]
+        for row in range(mine.start, mine.stop):
+            at = by_row[_between(rows, row, row + 1)]
             series_id = self.index.series_ids[int(self.index.series[row])].as_py()
             counted[series_id] = _range_set(pieces.start[at], pieces.end[at])
         return counted
@@ -284,7 +284,7 @@ class Ledger:
         return flags
 
     def _pieces_of(self, pieces: Pieces, series: npt.NDArray[np.int32], code: int) -> Pieces:
-        part = slice(int(np.searchsorted(series, code)), int(np.searchsorted(series, code, "right")))
+        part = _between(series, code, code + 1)
         return Pieces(pieces.row[part], pieces.start[part], pieces.end[part])
 
     @cached_property
@@ -309,6 +309,13 @@ class Ledger:
 
 def _code(names: Sequence[str], name: str) -> int:
     return names.index(name) if name in names else -1
+
+
+def _between(ascending: npt.NDArray[Any], low: int, high: int) -> slice:
+    """Where the values from `low` up to and without `high` stand."""
+    # Of the array's own type: for any other, numpy copies the whole array first.
+    first, last = np.searchsorted(ascending, np.array((low, high), ascending.dtype)).tolist()
+    return slice(first, last)
 
 
 def _range_set(start: Ints, end: Ints) -> TimeRangeSet:

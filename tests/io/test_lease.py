@@ -284,6 +284,11 @@ def test_a_lease_that_cannot_be_understood_is_refused_with_what_to_do(
     assert path.read_bytes() == text
 
 
+def test_a_lease_outlives_late_heartbeats() -> None:
+    with pytest.raises(ValueError, match="too short"):
+        LeaseTimes(heartbeat_s=10.0, stale_after_s=29.0)
+
+
 def test_what_a_dead_start_left_is_tidied(state: StateDir, clock: FakeClock) -> None:
     left = Path(state.root, f"{TEMPORARY_PREFIX}0123")
     left.write_text("{")
