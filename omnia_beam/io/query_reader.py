@@ -38,7 +38,7 @@ _CONFIRMATIONS: Final = 2
 _REPEATS: Final = 5
 """How often the page before may come again in the place of the next."""
 
-_PAGES_WITHOUT_POINTS: Final = 1_000
+_PAGES_WITHOUT_POINTS: Final = 100
 
 _MAX_PARTS: Final = 1_000
 """Parts of one division: what is larger still is divided again, a part at a time."""
@@ -78,7 +78,6 @@ class _Reading:
     pages: list[RawPage] = field(default_factory=list)
     totals: dict[str, int] = field(default_factory=dict)
     points: Counter[str] = field(default_factory=Counter)
-    tokens: set[str] = field(default_factory=set)
     contents: set[bytes] = field(default_factory=set)
     without_points: int = 0
 
@@ -157,18 +156,21 @@ class QueryReader:
         repeats = 0
         while True:
             body = self._next(series_ids, query, token)
-            if reading.pages and body == reading.pages[-1].body and repeats < _REPEATS:
+            if reading.pages and body == reading.pages[-1].body:
                 repeats += 1
+                if repeats > _REPEATS:
+                    raise _repeats_for_ever(series_ids, query)
                 continue  # the page before once more: the next one is still to come
             repeats = 0
             facts = self._facts(body)
+            if facts.token is not None:
+                _check_progress(series_ids, query, reading, body, facts)
             reading.add(body, facts, query)
             if reading.expected > self._max_points and query.duration_ns > 1:
                 return self._divide(reading)
             token = facts.token
             if token is None:
                 break
-            _check_progress(series_ids, query, reading, body, facts)
         _check_totals(series_ids, query, reading)
         return None
 
@@ -195,18 +197,20 @@ class QueryReader:
 def _check_progress(
     series_ids: tuple[str, ...], query: TimeRange, reading: _Reading, body: bytes, facts: _PageFacts
 ) -> None:
-    """Whether the next page can bring anything new: a service may make each token unique and never move."""
-    token = facts.token or ""
-    content = hashlib.blake2b(body.replace(token.encode(), b""), digest_size=16).digest()
-    if token in reading.tokens or (facts.points and content in reading.contents):
-        raise IncompleteReadError(f"{_where(series_ids, query)}: the service repeats a page for ever")
-    reading.tokens.add(token)
+    """Whether the pages bring anything new; tokens do not tell, each may be unique while the service never moves."""
+    content = hashlib.blake2b(body.replace((facts.token or "").encode(), b""), digest_size=16).digest()
+    if facts.points and content in reading.contents:
+        raise _repeats_for_ever(series_ids, query)
     reading.contents.add(content)
     reading.without_points += not facts.points
     if reading.without_points > _PAGES_WITHOUT_POINTS:
         raise IncompleteReadError(
             f"{_where(series_ids, query)}: {reading.without_points} pages without points, and no end to them"
         )
+
+
+def _repeats_for_ever(series_ids: tuple[str, ...], query: TimeRange) -> IncompleteReadError:
+    return IncompleteReadError(f"{_where(series_ids, query)}: the service repeats a page for ever")
 
 
 def _check_totals(series_ids: tuple[str, ...], query: TimeRange, reading: _Reading) -> None:

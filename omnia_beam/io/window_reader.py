@@ -207,6 +207,8 @@ class WindowReader:
     def _result(self, query: _Query) -> QueryAnswer | Divide:
         if query.answer is None:
             raise AssertionError("unreachable: the head is on its way")
+        if self._stopped():  # also where answers come quickly: a divided window may have a thousand parts to go
+            raise _StoppedError
         for _ in range(math.ceil(self._patience_s / _LOOK_S)):
             if wait([query.answer], min(_LOOK_S, self._patience_s)).done:
                 return query.answer.result()

@@ -147,6 +147,17 @@ def read_divided(service: ScriptedService) -> None:
         wanted = wanted.split(answer.parts)[0]
 
 
+def test_a_token_that_stays_the_same_may_lead_on() -> None:
+    # A cursor on the service's side: what counts is whether the pages bring anything new.
+    pages = [ScriptedService(POINTS)._page(("a", "b"), WANTED, page)[0] for page in range(4)]
+    bodies = [protobuf_page(items, "cursor" if page < 3 else None) for page, items in enumerate(pages)]
+    rest = iter(bodies)
+    reader = QueryReader(lambda *_: next(rest), format="protobuf", page_limit=5, max_points=1_000)
+    answer = reader.read(("a", "b"), WANTED)
+    assert isinstance(answer, QueryAnswer)
+    assert [page.body for page in answer.pages] == bodies
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_empty_pages_on_the_way_are_passed_over(format: str) -> None:
     class Gappy(ScriptedService):

@@ -56,11 +56,18 @@ def reader_of(
     ahead: int = 4,
     max_points: int = 1_000,
     patience_s: float = 30,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> WindowReader:
     format: Any = service.format
     queries = QueryReader(service.fetch, format=format, page_limit=service.limit, max_points=max_points)
     return WindowReader(
-        queries, pool or AtOnce(), ahead=ahead, max_chunk_points=max_points, format=format, patience_s=patience_s
+        queries,
+        pool or AtOnce(),
+        ahead=ahead,
+        max_chunk_points=max_points,
+        format=format,
+        patience_s=patience_s,
+        stopped=stopped,
     )
 
 
@@ -353,6 +360,36 @@ def _open_when(gate: Gate, under_way: int) -> None:
     gate.open.set()
 
 
+def test_a_stop_abandons_what_a_hung_service_holds(pool: ThreadPoolExecutor) -> None:
+    service = ScriptedService({})
+    gate = Gate(service)
+    stop = threading.Event()
+    reading = reader_of(service, pool, stopped=stop.is_set).read(enumerate(hours("a", 12)), lambda _: True)
+    threading.Timer(0.05, stop.set).start()
+    assert list(reading) == []
+    assert not gate.open.is_set()
+    gate.open.set()
+
+
+def test_a_stop_abandons_a_window_of_many_parts() -> None:
+    service = ScriptedService(steady("a", TimeRange(0, 1_000 * SECOND), SECOND), limit=10)
+    stop = threading.Event()
+    reader = reader_of(service, max_points=20, stopped=stop.is_set)
+    reading = reader.read(enumerate([window_of("a", 0, 1_000 * SECOND)]), lambda _: True)
+    first = next(reading)
+    stop.set()
+    assert isinstance(first, RawChunk)
+    assert list(reading) == []
+    assert len(service.requests) < 30  # of more than a hundred
+
+
+@pytest.mark.parametrize(("points", "requests"), [(0, 1), (1, 3)])
+def test_nothing_is_asked_for_again_only_where_points_are_expected(points: int, requests: int) -> None:
+    service = ScriptedService({}, mentions_empty=False)
+    assert len(read(reader_of(service), [window_of("a", 0, 100, points=points)])) == 1
+    assert len(service.requests) == requests
+
+
 def test_a_pool_that_died_does_not_hang_the_reading() -> None:
     class Dead(Executor):
         def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -417,11 +454,10 @@ def test_each_window_is_exact_or_a_failure(
     plan: tuple[list[Window], Any], service_of: dict[str, Any], ahead: int, max_points: int
 ) -> None:
     windows, points = plan
-    service = ScriptedService(points, **service_of)
+    service = ScriptedService(points, **service_of, most_requests=5_000)
     if service.format == "json":
         service.script = [None if fault in SILENT_IN_JSON else fault for fault in service.script]
         service.ever_after = None if service.ever_after in SILENT_IN_JSON else service.ever_after
     outcomes = read(reader_of(service, ahead=ahead, max_points=max_points), windows)  # too few for an outage
     failed = check(outcomes, windows, service)
     assert not failed or service.struck
-    assert len(service.requests) < 5_000
