@@ -40,13 +40,13 @@ class MappingLetters:
 
 
 def tidy_dead_letters(state: JobState) -> int:
-    """Remove letters of chunks that no receipt names: their runs died before. Returns the number of files.
+    """Remove letters of chunks that no receipt names any more. Returns the number of files.
 
-    For the holder of the lease.
+    Their run died before the receipt, or their window was read again since, cut into other chunks. For the holder of the lease.
     """
     files = DeadLetterFiles.of(state.state_dir)
     if not files.names():
         return 0
-    ledger = state.ledger
+    ledger = state.reload()
     keys = (each.receipt.key for scope in ledger.scopes() for each in ledger.receipts(scope.scope.digest))
     return len(files.keep_only(keys, (WRITING, MAPPING)))

@@ -72,6 +72,7 @@ def run_migrate(config: JobConfig, context: RunContext) -> Summary:
             summary = summarise_work(summary, state, prepared.series_ids, source.wanted, work, outcome)
             if summary.status == "complete":
                 source.settled(state)
+            tidy_dead_letters(state)
             summary = _with_losses(summary, prepared, state, outcome)
         return with_traffic(summary, sessions, context.clock() - began)
     except OmniaBeamError as error:

@@ -193,6 +193,17 @@ class TestStatuses:
         everything = {"a": [(0, 1.0, 192), (1, 2.0, 24), (2, 3.0, 64)], "b": [(0, 4.0, 0)]}
         assert differences(job.stored(), expect(everything)) == {}
 
+    def test_letters_of_windows_that_were_cut_anew_are_let_go(self, job: Job, context: RunContext) -> None:
+        job.csv("a.csv", self.SERIES)
+        rejecting = {"by": "name_and_facility", "status_map": "ip21", "unlisted_status": "reject"}
+        keys = {"mapping": rejecting, "accept": ["unlisted_status"]}
+        assert run_migrate(job.load(**keys), context).dead_letters == 1
+        # The same points and one more: the window holds too much for a chunk now, and is read as several.
+        job.csv("b.csv", {"a": [(3, "9", 0)]})
+        summary = run_migrate(job.load(max_chunk_points=1, **keys), context)
+        assert (summary.status, summary.dead_letters) == ("incomplete", 1)
+        assert len(job.letters()) == 1
+
 
 class TestGoingOn:
     """Runs after the first."""
