@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from omnia_beam.core.errors import UsageError
+from omnia_beam.net.adaptive_concurrency import AdaptiveConcurrency
+from omnia_beam.net.adaptive_rate import AdaptiveRate
 from omnia_beam.net.stopwatch import Stopwatch
 
 
@@ -24,6 +26,9 @@ class PausedTooLong(Exception):
 
 class RateLimiter:
     """Hands out slots: at most `max_in_flight` held at once, starts paced at `requests_per_second` (None: unpaced).
+
+    Within this budget it adapts to what the service can take, once it is told how requests went (`answered`): see
+    `AdaptiveRate` and `AdaptiveConcurrency`.
 
     First come, first served, until `pause` (a service's Retry-After) holds everybody back; after it the waiting
     requests are paced anew, so that they do not arrive as one burst. Thread-safe; one for a process and service.
@@ -44,8 +49,8 @@ class RateLimiter:
             raise UsageError(f"requests_per_second is {requests_per_second}: more than 0, or nothing for no limit")
         if max_in_flight < 1:
             raise UsageError(f"max_in_flight is {max_in_flight}: at least 1")
-        self._interval_s = 0.0 if requests_per_second is None else 1.0 / requests_per_second
-        self._max_in_flight = max_in_flight
+        self._rate = AdaptiveRate(requests_per_second)
+        self._concurrency = AdaptiveConcurrency(max_in_flight)
         self._clock = clock
         self._sleep = sleep
         self._changed = threading.Condition()
@@ -83,7 +88,7 @@ class RateLimiter:
             PausedTooLong: at once, nothing was sent.
         """
         with self._changed:
-            while self._in_flight >= self._max_in_flight:
+            while self._in_flight >= self._concurrency.limit:
                 self._changed.wait()
             self._in_flight += 1
         try:
@@ -92,7 +97,24 @@ class RateLimiter:
         finally:
             with self._changed:
                 self._in_flight -= 1
-                self._changed.notify()
+                self._changed.notify(max(1, self._concurrency.limit - self._in_flight))
+
+    def answered(self, started: float, size: int, *, refused: bool) -> None:
+        """How a request went, to be told while its slot is held.
+
+        Args:
+            started: when it was sent, by the limiter's clock.
+            size: of the answer, bytes.
+            refused: whether the service said that it was too much (429).
+        """
+        with self._changed:
+            now = self._clock()
+            if refused:
+                self._rate.refused(started, now)
+                self._concurrency.refused(started, now)
+            else:
+                self._rate.accepted(now)
+                self._concurrency.accepted(started, now, size)
 
     def pause(self, seconds: float) -> None:
         """Let nobody start for `seconds` from now; a pause that already lasts longer stands."""
@@ -102,7 +124,7 @@ class RateLimiter:
                 self._paused_until = until
                 # Turns handed out before are void: their holders take new ones, paced from the pause's end.
                 self._pauses += 1
-                self._next_start = max(until, self._last_start + self._interval_s)
+                self._next_start = max(until, self._last_start + self._rate.interval_s(self._clock()))
 
     def _await_turn(self, patience_s: float) -> None:
         while True:
@@ -113,7 +135,7 @@ class RateLimiter:
                     raise PausedTooLong(held_s)
                 pauses = self._pauses
                 turn = max(now, self._next_start)
-                self._next_start = turn + self._interval_s
+                self._next_start = turn + self._rate.interval_s(now)
             self._sleep_until(turn, held=held_s > 0)
             with self._changed:
                 if pauses == self._pauses:

@@ -236,11 +236,13 @@ class ServiceSession:
             with self._limiter.slot(patience_s):
                 # Only now: an attempt that waited out a pause must not send the token of before it.
                 headers = self._headers_of(call, token_of())
+                started = self._clock()
                 answer = self._transport.exchange(
                     call.method, url, params=params, body=call.body, headers=headers, timeout_s=call.timeout_s
                 )
                 self.stats.answered(answer.status, size, answer.wire_bytes)
                 # Inside the slot: whoever is let in next must see the pause.
+                self._limiter.answered(started, answer.wire_bytes, refused=answer.status == 429)
                 self._hold_back(answer)
                 return answer
         except TransportFailure as caught:
