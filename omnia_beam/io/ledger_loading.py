@@ -134,7 +134,7 @@ class _Loading:
         for batch in snapshot_batches(self._state_dir, snapshot, INDEX_COLUMNS):
             self._builder.add(batch)
         self._scopes |= {scope.digest: scope for scope in snapshot.scopes}
-        self._check_job(snapshot.manifest_name, snapshot.job)
+        self._check_job(snapshot.job)
         self._sources.append(LedgerSource(snapshot.manifest_name, snapshot.records, snapshot=snapshot))
 
     def _add_segment(self, name: str) -> None:
@@ -145,17 +145,18 @@ class _Loading:
             records += batch.num_rows
         if reader.torn:
             self._notices.append(
-                f"{reader.path}: ends in {reader.torn} bytes of a record that was never finished: dropped; its window "
-                "is read again"
+                f"{reader.path}: ends in {reader.torn} bytes of a record that was never finished (or is being written "
+                "just now): dropped; its window is read again"
             )
         if reader.header is not None:
             self._scopes[reader.header.scope.digest] = reader.header.scope
-            self._check_job(name, reader.header.job)
+            self._check_job(reader.header.job)
         self._sources.append(LedgerSource(name, records, reader.length))
 
-    def _check_job(self, name: str, job: str) -> None:
-        if job != self._state_dir.job_name:
-            self._notices.append(f"{self._path(name)}: was written by the job {job!r}; it counts all the same")
+    def _check_job(self, job: str) -> None:
+        notice = f"{self._state_dir.path('ledger')}: holds records of a job {job!r}; they count all the same"
+        if job != self._state_dir.job_name and notice not in self._notices:
+            self._notices.append(notice)
 
     def _path(self, name: str) -> str:
         return self._state_dir.path(f"ledger/{name}")
