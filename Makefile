@@ -2,7 +2,7 @@
 # and PyPI. `make PYTHON=/path/to/python3.12 install` names the Python to use; ARGS="..." reaches the command of a target.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench clean distclean
+.PHONY: help install demo test lint format bench soak chaos clean distclean
 
 PYTHON ?=
 # The Pythons that both omnia-beam (setup.py) and Apache Beam support; Debian cuts ensurepip out where python3-venv is
@@ -55,6 +55,12 @@ format: $(INSTALLED)  ## Format the code and mend what ruff can mend by itself
 
 bench: $(INSTALLED) $(SDK_INSTALLED)  ## Run the side-by-side benchmarks
 	.venv/bin/python -m benchmarks $(ARGS)
+
+soak: $(INSTALLED)  ## Kill a backfill fifty times and prove that nothing is lost; ARGS="--sink omnia", "--kills 200"
+	.venv/bin/python -m tests.soak.kills $(ARGS)
+
+chaos: $(INSTALLED)  ## Run a backfill through a storm of all faults at once and prove that the copy is exact
+	.venv/bin/python -m tests.chaos.storm $(ARGS)
 
 # Not out/ and state/: they may hold somebody's data and ledger.
 clean:  ## Remove caches and what the demo, benchmarks and builds wrote
