@@ -26,6 +26,7 @@ EXIT_INTERRUPTED: Final = 130
 _CONFIG_COMMANDS: Final = {
     "backfill": "copy the selected series out of the service, whole windows at a time; run it again to go on",
     "migrate": "copy series to another historian or to files, ids, units and statuses mapped; run it again to go on",
+    "tail": "keep a copy fresh: look at the source again and again, and read late points once more; stop it with Ctrl-C",
     "replay": "send a job's dead letters again, after what refused them was mended",
     "plan": "show what a job would take, and what a migration would lose, without moving anything",
     "verify": "read the destination again, compare it with what was copied, and tell every difference",
@@ -95,7 +96,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--format", choices=["table", "csv", "json"], default="table", help="how to print")
         if name == "replay":
             command.add_argument(
-                "--dead-letters", metavar="PATH", help="a folder of dead letters or one file of it, instead of the job's own"
+                "--dead-letters",
+                metavar="PATH",
+                help="a folder of dead letters or one file of it, instead of the job's own",
             )
         if name == "verify":
             _add_verify_arguments(command)
@@ -191,6 +194,10 @@ def _run_config_command(args: argparse.Namespace, beam_args: Sequence[str]) -> i
         from omnia_beam.pipelines.migrate import run_migrate
 
         return _finished(args, run_migrate(job, context))
+    if args.command == "tail":
+        from omnia_beam.pipelines.tail import run_tail
+
+        return _finished(args, run_tail(job, context))
     if args.command == "replay":
         from omnia_beam.pipelines.replay import run_replay
 

@@ -56,7 +56,7 @@ def redo_keys(
     broken = index.state < WHOLE
     meets = (index.start < wanted.end_ns) & (index.end > wanted.start_ns)
     stands &= meets & _of_series(ledger, series_ids)
-    again = stands & (other | broken | (index.end > np.minimum(_recorded_at(ledger, stands), now_ns)))
+    again = stands & (other | broken | (index.end > np.minimum(recorded_at(ledger, stands), now_ns)))
     if refresh is not None:
         again |= stands & (index.start < refresh.end_ns) & (index.end > refresh.start_ns)
     keys: dict[ChunkKey, int] = {}
@@ -93,7 +93,7 @@ def count_recorded(ledger: Ledger, scope: str, series_ids: Collection[str], want
     return int(np.count_nonzero(flags & _of_series(ledger, series_ids)))
 
 
-def _recorded_at(ledger: Ledger, flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+def recorded_at(ledger: Ledger, flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """By record: when it was recorded, ns; 0 for those not asked for."""
     at = np.zeros(len(ledger.index), np.int64)
     for positions, batch in ledger.select(flags, ["at"]):

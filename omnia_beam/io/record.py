@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -30,27 +30,34 @@ class RecordReceipts(beam.PTransform):
         state_dir: the job's state.
         scope: under which they count.
         token: of the run's lease.
+        clock: by which they are dated, ns since the Unix epoch; None for the worker's own.
 
     Raises (on the worker):
         StateError: the ledger cannot be written, or another run has taken over.
     """
 
-    def __init__(self, state_dir: StateDir, scope: Scope, token: LeaseToken) -> None:
+    def __init__(
+        self, state_dir: StateDir, scope: Scope, token: LeaseToken, clock: Callable[[], int] | None = None
+    ) -> None:
         super().__init__()
-        self._record = _Record(state_dir, scope, token)
+        self._record = _Record(state_dir, scope, token, clock)
 
     def expand(self, receipts: Any) -> Any:
         return receipts | beam.ParDo(self._record).with_output_types(Receipt)
 
 
 class _Record(beam.DoFn):
-    def __init__(self, state_dir: StateDir, scope: Scope, token: LeaseToken) -> None:
+    def __init__(self, state_dir: StateDir, scope: Scope, token: LeaseToken, clock: Callable[[], int] | None) -> None:
         self._state_dir = state_dir
         self._scope = scope
         self._token = token
+        self._clock = clock
 
     def setup(self) -> None:
-        self._writer = LedgerWriter(self._state_dir, self._scope, self._token)
+        if self._clock is None:
+            self._writer = LedgerWriter(self._state_dir, self._scope, self._token)
+        else:
+            self._writer = LedgerWriter(self._state_dir, self._scope, self._token, clock=self._clock)
 
     def process(self, receipt: Receipt) -> Iterator[Receipt]:
         with BOARD.noting_fatal():
@@ -104,3 +111,14 @@ def read_failures(state_dir: StateDir, run_id: str) -> list[dict[str, Any]]:
         data = state_dir.read(f"runs/{name}") or b""
         found.extend(json.loads(line) for line in data.splitlines())
     return sorted(found, key=lambda each: (each["start_ns"], each["series"]))
+
+
+def forget_failures(state_dir: StateDir, run_id: str) -> None:
+    """Delete what a run's workers reported, once it was told: for drivers that would otherwise gather it for months.
+
+    Raises:
+        StateError: it cannot be deleted.
+    """
+    for each in state_dir.list("runs"):
+        if each.name.startswith(f"{run_id}-failure-"):
+            state_dir.delete(f"runs/{each.name}")

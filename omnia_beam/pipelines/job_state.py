@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from omnia_beam.config import JobConfig, answer_parts
@@ -31,12 +31,14 @@ class RunState:
         run_id: names this run in reports.
         scope: under which its receipts count.
         token: of the lease, for the workers.
+        clock: by which receipts are dated, ns since the Unix epoch; None for the machine's.
     """
 
     state_dir: StateDir
     run_id: str
     scope: Scope
     token: LeaseToken
+    clock: Callable[[], int] | None = field(default=None, kw_only=True)
 
     @property
     def sink(self) -> str:
@@ -55,7 +57,7 @@ class JobState(RunState):
 
     def for_workers(self) -> RunState:
         """All but the ledger, which can be large and is the driver's alone."""
-        return RunState(self.state_dir, self.run_id, self.scope, self.token)
+        return RunState(self.state_dir, self.run_id, self.scope, self.token, clock=self.clock)
 
     def reload(self) -> Ledger:
         """The ledger as it is now."""
@@ -63,7 +65,9 @@ class JobState(RunState):
 
     def writer(self) -> LedgerWriter:
         """For the driver's own records."""
-        return LedgerWriter(self.state_dir, self.scope, self.token)
+        if self.clock is None:
+            return LedgerWriter(self.state_dir, self.scope, self.token)
+        return LedgerWriter(self.state_dir, self.scope, self.token, clock=self.clock)
 
 
 def scope_of(job: JobConfig) -> Scope:
@@ -78,16 +82,32 @@ def opened_state(job: JobConfig, context: RunContext) -> Iterator[JobState]:
     Raises:
         StateError: the state directory cannot be used, or another run of this job is going on.
     """
+    run_id = new_run_id()
+    with held_lease(job, run_id) as (state_dir, lease):
+        state = JobState(state_dir, run_id, scope_of(job), lease.token, open_ledger(state_dir, lease.token))
+        _say_what_changed(state, context)
+        yield state
+
+
+@contextmanager
+def held_lease(job: JobConfig, run_id: str) -> Iterator[tuple[StateDir, Lease]]:
+    """The job's state directory, with its lease held while the block runs: for drivers of more than one run.
+
+    Raises:
+        StateError: as `opened_state`.
+    """
     state_dir = StateDir.open(job.state, job.name)
-    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
 
     def stop(error: StateError) -> None:
         STOP.set()
 
     with Lease.acquire(state_dir, LeaseOwner.here(run_id), on_lost=stop) as lease:
-        state = JobState(state_dir, run_id, scope_of(job), lease.token, open_ledger(state_dir, lease.token))
-        _say_what_changed(state, context)
-        yield state
+        yield state_dir, lease
+
+
+def new_run_id() -> str:
+    """A name for a run, that sorts by time."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
 
 
 def _say_what_changed(state: JobState, context: RunContext) -> None:

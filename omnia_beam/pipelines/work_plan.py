@@ -49,6 +49,7 @@ def plan_work(
     refresh: TimeRange | None = None,
     stale: Iterable[tuple[ChunkKey, int]] = (),
     newest_first: bool = False,
+    now_ns: int | None = None,
 ) -> WorkPlan:
     """Wanted minus covered, and what is to be read again.
 
@@ -60,12 +61,13 @@ def plan_work(
         refresh: the trailing interval that is read again.
         stale: further recorded windows to read again, with the points they held.
         newest_first: the order, of what is missing and then of what is there and read again.
+        now_ns: the present time, ns since the Unix epoch; None for the machine's.
 
     Raises:
         StateError: the ledger is damaged. And whatever `plan_missing` raises.
     """
     ledger, scope = state.ledger, state.scope.digest
-    recorded_again = redo_keys(ledger, scope, state.sink, series_ids, wanted, refresh, time_ns())
+    recorded_again = redo_keys(ledger, scope, state.sink, series_ids, wanted, refresh, now_ns or time_ns())
     redo = outermost(dict(recorded_again) | dict(stale))
     again = tuple(
         Window(key, points, requests_for(points, limits))

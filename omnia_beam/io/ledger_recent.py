@@ -1,0 +1,68 @@
+"""What the ledger holds of the recent past, window by window: what a tail decides by which of them to read again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from omnia_beam.core.errors import StateError
+from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.ledger import Ledger
+from omnia_beam.io.ledger_index import DOUBTFUL, WHOLE
+from omnia_beam.io.ledger_redo import recorded_at
+from omnia_beam.io.ledger_table import RECEIPT, receipt_of_record
+
+
+@dataclass(frozen=True, slots=True)
+class RecentWindow:
+    """A recorded window.
+
+    Args:
+        key: which series, which range.
+        count: points that it held.
+        read_ns: when it was recorded, by the writer's clock; ns since the Unix epoch.
+        is_whole: whether all of it counts; otherwise a run died while it was being replaced.
+    """
+
+    key: ChunkKey
+    count: int
+    read_ns: int
+    is_whole: bool = True
+
+
+def recent_windows(
+    ledger: Ledger, scope: str, sink: str, series_ids: Collection[str], since_ns: int, settle_ns: int
+) -> list[RecentWindow]:
+    """Recorded windows that end after an instant, or were read before they had settled; in no particular order.
+
+    Args:
+        ledger: as loaded.
+        scope: digest.
+        sink: as the receipts name it.
+        series_ids: windows all of whose series are among them.
+        since_ns: ns since the Unix epoch.
+        settle_ns: how long after its end a window has settled.
+
+    Raises:
+        StateError: the ledger is damaged, or has changed since it was loaded.
+    """
+    index = ledger.index
+    flags = (index.kind == RECEIPT) & (index.state >= DOUBTFUL)
+    flags &= (index.scope == _code(index.scopes, scope)) & (index.sink == _code(index.sinks, sink))
+    flags &= (index.end > since_ns) | (recorded_at(ledger, flags) - settle_ns < index.end)
+    asked = set(series_ids)
+    found = []
+    for positions, batch in ledger.select(flags, ["at", "record"]):
+        whole = (index.state[positions] == WHOLE).tolist()
+        for at_ns, record, is_whole in zip(batch.column("at").to_pylist(), batch.column("record"), whole, strict=True):
+            try:
+                receipt = receipt_of_record(record.as_py())
+            except ValueError as error:
+                raise StateError(f"{ledger.state_dir.path('ledger')}: damaged: {error}") from error
+            if asked.issuperset(receipt.key.series_ids):
+                found.append(RecentWindow(receipt.key, receipt.count, at_ns, is_whole))
+    return found
+
+
+def _code(names: list[str], name: str) -> int:
+    return names.index(name) if name in names else -1

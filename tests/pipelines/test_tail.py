@@ -1,0 +1,275 @@
+"""The tail against an emulator whose clock runs fast: late points, an outage, kill -9, signals, new series, months of cycles."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from omnia_beam.config import JobConfig, load_config
+from omnia_beam.core.errors import UsageError
+from omnia_beam.core.timestamps import format_time, parse_time
+from omnia_beam.emulator.memory import add_memory_series
+from omnia_beam.emulator.process import EmulatorProcess
+from omnia_beam.emulator.thread import EmulatorThread
+from omnia_beam.pipelines.backfill import run_backfill
+from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.runner import pipeline_options
+from omnia_beam.pipelines.tail import TailTimes, run_tail
+from omnia_beam.pipelines.tail_windows import HOUR_NS
+from tests.pipelines.conftest import stored_points
+
+SECOND = 10**9
+MINUTE = 60 * SECOND
+NOW = parse_time("2024-03-01T00:50:00Z")
+RATE = 30.0
+LINE = re.compile(r"^(\S+Z) complete to (\S+Z) ", re.MULTILINE)
+
+
+class Clock:
+    """The emulator's clock, as the test sees it."""
+
+    def __init__(self) -> None:
+        self.real_s = time.time()
+
+    def wait_for(self, moment_ns: int) -> None:
+        while (left_s := self.real_s + (moment_ns - NOW) / SECOND / RATE - time.time()) > 0:
+            time.sleep(min(left_s, 1.0))
+
+
+class Tail:
+    """A tail in a process of its own."""
+
+    def __init__(self, job: Path, clock: Clock) -> None:
+        command = [sys.executable, "-m", "tests.pipelines.tail_process", job, NOW, clock.real_s, RATE]
+        self.process = subprocess.Popen(
+            list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def kill(self) -> str:
+        self.process.kill()
+        return self.process.communicate()[1]
+
+    def ended(self) -> tuple[int, dict[str, Any], str]:
+        out, err = self.process.communicate(timeout=100)
+        return self.process.returncode, json.loads(out) if out else {}, err
+
+
+@pytest.fixture
+def plant() -> Iterator[tuple[EmulatorProcess, Clock]]:
+    spec = "late:series=2,days=1,step=1s,start=2024-03-01,lateness=5m,publish=20s"
+    bursty = "bursty:series=1,days=1,start=2024-03-01"
+    arguments = ["--synthetic", spec, "--synthetic", bursty, "--now", format_time(NOW), "--clock-rate", str(RATE)]
+    with EmulatorProcess(arguments) as emulator:
+        yield emulator, Clock()
+
+
+@pytest.mark.slow
+def test_fifteen_minutes_with_late_points_an_outage_and_two_kills(
+    plant: tuple[EmulatorProcess, Clock], job_file: Callable[..., Path], context: RunContext, tmp_path: Path
+) -> None:
+    emulator, clock = plant
+    start, end = NOW - MINUTE, NOW + 15 * MINUTE
+    window = {"start": format_time(start), "end": format_time(end)}
+    job = job_file(
+        emulator.url,
+        source={"retry": {"attempts": 2, "deadline": "2s", "first_wait": "50ms", "max_wait": "200ms"}},
+        window=window,
+        tail={"poll": "30s", "lag": "1m", "refresh": "8m"},
+    )
+    said = []
+    tail = Tail(job, clock)
+    clock.wait_for(NOW + 4 * MINUTE)
+    said.append(tail.kill())
+    tail = Tail(job, clock)
+    clock.wait_for(NOW + 7 * MINUTE)
+    emulator.set_faults(["path=/data status=503"])
+    clock.wait_for(NOW + 10 * MINUTE)
+    emulator.set_faults([])
+    clock.wait_for(NOW + 12 * MINUTE)
+    said.append(tail.kill())
+    code, summary, err = Tail(job, clock).ended()
+    said.append(err)
+    assert (code, summary["status"]) == (0, "complete"), err
+    assert "FAILED" in said[1] or "cycle failed" in said[1]
+    for text in said:
+        lines = [(parse_time(now), parse_time(to)) for now, to in LINE.findall(text)]
+        assert lines, text
+        assert all(to <= now - MINUTE for now, to in lines)  # nothing is claimed that was not asked for
+
+    clock.wait_for(end + 8 * MINUTE)  # whatever is late has come: a start reads again what had not settled
+    code, _, err = Tail(job, clock).ended()
+    assert code == 0, err
+    found = stored_points(tmp_path / "out")
+    dense = sorted(len(points) for points in found.values())[-2:]
+    assert dense == [16 * 60, 16 * 60]
+    for points in found.values():
+        assert len(np.unique(points["time"])) == len(points)
+    again = job_file(
+        emulator.url, name="again", window=window, sink={"kind": "parquet", "path": str(tmp_path / "again")}
+    )
+    assert run_backfill(load_config(str(again), now_ns=NOW), context).status == "complete"
+    backfilled = stored_points(tmp_path / "again")
+    assert found.keys() == backfilled.keys()
+    assert all((found[series_id] == backfilled[series_id]).all() for series_id in found)
+    assert len(list((tmp_path / "out").rglob("*.parquet"))) <= 3
+
+
+# In this process, with a clock that the test moves: hundreds of cycles in seconds.
+
+
+class HandClock:
+    """Shows what it was set to; each wait moves it on."""
+
+    def __init__(self, now_ns: int, cycles: int, on_wait: Callable[[int], None] = lambda nth: None) -> None:
+        self.now_ns = now_ns
+        self.waits = 0
+        self._cycles = cycles
+        self._on_wait = on_wait
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+    def wait(self, seconds: float) -> None:
+        self.waits += 1
+        self.now_ns += int(seconds * SECOND)
+        self._on_wait(self.waits)
+        if self.waits >= self._cycles:
+            raise KeyboardInterrupt
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_Moment, (self.now_ns,))  # what travels with a cycle: it lasts but an instant
+
+
+@dataclass(frozen=True)
+class _Moment:
+    now_ns: int
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+
+def tailed(config: JobConfig, context: RunContext, clock: HandClock) -> str:
+    """A tail until the clock has run out; returns what was said."""
+    with suppress(KeyboardInterrupt):
+        run_tail(config, context, TailTimes(clock, clock.wait))
+    return context.err.file.getvalue()  # type: ignore[attr-defined]  # a StringIO, of the fixture
+
+
+DAY = parse_time("2024-03-01")
+STEADY = np.arange(DAY, DAY + 3 * 86_400 * SECOND, 10 * SECOND)
+
+
+def steady(name: str = "steady") -> dict[str, Any]:
+    return {name: (STEADY, np.arange(len(STEADY), dtype=np.float64))}
+
+
+def rss_mb() -> float:
+    fields = Path("/proc/self/statm").read_text().split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+@pytest.mark.slow
+def test_hundreds_of_cycles_leave_few_files_a_small_ledger_and_flat_memory(
+    load: Callable[..., JobConfig], context: RunContext, tmp_path: Path
+) -> None:
+    used: list[float] = []
+    with EmulatorThread(series=steady()) as emulator:
+        config = load(
+            emulator.url,
+            window={"start": format_time(DAY)},
+            tail={"poll": "15m", "lag": "5m", "refresh": "6h"},
+        )
+        clock = HandClock(DAY + MINUTE, 200, lambda nth: used.append(rss_mb()) if nth % 40 == 0 else None)
+        text = tailed(config, context, clock)
+        assert text.count(" complete to ") == 200, text[-2000:]
+        read_to = clock.now_ns - 20 * MINUTE
+        (points,) = stored_points(tmp_path / "out").values()
+        assert (points["time"] == STEADY[read_to > STEADY]).all()
+    assert len(list((tmp_path / "out").rglob("*.parquet"))) < 10
+    segments = list((tmp_path / "state").rglob("segment-*"))
+    assert len(segments) < 150
+    assert sum(each.stat().st_size for each in (tmp_path / "state").rglob("*") if each.is_file()) < 500_000
+    assert used[-1] - used[1] < 25, used
+
+
+def test_an_outage_is_told_and_survived(load: Callable[..., JobConfig], context: RunContext, tmp_path: Path) -> None:
+    with EmulatorThread(series=steady()) as emulator:
+
+        def on_wait(nth: int) -> None:
+            emulator.set_faults(["path=/ status=503"] if 3 <= nth < 6 else [])
+
+        config = load(
+            emulator.url,
+            source={"retry": {"attempts": 2, "deadline": "1s", "first_wait": "10ms", "max_wait": "20ms"}},
+            window={"start": format_time(DAY)},
+            tail={"poll": "10m", "lag": "5m"},
+        )
+        clock = HandClock(DAY + 6 * MINUTE, 10, on_wait)
+        text = tailed(config, context, clock)
+    told = [line for line in text.splitlines() if "failed" in line.lower()]
+    assert len(told) == 3, text
+    completes = [parse_time(to) for _, to in LINE.findall(text)]
+    assert completes[-1] == clock.now_ns - 15 * MINUTE
+    (points,) = stored_points(tmp_path / "out").values()
+    assert (points["time"] == STEADY[completes[-1] > STEADY]).all()
+
+
+def test_new_series_are_picked_up_from_their_beginning(
+    load: Callable[..., JobConfig], context: RunContext, tmp_path: Path
+) -> None:
+    with EmulatorThread(series=steady()) as emulator:
+
+        def on_wait(nth: int) -> None:
+            if nth == 4:
+                add_memory_series(emulator.store, steady("another"), facility="EMU")
+
+        config = load(emulator.url, window={"start": format_time(DAY)}, tail={"poll": "30s", "lag": "5m"})
+        clock = HandClock(DAY + 30 * HOUR_NS, 13, on_wait)
+        tailed(config, context, clock)
+        read_to = clock.now_ns - 30 * SECOND - 5 * MINUTE
+        found = stored_points(tmp_path / "out")
+    assert len(found) == 2
+    for points in found.values():
+        assert (points["time"] == STEADY[read_to > STEADY]).all()
+
+
+def test_what_cannot_be_a_tail_is_refused(load: Callable[..., JobConfig], context: RunContext) -> None:
+    config = load("http://127.0.0.1:1/plant/timeseries/v1.7")
+    with pytest.raises(UsageError, match="leave --runner out"):
+        run_tail(config, replace(context, options=pipeline_options("PortableRunner", [])))
+    with pytest.raises(UsageError, match="a tail reads in one process"):
+        run_tail(config.model_copy(update={"workers": 2}), context)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stall", [False, True])
+def test_a_signal_stops_it_soon(job_file: Callable[..., Path], number: signal.Signals, stall: bool) -> None:
+    with EmulatorProcess(["--synthetic", "dense:series=1,days=1,step=1s"]) as emulator:
+        job = job_file(emulator.url, tail={"poll": "1s"}, window={"start": "2024-01-01"})
+        command = [sys.executable, "-m", "omnia_beam.cli", "tail", str(job)]
+        run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert run.stderr is not None
+        first = run.stderr.readline()
+        assert " complete to " in first, first + run.stderr.read()
+        if stall:
+            emulator.set_faults(["path=/ stall=60"])
+            time.sleep(1.5)
+        run.send_signal(number)
+        _, errors = run.communicate(timeout=10)
+        emulator.set_faults([])
+    assert run.returncode == 130
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
