@@ -19,7 +19,7 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.packing import PackedWindow
 
-_ROW: Final = np.dtype(
+ROW: Final = np.dtype(
     [("group", np.int32), ("requests", np.int32), ("start", np.int64), ("end", np.int64), ("points", np.int64)]
 )
 
@@ -66,9 +66,17 @@ class Plan:
                 (groups.setdefault(ids, len(groups)), requests, each.start_ns, each.end_ns, points)
                 for ids, requests, each, points in windows
             ),
-            dtype=_ROW,
+            dtype=ROW,
         )
         return cls(tuple(groups), rows)
+
+    def joined(self, other: Plan) -> Plan:
+        """This plan and another, in no order."""
+        groups = {group: number for number, group in enumerate(self.groups)}
+        numbers = np.array([groups.setdefault(group, len(groups)) for group in other.groups], np.int32)
+        rows = other.rows.copy()
+        rows["group"] = numbers[rows["group"]] if len(rows) else rows["group"]
+        return Plan(tuple(groups), np.concatenate([self.rows, rows]))
 
     def merged(self, windows: Iterable[Window]) -> Plan:
         """This plan and further windows."""
@@ -92,10 +100,10 @@ class Plan:
             taken, part = heap[0]
             of[place] = part
             heapq.heapreplace(heap, (taken + cost, part))
-        return [self._having(self.rows[of == part]) for part in range(parts) if (of == part).any()]
+        return [self.having(self.rows[of == part]) for part in range(parts) if (of == part).any()]
 
-    def _having(self, rows: npt.NDArray[Any]) -> Plan:
-        """Of these rows, with no groups but theirs."""
+    def having(self, rows: npt.NDArray[Any]) -> Plan:
+        """Of these of its rows, with no groups but theirs."""
         used, numbers = np.unique(rows["group"], return_inverse=True)
         renumbered = rows.copy()
         renumbered["group"] = numbers

@@ -42,7 +42,8 @@ class ReadOptions:
             as a proof of completeness.
         page_limit: points asked for in one page.
         max_chunk_points: the most points of a chunk.
-        ahead: queries under way or waiting to be taken; None for twice the requests in flight.
+        ahead: queries under way or waiting to be taken; None for the requests in flight and a chunk's more, so that all
+            stay busy while a chunk is decoded.
     """
 
     statuses: tuple[int, ...] = ()
@@ -212,8 +213,10 @@ class _Fetch(beam.DoFn):
                     raise IncompleteReadError(f"{outcome.key}: {outcome.error}: {outcome.message}")
                 yield beam.pvalue.TaggedOutput(self._failures_tag, outcome)
                 continue
+            is_last = outcome.key.range.end_ns == shard.windows[current].key.range.end_ns
             yield outcome
-            if outcome.key.range.end_ns == shard.windows[current].key.range.end_ns:
+            del outcome  # its pages would stay in memory while the next are waited for
+            if is_last:
                 self._windows_read.inc()
                 BOARD.add(windows_read=1)
         if STOP.is_set():
@@ -244,12 +247,17 @@ class _Fetch(beam.DoFn):
         return WindowReader(
             reader,
             self._pool,
-            ahead=options.ahead or 2 * self._service.max_in_flight,
+            ahead=options.ahead or _queries_ahead(self._service, options),
             max_chunk_points=options.max_chunk_points,
             format=options.format,
             patience_s=_patience_s(self._service),
             stopped=STOP.is_set,
         )
+
+
+def _queries_ahead(service: ServiceSettings, options: ReadOptions) -> int:
+    chunk = max(1, options.max_chunk_points // options.page_limit)
+    return service.max_in_flight + min(chunk, service.max_in_flight)
 
 
 def _until_stopped(windows: Iterable[tuple[int, Window]]) -> Iterator[tuple[int, Window]]:

@@ -19,7 +19,7 @@ _PACED: Final = 0.5
 
 _AFTER_PACED: Final = 0.85
 
-_LEAST: Final = 0.1
+_LEAST: Final = 1.0
 """Requests a second that are sent however much is refused: a service that is well again must be noticed."""
 
 _GROWTH: Final = ((30.0, 0.005), (60.0, 0.02), (math.inf, 0.05))

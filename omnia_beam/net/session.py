@@ -242,7 +242,7 @@ class ServiceSession:
                 )
                 self.stats.answered(answer.status, size, answer.wire_bytes)
                 # Inside the slot: whoever is let in next must see the pause.
-                self._limiter.answered(started, answer.wire_bytes, refused=answer.status == 429)
+                self._limiter.answered(started, answer.wire_bytes, refused=self._is_too_much(answer))
                 self._hold_back(answer)
                 return answer
         except TransportFailure as caught:
@@ -263,6 +263,10 @@ class ServiceSession:
             call.secrets.add(token)
             headers["Authorization"] = f"Bearer {token}"
         return headers
+
+    def _is_too_much(self, answer: RawAnswer) -> bool:
+        """Whether the service said to be slower; not where it lets us come back at once, whatever its reason is."""
+        return answer.status == 429 and retry_after_s(answer.headers, self._wall_clock()) != 0
 
     def _hold_back(self, answer: RawAnswer) -> None:
         """Let everybody wait when the service says that it has too much to do."""

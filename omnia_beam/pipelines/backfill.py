@@ -23,6 +23,7 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.parquet_file import ParquetOptions
 from omnia_beam.io.plan import Plan
+from omnia_beam.io.plan_cache import PlanCache, still_wanted
 from omnia_beam.io.planner import Wanted, plan_windows
 from omnia_beam.io.read import ReadFromOmnia, ReadOptions
 from omnia_beam.io.record import RecordFailures, RecordReceipts
@@ -99,24 +100,44 @@ def run_backfill(config: JobConfig, context: RunContext) -> Summary:
         summary = summary.having(series=len(series_ids))
         check_writable(job.sink.path, file_prefix(config.name))
         with opened_state(config, context) as state:
-            found = make_plan(job, session, state, series_ids)
+            found = make_plan(job, session, state, series_ids, keep=True)
             summary = summary.having(windows_planned=len(found.plan) + found.recorded, windows_skipped=found.recorded)
+            before = session.stats.snapshot().requests
             outcome = _carry_out(job, session, state, found, context)
             summary = summarise_work(summary, state, series_ids, job.wanted, found, outcome)
-            if outcome.lost:
-                summary = summary.having(details={**summary.details, "workers lost": list(outcome.lost)})
+            asked = session.stats.snapshot().requests - before
+            summary = summary.having(details={**summary.details, **_reading_facts(summary, asked, job, outcome)})
             return with_traffic(summary, [session], context.clock() - began)
     except OmniaBeamError as error:
         error.summary = with_traffic(summary, [session], context.clock() - began)  # type: ignore[attr-defined]  # for the CLI
         raise
 
 
-def make_plan(job: BackfillJob, session: ServiceSession, state: JobState, series_ids: Collection[str]) -> WorkPlan:
-    """Wanted minus covered, and what is to be read again."""
+def _reading_facts(summary: Summary, requests: int, job: BackfillJob, outcome: Outcome) -> dict[str, Any]:
+    """How full the answers were, and which workers died."""
+    facts: dict[str, Any] = {}
+    if requests:
+        facts["mean_request_fill"] = round(summary.points_read / (requests * job.options.page_limit), 3)
+    if outcome.lost:
+        facts["workers lost"] = list(outcome.lost)
+    return facts
+
+
+def make_plan(
+    job: BackfillJob, session: ServiceSession, state: JobState, series_ids: Collection[str], *, keep: bool
+) -> WorkPlan:
+    """Wanted minus covered, and what is to be read again; `keep` remembers what was planned for the next run."""
     limits = job.options.pack_limits
+    cache = PlanCache(state.state_dir, state.scope.digest, limits)
 
     def plan_missing(wanted: Sequence[Wanted]) -> Plan:
-        return plan_windows(session, wanted, statuses=job.options.statuses, limits=limits)
+        remembered = cache.load()
+        known, unknown = (None, wanted) if remembered is None else still_wanted(remembered, wanted)
+        fresh = plan_windows(session, unknown, statuses=job.options.statuses, limits=limits)
+        plan = fresh if known is None else known.joined(fresh)
+        if keep and len(fresh):
+            cache.store(plan)
+        return plan
 
     return plan_work(
         state,

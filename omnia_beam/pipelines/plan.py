@@ -33,7 +33,7 @@ def run_plan(config: JobConfig, context: RunContext) -> Summary:
     series_ids = select_series(session, job.source.series)
     state_dir = StateDir.open(config.state, config.name, create=False)
     state = JobState(state_dir, "plan", scope_of(config), LeaseToken(0, ""), Ledger.load(state_dir))
-    found = make_plan(job, session, state, series_ids)
+    found = make_plan(job, session, state, series_ids, keep=False)
     facts = PlanFacts.of(found.plan, job.options.page_limit, job.service.requests_per_second)
     if not context.quiet:
         context.out.print(facts_table(facts))

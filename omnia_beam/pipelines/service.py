@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from omnia_beam.config import OmniaConnection, OmniaSource
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.read import ReadOptions
@@ -33,7 +35,13 @@ def service_settings(connection: OmniaConnection) -> ServiceSettings:
         ),
         subscription_key_env=connection.subscription_key_env,
         ca_bundle=connection.ca_bundle,
+        compression=not _is_here(endpoint.base_url if endpoint else connection.base_url or ""),
     )
+
+
+def _is_here(base_url: str) -> bool:
+    """Whether the service is on this machine: there gzip costs more than it saves."""
+    return (urlsplit(base_url).hostname or "") in ("localhost", "127.0.0.1", "::1")
 
 
 def read_options(source: OmniaSource, max_chunk_points: int) -> ReadOptions:

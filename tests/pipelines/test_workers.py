@@ -21,6 +21,7 @@ from omnia_beam.io.plan import Plan
 from omnia_beam.net.shared import reset_shared_sessions
 from omnia_beam.pipelines.backfill import BackfillJob, run_backfill, worker_tasks
 from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.execution import Outcome
 from omnia_beam.pipelines.worker_pool import run_workers
 from tests.pipelines.conftest import with_options
 
@@ -106,6 +107,25 @@ def test_windows_that_fail_in_workers_are_reported(many: Callable[..., JobConfig
     assert summary.status == "incomplete"
     assert summary.windows_failed == 1
     assert len(summary.details["failures"]) == 1
+
+
+def test_what_an_interrupted_run_planned_is_not_asked_about_again(
+    emulator: EmulatorThread, many: Callable[..., JobConfig], context: RunContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def probes() -> int:
+        return int(emulator.stats()["requests"].get("POST /query/data", {}).get("200", 0))
+
+    job = many(emulator.url)
+    at_first = probes()
+    with monkeypatch.context() as patched:
+        patched.setattr("omnia_beam.pipelines.backfill._carry_out", lambda *_: Outcome())
+        planned = run_backfill(job, context).windows_planned
+    assert probes() == at_first + 1
+    again = run_backfill(job, context)
+    assert probes() == at_first + 1
+    assert (again.status, again.windows_planned) == ("complete", planned)
+    assert again.points_read == POINTS
+    assert 0 < again.details["mean_request_fill"] < 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,152 @@
+"""Plans remembered in the state directory, so that a run that goes on asks only about what is new.
+
+A window of a remembered plan is taken again where all of it is still missing. That saves the probing, a request for each
+hundred series, and gives the same windows, hence the same files, as if the job had never been interrupted. What else is
+missing is left to the planner. A remembered density is an estimate, as a probed one is: whatever a window holds is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+import numpy as np
+import orjson
+
+from omnia_beam.core.time_range import TimeRange, TimeRangeSet
+from omnia_beam.io.packing import PackLimits
+from omnia_beam.io.plan import ROW, Plan
+from omnia_beam.io.planner import Wanted
+from omnia_beam.io.state_dir import StateDir
+
+_log = logging.getLogger(__name__)
+
+_FORMAT: Final = 1
+_FRESH_NS: Final = 7 * 86_400 * 1_000_000_000
+"""How long a plan is believed, ns: densities change as data arrives late."""
+
+
+class PlanCache:
+    """One remembered plan: `plan/<digest>`, of a scope and its limits.
+
+    Args:
+        state_dir: the job's.
+        scope: its digest: everything that changes the points.
+        limits: how windows are packed.
+        clock: wall clock, ns since the Unix epoch.
+    """
+
+    def __init__(
+        self, state_dir: StateDir, scope: str, limits: PackLimits, clock: Callable[[], int] = time.time_ns
+    ) -> None:
+        self._state_dir = state_dir
+        key = f"{scope} {limits.series} {limits.page_points} {limits.chunk_points}"
+        self._name = f"plan/{hashlib.blake2b(key.encode(), digest_size=8).hexdigest()}"
+        self._clock = clock
+
+    def load(self) -> Plan | None:
+        """The plan as stored; None where there is none, or none that is fresh and whole.
+
+        Raises:
+            StateError: the directory cannot be read.
+        """
+        data = self._state_dir.read(self._name)
+        try:
+            return None if data is None else self._decoded(data)
+        except (ValueError, KeyError, TypeError, zlib.error) as error:
+            _log.warning("%s is damaged (%s): planning anew", self._state_dir.path(self._name), error)
+            return None
+
+    def store(self, plan: Plan) -> None:
+        """Remember a plan in the place of the one before.
+
+        Raises:
+            StateError: the directory cannot be written.
+        """
+        body = zlib.compress(plan.rows.tobytes(), 1)
+        header = {
+            "format": _FORMAT,
+            "made_ns": self._clock(),
+            "body": hashlib.blake2b(body, digest_size=16).hexdigest(),
+            "groups": plan.groups,
+        }
+        self._state_dir.write(self._name, orjson.dumps(header) + b"\n" + body)
+
+    def _decoded(self, data: bytes) -> Plan | None:
+        text, _, body = data.partition(b"\n")
+        header: dict[str, Any] = orjson.loads(text)
+        if header["format"] != _FORMAT or not 0 <= self._clock() - header["made_ns"] <= _FRESH_NS:
+            return None
+        if hashlib.blake2b(body, digest_size=16).hexdigest() != header["body"]:
+            raise ValueError("its checksum is wrong")
+        rows = np.frombuffer(zlib.decompress(body), ROW)
+        return Plan(tuple(tuple(group) for group in header["groups"]), rows)
+
+
+def still_wanted(plan: Plan, wanted: Iterable[Wanted]) -> tuple[Plan, list[Wanted]]:
+    """The windows of a plan that are wanted whole, by every one of their series, and what else is wanted.
+
+    Args:
+        plan: no instant of a series in two windows.
+        wanted: (series ids, range) pairs; no instant of a series in two of them.
+    """
+    missing: dict[str, list[TimeRange]] = {}
+    for series_ids, time_range in wanted:
+        for series_id in series_ids:
+            missing.setdefault(series_id, []).append(time_range)
+    known: dict[tuple[TimeRange, ...], TimeRangeSet] = {}
+    sets = {series_id: known.setdefault(tuple(ranges), TimeRangeSet(ranges)) for series_id, ranges in missing.items()}
+    order = np.argsort(plan.rows["group"], kind="stable")
+    bounds = np.searchsorted(plan.rows["group"][order], np.arange(len(plan.groups) + 1))
+    taken = np.zeros(len(plan), bool)
+    rest = dict(sets)
+    for group, series_ids in enumerate(plan.groups):
+        common = _common([sets.get(series_id) for series_id in series_ids])
+        if common is None:
+            continue
+        rows = order[bounds[group] : bounds[group + 1]]
+        inside = rows[_inside(plan.rows[rows], common)]
+        taken[inside] = True
+        bounds_ns = zip(plan.rows["start"][inside].tolist(), plan.rows["end"][inside].tolist(), strict=True)
+        covered = TimeRangeSet(TimeRange(start, end) for start, end in bounds_ns)
+        left: dict[TimeRangeSet, TimeRangeSet] = {}
+        for series_id in series_ids:
+            before = rest[series_id]
+            if before not in left:
+                left[before] = before.subtract(covered)
+            rest[series_id] = left[before]
+    again = plan.rows[taken]
+    # What held nothing may hold something by now: an answer that names no series must not be believed at once.
+    again["points"] = np.maximum(again["points"], 1)
+    return plan.having(again), _grouped(rest)
+
+
+def _common(sets: Sequence[TimeRangeSet | None]) -> TimeRangeSet | None:
+    """What all want; None where it is nothing."""
+    found = sets[0]
+    for other in sets[1:]:
+        if found is None or other is None:
+            return None
+        if other is not found:
+            found = TimeRangeSet(part for each in other for part in found.intersect(each))
+    return found if found else None
+
+
+def _inside(rows: Any, wanted: TimeRangeSet) -> Any:
+    inside = np.zeros(len(rows), bool)
+    for each in wanted:
+        inside |= (rows["start"] >= each.start_ns) & (rows["end"] <= each.end_ns)
+    return inside
+
+
+def _grouped(sets: dict[str, TimeRangeSet]) -> list[Wanted]:
+    """By range, as the planner takes it: many series to a probe."""
+    groups: dict[TimeRange, list[str]] = {}
+    for series_id, ranges in sets.items():
+        for each in ranges:
+            groups.setdefault(each, []).append(series_id)
+    return [(tuple(series_ids), each) for each, series_ids in sorted(groups.items())]
