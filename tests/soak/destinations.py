@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Set
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from omnia_beam.emulator.service import build_service
 from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.state_dir import StateDir
 from tests.soak.judgement import Content, loose_files, store_content, stored_content
+from tests.soak.mortal import FILES_ONLY, SERVICE_ONLY
 from tests.soak.stage import Service
 
 JOB = "soak"
@@ -23,6 +25,7 @@ class Destination(Protocol):
 
     name: str
     command: str
+    strange_places: Set[str]
     kills: int
 
     def start(self) -> None: ...
@@ -45,6 +48,7 @@ class ParquetDestination:
     """Parquet files in a folder."""
 
     name, command, kills = "parquet", "backfill", 0
+    strange_places = frozenset(SERVICE_ONLY)
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -75,6 +79,7 @@ class OmniaDestination:
     """Another service, with a journal on disk, that is killed and comes back too."""
 
     name, command = "omnia", "migrate"
+    strange_places = frozenset(FILES_ONLY)
 
     def __init__(self, folder: Path, seed: int) -> None:
         self._folder = folder

@@ -65,6 +65,7 @@ class Soak:
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
+        self.places = sorted(PLACES.keys() - self.destination.strange_places)
         # Whole multiples of a day would make every window alike.
         self.days = max(1, self.points // (SERIES * 86_400))
         self.synthetic = [f"dense:series={SERIES},days={self.days},step=1s"]
@@ -102,7 +103,7 @@ class Soak:
         left_points = self.total * (1 - recorded_share(self.folder / "state", SERIES * self.days * DAY_NS))
         budget = left_points / (self.kills - self.killed)
         before = self.service.points_served()
-        place = "a random moment" if self.random.random() < 0.5 else self.random.choice(sorted(PLACES))
+        place = "a random moment" if self.random.random() < 0.5 else self.random.choice(self.places)
         limit = before + int(min(self.random.uniform(0.05, 1.5) * budget, 0.8 * left_points))
         delay_s = self.random.uniform(0, 4) if self.random.random() < 0.2 else None
         service_at = (before + limit) // 2 if self.random.random() < 0.2 else None
@@ -216,8 +217,16 @@ def soak(arguments: argparse.Namespace, say: Callable[[str], None]) -> dict[str,
     folder = Path(tempfile.mkdtemp(prefix="omnia-beam-soak-", dir=arguments.dir))
     parquet = arguments.sink == "parquet"
     destination = ParquetDestination(folder) if parquet else OmniaDestination(folder, arguments.seed)
-    points = arguments.points or (40_000_000 if parquet else 4_000_000)
-    report = Soak(arguments.kills, points, arguments.chunk, arguments.seed, folder, destination, say).run()
+    points = arguments.points or (40_000_000 if parquet else 24_000_000)
+    report = Soak(
+        arguments.kills,
+        points,
+        arguments.chunk or (1_000 if parquet else 400),
+        arguments.seed,
+        folder,
+        destination,
+        say,
+    ).run()
     if not report["redone"] < arguments.redone:
         report["violations"].append(f"{report['redone']:.2%} of the work was done more than once")
     if not report["violations"]:
@@ -230,8 +239,8 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m tests.soak.kills", description=(__doc__ or "").splitlines()[0])
     made.add_argument("--kills", type=int, default=50)
     made.add_argument("--sink", choices=["parquet", "omnia"], default="parquet")
-    made.add_argument("--points", type=int, help="of the source, about (default: 40 million; omnia: 4 million)")
-    made.add_argument("--chunk", type=int, default=1_000, help="points of a chunk and of a page")
+    made.add_argument("--points", type=int, help="of the source, about (default: 40 million; omnia: 24 million)")
+    made.add_argument("--chunk", type=int, help="points of a chunk and of a page (default: 1,000; omnia: 400)")
     made.add_argument("--redone", type=float, default=0.05, help="bound of the work redone, as a share")
     made.add_argument("--seed", type=int, default=0)
     made.add_argument("--dir", help="where to work (default: the system's temporary directory)")

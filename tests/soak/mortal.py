@@ -7,6 +7,7 @@ The product knows nothing of this: functions of its modules are wrapped here, be
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import os
 import signal
@@ -72,10 +73,10 @@ def written_and_not_synced(real: Callable[..., Any], arrive: Callable[[], None])
     return append
 
 
-# Place -> module, function (with its class), how to wrap it.
+# Place -> modules that know it, function (with its class), how to wrap it.
 PLACES: Final[dict[str, tuple[str, str, Wrap]]] = {
     "planning": ("omnia_beam.io.planner", "probe_counts", after),
-    "announced": ("omnia_beam.pipelines.backfill", "announce_again", after),
+    "announced": ("omnia_beam.pipelines.backfill omnia_beam.pipelines.migrate", "announce_again", after),
     "tidied": ("omnia_beam.pipelines.backfill", "tidy_files", after),
     "tidying": ("omnia_beam.pipelines.destination", "_delete", after),
     "fetched": ("omnia_beam.io.read", "fetch_page", after),
@@ -91,7 +92,12 @@ PLACES: Final[dict[str, tuple[str, str, Wrap]]] = {
     "compacted": ("omnia_beam.io.ledger_compaction", "write_snapshot", after),
     "deleting segments": ("omnia_beam.io.state_dir", "StateDir.delete", after),
     "releasing the lease": ("omnia_beam.io.lease", "Lease.release", before),
+    "before a write": ("omnia_beam.io.omnia_writer", "send_group", before),
+    "written, no receipt": ("omnia_beam.io.omnia_writer", "send_group", after),
 }
+
+FILES_ONLY: Final = {"tidied", "tidying", "before the file", "before the file's name", "file, no receipt"}
+SERVICE_ONLY: Final = {"before a write", "written, no receipt"}
 
 RARE: Final = {
     "planning",
@@ -109,12 +115,7 @@ ONLY_ONCE: Final = {"announced", "tidied", "compacted", "releasing the lease"}
 
 def arm(place: str, arrivals: int) -> None:
     """From now on the process dies at the so-many-th arrival at a place."""
-    module_name, dotted, wrap = PLACES[place]
-    __import__(module_name)
-    owner: Any = sys.modules[module_name]
-    *path, name = dotted.split(".")
-    for each in path:
-        owner = getattr(owner, each)
+    modules, dotted, wrap = PLACES[place]
     count, lock = itertools.count(1), threading.Lock()
 
     def arrive() -> None:
@@ -122,7 +123,12 @@ def arm(place: str, arrivals: int) -> None:
             if next(count) == arrivals:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    setattr(owner, name, wrap(getattr(owner, name), arrive))
+    *path, name = dotted.split(".")
+    for module in modules.split():
+        owner: Any = importlib.import_module(module)
+        for each in path:
+            owner = getattr(owner, each)
+        setattr(owner, name, wrap(getattr(owner, name), arrive))
 
 
 def main(argv: list[str]) -> int:
