@@ -35,6 +35,9 @@ _TRIES_UNDIVIDED: Final = 2
 _CONFIRMATIONS: Final = 2
 """How often an answer that holds nothing at all is asked for again before it is believed."""
 
+_CONFIRMATIONS_OF_NAMERS: Final = 8
+"""The same once the service has been seen to name series without points: then such an answer is spoilt, as good as surely."""
+
 _REPEATS: Final = 5
 """How often the page before may come again in the place of the next."""
 
@@ -90,6 +93,10 @@ class _Reading:
         """Whether the service named no series: what has no points is named with a total of 0, or it is not."""
         return not self.totals and not self.points
 
+    def names_the_empty(self) -> bool:
+        """Whether the service named a series that has no points."""
+        return any(total == 0 and not self.points[series_id] for series_id, total in self.totals.items())
+
     def add(self, body: bytes, facts: _PageFacts, query: TimeRange) -> None:
         for series_id, total in facts.totals.items():
             self.totals.setdefault(series_id, total)
@@ -112,6 +119,7 @@ class QueryReader:
         self._facts = _protobuf_facts if format == "protobuf" else _json_facts
         self._limits = PackLimits(page_points=page_limit)
         self._max_points = max_points
+        self._names_the_empty = False  # set from any thread, never taken back
 
     def read(
         self, series_ids: tuple[str, ...], query: TimeRange, *, points_expected: bool = True
@@ -125,7 +133,8 @@ class QueryReader:
             series_ids: what to ask for.
             query: the range, not empty.
             points_expected: an answer that holds nothing at all, not even a series' name, is then asked for again before
-                it is believed: a gateway's empty body reads as such an answer.
+                it is believed: a gateway's empty body reads as such an answer. Of a service that has named series without
+                points before, it is asked for again in any case, and more often.
 
         Raises:
             IncompleteReadError: the pages never added up, in several tries.
@@ -146,7 +155,8 @@ class QueryReader:
                 continue
             if divide is not None:
                 return divide
-            if reading.is_nothing() and points_expected and nothings < _CONFIRMATIONS:
+            self._names_the_empty = self._names_the_empty or reading.names_the_empty()
+            if reading.is_nothing() and nothings < self._confirmations(points_expected):
                 nothings += 1
                 continue
             return QueryAnswer(tuple(reading.pages), reading.points.total())
@@ -185,6 +195,11 @@ class QueryReader:
             raise IncompleteReadError(
                 f"{_where(series_ids, query)}: the service refused its own continuation token: {error}"
             ) from error
+
+    def _confirmations(self, points_expected: bool) -> int:
+        if self._names_the_empty:
+            return _CONFIRMATIONS_OF_NAMERS
+        return _CONFIRMATIONS if points_expected else 0
 
     def _is_divisible(self, query: TimeRange, reading: _Reading) -> bool:
         return reading.expected > self._limits.page_points and query.duration_ns > 1
