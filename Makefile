@@ -12,6 +12,7 @@ FITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2
 
 INSTALLED := .venv/.installed
 SDK_INSTALLED := .venv-sdk/.installed
+BENCH_INSTALLED := .venv-bench/.installed
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 # $(call make_venv,DIR): a virtual environment in DIR, unless one that fits and has pip is there already.
@@ -53,8 +54,14 @@ format: $(INSTALLED)  ## Format the code and mend what ruff can mend by itself
 	.venv/bin/ruff format
 	.venv/bin/ruff check --fix
 
-bench: $(INSTALLED) $(SDK_INSTALLED)  ## Run the side-by-side benchmarks
-	.venv/bin/python -m benchmarks $(ARGS)
+bench: $(INSTALLED) $(SDK_INSTALLED) $(BENCH_INSTALLED)  ## Run the side-by-side benchmarks: about five minutes
+	@mkdir -p bench-out
+	.venv/bin/python -m benchmarks --markdown bench-out/figures.md --json bench-out/figures.json $(ARGS)
+
+profile: $(INSTALLED)  ## Draw where a backfill's time goes: bench-out/profile.svg
+	@.venv/bin/python -c 'import shutil, sys; sys.exit(not shutil.which("py-spy", path=".venv/bin"))' || \
+	  .venv/bin/python $(PIP_INSTALL) -e '.[bench]'
+	.venv/bin/python -m benchmarks.profile --out bench-out/profile.svg $(ARGS)
 
 soak: $(INSTALLED)  ## Kill a backfill fifty times and prove that nothing is lost; ARGS="--sink omnia", "--kills 200"
 	.venv/bin/python -m tests.soak.kills $(ARGS)
@@ -80,4 +87,10 @@ $(SDK_INSTALLED): tests/sdk-requirements.txt
 	@$(call make_venv,.venv-sdk)
 	@echo "Installing the official SDK into .venv-sdk"
 	@.venv-sdk/bin/python $(PIP_INSTALL) -r $<
+	@touch $@
+
+$(BENCH_INSTALLED): benchmarks/bench-requirements.txt
+	@$(call make_venv,.venv-bench)
+	@echo "Installing dlt, for comparison, into .venv-bench"
+	@.venv-bench/bin/python $(PIP_INSTALL) -r $<
 	@touch $@

@@ -40,6 +40,7 @@ setup(
     ],
     extras_require={
         "emulator": EMULATOR,
+        "bench": [*EMULATOR, "py-spy>=0.3.14"],
         "units": UNITS,
         "test": [
             *EMULATOR,

@@ -1,6 +1,6 @@
 """`make bench`: every comparison, one after the other, in one run on one machine.
 
-python -m benchmarks [--repeats 3] [--markdown FILE] [--json FILE]
+python -m benchmarks [--repeats 3] [--only TEXT] [--markdown FILE] [--json FILE]
 """
 
 from __future__ import annotations
@@ -12,25 +12,44 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import backfill, decode
+from benchmarks import backfill, ceilings, decode, memory, planning, politeness, writing
+from benchmarks.backfill import DLT, OURS, SDK_JSON, Case
 from benchmarks.table import Row, machine, markdown, print_rows
+
+
+def suites(repeats: int) -> dict[str, Callable[[], list[Row]]]:
+    """By title; together about five minutes on two quiet cores."""
+    dense = {"series": 8, "days": 15, "few_days": 2}
+    slow = Case(500, **dense, contestants=(OURS, SDK_JSON))
+    sparse = Case(50, series=1_000, days=1, few_days=1, few_series=40, step=60, contestants=(OURS, SDK_JSON, DLT))
+    return {
+        "Decoding a page of 100,000 points": lambda: decode.run(points=100_000, repeats=repeats),
+        "Ceilings": lambda: ceilings.run(repeats),
+        "Backfill, 1 Hz series, no latency": lambda: backfill.run(Case(0, **dense), repeats),
+        "The same with two workers": lambda: backfill.run(Case(0, **dense, workers=2, contestants=(OURS,)), repeats),
+        "Backfill, 1 Hz series, 50 ms latency": lambda: backfill.run(Case(50, **dense), repeats),
+        "Backfill, 1 Hz series, 500 ms latency": lambda: backfill.run(slow, 1),
+        "Backfill, a sparse plant: 1,000 series, 1/min, one day, 50 ms": lambda: backfill.run(sparse, 1),
+        "Writing": lambda: writing.run(repeats=repeats),
+        "Planning": planning.run,
+        "Memory": lambda: memory.run((5, 50)),
+        "Politeness": lambda: politeness.run(60),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", default="", help="the suites whose title holds this")
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     console = Console()
     console.print(machine() + "\n")
-    suites: dict[str, Callable[[], list[Row]]] = {
-        "Decoding a page of 100,000 points": lambda: decode.run(points=100_000, repeats=args.repeats),
-        "Backfill, 1 Hz series, no latency": lambda: backfill.run(backfill.Case(0, 8, 30, 10), args.repeats),
-        "Backfill, 1 Hz series, 50 ms latency": lambda: backfill.run(backfill.Case(50, 8, 30, 10), args.repeats),
-    }
     found: dict[str, list[Row]] = {}
-    for title, suite in suites.items():
+    for title, suite in suites(args.repeats).items():
+        if args.only.lower() not in title.lower():
+            continue
         found[title] = suite()
         print_rows(title, found[title], console)
     if args.markdown:

@@ -1,9 +1,12 @@
-"""A whole backfill against an emulator on the same machine, beside the loop that people write with the official SDK.
+"""A whole backfill against an emulator on the same machine, beside the loop that people write with the official SDK, dlt's
+REST source, and merely downloading the same pages.
 
     python -m benchmarks.backfill [--latency-ms 50] [--days 20] [--repeats 3]
 
-Every contestant is a process of its own, reads from the same emulator process, and writes Parquet. Steady rates are compared:
-points over the seconds from the first request to the last file, without the start of the interpreter. Runs alternate.
+Every contestant is a process of its own, reads from the same emulator process, and (but for the download) writes Parquet.
+Steady rates are compared: points over the seconds from the first request to the last file, without the start of the
+interpreter. Slow contestants read less, so that a run ends. Runs alternate; medians. On a machine with other work compare
+the processor seconds too: they are the whole process's, its start included.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import requests
 import yaml
@@ -27,31 +31,46 @@ from omnia_beam.emulator.process import EmulatorProcess
 
 ROOT = Path(__file__).parent.parent
 SDK_PYTHON = ROOT / ".venv-sdk" / "bin" / "python"
+DLT_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 START = "2024-01-01"
-_DAY_POINTS = 86_400
+OURS = "omnia-beam"
+DOWNLOAD = "download and discard, as many in flight"
+SDK_PROTOBUF = "official SDK loop, protobuf"
+SDK_JSON = "official SDK loop, JSON"
+DLT = "dlt REST source, JSON"
+_DAY_S = 86_400
 
 
 @dataclass(frozen=True)
 class Case:
-    """A service to read from: `series` of one point a second over `days`.
+    """A service to read from: `series` of one point every `step` seconds over `days`.
 
-    `sdk_days` is what the SDK loops read: less, so that a run ends; rates are compared, not times.
+    `few_series` and `few_days` are what the loops that read one page after the other get.
     """
 
     latency_ms: float
     series: int
     days: int
-    sdk_days: int
+    few_days: int
+    few_series: int = 1
+    step: int = 1
     in_flight: int = 16
+    workers: int = 1
+    contestants: tuple[str, ...] = (OURS, DOWNLOAD, SDK_PROTOBUF, SDK_JSON, DLT)
+
+    @property
+    def points(self) -> int:
+        return self.series * self.days * _DAY_S // self.step
 
 
 @dataclass(frozen=True)
 class Result:
-    """Points and seconds of one run; `peak_mb` where it was measured."""
+    """Points, seconds and processor seconds of one run; `peak_mb` of its process."""
 
     points: int
     seconds: float
     peak_mb: float = 0.0
+    cpu_s: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -60,42 +79,66 @@ class Result:
 
 def run(case: Case, repeats: int = 3) -> list[Row]:
     """Median rates, and the ratio of ours to each."""
-    arguments = ["--synthetic", f"dense:series={case.series},days={case.days},step=1s"]
+    arguments = ["--synthetic", f"dense:series={case.series},days={case.days},step={case.step}s"]
     arguments += ["--latency-ms", str(case.latency_ms)]
     with EmulatorProcess(arguments) as emulator, tempfile.TemporaryDirectory() as folder:
         ids = _ids(emulator.url)
-        contestants = {
-            "omnia-beam": lambda: _ours(emulator.url, case, Path(folder)),
-            "official SDK loop, protobuf": lambda: _sdk(emulator.url, case, ids[0], "protobuf", folder),
-            "official SDK loop, JSON": lambda: _sdk(emulator.url, case, ids[0], "json", folder),
-        }
-        results: dict[str, list[Result]] = {name: [] for name in contestants}
+        results: dict[str, list[Result]] = {name: [] for name in case.contestants}
         for _ in range(repeats):
-            for name, contestant in contestants.items():
-                results[name].append(contestant())
+            for name, found in results.items():
+                found.append(_measured(name, emulator.url, case, ids, folder))
     rates = {name: statistics.median(each.rate for each in runs) for name, runs in results.items()}
-    ours = rates["omnia-beam"]
+    ours = rates[OURS]
     return [
         {
             "backfill to Parquet": name,
             "points": results[name][0].points,
             "points/s": rate,
             "ours is faster by": ours / rate,
+            "processor s": statistics.median(each.cpu_s for each in results[name]),
             "peak MB": max(each.peak_mb for each in results[name]),
         }
         for name, rate in rates.items()
     ]
 
 
+def _measured(name: str, url: str, case: Case, ids: list[str], folder: str) -> Result:
+    few = ",".join(ids[: case.few_series])
+    if name == OURS:
+        return ours(url, case, Path(folder))
+    if name == DOWNLOAD:
+        command = [sys.executable, "-m", "benchmarks.download", "--url", url, "--ids", ",".join(ids), "--start", START]
+        command += ["--end", _day(case.days), "--step", str(case.step), "--in-flight", str(case.in_flight)]
+        return _told(command)
+    times = ["--start", f"{START}T00:00:00Z", "--end", f"{_day(case.few_days)}T00:00:00Z"]
+    if name == DLT:
+        return _told(
+            [
+                str(DLT_PYTHON),
+                "-m",
+                "benchmarks.dlt_source",
+                "--url",
+                url,
+                "--ids",
+                few,
+                *times,
+                "--out",
+                f"{folder}/dlt",
+            ]
+        )
+    format = "protobuf" if name == SDK_PROTOBUF else "json"
+    command = [str(SDK_PYTHON), "-m", "benchmarks.sdk_loop", "--url", url, "--format", format, "--ids", few, *times]
+    return _told([*command, "--out", f"{folder}/sdk"])
+
+
 def _ids(url: str) -> list[str]:
-    answer = requests.get(url, params={"limit": 1000}, timeout=30).json()
+    answer = requests.get(url, params={"limit": 10_000}, timeout=30).json()
     return [item["id"] for item in answer["data"]["items"]]
 
 
-def _ours(url: str, case: Case, folder: Path) -> Result:
-    for name in ("out", "state"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    job = {
+def job_of(url: str, case: Case, folder: Path) -> dict[str, Any]:
+    """The configuration of our side."""
+    return {
         "name": "bench",
         "source": {
             "kind": "omnia",
@@ -107,8 +150,15 @@ def _ours(url: str, case: Case, folder: Path) -> Result:
         "window": {"start": START, "end": _day(case.days)},
         "sink": {"kind": "parquet", "path": str(folder / "out")},
         "state": str(folder / "state"),
+        "workers": case.workers,
     }
-    (folder / "job.yaml").write_text(yaml.safe_dump(job))
+
+
+def ours(url: str, case: Case, folder: Path) -> Result:
+    """One backfill of everything there is, from nothing."""
+    for name in ("out", "state"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / "job.yaml").write_text(yaml.safe_dump(job_of(url, case, folder)))
     command = [
         sys.executable,
         "-m",
@@ -120,16 +170,14 @@ def _ours(url: str, case: Case, folder: Path) -> Result:
     ]
     lines = _run(command)
     summary, measured = json.loads(lines[-2]), json.loads(lines[-1])
-    if summary["status"] != "complete" or summary["points_written"] != case.series * case.days * _DAY_POINTS:
+    if summary["status"] != "complete" or summary["points_written"] != case.points:
         raise RuntimeError(f"the backfill was not complete: {summary}")
-    return Result(summary["points_written"], summary["elapsed_s"], measured["peak_mb"])
+    return Result(summary["points_written"], summary["elapsed_s"], measured["peak_mb"], measured["cpu_s"])
 
 
-def _sdk(url: str, case: Case, series_id: str, format: str, folder: str) -> Result:
-    command = [str(SDK_PYTHON), "-m", "benchmarks.sdk_loop", "--url", url, "--format", format, "--ids", series_id]
-    command += ["--start", f"{START}T00:00:00Z", "--end", f"{_day(case.sdk_days)}T00:00:00Z", "--out", f"{folder}/sdk"]
+def _told(command: list[str]) -> Result:
     told = json.loads(_run(command)[-1])
-    return Result(told["points"], told["seconds"], told["peak_mb"])
+    return Result(told["points"], told["seconds"], told["peak_mb"], told["cpu_s"])
 
 
 def _run(command: list[str]) -> list[str]:
@@ -150,11 +198,12 @@ def main() -> None:
     parser.add_argument("--latency-ms", type=float, default=0.0)
     parser.add_argument("--series", type=int, default=8)
     parser.add_argument("--days", type=int, default=30)
-    parser.add_argument("--sdk-days", type=int, default=10)
+    parser.add_argument("--few-days", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--in-flight", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
-    case = Case(args.latency_ms, args.series, args.days, args.sdk_days, args.in_flight)
+    case = Case(args.latency_ms, args.series, args.days, args.few_days, in_flight=args.in_flight, workers=args.workers)
     console = Console()
     console.print(machine())
     print_rows(f"{case.latency_ms:.0f} ms latency, {case.in_flight} in flight", run(case, args.repeats), console)
