@@ -17,6 +17,7 @@ from omnia_beam.core.errors import OmniaBeamError
 from omnia_beam.io.plan import Plan
 from omnia_beam.io.progress import BOARD, STOP
 from omnia_beam.net.stats import StatsSnapshot
+from omnia_beam.pipelines.beam_log import own_errors_told_once
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.progress_display import ProgressFacts, showing_progress
 from omnia_beam.pipelines.runner import is_local, make_runner
@@ -100,7 +101,8 @@ def run_here(build: Callable[[Any], None], options: Any) -> dict[str, int]:
         OmniaBeamError: what ended the pipeline.
     """
     try:
-        return _run(build, options)
+        with own_errors_told_once():
+            return _run(build, options)
     except Exception as error:
         if BOARD.fatal is not None:
             raise BOARD.fatal from None
