@@ -235,7 +235,7 @@ def test_faults_of_every_kind_are_survived(emulator: EmulatorThread) -> None:
         [f"path=/data rate=0.15 {kind}" for kind in ("reset", "truncate", "garbage", "duplicate_page", "bad_token")]
         + [
             f"path=/data rate=0.1 {kind}"
-            for kind in ("status=503", "status=429 retry_after=0", "wrong_total", "reorder")
+            for kind in ("status=503", "status=502 body=html", "wrong_total", "reorder")
         ]
     )
     shard = shard_of(emulator, 10, "dense")

@@ -1,11 +1,8 @@
-"""Reading windows ahead: in order, whole, within its bounds, whatever the service does; never less without saying so."""
+"""Reading windows: in order, whole, whatever the service does; never less without saying so."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -21,7 +18,6 @@ from omnia_beam.core.errors import (
     OmniaBeamError,
     TransientServiceError,
     UnauthorizedError,
-    WireFormatError,
 )
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
@@ -29,94 +25,17 @@ from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.query_reader import QueryReader
 from omnia_beam.io.window_reader import WindowReader
 from omnia_beam.transforms.assemble import assemble_chunk
-from tests.io.scripted_service import FAULTS, SILENT_IN_JSON, ScriptedService, held, joins_up, oracle, steady
+from tests.io.reading import SECOND, AtOnce, Outcome, check, in_a_row, read, reader_of, window_of
+from tests.io.scripted_service import FAULTS, SILENT_IN_JSON, ScriptedService, steady
 
-SECOND = 10**9
 OUTAGE = TransientServiceError("503 in every try", status=503)
-
-Outcome = RawChunk | WindowFailure
-
-
-class AtOnce(Executor):
-    """Runs what is submitted there and then: the order of requests is the order of submission, the same every time."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-
-def reader_of(
-    service: ScriptedService,
-    pool: Executor | None = None,
-    *,
-    ahead: int = 4,
-    max_points: int = 1_000,
-    patience_s: float = 30,
-    stopped: Callable[[], bool] = lambda: False,
-) -> WindowReader:
-    format: Any = service.format
-    queries = QueryReader(service.fetch, format=format, page_limit=service.limit, max_points=max_points)
-    return WindowReader(
-        queries,
-        pool or AtOnce(),
-        ahead=ahead,
-        max_chunk_points=max_points,
-        format=format,
-        patience_s=patience_s,
-        stopped=stopped,
-    )
-
-
-def window_of(series_ids: str, start_ns: int, end_ns: int, requests: int = 1, points: int = 1) -> Window:
-    return Window(ChunkKey(tuple(series_ids), TimeRange(start_ns, end_ns)), points, requests)
-
-
-def hours(series_ids: str, n: int, requests: int = 1) -> list[Window]:
-    """Windows of ten seconds, one after the other."""
-    return [window_of(series_ids, i * 10 * SECOND, (i + 1) * 10 * SECOND, requests) for i in range(n)]
-
-
-def read(
-    reader: WindowReader, windows: Iterable[Window], claim: Callable[[int], bool] = lambda _: True
-) -> list[Outcome]:
-    return list(reader.read(enumerate(windows), claim))
-
-
-def check(outcomes: Iterable[Outcome], windows: Iterable[Window], service: ScriptedService) -> set[int]:
-    """That each window came whole and in order, or failed. Gives the places of those that failed."""
-    rest = list(outcomes)
-    failed: set[int] = set()
-    for place, window in enumerate(windows):
-        parts: list[TimeRange] = []
-        while rest and rest[0].key.series_ids == window.key.series_ids and window.key.range.covers(rest[0].key.range):
-            outcome = rest.pop(0)
-            if isinstance(outcome, WindowFailure):
-                assert outcome.key == window.key
-                failed.add(place)
-                break
-            try:
-                chunk = assemble_chunk(outcome)
-            except (IncompleteReadError, WireFormatError):
-                failed.add(place)
-            else:
-                assert held(chunk) == oracle(service.points, window.key.series_ids, outcome.key.range)
-            parts.append(outcome.key.range)
-            if outcome.key.range.end_ns == window.key.range.end_ns:
-                break
-        assert place in failed or joins_up(parts, window.key.range)
-    assert rest == []
-    return failed
 
 
 @pytest.mark.parametrize("format", ["protobuf", "json"])
 @pytest.mark.parametrize("requests", [1, 3])
 @pytest.mark.parametrize("threads", [1, 8])
 def test_reads_windows_whole_and_in_order(format: str, requests: int, threads: int) -> None:
-    windows = hours("ab", 12, requests)
+    windows = in_a_row("ab", 12, requests)
     service = ScriptedService(steady("ab", TimeRange(0, 110 * SECOND), SECOND), format=format)
     with ThreadPoolExecutor(threads) as pool:
         outcomes = read(reader_of(service, pool), windows)
@@ -126,7 +45,7 @@ def test_reads_windows_whole_and_in_order(format: str, requests: int, threads: i
 
 
 def test_a_window_is_cut_into_the_planned_queries() -> None:
-    [window] = hours("ab", 1, requests=3)
+    [window] = in_a_row("ab", 1, requests=3)
     service = ScriptedService(steady("ab", TimeRange(0, 10 * SECOND), SECOND))
     [chunk] = read(reader_of(service), [window])
     assert isinstance(chunk, RawChunk)
@@ -161,7 +80,7 @@ def test_a_divided_window_gives_few_chunks() -> None:
     [NotFoundError("404"), TransientServiceError("503"), NotTheServiceError("HTML"), IncompleteReadError("short")],
 )
 def test_one_bad_window_does_not_stop_the_others(error: OmniaBeamError) -> None:
-    windows = [window for n in range(3) for window in hours("axb"[n], 2, requests=2)]
+    windows = [window for n in range(3) for window in in_a_row("axb"[n], 2, requests=2)]
     points = steady("ab", TimeRange(0, 20 * SECOND), SECOND)
     service = ScriptedService(points, errors={"x": error})
     outcomes = read(reader_of(service), windows)
@@ -180,7 +99,7 @@ def test_the_rest_of_a_failed_window_is_not_asked_for() -> None:
 
 @pytest.mark.parametrize("error", [CredentialError("no token"), UnauthorizedError("401")])
 def test_without_a_credential_nothing_goes_on(error: OmniaBeamError) -> None:
-    windows = hours("a", 2) + hours("x", 1) + hours("a", 50)
+    windows = in_a_row("a", 2) + in_a_row("x", 1) + in_a_row("a", 50)
     service = ScriptedService({}, errors={"x": error})
     with pytest.raises(type(error)) as caught:
         read(reader_of(service), windows)
@@ -190,7 +109,7 @@ def test_without_a_credential_nothing_goes_on(error: OmniaBeamError) -> None:
 
 @pytest.mark.parametrize("error", [OUTAGE, NotTheServiceError("a page of the proxy")])
 def test_an_outage_ends_the_reading(error: OmniaBeamError) -> None:
-    windows = hours("a", 3) + hours("x", 100)
+    windows = in_a_row("a", 3) + in_a_row("x", 100)
     service = ScriptedService({}, errors={"x": error})
     outcomes: list[Outcome] = []
 
@@ -205,13 +124,13 @@ def test_an_outage_ends_the_reading(error: OmniaBeamError) -> None:
 @pytest.mark.parametrize("between", ["a", "y"])
 def test_what_the_service_answers_in_between_ends_an_outage(between: str) -> None:
     # `a` is read, `y` is refused: either way the service is up.
-    windows = (hours("x", 9) + hours(between, 1)) * 3
+    windows = (in_a_row("x", 9) + in_a_row(between, 1)) * 3
     service = ScriptedService({}, errors={"x": OUTAGE, "y": NotFoundError("404")})
     assert len(read(reader_of(service), windows)) == 30
 
 
 def test_claims_in_order_each_once_before_anything_is_given() -> None:
-    windows = hours("ab", 8, requests=2)
+    windows = in_a_row("ab", 8, requests=2)
     service = ScriptedService(steady("ab", TimeRange(0, 80 * SECOND), SECOND), errors={})
     claimed: list[int] = []
 
@@ -229,7 +148,7 @@ def test_claims_in_order_each_once_before_anything_is_given() -> None:
 
 @pytest.mark.parametrize("refused", range(6))
 def test_a_refused_claim_ends_the_reading_there(refused: int) -> None:
-    windows = hours("a", 6, requests=2)
+    windows = in_a_row("a", 6, requests=2)
     service = ScriptedService(steady("a", TimeRange(0, 60 * SECOND), SECOND))
     claimed: list[int] = []
 
@@ -242,162 +161,11 @@ def test_a_refused_claim_ends_the_reading_there(refused: int) -> None:
     assert check(outcomes, windows[:refused], service) == set()
 
 
-class Gate:
-    """Holds every fetch until it is opened, and counts how many are under way."""
-
-    def __init__(self, service: ScriptedService) -> None:
-        self.service = service
-        self.open = threading.Event()
-        self.under_way = 0
-        self.most = 0
-        self._lock = threading.Lock()
-        fetch = service.fetch
-
-        def held_fetch(series_ids: tuple[str, ...], query: TimeRange, token: str | None) -> bytes:
-            with self._lock:
-                self.under_way += 1
-                self.most = max(self.most, self.under_way)
-            try:
-                assert self.open.wait(20)
-                return fetch(series_ids, query, token)
-            finally:
-                with self._lock:
-                    self.under_way -= 1
-
-        self.service.fetch = held_fetch  # type: ignore[method-assign]  # the gate stands in its place
-
-
-@pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(6) as made:
-        yield made
-
-
-def test_a_refused_claim_cancels_what_has_not_begun(pool: ThreadPoolExecutor) -> None:
-    service = ScriptedService({})
-    gate = Gate(service)
-    small = ThreadPoolExecutor(1)
-    assert read(reader_of(service, small, ahead=5), hours("a", 9), lambda _: False) == []
-    gate.open.set()
-    small.shutdown()
-    assert len(service.requests) == 1  # the one that had begun
-
-
-def test_closing_the_reading_cancels_what_has_not_begun() -> None:
-    service = ScriptedService({}, ever_after=None)
-    small = ThreadPoolExecutor(1)
-    reading = reader_of(service, small, ahead=50).read(enumerate(hours("a", 100)), lambda _: True)
-    next(reading)
-    gate = Gate(service)
-    reading.close()
-    gate.open.set()
-    small.shutdown()
-    assert threading.active_count() < 20
-    assert len(service.requests) <= 52
-
-
-class Counting(Executor):
-    """Counts answers that are under way or waiting to be taken: what memory has to hold."""
-
-    def __init__(self, pool: Executor) -> None:
-        self._pool = pool
-        self.submitted = 0
-        self.most = 0
-        self.taken = 0
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        self.submitted += 1
-        self.most = max(self.most, self.submitted - self.taken)
-        future = self._pool.submit(fn, *args, **kwargs)
-        result = future.result
-
-        def taking(timeout: float | None = None) -> Any:
-            self.taken += 1
-            return result(timeout)
-
-        future.result = taking  # type: ignore[method-assign]  # counted on its way
-        return future
-
-
-@pytest.mark.parametrize("ahead", [1, 2, 7])
-def test_reads_no_further_ahead_than_asked(ahead: int, pool: ThreadPoolExecutor) -> None:
-    windows = hours("ab", 20, requests=3)
-    service = ScriptedService(steady("ab", TimeRange(0, 200 * SECOND), SECOND))
-    counting = Counting(pool)
-    outcomes = read(reader_of(service, counting, ahead=ahead), windows)
-    assert check(outcomes, windows, service) == set()
-    assert counting.most == ahead
-
-
-@pytest.mark.parametrize("ahead", [1, 2, 7])
-def test_dividing_reads_no_further_ahead_than_twice_that(ahead: int, pool: ThreadPoolExecutor) -> None:
-    # The first window falls into hundreds of parts, some of which are divided again.
-    burst = [(t, 1, 192) for t in range(0, 100 * SECOND, SECOND // 40)]
-    windows = [window_of("a", 0, 10_000 * SECOND), *hours("b", 20)]
-    service = ScriptedService({"a": burst} | steady("b", TimeRange(0, 200 * SECOND), SECOND), limit=10)
-    counting = Counting(pool)
-    outcomes = read(reader_of(service, counting, ahead=ahead, max_points=50), windows)
-    assert check(outcomes, windows, service) == set()
-    assert ahead <= counting.most <= 2 * ahead
-
-
-def test_keeps_the_pool_busy(pool: ThreadPoolExecutor) -> None:
-    service = ScriptedService({})
-    gate = Gate(service)
-    reading = reader_of(service, pool, ahead=6).read(enumerate(hours("a", 12)), lambda _: True)
-    opener = threading.Thread(target=lambda: _open_when(gate, 6))
-    opener.start()
-    assert len(list(reading)) == 12
-    opener.join()
-    assert gate.most == 6
-
-
-def _open_when(gate: Gate, under_way: int) -> None:
-    for _ in range(2_000):
-        if gate.under_way >= under_way:
-            break
-        time.sleep(0.005)
-    gate.open.set()
-
-
-def test_a_stop_abandons_what_a_hung_service_holds(pool: ThreadPoolExecutor) -> None:
-    service = ScriptedService({})
-    gate = Gate(service)
-    stop = threading.Event()
-    reading = reader_of(service, pool, stopped=stop.is_set).read(enumerate(hours("a", 12)), lambda _: True)
-    threading.Timer(0.05, stop.set).start()
-    assert list(reading) == []
-    assert not gate.open.is_set()
-    gate.open.set()
-
-
-def test_a_stop_abandons_a_window_of_many_parts() -> None:
-    service = ScriptedService(steady("a", TimeRange(0, 1_000 * SECOND), SECOND), limit=10)
-    stop = threading.Event()
-    reader = reader_of(service, max_points=20, stopped=stop.is_set)
-    reading = reader.read(enumerate([window_of("a", 0, 1_000 * SECOND)]), lambda _: True)
-    first = next(reading)
-    stop.set()
-    assert isinstance(first, RawChunk)
-    assert list(reading) == []
-    assert len(service.requests) < 30  # of more than a hundred
-
-
 @pytest.mark.parametrize(("points", "requests"), [(0, 1), (1, 3)])
 def test_nothing_is_asked_for_again_only_where_points_are_expected(points: int, requests: int) -> None:
     service = ScriptedService({}, mentions_empty=False)
     assert len(read(reader_of(service), [window_of("a", 0, 100, points=points)])) == 1
     assert len(service.requests) == requests
-
-
-def test_a_pool_that_died_does_not_hang_the_reading() -> None:
-    class Dead(Executor):
-        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-            return Future()
-
-    windows = hours("a", 30)
-    with pytest.raises(TimeoutError, match=r"a \[1970.*no answer within 0.001 s"):
-        read(reader_of(ScriptedService({}), Dead(), patience_s=0.001), windows)
 
 
 def test_a_mistake_of_ours_is_not_taken_for_the_services() -> None:
@@ -407,7 +175,7 @@ def test_a_mistake_of_ours_is_not_taken_for_the_services() -> None:
     queries = QueryReader(broken, format="protobuf", page_limit=5, max_points=100)
     reader = WindowReader(queries, AtOnce(), ahead=2, max_chunk_points=100, format="protobuf", patience_s=1)
     with pytest.raises(ZeroDivisionError):
-        read(reader, hours("a", 2))
+        read(reader, in_a_row("a", 2))
 
 
 def test_no_windows_no_requests() -> None:
