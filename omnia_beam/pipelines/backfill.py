@@ -32,6 +32,7 @@ from omnia_beam.net.reachability import check_reachable
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.net.shared import shared_session
+from omnia_beam.pipelines.cluster import check_cluster, worker_share
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import check_writable, file_prefix, say_tidied, tidy_files
 from omnia_beam.pipelines.execution import Outcome, run_pipeline
@@ -92,6 +93,8 @@ def run_backfill(config: JobConfig, context: RunContext) -> Summary:
     """
     began = context.clock()
     job = BackfillJob.of(config)
+    check_cluster(context.options, {"sink.path": job.sink.path, "state": config.state}, [job.service])
+    worker_share(job.service, context.options)  # said before anything is read
     session = shared_session(job.service)
     summary = Summary("backfill")
     try:
@@ -239,8 +242,9 @@ def _carry_out(
     if len(tasks) > 1:
         outcome = run_workers(tasks, found.plan, context, [session], deadline_s)
     else:
+        shared_out = replace(job, service=worker_share(job.service, context.options))
         outcome = run_pipeline(
-            build_pipeline(job, state, found.plan, local=is_local(context.options)),
+            build_pipeline(shared_out, state, found.plan, local=is_local(context.options)),
             found.plan,
             context,
             session.stats.snapshot,

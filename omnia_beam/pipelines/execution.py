@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
@@ -18,11 +18,13 @@ from omnia_beam.io.plan import Plan
 from omnia_beam.io.progress import BOARD, STOP
 from omnia_beam.net.stats import StatsSnapshot
 from omnia_beam.pipelines.beam_log import own_errors_told_once
+from omnia_beam.pipelines.cluster import is_elsewhere
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.progress_display import ProgressFacts, showing_progress
 from omnia_beam.pipelines.runner import is_local, make_runner
 
 _NAMESPACE = "omnia_beam"
+_LOOK_EVERY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +117,38 @@ def _run(build: Callable[[Any], None], options: Any) -> dict[str, int]:
     pipeline = beam.Pipeline(runner=make_runner(options), options=options)
     build(pipeline)
     result = pipeline.run()
-    result.wait_until_finish()
+    with _cancelling(result) if is_elsewhere(options) else nullcontext():
+        result.wait_until_finish()
     found = result.metrics().query(MetricsFilter().with_namespace(_NAMESPACE))["counters"]
     counters: dict[str, int] = {}
     for each in found:
         name = each.key.metric.name
         counters[name] = counters.get(name, 0) + int(each.result)
     return counters
+
+
+@contextmanager
+def _cancelling(result: Any) -> Iterator[None]:
+    """Cancel a job elsewhere once this process is asked to stop: its workers do not hear of that otherwise."""
+    done, cancelled = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_LOOK_EVERY_S):
+            if STOP.is_set():
+                result.cancel()
+                cancelled.set()
+                return
+
+    thread = threading.Thread(target=watch, name="omnia-cancel", daemon=True)
+    thread.start()
+    try:
+        yield
+    except RuntimeError:  # Beam's word for a job that was cancelled, too
+        if not cancelled.is_set():
+            raise
+    finally:
+        done.set()
+        thread.join()
 
 
 @contextmanager

@@ -38,7 +38,7 @@ _UNSAFE: Final = {
 
 def is_local(options: PipelineOptions) -> bool:
     """Whether the pipeline runs inside this process."""
-    return _name(options) in _LOCAL
+    return runner_name(options) in _LOCAL
 
 
 def pipeline_options(runner: str | None, beam_args: Sequence[str]) -> PipelineOptions:
@@ -75,15 +75,16 @@ def pipeline_options(runner: str | None, beam_args: Sequence[str]) -> PipelineOp
 
 def make_runner(options: PipelineOptions) -> Any:
     """The runner to give to `beam.Pipeline`: an instance for the local one, a name for the rest."""
-    return FnApiRunner() if is_local(options) else _REMOTE[_name(options)]
+    return FnApiRunner() if is_local(options) else _REMOTE[runner_name(options)]
 
 
-def _name(options: PipelineOptions) -> str:
+def runner_name(options: PipelineOptions) -> str:
+    """The runner's name in lower case, without its module; empty for the default."""
     return (options.view_as(StandardOptions).runner or "").rsplit(".", 1)[-1].lower()
 
 
 def _refuse_unsafe(options: PipelineOptions) -> None:
-    name = _name(options)
+    name = runner_name(options)
     if name in _UNSAFE:
         raise UnsafeRunnerError(
             f"--runner={name} is refused: {_UNSAFE[name]}. Leave --runner out to run in this process."

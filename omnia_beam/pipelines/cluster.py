@@ -1,0 +1,147 @@
+"""What a job needs to be run by workers elsewhere: places that they reach, a budget that they share, code that they have.
+
+Most of what is refused here would otherwise not fail but go wrong: files and receipts on a worker's own disk are gone with the
+worker, and a budget that every worker takes whole is broken by as many times as there are workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from apache_beam.options.pipeline_options import (
+    DebugOptions,
+    FlinkRunnerOptions,
+    PortableOptions,
+    SetupOptions,
+    StandardOptions,
+    WorkerOptions,
+)
+
+from omnia_beam.core.errors import UnsafeRunnerError, UsageError
+from omnia_beam.net.settings import ServiceSettings
+from omnia_beam.pipelines.runner import is_local, runner_name
+
+_ENVIRONMENTS: Final = ("LOOPBACK", "PROCESS", "EXTERNAL", "DOCKER")
+_ONE_PROCESS: Final = "no_use_multiple_sdk_containers"
+
+
+def check_cluster(options: Any, places: Mapping[str, str], credentials_of: Iterable[ServiceSettings]) -> None:
+    """Check that workers can do the job; nothing to check where the pipeline runs in this process.
+
+    Args:
+        options: Beam's PipelineOptions.
+        places: configuration key to path, of everything that workers write.
+        credentials_of: the services that workers sign in to.
+
+    Raises:
+        UnsafeRunnerError: it is known to lose data.
+        UsageError: it cannot work.
+    """
+    if is_local(options):
+        return
+    if options.view_as(StandardOptions).streaming:
+        raise UnsafeRunnerError(
+            "--streaming is refused: a backfill ends, and a streaming job does not tell when all of it is stored. Leave it out"
+        )
+    where = worker_place(options)
+    if where == "LOOPBACK":
+        return
+    own_disk = where in ("DOCKER", "DATAFLOW")
+    for key, path in places.items():
+        if own_disk and "://" not in path:
+            raise UnsafeRunnerError(
+                f"{key}: {path} would be on each worker's own disk ({_named(options, where)}), and lost with it: use a place that "
+                "all workers and this machine share, such as gs://, s3:// or hdfs://"
+            )
+    setup = options.view_as(SetupOptions)
+    image = options.view_as(WorkerOptions).sdk_container_image or options.view_as(PortableOptions).environment_config
+    if own_disk and not (image or setup.setup_file or setup.extra_packages):
+        raise UsageError(
+            "workers need omnia_beam: give --setup_file=./setup.py, or an image that has it (--sdk_container_image, or "
+            "--environment_config with DOCKER)"
+        )
+    for service in credentials_of:
+        if service.credential.is_interactive:
+            raise UsageError("each worker would ask a person to sign in: use another kind of credential on a cluster")
+
+
+def worker_place(options: Any) -> str:
+    """Where workers run: LOOPBACK (in this process), PROCESS, EXTERNAL, DOCKER or DATAFLOW.
+
+    Raises:
+        UsageError: it is not said, or not known.
+    """
+    if runner_name(options) == "dataflowrunner":
+        return "DATAFLOW"
+    given = options.view_as(PortableOptions).environment_type
+    if not given and _is_embedded(options):
+        return "LOOPBACK"  # as Beam has it
+    place = (given or "").upper()
+    if place not in _ENVIRONMENTS:
+        found = f"{given} is not known here" if given else "is not given"
+        raise UsageError(
+            f"--environment_type {found}: it says where workers run, one of {', '.join(_ENVIRONMENTS)}; LOOPBACK is this process"
+        )
+    return place
+
+
+def is_elsewhere(options: Any) -> bool:
+    """Whether workers run outside of this process, so that they hear nothing of what is said in it."""
+    return not is_local(options) and worker_place(options) != "LOOPBACK"
+
+
+def worker_processes(options: Any) -> int:
+    """Processes among which the budget of the job is shared, at most.
+
+    Raises:
+        UsageError: the options do not tell.
+    """
+    if is_local(options) or worker_place(options) == "LOOPBACK":
+        return 1  # all workers are threads of this process, and share its session
+    if runner_name(options) == "dataflowrunner":
+        return _dataflow_processes(options)
+    parallelism = options.view_as(FlinkRunnerOptions).parallelism or 0
+    if parallelism < 1:
+        raise UsageError(
+            "--parallelism is not given: the job's rate is shared by that many workers, so that they keep to it together"
+        )
+    return int(parallelism)
+
+
+def worker_share(service: ServiceSettings, options: Any) -> ServiceSettings:
+    """The service with one worker's share of the budget: together they are never above it.
+
+    Raises:
+        UsageError: the options do not tell how many share it, or more workers than requests may be in flight.
+    """
+    processes = worker_processes(options)
+    if processes > service.max_in_flight:
+        raise UsageError(
+            f"rate.max_in_flight: {service.max_in_flight} requests cannot be shared by {processes} workers: raise it to at least "
+            f"{processes}, or use fewer workers"
+        )
+    return service.divided(processes)[-1]  # where it does not divide, the smallest share
+
+
+def _dataflow_processes(options: Any) -> int:
+    most = options.view_as(WorkerOptions).max_num_workers
+    if not most:
+        raise UsageError("--max_num_workers is not given: the job's rate is shared by that many workers")
+    if _ONE_PROCESS not in (options.view_as(DebugOptions).experiments or ()):
+        raise UsageError(
+            f"give --experiments={_ONE_PROCESS}: otherwise Dataflow starts a process for each core, each with a whole worker's "
+            "share of the rate"
+        )
+    return int(most)
+
+
+def _is_embedded(options: Any) -> bool:
+    if runner_name(options) == "prismrunner":
+        return True
+    master = options.view_as(FlinkRunnerOptions).flink_master
+    return runner_name(options) == "flinkrunner" and master in ("[local]", "[auto]")
+
+
+def _named(options: Any, where: str) -> str:
+    return "Dataflow" if where == "DATAFLOW" else f"--environment_type={where}"

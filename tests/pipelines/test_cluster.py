@@ -1,0 +1,134 @@
+"""Options of clusters: what would lose data or break the budget is refused with the reason, before anything is read."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from omnia_beam.config import JobConfig
+from omnia_beam.core.errors import UnsafeRunnerError, UsageError
+from omnia_beam.io.progress import STOP
+from omnia_beam.net.credentials import CredentialSpec
+from omnia_beam.net.settings import ServiceSettings
+from omnia_beam.pipelines.backfill import run_backfill
+from omnia_beam.pipelines.cluster import check_cluster, worker_processes, worker_share
+from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.execution import _cancelling
+from omnia_beam.pipelines.runner import pipeline_options
+
+SERVICE = ServiceSettings("http://127.0.0.1:1/v1.7", requests_per_second=20.0, max_in_flight=8)
+SHARED = {"sink.path": "gs://bucket/out", "state": "gs://bucket/state"}
+DATAFLOW = ["--max_num_workers=4", "--experiments=no_use_multiple_sdk_containers", "--setup_file=./setup.py"]
+
+
+def check(runner: str, *args: str, places: dict[str, str] = SHARED) -> None:
+    check_cluster(pipeline_options(runner, args), places, [SERVICE])
+
+
+@pytest.mark.parametrize(
+    ("runner", "args"),
+    [
+        ("FlinkRunner", ["--flink_master=[local]"]),
+        ("FlinkRunner", ["--flink_master=host:8081", "--environment_type=PROCESS", "--parallelism=2"]),
+        ("FlinkRunner", ["--environment_type=DOCKER", "--environment_config=image:1"]),
+        ("PortableRunner", ["--environment_type=loopback"]),
+        ("DataflowRunner", DATAFLOW),
+    ],
+)
+def test_what_works_is_let_through(runner: str, args: list[str]) -> None:
+    check(runner, *args)
+
+
+def test_a_workers_own_disk_is_no_destination() -> None:
+    local = {"sink.path": "out/", "state": "gs://bucket/state"}
+    with pytest.raises(
+        UnsafeRunnerError, match=r"sink\.path: out/ would be on each worker's own disk \(--environment_type=DOCKER"
+    ):
+        check("FlinkRunner", "--environment_type=DOCKER", places=local)
+    with pytest.raises(UnsafeRunnerError, match="Dataflow"):
+        check("DataflowRunner", *DATAFLOW, places=local)
+    check("FlinkRunner", "--flink_master=[local]", places=local)
+
+
+@pytest.mark.parametrize(
+    ("runner", "args", "reason"),
+    [
+        ("FlinkRunner", ["--streaming"], "--streaming is refused"),
+        ("PortableRunner", [], "--environment_type is not given"),
+        ("PortableRunner", ["--environment_type=MAGIC"], "MAGIC is not known here"),
+        ("FlinkRunner", ["--environment_type=DOCKER"], "workers need omnia_beam"),
+        ("DataflowRunner", [], "workers need omnia_beam"),
+    ],
+)
+def test_what_cannot_work_is_refused(runner: str, args: list[str], reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        check(runner, *args)
+
+
+def test_nobody_signs_in_on_a_cluster() -> None:
+    asking = replace(SERVICE, credential=CredentialSpec("device_code"), resource_id="an-api")
+    options = pipeline_options("FlinkRunner", ["--environment_type=PROCESS"])
+    with pytest.raises(UsageError, match="each worker would ask a person"):
+        check_cluster(options, SHARED, [asking])
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 8])
+def test_together_the_workers_keep_to_the_budget(processes: int) -> None:
+    options = pipeline_options("FlinkRunner", ["--environment_type=PROCESS", f"--parallelism={processes}"])
+    share = worker_share(SERVICE, options)
+    assert share.requests_per_second is not None
+    assert share.requests_per_second * processes <= 20.0 + 1e-9
+    assert 1 <= share.max_in_flight <= 8 // processes
+
+
+def test_how_many_share_it_must_be_known() -> None:
+    assert worker_processes(pipeline_options(None, [])) == 1
+    assert worker_processes(pipeline_options("PortableRunner", ["--environment_type=LOOPBACK"])) == 1
+    assert worker_processes(pipeline_options("DataflowRunner", DATAFLOW)) == 4
+    for runner, args, reason in [
+        ("FlinkRunner", ["--environment_type=PROCESS"], "--parallelism is not given"),
+        ("DataflowRunner", DATAFLOW[1:], "--max_num_workers is not given"),
+        ("DataflowRunner", [DATAFLOW[0], DATAFLOW[2]], "a process for each core"),
+    ]:
+        with pytest.raises(UsageError, match=reason):
+            worker_processes(pipeline_options(runner, args))
+    with pytest.raises(UsageError, match="cannot be shared by 9 workers"):
+        worker_share(SERVICE, pipeline_options("FlinkRunner", ["--environment_type=PROCESS", "--parallelism=9"]))
+
+
+def test_a_backfill_is_checked_before_anything_is_read(load: Callable[..., JobConfig], context: RunContext) -> None:
+    config = load("http://127.0.0.1:1/plant/timeseries/v1.7")
+    options = pipeline_options("DataflowRunner", DATAFLOW)
+    with pytest.raises(UnsafeRunnerError, match=r"sink\.path"):
+        run_backfill(config, replace(context, options=options))
+
+
+class _Job:
+    """A job elsewhere: ends when it is cancelled, as Beam's results do, or fails."""
+
+    def __init__(self, fails: bool = False) -> None:
+        self._cancelled = threading.Event()
+        self._fails = fails
+
+    def cancel(self) -> None:
+        self._cancelled.set()
+
+    def wait(self) -> None:
+        if self._fails or self._cancelled.wait(20):
+            raise RuntimeError("failed in state CANCELLED")
+
+
+def test_a_job_elsewhere_is_cancelled_when_this_process_is_to_stop() -> None:
+    job = _Job()
+    STOP.set()
+    try:
+        with _cancelling(job):
+            job.wait()
+    finally:
+        STOP.clear()
+    assert job._cancelled.is_set()
+    with pytest.raises(RuntimeError), _cancelling(_Job(fails=True)):
+        _Job(fails=True).wait()

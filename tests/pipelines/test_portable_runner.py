@@ -1,0 +1,98 @@
+"""The same backfill through a job service: workers behind the real Fn API, elements split while they are read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from omnia_beam.emulator.process import EmulatorProcess
+from tests.pipelines.conftest import stored_points
+from tests.pipelines.job_service import JobService
+
+SPLITS = {"Read/Fetch/ParDo(_Fetch)": {"timings": [0, 0.3, 0.6, 0.9, 1.2, 1.5], "fractions": [None, *[0.5] * 5]}}
+
+
+# The workers of LOOPBACK are threads of this process: each split starts a tracker of its own.
+COUNTING = """
+import sys
+from omnia_beam import cli
+from omnia_beam.io.read import _WindowProvider
+trackers, create = [], _WindowProvider.create_tracker
+def counting(self, restriction):
+    trackers.append(restriction)
+    return create(self, restriction)
+_WindowProvider.create_tracker = counting
+code = cli.main(sys.argv[1:])
+print("trackers:", len({(each.start, each.stop) for each in trackers}), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def trackers_of(errors: str) -> int:
+    return int(errors.rpartition("trackers: ")[2].split()[0])
+
+
+def backfill(job: Path, *runner: str) -> tuple[int, dict[str, object], str]:
+    command = [sys.executable, "-c", COUNTING, "backfill", str(job), "--json", "--no-progress", *runner]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    return done.returncode, json.loads(done.stdout.splitlines()[-1]), done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("splits", [{}, SPLITS], ids=["as it comes", "split"])
+def test_through_a_job_service_the_points_are_the_same(
+    job_file: Callable[..., Path], tmp_path: Path, splits: dict[str, object]
+) -> None:
+    slow = {"rate": {"requests_per_second": None, "max_in_flight": 1}} if splits else {}
+    keys = {"source": slow, "window": {"start": "2024-01-01", "end": "2024-01-06"}, "max_chunk_points": 20_000}
+    with (
+        EmulatorProcess(["--synthetic", "mixed:series=12,days=5,step=10s"]) as emulator,
+        JobService(tmp_path) as service,
+    ):
+        if splits:
+            emulator.set_faults(["path=/data stall=0.05"])
+        job = job_file(
+            emulator.url, name="portable", sink={"kind": "parquet", "path": str(tmp_path / "portable")}, **keys
+        )
+        code, summary, errors = backfill(
+            job,
+            "--runner=PortableRunner",
+            "--",
+            f"--job_endpoint=localhost:{service.port}",
+            "--environment_type=LOOPBACK",
+            f"--direct_test_splits={json.dumps(splits)}",
+        )
+        assert code == 0, errors
+        emulator.set_faults([])
+        plain = job_file(emulator.url, name="plain", sink={"kind": "parquet", "path": str(tmp_path / "plain")}, **keys)
+        assert backfill(plain)[0] == 0
+    found, expected = stored_points(tmp_path / "portable"), stored_points(tmp_path / "plain")
+    assert found.keys() == expected.keys()
+    assert all(len(found[each]) == len(expected[each]) and (found[each] == expected[each]).all() for each in found)
+    assert (trackers_of(errors) > 1) == bool(splits)
+    assert summary["points_written"] == sum(map(len, expected.values()))
+    assert summary["points_read"] == summary["points_written"]  # by the runner's metrics
+
+
+def test_a_job_that_fails_on_its_workers_is_told(job_file: Callable[..., Path], tmp_path: Path) -> None:
+    with (
+        EmulatorProcess(["--synthetic", "dense:series=1,days=1,step=10s"]) as emulator,
+        JobService(tmp_path) as service,
+    ):
+        emulator.set_faults(["path=/data method=GET status=401 after=1"])
+        job = job_file(emulator.url, window={"start": "2024-01-01", "end": "2024-01-02"})
+        code, summary, errors = backfill(
+            job,
+            "--runner=PortableRunner",
+            "--",
+            f"--job_endpoint=localhost:{service.port}",
+            "--environment_type=LOOPBACK",
+        )
+    assert code == 3
+    assert summary["status"] == "failed"
+    assert "401" in errors or "credential" in errors.lower()
