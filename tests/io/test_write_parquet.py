@@ -26,6 +26,7 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.parquet_file import chunk_files
 from omnia_beam.io.progress import BOARD
+from omnia_beam.io.write_files import _WAITING
 from omnia_beam.io.write_parquet import WriteToParquet
 from tests.core.strategies import as_points
 from tests.io.memory_filesystem import SCHEME, MemoryFileSystem
@@ -121,16 +122,15 @@ def test_few_chunks_wait_for_the_disk(sink: Sink, monkeypatch: pytest.MonkeyPatc
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", slow_fsync)
-    assert sink.give(chunk_of(0)) == []
+    assert [sink.give(chunk_of(day)) for day in range(_WAITING)] == [[]] * _WAITING
     assert started.acquire(timeout=10)
-    assert sink.give(chunk_of(1)) == []
-    disk_first = threading.Timer(0.05, disk.set)
-    disk_first.start()
-    given = [value for day in (2, 3, 4) for value in sink.give(chunk_of(day))]
-    assert disk.is_set()  # the third chunk had to wait for the first to be stored
+    opener = threading.Timer(0.05, disk.set)
+    opener.start()
+    given = [value for day in range(_WAITING, _WAITING + 3) for value in sink.give(chunk_of(day))]
+    assert disk.is_set()  # the next chunk had to wait for the first to be stored
     assert [value.value.key.range.start_ns // DAY for value in given] == [0, 1, 2]
-    disk_first.join()
-    assert len(list(sink.fn.finish_bundle())) == 2
+    opener.join()
+    assert len(list(sink.fn.finish_bundle())) == _WAITING
 
 
 def test_an_empty_chunk_gets_a_receipt_and_no_file(sink: Sink) -> None:
