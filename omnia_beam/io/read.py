@@ -42,8 +42,8 @@ class ReadOptions:
             as a proof of completeness.
         page_limit: points asked for in one page.
         max_chunk_points: the most points of a chunk.
-        ahead: queries under way or waiting to be taken; None for the requests in flight and a chunk's more, so that all
-            stay busy while a chunk is decoded.
+        ahead: queries under way or waiting to be taken; None for the requests in flight and half as many more, or
+            up to three times as many where answers are slower to come than to be taken.
     """
 
     statuses: tuple[int, ...] = ()
@@ -247,7 +247,8 @@ class _Fetch(beam.DoFn):
         return WindowReader(
             reader,
             self._pool,
-            ahead=options.ahead or _queries_ahead(self._service, options),
+            ahead=options.ahead or _queries_ahead(self._service),
+            most_ahead=options.ahead or 3 * self._service.max_in_flight,
             max_chunk_points=options.max_chunk_points,
             format=options.format,
             patience_s=_patience_s(self._service),
@@ -255,9 +256,8 @@ class _Fetch(beam.DoFn):
         )
 
 
-def _queries_ahead(service: ServiceSettings, options: ReadOptions) -> int:
-    chunk = max(1, options.max_chunk_points // options.page_limit)
-    return service.max_in_flight + min(chunk, service.max_in_flight)
+def _queries_ahead(service: ServiceSettings) -> int:
+    return service.max_in_flight + (service.max_in_flight + 1) // 2
 
 
 def _until_stopped(windows: Iterable[tuple[int, Window]]) -> Iterator[tuple[int, Window]]:

@@ -18,7 +18,7 @@ from omnia_beam.core.receipt import Receipt
 from omnia_beam.io.durable_file import write_durably
 from omnia_beam.io.progress import BOARD
 
-_WAITING = 2
+_WAITING = 1
 """Chunks that wait for the writing thread: it works while the next are fetched and decoded, and memory stays bounded."""
 
 
