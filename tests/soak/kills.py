@@ -60,6 +60,7 @@ class Soak:
     folder: Path
     destination: Destination
     say: Callable[[str], None]
+    workers: int = 1
     history: list[Kill] = field(default_factory=list)
     _unexpected: list[str] = field(default_factory=list)
 
@@ -204,6 +205,7 @@ class Soak:
             "window": {"start": "2024-01-01", "end": _day(self.days)},
             "state": str(self.folder / "state"),
             "max_chunk_points": self.chunk,
+            **({"workers": self.workers} if self.workers > 1 else {}),
             **self.destination.job(),
         }
 
@@ -241,6 +243,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--sink", choices=["parquet", "omnia"], default="parquet")
     made.add_argument("--points", type=int, help="of the source, about (default: 40 million; omnia: 24 million)")
     made.add_argument("--chunk", type=int, help="points of a chunk and of a page (default: 1,000; omnia: 400)")
+    made.add_argument("--workers", type=int, default=1, help="processes of the job; the kills hit the one that leads")
     made.add_argument("--redone", type=float, default=0.05, help="bound of the work redone, as a share")
     made.add_argument("--seed", type=int, default=0)
     made.add_argument("--dir", help="where to work (default: the system's temporary directory)")
