@@ -77,6 +77,7 @@ def plant() -> Iterator[tuple[EmulatorProcess, Clock]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # it waits for an emulated half hour
 def test_fifteen_minutes_with_late_points_an_outage_and_two_kills(
     plant: tuple[EmulatorProcess, Clock], job_file: Callable[..., Path], context: RunContext, tmp_path: Path
 ) -> None:
@@ -182,6 +183,7 @@ def rss_mb() -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)  # every cycle makes a dozen things durable, which a busy disk takes its time for
 def test_hundreds_of_cycles_leave_few_files_a_small_ledger_and_flat_memory(
     load: Callable[..., JobConfig], context: RunContext, tmp_path: Path
 ) -> None:
