@@ -19,6 +19,8 @@ os.environ["RUNTIME__LOG_LEVEL"] = "CRITICAL"
 import dlt
 from dlt.sources.rest_api import rest_api_source
 
+from benchmarks.peak import peak_mb
+
 PAGE = 100_000
 
 
@@ -68,7 +70,7 @@ def main() -> None:
         points += pipeline.last_trace.last_normalize_info.row_counts["points"]
     seconds = time.perf_counter() - began
     used = resource.getrusage(resource.RUSAGE_SELF)
-    told = {"points": points, "seconds": seconds, "peak_mb": used.ru_maxrss / 1024}
+    told = {"points": points, "seconds": seconds, "peak_mb": peak_mb()}
     print(json.dumps({**told, "cpu_s": used.ru_utime + used.ru_stime}))
 
 

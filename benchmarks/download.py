@@ -15,6 +15,8 @@ from datetime import datetime, timedelta
 import requests
 from requests.adapters import HTTPAdapter
 
+from benchmarks.peak import peak_mb
+
 PAGE = 100_000
 HEADERS = {"Accept": "application/protobuf", "Accept-Encoding": "identity"}
 
@@ -58,7 +60,7 @@ def main() -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
     length = datetime.fromisoformat(args.end) - datetime.fromisoformat(args.start)
     points = round(length.total_seconds() / args.step) * len(ids)
-    told = {"points": points, "bytes": size, "seconds": seconds, "peak_mb": used.ru_maxrss / 1024}
+    told = {"points": points, "bytes": size, "seconds": seconds, "peak_mb": peak_mb()}
     print(json.dumps({**told, "cpu_s": used.ru_utime + used.ru_stime}))
 
 

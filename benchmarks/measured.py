@@ -1,5 +1,5 @@
-"""Runs an omnia-beam command and adds a line of JSON: the process's peak memory (of its largest process) and processor
-time, its workers' included."""
+"""Runs an omnia-beam command and adds a line of JSON: the process's peak memory and processor time; of the time, its
+workers' is included."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import json
 import resource
 import sys
 
+from benchmarks.peak import peak_mb
 from omnia_beam.cli import main
 
 if __name__ == "__main__":
     code = main(sys.argv[1:])
     own, workers = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_s = sum(used.ru_utime + used.ru_stime for used in (own, workers))
-    print(json.dumps({"peak_mb": max(own.ru_maxrss, workers.ru_maxrss) / 1024, "cpu_s": cpu_s}))
+    print(json.dumps({"peak_mb": peak_mb(), "cpu_s": cpu_s}))
     sys.exit(code)

@@ -43,6 +43,8 @@ def profile(case: Case, out: Path) -> None:
         ]
         command = [sys.executable, "-m", "omnia_beam.cli", "backfill", str(job), "--no-progress"]
         subprocess.run([*record, *command], cwd=ROOT, check=True)
+        drawn = out.read_text(encoding="utf-8").replace(f"{ROOT}/", "").replace(folder, "")
+        out.write_text(drawn, encoding="utf-8")
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """The loop that people write today: the official SDK, page after page, into one Parquet file a series.
 
 Run by the Python of an environment that holds `omnia-timeseries`, `pyarrow` and `protobuf`; it imports nothing of
-omnia-beam. Prints one JSON line: points and seconds.
+omnia_beam. Prints one JSON line: points and seconds.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from azure.core.credentials import AccessToken
 from omnia_timeseries.api import TimeseriesAPI, TimeseriesEnvironment
+
+from benchmarks.peak import peak_mb
 
 PAGE = 100_000
 SCHEMA = pa.schema([("series_id", pa.string()), ("time", pa.string()), ("value", pa.float64()), ("status", pa.int64())])
@@ -118,7 +120,7 @@ def main() -> None:
                 points += read_protobuf(api, series_id, args.start, args.end, writer, messages)
     seconds = time.perf_counter() - began
     used = resource.getrusage(resource.RUSAGE_SELF)
-    told = {"points": points, "seconds": seconds, "peak_mb": used.ru_maxrss / 1024}
+    told = {"points": points, "seconds": seconds, "peak_mb": peak_mb()}
     print(json.dumps({**told, "cpu_s": used.ru_utime + used.ru_stime}))
 
 
