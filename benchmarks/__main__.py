@@ -33,7 +33,7 @@ def suites(repeats: int) -> dict[str, Callable[[], list[Row]]]:
         "Writing": lambda: writing.run(repeats=repeats),
         "Planning": planning.run,
         "Memory": lambda: memory.run((5, 50)),
-        "Politeness": lambda: politeness.run(60),
+        "Politeness": lambda: politeness.run(100),
     }
 
 

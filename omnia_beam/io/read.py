@@ -42,8 +42,7 @@ class ReadOptions:
             as a proof of completeness.
         page_limit: points asked for in one page.
         max_chunk_points: the most points of a chunk.
-        ahead: queries under way or waiting to be taken; None for the requests in flight and half as many more, or
-            up to three times as many where answers are slower to come than to be taken.
+        ahead: queries under way or waiting to be taken; None for the requests in flight and half as many more.
     """
 
     statuses: tuple[int, ...] = ()
@@ -248,7 +247,6 @@ class _Fetch(beam.DoFn):
             reader,
             self._pool,
             ahead=options.ahead or _queries_ahead(self._service),
-            most_ahead=options.ahead or 3 * self._service.max_in_flight,
             max_chunk_points=options.max_chunk_points,
             format=options.format,
             patience_s=_patience_s(self._service),

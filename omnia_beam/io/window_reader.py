@@ -56,12 +56,11 @@ class _Ahead:
     What was on its way when its predecessor was divided stays so: the parts go in front of it.
     """
 
-    def __init__(self, todo: Iterator[_Query], reader: QueryReader, pool: Executor, ahead: int, most: int) -> None:
+    def __init__(self, todo: Iterator[_Query], reader: QueryReader, pool: Executor, ahead: int) -> None:
         self._todo = todo
         self._reader = reader
         self._pool = pool
-        self._least = self._ahead = ahead
-        self._most = most
+        self._ahead = ahead
         self._queue: deque[_Query] = deque()
         self._on_their_way = 0
         self._dropped = -1
@@ -81,10 +80,6 @@ class _Ahead:
                 )
                 self._on_their_way += 1
         return self._queue[0] if self._queue else None
-
-    def adapt(self, *, waited: bool) -> None:
-        """One query more ahead where the next had to be waited for, one less where it was there."""
-        self._ahead = min(self._most, self._ahead + 1) if waited else max(self._least, self._ahead - 1)
 
     def take(self) -> None:
         """Remove the head."""
@@ -132,8 +127,6 @@ class WindowReader:
         reader: reads one query whole, on any thread.
         pool: where queries run.
         ahead: queries that may be on their way or waiting to be taken; twice as many while a window is divided.
-        most_ahead: up to so many where answers have to be waited for: a service far away is asked for more at a time, and
-            of one that is near no more is kept in memory than is needed. None for `ahead`.
         max_chunk_points: the most points of a raw chunk, as far as the service tells the number beforehand.
         format: what the bodies are.
         patience_s: how long to wait for one query; past that something is wrong with the pool itself.
@@ -150,12 +143,10 @@ class WindowReader:
         format: BodyFormat,
         patience_s: float,
         stopped: Callable[[], bool] = lambda: False,
-        most_ahead: int | None = None,
     ) -> None:
         self._reader = reader
         self._pool = pool
         self._ahead = ahead
-        self._most_ahead = most_ahead or ahead
         self._max_chunk_points = max_chunk_points
         self._format = format
         self._patience_s = patience_s
@@ -180,7 +171,7 @@ class WindowReader:
             TransientServiceError, NotTheServiceError: so many windows in a row failed that the service must be down.
             TimeoutError: `patience_s` has passed.
         """
-        ahead = _Ahead(_queries(windows), self._reader, self._pool, self._ahead, self._most_ahead)
+        ahead = _Ahead(_queries(windows), self._reader, self._pool, self._ahead)
         part, claimed = _Part(), -1
         try:
             while (query := ahead.head()) is not None:
@@ -188,7 +179,6 @@ class WindowReader:
                     if not claim(query.index):
                         return
                     claimed, part = query.index, _Part(start_ns=query.range.start_ns)
-                ahead.adapt(waited=query.answer is not None and not query.answer.done())
                 try:
                     answer = self._result(query)
                 except _StoppedError:
