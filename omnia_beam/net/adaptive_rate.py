@@ -22,6 +22,13 @@ _AFTER_PACED: Final = 0.85
 _LEAST: Final = 1.0
 """Requests a second that are sent however much is refused: a service that is well again must be noticed."""
 
+_SLOW_START: Final = 1.0
+"""How the rate grows, by this share a second, after a single refusal that came while nothing was accepted: that is more often
+a service that was busy for a moment than one that takes next to nothing."""
+
+_ALONE_S: Final = 30.0
+"""A refusal is a single one when there was none for so long before it."""
+
 _GROWTH: Final = ((30.0, 0.005), (60.0, 0.02), (math.inf, 0.05))
 """Seconds since the last refusal up to which the rate grows by this share a second."""
 
@@ -40,6 +47,7 @@ class AdaptiveRate:
         self._reduced_at = -math.inf
         self._grown_at = -math.inf
         self._is_guess = False
+        self._is_unknown = False
 
     def interval_s(self, now: float) -> float:
         """Seconds between the starts of two requests; 0.0 for no pacing."""
@@ -68,6 +76,7 @@ class AdaptiveRate:
             # A pause, or slow answers, may have kept the measured rate low: never by more than half at a time then.
             known = self._rate / 2 if math.isfinite(self._rate) else 0.0
             rate = min(_AFTER_PACED * self._rate, max(measured, known))
+        self._is_unknown = not measured and now - self._reduced_at > _ALONE_S
         self._rate = min(self._ceiling, max(_LEAST, rate))
         self._reduced_at = self._grown_at = now
 
@@ -75,7 +84,7 @@ class AdaptiveRate:
         if self._rate >= self._ceiling:
             return
         since = now - self._reduced_at
-        share = next(share for until, share in _GROWTH if since <= until)
+        share = _SLOW_START if self._is_unknown else next(share for until, share in _GROWTH if since <= until)
         self._rate = min(self._ceiling, self._rate * (1.0 + share) ** (now - self._grown_at))
         self._grown_at = now
 

@@ -111,6 +111,17 @@ def test_a_service_that_was_busy_for_a_while_gets_its_whole_budget_back() -> Non
     assert rate.interval_s(300.0) == pytest.approx(0.01)
 
 
+@pytest.mark.parametrize("ceiling", [20.0, 100.0])
+def test_a_first_refusal_says_little_and_is_soon_forgotten(ceiling: float) -> None:
+    rate = AdaptiveRate(ceiling)
+    rate.refused(started=0.0, now=0.1)
+    now = 0.1
+    while rate.interval_s(now) > 1.01 / ceiling:
+        now += rate.interval_s(now)
+        rate.accepted(now)
+    assert now < 10.0
+
+
 def test_requests_of_before_a_decrease_do_not_decrease_again() -> None:
     rate, concurrency = AdaptiveRate(100.0), AdaptiveConcurrency(16)
     for _ in range(16):
