@@ -1,7 +1,7 @@
 """Any sequence of runs, kills, refreshes, changed configurations and changes of the source, against a model.
 
-The model knows, for each hour of each series, which contents a complete run may leave at the destination: what it
-copied last, or anything that the source held since. A refresh, and a changed configuration, leave the source's only.
+The model knows, for each hour of each series, which contents a complete run may leave at the destination: what the last
+one left, under the same configuration, or anything that the source has held since. A refresh leaves the source's only.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ class BackfillMachine(RuleBasedStateMachine):
         silent = Console(file=io.StringIO())
         self.hand = HandRun(RunContext(pipeline_options(None, []), silent, silent))
         self.hand.source = dict(points)
-        self.allowed: dict[Cell, set[Held | None]] = {}
-        self.copied_as: dict[Cell, bool] = {}  # copied by a complete run, with this filter
+        # What the source has held since a complete run last looked, what that run left, and with which filter.
+        self.held = {(s, h): {points.get((s, h))} for s in SERIES for h in range(FIRST, LAST)}
+        self.copied: dict[Cell, tuple[Held | None, bool]] = {}
 
     def teardown(self) -> None:
         if hasattr(self, "hand"):
@@ -105,16 +106,19 @@ class BackfillMachine(RuleBasedStateMachine):
 
     def _check(self, cell: Cell, found: list[Held], ask: Ask) -> None:
         assert len(found) <= 1, f"{cell} is there {len(found)} times"
-        now = self._seen(self.hand.source.get(cell), ask.good_only)
-        must = self.copied_as.get(cell) is not ask.good_only or cell[1] >= ask.end - ask.refresh
-        allowed = {now} if must else {self._seen(each, ask.good_only) for each in self.allowed[cell]}
+        now = self.hand.source.get(cell)
+        allowed = {self._seen(each, ask.good_only) for each in self.held[cell]}
+        if cell in self.copied and self.copied[cell][1] is ask.good_only:
+            allowed.add(self.copied[cell][0])
+        if cell[1] >= ask.end - ask.refresh:
+            allowed = {self._seen(now, ask.good_only)}
         content = found[0] if found else None
         assert content in allowed, f"{cell} holds {content}, the source {now}, allowed {allowed}"
-        self.allowed[cell] = {content, self.hand.source.get(cell)}
-        self.copied_as[cell] = ask.good_only
+        self.held[cell] = {now}
+        self.copied[cell] = content, ask.good_only
 
     def _changed(self, cell: Cell) -> None:
-        self.allowed.setdefault(cell, {None}).add(self.hand.source.get(cell))
+        self.held[cell].add(self.hand.source.get(cell))
 
     @staticmethod
     def _seen(content: Held | None, good_only: bool) -> Held | None:
