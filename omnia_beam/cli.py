@@ -182,7 +182,9 @@ def _run_demo(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
 
 def _run_config_command(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
     from omnia_beam.config import load_config
+    from omnia_beam.pipelines.allocator import use_one_arena
 
+    use_one_arena()
     context = _context(args, beam_args)
     overrides = args.set if args.workers is None else [*args.set, f"workers={args.workers}"]
     job = load_config(args.config, overrides=overrides, start=args.start, end=args.end, now_ns=time.time_ns())

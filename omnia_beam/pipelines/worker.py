@@ -9,6 +9,8 @@ import logging
 import os
 import sys
 
+from omnia_beam.pipelines.allocator import use_one_arena
+
 
 def main() -> None:
     """Work for the driver at the other end of the file descriptor that the command line names."""
@@ -18,6 +20,7 @@ def main() -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.ERROR)
+    use_one_arena()
     from omnia_beam.pipelines.worker_process import work_for
 
     work_for(int(sys.argv[1]))

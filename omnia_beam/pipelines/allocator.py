@@ -1,0 +1,27 @@
+"""Keep glibc's allocator from hoarding what threads give back.
+
+It makes an arena for each thread and returns an arena's memory to the system only from its end; with pages of megabytes
+that one thread fetches and another one frees, memory creeps up with the length of a run. One arena for all costs nothing
+here, where threads wait for sockets or work outside the allocator: measured, 395 instead of 468 MB after 200 M points.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import Final
+
+_M_ARENA_MAX: Final = -8  # malloc.h of glibc
+
+
+def use_one_arena() -> bool:
+    """To be called before threads start. Does nothing where the C library is another, or where the environment says how
+    many arenas to use (MALLOC_ARENA_MAX). Returns whether it was done."""
+    if "MALLOC_ARENA_MAX" in os.environ:
+        return False
+    try:
+        if not os.confstr("CS_GNU_LIBC_VERSION"):
+            return False
+        return bool(ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1) == 1)
+    except (AttributeError, OSError, ValueError):
+        return False
