@@ -41,7 +41,7 @@ demo: $(INSTALLED)  ## Run the demo: a synthetic plant, backfilled to Parquet
 	.venv/bin/omnia-beam demo $(ARGS)
 
 test: $(INSTALLED) $(SDK_INSTALLED)  ## Run all tests; ARGS="-k ledger -x" narrows them
-	.venv/bin/python -m pytest $(ARGS)
+	.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 FLINK := 1.20
 FLINK_JAR := build/flink-job-server.jar

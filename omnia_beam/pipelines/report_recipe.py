@@ -7,16 +7,16 @@ from typing import Final
 RECIPE: Final = """\
 import struct
 
-M = 2**64 - 1                                    # all sums wrap at 64 bits
+M = 2**64 - 1  # all sums wrap at 64 bits
 
 
-def mix(x):                                      # the finalizer of splitmix64
+def mix(x):  # the finalizer of splitmix64
     x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & M
     x = (x ^ x >> 27) * 0x94D049BB133111EB & M
     return x ^ x >> 31
 
 
-def fingerprint(points):                         # (time: ns since 1970, value: float, status: int), in any order
+def fingerprint(points):  # (time: ns since 1970, value: float, status: int), in any order
     low = high = 0
     for time, value, status in points:
         bits = struct.unpack("<Q", struct.pack("<d", value))[0]

@@ -233,10 +233,7 @@ def test_options_reach_the_service(emulator: EmulatorThread, format: Any) -> Non
 def test_faults_of_every_kind_are_survived(emulator: EmulatorThread) -> None:
     emulator.set_faults(
         [f"path=/data rate=0.15 {kind}" for kind in ("reset", "truncate", "garbage", "duplicate_page", "bad_token")]
-        + [
-            f"path=/data rate=0.1 {kind}"
-            for kind in ("status=503", "status=502 body=html", "wrong_total", "reorder")
-        ]
+        + [f"path=/data rate=0.1 {kind}" for kind in ("status=503", "status=502 body=html", "wrong_total", "reorder")]
     )
     shard = shard_of(emulator, 10, "dense")
     options = ReadOptions(page_limit=1_000)
