@@ -75,10 +75,10 @@ class LedgerMachine(RuleBasedStateMachine):
     """One job's state directory through its life; subclasses say on what store."""
 
     def setup_store(self) -> StateDir:
-        raise NotImplementedError
+        raise NotImplementedError("each subclass has a store of its own")
 
     def write_raw(self, name: str, data: bytes) -> None:
-        raise NotImplementedError
+        raise NotImplementedError("each store has a way of its own past the ledger")
 
     @initialize()
     def begin(self) -> None:
