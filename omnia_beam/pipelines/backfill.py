@@ -45,6 +45,7 @@ from omnia_beam.pipelines.work_plan import (
     WorkPlan,
     announce_again,
     plan_work,
+    reached,
     refresh_range,
     summarise_work,
     with_traffic,
@@ -111,8 +112,8 @@ def run_backfill(config: JobConfig, context: RunContext) -> Summary:
             asked = session.stats.snapshot().requests - before
             summary = summary.having(details={**summary.details, **_reading_facts(summary, asked, job, outcome)})
             return with_traffic(summary, [session], context.clock() - began)
-    except OmniaBeamError as error:
-        error.summary = with_traffic(summary, [session], context.clock() - began)  # type: ignore[attr-defined]  # for the CLI
+    except (OmniaBeamError, KeyboardInterrupt) as error:
+        error.summary = reached(error, summary, [session], context.clock() - began)  # type: ignore[attr-defined]  # for the CLI
         raise
 
 

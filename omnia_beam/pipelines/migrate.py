@@ -33,6 +33,7 @@ from omnia_beam.pipelines.work_plan import (
     WorkPlan,
     announce_again,
     plan_work,
+    reached,
     refresh_range,
     summarise_work,
     with_traffic,
@@ -75,8 +76,8 @@ def run_migrate(config: JobConfig, context: RunContext) -> Summary:
             tidy_dead_letters(state)
             summary = _with_losses(summary, prepared, state, outcome)
         return with_traffic(summary, sessions, context.clock() - began)
-    except OmniaBeamError as error:
-        error.summary = with_traffic(summary, sessions, context.clock() - began)  # type: ignore[attr-defined]  # for the CLI
+    except (OmniaBeamError, KeyboardInterrupt) as error:
+        error.summary = reached(error, summary, sessions, context.clock() - began)  # type: ignore[attr-defined]  # for the CLI
         raise
 
 

@@ -17,7 +17,7 @@ from omnia_beam.io.plan import Plan
 from omnia_beam.io.planner import Wanted
 from omnia_beam.io.record import read_failures
 from omnia_beam.net.session import ServiceSession
-from omnia_beam.pipelines.execution import Outcome
+from omnia_beam.pipelines.execution import Interrupted, Outcome
 from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.summary import Summary
 
@@ -128,6 +128,13 @@ def with_traffic(summary: Summary, sessions: Iterable[ServiceSession], elapsed_s
         bytes_read=sum(each.bytes_read for each in stats),
         elapsed_s=elapsed_s,
     )
+
+
+def reached(error: BaseException, summary: Summary, sessions: Iterable[ServiceSession], elapsed_s: float) -> Summary:
+    """The summary of a run that an error or a signal has ended: what it had come to until then."""
+    if isinstance(error, Interrupted):
+        summary = summary.having(windows_done=error.facts.windows, points_written=error.facts.points)
+    return with_traffic(summary, sessions, elapsed_s)
 
 
 def refresh_range(refresh_ns: int | None, wanted: TimeRange) -> TimeRange | None:
