@@ -45,9 +45,9 @@ from omnia_beam.pipelines.work_plan import (
     WorkPlan,
     announce_again,
     plan_work,
-    reached,
     refresh_range,
     summarise_work,
+    tell_reached,
     with_traffic,
 )
 from omnia_beam.pipelines.worker_message import WorkerTask
@@ -113,7 +113,7 @@ def run_backfill(config: JobConfig, context: RunContext) -> Summary:
             summary = summary.having(details={**summary.details, **_reading_facts(summary, asked, job, outcome)})
             return with_traffic(summary, [session], context.clock() - began)
     except (OmniaBeamError, KeyboardInterrupt) as error:
-        error.summary = reached(error, summary, [session], context.clock() - began)  # type: ignore[attr-defined]  # for the CLI
+        tell_reached(error, summary, [session], context.clock() - began)
         raise
 
 

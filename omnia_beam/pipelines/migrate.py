@@ -33,9 +33,9 @@ from omnia_beam.pipelines.work_plan import (
     WorkPlan,
     announce_again,
     plan_work,
-    reached,
     refresh_range,
     summarise_work,
+    tell_reached,
     with_traffic,
 )
 from omnia_beam.transforms.map_series import MapSeries
@@ -77,7 +77,7 @@ def run_migrate(config: JobConfig, context: RunContext) -> Summary:
             summary = _with_losses(summary, prepared, state, outcome)
         return with_traffic(summary, sessions, context.clock() - began)
     except (OmniaBeamError, KeyboardInterrupt) as error:
-        error.summary = reached(error, summary, sessions, context.clock() - began)  # type: ignore[attr-defined]  # for the CLI
+        tell_reached(error, summary, sessions, context.clock() - began)
         raise
 
 

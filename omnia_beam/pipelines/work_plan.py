@@ -130,11 +130,11 @@ def with_traffic(summary: Summary, sessions: Iterable[ServiceSession], elapsed_s
     )
 
 
-def reached(error: BaseException, summary: Summary, sessions: Iterable[ServiceSession], elapsed_s: float) -> Summary:
-    """The summary of a run that an error or a signal has ended: what it had come to until then."""
+def tell_reached(error: Any, summary: Summary, sessions: Iterable[ServiceSession], elapsed_s: float) -> None:
+    """Give an error or a signal that has ended a run the summary of what the run had come to, for the command line."""
     if isinstance(error, Interrupted):
         summary = summary.having(windows_done=error.facts.windows, points_written=error.facts.points)
-    return with_traffic(summary, sessions, elapsed_s)
+    error.summary = with_traffic(summary, sessions, elapsed_s)
 
 
 def refresh_range(refresh_ns: int | None, wanted: TimeRange) -> TimeRange | None:
