@@ -329,3 +329,34 @@ def test_a_read_only_output(
 ) -> None:
     (tmp_path / "out").mkdir(mode=0o500)
     check_exit_3(capsys, write_job(emulator.url), str(tmp_path / "out"))
+
+
+def test_a_run_that_copied_nothing_still_tells_status_what_it_was_to_copy(
+    write_job: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    faults = ["--fault", "path=/data status=400 after=1"]  # the probe of the plan gets through
+    with EmulatorThread(["--synthetic", "sparse:series=3,days=2,step=60s", *faults]) as emulator:
+        path = write_job(emulator.url)
+        assert main(["backfill", path, "--json"]) == 1
+    capsys.readouterr()
+    assert main(["status", path, "--json"]) == 1
+    told = last_json(capsys.readouterr().out)
+    assert (told["series"], told["series_incomplete"]) == (3, 3)
+
+
+def test_status_of_files_tells_what_the_last_run_was_to_copy(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("time,P,Q\n2024-01-01,1,2\n2024-01-02,3,4\n")
+    job = tmp_path / "job.yaml"
+    job.write_text(
+        f"{{name: files, source: {{kind: csv, path: {tmp_path}/a.csv}}, sink: {{kind: parquet, path: {tmp_path}/out}}, "
+        f"state: {tmp_path}/state}}"
+    )
+    assert main(["migrate", str(job)]) == 0
+    for segment in (tmp_path / "state" / "files" / "ledger").iterdir():
+        segment.unlink()  # as if the run had died before its first receipt
+    capsys.readouterr()
+    assert main(["status", str(job), "--json"]) == 1
+    told = last_json(capsys.readouterr().out)
+    assert (told["series"], told["series_incomplete"], told["start"]) == (2, 2, "2024-01-01T00:00:00Z")

@@ -39,6 +39,7 @@ from omnia_beam.pipelines.execution import Outcome, run_pipeline
 from omnia_beam.pipelines.job_state import JobState, RunState, opened_state
 from omnia_beam.pipelines.runner import is_local
 from omnia_beam.pipelines.selection import select_series
+from omnia_beam.pipelines.selection_memory import remember_selection
 from omnia_beam.pipelines.service import read_options, service_settings
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.work_plan import (
@@ -104,6 +105,7 @@ def run_backfill(config: JobConfig, context: RunContext) -> Summary:
         summary = summary.having(series=len(series_ids))
         check_writable(job.sink.path, file_prefix(config.name))
         with opened_state(config, context) as state:
+            remember_selection(state.state_dir, config, state.scope.digest, series_ids, job.wanted)
             found = make_plan(job, session, state, series_ids, keep=True)
             summary = summary.having(windows_planned=len(found.plan) + found.recorded, windows_skipped=found.recorded)
             before = session.stats.snapshot().requests
