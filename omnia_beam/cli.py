@@ -79,19 +79,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM ends a command as SIGINT does, wherever it is: in planning too, before a pipeline watches for signals."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals are the main thread's
-        return
+    """SIGTERM ends a command as SIGINT does, wherever it is: in planning too, before a pipeline watches for signals.
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
+    Signals and logging are left as they were found: tests and notebooks call `main` too, and their streams come and go.
+    """
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    is_main = threading.current_thread() is threading.main_thread()  # signals are its alone
+    before = signal.signal(signal.SIGTERM, _interrupt) if is_main else None
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        if is_main:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _end_requests() -> None:
@@ -364,9 +370,20 @@ def _interrupted(args: argparse.Namespace, interrupt: KeyboardInterrupt) -> int:
     return EXIT_INTERRUPTED
 
 
+class _StderrHandler(logging.StreamHandler[Any]):
+    """Writes to what stderr is now: while a progress bar is drawn, lines go above it and not into it."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> Any:
+        return sys.stderr
+
+
 def _set_up_logging(quiet: bool) -> None:
     """Our log lines to stderr; Beam's and the libraries' only where something is wrong."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StderrHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
     root = logging.getLogger()
     root.handlers[:] = [handler]

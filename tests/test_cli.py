@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import http.server
+import io
 import json
+import logging
 import os
+import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +18,7 @@ import pytest
 import yaml
 
 from omnia_beam.cli import main
+from omnia_beam.core.errors import UsageError
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.net.shared import reset_shared_sessions
 
@@ -214,6 +219,30 @@ def test_an_unknown_option_before_the_command_is_named(capsys: pytest.CaptureFix
         main(["--jsno", "plan", "job.yaml"])
     assert ended.value.code == 2
     assert "--jsno" in capsys.readouterr().err
+
+
+def test_logging_and_signals_are_left_as_they_were(capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level, signal.getsignal(signal.SIGTERM))
+    assert main(["plan", "nowhere.yaml"]) == 2
+    assert (root.handlers, root.level, signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_log_lines_go_to_what_stderr_is_when_they_are_written(
+    write_job: Callable[..., str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bar = io.StringIO()  # a live progress bar takes the place of stderr, so that lines do not run into it
+
+    def log_above_a_bar(*args: Any) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stderr", bar)
+            logging.getLogger("omnia_beam.any").warning("trying again")
+        raise UsageError("enough")
+
+    monkeypatch.setattr("omnia_beam.pipelines.plan.run_plan", log_above_a_bar)
+    assert main(["plan", write_job("http://127.0.0.1:9/x")]) == 2
+    assert "trying again" in bar.getvalue()
+    assert "trying again" not in capsys.readouterr().err
 
 
 def test_what_nobody_has_thought_of_is_told_in_one_line(
