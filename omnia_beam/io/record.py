@@ -55,7 +55,7 @@ class _Record(beam.DoFn):
 
     def setup(self) -> None:
         if self._clock is None:
-            self._writer = LedgerWriter(self._state_dir, self._scope, self._token)
+            self._writer = LedgerWriter(self._state_dir, self._scope, self._token, flush_behind=True)
         else:
             self._writer = LedgerWriter(self._state_dir, self._scope, self._token, clock=self._clock)
 

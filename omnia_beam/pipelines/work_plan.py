@@ -104,6 +104,8 @@ def summarise_work(
     undone = sum(1 for window in work.plan if _touches(window, holes)) if holes else 0
     failures = read_failures(state.state_dir, state.run_id)
     details: dict[str, Any] = {}
+    if outcome.stopped and holes:
+        details["stopped"] = "the deadline came before the end; run the same command again to go on"
     if failures:
         details["failures"] = failures
         details["first failure"] = str(failures[0]["message"])
