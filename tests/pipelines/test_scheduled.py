@@ -155,10 +155,12 @@ def test_a_deadline_stops_between_windows_and_the_next_run_goes_on(scheduled: Sc
     stopped = scheduled.run(window=window, deadline="1s", source={"rate": rate})
     assert (stopped.status, stopped.exit_code) == ("incomplete", 1)
     assert stopped.windows_failed == 0
+    assert "the deadline came" in stopped.details["stopped"]
     assert 0 < stopped.windows_done < stopped.windows_planned
     scheduled.emulator.set_faults([])
     again = scheduled.run(window=window)
     assert again.status == "complete"
+    assert "stopped" not in again.details
     assert again.windows_skipped == stopped.windows_done
     assert scheduled.wrong(START, START + 9 * DAY) == {}
 
