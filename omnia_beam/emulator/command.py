@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     """Serves until SIGTERM or SIGINT. Exit code 0 after a clean stop, 2 for arguments that cannot be used."""
     try:
         return asyncio.run(_serve(settings_of(args)))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, OverflowError) as error:  # the last for a port that is none
         print(f"emulator: {error}", file=sys.stderr)
         return 2
 
@@ -94,8 +94,8 @@ async def _serve(settings: Settings) -> int:
 
 def _add_access(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--auth", choices=("none", "bearer"), default="none", help="'bearer' checks RS256 tokens (default: none)")
-    add("--jwks", metavar="FILE", help="the public keys of the tokens' issuer, as a JSON Web Key Set")
+    add("--auth", choices=("none", "bearer"), default="none", help="'bearer' wants a token (default: none)")
+    add("--jwks", metavar="FILE", help="JSON Web Key Set of the tokens' issuer; without it signatures are not checked")
     add("--audience", action="append", default=[], metavar="ID", help="audience that a token must have; repeatable")
     add("--issuer", metavar="URL", help="issuer that a token must have")
     add("--subscription-key-env", metavar="NAME", help="environment variable with the subscription key to require")

@@ -112,6 +112,35 @@ def test_stats_need_no_token(guarded: EmulatorThread, http: requests.Session) ->
     assert guarded.stats()["requests_by_status"] == {"401": 1}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "authorization", "status"),
+    [
+        ([], None, 401),
+        ([], "Bearer ", 401),
+        ([], "Basic abc", 401),
+        ([], "Bearer opaque", 200),
+        ([], f"Bearer {token('theirs')}", 200),
+        ([], f"Bearer {token(exp=1)}", 401),
+        ([], "Bearer not.a.token", 401),
+        ([], f"Bearer {token(roles=['denied'])}", 403),
+        (["--audience", AUDIENCE], f"Bearer {token('theirs')}", 200),
+        (["--audience", "another"], f"Bearer {token('theirs')}", 401),
+    ],
+)
+def test_without_a_key_set_a_token_is_wanted_and_its_signature_is_not_checked(
+    emulator: Start, http: requests.Session, arguments: list[str], authorization: str | None, status: int
+) -> None:
+    assert ask(emulator("--auth", "bearer", *arguments), http, authorization).status_code == status
+
+
+def test_without_an_audience_the_signature_is_checked_all_the_same(
+    emulator: Start, http: requests.Session, tmp_path: Path
+) -> None:
+    running = emulator("--auth", "bearer", "--jwks", key_set(tmp_path / "jwks.json", "ours"))
+    assert ask(running, http, f"Bearer {token(aud='whatever')}").status_code == 200
+    assert ask(running, http, f"Bearer {token('ours', signed_by='theirs')}").status_code == 401
+
+
 def test_a_subscription_key(emulator: Start, http: requests.Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMULATOR_TEST_KEY", "k3y")
     running = emulator("--subscription-key-env", "EMULATOR_TEST_KEY")
@@ -126,7 +155,6 @@ def test_a_subscription_key(emulator: Start, http: requests.Session, monkeypatch
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--auth", "bearer"], "needs --jwks FILE and --audience ID"),
         (["--auth", "bearer", "--audience", "x", "--jwks", "{}"], "no JSON Web Key Set"),
         (["--auth", "bearer", "--audience", "x", "--jwks", "nowhere.json"], "nowhere.json"),
         (["--subscription-key-env", "EMULATOR_NO_SUCH_KEY"], "EMULATOR_NO_SUCH_KEY is not set"),

@@ -169,3 +169,9 @@ def test_a_client_that_leaves_in_the_middle_of_its_request_is_no_failure(caplog:
         while not outcomes:
             outcomes = emulator.stats()["requests"].get("POST /query/data", {})
     assert (outcomes, caplog.messages) == ({"client_left": 1}, [])
+
+
+@pytest.mark.parametrize("port", ["-1", "65536"])
+def test_a_port_that_is_none(port: str) -> None:
+    with pytest.raises(RuntimeError, match=r"exit code 2.*emulator: bind"):
+        EmulatorProcess(["--port", port]).start()

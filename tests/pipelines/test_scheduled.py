@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,11 @@ from omnia_beam.core.timestamps import NS_PER_SECOND, parse_time
 from omnia_beam.emulator.points import as_points
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.io import read, record, write_files
-from omnia_beam.pipelines import work_plan
+from omnia_beam.io.progress import BOARD, STOP
+from omnia_beam.pipelines import execution, work_plan
 from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.execution import stopping_after
 from omnia_beam.pipelines.summary import Summary
 from tests.pipelines.conftest import differences, emulated_points, stored_points
 
@@ -148,9 +152,40 @@ def test_the_order_is_that_of_the_requests(order: str, scheduled: Scheduled, mon
     assert asked == sorted(asked, reverse=order == "newest_first")
 
 
-def test_a_deadline_stops_between_windows_and_the_next_run_goes_on(scheduled: Scheduled) -> None:
+@contextmanager
+def after_a_window(deadline_s: float | None) -> Iterator[None]:
+    """A deadline that comes when the first window has been read, however fast the machine is."""
+    if deadline_s is None:
+        yield
+        return
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.01):
+            if BOARD.snapshot().get("windows_read"):
+                STOP.set()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_a_deadline_is_a_time() -> None:
+    with stopping_after(0.01):
+        STOP.wait()
+    STOP.clear()
+
+
+def test_a_deadline_stops_between_windows_and_the_next_run_goes_on(
+    scheduled: Scheduled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "stopping_after", after_a_window)
     window = {"start": "2024-01-01", "end": "2024-01-10"}
-    scheduled.emulator.set_faults(["path=/data stall=0.1"])
+    scheduled.emulator.set_faults(["path=/data stall=0.2"])
     rate = {"requests_per_second": None, "max_in_flight": 1}
     stopped = scheduled.run(window=window, deadline="1s", source={"rate": rate})
     assert (stopped.status, stopped.exit_code) == ("incomplete", 1)
