@@ -55,11 +55,13 @@ _CONFIG_COMMANDS: Final = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code."""
-    args = argparse.Namespace(command="")
+    own, beam_args = _split(sys.argv[1:] if argv is None else argv)
+    arguments = _command_first(own)
+    # What an interruption needs to know, as long as a busy machine still loads the modules.
+    args = argparse.Namespace(command=arguments[0] if arguments else "", json="--json" in arguments)
     with _terminated_as_interrupted():
         try:
-            arguments, beam_args = _split(sys.argv[1:] if argv is None else argv)
-            args = _parser().parse_args(_command_first(arguments))
+            args = _parser().parse_args(arguments)
             _set_up_logging(getattr(args, "quiet", False))
             command: Callable[[argparse.Namespace, Sequence[str]], int] = args.run
             return command(args, beam_args)

@@ -245,6 +245,19 @@ def test_log_lines_go_to_what_stderr_is_when_they_are_written(
     assert "trying again" not in capsys.readouterr().err
 
 
+def test_an_interruption_before_anything_is_loaded(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("omnia_beam.cli._parser", interrupted)
+    assert main(["--json", "backfill", "job.yaml"]) == 130
+    captured = capsys.readouterr()
+    assert captured.err.startswith("omnia-beam backfill: interrupted")
+    assert (last_json(captured.out)["command"], last_json(captured.out)["status"]) == ("backfill", "incomplete")
+
+
 def test_what_nobody_has_thought_of_is_told_in_one_line(
     write_job: Callable[..., str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
