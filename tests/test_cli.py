@@ -7,7 +7,6 @@ import io
 import json
 import logging
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -221,13 +220,6 @@ def test_an_unknown_option_before_the_command_is_named(capsys: pytest.CaptureFix
     assert "--jsno" in capsys.readouterr().err
 
 
-def test_logging_and_signals_are_left_as_they_were(capsys: pytest.CaptureFixture[str]) -> None:
-    root = logging.getLogger()
-    before = (root.handlers[:], root.level, signal.getsignal(signal.SIGTERM))
-    assert main(["plan", "nowhere.yaml"]) == 2
-    assert (root.handlers, root.level, signal.getsignal(signal.SIGTERM)) == before
-
-
 def test_log_lines_go_to_what_stderr_is_when_they_are_written(
     write_job: Callable[..., str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,19 +235,6 @@ def test_log_lines_go_to_what_stderr_is_when_they_are_written(
     assert main(["plan", write_job("http://127.0.0.1:9/x")]) == 2
     assert "trying again" in bar.getvalue()
     assert "trying again" not in capsys.readouterr().err
-
-
-def test_an_interruption_before_anything_is_loaded(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted() -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("omnia_beam.cli._parser", interrupted)
-    assert main(["--json", "backfill", "job.yaml"]) == 130
-    captured = capsys.readouterr()
-    assert captured.err.startswith("omnia-beam backfill: interrupted")
-    assert (last_json(captured.out)["command"], last_json(captured.out)["status"]) == ("backfill", "incomplete")
 
 
 def test_what_nobody_has_thought_of_is_told_in_one_line(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from omnia_beam.cli import main
 from omnia_beam.emulator.process import EmulatorProcess
 from tests.pipelines.conftest import stored_points
 
@@ -88,3 +90,24 @@ def test_a_command_is_interrupted_before_its_pipeline_too(tmp_path: Path, number
     assert errors.splitlines() == [errors.strip()]
     assert "interrupted" in errors
     assert json.loads(output.splitlines()[-1])["status"] == "incomplete"
+
+
+def test_logging_and_signals_are_left_as_they_were(capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level, signal.getsignal(signal.SIGTERM))
+    assert main(["plan", "nowhere.yaml"]) == 2
+    assert (root.handlers, root.level, signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_an_interruption_before_anything_is_loaded(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("omnia_beam.cli._parser", interrupted)
+    assert main(["--json", "backfill", "job.yaml"]) == 130
+    captured = capsys.readouterr()
+    assert captured.err.startswith("omnia-beam backfill: interrupted")
+    told = json.loads(captured.out)
+    assert (told["command"], told["status"]) == ("backfill", "incomplete")
