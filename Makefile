@@ -86,6 +86,7 @@ clean:  ## Remove caches and what the demo, benchmarks and builds wrote
 
 distclean: clean  ## Remove the virtual environments too
 	rm -rf .venv .venv-*
+	find omnia_beam -name "_kernel*.so" -delete
 
 $(FLINK_JAR): | $(INSTALLED)
 	@command -v java >/dev/null && command -v mvn >/dev/null || { echo >&2 "Flink needs Java 11 or later, and Maven (mvn)"; exit 2; }
@@ -96,7 +97,7 @@ $(FLINK_JAR): | $(INSTALLED)
 	  -Dartifact=org.apache.beam:beam-runners-flink-$(FLINK)-job-server:$$version && \
 	mv build/flink/beam-runners-flink-$(FLINK)-job-server-$$version.jar $@
 
-$(INSTALLED): setup.py pyproject.toml
+$(INSTALLED): setup.py pyproject.toml omnia_beam/core/_kernel.c
 	@$(call make_venv,.venv)
 	@echo "Installing omnia-beam and its test tools into .venv (a minute or two the first time)"
 	@.venv/bin/python $(PIP_INSTALL) -e '.[test]'
