@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, TypeVar
 
+from .allocator import keep_freed_memory
 from .faults import KINDS
 from .server import Server
 from .service import build_service
@@ -51,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serves until SIGTERM or SIGINT. Exit code 0 after a clean stop, 2 for arguments that cannot be used."""
+    keep_freed_memory()
     try:
         return asyncio.run(_serve(settings_of(args)))
     except (ValueError, OSError) as error:
