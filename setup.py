@@ -57,5 +57,10 @@ setup(
             "types-requests",
         ],
     },
-    entry_points={"console_scripts": ["omnia-beam=omnia_beam.cli:main"]},
+    entry_points={
+        "console_scripts": [
+            "omnia-beam=omnia_beam.cli:main",
+            "omnia-beam-worker=omnia_beam.pipelines.worker_boot:main",
+        ]
+    },
 )
