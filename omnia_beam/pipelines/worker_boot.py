@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
-import grpc
+import grpc  # type: ignore[import-untyped]  # ships no annotations
 from apache_beam.portability.api import beam_provision_api_pb2, beam_provision_api_pb2_grpc, endpoints_pb2
 from apache_beam.runners.worker import sdk_worker_main
 from google.protobuf import json_format, text_format
@@ -70,7 +70,9 @@ def worker_environment(worker_id: str, info: Any, given: dict[str, str | None]) 
             descriptor = endpoints_pb2.ApiServiceDescriptor(url=url)
             environment[f"{name.upper()}_API_SERVICE_DESCRIPTOR"] = text_format.MessageToString(descriptor)
     if "CONTROL_API_SERVICE_DESCRIPTOR" not in environment:
-        raise SystemExit(f"omnia-beam-worker {worker_id}: neither the runner nor --control_endpoint tells who gives out work")
+        raise SystemExit(
+            f"omnia-beam-worker {worker_id}: neither the runner nor --control_endpoint tells who gives out work"
+        )
     return environment
 
 
