@@ -1,6 +1,6 @@
-"""Fetch Flink's job server for Beam through Maven: `make flink-jar`, or `python deploy/flink_job_server.py build/flink-job-server.jar`.
+"""Fetch Flink's job server for Beam through Maven: `make flink-jar`, or `python deploy/flink_job_server.py FILE.jar`.
 
-Beam publishes it as one large jar for each version of Flink and of Beam. A mirror may lack it, so there are two ways, in this order:
+Beam publishes it as one large jar for each version of Flink and of Beam. A mirror may lack it, so there are two ways, in order:
 
 1. the large jar of the installed Beam's version;
 2. the runner's own small jar with all that it depends on, of the newest Beam, not above the installed one, of which the mirror has
@@ -108,7 +108,7 @@ def fetch_parts(folder: Path, flink: str, beam: str) -> bool:
 def maven(*arguments: str) -> bool:
     """Whether Maven did it; the first line of what it says otherwise is shown."""
     command = ["mvn", "-q", "-B", "-Dstyle.color=never", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no shell, our own words
     said = [line.removeprefix("[ERROR]").strip() for line in done.stdout.splitlines()]
     if done.returncode:
         print(f"  Maven: {next(filter(None, said), done.stderr.strip())[:400]}", flush=True)

@@ -17,9 +17,9 @@ from omnia_beam.io.plan import Plan
 from omnia_beam.io.progress import BOARD, STOP
 from omnia_beam.net.stats import StatsSnapshot
 from omnia_beam.pipelines.beam_log import own_errors_told_once
-from omnia_beam.pipelines.counters import counters_of, counts_of
 from omnia_beam.pipelines.cluster import is_elsewhere
 from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.counters import counters_of, counts_of
 from omnia_beam.pipelines.progress_display import ProgressFacts, showing_progress
 from omnia_beam.pipelines.runner import is_local, make_runner
 

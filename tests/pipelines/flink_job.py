@@ -23,6 +23,8 @@ import yaml
 REPOSITORY = Path(__file__).parents[2]
 JAR = os.environ.get("FLINK_JOB_SERVER_JAR", "")
 PARALLELISM = 2
+WATCHED = {"rest.bind-address": "127.0.0.1", "web.refresh-interval": 200, "metrics.fetcher.update-interval": 200}
+"""Flink's configuration for who wants to see figures that are not older than a look."""
 _LOOK_EVERY_S = 0.3
 
 
@@ -121,7 +123,7 @@ class FlinkJob:
         folder.mkdir()
         shutil.copy(REPOSITORY / "deploy/flink/config.yaml", folder)
         with (folder / "config.yaml").open("a") as file:
-            file.write(yaml.safe_dump({"rest.bind-port": str(self._port), "rest.bind-address": "127.0.0.1"}))
+            file.write(yaml.safe_dump({"rest.bind-port": str(self._port), **WATCHED}))
         return folder
 
     def _worker(self) -> Path:
