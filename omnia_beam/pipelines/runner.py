@@ -44,7 +44,6 @@ _ITS_OWN: Final = dict.fromkeys(
             "execution_retry_delay",
             "execution_mode_for_batch",
             "flink_conf_dir",
-            "load_balance_bundles",
             "checkpointing_interval",
             "checkpointing_mode",
             "checkpoint_timeout_millis",

@@ -167,6 +167,15 @@ def test_flink_session_cluster() -> None:
     assert f"--parallelism={slots}" in command
 
 
+def test_commands_of_the_page_on_clusters() -> None:
+    page = (DEPLOY.parent / "docs/running-on-clusters.md").read_text(encoding="utf-8")
+    whole = re.sub(r"\\\n\s*", " ", page)
+    commands = re.findall(r"^omnia-beam .*$", whole, re.MULTILINE)
+    assert len(commands) >= 3
+    for command in commands:
+        check_command(command.replace("…", ""))
+
+
 def test_dataflow() -> None:
     path = DEPLOY / "dataflow.sh"
     assert subprocess.run(["sh", "-n", str(path)], check=False).returncode == 0

@@ -132,3 +132,25 @@ def test_a_job_elsewhere_is_cancelled_when_this_process_is_to_stop() -> None:
     assert job._cancelled.is_set()
     with pytest.raises(RuntimeError), _cancelling(_Job(fails=True)):
         _Job(fails=True).wait()
+
+
+def test_flink_runs_a_job_stage_by_stage_unless_told_otherwise() -> None:
+    """Otherwise a worker that dies takes the whole job back to its beginning."""
+
+    def mode(runner: str | None, *args: str) -> object:
+        options = pipeline_options(runner, args).get_all_options(retain_unknown_options=True)
+        return options.get("execution_mode_for_batch")
+
+    assert mode("FlinkRunner") == "BATCH_FORCED"
+    assert mode("FlinkRunner", "--execution_mode_for_batch=PIPELINED") == "PIPELINED"
+    assert mode(None) is None
+
+
+@pytest.mark.parametrize("runner", ["FlinkRunner", "PortableRunner"])
+def test_options_of_the_job_server_are_let_through_to_it_alone(runner: str) -> None:
+    ours = ["--flink_conf_dir=deploy/flink", "--number_of_execution_retries=3"]
+    pipeline_options(runner, ours)
+    with pytest.raises(UsageError, match="--number_of_execution_retries"):
+        pipeline_options(None, ours)
+    with pytest.raises(UsageError, match="--number_of_execution_retry"):
+        pipeline_options(runner, ["--number_of_execution_retry=3"])
