@@ -5,13 +5,14 @@
 Flink takes part where `make flink-jar` has been. All read from one emulator on the same machine, with the same requests in
 flight in all. *In all* counts from the command's first request to its last file: Flink's start is in it, the interpreter's is not.
 *Steady* counts from the first receipt in the ledger to the last: what a job of hours comes to. *Share* is the part of the windows
-that the busiest and the idlest writer recorded.
+that the idlest and the busiest writer recorded. On a machine with other work compare the processor seconds.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -87,7 +88,9 @@ def measured(each: Contestant, url: str, case: Case, folder: Path) -> Row:
     case = replace(case, workers=1 if each.flink else each.workers)
     (folder / "job.yaml").write_text(yaml.safe_dump(job_of(url, case, folder) | {"max_chunk_points": 100_000}))
     command = [sys.executable, "-m", "omnia_beam.cli", "backfill", str(folder / "job.yaml"), "--json", "--no-progress"]
+    before = processor_s()
     done = subprocess.run([*command, *each.flink], capture_output=True, text=True, cwd=ROOT, check=False)
+    used = processor_s() - before
     if done.returncode != 0:
         raise RuntimeError(f"{each.name} ended with {done.returncode}: {done.stderr[-2000:]}")
     summary = json.loads(done.stdout.splitlines()[-1])
@@ -101,8 +104,15 @@ def measured(each: Contestant, url: str, case: Case, folder: Path) -> Row:
         "s in all": round(summary["elapsed_s"], 1),
         "points/s in all": case.points / summary["elapsed_s"],
         "points/s steady": steady,
+        "processor s": round(used, 1),
         "share of windows": f"{min(shares):.0%} to {max(shares):.0%}",
     }
+
+
+def processor_s() -> float:
+    """Of all commands that have ended, with all the processes that they started: the emulator goes on, and is not in it."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def recorded(ledger: Path) -> tuple[list[tuple[int, int]], list[float]]:
