@@ -62,16 +62,23 @@ setup(
             *UNITS,
             "hypothesis>=6.100",
             "jsonschema>=4.21",
+            "kubernetes-validate>=1.31",
             "mypy>=1.10",
             "pytest>=8",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.5",
             "ruff>=0.6",
-            "setuptools>=68",
+            "setuptools>=68",  # with wheel: what Beam builds for --setup_file, which Python 3.12 brings no more
             "types-PyYAML",
             "types-protobuf",
             "types-requests",
+            "wheel>=0.40",
         ],
     },
-    entry_points={"console_scripts": ["omnia-beam=omnia_beam.cli:main"]},
+    entry_points={
+        "console_scripts": [
+            "omnia-beam=omnia_beam.cli:main",
+            "omnia-beam-worker=omnia_beam.pipelines.worker_boot:main",
+        ]
+    },
 )

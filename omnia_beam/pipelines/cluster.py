@@ -6,6 +6,7 @@ worker, and a budget that every worker takes whole is broken by as many times as
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -47,6 +48,8 @@ def check_cluster(options: Any, places: Mapping[str, str], credentials_of: Itera
     where = worker_place(options)
     if where == "LOOPBACK":
         return
+    if where == "PROCESS":
+        _check_process(options)
     own_disk = where in ("DOCKER", "DATAFLOW")
     for key, path in places.items():
         if own_disk and "://" not in path:
@@ -64,6 +67,22 @@ def check_cluster(options: Any, places: Mapping[str, str], credentials_of: Itera
     for service in credentials_of:
         if service.credential.is_interactive:
             raise UsageError("each worker would ask a person to sign in: use another kind of credential on a cluster")
+
+
+def _check_process(options: Any) -> None:
+    """Beam would fail over a missing program on the worker's machine, with no more than `No such file`."""
+    portable = options.view_as(PortableOptions)
+    if portable.lookup_environment_option("process_command"):
+        return
+    try:
+        named = json.loads(portable.environment_config or "{}").get("command")
+    except (ValueError, AttributeError):
+        named = None
+    if not named:
+        raise UsageError(
+            "--environment_type=PROCESS: --environment_config does not say what starts a worker; on a machine with omnia-beam in "
+            """/srv/omnia-beam: --environment_config='{"command": "/srv/omnia-beam/.venv/bin/omnia-beam-worker"}'"""
+        )
 
 
 def worker_place(options: Any) -> str:
