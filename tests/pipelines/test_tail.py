@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from omnia_beam.config import JobConfig, load_config
-from omnia_beam.core.errors import UsageError
+from omnia_beam.core.errors import UnsafeRunnerError, UsageError
 from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.emulator.memory import add_memory_series
 from omnia_beam.emulator.process import EmulatorProcess
@@ -250,8 +250,14 @@ def test_new_series_are_picked_up_from_their_beginning(
 
 def test_what_cannot_be_a_tail_is_refused(load: Callable[..., JobConfig], context: RunContext) -> None:
     config = load("http://127.0.0.1:1/plant/timeseries/v1.7")
-    with pytest.raises(UsageError, match="leave --runner out"):
+    with pytest.raises(UsageError, match="--environment_type is not given"):
         run_tail(config, replace(context, options=pipeline_options("PortableRunner", [])))
+    unchecked = ["--environment_type=LOOPBACK", "--checkpointing_interval=0"]
+    with pytest.raises(UnsafeRunnerError, match="polls without a pause"):
+        run_tail(config, replace(context, options=pipeline_options("FlinkRunner", unchecked)))
+    with pytest.raises(UnsafeRunnerError, match="on each worker's own disk"):
+        elsewhere = ["--environment_type=DOCKER", "--parallelism=2"]
+        run_tail(config, replace(context, options=pipeline_options("FlinkRunner", elsewhere)))
     with pytest.raises(UsageError, match="a tail reads in one process"):
         run_tail(config.model_copy(update={"workers": 2}), context)
 
