@@ -132,11 +132,27 @@ def for_workers(job: BackfillJob, service: ServiceSettings, series_ids: tuple[st
 
 
 def stream_builder(spec: TailSpec) -> Callable[[Any], None]:
-    """A function that puts the tail's transforms on a pipeline: the backfill's, behind another source."""
-    job, run = spec.job, spec.run
+    """A function that puts the tail's transforms on a pipeline."""
 
     def build(pipeline: Any) -> None:
-        shards = pipeline | "Tail" >> TailWindows(spec) | "Spread" >> beam.Reshuffle()
+        _ = pipeline | "Tail" >> TailWindows(spec) | "Spread" >> beam.Reshuffle() | "Copy" >> CopyWindows(spec)
+
+    return build
+
+
+class CopyWindows(beam.PTransform):
+    """WindowShard to nothing: read, decode, write, record, as a backfill does it. What fails is reported to the source.
+
+    Args:
+        spec: the tail's.
+    """
+
+    def __init__(self, spec: TailSpec) -> None:
+        super().__init__()
+        self._spec = spec
+
+    def expand(self, shards: Any) -> Any:
+        job, run = self._spec.job, self._spec.run
         raw = shards | "Read" >> FetchWindows(job.service, job.options)
         decoded = raw.raw_chunks | "Decode" >> DecodeChunks(on_error="output")
         write = WriteToParquet(
@@ -149,9 +165,7 @@ def stream_builder(spec: TailSpec) -> Callable[[Any], None]:
         record = RecordReceipts(run.state_dir, run.scope, run.token, run.clock, follow=True)
         _ = written.receipts | "Record" >> record
         failures = (raw.failures, decoded.failures) | beam.Flatten()
-        _ = failures | "Report" >> RecordFailures(run.state_dir, run.run_id)
-
-    return build
+        return failures | "Report" >> RecordFailures(run.state_dir, run.run_id)
 
 
 def _watched(build: Callable[[Any], None], context: RunContext, state_dir: StateDir, run_id: str) -> TailReport:

@@ -255,8 +255,8 @@ def test_what_cannot_be_a_tail_is_refused(load: Callable[..., JobConfig], contex
     unchecked = ["--environment_type=LOOPBACK", "--checkpointing_interval=0"]
     with pytest.raises(UnsafeRunnerError, match="polls without a pause"):
         run_tail(config, replace(context, options=pipeline_options("FlinkRunner", unchecked)))
+    elsewhere = ["--environment_type=DOCKER", "--parallelism=2"]
     with pytest.raises(UnsafeRunnerError, match="on each worker's own disk"):
-        elsewhere = ["--environment_type=DOCKER", "--parallelism=2"]
         run_tail(config, replace(context, options=pipeline_options("FlinkRunner", elsewhere)))
     with pytest.raises(UsageError, match="a tail reads in one process"):
         run_tail(config.model_copy(update={"workers": 2}), context)
