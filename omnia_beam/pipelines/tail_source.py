@@ -118,15 +118,14 @@ class _Poll(beam.DoFn, beam.transforms.core.RestrictionProvider):
         raise_watermark(watermark, cursor.complete_to_ns)
         # Before the claim, so that a slow service does not hold up a runner's checkpoint.
         look = self._poller.look(cursor)
-        if not tracker.try_claim(look.round):
-            return  # taken away meanwhile: whoever has it now looks for himself
-        at = as_timestamp(cursor.complete_to_ns)
-        for shard in shard_windows(look.round.given, _WINDOWS_PER_SHARD):
-            yield TimestampedValue(shard, at)
-        if look.round.then.mode == "over":
-            return
-        raise_watermark(watermark, look.round.then.complete_to_ns)
-        tracker.defer_remainder(Duration(look.wait_s / self._spec.times.rate))
+        # Where it was taken away meanwhile, whoever has it now looks for himself.
+        if tracker.try_claim(look.round):
+            at = as_timestamp(cursor.complete_to_ns)
+            for shard in shard_windows(look.round.given, _WINDOWS_PER_SHARD):
+                yield TimestampedValue(shard, at)
+            if look.round.then.mode != "over":
+                raise_watermark(watermark, look.round.then.complete_to_ns)
+                tracker.defer_remainder(Duration(look.wait_s / self._spec.times.rate))
 
 
 @dataclass(frozen=True)
