@@ -143,6 +143,7 @@ class _Tail:
                 found.plan,
                 self.context,
                 self.session.stats.snapshot,
+                passing=True,
             )
             read, written = outcome.counters.get("points_read", 0), outcome.counters.get("points_written", 0)
             if found.again:
