@@ -36,6 +36,19 @@ _UNSAFE: Final = {
 }
 
 
+class CheckpointOptions(PipelineOptions):
+    """Flink's checkpoints, which Beam's own classes for Python do not know."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: Any) -> None:
+        parser.add_argument("--checkpointing_interval", type=int, help="Milliseconds between two checkpoints of Flink.")
+        parser.add_argument(
+            "--finish_bundle_before_checkpointing",
+            action="store_true",
+            help="Hand on all output before a checkpoint of Flink.",
+        )
+
+
 def is_local(options: PipelineOptions) -> bool:
     """Whether the pipeline runs inside this process."""
     return runner_name(options) in _LOCAL

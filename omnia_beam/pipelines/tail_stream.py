@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import apache_beam as beam
 import grpc
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.runners.runner import PipelineState
 
 from omnia_beam.config import JobConfig
@@ -43,7 +43,7 @@ from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import check_writable, file_prefix, say_tidied, tidy_files
 from omnia_beam.pipelines.execution import stopping_on_signals
 from omnia_beam.pipelines.job_state import JobState, held_lease, new_run_id, scope_of
-from omnia_beam.pipelines.runner import make_runner, runner_name
+from omnia_beam.pipelines.runner import CheckpointOptions, make_runner, runner_name
 from omnia_beam.pipelines.selection import select_series
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.tail_cycle import TailTimes
@@ -59,19 +59,6 @@ _LOOK_EVERY_S: Final = 0.5
 _CANCEL_S: Final = 5.0
 _SILENCE_S: Final = 300.0
 """Without a word of the source after the start: then the runner has lost it, and nobody would notice."""
-
-
-class CheckpointOptions(PipelineOptions):
-    """Flink's checkpoints, which Beam's own classes for Python do not know."""
-
-    @classmethod
-    def _add_argparse_args(cls, parser: Any) -> None:
-        parser.add_argument("--checkpointing_interval", type=int, help="Milliseconds between two checkpoints of Flink.")
-        parser.add_argument(
-            "--finish_bundle_before_checkpointing",
-            action="store_true",
-            help="Hand on all output before a checkpoint of Flink.",
-        )
 
 
 def run_tail_elsewhere(config: JobConfig, context: RunContext, times: TailTimes = TailTimes()) -> Summary:
