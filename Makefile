@@ -2,7 +2,7 @@
 # and PyPI. `make PYTHON=/path/to/python3.12 install` names the Python to use; ARGS="..." reaches the command of a target.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test flink-jar test-flink lint format bench profile soak chaos clean distclean
+.PHONY: help install demo test flink-jar test-flink lint format bench profile soak soak-tail chaos clean distclean
 
 PYTHON ?=
 # The Pythons that both omnia-beam (setup.py) and Apache Beam support; Debian cuts ensurepip out where python3-venv is
@@ -49,7 +49,7 @@ flink-jar: $(FLINK_JAR)  ## Fetch Flink's job server for the installed Beam thro
 
 test-flink: $(INSTALLED) $(FLINK_JAR)  ## Run backfills on an embedded Flink, with a worker killed; POINTS=2000000 makes them smaller
 	FLINK_JOB_SERVER_JAR=$(abspath $(FLINK_JAR)) FLINK_POINTS=$(POINTS) \
-	  .venv/bin/python -m pytest tests/pipelines/test_flink.py -rP -o timeout=900 $(ARGS)
+	  .venv/bin/python -m pytest tests/pipelines/test_flink.py tests/pipelines/test_flink_tail.py -rP -o timeout=900 $(ARGS)
 
 lint: $(INSTALLED)  ## Check style, formatting and strict types (all three, also when the first fails)
 	@status=0; \
@@ -73,6 +73,9 @@ profile: $(INSTALLED)  ## Draw where a backfill's time goes: bench-out/profile.s
 
 soak: $(INSTALLED)  ## Kill a backfill fifty times and prove that nothing is lost; ARGS="--sink omnia", "--kills 200"
 	.venv/bin/python -m tests.soak.kills $(ARGS)
+
+soak-tail: $(INSTALLED)  ## Run days of a tail's cycles and prove that memory stays level; ARGS="--cycles 3000 --series 20"
+	.venv/bin/python -m tests.soak.tail $(ARGS)
 
 chaos: $(INSTALLED)  ## Run a backfill through a storm of all faults at once and prove that the copy is exact
 	.venv/bin/python -m tests.chaos.storm $(ARGS)

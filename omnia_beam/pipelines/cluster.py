@@ -27,13 +27,16 @@ _ENVIRONMENTS: Final = ("LOOPBACK", "PROCESS", "EXTERNAL", "DOCKER")
 _ONE_PROCESS: Final = "no_use_multiple_sdk_containers"
 
 
-def check_cluster(options: Any, places: Mapping[str, str], credentials_of: Iterable[ServiceSettings]) -> None:
+def check_cluster(
+    options: Any, places: Mapping[str, str], credentials_of: Iterable[ServiceSettings], *, endless: bool = False
+) -> None:
     """Check that workers can do the job; nothing to check where the pipeline runs in this process.
 
     Args:
         options: Beam's PipelineOptions.
         places: configuration key to path, of everything that workers write.
         credentials_of: the services that workers sign in to.
+        endless: whether it is a job without an end, and may stream.
 
     Raises:
         UnsafeRunnerError: it is known to lose data.
@@ -41,7 +44,7 @@ def check_cluster(options: Any, places: Mapping[str, str], credentials_of: Itera
     """
     if is_local(options):
         return
-    if options.view_as(StandardOptions).streaming:
+    if options.view_as(StandardOptions).streaming and not endless:
         raise UnsafeRunnerError(
             "--streaming is refused: a backfill ends, and a streaming job does not tell when all of it is stored. Leave it out"
         )

@@ -47,6 +47,8 @@ def run_pipeline(
     context: RunContext,
     traffic: Callable[[], StatsSnapshot],
     deadline_s: float | None = None,
+    *,
+    passing: bool = False,
 ) -> Outcome:
     """Build and run a pipeline to its end.
 
@@ -56,6 +58,7 @@ def run_pipeline(
         context: runner and terminal.
         traffic: this process's requests so far, for the progress.
         deadline_s: seconds after which no further window is begun.
+        passing: whether the progress goes away at the end.
 
     Raises:
         KeyboardInterrupt: SIGINT or SIGTERM came; what was under way is recorded or abandoned.
@@ -79,7 +82,8 @@ def run_pipeline(
 
     with stopping_on_signals() as signals, stopping_after(deadline_s):
         try:
-            with showing_progress(context.progress if counted.tells else "none", facts, context.err):
+            kind = context.progress if counted.tells else "none"
+            with showing_progress(kind, facts, context.err, passing=passing):
                 counters = run_here(build, context.options, counted.follow)
         finally:
             stopped = STOP.is_set()

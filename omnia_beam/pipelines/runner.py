@@ -44,7 +44,6 @@ _ITS_OWN: Final = dict.fromkeys(
             "execution_retry_delay",
             "execution_mode_for_batch",
             "flink_conf_dir",
-            "checkpointing_interval",
             "checkpointing_mode",
             "checkpoint_timeout_millis",
             "min_pause_between_checkpoints",
@@ -61,6 +60,19 @@ _ITS_OWN: Final = dict.fromkeys(
     ),
 )
 """Options that Beam's Python does not know, but asks the job server for: by runner."""
+
+
+class CheckpointOptions(PipelineOptions):
+    """Flink's checkpoints, which Beam's own classes for Python do not know."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: Any) -> None:
+        parser.add_argument("--checkpointing_interval", type=int, help="Milliseconds between two checkpoints of Flink.")
+        parser.add_argument(
+            "--finish_bundle_before_checkpointing",
+            action="store_true",
+            help="Hand on all output before a checkpoint of Flink.",
+        )
 
 
 def is_local(options: PipelineOptions) -> bool:
