@@ -10,10 +10,16 @@ import argparse
 import json
 import logging
 import os
+import re
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
+from types import FrameType
 from typing import Any, Final, NoReturn
 
 from omnia_beam.core.errors import OmniaBeamError, UsageError
@@ -23,6 +29,17 @@ EXIT_INCOMPLETE: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNREACHABLE: Final = 3
 EXIT_INTERRUPTED: Final = 130
+
+_TRACEBACK_ENV: Final = "OMNIA_BEAM_TRACEBACK"
+
+_WIDTH_OF_FILES: Final = 10_000
+
+_TIME_OPTIONS: Final = ("--start", "--end")
+_OPTIONS_WITH_VALUE: Final = (*_TIME_OPTIONS, "--set", "--runner", "--workers")
+_OWN_OPTIONS: Final = ("-h", "--help", "--version")
+"""Those of `omnia-beam` itself. All others are the command's, wherever they stand."""
+
+_MINUS_TIME: Final = re.compile(r"-\d")
 
 _CONFIG_COMMANDS: Final = {
     "backfill": "copy the selected series out of the service, whole windows at a time; run it again to go on",
@@ -39,26 +56,49 @@ _CONFIG_COMMANDS: Final = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code."""
-    arguments, beam_args = _split(sys.argv[1:] if argv is None else argv)
-    args = _parser().parse_args(arguments)
-    _set_up_logging(getattr(args, "quiet", False))
+    args = argparse.Namespace(command="")
+    with _terminated_as_interrupted():
+        try:
+            arguments, beam_args = _split(sys.argv[1:] if argv is None else argv)
+            args = _parser().parse_args(_command_first(arguments))
+            _set_up_logging(getattr(args, "quiet", False))
+            command: Callable[[argparse.Namespace, Sequence[str]], int] = args.run
+            return command(args, beam_args)
+        except OmniaBeamError as error:
+            return _failed(args, error)
+        except KeyboardInterrupt as interrupt:
+            return _interrupted(args, interrupt)
+        except BrokenPipeError:
+            # The reader of our output went away (`| head`): nothing is wrong, and there is nobody to tell.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return EXIT_COMPLETE
+        except Exception as error:
+            return _failed_unforeseen(args, error)
+        finally:
+            _end_requests()
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM ends a command as SIGINT does, wherever it is: in planning too, before a pipeline watches for signals.
+
+    Signals and logging are left as they were found: tests and notebooks call `main` too, and their streams come and go.
+    """
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    is_main = threading.current_thread() is threading.main_thread()  # signals are its alone
+    before = signal.signal(signal.SIGTERM, _interrupt) if is_main else None
     try:
-        command: Callable[[argparse.Namespace, Sequence[str]], int] = args.run
-        return command(args, beam_args)
-    except OmniaBeamError as error:
-        return _failed(args, error)
-    except KeyboardInterrupt:
-        print(
-            f"omnia-beam {args.command}: interrupted; what is done is recorded, run the same command to go on",
-            file=sys.stderr,
-        )
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`): nothing is wrong, and there is nobody to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_COMPLETE
+        yield
     finally:
-        _end_requests()
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        if is_main:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _end_requests() -> None:
@@ -84,10 +124,32 @@ def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     return arguments[:at], arguments[at + 1 :]
 
 
+def _command_first(arguments: Sequence[str]) -> list[str]:
+    """The same with the command in front, and times that begin with a minus bound to their option.
+
+    `--json backfill job.yaml` means what `backfill job.yaml --json` does; argparse takes `-7d` in `--start -7d` for an
+    option that it does not know.
+    """
+    bound: list[str] = []
+    for argument in arguments:
+        if bound and bound[-1] in _TIME_OPTIONS and _MINUS_TIME.match(argument):
+            bound[-1] += f"={argument}"
+        else:
+            bound.append(argument)
+    at = 0
+    while at < len(bound) and bound[at].startswith("-") and bound[at] not in _OWN_OPTIONS:
+        at += 2 if bound[at] in _OPTIONS_WITH_VALUE else 1
+    return [*bound[at : at + 1], *bound[:at], *bound[at + 1 :]]
+
+
 def _parser() -> argparse.ArgumentParser:
     from omnia_beam import __version__
 
-    parser = _Parser(prog="omnia-beam", description="Move industrial time series, fast and provably complete.")
+    parser = _Parser(
+        prog="omnia-beam",
+        description="Move industrial time series, fast and provably complete.",
+        epilog="omnia-beam COMMAND --help shows a command's options, which may stand anywhere; Beam's own go behind --",
+    )
     parser.add_argument("--version", action="version", version=f"omnia-beam {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, text in _CONFIG_COMMANDS.items():
@@ -225,7 +287,10 @@ def _run_config_command(args: argparse.Namespace, beam_args: Sequence[str]) -> i
         return int(run_check(job, context, as_json=args.json))
     from omnia_beam.pipelines.series_list import run_series
 
-    return int(run_series(job, context, "json" if args.json else args.format))
+    listed = run_series(job, context, "json" if args.json and args.format == "table" else args.format)
+    if args.json:
+        print(json.dumps(listed.to_json()), flush=True)
+    return EXIT_COMPLETE
 
 
 def _run_status(args: argparse.Namespace, job: Any, context: Any) -> int:
@@ -238,20 +303,26 @@ def _run_status(args: argparse.Namespace, job: Any, context: Any) -> int:
 
 
 def _context(args: argparse.Namespace, beam_args: Sequence[str]) -> Any:
-    from rich.console import Console
-
     from omnia_beam.pipelines.context import RunContext
     from omnia_beam.pipelines.runner import pipeline_options
 
-    err = Console(stderr=True)
+    out, err = _console(), _console(stderr=True)
     kind = "none" if args.no_progress or args.quiet else "bar" if err.is_terminal else "log"
     return RunContext(
         options=pipeline_options(getattr(args, "runner", None), beam_args),
-        out=Console(),
+        out=out,
         err=err,
         progress=kind,  # type: ignore[arg-type]  # mypy widens the conditional to str
         quiet=args.quiet,
     )
+
+
+def _console(**where: Any) -> Any:
+    """A terminal as wide as it is; into a file or a pipe, tables as wide as what they hold: nothing is cut off there."""
+    from rich.console import Console
+
+    console = Console(**where)
+    return console if console.is_terminal else Console(**where, width=_WIDTH_OF_FILES)
 
 
 def _finished(args: argparse.Namespace, summary: Any) -> int:
@@ -275,9 +346,49 @@ def _failed(args: argparse.Namespace, error: OmniaBeamError) -> int:
     return EXIT_USAGE if isinstance(error, UsageError) else EXIT_UNREACHABLE
 
 
+def _failed_unforeseen(args: argparse.Namespace, error: Exception) -> int:
+    """What nobody has thought of: one line like any other failure, and how to see more of it."""
+    if os.environ.get(_TRACEBACK_ENV):
+        traceback.print_exception(error)
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    _failed(
+        args,
+        OmniaBeamError(
+            f"failed unexpectedly: {what}. What is recorded stays recorded. This is a fault of omnia-beam: "
+            f"set {_TRACEBACK_ENV}=1 to see where it is, and report it"
+        ),
+    )
+    return EXIT_INCOMPLETE
+
+
+def _interrupted(args: argparse.Namespace, interrupt: KeyboardInterrupt) -> int:
+    print(
+        f"omnia-beam {args.command}: interrupted; what is done is recorded, run the same command to go on",
+        file=sys.stderr,
+    )
+    if getattr(args, "json", False):
+        from omnia_beam.pipelines.summary import Summary
+
+        reached: Summary = getattr(interrupt, "summary", Summary(args.command))
+        told = reached.having(status="incomplete", details={**reached.details, "interrupted": True})
+        print(json.dumps(told.to_json()), flush=True)
+    return EXIT_INTERRUPTED
+
+
+class _StderrHandler(logging.StreamHandler[Any]):
+    """Writes to what stderr is now: while a progress bar is drawn, lines go above it and not into it."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> Any:
+        return sys.stderr
+
+
 def _set_up_logging(quiet: bool) -> None:
     """Our log lines to stderr; Beam's and the libraries' only where something is wrong."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StderrHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import http.server
+import io
 import json
+import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +19,7 @@ import pytest
 import yaml
 
 from omnia_beam.cli import main
+from omnia_beam.core.errors import UsageError
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.net.shared import reset_shared_sessions
 
@@ -146,7 +150,21 @@ def test_check_walks_from_configuration_to_state(
         "state",
     ):
         assert step in text
-    assert list((tmp_path / "out").iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["job.yaml"]  # it writes nothing, not even folders
+
+
+def test_check_leaves_the_folders_of_a_job_that_has_run(
+    emulator: EmulatorThread, write_job: Callable[..., str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = write_job(emulator.url)
+    assert main(["backfill", path]) == 0
+    before = sorted(tmp_path.rglob("*"))
+    capsys.readouterr()
+    assert main(["check", path, "--json"]) == 0
+    told = last_json(capsys.readouterr().out)
+    assert told.keys() >= REQUIRED
+    assert all(step["ok"] for step in told["steps"])
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json"])
@@ -158,6 +176,88 @@ def test_series_lists_what_the_selection_resolves_to(
     for series in emulator.store.listed():
         assert series.id in text
         assert series.metadata.name in text
+
+
+def test_a_table_is_whole_where_it_does_not_go_to_a_terminal(
+    emulator: EmulatorThread, write_job: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["series", write_job(emulator.url)]) == 0
+    text = capsys.readouterr().out
+    assert all(str(series.metadata.description) in text for series in emulator.store.listed())
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_series_ends_with_a_summary_where_json_is_asked_for(
+    emulator: EmulatorThread, write_job: Callable[..., str], capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    assert main(["series", write_job(emulator.url), "--json", "--format", form]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert json.loads(lines[-1]).keys() >= REQUIRED
+    assert json.loads(lines[-1])["series"] == 3
+    assert all(any(series.id in line for line in lines[:-1]) for series in emulator.store.listed())
+
+
+PLACES = {
+    "before the command": ["--json", "--start", "-7d", "plan", "JOB", "--end", "now"],
+    "between command and file": ["plan", "--json", "--start", "-7d", "--end", "now", "JOB"],
+    "behind": ["plan", "JOB", "--end", "now", "--json", "--start", "-7d"],
+    "with =": ["--start=-7d", "--end=now", "plan", "JOB", "--json"],
+    "by --set, anywhere": ["--set", "window.start=-7d", "plan", "--set", "window.end=now", "JOB", "--json"],
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_options_may_stand_anywhere_and_times_may_begin_with_a_minus(
+    emulator: EmulatorThread, write_job: Callable[..., str], capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    job = write_job(emulator.url)
+    assert main([job if word == "JOB" else word for word in PLACES[place]]) == 0
+    assert last_json(capsys.readouterr().out)["expected_points"] == 0  # the points are of 2024
+
+
+def test_an_unknown_option_before_the_command_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--jsno", "plan", "job.yaml"])
+    assert ended.value.code == 2
+    assert "--jsno" in capsys.readouterr().err
+
+
+def test_logging_and_signals_are_left_as_they_were(capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level, signal.getsignal(signal.SIGTERM))
+    assert main(["plan", "nowhere.yaml"]) == 2
+    assert (root.handlers, root.level, signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_log_lines_go_to_what_stderr_is_when_they_are_written(
+    write_job: Callable[..., str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bar = io.StringIO()  # a live progress bar takes the place of stderr, so that lines do not run into it
+
+    def log_above_a_bar(*args: Any) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stderr", bar)
+            logging.getLogger("omnia_beam.any").warning("trying again")
+        raise UsageError("enough")
+
+    monkeypatch.setattr("omnia_beam.pipelines.plan.run_plan", log_above_a_bar)
+    assert main(["plan", write_job("http://127.0.0.1:9/x")]) == 2
+    assert "trying again" in bar.getvalue()
+    assert "trying again" not in capsys.readouterr().err
+
+
+def test_what_nobody_has_thought_of_is_told_in_one_line(
+    write_job: Callable[..., str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any) -> None:
+        raise ZeroDivisionError("nobody\nexpected this")
+
+    monkeypatch.setattr("omnia_beam.pipelines.plan.run_plan", fail)
+    assert main(["plan", write_job("http://127.0.0.1:9/x"), "--json"]) == 1
+    captured = capsys.readouterr()
+    assert len(captured.err.splitlines()) == 1
+    assert "ZeroDivisionError: nobody expected this" in captured.err
+    assert last_json(captured.out)["status"] == "failed"
 
 
 def test_schema_is_a_schema(capsys: pytest.CaptureFixture[str]) -> None:
@@ -280,3 +380,34 @@ def test_what_needs_an_extra_names_it(command: list[str], tmp_path: Path) -> Non
 def test_other_commands_do_not_wait_for_the_emulator() -> None:
     program = "import sys; from omnia_beam.cli import main; main(['schema']); sys.exit('aiohttp' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def test_a_run_that_copied_nothing_still_tells_status_what_it_was_to_copy(
+    write_job: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    faults = ["--fault", "path=/data status=400 after=1"]  # the probe of the plan gets through
+    with EmulatorThread(["--synthetic", "sparse:series=3,days=2,step=60s", *faults]) as emulator:
+        path = write_job(emulator.url)
+        assert main(["backfill", path, "--json"]) == 1
+    capsys.readouterr()
+    assert main(["status", path, "--json"]) == 1
+    told = last_json(capsys.readouterr().out)
+    assert (told["series"], told["series_incomplete"]) == (3, 3)
+
+
+def test_status_of_files_tells_what_the_last_run_was_to_copy(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("time,P,Q\n2024-01-01,1,2\n2024-01-02,3,4\n")
+    job = tmp_path / "job.yaml"
+    job.write_text(
+        f"{{name: files, source: {{kind: csv, path: {tmp_path}/a.csv}}, sink: {{kind: parquet, path: {tmp_path}/out}}, "
+        f"state: {tmp_path}/state}}"
+    )
+    assert main(["migrate", str(job)]) == 0
+    for segment in (tmp_path / "state" / "files" / "ledger").iterdir():
+        segment.unlink()  # as if the run had died before its first receipt
+    capsys.readouterr()
+    assert main(["status", str(job), "--json"]) == 1
+    told = last_json(capsys.readouterr().out)
+    assert (told["series"], told["series_incomplete"], told["start"]) == (2, 2, "2024-01-01T00:00:00Z")

@@ -54,8 +54,12 @@ def test_an_interrupted_backfill_is_gone_on_with(tmp_path: Path, number: signal.
         run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         wait_for_receipts(tmp_path / "state")
         run.send_signal(number)
-        _, errors = run.communicate(timeout=10)  # a hung service must not hold it
+        output, errors = run.communicate(timeout=10)  # a hung service must not hold it
         assert run.returncode == 130
+        told = json.loads(output.splitlines()[-1])
+        assert (told["command"], told["status"], told["interrupted"]) == ("backfill", "incomplete", True)
+        assert told["windows_done"] >= 1
+        assert told["points_written"] >= 1
         assert "interrupted" in errors
         assert "Traceback" not in errors
         emulator.set_faults([])
@@ -66,3 +70,21 @@ def test_an_interrupted_backfill_is_gone_on_with(tmp_path: Path, number: signal.
     (points,) = stored_points(tmp_path / "out").values()
     assert len(points) == 86_400
     assert len(set(points["time"].tolist())) == 86_400
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_is_interrupted_before_its_pipeline_too(tmp_path: Path, number: signal.Signals) -> None:
+    with EmulatorProcess(
+        ["--synthetic", "dense:series=1,days=1,step=60s", "--fault", "path=/search stall=60"]
+    ) as emulator:
+        command = [sys.executable, "-m", "omnia_beam.cli", "plan", str(write_job(tmp_path, emulator.url)), "--json"]
+        run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while not emulator.stats()["in_flight"]:
+            time.sleep(0.05)
+        run.send_signal(number)
+        output, errors = run.communicate(timeout=10)
+        emulator.kill()
+    assert run.returncode == 130
+    assert errors.splitlines() == [errors.strip()]
+    assert "interrupted" in errors
+    assert json.loads(output.splitlines()[-1])["status"] == "incomplete"

@@ -138,6 +138,8 @@ class Server:
             answer = await route.endpoint(service, call)
         except Refusal as refusal:
             answer = message_answer(refusal.status, refusal.message, trace_id, refusal.headers)
+        except ConnectionError:
+            raise  # the client has left in the middle of its request
         except Exception:
             _LOG.exception("the emulator failed on %s %s", request.method, request.path)
             answer = message_answer(500, "The emulator failed; its log says where.", trace_id)

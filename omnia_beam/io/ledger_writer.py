@@ -30,7 +30,8 @@ class LedgerWriter:
 
     A record counts from the flush on, and never before: until then a crash may lose it, and its window is read again. It
     is flushed with the `flush_records`-th that waits, or with the first that is appended `flush_age_s` or more after
-    the flush before: slow writers flush every record. Where the store cannot append, each flush makes one object.
+    the flush before: slow writers flush every record. Where nothing more is appended, `flush_behind` flushes what waits.
+    Where the store cannot append, each flush makes one object.
 
     Times are strictly increasing within a writer, also when the clock jumps back; across runs the run's number decides.
 
@@ -43,6 +44,8 @@ class LedgerWriter:
         clock: wall clock, ns since the Unix epoch.
         monotonic: seconds, never falls.
         writer_id: unique in the run, lower-case letters and digits; None for a random one.
+        flush_behind: flush what has waited for `flush_age_s` on a thread of its own: the next window may take minutes,
+            and a kill meanwhile must not cost those before. A failure is raised by the next call; `close` ends the thread.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class LedgerWriter:
         clock: Callable[[], int] = time.time_ns,
         monotonic: Callable[[], float] = time.monotonic,
         writer_id: str | None = None,
+        flush_behind: bool = False,
     ) -> None:
         self._state_dir = state_dir
         self._scope = scope
@@ -71,6 +75,9 @@ class LedgerWriter:
         self._flushed_s = monotonic() - flush_age_s
         self._last_ns = 0
         self._guard = threading.RLock()
+        self._flush_behind = flush_behind
+        self._timer: threading.Timer | None = None
+        self._closed = False
 
     @property
     def waiting(self) -> int:
@@ -93,6 +100,10 @@ class LedgerWriter:
             late = self._monotonic() - self._flushed_s >= self._flush_age_s
             if late or len(self._waiting) >= self._flush_records:
                 self.flush()
+            elif self._flush_behind and self._timer is None:
+                self._timer = threading.Timer(self._flush_age_s, self._flush_late)
+                self._timer.daemon = True
+                self._timer.start()
 
     def intend(self, *keys: ChunkKey) -> None:
         """Say that what is recorded of these series in these ranges is about to be replaced, and flush that, once.
@@ -127,10 +138,17 @@ class LedgerWriter:
             # A run that took over since the first check may have compacted this segment without what was just added.
             self._token.check(self._state_dir)
             self._waiting.clear()
+            self._forget_timer()
             self._flushed_s = self._monotonic()
 
     def close(self) -> None:
         """Flush, and close the segment. Raises as `flush` does, with the segment closed all the same."""
+        with self._guard:
+            self._closed = True
+            timer = self._timer
+            self._forget_timer()
+        if timer is not None:
+            timer.join()  # outside the guard, which it may be waiting for
         with self._guard:
             try:
                 self.flush()
@@ -150,6 +168,21 @@ class LedgerWriter:
             self.close()  # what is stored is stored, whatever happened since
         except StateError as also:
             _log.error("%s", also)  # the error that is on its way says more
+
+    def _forget_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _flush_late(self) -> None:
+        with self._guard:
+            self._timer = None
+            if self._closed:
+                return
+            try:
+                self.flush()
+            except StateError as error:
+                _log.warning("%s", error)  # the records wait on, and the next call raises it
 
     def _append(self, data: bytes) -> None:
         if self._file is None:

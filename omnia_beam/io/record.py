@@ -94,7 +94,7 @@ class _Record(beam.DoFn):
     def _open(self, token: LeaseToken) -> None:
         self._run = token.run
         if self._clock is None:
-            self._writer = LedgerWriter(self._state_dir, self._scope, token)
+            self._writer = LedgerWriter(self._state_dir, self._scope, token, flush_behind=True)
         else:
             self._writer = LedgerWriter(self._state_dir, self._scope, token, clock=self._clock)
 

@@ -39,6 +39,7 @@ from omnia_beam.pipelines.execution import Outcome, run_pipeline
 from omnia_beam.pipelines.job_state import JobState, RunState, opened_state
 from omnia_beam.pipelines.runner import is_local
 from omnia_beam.pipelines.selection import select_series
+from omnia_beam.pipelines.selection_memory import remember_selection
 from omnia_beam.pipelines.service import read_options, service_settings
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.work_plan import (
@@ -47,6 +48,7 @@ from omnia_beam.pipelines.work_plan import (
     plan_work,
     refresh_range,
     summarise_work,
+    tell_reached,
     with_traffic,
 )
 from omnia_beam.pipelines.worker_message import WorkerTask
@@ -103,6 +105,7 @@ def run_backfill(config: JobConfig, context: RunContext) -> Summary:
         summary = summary.having(series=len(series_ids))
         check_writable(job.sink.path, file_prefix(config.name))
         with opened_state(config, context) as state:
+            remember_selection(state.state_dir, config, state.scope.digest, series_ids, job.wanted)
             found = make_plan(job, session, state, series_ids, keep=True)
             summary = summary.having(windows_planned=len(found.plan) + found.recorded, windows_skipped=found.recorded)
             before = session.stats.snapshot().requests
@@ -111,8 +114,8 @@ def run_backfill(config: JobConfig, context: RunContext) -> Summary:
             asked = session.stats.snapshot().requests - before
             summary = summary.having(details={**summary.details, **_reading_facts(summary, asked, job, outcome)})
             return with_traffic(summary, [session], context.clock() - began)
-    except OmniaBeamError as error:
-        error.summary = with_traffic(summary, [session], context.clock() - began)  # type: ignore[attr-defined]  # for the CLI
+    except (OmniaBeamError, KeyboardInterrupt) as error:
+        tell_reached(error, summary, [session], context.clock() - began)
         raise
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from omnia_beam.config import JobConfig, OmniaSink, OmniaSource, ParquetSink
 from omnia_beam.config.connection import OmniaConnection
 from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
 from omnia_beam.core.timestamps import format_time
+from omnia_beam.io.durable_file import is_local
 from omnia_beam.io.file_source_blocks import BlockFile
 from omnia_beam.io.file_source_files import list_files
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.io.state_dir import FOLDERS, StateDir
 from omnia_beam.net.raw_data import RawQuery, fetch_page
 from omnia_beam.net.reachability import check_reachable
 from omnia_beam.net.session import ServiceSession
@@ -25,6 +28,7 @@ from omnia_beam.pipelines.migration import MigrationJob
 from omnia_beam.pipelines.migration_source import file_source
 from omnia_beam.pipelines.selection import select_series
 from omnia_beam.pipelines.service import read_options, service_settings
+from omnia_beam.pipelines.summary import Summary
 from omnia_beam.wire import decode_body
 
 _EXIT_USAGE = 2
@@ -46,11 +50,13 @@ def run_check(config: JobConfig, context: RunContext, *, as_json: bool) -> int:
     Returns:
         0; 2 where the configuration is at fault; 3 where the service, the credential or the destination is.
     """
+    began = context.clock()
     steps: list[Step] = []
     code = 0
     for name, attempt in _steps(config):
         try:
-            step = Step(name, True, attempt())
+            with _leaving_no_folders(config):
+                step = Step(name, True, attempt())
         except OmniaBeamError as error:
             code = _EXIT_USAGE if isinstance(error, UsageError) else _EXIT_UNREACHABLE
             step = Step(name, False, str(error))
@@ -62,8 +68,8 @@ def run_check(config: JobConfig, context: RunContext, *, as_json: bool) -> int:
         if code:
             break
     if as_json:
-        status = "failed" if code else "complete"
-        print(json.dumps({"command": "check", "status": status, "steps": [asdict(step) for step in steps]}))
+        summary = Summary("check", "failed" if code else "complete", elapsed_s=context.clock() - began)
+        print(json.dumps(summary.having(details={"steps": [asdict(step) for step in steps]}).to_json()), flush=True)
     return code
 
 
@@ -156,6 +162,25 @@ def _try_destination(config: JobConfig) -> str:
     path = config.sink.path if isinstance(config.sink, ParquetSink) else getattr(config.sink, "path", "")
     check_writable(path)
     return f"{path} can be written"
+
+
+@contextmanager
+def _leaving_no_folders(config: JobConfig) -> Iterator[None]:
+    """Take away again the local folders that trying to write has made: whoever checks has not decided to run."""
+    places = [getattr(config.sink, "path", ""), *(f"{config.state}/{config.name}/{folder}" for folder in FOLDERS)]
+    missing = {
+        folder
+        for place in places
+        if place and is_local(place)
+        for folder in (Path(place).absolute(), *Path(place).absolute().parents)
+        if not folder.exists()
+    }
+    try:
+        yield
+    finally:
+        for folder in sorted(missing, key=lambda each: len(each.parts), reverse=True):
+            with suppress(OSError):  # never made, or somebody else has put something there
+                folder.rmdir()
 
 
 def _window(config: JobConfig) -> str:

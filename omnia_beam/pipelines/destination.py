@@ -116,7 +116,12 @@ def check_writable(path: str, prefix: str = "check") -> None:
         DestinationError: it cannot be done.
     """
     probe = f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}-{prefix}-probe"
-    write_durably(f"{path.rstrip('/')}/{probe}", b"")
+    try:
+        write_durably(f"{path.rstrip('/')}/{probe}", b"")
+    except DestinationError as error:
+        raise DestinationError(
+            f"{path}: files cannot be written there: {reason(error.__cause__ or error)}. Mend that, or give another `sink.path:`"
+        ) from error
     try:
         _delete(path, [probe])
     except (OSError, BeamIOError) as error:

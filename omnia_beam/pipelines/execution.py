@@ -41,6 +41,14 @@ class Outcome:
     lost: tuple[str, ...] = ()
 
 
+class Interrupted(KeyboardInterrupt):
+    """SIGINT or SIGTERM ended a pipeline; `facts` says how far it got."""
+
+    def __init__(self, facts: ProgressFacts) -> None:
+        super().__init__()
+        self.facts = facts
+
+
 def run_pipeline(
     build: Callable[[Any], None],
     plan: Plan,
@@ -61,7 +69,7 @@ def run_pipeline(
         passing: whether the progress goes away at the end.
 
     Raises:
-        KeyboardInterrupt: SIGINT or SIGTERM came; what was under way is recorded or abandoned.
+        Interrupted: SIGINT or SIGTERM came; what was under way is recorded or abandoned.
         OmniaBeamError: what ended the pipeline.
     """
     BOARD.reset()
@@ -89,7 +97,7 @@ def run_pipeline(
             stopped = STOP.is_set()
             STOP.clear()
     if signals.is_set():
-        raise KeyboardInterrupt
+        raise Interrupted(facts())
     return Outcome(counters, stopped)
 
 

@@ -28,6 +28,7 @@ from omnia_beam.pipelines.mapping_resolution import Resolution
 from omnia_beam.pipelines.migration import MigrationJob, Prepared, prepare
 from omnia_beam.pipelines.migration_source import MigrationSource, open_source
 from omnia_beam.pipelines.runner import is_local
+from omnia_beam.pipelines.selection_memory import remember_selection
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.work_plan import (
     WorkPlan,
@@ -35,6 +36,7 @@ from omnia_beam.pipelines.work_plan import (
     plan_work,
     refresh_range,
     summarise_work,
+    tell_reached,
     with_traffic,
 )
 from omnia_beam.transforms.map_series import MapSeries
@@ -66,6 +68,7 @@ def run_migrate(config: JobConfig, context: RunContext) -> Summary:
             prepared.report.check(config.accept)
             summary = summary.having(series=len(prepared.series_ids))
             resolution = prepared.resolution.created(job.sink.targets)
+            remember_selection(state.state_dir, config, state.scope.digest, prepared.series_ids, source.wanted)
             work = _plan(job, source, prepared, state)
             summary = summary.having(windows_planned=len(work.plan) + work.recorded, windows_skipped=work.recorded)
             outcome = _carry_out(job, source, resolution, state, work, context)
@@ -75,8 +78,8 @@ def run_migrate(config: JobConfig, context: RunContext) -> Summary:
             tidy_dead_letters(state)
             summary = _with_losses(summary, prepared, state, outcome)
         return with_traffic(summary, sessions, context.clock() - began)
-    except OmniaBeamError as error:
-        error.summary = with_traffic(summary, sessions, context.clock() - began)  # type: ignore[attr-defined]  # for the CLI
+    except (OmniaBeamError, KeyboardInterrupt) as error:
+        tell_reached(error, summary, sessions, context.clock() - began)
         raise
 
 

@@ -8,6 +8,7 @@ from html import escape
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.timestamps import format_time
@@ -97,7 +98,11 @@ def _near(curve: DifferingCurve, marks: list[tuple[int, float]]) -> list[Points]
         bounds.extend(points.times[max(0, int(first) - _AROUND) : int(last) + _AROUND + 1].tolist())
     if not bounds:
         return curves
-    return [_thinned(_between(points, min(bounds), max(bounds)), marks) for points in curves]
+    shown = [_between(points, min(bounds), max(bounds)) for points in curves]
+    longer = max(shown, key=lambda points: len(points.times)).times
+    # The same instants of both: otherwise copies that are equal would be drawn as if they were not.
+    kept = longer[np.linspace(0, len(longer) - 1, _MOST).astype(np.intp)]
+    return [_thinned(points, np.union1d(kept, [t for t, _ in marks])) for points in shown]
 
 
 def _between(points: Points, first: int, last: int) -> Points:
@@ -105,12 +110,11 @@ def _between(points: Points, first: int, last: int) -> Points:
     return points.take(slice(int(start), int(end)))
 
 
-def _thinned(points: Points, marks: list[tuple[int, float]]) -> Points:
+def _thinned(points: Points, kept: NDArray[np.int64]) -> Points:
+    """The points at these times, or the next ones."""
     if len(points.times) <= _MOST:
         return points
-    keep = np.linspace(0, len(points.times) - 1, _MOST).astype(np.intp)
-    at = np.searchsorted(points.times, [t for t, _ in marks]).clip(0, len(points.times) - 1)
-    return points.take(np.union1d(keep, at))
+    return points.take(np.unique(np.searchsorted(points.times, kept).clip(0, len(points.times) - 1)))
 
 
 def _frame(shown: list[Points], marks: list[tuple[int, float]]) -> _Frame:

@@ -14,30 +14,35 @@ from omnia_beam.config import JobConfig, OmniaSource
 from omnia_beam.core.series import Timeseries
 from omnia_beam.io.file_source_catalog import catalog_files
 from omnia_beam.net.reachability import check_reachable
+from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.migration_source import file_source, files_series
 from omnia_beam.pipelines.selection import describe_series
 from omnia_beam.pipelines.service import service_settings
+from omnia_beam.pipelines.summary import Summary
+from omnia_beam.pipelines.work_plan import with_traffic
 
 _COLUMNS: Final = ("id", "name", "facility", "unit", "step", "description", "source")
 _SHOWN: Final = ("id", "name", "facility", "unit", "description")
 
 
-def run_series(config: JobConfig, context: RunContext, form: str) -> int:
+def run_series(config: JobConfig, context: RunContext, form: str) -> Summary:
     """Print the selected series, ascending by name.
 
     Args:
         form: `table`; `csv`, which `ids_file` can read; or `json`, one object a line.
 
     Returns:
-        0.
+        Complete, with the number of series.
 
     Raises:
         UsageError: the selection is empty or names what does not exist, or a file cannot be read.
         CredentialError, ServiceError: the service cannot be asked.
     """
-    series = sorted(_series(config), key=lambda each: (each.facility, each.name, each.id))
+    began = context.clock()
+    sessions: list[ServiceSession] = []
+    series = sorted(_series(config, sessions), key=lambda each: (each.facility, each.name, each.id))
     if form == "json":
         _print_json(series, sys.stdout)
     elif form == "csv":
@@ -45,16 +50,18 @@ def run_series(config: JobConfig, context: RunContext, form: str) -> int:
     else:
         context.out.print(_table(series))
         context.say(f"{len(series):,} series")
-    return 0
+    summary = Summary("series", status="complete", series=len(series))
+    return with_traffic(summary, sessions, context.clock() - began)
 
 
-def _series(config: JobConfig) -> Iterable[Timeseries]:
+def _series(config: JobConfig, sessions: list[ServiceSession]) -> Iterable[Timeseries]:
     """Of a service its metadata; of files, all of which are read for it, the names."""
     if not isinstance(config.source, OmniaSource):
         return files_series(config.source, catalog_files(file_source(config.source)))
     settings = service_settings(config.source)
     check_reachable(settings)
-    return describe_series(shared_session(settings), config.source.series)
+    sessions.append(shared_session(settings))
+    return describe_series(sessions[0], config.source.series)
 
 
 def _row(series: Timeseries, columns: Sequence[str] = _COLUMNS) -> list[str]:

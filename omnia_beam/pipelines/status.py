@@ -18,6 +18,7 @@ from omnia_beam.io.ledger_scope import describe_scope_change
 from omnia_beam.io.state_dir import StateDir
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.job_state import scope_of
+from omnia_beam.pipelines.selection_memory import remembered_selection
 from omnia_beam.pipelines.status_lease import LeaseFacts, lease_facts
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.verify_selection import offline_selection, wanted_range
@@ -138,8 +139,9 @@ def job_status(config: JobConfig, clock: Callable[[], int] = time.time_ns) -> Jo
     state_dir = StateDir.open(config.state, config.name, create=False)
     scope = scope_of(config)
     ledger = Ledger.load(state_dir)
-    selection = offline_selection(config, ledger, scope.digest)
-    wanted = wanted_range(config, ledger, scope.digest, clock)
+    remembered = remembered_selection(state_dir, config, scope.digest)
+    selection = offline_selection(config, ledger, scope.digest, remembered)
+    wanted = wanted_range(config, ledger, scope.digest, clock, remembered)
     windows, points = _recorded(ledger, scope.digest)
     letters = DeadLetterFiles.of(state_dir)
     mine = next((each for each in ledger.scopes() if each.scope.digest == scope.digest), None)

@@ -35,6 +35,7 @@ from omnia_beam.pipelines.repair import Copy, Repair, repair
 from omnia_beam.pipelines.report_facts import VerifyReport
 from omnia_beam.pipelines.report_files import write_report
 from omnia_beam.pipelines.selection import select_series
+from omnia_beam.pipelines.selection_memory import remembered_selection
 from omnia_beam.pipelines.service import read_options, service_settings
 from omnia_beam.pipelines.status_lease import lease_facts
 from omnia_beam.pipelines.summary import Summary
@@ -135,7 +136,8 @@ def run_verify(
         ledger = Ledger.load(job.state_dir)
         _check_recorded(job, ledger)
         series_ids, notes = _series(job, ledger, online=source or repair)
-        wanted = wanted_range(config, ledger, job.scope.digest)
+        remembered = remembered_selection(job.state_dir, config, job.scope.digest)
+        wanted = wanted_range(config, ledger, job.scope.digest, remembered=remembered)
         reader = job.source if source else job.source.hurried()
         examination = Examination(
             ledger, job.scope.digest, job.scope.sink, series_ids, wanted, job.destination, reader, source
@@ -191,7 +193,8 @@ def _series(job: VerifyJob, ledger: Ledger, *, online: bool) -> tuple[tuple[str,
     """The series that the destination should hold, and notes about them."""
     if online:
         return _selected(job), []
-    found = offline_selection(job.config, ledger, job.scope.digest)
+    remembered = remembered_selection(job.state_dir, job.config, job.scope.digest)
+    found = offline_selection(job.config, ledger, job.scope.digest, remembered)
     return found.series_ids, [found.note] if found.note else []
 
 

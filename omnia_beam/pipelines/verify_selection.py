@@ -13,6 +13,7 @@ from omnia_beam.core.errors import UsageError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.ledger_index import PARTIAL
+from omnia_beam.pipelines.selection_memory import RememberedSelection
 
 
 @dataclass(frozen=True)
@@ -28,25 +29,32 @@ class OfflineSelection:
     note: str = ""
 
 
-def offline_selection(config: JobConfig, ledger: Ledger, scope: str) -> OfflineSelection:
-    """The ids of the configuration; where it searches, or reads files, the series of the ledger besides.
+def offline_selection(
+    config: JobConfig, ledger: Ledger, scope: str, remembered: RememberedSelection | None = None
+) -> OfflineSelection:
+    """The ids of the configuration; where it searches, or reads files, the series of the ledger and of the last run besides.
+
+    Args:
+        remembered: what the last run of this configuration has selected, where that is known.
 
     Raises:
         UsageError: the file of ids cannot be read.
     """
-    recorded = ledger.series_ids(scope)
+    recorded = {*ledger.series_ids(scope), *(remembered.series_ids if remembered else ())}
+    whose = "the last run" if remembered else "the ledger"
     if not isinstance(config.source, OmniaSource):
-        note = "The series are those of the ledger: which series the source's files hold was not looked up."
-        return OfflineSelection(tuple(recorded), note)
+        note = f"The series are those of {whose}: which series the source's files hold now was not looked up."
+        return OfflineSelection(tuple(sorted(recorded)), note)
     selection = config.source.series
     ids = {*selection.ids}
     if selection.ids_file is not None:
         ids.update(read_ids_file(selection.ids_file).ids)
     if not selection.search:
         return OfflineSelection(tuple(sorted(ids)))
+    missed = "Series that match only since then" if remembered else "Series that match and were never copied"
     note = (
-        "The series of source.series.search are those of the ledger: a search is resolved by the service, which was not "
-        "asked. Series that match and were never copied are not among them."
+        f"The series of source.series.search are those of {whose}: a search is resolved by the service, which was not "
+        f"asked. {missed} are not among them."
     )
     return OfflineSelection(tuple(sorted(ids.union(recorded))), note)
 
@@ -60,11 +68,18 @@ def recorded_end(ledger: Ledger, scope: str) -> int | None:
     return int(np.max(ends)) if len(ends) else None
 
 
-def wanted_range(config: JobConfig, ledger: Ledger, scope: str, clock: Callable[[], int] = time.time_ns) -> TimeRange:
+def wanted_range(
+    config: JobConfig,
+    ledger: Ledger,
+    scope: str,
+    clock: Callable[[], int] = time.time_ns,
+    remembered: RememberedSelection | None = None,
+) -> TimeRange:
     """The window of the configuration; without an end, up to where the last run got: what came since was never asked for.
 
     Args:
         clock: ns since the Unix epoch, for a job without an end that has recorded nothing.
+        remembered: what the last run of this configuration was to copy, where that is known.
 
     Raises:
         UsageError: neither a window nor anything recorded.
@@ -72,10 +87,14 @@ def wanted_range(config: JobConfig, ledger: Ledger, scope: str, clock: Callable[
     end = recorded_end(ledger, scope)
     if config.window is None:
         index = ledger.index
+        if remembered is not None:
+            return remembered.wanted
         if end is None:
             raise UsageError("window: give one (--start and --end): nothing is recorded that would tell the time")
         starts = index.start[(index.scope == index.scopes.index(scope)) & (index.state >= PARTIAL)]
         return TimeRange(int(np.min(starts)), end)
     if config.window.end is not None:
         return TimeRange(config.window.start, config.window.end)
+    if remembered is not None:
+        end = max(remembered.wanted.end_ns, remembered.wanted.end_ns if end is None else end)
     return TimeRange(config.window.start, max(config.window.start, clock() if end is None else end))

@@ -17,7 +17,7 @@ from omnia_beam.io.plan import Plan
 from omnia_beam.io.planner import Wanted
 from omnia_beam.io.record import read_failures
 from omnia_beam.net.session import ServiceSession
-from omnia_beam.pipelines.execution import Outcome
+from omnia_beam.pipelines.execution import Interrupted, Outcome
 from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.summary import Summary
 
@@ -104,6 +104,8 @@ def summarise_work(
     undone = sum(1 for window in work.plan if _touches(window, holes)) if holes else 0
     failures = read_failures(state.state_dir, state.run_id)
     details: dict[str, Any] = {}
+    if outcome.stopped and holes:
+        details["stopped"] = "the deadline came before the end; run the same command again to go on"
     if failures:
         details["failures"] = failures
         details["first failure"] = str(failures[0]["message"])
@@ -128,6 +130,13 @@ def with_traffic(summary: Summary, sessions: Iterable[ServiceSession], elapsed_s
         bytes_read=sum(each.bytes_read for each in stats),
         elapsed_s=elapsed_s,
     )
+
+
+def tell_reached(error: Any, summary: Summary, sessions: Iterable[ServiceSession], elapsed_s: float) -> None:
+    """Give an error or a signal that has ended a run the summary of what the run had come to, for the command line."""
+    if isinstance(error, Interrupted):
+        summary = summary.having(windows_done=error.facts.windows, points_written=error.facts.points)
+    error.summary = with_traffic(summary, sessions, elapsed_s)
 
 
 def refresh_range(refresh_ns: int | None, wanted: TimeRange) -> TimeRange | None:

@@ -23,7 +23,7 @@ from omnia_beam.io.progress import STOP
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.stats import StatsSnapshot
 from omnia_beam.pipelines.context import RunContext
-from omnia_beam.pipelines.execution import Outcome, stopping_after, stopping_on_signals
+from omnia_beam.pipelines.execution import Interrupted, Outcome, stopping_after, stopping_on_signals
 from omnia_beam.pipelines.progress_display import ProgressFacts, showing_progress
 from omnia_beam.pipelines.worker_message import STOP_ORDER, WorkerEnd, WorkerProgress, WorkerTask
 
@@ -56,7 +56,7 @@ def run_workers(
         on_started: told the workers' process ids.
 
     Raises:
-        KeyboardInterrupt: SIGINT or SIGTERM came; what was under way is recorded or abandoned.
+        Interrupted: SIGINT or SIGTERM came; what was under way is recorded or abandoned.
         OmniaBeamError: the first that ended a worker; the others have stopped.
     """
     STOP.clear()
@@ -89,7 +89,7 @@ def run_workers(
     if pool.error is not None:
         raise pool.error
     if signals.is_set():
-        raise KeyboardInterrupt
+        raise Interrupted(facts())
     return Outcome(dict(pool.counters()), stopped, tuple(pool.lost))
 
 

@@ -1,5 +1,6 @@
 """Bytes to columns and back: the protobuf and JSON forms of the Omnia Timeseries API."""
 
+from omnia_beam.core.errors import WireFormatError
 from omnia_beam.wire.body import BodyFormat, decode_body
 from omnia_beam.wire.json_reading import decode_json_page
 from omnia_beam.wire.json_writing import SeriesPoints, encode_datapoints, encode_series_datapoints
@@ -13,6 +14,7 @@ __all__ = [
     "PageItem",
     "PageScan",
     "SeriesPoints",
+    "WireFormatError",
     "decode_body",
     "decode_json_page",
     "decode_page",

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -156,3 +157,15 @@ def test_the_rate_limit(http: requests.Session, kind: str) -> None:
         assert 1 <= int(header or "") <= 10
     else:
         assert (header or "").endswith("GMT")
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_request_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    with EmulatorThread(["--synthetic", "dense:series=1,days=1,step=60s"]) as emulator:
+        parts = urlsplit(emulator.url)
+        with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=30) as connection:
+            head = f"POST {parts.path}/query/data HTTP/1.1\r\nHost: here\r\nContent-Length: 1000\r\n\r\n["
+            connection.sendall(head.encode())
+        outcomes: dict[str, int] = {}
+        while not outcomes:
+            outcomes = emulator.stats()["requests"].get("POST /query/data", {})
+    assert (outcomes, caplog.messages) == ({"client_left": 1}, [])

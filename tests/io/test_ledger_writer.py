@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,52 @@ def test_flushed_by_number_and_by_age(state: StateDir) -> None:
     assert waiting == [0, 1, 2, 0, 1, 0, 1, 2, 0]
     assert list(Ledger.load(state).coverage(D, "a")) == ranges((0, 9))
     writer.close()
+
+
+def wait_for(happened: Callable[[], object]) -> None:
+    """Until it has; a test that waits in vain is stopped from outside."""
+    while not happened():
+        time.sleep(0.01)
+
+
+def test_what_waits_is_flushed_though_nothing_more_is_appended(state: StateDir) -> None:
+    """The next window may take minutes: a kill meanwhile must not cost the receipts of those before."""
+    writer = LedgerWriter(state, SCOPE, lease_for(state, 1), flush_age_s=0.05, flush_behind=True, monotonic=lambda: 0.0)
+    for at in range(3):
+        writer.append(receipt("a", at, at + 1))
+    wait_for(lambda: not writer.waiting)
+    assert list(Ledger.load(state).coverage(D, "a")) == ranges((0, 3))
+    writer.append(receipt("a", 3, 4))
+    writer.close()
+    assert list(Ledger.load(state).coverage(D, "a")) == ranges((0, 4))
+
+
+def test_a_flush_behind_that_fails_is_told_by_the_next_call(
+    state: StateDir, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer = LedgerWriter(state, SCOPE, lease_for(state, 1), flush_age_s=0.05, flush_behind=True, monotonic=lambda: 0.0)
+    writer.append(receipt("a", 0, 1))  # at once, as the first
+    quota = Quota(monkeypatch, 0)
+    writer.append(receipt("a", 1, 2))
+    wait_for(lambda: caplog.messages)
+    assert writer.waiting == 1
+    with pytest.raises(StateError, match="No space left"):
+        writer.flush()
+    quota.room = 10_000
+    writer.close()
+    assert list(Ledger.load(state).coverage(D, "a")) == ranges((0, 2))
+
+
+def test_nothing_is_flushed_behind_a_closed_writer(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = LedgerWriter(state, SCOPE, lease_for(state, 1), flush_age_s=0.05, flush_behind=True, monotonic=lambda: 0.0)
+    writer.append(receipt("a", 0, 1))
+    quota = Quota(monkeypatch, 0)
+    writer.append(receipt("a", 1, 2))
+    with pytest.raises(StateError, match="No space left"):
+        writer.close()
+    quota.room = 10_000
+    assert not [each for each in threading.enumerate() if isinstance(each, threading.Timer)]
+    assert list(Ledger.load(state).coverage(D, "a")) == ranges((0, 1))
 
 
 def test_nothing_is_there_before_the_flush_and_all_after(state: StateDir) -> None:

@@ -119,7 +119,7 @@ class HandRun:
         patch(backfill, "build_pipeline", lambda job, state, plan, *, local: (job, state))
         patch(backfill, "run_pipeline", self._run)
         patch(job_state.LeaseOwner, "here", self._owner)
-        patch(record, "LedgerWriter", lambda *args: LedgerWriter(*args, flush_records=self._ask.flush, clock=self.wall))
+        patch(record, "LedgerWriter", self._recorder)
         patch(job_state, "LedgerWriter", lambda *args: LedgerWriter(*args, clock=self.wall))
         patch(work_plan, "time_ns", self.wall)
         self._mortal(durable_file, "_write_local")
@@ -253,6 +253,10 @@ class HandRun:
             return answer
 
         self._patches.setattr(owner, name, mortal)
+
+    def _recorder(self, *args: Any, flush_behind: bool) -> LedgerWriter:
+        """A worker's, without a thread: deaths are planned by counting steps."""
+        return LedgerWriter(*args, flush_records=self._ask.flush, clock=self.wall)
 
     def _mortal_create(self) -> None:
         real = state_store.LocalStore.create

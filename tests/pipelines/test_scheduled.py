@@ -83,7 +83,7 @@ def scheduled(
     with EmulatorThread(series={name: every_minute(10) for name in SERIES}) as emulator:
         made = Scheduled(emulator, job_file, context, tmp_path / "out")
         writer = record.LedgerWriter
-        monkeypatch.setattr(record, "LedgerWriter", lambda *args: writer(*args, clock=made.clock))
+        monkeypatch.setattr(record, "LedgerWriter", lambda *args, **how: writer(*args, **how, clock=made.clock))
         monkeypatch.setattr("omnia_beam.pipelines.job_state.LedgerWriter", record.LedgerWriter)
         monkeypatch.setattr(work_plan, "time_ns", made.clock)
         yield made

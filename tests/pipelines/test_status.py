@@ -27,6 +27,7 @@ from omnia_beam.io.ledger_writer import LedgerWriter
 from omnia_beam.io.state_dir import StateDir
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.job_state import scope_of
+from omnia_beam.pipelines.selection_memory import remember_selection
 from omnia_beam.pipelines.status import job_status, run_status
 
 NOWHERE = "http://127.0.0.1:1/plant/timeseries/v1.7"
@@ -129,6 +130,45 @@ def test_a_search_is_answered_from_the_ledger_and_says_so(load: Callable[..., Jo
     status = job_status(job)
     assert status.series == 3
     assert "a search is resolved by the service, which was not asked" in status.notes[0]
+
+
+def searching(load: Callable[..., JobConfig], name: str = "*") -> JobConfig:
+    return load(
+        NOWHERE, source={"series": {"search": {"name": name}}}, window={"start": "2024-01-01", "end": "2024-01-11"}
+    )
+
+
+def remember(job: JobConfig, *series_ids: str) -> None:
+    digest = scope_of(job).digest
+    remember_selection(
+        StateDir.open(job.state, job.name), job, digest, series_ids, TimeRange.parse("2024-01-01", "2024-01-11")
+    )
+
+
+def test_series_that_a_dead_run_never_came_to_are_missing(load: Callable[..., JobConfig], context: RunContext) -> None:
+    job = searching(load)
+    record(job, ((B,), "01", "11", 0))
+    assert run_status(job, context).status == "complete"  # nothing tells of others
+    remember(job, C, A, B)
+    summary = run_status(job, context)
+    assert (summary.status, summary.series) == ("incomplete", 3)
+    assert [each.series_id for each in job_status(job).incomplete] == [A, C]
+    assert "those of the last run" in job_status(job).notes[0]
+
+
+def test_what_another_search_found_does_not_count(load: Callable[..., JobConfig]) -> None:
+    remember(searching(load, "PT*"), A, B, C)
+    job = searching(load)
+    record(job, ((B,), "01", "11", 0))
+    assert (job_status(job).series, job_status(job).incomplete) == (1, ())
+
+
+def test_a_damaged_memory_is_left_out(load: Callable[..., JobConfig]) -> None:
+    job = searching(load)
+    remember(job, A)
+    path = Path(job.state) / job.name / "plan" / "selection"
+    path.write_bytes(path.read_bytes()[:-5])
+    assert job_status(job).series == 0
 
 
 def test_another_configuration_is_told(job: JobConfig, load: Callable[..., JobConfig]) -> None:

@@ -199,6 +199,24 @@ def test_a_million_differences_make_no_longer_a_page() -> None:
     assert f"And {found.total - 200:,} more" in text
 
 
+def test_what_is_equal_is_drawn_as_equal() -> None:
+    """Of long curves a few points are drawn: of both the same ones, though one curve has a point less."""
+    expected = series(5_000)
+    expected = expected._replace(values=np.random.default_rng(1).normal(size=5_000))
+    keep = np.ones(5_000, bool)
+    keep[[1, 2_500, 4_990]] = False  # far apart, so that all between is drawn
+    there = Points(expected.times[keep], expected.values[keep], expected.statuses[keep])
+    found = Findings(CoverageGrid(["a"], WANTED))
+    found.add_points("a", WANTED, expected, there, compare_points(expected, there))
+    text = report_page(report(found.finish()))
+    one, other = (
+        re.findall(r"[ML]([\d.]+ [\d.]+)", path)
+        for path in re.findall(r'<path class="curve [a-z]+" d="(M6[^"]*)"', text)
+    )
+    assert len(set(one) & set(other)) > 350
+    assert len(set(one) ^ set(other)) <= 12  # each missing one, and what is drawn in its place
+
+
 @pytest.mark.parametrize(
     ("values", "other"),
     [
