@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -359,27 +358,6 @@ def test_a_read_only_output(
 ) -> None:
     (tmp_path / "out").mkdir(mode=0o500)
     check_exit_3(capsys, write_job(emulator.url), str(tmp_path / "out"))
-
-
-HIDE = "import sys; sys.modules['aiohttp'] = None; from importlib.machinery import PathFinder as P; f = P.find_spec; \
-P.find_spec = lambda name, *a, **k: None if name == 'aiohttp' else f(name, *a, **k); del sys.modules['aiohttp']; \
-from omnia_beam.cli import main; sys.exit(main(sys.argv[1:]))"
-
-
-@pytest.mark.parametrize("command", [["emulator"], ["demo"]])
-def test_what_needs_an_extra_names_it(command: list[str], tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", HIDE, *command], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert "needs the module aiohttp: pip install 'omnia-beam[emulator]'" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-
-
-def test_other_commands_do_not_wait_for_the_emulator() -> None:
-    program = "import sys; from omnia_beam.cli import main; main(['schema']); sys.exit('aiohttp' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], stdout=subprocess.DEVNULL, check=False).returncode == 0
 
 
 def test_a_run_that_copied_nothing_still_tells_status_what_it_was_to_copy(
