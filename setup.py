@@ -3,9 +3,10 @@
 Tool settings live in pyproject.toml; everything a worker needs to import lives here.
 """
 
+import os
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 
 HERE = Path(__file__).parent
 
@@ -14,6 +15,18 @@ CLI = ["rich>=13.7"]
 EMULATOR = ["aiohttp>=3.9", "PyJWT[crypto]>=2.8"]
 # Units of a migration are converted by their names; a mapping that gives factors does without.
 UNITS = ["pint>=0.24"]
+
+# Optional twice over: without a C compiler the build goes on without it, and OMNIA_BEAM_KERNEL=off leaves it out. One
+# binary serves every Python from 3.11 on (the stable ABI).
+KERNEL = Extension(
+    "omnia_beam.core._kernel",
+    ["omnia_beam/core/_kernel.c"],
+    define_macros=[("Py_LIMITED_API", "0x030B0000")],
+    extra_compile_args=[] if os.name == "nt" else ["-O3"],
+    py_limited_api=True,
+    optional=True,
+)
+WITH_KERNEL = os.environ.get("OMNIA_BEAM_KERNEL", "").lower() != "off"
 
 setup(
     name="omnia-beam",
@@ -24,7 +37,9 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["omnia_beam", "omnia_beam.*"]),
-    package_data={"omnia_beam": ["py.typed", "wire/*.proto"]},
+    package_data={"omnia_beam": ["py.typed", "wire/*.proto", "core/*.pyi"]},
+    ext_modules=[KERNEL] if WITH_KERNEL else [],
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if WITH_KERNEL else {},
     install_requires=[
         "apache-beam>=2.74,<3",
         "azure-identity>=1.16",
@@ -47,15 +62,23 @@ setup(
             *UNITS,
             "hypothesis>=6.100",
             "jsonschema>=4.21",
+            "kubernetes-validate>=1.31",
             "mypy>=1.10",
             "pytest>=8",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.5",
             "ruff>=0.6",
+            "setuptools>=68",  # with wheel: what Beam builds for --setup_file, which Python 3.12 brings no more
             "types-PyYAML",
             "types-protobuf",
             "types-requests",
+            "wheel>=0.40",
         ],
     },
-    entry_points={"console_scripts": ["omnia-beam=omnia_beam.cli:main"]},
+    entry_points={
+        "console_scripts": [
+            "omnia-beam=omnia_beam.cli:main",
+            "omnia-beam-worker=omnia_beam.pipelines.worker_boot:main",
+        ]
+    },
 )

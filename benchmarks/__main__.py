@@ -13,26 +13,27 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import backfill, ceilings, decode, memory, planning, politeness, writing
-from benchmarks.backfill import DLT, OURS, SDK_JSON, Case
+from benchmarks.backfill import DLT, DOWNLOAD, OURS, OURS_NUMPY, SDK_JSON, SDK_PROTOBUF, Case
 from benchmarks.table import Row, machine, markdown, print_rows
 
 
 def suites(repeats: int) -> dict[str, Callable[[], list[Row]]]:
     """By title; together about five minutes on two quiet cores."""
-    dense = {"series": 8, "days": 15, "few_days": 2}
-    slow = Case(500, **dense, contestants=(OURS, SDK_JSON))
+    dense = {"series": 8, "days": 40, "few_days": 2}
+    here = Case(0, **dense, contestants=(OURS, OURS_NUMPY, DOWNLOAD, SDK_PROTOBUF, SDK_JSON, DLT))
+    slow = Case(500, **dense, contestants=(OURS, DOWNLOAD, SDK_JSON))
     sparse = Case(50, series=1_000, days=1, few_days=1, few_series=40, step=60, contestants=(OURS, SDK_JSON, DLT))
     return {
         "Decoding a page of 100,000 points": lambda: decode.run(points=100_000, repeats=repeats),
         "Ceilings": lambda: ceilings.run(repeats),
-        "Backfill, 1 Hz series, no latency": lambda: backfill.run(Case(0, **dense), repeats),
+        "Backfill, 1 Hz series, no latency": lambda: backfill.run(here, repeats),
         "The same with two workers": lambda: backfill.run(Case(0, **dense, workers=2, contestants=(OURS,)), repeats),
         "Backfill, 1 Hz series, 50 ms latency": lambda: backfill.run(Case(50, **dense), repeats),
         "Backfill, 1 Hz series, 500 ms latency": lambda: backfill.run(slow, 1),
         "Backfill, a sparse plant: 1,000 series, 1/min, one day, 50 ms": lambda: backfill.run(sparse, 1),
         "Writing": lambda: writing.run(repeats=repeats),
         "Planning": planning.run,
-        "Memory": lambda: memory.run((5, 50)),
+        "Memory": lambda: memory.run((20, 200)),
         "Politeness": lambda: politeness.run(100),
     }
 

@@ -13,13 +13,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import requests
@@ -34,6 +37,7 @@ SDK_PYTHON = ROOT / ".venv-sdk" / "bin" / "python"
 DLT_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 START = "2024-01-01"
 OURS = "omnia-beam"
+OURS_NUMPY = "omnia-beam without its compiled kernel"
 DOWNLOAD = "download and discard, as many in flight"
 SDK_PROTOBUF = "official SDK loop, protobuf"
 SDK_JSON = "official SDK loop, JSON"
@@ -104,8 +108,8 @@ def run(case: Case, repeats: int = 3) -> list[Row]:
 
 def _measured(name: str, url: str, case: Case, ids: list[str], folder: str) -> Result:
     few = ",".join(ids[: case.few_series])
-    if name == OURS:
-        return ours(url, case, Path(folder))
+    if name in (OURS, OURS_NUMPY):
+        return ours(url, case, Path(folder), kernel=name == OURS)
     if name == DOWNLOAD:
         command = [sys.executable, "-m", "benchmarks.download", "--url", url, "--ids", ",".join(ids), "--start", START]
         command += ["--end", _day(case.days), "--step", str(case.step), "--in-flight", str(case.in_flight)]
@@ -154,8 +158,8 @@ def job_of(url: str, case: Case, folder: Path) -> dict[str, Any]:
     }
 
 
-def ours(url: str, case: Case, folder: Path) -> Result:
-    """One backfill of everything there is, from nothing."""
+def ours(url: str, case: Case, folder: Path, *, kernel: bool = True) -> Result:
+    """One backfill of everything there is, from nothing; with the compiled kernel, if there is one, or without."""
     for name in ("out", "state"):
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / "job.yaml").write_text(yaml.safe_dump(job_of(url, case, folder)))
@@ -168,7 +172,7 @@ def ours(url: str, case: Case, folder: Path) -> Result:
         "--json",
         "--no-progress",
     ]
-    lines = _run(command)
+    lines = _run(command, {} if kernel else {"OMNIA_BEAM_KERNEL": "off"})
     summary, measured = json.loads(lines[-2]), json.loads(lines[-1])
     if summary["status"] != "complete" or summary["points_written"] != case.points:
         raise RuntimeError(f"the backfill was not complete: {summary}")
@@ -180,8 +184,10 @@ def _told(command: list[str]) -> Result:
     return Result(told["points"], told["seconds"], told["peak_mb"], told["cpu_s"])
 
 
-def _run(command: list[str]) -> list[str]:
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+def _run(command: list[str], environment: Mapping[str, str] = MappingProxyType({})) -> list[str]:
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=ROOT, check=False, env={**os.environ, **environment}
+    )
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}")
     return done.stdout.strip().splitlines()

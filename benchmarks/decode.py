@@ -20,6 +20,7 @@ import numpy.typing as npt
 from rich.console import Console
 
 from benchmarks.table import Row, machine, print_rows
+from omnia_beam.core import kernel
 from omnia_beam.wire import decode_page, scan_page
 from omnia_beam.wire.timeseries_pb2 import CompactDatapointsDto
 
@@ -50,13 +51,28 @@ def run(points: int = 100_000, repeats: int = 7) -> list[Row]:
 
 
 def contestants(page: bytes) -> dict[str, Callable[[], object]]:
-    return {
+    found: dict[str, Callable[[], object]] = {
         "decode_page": partial(decode_page, page),
         "scan_page": partial(scan_page, page),
+    }
+    if kernel.COMPILED is not None:
+        found["decode_page, numpy alone"] = partial(without_kernel, decode_page, page)
+        found["scan_page, numpy alone"] = partial(without_kernel, scan_page, page)
+    return found | {
         "google.protobuf, per field": partial(read_per_field, page),
         "FromString alone": partial(CompactDatapointsDto.FromString, page),
         "memcpy": partial(bytearray, page),
     }
+
+
+def without_kernel(read: Callable[[bytes], object], page: bytes) -> object:
+    """As on a machine for which no kernel was compiled."""
+    compiled = kernel.COMPILED
+    kernel.COMPILED = None
+    try:
+        return read(page)
+    finally:
+        kernel.COMPILED = compiled
 
 
 def read_per_field(page: bytes) -> Columns:

@@ -1,6 +1,6 @@
 """Writing to an Omnia service, beside a loop over the official SDK's `write_multiple`, in one run.
 
-    python -m benchmarks.writing [--points 100000] [--series 10] [--repeats 3] [--faults]
+    python -m benchmarks.writing [--points 300000] [--series 10] [--repeats 3] [--faults]
 
 Ours is `WriteToOmnia` in a Beam pipeline in a process of its own; the emulator is another process on the same machine and
 reads every point of every body, so that the figures at 0 ms are those of both together; `discarding` sends to a server
@@ -90,7 +90,7 @@ def write(url: str, ids: list[str], points: int, state: str | None) -> Row:
     }
 
 
-def run(points: int = 100_000, series: int = 10, repeats: int = 3) -> list[Row]:
+def run(points: int = 300_000, series: int = 10, repeats: int = 3) -> list[Row]:
     """Median rates at 0 and 50 ms latency; runs alternate."""
     rows: list[Row] = []
     for latency in (0, 50):
@@ -99,7 +99,7 @@ def run(points: int = 100_000, series: int = 10, repeats: int = 3) -> list[Row]:
             found: dict[str, list[Row]] = {"omnia-beam": [], "official SDK loop, write_multiple": []}
             for _ in range(repeats):
                 found["omnia-beam"].append(ours(emulator.url, ids, points))
-                found["official SDK loop, write_multiple"].append(sdk(emulator.url, ids, max(1, points // 4)))
+                found["official SDK loop, write_multiple"].append(sdk(emulator.url, ids, max(1, points // 10)))
             rows += rows_of(f"{latency} ms", found)
     with discarding() as url:
         rows += rows_of("0 ms", {"omnia-beam, discarding": [ours(url, [f"s{i}" for i in range(series)], points)]})
@@ -213,7 +213,7 @@ def discarding() -> Iterator[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--points", type=int, default=100_000, help="of each series")
+    parser.add_argument("--points", type=int, default=300_000, help="of each series")
     parser.add_argument("--series", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--faults", action="store_true")

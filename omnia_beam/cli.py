@@ -18,6 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from types import FrameType
 from typing import Any, Final, NoReturn
 
@@ -206,14 +207,10 @@ def _add_schema(commands: Any) -> None:
 
 def _add_emulator(commands: Any) -> None:
     parser = commands.add_parser("emulator", help="serve an Omnia Timeseries API on this machine, for tests and demos")
-    try:
-        from omnia_beam.emulator import command
-    except ModuleNotFoundError as error:
-        missing = error.name
-        parser.set_defaults(run=lambda args, beam_args: _missing_extra(missing), command="emulator")
-        return
-    command.add_arguments(parser)
-    parser.set_defaults(run=lambda args, beam_args: command.run(args), command="emulator")
+    from omnia_beam.emulator.command import add_arguments
+
+    add_arguments(parser)
+    parser.set_defaults(run=_run_emulator, command="emulator")
 
 
 def _add_demo(commands: Any) -> None:
@@ -221,6 +218,15 @@ def _add_demo(commands: Any) -> None:
     parser.add_argument("--path", default="demo-out", help="where to write (default: demo-out)")
     _add_output_arguments(parser)
     parser.set_defaults(run=_run_demo, command="demo")
+
+
+def _run_emulator(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
+    from omnia_beam.emulator.command import run
+
+    try:
+        return run(args)
+    except ModuleNotFoundError as error:
+        return _missing_extra(error.name)
 
 
 def _missing_extra(module: str | None) -> int:
@@ -235,10 +241,9 @@ def _run_schema(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
 
 
 def _run_demo(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
-    try:
-        from omnia_beam.emulator.process import EmulatorProcess
-    except ModuleNotFoundError as error:
-        return _missing_extra(error.name)
+    if find_spec("aiohttp") is None:
+        return _missing_extra("aiohttp")
+    from omnia_beam.emulator.process import EmulatorProcess
     from omnia_beam.pipelines.demo import run_demo
 
     return _finished(args, run_demo(args.path, _context(args, beam_args), EmulatorProcess))

@@ -16,20 +16,30 @@ README = (
 )
 
 
-def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+def run(*command: str | Path, cwd: Path, programs: Path | None = None) -> subprocess.CompletedProcess[str]:
     # Without what an outer `make test` hands down: it would print the folders that it enters.
     environ = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}}
+    if programs is not None:
+        environ["PATH"] = f"{programs}{os.pathsep}{environ['PATH']}"
     return subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True, timeout=60, check=False)
 
 
-def ci(tmp_path: Path, readme: str | None, makefile: str) -> tuple[int, list[str]]:
-    """Exit code of `.ci/run` in a tree with these files, and the lines that its make targets wrote to `ran`."""
+def ci(tmp_path: Path, readme: str | None, makefile: str, *programs: str) -> tuple[int, list[str]]:
+    """Exit code of `.ci/run` in a tree with these files, and the lines that its make targets wrote to `ran`.
+
+    `programs` are on its path, and do nothing.
+    """
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    for name in programs:
+        (folder / name).write_text("#!/bin/sh\n")
+        (folder / name).chmod(0o755)
     (tmp_path / ".ci").mkdir()
     shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
     if readme is not None:
         (tmp_path / "README.md").write_text(readme)
     (tmp_path / "Makefile").write_text(makefile)
-    done = run(tmp_path / ".ci/run", cwd=Path("/"))
+    done = run(tmp_path / ".ci/run", cwd=Path("/"), programs=folder)
     ran = tmp_path / "ran"
     return done.returncode, ran.read_text().split() if ran.exists() else []
 
@@ -45,6 +55,20 @@ def test_runs_what_the_readme_says_and_the_linters(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("test", "lint"), [(1, 0), (0, 1), (2, 2)])
 def test_a_failure_fails_the_run_but_stops_nothing(tmp_path: Path, test: int, lint: int) -> None:
     assert ci(tmp_path, README, targets(test=test, lint=lint)) == (1, ["test", "lint"])
+
+
+@pytest.mark.parametrize(
+    ("jar", "flink", "code", "ran"),
+    [
+        (0, 0, 0, ["test", "lint", "flink-jar", "test-flink"]),
+        (0, 1, 1, ["test", "lint", "flink-jar", "test-flink"]),
+        (1, 0, 0, ["test", "lint", "flink-jar"]),
+    ],
+    ids=["passes", "fails", "cannot be had"],
+)
+def test_flink_is_tested_where_it_can_be(tmp_path: Path, jar: int, flink: int, code: int, ran: list[str]) -> None:
+    makefile = targets(test=0, lint=0) + targets(**{"flink-jar": jar, "test-flink": flink})
+    assert ci(tmp_path, README, makefile, "java", "mvn") == (code, ran)
 
 
 def test_every_command_of_the_block_runs(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from omnia_beam.core import kernel
+
 _TIME_SALT: Final = np.uint64(0x9E3779B97F4A7C15)
 _LANE_SALT: Final = np.uint64(0xD1B54A32D192ED03)
 _MASK: Final = 2**64 - 1
@@ -40,9 +42,19 @@ def hash_points(times: npt.NDArray[np.int64], values: npt.NDArray[np.float64], s
     Returns:
         32 hex digits.
     """
+    times = np.ascontiguousarray(times, np.int64)
+    values = np.ascontiguousarray(values, np.float64)
+    if kernel.COMPILED is not None:
+        low, high = kernel.COMPILED.hash_points(times, values, np.ascontiguousarray(statuses, np.uint32))
+    else:
+        low, high = _hash_in_blocks(times.view(np.uint64), values.view(np.uint64), statuses)
+    return f"{high & _MASK:016x}{low & _MASK:016x}"
+
+
+def _hash_in_blocks(
+    time_bits: npt.NDArray[np.uint64], value_bits: npt.NDArray[np.uint64], statuses: npt.NDArray[np.uint32]
+) -> tuple[int, int]:
     low = high = 0
-    time_bits = np.ascontiguousarray(times, np.int64).view(np.uint64)
-    value_bits = np.ascontiguousarray(values, np.float64).view(np.uint64)
     with np.errstate(over="ignore"):
         for at in range(0, len(time_bits), _BLOCK):
             part = slice(at, at + _BLOCK)
@@ -56,7 +68,7 @@ def hash_points(times: npt.NDArray[np.int64], values: npt.NDArray[np.float64], s
             h ^= _LANE_SALT
             _mix(h)
             high += int(h.sum(dtype=np.uint64))
-    return f"{high & _MASK:016x}{low & _MASK:016x}"
+    return low, high
 
 
 def add_hashes(*hashes: str) -> str:

@@ -13,9 +13,8 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, TypeVar
 
+from .allocator import keep_freed_memory
 from .faults import KINDS
-from .server import Server
-from .service import build_service
 from .settings import Settings, parse_rate
 from .timetext import parse_time
 
@@ -50,7 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serves until SIGTERM or SIGINT. Exit code 0 after a clean stop, 2 for arguments that cannot be used."""
+    """Serves until SIGTERM or SIGINT. Exit code 0 after a clean stop, 2 for arguments that cannot be used.
+
+    Raises ModuleNotFoundError where the extra `emulator` is not installed.
+    """
+    keep_freed_memory()
     try:
         return asyncio.run(_serve(settings_of(args)))
     except (ValueError, OSError, OverflowError) as error:  # the last for a port that is none
@@ -73,6 +76,10 @@ def settings_from(arguments: list[str]) -> Settings:
 
 
 async def _serve(settings: Settings) -> int:
+    # Only here: whoever reads the options, as every other command of omnia-beam does, need not wait for a web server.
+    from .server import Server
+    from .service import build_service
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

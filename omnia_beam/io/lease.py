@@ -225,6 +225,19 @@ class Lease:
                 failing = True
 
 
+def advance_run(state_dir: StateDir, token: LeaseToken) -> LeaseToken:
+    """As `Lease.next_run`, for one worker that carries the token while another process holds the lease.
+
+    Raises:
+        StateError: the lease is lost, or cannot be read or written.
+    """
+    with state_dir.lock(LOCK_FILE):
+        found = token.record(state_dir)
+        record = dataclasses.replace(found, run=_next_run(state_dir, found))
+        write_lease(state_dir, record)
+    return LeaseToken(record.run, record.nonce)
+
+
 class _Acquisition:
     """One attempt to become the holder: look, judge, and look again."""
 

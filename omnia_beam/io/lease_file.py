@@ -36,9 +36,18 @@ class LeaseToken:
         Raises:
             StateError: the lease has gone to another run, or is gone: nothing may be written any more.
         """
+        self.record(state_dir)
+
+    def record(self, state_dir: StateDir) -> LeaseRecord:
+        """The lease as it is now, which is still this one. Raises StateError as `check` does."""
         found = read_lease(state_dir)
         if found is None or found.nonce != self.nonce or found.released:
             raise lost_error(state_dir, self.run, found)
+        return found
+
+    def current(self, state_dir: StateDir) -> LeaseToken:
+        """The token of the run that goes on under this lease now. Raises StateError as `check` does."""
+        return LeaseToken(self.record(state_dir).run, self.nonce)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from omnia_beam.core.errors import StateError
+from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.ledger_index import DOUBTFUL, WHOLE
@@ -62,6 +63,21 @@ def recent_windows(
             if asked.issuperset(receipt.key.series_ids):
                 found.append(RecentWindow(receipt.key, receipt.count, at_ns, is_whole))
     return found
+
+
+def points_of_run(ledger: Ledger, run: int, reach: TimeRange) -> int:
+    """Points that the receipts of one run name, of those that lie in a range.
+
+    Raises:
+        StateError: the ledger is damaged, or has changed since it was loaded.
+    """
+    index = ledger.index
+    flags = (index.kind == RECEIPT) & (index.start >= reach.start_ns) & (index.end <= reach.end_ns)
+    points = 0
+    for _, batch in ledger.select(flags, ["run", "record"]):
+        for of_run, record in zip(batch.column("run").to_pylist(), batch.column("record"), strict=True):
+            points += receipt_of_record(record.as_py()).count if of_run == run else 0
+    return points
 
 
 def _code(names: list[str], name: str) -> int:

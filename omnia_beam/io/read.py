@@ -115,10 +115,7 @@ class ReadFromOmnia(beam.PTransform):
             return shards | "Fetch" >> beam.ParDo(_Fetch(self._service, self._options, None)).with_output_types(
                 RawChunk
             )
-        # The types belong to the ParDo: on what with_outputs returns they would be lost, and pickle would be the coder.
-        fetch = beam.ParDo(_Fetch(self._service, self._options, self.FAILURES))
-        typed = fetch.with_output_types(RawChunk, **{self.FAILURES: WindowFailure})
-        return shards | "Fetch" >> typed.with_outputs(self.FAILURES, main=self.RAW_CHUNKS)
+        return shards | "Fetch" >> _with_failures(_Fetch(self._service, self._options, self.FAILURES))
 
     def _shards(self, pipeline: Any) -> Any:
         if self._windows is not None:
@@ -130,6 +127,30 @@ class ReadFromOmnia(beam.PTransform):
             | "Selection" >> beam.Create([self._selection], reshuffle=False)
             | "Plan" >> beam.ParDo(plan).with_output_types(WindowShard)
         )
+
+
+class FetchWindows(beam.PTransform):
+    """Windows that come from elsewhere in the pipeline, without end: WindowShard to RawChunk.
+
+    Output: a tuple with the outputs `raw_chunks` and `failures`, as of ReadFromOmnia. Every window that cannot be read is a
+    failure, also where the service is down or the credential is refused: whoever gives out the windows tries again.
+
+    Args:
+        service, options: as of ReadFromOmnia.
+    """
+
+    def __init__(self, service: ServiceSettings, options: ReadOptions) -> None:
+        super().__init__()
+        self._fetch = _Fetch(service, options, ReadFromOmnia.FAILURES, patient=True)
+
+    def expand(self, shards: Any) -> Any:
+        return shards | "Fetch" >> _with_failures(self._fetch)
+
+
+def _with_failures(fetch: _Fetch) -> Any:
+    # The types belong to the ParDo: on what with_outputs returns they would be lost, and pickle would be the coder.
+    typed = beam.ParDo(fetch).with_output_types(RawChunk, **{ReadFromOmnia.FAILURES: WindowFailure})
+    return typed.with_outputs(ReadFromOmnia.FAILURES, main=ReadFromOmnia.RAW_CHUNKS)
 
 
 class _PlanShards(beam.DoFn):
@@ -171,7 +192,10 @@ class _Fetch(beam.DoFn):
         options: ReadOptions,
         failures_tag: str | None,
         session_of: Callable[[ServiceSettings], ServiceSession] = shared_session,
+        *,
+        patient: bool = False,
     ) -> None:
+        self._patient = patient
         self._service = service
         self._options = options
         self._failures_tag = failures_tag
@@ -251,6 +275,7 @@ class _Fetch(beam.DoFn):
             format=options.format,
             patience_s=_patience_s(self._service),
             stopped=STOP.is_set,
+            patient=self._patient,
         )
 
 

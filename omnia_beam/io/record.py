@@ -31,36 +31,50 @@ class RecordReceipts(beam.PTransform):
         scope: under which they count.
         token: of the run's lease.
         clock: by which they are dated, ns since the Unix epoch; None for the worker's own.
+        follow: record each bundle's receipts under the run that goes on then: for a streaming job, each of whose cycles is
+            a run. Otherwise all are of the token's run.
 
     Raises (on the worker):
         StateError: the ledger cannot be written, or another run has taken over.
     """
 
     def __init__(
-        self, state_dir: StateDir, scope: Scope, token: LeaseToken, clock: Callable[[], int] | None = None
+        self,
+        state_dir: StateDir,
+        scope: Scope,
+        token: LeaseToken,
+        clock: Callable[[], int] | None = None,
+        *,
+        follow: bool = False,
     ) -> None:
         super().__init__()
-        self._record = _Record(state_dir, scope, token, clock)
+        self._record = _Record(state_dir, scope, token, clock, follow)
 
     def expand(self, receipts: Any) -> Any:
         return receipts | beam.ParDo(self._record).with_output_types(Receipt)
 
 
 class _Record(beam.DoFn):
-    def __init__(self, state_dir: StateDir, scope: Scope, token: LeaseToken, clock: Callable[[], int] | None) -> None:
+    def __init__(
+        self, state_dir: StateDir, scope: Scope, token: LeaseToken, clock: Callable[[], int] | None, follow: bool
+    ) -> None:
         self._state_dir = state_dir
         self._scope = scope
         self._token = token
         self._clock = clock
+        self._follow = follow
 
     def setup(self) -> None:
-        if self._clock is None:
-            self._writer = LedgerWriter(self._state_dir, self._scope, self._token, flush_behind=True)
-        else:
-            self._writer = LedgerWriter(self._state_dir, self._scope, self._token, clock=self._clock)
+        self._looked = False
+        self._open(self._token)
+
+    def start_bundle(self) -> None:
+        self._looked = False
 
     def process(self, receipt: Receipt) -> Iterator[Receipt]:
         with BOARD.noting_fatal():
+            if self._follow and not self._looked:
+                self._go_on(self._token.current(self._state_dir))
             self._writer.append(receipt)
         yield receipt
 
@@ -70,6 +84,19 @@ class _Record(beam.DoFn):
 
     def teardown(self) -> None:
         self._writer.close()
+
+    def _go_on(self, token: LeaseToken) -> None:
+        self._looked = True
+        if token.run != self._run:
+            self._writer.close()  # whoever began the next run may compact what was written under this one
+            self._open(token)
+
+    def _open(self, token: LeaseToken) -> None:
+        self._run = token.run
+        if self._clock is None:
+            self._writer = LedgerWriter(self._state_dir, self._scope, token, flush_behind=True)
+        else:
+            self._writer = LedgerWriter(self._state_dir, self._scope, token, clock=self._clock)
 
 
 class RecordFailures(beam.PTransform):

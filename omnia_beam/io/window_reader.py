@@ -131,6 +131,8 @@ class WindowReader:
         format: what the bodies are.
         patience_s: how long to wait for one query; past that something is wrong with the pool itself.
         stopped: asked while waiting; once it says so, the window under way is abandoned and the reading ends.
+        patient: every window that cannot be read is a failure, also where the service is down or refuses the credential:
+            for jobs without an end, whose next cycle tries again.
     """
 
     def __init__(
@@ -143,6 +145,7 @@ class WindowReader:
         format: BodyFormat,
         patience_s: float,
         stopped: Callable[[], bool] = lambda: False,
+        patient: bool = False,
     ) -> None:
         self._reader = reader
         self._pool = pool
@@ -151,6 +154,7 @@ class WindowReader:
         self._format = format
         self._patience_s = patience_s
         self._stopped = stopped
+        self._patient = patient
         self._failures_in_a_row = 0
 
     def read(
@@ -167,8 +171,8 @@ class WindowReader:
             chunks that came before a failure of their window are whole for their own ranges.
 
         Raises:
-            CredentialError, UnauthorizedError: nothing can be read at all.
-            TransientServiceError, NotTheServiceError: so many windows in a row failed that the service must be down.
+            CredentialError, UnauthorizedError: nothing can be read at all; not where it is patient.
+            TransientServiceError, NotTheServiceError: so many windows in a row failed that the service must be down; likewise.
             TimeoutError: `patience_s` has passed.
         """
         ahead = _Ahead(_queries(windows), self._reader, self._pool, self._ahead)
@@ -224,6 +228,8 @@ class WindowReader:
         return RawChunk(key, tuple(part.pages), self._format)
 
     def _failure(self, window: Window, error: OmniaBeamError) -> WindowFailure:
+        if self._patient:
+            return WindowFailure.of(window.key, error)
         if isinstance(error, CredentialError | UnauthorizedError):
             raise error
         if isinstance(error, TransientServiceError | NotTheServiceError):

@@ -48,9 +48,18 @@ class WriteFiles(beam.DoFn):
         path: where to write; local, or of any Beam filesystem.
         sink: how receipts name this sink.
         files_of: encodes a chunk; pickled to the workers.
+        takes_unclaimed: whether `files_of` names the points of event messages apart, so that they may come.
     """
 
-    def __init__(self, path: str, sink: str, files_of: Callable[[Chunk], Iterable[EncodedFile]]) -> None:
+    def __init__(
+        self,
+        path: str,
+        sink: str,
+        files_of: Callable[[Chunk], Iterable[EncodedFile]],
+        *,
+        takes_unclaimed: bool = False,
+    ) -> None:
+        self._takes_unclaimed = takes_unclaimed
         self._path = path.rstrip("/")
         self._sink = sink
         self._files_of = files_of
@@ -67,8 +76,9 @@ class WriteFiles(beam.DoFn):
     def process(
         self, chunk: Chunk, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
     ) -> Iterator[WindowedValue]:
-        with BOARD.noting_fatal():
-            _check_claim(chunk)
+        if not self._takes_unclaimed:
+            with BOARD.noting_fatal():
+                _check_claim(chunk)
         self._waiting.append(_Waiting(self._pool.submit(self._store, chunk), timestamp, (window,)))
         while len(self._waiting) > _WAITING:
             yield self._taken()
@@ -101,5 +111,5 @@ def _check_claim(chunk: Chunk) -> None:
         raise UsageError(
             f"{chunk.key}: points of event messages cannot go into files: a file is named by the range that it holds all "
             "points of, which no message knows, and messages would write over each other. Write them to an Omnia service, "
-            "or let `omnia-beam tail` keep the files fresh"
+            'let `omnia-beam tail` keep the files fresh, or ask for a file a message: WriteToParquet(..., unclaimed="by_content")'
         )

@@ -26,9 +26,13 @@ class WriteToParquet(beam.PTransform):
         prefix: the first part of every file's name.
         options: see ParquetOptions.
         sink: how receipts name this sink; None for `parquet:` and the path.
+        unclaimed: what to do with points of event messages (see `DecodeEvents`), which no range is complete of. `refuse`
+            (the default) fails the bundle. `by_content` gives each message a file of its own, named by its points: one
+            that is delivered twice writes over its own file; a point that two different messages hold is in both files.
 
     Raises (on the worker):
         DestinationError: the path cannot be written.
+        UsageError: points of event messages, with `unclaimed="refuse"`.
 
     Example:
         `receipts = (p | ReadFromOmnia(...) | DecodeChunks() | WriteToParquet("out/")).receipts`
@@ -44,10 +48,14 @@ class WriteToParquet(beam.PTransform):
         prefix: str = "points",
         options: ParquetOptions = ParquetOptions(),
         sink: str | None = None,
+        unclaimed: str = "refuse",
     ) -> None:
         super().__init__()
+        if unclaimed not in ("refuse", "by_content"):
+            raise ValueError(f"unclaimed is refuse or by_content, not {unclaimed!r}")
         files_of = partial(chunk_files, prefix=prefix, options=options)
-        self._write = WriteFiles(path, sink or f"parquet:{path.rstrip('/')}/", files_of)
+        takes_any = unclaimed == "by_content"
+        self._write = WriteFiles(path, sink or f"parquet:{path.rstrip('/')}/", files_of, takes_unclaimed=takes_any)
 
     def expand(self, chunks: Any) -> Any:
         # The type belongs to the ParDo: on what with_outputs returns it would be lost, and pickle would be the coder.

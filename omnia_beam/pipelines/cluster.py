@@ -6,6 +6,7 @@ worker, and a budget that every worker takes whole is broken by as many times as
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -26,13 +27,16 @@ _ENVIRONMENTS: Final = ("LOOPBACK", "PROCESS", "EXTERNAL", "DOCKER")
 _ONE_PROCESS: Final = "no_use_multiple_sdk_containers"
 
 
-def check_cluster(options: Any, places: Mapping[str, str], credentials_of: Iterable[ServiceSettings]) -> None:
+def check_cluster(
+    options: Any, places: Mapping[str, str], credentials_of: Iterable[ServiceSettings], *, endless: bool = False
+) -> None:
     """Check that workers can do the job; nothing to check where the pipeline runs in this process.
 
     Args:
         options: Beam's PipelineOptions.
         places: configuration key to path, of everything that workers write.
         credentials_of: the services that workers sign in to.
+        endless: whether it is a job without an end, and may stream.
 
     Raises:
         UnsafeRunnerError: it is known to lose data.
@@ -40,13 +44,15 @@ def check_cluster(options: Any, places: Mapping[str, str], credentials_of: Itera
     """
     if is_local(options):
         return
-    if options.view_as(StandardOptions).streaming:
+    if options.view_as(StandardOptions).streaming and not endless:
         raise UnsafeRunnerError(
             "--streaming is refused: a backfill ends, and a streaming job does not tell when all of it is stored. Leave it out"
         )
     where = worker_place(options)
     if where == "LOOPBACK":
         return
+    if where == "PROCESS":
+        _check_process(options)
     own_disk = where in ("DOCKER", "DATAFLOW")
     for key, path in places.items():
         if own_disk and "://" not in path:
@@ -64,6 +70,22 @@ def check_cluster(options: Any, places: Mapping[str, str], credentials_of: Itera
     for service in credentials_of:
         if service.credential.is_interactive:
             raise UsageError("each worker would ask a person to sign in: use another kind of credential on a cluster")
+
+
+def _check_process(options: Any) -> None:
+    """Beam would fail over a missing program on the worker's machine, with no more than `No such file`."""
+    portable = options.view_as(PortableOptions)
+    if portable.lookup_environment_option("process_command"):
+        return
+    try:
+        named = json.loads(portable.environment_config or "{}").get("command")
+    except (ValueError, AttributeError):
+        named = None
+    if not named:
+        raise UsageError(
+            "--environment_type=PROCESS: --environment_config does not say what starts a worker; on a machine with omnia-beam in "
+            """/srv/omnia-beam: --environment_config='{"command": "/srv/omnia-beam/.venv/bin/omnia-beam-worker"}'"""
+        )
 
 
 def worker_place(options: Any) -> str:

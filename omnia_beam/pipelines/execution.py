@@ -11,7 +11,6 @@ from types import FrameType
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.metrics import MetricsFilter
 
 from omnia_beam.core.errors import OmniaBeamError
 from omnia_beam.io.plan import Plan
@@ -20,10 +19,10 @@ from omnia_beam.net.stats import StatsSnapshot
 from omnia_beam.pipelines.beam_log import own_errors_told_once
 from omnia_beam.pipelines.cluster import is_elsewhere
 from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.counters import counters_of, counts_of
 from omnia_beam.pipelines.progress_display import ProgressFacts, showing_progress
 from omnia_beam.pipelines.runner import is_local, make_runner
 
-_NAMESPACE = "omnia_beam"
 _LOOK_EVERY_S = 0.5
 
 
@@ -56,6 +55,8 @@ def run_pipeline(
     context: RunContext,
     traffic: Callable[[], StatsSnapshot],
     deadline_s: float | None = None,
+    *,
+    passing: bool = False,
 ) -> Outcome:
     """Build and run a pipeline to its end.
 
@@ -65,6 +66,7 @@ def run_pipeline(
         context: runner and terminal.
         traffic: this process's requests so far, for the progress.
         deadline_s: seconds after which no further window is begun.
+        passing: whether the progress goes away at the end.
 
     Raises:
         Interrupted: SIGINT or SIGTERM came; what was under way is recorded or abandoned.
@@ -72,9 +74,10 @@ def run_pipeline(
     """
     BOARD.reset()
     STOP.clear()
+    counted = counts_of(context.options)
 
     def facts() -> ProgressFacts:
-        counts, stats = BOARD.snapshot(), traffic()
+        counts, stats = counted(), traffic()
         return ProgressFacts(
             windows=counts.get("windows_read", 0),
             windows_total=len(plan),
@@ -87,8 +90,9 @@ def run_pipeline(
 
     with stopping_on_signals() as signals, stopping_after(deadline_s):
         try:
-            with showing_progress(context.progress if is_local(context.options) else "none", facts, context.err):
-                counters = run_here(build, context.options)
+            kind = context.progress if counted.tells else "none"
+            with showing_progress(kind, facts, context.err, passing=passing):
+                counters = run_here(build, context.options, counted.follow)
         finally:
             stopped = STOP.is_set()
             STOP.clear()
@@ -97,12 +101,15 @@ def run_pipeline(
     return Outcome(counters, stopped)
 
 
-def run_here(build: Callable[[Any], None], options: Any) -> dict[str, int]:
+def run_here(
+    build: Callable[[Any], None], options: Any, started: Callable[[Any], None] = lambda result: None
+) -> dict[str, int]:
     """Build and run a pipeline to its end, with nobody watching.
 
     Args:
         build: puts the transforms on the pipeline.
         options: Beam's.
+        started: told Beam's PipelineResult once the pipeline is under way.
 
     Returns:
         Beam's counters of our namespace, by name.
@@ -112,7 +119,7 @@ def run_here(build: Callable[[Any], None], options: Any) -> dict[str, int]:
     """
     try:
         with own_errors_told_once():
-            return _run(build, options)
+            return _run(build, options, started)
     except Exception as error:
         if BOARD.fatal is not None:
             raise BOARD.fatal from None
@@ -121,18 +128,14 @@ def run_here(build: Callable[[Any], None], options: Any) -> dict[str, int]:
         raise
 
 
-def _run(build: Callable[[Any], None], options: Any) -> dict[str, int]:
+def _run(build: Callable[[Any], None], options: Any, started: Callable[[Any], None]) -> dict[str, int]:
     pipeline = beam.Pipeline(runner=make_runner(options), options=options)
     build(pipeline)
     result = pipeline.run()
+    started(result)
     with _cancelling(result) if is_elsewhere(options) else nullcontext():
         result.wait_until_finish()
-    found = result.metrics().query(MetricsFilter().with_namespace(_NAMESPACE))["counters"]
-    counters: dict[str, int] = {}
-    for each in found:
-        name = each.key.metric.name
-        counters[name] = counters.get(name, 0) + int(each.result)
-    return counters
+    return counters_of(result)
 
 
 @contextmanager

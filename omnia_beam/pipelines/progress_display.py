@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from rich.console import Console
@@ -43,7 +44,12 @@ class ProgressFacts:
 
 @contextmanager
 def showing_progress(
-    kind: DisplayKind, facts: Callable[[], ProgressFacts], console: Console, clock: Callable[[], float] = time.monotonic
+    kind: DisplayKind,
+    facts: Callable[[], ProgressFacts],
+    console: Console,
+    clock: Callable[[], float] = time.monotonic,
+    *,
+    passing: bool = False,
 ) -> Iterator[None]:
     """Show progress on a thread of its own while the block runs: a local pipeline blocks the one it is started on.
 
@@ -52,12 +58,13 @@ def showing_progress(
         facts: asked several times a second, from the thread.
         console: where the bar is drawn.
         clock: seconds.
+        passing: whether the bar goes away at the end: for one that is followed by a line of its own, again and again.
     """
     if kind == "none":
         yield
         return
     done = threading.Event()
-    draw = _draw_bar if kind == "bar" else _draw_log
+    draw = partial(_draw_bar, passing=passing) if kind == "bar" else _draw_log
     thread = threading.Thread(target=draw, args=(facts, done, console, clock), name="omnia-progress", daemon=True)
     thread.start()
     try:
@@ -119,7 +126,12 @@ class _Facts(ProgressColumn):
 
 
 def _draw_bar(
-    facts: Callable[[], ProgressFacts], done: threading.Event, console: Console, clock: Callable[[], float]
+    facts: Callable[[], ProgressFacts],
+    done: threading.Event,
+    console: Console,
+    clock: Callable[[], float],
+    *,
+    passing: bool,
 ) -> None:
     columns = (
         TextColumn("{task.fields[windows]}"),
@@ -127,7 +139,7 @@ def _draw_bar(
         TextColumn("{task.percentage:>3.0f}%"),
         _Facts(),
     )
-    with Progress(*columns, console=console, auto_refresh=False) as progress:
+    with Progress(*columns, console=console, auto_refresh=False, transient=passing) as progress:
         task = progress.add_task("", total=1.0, facts=facts(), windows="")
         ended = False
         while not ended:

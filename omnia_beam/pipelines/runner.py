@@ -36,6 +36,45 @@ _UNSAFE: Final = {
 }
 
 
+_ITS_OWN: Final = dict.fromkeys(
+    ("flinkrunner", "portablerunner"),
+    frozenset(
+        {
+            "number_of_execution_retries",
+            "execution_retry_delay",
+            "execution_mode_for_batch",
+            "flink_conf_dir",
+            "checkpointing_mode",
+            "checkpoint_timeout_millis",
+            "min_pause_between_checkpoints",
+            "state_backend",
+            "state_backend_storage_path",
+            "max_bundle_size",
+            "max_bundle_time_mills",
+            "auto_watermark_interval",
+            "shutdown_sources_after_idle_ms",
+            "savepoint_path",
+            "object_reuse",
+            "disable_metrics",
+        }
+    ),
+)
+"""Options that Beam's Python does not know, but asks the job server for: by runner."""
+
+
+class CheckpointOptions(PipelineOptions):
+    """Flink's checkpoints, which Beam's own classes for Python do not know."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: Any) -> None:
+        parser.add_argument("--checkpointing_interval", type=int, help="Milliseconds between two checkpoints of Flink.")
+        parser.add_argument(
+            "--finish_bundle_before_checkpointing",
+            action="store_true",
+            help="Hand on all output before a checkpoint of Flink.",
+        )
+
+
 def is_local(options: PipelineOptions) -> bool:
     """Whether the pipeline runs inside this process."""
     return runner_name(options) in _LOCAL
@@ -55,11 +94,12 @@ def pipeline_options(runner: str | None, beam_args: Sequence[str]) -> PipelineOp
     flags = list(beam_args)
     if runner:
         flags.append(f"--runner={runner}")
+    flags.extend(_defaults(runner, flags))
     complaint = io.StringIO()
     try:
         with redirect_stderr(complaint):  # argparse prints two pages of usage before the one line that matters
             options = PipelineOptions(flags)
-            unknown = _unknown_flags(options)
+            unknown = _unknown_flags(options, _ITS_OWN.get(runner_name(options), frozenset()))
     except SystemExit:
         last = complaint.getvalue().strip().rpartition("error: ")[2]
         raise UsageError(f"Beam cannot read these options: {last}") from None
@@ -71,6 +111,18 @@ def pipeline_options(runner: str | None, beam_args: Sequence[str]) -> PipelineOp
     # Workers import omnia_beam; nothing of __main__ has to travel, and pickling it drags in what cannot travel.
     options.view_as(SetupOptions).save_main_session = False
     return options
+
+
+def _defaults(runner: str | None, flags: Sequence[str]) -> list[str]:
+    """What Flink should do unless told otherwise.
+
+    Stage by stage: otherwise all stages of a job are one region of failure, and a worker that dies makes Flink begin the whole
+    job again. What stages hand on is small (descriptors, receipts), so that keeping it costs nothing.
+    """
+    name = "execution_mode_for_batch"
+    if (runner or "").lower() != "flinkrunner" or any(flag.startswith(f"--{name}") for flag in flags):
+        return []
+    return [f"--{name}=BATCH_FORCED"]
 
 
 def make_runner(options: PipelineOptions) -> Any:
@@ -105,8 +157,8 @@ def _refuse_unsafe(options: PipelineOptions) -> None:
         )
 
 
-def _unknown_flags(options: PipelineOptions) -> list[str]:
+def _unknown_flags(options: PipelineOptions, of_runner: frozenset[str]) -> list[str]:
     logging.getLogger("apache_beam.options.pipeline_options").setLevel(logging.ERROR)  # it says "discarding"; we refuse
     known = options.get_all_options(retain_unknown_options=False)
     asked = options.get_all_options(retain_unknown_options=True)
-    return sorted(f"--{name}" for name in asked.keys() - known.keys())
+    return sorted(f"--{name}" for name in asked.keys() - known.keys() - of_runner)

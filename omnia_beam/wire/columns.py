@@ -89,7 +89,7 @@ def _integers(name: str, tag: int, words: Words) -> Column | None:
     if tag == DOUBLE:
         return None
     if tag == UINT32:
-        low = words.astype(np.uint32)
+        low = words.astype(np.uint32, copy=False)
         return low.astype(np.int64) if name == TIME else low
     if name == STATUS:
         return words.astype(np.uint32) if _at_most(words, MAX_STATUS) else None
@@ -104,5 +104,5 @@ def _at_most(words: Words, limit: int) -> bool:
 
 def _plain(tag: int, words: Words) -> Column:
     if tag == UINT32:
-        return words.astype(np.uint32)
+        return words.astype(np.uint32, copy=False)
     return words.astype(np.uint64, copy=False).view(_DTYPES[tag])

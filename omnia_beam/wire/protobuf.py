@@ -1,10 +1,12 @@
 """The service's protobuf answer to columns, exact for every legal encoding and fast for the usual one.
 
-Three readings, each falling back to the next, never guessing:
+Rows of the usual layout are read by the compiled kernel (compiled.py) where there is one, otherwise by numpy in two
+ways, each falling back to the next, never guessing:
 1. rows of one length (all of one status): a strided view of the page, verified by two bitwise reductions;
 2. rows that differ in the length of their short varints (statuses mixed at random), all items of a page together: row
-   starts found in lockstep (rows.py), columns gathered and verified (gather.py);
-3. anything else (values.py): fields in any order, unknown fields, over-long varints, several members in one value.
+   starts found in lockstep (rows.py), columns gathered and verified (gather.py).
+Anything else is read value by value (values.py): fields in any order, unknown fields, over-long tags, several members in
+one value.
 
 What google.protobuf's `FromString` refuses is refused here, and what it accepts reads the same, with these deliberate
 additions: a page is refused where a value holds no member, where `values` is not a multiple of `fields`, where `fields`
@@ -18,8 +20,9 @@ from typing import Final
 
 import numpy as np
 
+from omnia_beam.core import kernel
 from omnia_beam.core.errors import WireFormatError
-from omnia_beam.wire import gather
+from omnia_beam.wire import compiled, gather
 from omnia_beam.wire import rows as row_starts
 from omnia_beam.wire.columns import mixed_column, uniform_column
 from omnia_beam.wire.items import Item, top_level, walk_heads, walk_item
@@ -111,6 +114,14 @@ def _octets(data: bytes | bytearray | memoryview) -> Bytes:
 def _usual_columns(data: Bytes, buf: Octets, heads: Sequence[Item]) -> dict[int, Columns]:
     """Decode the items of the usual layout, those of the same layout together; leave the others out."""
     found: dict[int, Columns] = {}
+    if kernel.COMPILED is not None:
+        for index, shape in _shapes(data, heads):
+            head = heads[index]
+            bits = compiled.row_columns(kernel.COMPILED, data, head.at, head.end, shape)
+            columns = None if bits is None else _named(head.fields, bits)
+            if columns is not None:
+                found[index] = columns
+        return found
     uneven: list[tuple[int, Shape]] = []
     for index, shape in _shapes(data, heads):
         alone = _even_item(buf, heads, index, shape)
@@ -126,6 +137,12 @@ def _usual_columns(data: Bytes, buf: Octets, heads: Sequence[Item]) -> dict[int,
 def _usual_counts(data: Bytes, buf: Octets, heads: Sequence[Item]) -> dict[int, int]:
     """Count the values of the items of the usual layout, those of the same layout together; leave the others out."""
     found: dict[int, int] = {}
+    if kernel.COMPILED is not None:
+        for index, _ in _shapes(data, heads):
+            count = compiled.value_count(kernel.COMPILED, data, heads[index].at, heads[index].end)
+            if count is not None:
+                found[index] = count
+        return found
     uneven: list[tuple[int, Shape]] = []
     for index, shape in _shapes(data, heads):
         matrix = _even_rows(buf, heads, index, shape)

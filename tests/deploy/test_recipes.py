@@ -11,6 +11,7 @@ import types
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -37,7 +38,7 @@ def check_command(command: str) -> None:
     pipeline_options(getattr(args, "runner", None), beam_args)
 
 
-@pytest.mark.parametrize("path", sorted(DEPLOY.iterdir()), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(filter(Path.is_file, DEPLOY.rglob("*"))), ids=lambda path: path.name)
 def test_every_recipe_explains_itself(path: Path) -> None:
     first = path.read_text(encoding="utf-8").splitlines()[:3]
     assert any(line.startswith(("# ", '"""')) for line in first)
@@ -135,6 +136,24 @@ def test_kubernetes() -> None:
     assert not any("value" in each for each in container.get("env", []))
 
 
+def test_kubernetes_itself_knows_every_key() -> None:
+    job = yaml.safe_load(text_of(DEPLOY / "kubernetes-cronjob.yaml"))
+    for version in ("1.27", "1.31"):  # `timeZone` is stable since 1.27
+        kubernetes_validate.validate(job, version, strict=True)
+    job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["restartPolice"] = "Never"
+    with pytest.raises(kubernetes_validate.ValidationError, match="restartPolice"):
+        kubernetes_validate.validate(job, version, strict=True)
+
+
+def test_flink_starts_a_task_again_when_its_worker_dies() -> None:
+    told = yaml.safe_load(text_of(DEPLOY / "flink/config.yaml"))
+    assert told["restart-strategy.type"] == "fixed-delay"
+    assert told["restart-strategy.fixed-delay.attempts"] > 1
+    properties = yaml.safe_load(text_of(DEPLOY / "flink-session-cluster.yaml"))["services"]["jobmanager"]["environment"]
+    of_cluster = yaml.safe_load(properties["FLINK_PROPERTIES"])
+    assert told.items() <= of_cluster.items()
+
+
 def test_flink_session_cluster() -> None:
     path = DEPLOY / "flink-session-cluster.yaml"
     services = yaml.safe_load(text_of(path))["services"]
@@ -146,6 +165,15 @@ def test_flink_session_cluster() -> None:
     [command] = re.findall(r"^#\s+(omnia-beam .*)$", shown, re.MULTILINE)
     check_command(command)
     assert f"--parallelism={slots}" in command
+
+
+def test_commands_of_the_page_on_clusters() -> None:
+    page = (DEPLOY.parent / "docs/running-on-clusters.md").read_text(encoding="utf-8")
+    whole = re.sub(r"\\\n\s*", " ", page)
+    commands = re.findall(r"^omnia-beam .*$", whole, re.MULTILINE)
+    assert len(commands) >= 3
+    for command in commands:
+        check_command(command.replace("…", ""))
 
 
 def test_dataflow() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from omnia_beam.core.errors import StateError
 from omnia_beam.io.durable_file import TEMPORARY_PREFIX
-from omnia_beam.io.lease import Lease, LeaseTimes
+from omnia_beam.io.lease import Lease, LeaseTimes, advance_run
 from omnia_beam.io.lease_file import LEASE_FILE, read_lease, write_lease
 from omnia_beam.io.lease_owner import LeaseOwner, fate_of
 from omnia_beam.io.ledger import Ledger
@@ -268,6 +268,22 @@ def test_a_driver_goes_on_as_the_next_run(state: StateDir, clock: FakeClock) -> 
         assert Ledger.load(state).live_files(SCOPE.sink) == {"later by number, earlier by the clock"}
     with acquire(state, clock) as lease:
         assert lease.token.run == 3
+
+
+def test_a_worker_goes_on_as_the_next_run_while_the_driver_holds_the_lease(state: StateDir, clock: FakeClock) -> None:
+    with acquire(state, clock) as lease:
+        first = lease.token
+        assert advance_run(state, first).run == 2
+        assert advance_run(state, first).run == 3
+        lease.beat()  # which counts the beat up, and leaves the run as it is
+        assert first.current(state).run == 3
+        lease.check()
+    with pytest.raises(StateError, match="has lost its lease"):
+        advance_run(state, first)
+    with acquire(state, clock) as lease:
+        assert lease.token.run == 4
+        with pytest.raises(StateError, match="has lost its lease"):
+            first.current(state)
 
 
 @pytest.mark.parametrize(

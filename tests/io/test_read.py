@@ -44,9 +44,14 @@ class Worker:
     """One instance of the DoFn, driven as a worker would, through Beam's own wrappers of the tracker."""
 
     def __init__(
-        self, settings: ServiceSettings, options: ReadOptions = ReadOptions(), failures: str | None = None
+        self,
+        settings: ServiceSettings,
+        options: ReadOptions = ReadOptions(),
+        failures: str | None = None,
+        *,
+        patient: bool = False,
     ) -> None:
-        self.fn = pickler.loads(pickler.dumps(_Fetch(settings, options, failures)))
+        self.fn = pickler.loads(pickler.dumps(_Fetch(settings, options, failures, patient=patient)))
         self.fn.setup()
 
     def __enter__(self) -> Worker:
@@ -214,6 +219,15 @@ def test_a_refused_credential_ends_the_bundle_also_where_failures_go_elsewhere(e
     assert isinstance(BOARD.fatal, UnauthorizedError)
     assert BOARD.snapshot() == {}
     assert emulator.stats()["faults"]["status_401"] < 40
+
+
+@pytest.mark.parametrize("status", [401, 503])
+def test_a_job_without_an_end_takes_neither_for_an_end(emulator: EmulatorThread, status: int) -> None:
+    emulator.set_faults([f"path=/data status={status}"])
+    with Worker(service(emulator.url), failures="failures", patient=True) as worker:
+        outcomes = worker.run(shard_of(emulator, 15))
+    assert [type(each.value) for each in outcomes] == [WindowFailure] * 15
+    assert BOARD.fatal is None
 
 
 @pytest.mark.parametrize("format", ["protobuf", "json"])

@@ -1,4 +1,6 @@
-"""A tail in a process of its own whose clock runs fast: `python -m tests.pipelines.tail_process JOB.yaml BASE_NS REAL_S RATE`.
+"""A tail in a process of its own whose clock runs fast.
+
+    python -m tests.pipelines.tail_process JOB.yaml BASE_NS REAL_S RATE [RUNNER BEAM_OPTION…]
 
 The clock shows BASE_NS at the wall clock's REAL_S, and runs RATE times as fast, as an emulator's does.
 """
@@ -36,12 +38,12 @@ class FastClock:
         time.sleep(seconds / self.rate)
 
 
-def main(path: str, base_ns: str, real_s: str, rate: str) -> int:
+def main(path: str, base_ns: str, real_s: str, rate: str, runner: str | None = None, *beam_args: str) -> int:
     clock = FastClock(int(base_ns), float(real_s), float(rate))
-    context = RunContext(pipeline_options(None, []), Console(file=io.StringIO()), Console(stderr=True))
+    context = RunContext(pipeline_options(runner, beam_args), Console(file=io.StringIO()), Console(stderr=True))
     config = load_config(path, now_ns=clock())
     try:
-        summary = run_tail(config, context, TailTimes(clock, clock.wait))
+        summary = run_tail(config, context, TailTimes(clock, clock.wait, clock.rate))
     except KeyboardInterrupt:
         return 130
     except OmniaBeamError as error:

@@ -21,6 +21,7 @@ from omnia_beam.pipelines.runner import pipeline_options
 
 SERVICE = ServiceSettings("http://127.0.0.1:1/v1.7", requests_per_second=20.0, max_in_flight=8)
 SHARED = {"sink.path": "gs://bucket/out", "state": "gs://bucket/state"}
+WORKER = '--environment_config={"command": "/srv/omnia-beam/.venv/bin/omnia-beam-worker"}'
 DATAFLOW = ["--max_num_workers=4", "--experiments=no_use_multiple_sdk_containers", "--setup_file=./setup.py"]
 
 
@@ -32,7 +33,7 @@ def check(runner: str, *args: str, places: dict[str, str] = SHARED) -> None:
     ("runner", "args"),
     [
         ("FlinkRunner", ["--flink_master=[local]"]),
-        ("FlinkRunner", ["--flink_master=host:8081", "--environment_type=PROCESS", "--parallelism=2"]),
+        ("FlinkRunner", ["--flink_master=host:8081", "--environment_type=PROCESS", WORKER, "--parallelism=2"]),
         ("FlinkRunner", ["--environment_type=DOCKER", "--environment_config=image:1"]),
         ("PortableRunner", ["--environment_type=loopback"]),
         ("DataflowRunner", DATAFLOW),
@@ -59,6 +60,8 @@ def test_a_workers_own_disk_is_no_destination() -> None:
         ("FlinkRunner", ["--streaming"], "--streaming is refused"),
         ("PortableRunner", [], "--environment_type is not given"),
         ("PortableRunner", ["--environment_type=MAGIC"], "MAGIC is not known here"),
+        ("FlinkRunner", ["--environment_type=PROCESS"], "does not say what starts a worker.*omnia-beam-worker"),
+        ("FlinkRunner", ["--environment_type=PROCESS", "--environment_config=worker"], "does not say what starts"),
         ("FlinkRunner", ["--environment_type=DOCKER"], "workers need omnia_beam"),
         ("DataflowRunner", [], "workers need omnia_beam"),
     ],
@@ -70,7 +73,7 @@ def test_what_cannot_work_is_refused(runner: str, args: list[str], reason: str) 
 
 def test_nobody_signs_in_on_a_cluster() -> None:
     asking = replace(SERVICE, credential=CredentialSpec("device_code"), resource_id="an-api")
-    options = pipeline_options("FlinkRunner", ["--environment_type=PROCESS"])
+    options = pipeline_options("FlinkRunner", ["--environment_type=PROCESS", WORKER])
     with pytest.raises(UsageError, match="each worker would ask a person"):
         check_cluster(options, SHARED, [asking])
 
@@ -132,3 +135,25 @@ def test_a_job_elsewhere_is_cancelled_when_this_process_is_to_stop() -> None:
     assert job._cancelled.is_set()
     with pytest.raises(RuntimeError), _cancelling(_Job(fails=True)):
         _Job(fails=True).wait()
+
+
+def test_flink_runs_a_job_stage_by_stage_unless_told_otherwise() -> None:
+    """Otherwise a worker that dies takes the whole job back to its beginning."""
+
+    def mode(runner: str | None, *args: str) -> object:
+        options = pipeline_options(runner, args).get_all_options(retain_unknown_options=True)
+        return options.get("execution_mode_for_batch")
+
+    assert mode("FlinkRunner") == "BATCH_FORCED"
+    assert mode("FlinkRunner", "--execution_mode_for_batch=PIPELINED") == "PIPELINED"
+    assert mode(None) is None
+
+
+@pytest.mark.parametrize("runner", ["FlinkRunner", "PortableRunner"])
+def test_options_of_the_job_server_are_let_through_to_it_alone(runner: str) -> None:
+    ours = ["--flink_conf_dir=deploy/flink", "--number_of_execution_retries=3"]
+    pipeline_options(runner, ours)
+    with pytest.raises(UsageError, match="--number_of_execution_retries"):
+        pipeline_options(None, ours)
+    with pytest.raises(UsageError, match="--number_of_execution_retry"):
+        pipeline_options(runner, ["--number_of_execution_retry=3"])

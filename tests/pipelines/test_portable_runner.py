@@ -7,12 +7,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from omnia_beam.core.time_range import TimeRange
 from omnia_beam.emulator.process import EmulatorProcess
-from tests.pipelines.conftest import stored_points
-from tests.pipelines.job_service import JobService
+from omnia_beam.emulator.store import load_store
+from tests.pipelines.conftest import differences, emulated_points, stored_points
+from tests.pipelines.job_service import JobService, WorkerPool
 
 SPLITS = {"Read/Fetch/ParDo(_Fetch)": {"timings": [0, 0.3, 0.6, 0.9, 1.2, 1.5], "fractions": [None, *[0.5] * 5]}}
 
@@ -30,6 +33,21 @@ _WindowProvider.create_tracker = counting
 code = cli.main(sys.argv[1:])
 print("trackers:", len({(each.start, each.stop) for each in trackers}), file=sys.stderr)
 sys.exit(code)
+"""
+
+
+# A worker of EXTERNAL is a process: it leaves behind what it was given to read.
+COUNTING_WORKER = """#!{python}
+import sys
+from omnia_beam.io.read import _WindowProvider
+from omnia_beam.pipelines.worker_boot import main
+create = _WindowProvider.create_tracker
+def counting(self, restriction):
+    with open("{found}", "a") as file:
+        print(restriction.start, restriction.stop, file=file)
+    return create(self, restriction)
+_WindowProvider.create_tracker = counting
+sys.exit(main())
 """
 
 
@@ -77,6 +95,38 @@ def test_through_a_job_service_the_points_are_the_same(
     assert (trackers_of(errors) > 1) == bool(splits)
     assert summary["points_written"] == sum(map(len, expected.values()))
     assert summary["points_read"] == summary["points_written"]  # by the runner's metrics
+
+
+@pytest.mark.slow
+def test_workers_of_a_pool_of_processes_copy_the_same(job_file: Callable[..., Path], tmp_path: Path) -> None:
+    found, program = tmp_path / "trackers", tmp_path / "worker"
+    program.write_text(COUNTING_WORKER.format(python=sys.executable, found=found))
+    program.chmod(0o755)
+    rate = {"rate": {"requests_per_second": None, "max_in_flight": 1}}
+    with (
+        EmulatorProcess(["--synthetic", "mixed:series=12,days=3,step=10s"]) as emulator,
+        JobService(tmp_path) as service,
+        WorkerPool(tmp_path, program) as pool,
+    ):
+        emulator.set_faults(["path=/data stall=0.05"])  # so that there is something left to split
+        window = {"start": "2024-01-01", "end": "2024-01-04"}
+        code, summary, errors = backfill(
+            job_file(emulator.url, source=rate, window=window, max_chunk_points=20_000),
+            "--runner=PortableRunner",
+            "--",
+            f"--job_endpoint=localhost:{service.port}",
+            "--environment_type=EXTERNAL",
+            f"--environment_config=localhost:{pool.port}",
+            "--parallelism=1",
+            f"--direct_test_splits={json.dumps(SPLITS)}",
+        )
+    assert code == 0, errors
+    held = SimpleNamespace(store=load_store(synthetic=["mixed:series=12,days=3,step=10s"]))
+    days = TimeRange.parse(**window)
+    expected = emulated_points(held, days.start_ns, days.end_ns)
+    assert differences(stored_points(tmp_path / "out"), expected) == {}
+    assert summary["points_read"] == summary["points_written"] == sum(map(len, expected.values()))
+    assert len(set(found.read_text().splitlines())) > 1
 
 
 def test_a_job_that_fails_on_its_workers_is_told(job_file: Callable[..., Path], tmp_path: Path) -> None:

@@ -1,15 +1,17 @@
-"""The tail against an emulator whose clock runs fast: late points, an outage, kill -9, signals, new series, months of cycles."""
+"""The tail in this process, by a clock that the test moves: outages, new series, many cycles; and how a signal stops one.
+
+Late points, bursts and kill -9 are in `test_tail_fifteen_minutes.py`.
+"""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,13 +20,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from omnia_beam.config import JobConfig, load_config
-from omnia_beam.core.errors import UsageError
+from omnia_beam.config import JobConfig
+from omnia_beam.core.errors import UnsafeRunnerError, UsageError
 from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.emulator.memory import add_memory_series
 from omnia_beam.emulator.process import EmulatorProcess
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.runner import pipeline_options
 from omnia_beam.pipelines.tail import TailTimes, run_tail
@@ -33,102 +34,7 @@ from tests.pipelines.conftest import stored_points
 
 SECOND = 10**9
 MINUTE = 60 * SECOND
-NOW = parse_time("2024-03-01T00:50:00Z")
-RATE = 30.0
 LINE = re.compile(r"^(\S+Z) complete to (\S+Z) ", re.MULTILINE)
-
-
-class Clock:
-    """The emulator's clock, as the test sees it."""
-
-    def __init__(self) -> None:
-        self.real_s = time.time()
-
-    def wait_for(self, moment_ns: int) -> None:
-        while (left_s := self.real_s + (moment_ns - NOW) / SECOND / RATE - time.time()) > 0:
-            time.sleep(min(left_s, 1.0))
-
-
-class Tail:
-    """A tail in a process of its own."""
-
-    def __init__(self, job: Path, clock: Clock) -> None:
-        command = [sys.executable, "-m", "tests.pipelines.tail_process", job, NOW, clock.real_s, RATE]
-        self.process = subprocess.Popen(
-            list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-
-    def kill(self) -> str:
-        self.process.kill()
-        return self.process.communicate()[1]
-
-    def ended(self) -> tuple[int, dict[str, Any], str]:
-        out, err = self.process.communicate(timeout=100)
-        return self.process.returncode, json.loads(out) if out else {}, err
-
-
-@pytest.fixture
-def plant() -> Iterator[tuple[EmulatorProcess, Clock]]:
-    spec = "late:series=2,days=1,step=1s,start=2024-03-01,lateness=5m,publish=20s"
-    bursty = "bursty:series=1,days=1,start=2024-03-01"
-    arguments = ["--synthetic", spec, "--synthetic", bursty, "--now", format_time(NOW), "--clock-rate", str(RATE)]
-    with EmulatorProcess(arguments) as emulator:
-        yield emulator, Clock()
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)  # it waits for an emulated half hour
-def test_fifteen_minutes_with_late_points_an_outage_and_two_kills(
-    plant: tuple[EmulatorProcess, Clock], job_file: Callable[..., Path], context: RunContext, tmp_path: Path
-) -> None:
-    emulator, clock = plant
-    start, end = NOW - MINUTE, NOW + 15 * MINUTE
-    window = {"start": format_time(start), "end": format_time(end)}
-    job = job_file(
-        emulator.url,
-        source={"retry": {"attempts": 2, "deadline": "2s", "first_wait": "50ms", "max_wait": "200ms"}},
-        window=window,
-        tail={"poll": "30s", "lag": "1m", "refresh": "8m"},
-    )
-    said = []
-    tail = Tail(job, clock)
-    clock.wait_for(NOW + 4 * MINUTE)
-    said.append(tail.kill())
-    tail = Tail(job, clock)
-    clock.wait_for(NOW + 7 * MINUTE)
-    emulator.set_faults(["path=/data status=503"])
-    clock.wait_for(NOW + 10 * MINUTE)
-    emulator.set_faults([])
-    clock.wait_for(NOW + 12 * MINUTE)
-    said.append(tail.kill())
-    code, summary, err = Tail(job, clock).ended()
-    said.append(err)
-    assert (code, summary["status"]) == (0, "complete"), err
-    assert "FAILED" in said[1] or "cycle failed" in said[1]
-    for text in said:
-        lines = [(parse_time(now), parse_time(to)) for now, to in LINE.findall(text)]
-        assert lines, text
-        assert all(to <= now - MINUTE for now, to in lines)  # nothing is claimed that was not asked for
-
-    clock.wait_for(end + 8 * MINUTE)  # whatever is late has come: a start reads again what had not settled
-    code, _, err = Tail(job, clock).ended()
-    assert code == 0, err
-    found = stored_points(tmp_path / "out")
-    dense = sorted(len(points) for points in found.values())[-2:]
-    assert dense == [16 * 60, 16 * 60]
-    for points in found.values():
-        assert len(np.unique(points["time"])) == len(points)
-    again = job_file(
-        emulator.url, name="again", window=window, sink={"kind": "parquet", "path": str(tmp_path / "again")}
-    )
-    assert run_backfill(load_config(str(again), now_ns=NOW), context).status == "complete"
-    backfilled = stored_points(tmp_path / "again")
-    assert found.keys() == backfilled.keys()
-    assert all((found[series_id] == backfilled[series_id]).all() for series_id in found)
-    assert len(list((tmp_path / "out").rglob("*.parquet"))) <= 3
-
-
-# In this process, with a clock that the test moves: hundreds of cycles in seconds.
 
 
 class HandClock:
@@ -250,8 +156,14 @@ def test_new_series_are_picked_up_from_their_beginning(
 
 def test_what_cannot_be_a_tail_is_refused(load: Callable[..., JobConfig], context: RunContext) -> None:
     config = load("http://127.0.0.1:1/plant/timeseries/v1.7")
-    with pytest.raises(UsageError, match="leave --runner out"):
+    with pytest.raises(UsageError, match="--environment_type is not given"):
         run_tail(config, replace(context, options=pipeline_options("PortableRunner", [])))
+    unchecked = ["--environment_type=LOOPBACK", "--checkpointing_interval=0"]
+    with pytest.raises(UnsafeRunnerError, match="polls without a pause"):
+        run_tail(config, replace(context, options=pipeline_options("FlinkRunner", unchecked)))
+    elsewhere = ["--environment_type=DOCKER", "--parallelism=2"]
+    with pytest.raises(UnsafeRunnerError, match="on each worker's own disk"):
+        run_tail(config, replace(context, options=pipeline_options("FlinkRunner", elsewhere)))
     with pytest.raises(UsageError, match="a tail reads in one process"):
         run_tail(config.model_copy(update={"workers": 2}), context)
 

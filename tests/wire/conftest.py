@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from omnia_beam.wire import gather, protobuf, rows
+from tests.wire.readings import READINGS, reading_with
+
+
+@pytest.fixture(scope="module", params=READINGS)
+def each_reading(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run a module's tests once for each way in which this machine can read pages."""
+    with reading_with(request.param):
+        yield
 
 
 @pytest.fixture

@@ -22,6 +22,8 @@ from tests.wire.encoding import (
     usual_page,
 )
 
+pytestmark = pytest.mark.usefixtures("each_reading")
+
 NOW = 1_700_000_000 * 10**9
 RAW = ["time", "value", "status"]
 GOOD = [member(INT64, NOW), member(DOUBLE, 1.5), member(UINT32, 192)]

@@ -9,13 +9,21 @@ from hypothesis import HealthCheck, example, given, settings
 from omnia_beam.core.errors import WireFormatError
 from omnia_beam.wire import decode_page, read_continuation_token, scan_page
 from tests.wire import encoding, oracle
+from tests.wire.readings import READINGS, reading_with
 
 # The fixture sets constants for the whole test: it is the same for every example.
 EXACT = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 def check(data: bytes) -> None:
-    """The page reads as the oracle reads it, or both refuse it; scan and token agree wherever the oracle parses."""
+    """Each way to read the page reads it as the oracle does, or refuses it as the oracle does."""
+    for name in READINGS:
+        with reading_with(name):
+            check_reading(data)
+
+
+def check_reading(data: bytes) -> None:
+    """Scan and token agree too, wherever the oracle parses."""
     try:
         expected = oracle.expected(data)
     except oracle.RefusedError:
@@ -122,6 +130,7 @@ def test_values_alone_whose_payload_is_a_row_of_values() -> None:
     check(encoding.usual_page([encoding.usual_item("lure", ["value", "status"], rows)]))
 
 
+@pytest.mark.usefixtures("each_reading")
 @pytest.mark.parametrize("statuses", [[192], [0, 192, 64]], ids=["one status", "mixed statuses"])
 @pytest.mark.parametrize(
     "start", [1_700_000_000 * 10**9, 2**56 - 15_000, -(10**18)], ids=["now", "1972", "before 1970"]

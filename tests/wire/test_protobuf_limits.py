@@ -19,6 +19,8 @@ from tests.wire.encoding import (
 )
 from tests.wire.test_protobuf_exact import check
 
+pytestmark = pytest.mark.usefixtures("each_reading")
+
 
 def value_page(column: str, *values: bytes) -> bytes:
     return delimited(1, delimited(3, column.encode()) + b"".join(delimited(4, value) for value in values))

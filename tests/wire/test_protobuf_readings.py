@@ -16,6 +16,8 @@ from omnia_beam.wire.rows import Rows, walk
 from tests.wire import encoding
 from tests.wire.encoding import DOUBLE, INT64, UINT32, member, raw_page, raw_row, usual_item, usual_page
 
+pytestmark = pytest.mark.usefixtures("each_reading")
+
 NOW = 1_700_000_000 * 10**9
 RAW = ["time", "value", "status"]
 

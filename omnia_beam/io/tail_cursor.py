@@ -1,0 +1,169 @@
+"""How far a streaming tail is: the restriction of its source, its encoding, and the tracker that hands it on.
+
+The source polls. Each round claims one `Round`: the windows that it gives out, and the cursor from which the next round goes
+on. What a runner takes away (a checkpoint, `defer_remainder`) is that next cursor, or the present one where nothing has
+been claimed: so every round is given out by somebody, and no round by two.
+
+    TailCursor("poll", …) ── claim(Round) ──► primary  TailCursor("give", …): the round's windows, to be given out again where a
+                                                       runner repeats the primary by itself
+                                              residual the round's next cursor
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+import apache_beam as beam
+from apache_beam.io.iobase import RestrictionProgress, RestrictionTracker
+
+from omnia_beam.core.window import Window
+from omnia_beam.io.coders import WindowShardCoder
+from omnia_beam.io.plan import WindowShard
+
+_VERSION: Final = 1
+
+Mode = Literal["poll", "give", "over"]
+
+
+@dataclass(frozen=True, slots=True)
+class TailCursor:
+    """What is left to do for a streaming tail.
+
+    Args:
+        mode: `poll`: to go on for ever. `give`: to give out `flying` once more, and nothing else. `over`: nothing.
+        cycle: the cycle whose windows were given out last; 0 before the first.
+        run: the run under which what that cycle reads is recorded. Where the lease names a later one, the cycle has ended.
+        read_to_ns: up to here, everything that was missing has been given out; ns since the Unix epoch.
+        complete_to_ns: nothing before it was unread when the cycle was planned: the watermark. Never falls.
+        flying: windows that the cycle gave out, and of which it is not known yet what became of them.
+    """
+
+    mode: Mode
+    cycle: int
+    run: int
+    read_to_ns: int
+    complete_to_ns: int
+    flying: tuple[Window, ...] = ()
+
+    @classmethod
+    def at(cls, start_ns: int) -> TailCursor:
+        """Before the first cycle of a tail from this instant on."""
+        return cls("poll", 0, 0, start_ns, start_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round of the source claims.
+
+    Args:
+        given: windows to give out; none where the round only looked.
+        then: the cursor from which the next round goes on; of mode `over` where there is none.
+    """
+
+    given: tuple[Window, ...]
+    then: TailCursor
+
+
+OVER: Final = TailCursor("over", 0, 0, 0, 0)
+
+
+class TailCursorCoder(beam.coders.Coder):
+    """One JSON line, and behind it the windows, deflated: ids repeat, and a cursor is a part of every checkpoint.
+
+    `v` is the version of the form: a job that is updated goes on where it was, or says why it cannot.
+    """
+
+    def encode(self, value: TailCursor) -> bytes:
+        numbers = [value.cycle, value.run, value.read_to_ns, value.complete_to_ns]
+        header = {"v": _VERSION, "mode": value.mode, "at": numbers}
+        line = json.dumps(header, separators=(",", ":")).encode() + b"\n"
+        if not value.flying:
+            return line
+        return line + zlib.compress(WindowShardCoder().encode(WindowShard(value.flying)), 6)
+
+    def decode(self, encoded: bytes) -> TailCursor:
+        line, _, rest = encoded.partition(b"\n")
+        header = json.loads(line)
+        if header.get("v") != _VERSION:
+            raise ValueError(
+                f"a tail's cursor of version {header.get('v')}, this is version {_VERSION}: cancel the job and start the tail "
+                "again without a savepoint. Nothing is lost: what is stored is in the ledger"
+            )
+        flying = WindowShardCoder().decode(zlib.decompress(rest)).windows if rest else ()
+        cycle, run, read_to, complete_to = header["at"]
+        return TailCursor(header["mode"], cycle, run, read_to, complete_to, flying)
+
+    def is_deterministic(self) -> bool:
+        return True
+
+
+class TailTracker(RestrictionTracker):
+    """Claims one round an invocation; every split checkpoints there, and a round is never divided."""
+
+    def __init__(self, cursor: TailCursor) -> None:
+        self._cursor = cursor
+        self._claimed: Round | None = None
+        self._stopped = False
+
+    def current_restriction(self) -> TailCursor:
+        return self._cursor
+
+    def try_claim(self, position: Round) -> bool:
+        """Claim a round; False where a runner has taken the cursor away already, or where there is nothing left.
+
+        Raises:
+            ValueError: the round does not go on from this cursor: time would be left out, or the watermark fall.
+        """
+        if self._stopped or self._cursor.mode == "over":
+            return False
+        self._check(position)
+        self._stopped = True
+        self._claimed = position
+        return True
+
+    def try_split(self, fraction_of_remainder: float) -> tuple[TailCursor, TailCursor] | None:
+        """The claimed round stays; the next cursor goes. None where nothing is left to go."""
+        if self._claimed is None:
+            if self._cursor.mode == "over":
+                return None
+            residual, self._cursor = self._cursor, OVER
+        else:
+            if self._claimed.then.mode == "over":
+                return None
+            residual = self._claimed.then
+            given = self._claimed.given
+            self._cursor = replace(residual, mode="give", flying=given) if given else OVER
+            self._claimed = Round(given, OVER)
+        self._stopped = True
+        return self._cursor, residual
+
+    def check_done(self) -> bool:
+        """Raises ValueError where the cursor was neither claimed nor taken away: its time would be lost."""
+        if self._claimed is None and self._cursor.mode != "over":
+            raise ValueError(f"the tail's cursor was neither claimed nor handed on: {self._cursor}")
+        if self._claimed is not None and self._claimed.then.mode != "over":
+            raise ValueError(f"what follows the tail's cycle {self._claimed.then.cycle} was not handed on")
+        return True
+
+    def current_progress(self) -> Any:
+        done = 1.0 if self._stopped or self._cursor.mode == "over" else 0.0
+        return RestrictionProgress(completed=done, remaining=1.0 - done)
+
+    def is_bounded(self) -> bool:
+        return self._cursor.mode != "poll"
+
+    def _check(self, position: Round) -> None:
+        now, then = self._cursor, position.then
+        if now.mode == "give":
+            if position.given != now.flying or then.mode != "over":
+                raise ValueError(f"cycle {now.cycle} gives out again what it gave out, and nothing else")
+            return
+        if then.mode == "over":
+            return
+        on = then.cycle - now.cycle
+        follows = (on == 0 and not position.given) or (on == 1 and position.given == then.flying)
+        if not follows or then.read_to_ns < now.read_to_ns or then.complete_to_ns < now.complete_to_ns:
+            raise ValueError(f"the tail cannot go on from {now} to {then}")

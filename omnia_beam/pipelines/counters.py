@@ -1,0 +1,88 @@
+"""What a pipeline has done so far and in the end: from this process's board, or from the runner's metrics."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from apache_beam.metrics import MetricsFilter
+
+from omnia_beam.io.progress import BOARD
+from omnia_beam.pipelines.cluster import is_elsewhere
+from omnia_beam.pipelines.runner import runner_name
+
+_log = logging.getLogger(__name__)
+_NAMESPACE: Final = "omnia_beam"
+_ASK_EVERY_S: Final = 10.0
+_TELL_WHILE_RUNNING: Final = {"dataflowrunner"}
+"""Runners whose metrics move while a job runs; Flink's and the local job service's come with its end."""
+
+
+class Counts(Protocol):
+    """Counts by name while a pipeline runs."""
+
+    tells: bool
+    """Whether they move before the end: otherwise there is no progress to show."""
+
+    def __call__(self) -> dict[str, int]:
+        """The counts now; called from any thread, several times a second."""
+
+    def follow(self, result: Any) -> None:
+        """Told Beam's PipelineResult once the pipeline runs."""
+
+
+def counters_of(result: Any) -> dict[str, int]:
+    """Beam's counters of our namespace, by name, summed over steps."""
+    counters: dict[str, int] = {}
+    for each in result.metrics().query(MetricsFilter().with_namespace(_NAMESPACE))["counters"]:
+        name = each.key.metric.name
+        counters[name] = counters.get(name, 0) + int(each.result)
+    return counters
+
+
+def counts_of(options: Any, clock: Callable[[], float] = time.monotonic) -> Counts:
+    """Where the counts of a run with these options come from.
+
+    Args:
+        options: Beam's.
+        clock: seconds.
+    """
+    if not is_elsewhere(options):
+        return _BoardCounts()
+    return _RunnerCounts(runner_name(options) in _TELL_WHILE_RUNNING, clock)
+
+
+class _BoardCounts:
+    """Workers are threads of this process, and count on its board."""
+
+    tells = True
+
+    def __call__(self) -> dict[str, int]:
+        return dict(BOARD.snapshot())
+
+    def follow(self, result: Any) -> None: ...
+
+
+class _RunnerCounts:
+    """Workers are elsewhere: the runner is asked, now and then, and the last answer stands in between."""
+
+    def __init__(self, tells: bool, clock: Callable[[], float]) -> None:
+        self.tells = tells
+        self._clock = clock
+        self._result: Any = None
+        self._counts: dict[str, int] = {}
+        self._asked_s = float("-inf")
+
+    def __call__(self) -> dict[str, int]:
+        if self._result is not None and self._clock() - self._asked_s >= _ASK_EVERY_S:
+            self._asked_s = self._clock()
+            try:
+                self._counts = counters_of(self._result)
+            except Exception as error:  # progress is a comfort: what fails here must not end the job
+                _log.debug("the runner's metrics cannot be had now: %s", error)
+        return self._counts
+
+    def follow(self, result: Any) -> None:
+        self._result = result

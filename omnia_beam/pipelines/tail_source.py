@@ -1,0 +1,336 @@
+"""The streaming tail's source: an unbounded splittable DoFn that polls, and gives out what is missing as windows.
+
+It runs in one place, whatever the runner does, and does what the driver loop does there (`tail_cycle.py`), with the ledger as
+the truth:
+
+    look ─ are the windows of the last cycle stored, or said to have failed? no: look again soon
+         ─ tell how far the copy is complete; that is the watermark
+         ─ is it time to poll? plan the next cycle, announce what is replaced, give its windows out ─ defer
+
+No cycle is planned while windows of the one before are under way, so that no two of them ever overlap. What the cursor holds
+beside is bounded: the windows of one cycle.
+
+Each cycle is a run of its own under the driver's lease: its receipts count after those of every cycle before, and after its
+own announcements, whatever the workers' clocks say.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
+from apache_beam.transforms.window import TimestampedValue
+from apache_beam.utils.timestamp import Duration, Timestamp
+
+from omnia_beam.core.errors import OmniaBeamError, StateError
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
+from omnia_beam.core.window import Window
+from omnia_beam.io.lease import advance_run
+from omnia_beam.io.lease_file import read_lease
+from omnia_beam.io.ledger import Ledger
+from omnia_beam.io.ledger_recent import points_of_run
+from omnia_beam.io.plan import Plan, WindowShard, shard_windows
+from omnia_beam.io.record import forget_failures, read_failures
+from omnia_beam.io.tail_cursor import OVER, Round, TailCursor, TailCursorCoder, TailTracker
+from omnia_beam.net.session import ServiceSession
+from omnia_beam.net.shared import shared_session
+from omnia_beam.pipelines.backfill import BackfillJob
+from omnia_beam.pipelines.job_state import JobState, RunState
+from omnia_beam.pipelines.tail_cycle import Cycle, TailPlanner, TailTimes, complete_at, describe_cycle
+from omnia_beam.pipelines.tail_report import TailReport, write_report
+from omnia_beam.pipelines.work_plan import WorkPlan, announce_again
+
+_log = logging.getLogger(__name__)
+
+_LOOK_S = 5.0
+"""Between giving windows out and looking what became of them: whoever waits for the status line waits that long."""
+_TELL_EVERY_LOOKS = 12
+_MOST_WINDOWS = 2_000
+"""Of one cycle: they are in every checkpoint. What is left of a backlog is given out by the next, at once."""
+_WINDOWS_PER_SHARD = 4
+
+
+@dataclass(frozen=True)
+class TailSpec:
+    """What the source is told; pickled to where it runs.
+
+    Args:
+        job: with the worker's share of the budget, and nothing in its selection that only the driver can read.
+        run: the job's state, with the token of the driver's lease.
+        times: clocks.
+    """
+
+    job: BackfillJob
+    run: RunState
+    times: TailTimes = TailTimes()
+
+
+class TailWindows(beam.PTransform):
+    """PBegin to WindowShard, without end: each cycle's windows, at the time up to which nothing is unread.
+
+    Args:
+        spec: see TailSpec.
+    """
+
+    def __init__(self, spec: TailSpec) -> None:
+        super().__init__()
+        self._spec = spec
+
+    def expand(self, pipeline: Any) -> Any:
+        poll = beam.ParDo(_Poll(self._spec)).with_output_types(WindowShard)
+        return pipeline | beam.Impulse() | "Poll" >> poll
+
+
+class _Poll(beam.DoFn, beam.transforms.core.RestrictionProvider):
+    """Its own restriction provider, as Beam allows: one element, one cursor."""
+
+    def __init__(self, spec: TailSpec) -> None:
+        self._spec = spec
+
+    def setup(self) -> None:
+        self._poller = TailPoller(self._spec, shared_session(self._spec.job.service))
+
+    def initial_restriction(self, element: bytes) -> TailCursor:
+        return TailCursor.at(self._spec.job.wanted.start_ns)
+
+    def create_tracker(self, restriction: TailCursor) -> TailTracker:
+        return TailTracker(restriction)
+
+    def restriction_coder(self) -> TailCursorCoder:
+        return TailCursorCoder()
+
+    def restriction_size(self, element: bytes, restriction: TailCursor) -> int:
+        return 1
+
+    @beam.DoFn.unbounded_per_element()
+    def process(
+        self,
+        element: bytes,
+        tracker: Any = beam.DoFn.RestrictionParam(),  # noqa: B008 - Beam's form
+        watermark: Any = beam.DoFn.WatermarkEstimatorParam(ManualWatermarkEstimator.default_provider()),  # noqa: B008
+    ) -> Iterator[Any]:
+        cursor = tracker.current_restriction()
+        raise_watermark(watermark, cursor.complete_to_ns)
+        # Before the claim, so that a slow service does not hold up a runner's checkpoint.
+        look = self._poller.look(cursor)
+        # Where it was taken away meanwhile, whoever has it now looks for himself.
+        if tracker.try_claim(look.round):
+            at = as_timestamp(cursor.complete_to_ns)
+            for shard in shard_windows(look.round.given, _WINDOWS_PER_SHARD):
+                yield TimestampedValue(shard, at)
+            if look.round.then.mode != "over":
+                raise_watermark(watermark, look.round.then.complete_to_ns)
+                tracker.defer_remainder(Duration(look.wait_s / self._spec.times.rate))
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look came to: what to claim, and after how many seconds of the tail's clock to look again."""
+
+    round: Round
+    wait_s: float
+
+
+class TailPoller:
+    """Looks, again and again; what it remembers between looks is for saving work only.
+
+    Args:
+        spec: see TailSpec.
+        session: to the service.
+    """
+
+    def __init__(self, spec: TailSpec, session: ServiceSession) -> None:
+        self._job, self._run, self._times = spec.job, spec.run, spec.times
+        self._planner = TailPlanner(spec.job, session)
+        self._poll_ns = spec.job.config.tail.poll
+        self._due_ns = 0
+        self._looks = 0
+        self._is_cut = False
+        self._report = TailReport()
+
+    def look(self, cursor: TailCursor) -> Look:
+        """One look; whatever fails is told and tried again, unless the lease is lost: then the tail is over.
+
+        It may have announced windows that nobody comes to give out; they are planned again by the next.
+        """
+        if cursor.mode == "give":
+            return Look(Round(cursor.flying, OVER), 0)
+        try:
+            found = read_lease(self._run.state_dir)
+            if found is None or found.nonce != self._run.token.nonce or found.released:
+                _log.error("the tail's lease is lost: it ends here, and whoever holds it now goes on")
+                return Look(Round((), OVER), 0)
+            return self._look(cursor, found.run)
+        except (OmniaBeamError, TimeoutError, OSError) as error:
+            now_ns = self._times.now()
+            self._due_ns = now_ns + self._poll_ns
+            self._tell(f"{format_time(now_ns, 0)} cycle failed, tried again in the next one: {error}")
+            return Look(Round((), cursor), self._poll_ns / NS_PER_SECOND)
+
+    def _look(self, cursor: TailCursor, run: int) -> Look:
+        now_ns = self._times.now()
+        if cursor.flying:
+            ledger = Ledger.load(self._run.state_dir)
+            failures = read_failures(self._run.state_dir, self._run.run_id)
+            # A later run is there where a runner went back to an older cursor: the cycle had ended before that began.
+            left = under_way(ledger, self._run.scope.digest, cursor.flying, failures) if run == cursor.run else 0
+            if left:
+                return self._waiting(cursor, left, now_ns)
+            cursor, is_over = self._landed(cursor, ledger, failures, now_ns)
+            if is_over:
+                return Look(Round((), OVER), 0)
+        if now_ns < self._due_ns:
+            return Look(Round((), cursor), (self._due_ns - now_ns) / NS_PER_SECOND)
+        return self._next(cursor, now_ns)
+
+    def _waiting(self, cursor: TailCursor, left: int, now_ns: int) -> Look:
+        self._looks += 1
+        if self._looks % _TELL_EVERY_LOOKS == 0:
+            of = f"{left:,} of {len(cursor.flying):,} windows of cycle {cursor.cycle}"
+            self._tell(
+                f"{format_time(now_ns, 0)} {of} are on their way since {self._looks * self._look_s:,.0f} s: if that never "
+                "ends, the runner hands on nothing before a source has ended, and cannot run a tail"
+            )
+        return Look(Round((), cursor), self._look_s)
+
+    def _landed(
+        self, cursor: TailCursor, ledger: Ledger, failures: Sequence[Mapping[str, Any]], now_ns: int
+    ) -> tuple[TailCursor, bool]:
+        """All of a cycle is stored or has failed: told; and whether that was all there will be."""
+        reach = TimeRange(
+            min(each.key.range.start_ns for each in cursor.flying), max(each.key.range.end_ns for each in cursor.flying)
+        )
+        points = points_of_run(ledger, cursor.run, reach)
+        if not self._planner.is_tidy:
+            token = replace(self._run.token, run=cursor.run)
+            state = JobState(
+                self._run.state_dir, self._run.run_id, self._run.scope, token, ledger, clock=self._run.clock
+            )
+            self._planner.tidy(state, TimeRange(self._job.wanted.start_ns, cursor.read_to_ns))
+        forget_failures(self._run.state_dir, self._run.run_id)
+        return self._ended(cursor, ledger, now_ns, points=points, failures=failures)
+
+    def _ended(
+        self,
+        cursor: TailCursor,
+        ledger: Ledger,
+        now_ns: int,
+        *,
+        points: int = 0,
+        failures: Sequence[Mapping[str, Any]] = (),
+    ) -> tuple[TailCursor, bool]:
+        series_ids = self._planner.series_ids
+        wanted = TimeRange(self._job.wanted.start_ns, cursor.read_to_ns)
+        complete_ns = cursor.complete_to_ns
+        if series_ids:  # otherwise this look is the first here: the next cycle selects them
+            complete_ns = complete_at(ledger, self._run.scope.digest, series_ids, wanted)
+        cycle = Cycle(
+            series=len(series_ids),
+            read_to_ns=cursor.read_to_ns,
+            complete_to_ns=complete_ns,
+            windows=len(cursor.flying),
+            points_read=points,
+            points_written=points,
+            failures=len(failures),
+            first_failure=str(failures[0]["message"]) if failures else "",
+        )
+        end_ns = self._job.config.window.end if self._job.config.window else None
+        is_over = end_ns is not None and complete_ns >= end_ns and not self._is_cut
+        self._looks = 0
+        self._tell(describe_cycle(cycle, now_ns), cycle, is_over)
+        return replace(cursor, complete_to_ns=max(complete_ns, cursor.complete_to_ns), flying=()), is_over
+
+    def _next(self, cursor: TailCursor, now_ns: int) -> Look:
+        state_dir = self._run.state_dir
+        token = advance_run(state_dir, self._run.token)
+        planned = self._planner.next_cycle(self._run, token, now_ns)
+        self._due_ns = now_ns + self._poll_ns
+        poll_s = self._poll_ns / NS_PER_SECOND
+        if planned.state is None or planned.work is None:
+            return Look(Round((), cursor), poll_s)
+        work, is_all = first_windows(planned.work)
+        complete_ns = complete_at(
+            planned.state.ledger, self._run.scope.digest, self._planner.series_ids, planned.wanted
+        )
+        read_to_ns = max(cursor.read_to_ns, planned.wanted.end_ns)
+        self._is_cut = not is_all
+        if is_all:
+            self._planner.carried_out(planned)
+        else:
+            self._due_ns = 0
+        if not len(work.plan):
+            cursor, is_over = self._ended(replace(cursor, read_to_ns=read_to_ns), planned.state.ledger, now_ns)
+            return Look(Round((), OVER if is_over else cursor), poll_s)
+        self._planner.is_tidy = not work.again
+        announce_again(planned.state, work)
+        windows = tuple(work.plan)
+        then = TailCursor(
+            "poll",
+            cursor.cycle + 1,
+            advance_run(state_dir, token).run,
+            read_to_ns,
+            max(cursor.complete_to_ns, complete_ns),
+            windows,
+        )
+        return Look(Round(windows, then), self._look_s)
+
+    @property
+    def _look_s(self) -> float:
+        return min(_LOOK_S * self._times.rate, self._poll_ns / NS_PER_SECOND)
+
+    def _tell(self, line: str, cycle: Cycle | None = None, is_over: bool = False) -> None:
+        self._report = self._report.having(line, cycle, is_over)
+        try:
+            write_report(self._run.state_dir, self._run.run_id, self._report)
+        except StateError as error:  # what matters is in the ledger
+            _log.warning("%s: %s", line, error)
+
+
+def first_windows(work: WorkPlan) -> tuple[WorkPlan, bool]:
+    """So many windows of a plan as one cycle gives out, and whether that is all of them."""
+    if len(work.plan) <= _MOST_WINDOWS:
+        return work, True
+    plan: Plan = work.plan.having(work.plan.rows[:_MOST_WINDOWS])
+    keys = {window.key for window in plan}
+    return WorkPlan(plan, tuple(each for each in work.again if each.key in keys), work.recorded), False
+
+
+def under_way(ledger: Ledger, scope: str, windows: Iterable[Window], failures: Iterable[Mapping[str, Any]]) -> int:
+    """How many windows are neither recorded whole nor told to have failed in what is missing of them.
+
+    Args:
+        ledger: just loaded.
+        scope: digest.
+        windows: as given out.
+        failures: as `read_failures` gives them.
+    """
+    failed: dict[str, list[TimeRange]] = {}
+    for failure in failures:
+        for series_id in failure["series"]:
+            failed.setdefault(series_id, []).append(TimeRange(failure["start_ns"], failure["end_ns"]))
+    windows = list(windows)
+    by_range: dict[TimeRange, set[str]] = {}
+    for window in windows:
+        by_range.setdefault(window.key.range, set()).update(window.key.series_ids)
+    pending: set[tuple[str, TimeRange]] = set()
+    for part, series_ids in by_range.items():
+        for ids, holes in ledger.missing(scope, series_ids, part):
+            pending.update((each, part) for each in ids if len(holes.subtract(failed.get(each, ()))))
+    return sum(any((each, window.key.range) in pending for each in window.key.series_ids) for window in windows)
+
+
+def raise_watermark(estimator: Any, instant_ns: int) -> None:
+    """Raise a manual watermark to an instant; one that is higher stays, as Beam wants it."""
+    wanted, now = as_timestamp(instant_ns), estimator.current_watermark()
+    if now is None or wanted > now:
+        estimator.set_watermark(wanted)
+
+
+def as_timestamp(instant_ns: int) -> Timestamp:
+    """Beam's microseconds, rounded towards the past: never ahead of the instant."""
+    return Timestamp(micros=instant_ns // 1_000)
