@@ -353,13 +353,8 @@ def _failed_unforeseen(args: argparse.Namespace, error: Exception) -> int:
     if os.environ.get(_TRACEBACK_ENV):
         traceback.print_exception(error)
     what = " ".join(f"{type(error).__name__}: {error}".split())
-    _failed(
-        args,
-        OmniaBeamError(
-            f"failed unexpectedly: {what}. What is recorded stays recorded. This is a fault of omnia-beam: "
-            f"set {_TRACEBACK_ENV}=1 to see where it is, and report it"
-        ),
-    )
+    cure = f"This is a fault of omnia-beam: set {_TRACEBACK_ENV}=1 to see where it is, and report it"
+    _failed(args, OmniaBeamError(f"failed unexpectedly: {what}. What is recorded stays recorded. {cure}"))
     return EXIT_INCOMPLETE
 
 
