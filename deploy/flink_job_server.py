@@ -109,7 +109,8 @@ def maven(*arguments: str) -> bool:
     """Whether Maven did it; the first line of what it says otherwise is shown."""
     command = ["mvn", "-q", "-B", "-Dstyle.color=never", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no shell, our own words
-    said = [line.removeprefix("[ERROR]").strip() for line in done.stdout.splitlines()]
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)  # it colours resets even when told not to
+    said = [line.removeprefix("[ERROR]").strip() for line in plain.splitlines()]
     if done.returncode:
         print(f"  Maven: {next(filter(None, said), done.stderr.strip())[:400]}", flush=True)
     return done.returncode == 0
