@@ -49,7 +49,7 @@ _log = logging.getLogger(__name__)
 
 _LOOK_S = 5.0
 """Between giving windows out and looking what became of them: whoever waits for the status line waits that long."""
-_TELL_EVERY_LOOKS = 12
+_TELL_EVERY_NS = 60 * NS_PER_SECOND
 _MOST_WINDOWS = 2_000
 """Of one cycle: they are in every checkpoint. What is left of a backlog is given out by the next, at once."""
 _WINDOWS_PER_SHARD = 4
@@ -149,7 +149,8 @@ class TailPoller:
         self._planner = TailPlanner(spec.job, session)
         self._poll_ns = spec.job.config.tail.poll
         self._due_ns = 0
-        self._looks = 0
+        self._waits_since_ns: int | None = None
+        self._told_ns = 0
         self._is_cut = False
         self._report = TailReport()
 
@@ -189,12 +190,16 @@ class TailPoller:
         return self._next(cursor, now_ns)
 
     def _waiting(self, cursor: TailCursor, left: int, now_ns: int) -> Look:
-        self._looks += 1
-        if self._looks % _TELL_EVERY_LOOKS == 0:
+        if self._waits_since_ns is None:
+            self._waits_since_ns = self._told_ns = now_ns
+        # By the clock, not by the number of looks: Beam's local runner does not mind how long it is asked to wait.
+        if now_ns - self._told_ns >= _TELL_EVERY_NS:
+            self._told_ns = now_ns
+            waited_s = (now_ns - self._waits_since_ns) // NS_PER_SECOND
             of = f"{left:,} of {len(cursor.flying):,} windows of cycle {cursor.cycle}"
             self._tell(
-                f"{format_time(now_ns, 0)} {of} are on their way since {self._looks * self._look_s:,.0f} s: if that never "
-                "ends, the runner hands on nothing before a source has ended, and cannot run a tail"
+                f"{format_time(now_ns, 0)} {of} are on their way since {waited_s:,} s: if that never ends, the runner "
+                "hands on nothing before a source has ended, and cannot run a tail"
             )
         return Look(Round((), cursor), self._look_s)
 
@@ -241,7 +246,7 @@ class TailPoller:
         )
         end_ns = self._job.config.window.end if self._job.config.window else None
         is_over = end_ns is not None and complete_ns >= end_ns and not self._is_cut
-        self._looks = 0
+        self._waits_since_ns = None
         self._tell(describe_cycle(cycle, now_ns), cycle, is_over)
         return replace(cursor, complete_to_ns=max(complete_ns, cursor.complete_to_ns), flying=()), is_over
 

