@@ -45,6 +45,7 @@ from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.work_plan import (
     WorkPlan,
     announce_again,
+    for_other_clocks,
     plan_work,
     refresh_range,
     summarise_work,
@@ -240,6 +241,8 @@ def _carry_out(
     if not len(found.plan):
         return Outcome()
     announce_again(state, found)
+    if not is_local(context.options):
+        state = for_other_clocks(state)
     deadline_s = None if job.config.deadline is None else job.config.deadline / NS_PER_SECOND
     tasks = worker_tasks(job, state, found.plan, context)
     if len(tasks) > 1:

@@ -33,6 +33,7 @@ from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.work_plan import (
     WorkPlan,
     announce_again,
+    for_other_clocks,
     plan_work,
     refresh_range,
     summarise_work,
@@ -128,6 +129,8 @@ def _carry_out(
     if not len(work.plan):
         return Outcome()
     announce_again(state, work)
+    if not is_local(context.options):
+        state = for_other_clocks(state)
     outcome = run_pipeline(
         build_pipeline(job, source, resolution, state, work.plan, local=is_local(context.options)),
         work.plan,

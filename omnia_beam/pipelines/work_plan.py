@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from time import time_ns
 from typing import Any, Final
 
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.window import ChunkKey, Window
+from omnia_beam.io.lease import advance_run
 from omnia_beam.io.ledger_holes import Holes
 from omnia_beam.io.ledger_redo import count_recorded, outermost, redo_keys
 from omnia_beam.io.packing import PackLimits, requests_for
@@ -88,6 +89,18 @@ def announce_again(state: JobState, work: WorkPlan) -> None:
     with state.writer() as writer:
         while some := tuple(islice(keys, _ANNOUNCED_AT_ONCE)):
             writer.intend(*some)
+
+
+def for_other_clocks(state: JobState) -> JobState:
+    """The state for workers on other machines: the next run under the same lease.
+
+    Records of one run are ordered by their times. A worker whose clock is behind this machine's would date its receipts before
+    the announcement that they answer, and its windows would stay missing.
+
+    Raises:
+        StateError: the lease is lost or cannot be written.
+    """
+    return replace(state, token=advance_run(state.state_dir, state.token))
 
 
 def summarise_work(

@@ -1,0 +1,40 @@
+"""Workers on other machines, whose clocks are behind the one that announced what they replace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.window import Window
+from omnia_beam.io.ledger import Ledger
+from omnia_beam.io.plan import Plan
+from omnia_beam.io.state_dir import StateDir
+from omnia_beam.pipelines.job_state import JobState
+from omnia_beam.pipelines.work_plan import WorkPlan, announce_again, for_other_clocks
+from tests.io.ledger_fakes import SCOPE, key, lease_for, receipt, recorded
+
+HOUR = 3_600 * 10**9
+NOW = 1_700_000_000 * 10**9
+
+
+@pytest.mark.parametrize("behind_ns", [-HOUR, 0, HOUR])
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_a_receipt_answers_its_announcement_whatever_the_workers_clock(
+    tmp_path: Path, behind_ns: int, elsewhere: bool
+) -> None:
+    state_dir = StateDir.open(str(tmp_path), "job")
+    recorded(state_dir, 1, receipt("a", 0, 10))
+    token = lease_for(state_dir, 2)
+    state = JobState(state_dir, "run", SCOPE, token, Ledger.load(state_dir), clock=lambda: NOW)
+    again = Window(key("a", 0, 10))
+    announce_again(state, WorkPlan(Plan.of_windows([again]), (again,), 0))
+    assert Ledger.load(state_dir).missing(SCOPE.digest, ["a"], TimeRange(0, 10))
+    if elsewhere:
+        state = for_other_clocks(state)
+    worker = JobState(state_dir, "run", SCOPE, state.token, state.ledger, clock=lambda: NOW - behind_ns)
+    with worker.writer() as writer:
+        writer.append(receipt("a", 0, 10))
+    missing = Ledger.load(state_dir).missing(SCOPE.digest, ["a"], TimeRange(0, 10))
+    assert bool(missing) == (behind_ns > 0 and not elsewhere)  # here, where all share one clock, nothing has to be done
