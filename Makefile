@@ -2,7 +2,7 @@
 # and PyPI. `make PYTHON=/path/to/python3.12 install` names the Python to use; ARGS="..." reaches the command of a target.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test flink-jar test-flink lint format bench profile soak soak-tail chaos clean distclean
+.PHONY: help install demo test test-long flink-jar test-flink lint format bench profile soak soak-tail chaos clean distclean
 
 PYTHON ?=
 # The Pythons that both omnia-beam (setup.py) and Apache Beam support; Debian cuts ensurepip out where python3-venv is
@@ -40,8 +40,11 @@ install: $(INSTALLED) $(SDK_INSTALLED)  ## Make .venv with omnia-beam and all te
 demo: $(INSTALLED)  ## Run the demo: a synthetic plant, backfilled to Parquet
 	.venv/bin/omnia-beam demo $(ARGS)
 
-test: $(INSTALLED) $(SDK_INSTALLED)  ## Run all tests; ARGS="-k ledger -x" narrows them
+test: $(INSTALLED) $(SDK_INSTALLED)  ## Run the tests; ARGS="-k ledger -x" narrows them
 	.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+test-long: $(INSTALLED) $(SDK_INSTALLED)  ## Run the tests that take minutes: real data both ways, kills, a tail for fifteen accelerated minutes
+	.venv/bin/python -m pytest -n 2 -m long -o timeout=600 $(ARGS)
 
 FLINK_JAR := build/flink-job-server.jar
 

@@ -21,6 +21,8 @@ from tests.pipelines.conftest import Rows, differences, rows, stored_points
 SKAB = Path(__file__).parents[2].parent / "shared" / "data" / "skab"
 
 BOTH_WAYS = list(product(("exclusive", "inclusive"), ("item", "answer"), ("protobuf", "json")))
+FIRST_AND_LAST = (BOTH_WAYS[0], BOTH_WAYS[-1])
+"""They differ in everything: with them alone a run of the tests stays short. `make test-long` has the others."""
 
 
 def read_plainly(files: list[Path]) -> dict[str, Rows]:
@@ -91,7 +93,10 @@ def test_a_sample_arrives_bit_for_bit(
 
 
 @pytest.mark.skipif(not SKAB.is_dir(), reason="the SKAB files do not stand beside this checkout")
-@pytest.mark.parametrize("way", BOTH_WAYS, ids="-".join)
+@pytest.mark.parametrize(
+    "way",
+    [pytest.param(way, marks=() if way in FIRST_AND_LAST else pytest.mark.long, id="-".join(way)) for way in BOTH_WAYS],
+)
 def test_the_pump_test_bed_arrives_bit_for_bit(
     load: Callable[..., JobConfig], context: RunContext, tmp_path: Path, way: tuple[str, str, str]
 ) -> None:

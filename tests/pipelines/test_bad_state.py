@@ -163,7 +163,7 @@ def test_a_damaged_ledger_is_named_and_nothing_is_touched(
 
 
 def test_two_runs_at_once(emulator: EmulatorThread, job_file: Write, tmp_path: Path) -> None:
-    emulator.set_faults(["path=/data stall=0.2"])
+    emulator.set_faults(["path=/data stall=0.1"])
     job = job_of(job_file, emulator)
     both = [start(job), start(job)]
     ended = {process.communicate(timeout=60)[1]: process.returncode for process in both}

@@ -132,7 +132,7 @@ def test_a_sample_arrives_bit_for_bit(migration: Callable[..., JobConfig], conte
     check_chain(make_sample(folder), migration, context, tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not SKAB.is_dir(), reason="the SKAB files do not stand beside this checkout")
 def test_the_pump_test_bed_arrives_bit_for_bit(
     migration: Callable[..., JobConfig], context: RunContext, tmp_path: Path

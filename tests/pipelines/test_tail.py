@@ -88,7 +88,7 @@ def rss_mb() -> float:
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(400)  # every cycle makes a dozen things durable, which a busy disk takes its time for
 def test_many_cycles_leave_few_files_a_small_ledger_and_flat_memory(
     load: Callable[..., JobConfig], context: RunContext, tmp_path: Path

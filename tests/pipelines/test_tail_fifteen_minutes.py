@@ -152,7 +152,7 @@ def plant() -> Iterator[tuple[EmulatorProcess, Clock]]:
         yield emulator, Clock()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(300)  # it waits for an emulated half hour
 def test_fifteen_minutes_with_late_points_bursts_outages_and_two_kills(
     plant: tuple[EmulatorProcess, Clock], job_file: Callable[..., Path], context: RunContext, tmp_path: Path

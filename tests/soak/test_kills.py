@@ -7,6 +7,8 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
+import pytest
+
 from tests.soak.kills import parser, soak
 
 
@@ -14,6 +16,7 @@ def arguments(tmp_path: Path, *given: str) -> Namespace:
     return parser().parse_args(["--dir", str(tmp_path), *given])
 
 
+@pytest.mark.long
 def test_a_backfill_that_is_killed_a_few_times_is_exact(tmp_path: Path) -> None:
     # A kill costs more than a twentieth of so few points: the bound of the work redone is for the long soak.
     report = soak(arguments(tmp_path, "--kills", "2", "--points", "350000", "--redone", "9"), lambda text: None)
