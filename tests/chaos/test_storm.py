@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from tests.chaos.storm import FAULTS, Fault, storm
 
 # What is rare in a long storm comes for certain in a short one; and nothing that takes seconds comes often.
@@ -22,6 +24,7 @@ def quick(fault: Fault) -> Fault:
     return replace(fault, rate=0.4) if fault.label in ("duplicate_page", "bad_token") else fault
 
 
+@pytest.mark.long
 def test_a_backfill_through_a_storm_is_exact(tmp_path: Path) -> None:
     report = storm(700_000, 3, tmp_path, lambda text: None, tuple(map(quick, FAULTS)))
     assert report["violations"] == []

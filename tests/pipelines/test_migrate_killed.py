@@ -47,7 +47,7 @@ def kill_after(config: Path, emulator: EmulatorThread, writes: int) -> int:
     return code
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_and_started_again_until_all_is_there(tmp_path: Path, context: RunContext) -> None:
     count = 3_000
     lines = [f"{T0 // SECOND + i};{i / 7!r};{(count - i) / 3!r}" for i in range(count)]

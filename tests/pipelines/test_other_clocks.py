@@ -19,7 +19,7 @@ HOUR = 3_600 * 10**9
 NOW = 1_700_000_000 * 10**9
 
 
-@pytest.mark.parametrize("behind_ns", [-HOUR, 0, HOUR])
+@pytest.mark.parametrize("behind_ns", [-HOUR, HOUR])
 @pytest.mark.parametrize("elsewhere", [True, False])
 def test_a_receipt_answers_its_announcement_whatever_the_workers_clock(
     tmp_path: Path, behind_ns: int, elsewhere: bool

@@ -62,7 +62,9 @@ def backfill(job: Path, *runner: str) -> tuple[int, dict[str, object], str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("splits", [{}, SPLITS], ids=["as it comes", "split"])
+@pytest.mark.parametrize(
+    "splits", [pytest.param({}, marks=pytest.mark.long, id="as it comes"), pytest.param(SPLITS, id="split")]
+)
 def test_through_a_job_service_the_points_are_the_same(
     job_file: Callable[..., Path], tmp_path: Path, splits: dict[str, object]
 ) -> None:

@@ -263,8 +263,8 @@ def test_a_backlog_is_given_out_in_bounded_cycles(load: Load, tmp_path: Path, mo
             assert stage.now_ns < DAY + 48 * 60 * MINUTE + 10 * SECOND * len(sizes)  # it did not wait for the next poll
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 4))])
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(4))
 def test_whatever_a_runner_does_the_copy_is_exact(load: Load, tmp_path: Path, seed: int) -> None:
     """Points that come five minutes late, a new series, outages, workers that die, a runner that goes back to a checkpoint."""
     draw = random.Random(seed)
