@@ -65,7 +65,7 @@ format: $(INSTALLED)  ## Format the code and mend what ruff can mend by itself
 	.venv/bin/ruff format
 	.venv/bin/ruff check --fix
 
-bench: $(INSTALLED) $(SDK_INSTALLED) $(BENCH_INSTALLED)  ## Run the side-by-side benchmarks: about five minutes
+bench: $(INSTALLED) $(SDK_INSTALLED) $(BENCH_INSTALLED)  ## Run the side-by-side benchmarks: some eight minutes
 	@mkdir -p bench-out
 	.venv/bin/python -m benchmarks --markdown bench-out/figures.md --json bench-out/figures.json $(ARGS)
 

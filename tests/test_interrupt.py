@@ -17,6 +17,8 @@ from omnia_beam.cli import main
 from omnia_beam.emulator.process import EmulatorProcess
 from tests.pipelines.conftest import stored_points
 
+pytestmark = pytest.mark.long  # processes that are interrupted and started again
+
 
 def write_job(folder: Path, url: str) -> Path:
     job = {

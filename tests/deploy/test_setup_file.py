@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from apache_beam.runners.portability.stager import Stager
 
+pytestmark = pytest.mark.long  # a package is built and installed
+
 ROOT = Path(__file__).parents[2]
 pytest.importorskip(
     "setuptools", reason="Python 3.12 and later come without it: what makes the package is then `build`"

@@ -21,6 +21,8 @@ from omnia_beam.core.timestamps import parse_time
 from omnia_beam.emulator.thread import EmulatorThread
 from tests.pipelines.conftest import differences, emulated_points, stored_points
 
+pytestmark = pytest.mark.long  # processes against full disks and lost leases, each started a few times
+
 START, END = parse_time("2024-01-01"), parse_time("2024-02-01")
 Write = Callable[..., Path]
 

@@ -17,6 +17,8 @@ from omnia_beam.emulator.store import load_store
 from tests.pipelines.conftest import differences, emulated_points, stored_points
 from tests.pipelines.job_service import JobService, WorkerPool
 
+pytestmark = pytest.mark.long  # job services and pools of workers, each a process that imports Beam
+
 SPLITS = {"Read/Fetch/ParDo(_Fetch)": {"timings": [0, 0.3, 0.6, 0.9, 1.2, 1.5], "fractions": [None, *[0.5] * 5]}}
 
 

@@ -168,6 +168,7 @@ def test_what_cannot_be_a_tail_is_refused(load: Callable[..., JobConfig], contex
         run_tail(config.model_copy(update={"workers": 2}), context)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("stall", [False, True])
 def test_a_signal_stops_it_soon(job_file: Callable[..., Path], number: signal.Signals, stall: bool) -> None:

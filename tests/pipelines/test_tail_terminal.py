@@ -15,7 +15,11 @@ import termios
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from omnia_beam.emulator.process import EmulatorProcess
+
+pytestmark = pytest.mark.long  # a tail on a terminal takes the time that it takes
 
 CYCLES = 3
 

@@ -164,6 +164,7 @@ def test_what_a_worker_that_died_left_undone_is_missing_and_then_made_up_for(
     assert again.windows_skipped + again.windows_done == summary.windows_planned
 
 
+@pytest.mark.long
 class TestProcesses:
     """With a service that never answers: what a worker is told then, it hears while it works."""
 
