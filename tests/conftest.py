@@ -31,7 +31,9 @@ ZONE = "TST-05:45"
 
 # No deadline, since a deadline is a wall-clock assertion; derandomised, since `make test` is a gate and not a search.
 # To search: make test ARGS="--hypothesis-profile=explore -k ...".
-settings.register_profile("gate", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "gate", deadline=None, derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.register_profile("explore", parent=settings.get_profile("gate"), derandomize=False, max_examples=2_000)
 settings.load_profile("gate")
 

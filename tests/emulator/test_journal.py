@@ -37,6 +37,7 @@ from .pages import from_json, text_of
 Start = Callable[..., EmulatorThread]
 
 
+@pytest.mark.long
 def test_a_killed_emulator_keeps_every_acknowledged_write(tmp_path: Path, http: requests.Session) -> None:
     arguments = ["--state-dir", str(tmp_path), "--synthetic", "dense:series=4,days=1,step=1h"]
     sent = [0, 0, 0, 0]

@@ -323,7 +323,7 @@ class ObjectMachine(LedgerMachine):
 
 # Shrinking a failure takes minutes, and is worth them. The profile `explore` makes the search forty times longer.
 pytestmark = pytest.mark.timeout(3600)
-LIMITS = settings(max_examples=25 if settings.default.max_examples <= 100 else 1_000, stateful_step_count=25)
+LIMITS = settings(max_examples=15 if settings.default.max_examples <= 100 else 1_000, stateful_step_count=25)
 TestLocal = LocalMachine.TestCase
 TestLocal.settings = LIMITS
 TestObjects = ObjectMachine.TestCase

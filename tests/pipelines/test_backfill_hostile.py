@@ -17,7 +17,10 @@ from tests.pipelines.conftest import differences, emulated_points, stored_points
 HOSTILE = ["--synthetic", "hostile:series=1"]
 
 
-@pytest.mark.parametrize(("end_time", "limit_scope"), [("exclusive", "item"), ("inclusive", "answer")])
+@pytest.mark.parametrize(
+    ("end_time", "limit_scope"),
+    [("exclusive", "item"), pytest.param("inclusive", "answer", marks=pytest.mark.long)],
+)
 def test_the_whole_catalogue_is_exact(
     load: Callable[..., JobConfig], context: RunContext, tmp_path: Path, end_time: str, limit_scope: str
 ) -> None:

@@ -50,7 +50,7 @@ def patient(load: Callable[..., JobConfig], url: str) -> JobConfig:
     "rule",
     [
         "status=429 count=1 after=2",
-        "status=429 retry_after=1 count=1 after=2",
+        pytest.param("status=429 retry_after=1 count=1 after=2", marks=pytest.mark.long),
         "status=500 rate=0.3",
         "status=502 body=empty rate=0.3",
         "status=502 body=html rate=0.3",

@@ -126,4 +126,4 @@ class BackfillMachine(RuleBasedStateMachine):
 
 
 TestBackfillMachine = BackfillMachine.TestCase
-TestBackfillMachine.settings = settings(max_examples=15, stateful_step_count=12)
+TestBackfillMachine.settings = settings(max_examples=10, stateful_step_count=12)

@@ -70,6 +70,7 @@ def check(config: JobConfig, context: RunContext, tmp_path: Path, **options: Any
     return {"exit": summary.exit_code, **json.loads((tmp_path / "report" / "report.json").read_text())}
 
 
+@pytest.mark.long
 def test_a_target_service(
     into_target: JobConfig, plants: tuple[EmulatorThread, EmulatorThread], context: RunContext, tmp_path: Path
 ) -> None:

@@ -100,6 +100,7 @@ def _replace_by_file(folder: Path) -> None:
     folder.write_bytes(b"")
 
 
+@pytest.mark.long
 def test_windows_that_fail_in_workers_are_reported(many: Callable[..., JobConfig], context: RunContext) -> None:
     fault = "path=/data method=GET status=400 after=12 count=1"
     with EmulatorThread(["--synthetic", f"dense:series={SERIES},days={DAYS},step=60s", "--fault", fault]) as running:
@@ -143,6 +144,7 @@ def test_workers_are_refused_where_they_cannot_be(
         worker_tasks(job, None, Plan.of([]), with_options(context, *options))  # type: ignore[arg-type]  # not reached
 
 
+@pytest.mark.long
 def test_what_a_worker_that_died_left_undone_is_missing_and_then_made_up_for(
     emulator: EmulatorThread,
     many: Callable[..., JobConfig],

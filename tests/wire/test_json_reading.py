@@ -101,14 +101,14 @@ def compact(answer: Any) -> bytes:
 
 
 @given(answers())
-@settings(EXACT, max_examples=150)
+@settings(EXACT, max_examples=80)
 @pytest.mark.usefixtures("small_chunks")
 def test_answers_as_the_service_writes_them(answer: dict[str, Any]) -> None:
     check(compact(answer))
 
 
 @given(answers(), st.sampled_from([None, 1]), st.booleans(), st.randoms(use_true_random=False))
-@settings(EXACT, max_examples=100)
+@settings(EXACT, max_examples=60)
 @pytest.mark.usefixtures("small_chunks")
 def test_the_same_answers_written_otherwise(
     answer: dict[str, Any], indent: int | None, escape: bool, random: Any
@@ -135,7 +135,7 @@ ODD = st.sampled_from([None, True, "192", "x", [], {}, -1, 2**32, 1.5, 10**400, 
 
 
 @given(answers(), st.data())
-@settings(EXACT, max_examples=200)
+@settings(EXACT, max_examples=100)
 @pytest.mark.usefixtures("small_chunks")
 def test_one_member_changed_or_missing(answer: dict[str, Any], data: st.DataObject) -> None:
     points = [point for item in answer["data"]["items"] for point in item["datapoints"]]
@@ -172,7 +172,7 @@ PIECES += [b"-0", b'"datapoints":[{', b'"status":', b'"time":', b"},{", b"cut ou
 
 
 @given(answers(), st.data())
-@settings(EXACT, max_examples=300)
+@settings(EXACT, max_examples=150)
 @pytest.mark.usefixtures("small_chunks")
 def test_mutated_answers(answer: dict[str, Any], data: st.DataObject) -> None:
     text = bytearray(compact(answer))

@@ -45,34 +45,34 @@ def check_reading(data: bytes) -> None:
 
 
 @given(encoding.odd_pages())
-@settings(EXACT, max_examples=100)
+@settings(EXACT, max_examples=60)
 @pytest.mark.usefixtures("small_blocks")
 def test_any_legal_encoding(data: bytes) -> None:
     check(data)
 
 
 @given(encoding.plain_pages())
-@settings(EXACT, max_examples=150)
+@settings(EXACT, max_examples=80)
 @pytest.mark.usefixtures("small_blocks")
 def test_usual_pages_of_any_columns_in_small_blocks(data: bytes) -> None:
     check(data)
 
 
 @given(encoding.plain_pages())
-@settings(EXACT, max_examples=50)
+@settings(EXACT, max_examples=30)
 def test_usual_pages_of_any_columns(data: bytes) -> None:
     check(data)
 
 
 @given(encoding.mutated(encoding.plain_pages()))
-@settings(EXACT, max_examples=150)
+@settings(EXACT, max_examples=80)
 @pytest.mark.usefixtures("small_blocks")
 def test_mutated_usual_pages(data: bytes) -> None:
     check(data)
 
 
 @given(encoding.mutated(encoding.odd_pages()))
-@settings(EXACT, max_examples=150)
+@settings(EXACT, max_examples=80)
 @example(b"\x0a\x00")
 @pytest.mark.usefixtures("small_blocks")
 def test_mutated_odd_pages(data: bytes) -> None:
