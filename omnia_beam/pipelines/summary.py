@@ -23,10 +23,14 @@ class Summary:
         windows_skipped: recorded by earlier runs, not fetched again.
         windows_failed: tried and not moved; the next run tries again.
         points_read, points_written, dead_letters: points.
+        duplicates: points of the source that shared series and time with another one and were not written.
+        points_removed: points of the destination that the run took away without replacing them.
+        points_kept: points of the destination that the source no longer shows and that were kept.
         requests, retries: HTTP requests, and how many more tries they took.
         throttled_s: seconds in which at least one request waited at the service's word.
         bytes_read: as they crossed the wire.
         elapsed_s: seconds from the command's start.
+        warnings: what the person who runs the job has to know although it does not make the run incomplete, a text each.
         details: further facts by name, such as where the dead letters are.
     """
 
@@ -40,11 +44,15 @@ class Summary:
     points_read: int = 0
     points_written: int = 0
     dead_letters: int = 0
+    duplicates: int = 0
+    points_removed: int = 0
+    points_kept: int = 0
     requests: int = 0
     retries: int = 0
     throttled_s: float = 0.0
     bytes_read: int = 0
     elapsed_s: float = 0.0
+    warnings: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -62,7 +70,12 @@ class Summary:
         details = data.pop("details")
         data["throttled_s"] = round(self.throttled_s, 3)
         data["elapsed_s"] = round(self.elapsed_s, 3)
+        data["warnings"] = list(self.warnings)
         return {**data, **details}
 
     def having(self, **changes: Any) -> Summary:
         return replace(self, **changes)
+
+    def with_warnings(self, *texts: str) -> Summary:
+        """Return the summary with further warnings, each text once."""
+        return replace(self, warnings=tuple(dict.fromkeys((*self.warnings, *texts))))

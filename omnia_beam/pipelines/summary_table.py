@@ -23,8 +23,13 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
     table.add_row("points", _points(summary))
     if summary.dead_letters:
         table.add_row("dead letters", f"{summary.dead_letters:,}")
+    for name in ("duplicates", "points_removed", "points_kept"):
+        if count := getattr(summary, name):
+            table.add_row(name.replace("_", " "), f"{count:,}")
     table.add_row("requests", _requests(summary))
     console.print(table)
+    for text in summary.warnings:
+        console.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)
     for name, value in summary.details.items():
         if isinstance(value, str):
             console.print(f"{name}: {value}", markup=False, highlight=False, soft_wrap=True)
