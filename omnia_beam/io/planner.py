@@ -50,7 +50,7 @@ def _packed(
     limits: PackLimits,
     on_probed: Callable[[int], None],
 ) -> Iterator[PackedWindow]:
-    with ThreadPoolExecutor(session.settings.max_in_flight, thread_name_prefix="omnia-probe") as pool:
+    with ThreadPoolExecutor(session.settings.threads, thread_name_prefix="omnia-probe") as pool:
         for series_ids, time_range in wanted:
             if not time_range:
                 continue

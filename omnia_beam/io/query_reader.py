@@ -121,6 +121,11 @@ class QueryReader:
         self._max_points = max_points
         self._names_the_empty = False  # set from any thread, never taken back
 
+    @property
+    def page_points(self) -> int:
+        """Points of a page, at most."""
+        return self._limits.page_points
+
     def read(
         self, series_ids: tuple[str, ...], query: TimeRange, *, points_expected: bool = True
     ) -> QueryAnswer | Divide:

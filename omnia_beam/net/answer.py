@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -169,7 +168,7 @@ def _own_words(answer: RawAnswer) -> tuple[str, str | None]:
     if _is_html(answer):
         return f"with an HTML page{_title(answer.body)}", None
     try:
-        content = json.loads(answer.body[:65536])
+        content = orjson.loads(answer.body[:65536])
     except ValueError:
         return _clean(answer.body[:_LONGEST_MESSAGE].decode("utf-8", "replace")), None
     if not isinstance(content, dict):

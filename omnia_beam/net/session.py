@@ -21,6 +21,7 @@ from omnia_beam.core.errors import (
     UsageError,
 )
 from omnia_beam.net.answer import JSON, Answer, error_of, is_transient, was_not_acted_on, wrong_content
+from omnia_beam.net.body import MAX_BODY_BYTES
 from omnia_beam.net.failure import NO_CONNECTION, TransportFailure
 from omnia_beam.net.rate_limit import PausedTooLong, RateLimiter
 from omnia_beam.net.redaction import remember_secret
@@ -59,6 +60,7 @@ class _Call:
     accept: str
     idempotent: bool
     timeout_s: float
+    most_bytes: int
     token: str | None = field(default=None, repr=False)
     secrets: set[str] = field(default_factory=set, repr=False)
     renewed: bool = False
@@ -134,6 +136,7 @@ class ServiceSession:
         json_body: Any = None,
         accept: str = JSON,
         timeout: float | None = None,
+        most_bytes: int = MAX_BODY_BYTES,
     ) -> Answer:
         """Send one request and give its successful answer.
 
@@ -147,6 +150,7 @@ class ServiceSession:
             json_body: bytes are sent as they are, all else as JSON; None sends no body.
             accept: `application/json` or `application/protobuf`; an answer of another type is refused.
             timeout: seconds that one attempt may take in all; the settings' when None.
+            most_bytes: a larger answer is refused; see `body.most_page_bytes`.
 
         Raises:
             ServiceError: the class tells what kind, the message what, where and what to do; see `core.errors`.
@@ -162,6 +166,7 @@ class ServiceSession:
             accept=accept,
             idempotent=idempotent,
             timeout_s=self.settings.attempt_timeout_s if timeout is None else timeout,
+            most_bytes=most_bytes,
         )
         self.stats.request()
         return self.settings.retry.run(
@@ -178,6 +183,11 @@ class ServiceSession:
             CredentialError: none can be had.
         """
         return self._tokens.token() is not None
+
+    @property
+    def is_throttled(self) -> bool:
+        """Whether a request waits at this moment because of the service: see `StatsSnapshot.throttled_s`."""
+        return self._limiter.throttled.is_running
 
     @property
     def closed(self) -> bool:
@@ -238,12 +248,17 @@ class ServiceSession:
                 headers = self._headers_of(call, token_of())
                 started = self._clock()
                 answer = self._transport.exchange(
-                    call.method, url, params=params, body=call.body, headers=headers, timeout_s=call.timeout_s
+                    call.method,
+                    url,
+                    params=params,
+                    body=call.body,
+                    headers=headers,
+                    timeout_s=call.timeout_s,
+                    most_bytes=call.most_bytes,
                 )
                 self.stats.answered(answer.status, size, answer.wire_bytes)
-                # Inside the slot: whoever is let in next must see the pause.
-                self._limiter.answered(started, answer.wire_bytes, refused=self._is_too_much(answer))
-                self._hold_back(answer)
+                # Inside the slot: the next request must see the pause.
+                self._report(started, answer)
                 return answer
         except TransportFailure as caught:
             failure = caught
@@ -264,17 +279,15 @@ class ServiceSession:
             headers["Authorization"] = f"Bearer {token}"
         return headers
 
-    def _is_too_much(self, answer: RawAnswer) -> bool:
-        """Whether the service said to be slower; not where it lets us come back at once, whatever its reason is."""
-        return answer.status == 429 and retry_after_s(answer.headers, self._wall_clock()) != 0
-
-    def _hold_back(self, answer: RawAnswer) -> None:
-        """Let everybody wait when the service says that it has too much to do."""
+    def _report(self, started: float, answer: RawAnswer) -> None:
+        """Let the limiter know how a request went, so that others wait where the service has too much to do."""
         asked = retry_after_s(answer.headers, self._wall_clock())
-        if answer.status == 429:
-            self._limiter.pause(self.settings.retry.first_wait_s if asked is None else asked)
-        elif answer.status == 503 and asked:
-            self._limiter.pause(asked)
+        if answer.status == 429 or (answer.status == 503 and asked):
+            # A 429 that lets us come back at once says nothing about the rate.
+            if asked != 0:
+                self._limiter.refused(started, asked, is_unavailable=answer.status == 503)
+        else:
+            self._limiter.accepted(started)
 
     def _refused(self, call: _Call, answer: RawAnswer) -> AttemptFailed:
         asked = retry_after_s(answer.headers, self._wall_clock())
