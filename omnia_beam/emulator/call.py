@@ -6,14 +6,16 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from multidict import MultiMapping
 
 from ..core.limits import MAX_STATUS
 from .answer import PROTOBUF_TYPES, Refusal
 from .timetext import TICK_NS, parse_time
+
+if TYPE_CHECKING:
+    from multidict import MultiMapping  # comes with aiohttp
 
 FEDERATION_SOURCES: Final = ("IMS", "TSDB", "DataLake")
 _ACCEPTED = re.compile(r"[^,;\s]+/[^,;\s]+")
