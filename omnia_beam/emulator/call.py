@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from multidict import MultiMapping  # comes with aiohttp
 
 FEDERATION_SOURCES: Final = ("IMS", "TSDB", "DataLake")
+_LONGEST_STATUS: Final = 10
 _ACCEPTED = re.compile(r"[^,;\s]+/[^,;\s]+")
 
 
@@ -117,7 +118,7 @@ def statuses_of(name: str, given: list[Any] | None) -> tuple[int, ...] | None:
         raise Refusal(400, f"The value of '{name}' is not a list of statuses.")
     statuses = set()
     for value in given:
-        digits = value.isdecimal() if isinstance(value, str) else type(value) is int
+        digits = value.isdecimal() and len(value) <= _LONGEST_STATUS if isinstance(value, str) else type(value) is int
         if not digits or not 0 <= int(value) <= MAX_STATUS:
             raise Refusal(400, f"The value '{value}' of '{name}' is not a status.")
         statuses.add(int(value))
@@ -138,3 +139,14 @@ def guid_of(text: str) -> str:
         return str(uuid.UUID(text))
     except ValueError:
         return text
+
+
+def refuse_deep(name: str, value: Any, most: int = 16) -> None:
+    """400 for a value that is nested deeper than `most`: what is kept must also be written and answered again."""
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > most:
+            raise Refusal(400, f"The value of '{name}' is nested too deeply.")
+        inner = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list))
+        level = [one for each in inner for one in each]
