@@ -23,6 +23,7 @@ from types import FrameType
 from typing import Any, Final, NoReturn
 
 from omnia_beam.core.errors import OmniaBeamError, UsageError
+from omnia_beam.core.redaction import RedactingFilter, redact
 
 EXIT_COMPLETE: Final = 0
 EXIT_INCOMPLETE: Final = 1
@@ -351,7 +352,7 @@ def _failed(args: argparse.Namespace, error: OmniaBeamError) -> int:
 def _failed_unforeseen(args: argparse.Namespace, error: Exception) -> int:
     """What nobody has thought of: one line like any other failure, and how to see more of it."""
     if os.environ.get(_TRACEBACK_ENV):
-        traceback.print_exception(error)
+        print(redact("".join(traceback.format_exception(error))), file=sys.stderr)
     what = " ".join(f"{type(error).__name__}: {error}".split())
     cure = f"This is a fault of omnia-beam: set {_TRACEBACK_ENV}=1 to see where it is, and report it"
     _failed(args, OmniaBeamError(f"failed unexpectedly: {what}. What is recorded stays recorded. {cure}"))
@@ -386,6 +387,7 @@ class _StderrHandler(logging.StreamHandler[Any]):
 def _set_up_logging(quiet: bool) -> None:
     """Our log lines to stderr; Beam's and the libraries' only where something is wrong."""
     handler = _StderrHandler()
+    handler.addFilter(RedactingFilter())
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
