@@ -1,7 +1,7 @@
 """The command line: arguments in, exit codes out. The work is done in `pipelines`.
 
 Exit codes: 0 complete; 1 finished but incomplete; 2 bad usage or configuration; 3 the service or the destination is
-unreachable or refuses the credential; 130 interrupted.
+unreachable or refuses the credential; 74 complete, but the output could not be written; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ import json
 import logging
 import os
 import re
-import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -23,16 +21,22 @@ from types import FrameType
 from typing import Any, Final, NoReturn
 
 from omnia_beam.core.errors import OmniaBeamError, UsageError
+from omnia_beam.core.printable import printable
+from omnia_beam.pipelines.stop_signals import handling_stop_signals
+from omnia_beam.pipelines.streams import GuardedStream, guarded_streams, set_up_logging
 
 EXIT_COMPLETE: Final = 0
 EXIT_INCOMPLETE: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNREACHABLE: Final = 3
+EXIT_NO_OUTPUT: Final = 74
+"""EX_IOERR of sysexits(3)."""
 EXIT_INTERRUPTED: Final = 130
 
 _TRACEBACK_ENV: Final = "OMNIA_BEAM_TRACEBACK"
 
-_WIDTH_OF_FILES: Final = 10_000
+_LOOKING: Final = frozenset({"series", "plan", "status", "check", "schema", "init"})
+"""Commands whose reader may go away early (`| head`)."""
 
 _TIME_OPTIONS: Final = ("--start", "--end")
 _OPTIONS_WITH_VALUE: Final = (*_TIME_OPTIONS, "--set", "--runner", "--workers")
@@ -60,43 +64,59 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _command_first(own)
     # What an interruption needs to know, as long as a busy machine still loads the modules.
     args = argparse.Namespace(command=arguments[0] if arguments else "", json="--json" in arguments)
-    with _terminated_as_interrupted():
-        try:
-            args = _parser().parse_args(arguments)
-            _set_up_logging(getattr(args, "quiet", False))
-            command: Callable[[argparse.Namespace, Sequence[str]], int] = args.run
-            return command(args, beam_args)
-        except OmniaBeamError as error:
-            return _failed(args, error)
-        except KeyboardInterrupt as interrupt:
-            return _interrupted(args, interrupt)
-        except BrokenPipeError:
-            # The reader of our output went away (`| head`): nothing is wrong, and there is nobody to tell.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return EXIT_COMPLETE
-        except Exception as error:
-            return _failed_unforeseen(args, error)
-        finally:
-            _end_requests()
+    with guarded_streams() as output, _terminated_as_interrupted():
+        code = _run(args, arguments, beam_args)
+        output.flush()
+        return code if output.error is None else _not_written(args, code, output)
+
+
+def _run(args: argparse.Namespace, arguments: Sequence[str], beam_args: Sequence[str]) -> int:
+    """Run the command; `args` receives what the arguments say."""
+    try:
+        _parser().parse_args(arguments, args)
+        set_up_logging(_log_level(args))
+        command: Callable[[argparse.Namespace, Sequence[str]], int] = args.run
+        return command(args, beam_args)
+    except OmniaBeamError as error:
+        return _failed(args, error)
+    except KeyboardInterrupt as interrupt:
+        return _interrupted(args, interrupt)
+    except Exception as error:
+        return _failed_unforeseen(args, error)
+    finally:
+        _end_requests()
+
+
+def _log_level(args: argparse.Namespace) -> int:
+    if getattr(args, "verbose", False):
+        return logging.DEBUG
+    return logging.WARNING if getattr(args, "quiet", False) else logging.INFO
+
+
+def _not_written(args: argparse.Namespace, code: int, output: GuardedStream) -> int:
+    """Say that standard output took not all of it. A run that is not complete keeps the exit code that says why."""
+    if isinstance(output.error, BrokenPipeError) and args.command in _LOOKING:
+        return code  # the reader has seen enough (`| head`): nothing is wrong
+    why = getattr(output.error, "strerror", None) or output.error
+    ended = "it is complete" if code == EXIT_COMPLETE else f"without that the exit code is {code}"
+    _say_error(args, f"standard output could not be written: {why}; the summary is lost, not the work: {ended}")
+    return EXIT_NO_OUTPUT if code == EXIT_COMPLETE else code
 
 
 @contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM ends a command as SIGINT does, wherever it is: in planning too, before a pipeline watches for signals.
+    """SIGTERM and SIGHUP end a command as SIGINT does, wherever it is: in planning too, before a pipeline watches for them.
 
     Signals and logging are left as they were found: tests and notebooks call `main` too, and their streams come and go.
     """
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    is_main = threading.current_thread() is threading.main_thread()  # signals are its alone
-    before = signal.signal(signal.SIGTERM, _interrupt) if is_main else None
     try:
-        yield
+        with handling_stop_signals(_interrupt):
+            yield
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
-        if is_main:
-            signal.signal(signal.SIGTERM, before)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -307,8 +327,9 @@ def _run_status(args: argparse.Namespace, job: Any, context: Any) -> int:
 def _context(args: argparse.Namespace, beam_args: Sequence[str]) -> Any:
     from omnia_beam.pipelines.context import RunContext
     from omnia_beam.pipelines.runner import pipeline_options
+    from omnia_beam.pipelines.terminal import console
 
-    out, err = _console(), _console(stderr=True)
+    out, err = console(), console(stderr=True)
     kind = "none" if args.no_progress or args.quiet else "bar" if err.is_terminal else "log"
     return RunContext(
         options=pipeline_options(getattr(args, "runner", None), beam_args),
@@ -319,26 +340,19 @@ def _context(args: argparse.Namespace, beam_args: Sequence[str]) -> Any:
     )
 
 
-def _console(**where: Any) -> Any:
-    """A terminal as wide as it is; into a file or a pipe, tables as wide as what they hold: nothing is cut off there."""
-    from rich.console import Console
-
-    console = Console(**where)
-    return console if console.is_terminal else Console(**where, width=_WIDTH_OF_FILES)
-
-
 def _finished(args: argparse.Namespace, summary: Any) -> int:
     from omnia_beam.pipelines.summary_table import print_summary
+    from omnia_beam.pipelines.terminal import console
 
     if args.json:
         print(json.dumps(summary.to_json()), flush=True)
     elif summary.command != "plan":  # which has printed its figures
-        print_summary(summary)
+        print_summary(summary, console())
     return int(summary.exit_code)
 
 
 def _failed(args: argparse.Namespace, error: OmniaBeamError) -> int:
-    print(f"omnia-beam {args.command}: {error}", file=sys.stderr)
+    _say_error(args, str(error))
     if getattr(args, "json", False):
         from omnia_beam.pipelines.summary import Summary
 
@@ -359,10 +373,7 @@ def _failed_unforeseen(args: argparse.Namespace, error: Exception) -> int:
 
 
 def _interrupted(args: argparse.Namespace, interrupt: KeyboardInterrupt) -> int:
-    print(
-        f"omnia-beam {args.command}: interrupted; what is done is recorded, run the same command to go on",
-        file=sys.stderr,
-    )
+    _say_error(args, "interrupted; what is done is recorded, run the same command to go on")
     if getattr(args, "json", False):
         from omnia_beam.pipelines.summary import Summary
 
@@ -372,25 +383,8 @@ def _interrupted(args: argparse.Namespace, interrupt: KeyboardInterrupt) -> int:
     return EXIT_INTERRUPTED
 
 
-class _StderrHandler(logging.StreamHandler[Any]):
-    """Writes to what stderr is now: while a progress bar is drawn, lines go above it and not into it."""
-
-    def __init__(self) -> None:
-        logging.Handler.__init__(self)
-
-    @property
-    def stream(self) -> Any:
-        return sys.stderr
-
-
-def _set_up_logging(quiet: bool) -> None:
-    """Our log lines to stderr; Beam's and the libraries' only where something is wrong."""
-    handler = _StderrHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(logging.ERROR)
-    logging.getLogger("omnia_beam").setLevel(logging.WARNING if quiet else logging.INFO)
+def _say_error(args: argparse.Namespace, text: str) -> None:
+    print(printable(f"omnia-beam {args.command}: {text}"), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import apache_beam as beam
 
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import OmniaBeamError, UsageError
+from omnia_beam.core.printable import one_line
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.dead_letters import DeadLetterFiles
 from omnia_beam.io.plan import Plan
@@ -161,7 +162,7 @@ def _tell(prepared: Prepared, job: MigrationJob, context: RunContext) -> None:
             context.say(f"{name}: {count} findings; omnia-beam plan shows them")
     if report.unused_rows:
         context.say(
-            f"{len(report.unused_rows)} rows of the mapping file fit no series of the source: {report.unused_rows[0]}"
+            f"{len(report.unused_rows):,} rows of the mapping file fit no series of the source: {one_line(report.unused_rows[0])}"
         )
 
 

@@ -16,7 +16,6 @@ This file is the driver loop of the tail in this process; on another runner a st
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +42,7 @@ from omnia_beam.pipelines.destination import check_writable, file_prefix
 from omnia_beam.pipelines.execution import run_pipeline
 from omnia_beam.pipelines.job_state import JobState, RunState, held_lease, new_run_id, scope_of
 from omnia_beam.pipelines.runner import is_local
+from omnia_beam.pipelines.stop_signals import handling_stop_signals
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.tail_cycle import (
     Cycle,
@@ -66,7 +66,7 @@ def run_tail(config: JobConfig, context: RunContext, times: TailTimes = TailTime
         UsageError: the configuration is no tail, or selects nothing at the start.
         CredentialError, TerminalServiceError: the service refuses the very first cycle.
         StateError: the state cannot be used at the start, or another run has taken the lease over.
-        KeyboardInterrupt: SIGINT or SIGTERM came.
+        KeyboardInterrupt: a signal came; its `summary` says how far the tail got.
     """
     began = context.clock()
     if config.workers != 1:
@@ -179,10 +179,7 @@ class _Tail:
 
 @contextmanager
 def _stopping_at_once() -> Iterator[None]:
-    """SIGTERM is as SIGINT, also while nothing is read; what hangs on the service is cut off a few seconds later."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    """A signal interrupts also while nothing is read; what hangs on the service is cut off a few seconds later."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         cut_off = threading.Timer(_PATIENCE_S, reset_shared_sessions)
@@ -190,9 +187,5 @@ def _stopping_at_once() -> Iterator[None]:
         cut_off.start()
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handling_stop_signals(handle):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

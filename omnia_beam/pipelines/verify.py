@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from omnia_beam.config import JobConfig, OmniaSink, OmniaSource, ParquetSink
 from omnia_beam.core.errors import OmniaBeamError, UsageError
+from omnia_beam.core.printable import one_line
 from omnia_beam.io.dead_letters import DeadLetterFiles
 from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.ledger_redo import count_recorded
@@ -248,7 +249,7 @@ def _tell(findings: Findings, say: Callable[[str], None]) -> None:
             "" if single or each.range is None else str(each.range),
             each.text,
         )
-        say(": ".join(part for part in parts if part))
+        say(one_line(": ".join(part for part in parts if part)))
     if findings.total > _TOLD:
         say(f"and {findings.total - min(_TOLD, len(findings.differences)):,} more: see the report")
     for note in findings.notes:

@@ -56,7 +56,7 @@ def run_workers(
         on_started: told the workers' process ids.
 
     Raises:
-        Interrupted: SIGINT or SIGTERM came; what was under way is recorded or abandoned.
+        Interrupted: a signal came; what was under way is recorded or abandoned.
         OmniaBeamError: the first that ended a worker; the others have stopped.
     """
     STOP.clear()
