@@ -21,6 +21,7 @@ from omnia_beam.io.dead_letters import DeadLetterFiles
 from omnia_beam.io.plan import Plan
 from omnia_beam.io.record import RecordFailures, RecordReceipts
 from omnia_beam.net.stats import StatsSnapshot
+from omnia_beam.pipelines.cluster import check_job
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.execution import Outcome, run_pipeline
 from omnia_beam.pipelines.job_state import JobState, opened_state
@@ -57,6 +58,7 @@ def run_migrate(config: JobConfig, context: RunContext) -> Summary:
     began = context.clock()
     if config.workers > 1:
         raise UsageError(f"workers is {config.workers}: a migration runs in one process; leave workers out")
+    check_job(config, context.options)
     job = MigrationJob.of(config)
     summary = Summary("migrate")
     sessions = list(job.sink.sessions)

@@ -31,6 +31,7 @@ from omnia_beam.io.write_memory import WriteMemory
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.net.shared import reset_shared_sessions, shared_session
+from omnia_beam.pipelines.cluster import check_job
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.job_state import JobState, opened_state
 from omnia_beam.pipelines.replay_letters import (
@@ -79,7 +80,7 @@ def run_replay(job: JobConfig, context: RunContext, path: str | None = None) -> 
 
     Args:
         job: its sink is an Omnia service.
-        context: the terminal; no Beam pipeline is run.
+        context: the terminal; no Beam pipeline is run, but options that a run of the job refuses are refused here too.
         path: a folder of dead letters, or one file of it, instead of those in the job's state.
 
     Returns:
@@ -96,6 +97,7 @@ def run_replay(job: JobConfig, context: RunContext, path: str | None = None) -> 
         raise UsageError(
             f"replay sends dead letters to a sink of kind omnia; this job's is {sink.kind}, which refuses no points"
         )
+    check_job(job, context.options)
     service = service_settings(sink)
     session = shared_session(service)
     tally = _Tally()

@@ -26,6 +26,7 @@ from omnia_beam.io.ledger_scope import Scope, describe_scope_change
 from omnia_beam.io.read import ReadOptions
 from omnia_beam.io.state_dir import StateDir
 from omnia_beam.pipelines.backfill import run_backfill
+from omnia_beam.pipelines.cluster import check_job
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import file_prefix
 from omnia_beam.pipelines.job_state import scope_of
@@ -130,6 +131,7 @@ def run_verify(
         StateError, DestinationError, CredentialError, ServiceError: it cannot go on.
     """
     began = context.clock()
+    check_job(config, context.options)
     job = VerifyJob.of(config, context)
     summary = Summary("verify")
     try:
