@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         return asyncio.run(_serve(settings_of(args)))
     except (ValueError, OSError, OverflowError) as error:  # the last for a port that is none
-        print(f"emulator: {error}", file=sys.stderr)
+        print(f"omnia-beam emulator: {error}", file=sys.stderr)
         return 2
 
 
