@@ -42,11 +42,12 @@ class Outcome:
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal (see `stop_signals`) ended a pipeline; `facts` says how far it got."""
+    """A signal (see `stop_signals`) ended a pipeline; `facts` and Beam's `counters` say how far it got."""
 
-    def __init__(self, facts: ProgressFacts) -> None:
+    def __init__(self, facts: ProgressFacts, counters: Mapping[str, int]) -> None:
         super().__init__()
         self.facts = facts
+        self.counters = counters
 
 
 def run_pipeline(
@@ -70,7 +71,7 @@ def run_pipeline(
 
     Raises:
         Interrupted: a signal came; what was under way is recorded or abandoned.
-        OmniaBeamError: what ended the pipeline.
+        OmniaBeamError: what ended the pipeline; its `facts` say how far it got.
     """
     BOARD.reset()
     STOP.clear()
@@ -93,11 +94,14 @@ def run_pipeline(
             kind = context.progress if counted.tells else "none"
             with showing_progress(kind, facts, context.err, passing=passing):
                 counters = run_here(build, context.options, counted.follow)
+        except (OmniaBeamError, KeyboardInterrupt) as error:
+            error.facts = facts()  # type: ignore[union-attr]  # for the summary of a run that ends here
+            raise
         finally:
             stopped = STOP.is_set()
             STOP.clear()
     if signals.is_set():
-        raise Interrupted(facts())
+        raise Interrupted(facts(), counters)
     return Outcome(counters, stopped)
 
 

@@ -41,6 +41,7 @@ from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import check_writable, file_prefix
 from omnia_beam.pipelines.execution import run_pipeline
 from omnia_beam.pipelines.job_state import JobState, RunState, held_lease, new_run_id, scope_of
+from omnia_beam.pipelines.progress_display import ProgressFacts
 from omnia_beam.pipelines.runner import is_local
 from omnia_beam.pipelines.stop_signals import handling_stop_signals
 from omnia_beam.pipelines.summary import Summary
@@ -73,13 +74,17 @@ def run_tail(config: JobConfig, context: RunContext, times: TailTimes = TailTime
         raise UsageError("workers: a tail reads in one process: its cycles are small. Leave it out, or give 1")
     if not is_local(context.options):
         return run_tail_elsewhere(config, context, times)
-    job = BackfillJob.of(config)
+    job = BackfillJob.of(config, "tail")
     session = shared_session(job.service)
     with _stopping_at_once():
         check_writable(job.sink.path, file_prefix(config.name))
         with held_lease(config, new_run_id()) as (state_dir, lease):
             tail = _Tail(job, session, context, times, state_dir, lease, TailPlanner(job, session))
-            return with_traffic(tail.run(), [session], context.clock() - began)
+            try:
+                return with_traffic(tail.run(), [session], context.clock() - began)
+            except (OmniaBeamError, KeyboardInterrupt) as error:
+                error.summary = with_traffic(tail.reached(error), [session], context.clock() - began)  # type: ignore[union-attr]  # for the CLI
+                raise
 
 
 @dataclass
@@ -101,6 +106,20 @@ class _Tail:
         while not self._tried():
             self.times.wait(poll_s)
         return self.summary.having(status="complete")
+
+    def reached(self, error: BaseException) -> Summary:
+        """The summary of all cycles that ended, and of the one that the error has ended."""
+        facts: ProgressFacts | None = getattr(error, "facts", None)
+        if facts is None:
+            return self.summary
+        before = self.summary
+        return before.having(
+            windows_planned=before.windows_planned + facts.windows_total,
+            windows_done=before.windows_done + facts.windows,
+            windows_failed=before.windows_failed + facts.failed,
+            points_read=before.points_read + getattr(error, "counters", {}).get("points_read", facts.points),
+            points_written=before.points_written + facts.points,
+        )
 
     def _tried(self) -> bool:
         """One cycle, whatever comes of it; whether it was the last."""

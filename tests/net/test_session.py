@@ -128,7 +128,9 @@ def test_terminal_statuses_are_raised_at_once(
         assert str(error).startswith(f"GET /some-id/data: {status} Facility not found. (trace abc-1)")
         assert error.trace_id == "abc-1"
     assert "SECRET" not in repr(error) + str(error.__dict__)
-    assert len(service.requests) == 1 + (status == 404)  # after a first 404 it is asked whether this is the service at all
+    assert len(service.requests) == 1 + (
+        status == 404
+    )  # after a first 404 it is asked whether this is the service at all
 
 
 @pytest.mark.parametrize(
