@@ -118,6 +118,17 @@ def error_of(answer: RawAnswer, method: str, path: str, retry_after_s: float | N
     return kind(text, method=method, path=path, status=status, trace_id=trace_id, retry_after_s=retry_after_s)
 
 
+def wrong_address(base_url: str, error: ServiceError) -> NotTheServiceError:
+    """The error for a base URL below which everything is answered 404."""
+    return NotTheServiceError(
+        f"nothing at {base_url} answers like the Omnia Timeseries API ({error}). Check base_url: it goes up to the version and "
+        "no further, such as https://api.gateway.equinor.com/plant/timeseries/v1.7",
+        method=error.method,
+        path=error.path,
+        status=error.status,
+    )
+
+
 def wrong_content(answer: RawAnswer, method: str, path: str, accept: str) -> NotTheServiceError | None:
     """The error for a success whose content is not what was asked for; None when it is.
 

@@ -17,7 +17,7 @@ from omnia_beam.net.answer import JSON, PROTOBUF
 from omnia_beam.net.body import most_page_bytes
 from omnia_beam.net.federation import checked_federation_source
 from omnia_beam.net.operations import GET_DATA, QUERY_DATA
-from omnia_beam.net.paths import path_of
+from omnia_beam.net.paths import check_each_once, path_of
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.wire import decode_page
 
@@ -181,5 +181,4 @@ def _check_ids(series_ids: tuple[str, ...]) -> None:
         raise UsageError(f"{len(series_ids)} series in one request: the service takes 1 to {MAX_SERIES_PER_REQUEST}")
     for series_id in series_ids:
         path_of(series_id)
-    if len({series_id.lower() for series_id in series_ids}) < len(series_ids):
-        raise UsageError("a series is named twice in one request")
+    check_each_once(series_ids)

@@ -10,9 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 from omnia_beam.core.errors import (
+    NotFoundError,
+    NotTheServiceError,
     ServiceError,
     TerminalServiceError,
     ThrottledError,
@@ -21,7 +23,7 @@ from omnia_beam.core.errors import (
     UsageError,
 )
 from omnia_beam.core.redaction import guard_logs, remember_secret, remember_token
-from omnia_beam.net.answer import JSON, Answer, error_of, is_transient, was_not_acted_on, wrong_content
+from omnia_beam.net.answer import JSON, Answer, error_of, is_transient, was_not_acted_on, wrong_address, wrong_content
 from omnia_beam.net.body import MAX_BODY_BYTES
 from omnia_beam.net.failure import NO_CONNECTION, TransportFailure
 from omnia_beam.net.rate_limit import PausedTooLong, RateLimiter
@@ -169,12 +171,16 @@ class ServiceSession:
             most_bytes=most_bytes,
         )
         self.stats.request()
-        return self.settings.retry.run(
-            lambda patience_s: self._attempt(call, patience_s),
-            clock=self._clock,
-            sleep=lambda seconds, error: self._before_retry(call, seconds, error),
-            rng=self._rng,
-        )
+        try:
+            return self.settings.retry.run(
+                lambda patience_s: self._attempt(call, patience_s),
+                clock=self._clock,
+                sleep=lambda seconds, error: self._before_retry(call, seconds, error),
+                rng=self._rng,
+            )
+        except (NotFoundError, NotTheServiceError) as error:
+            found = error
+        raise self._nothing_there(call, found) or found
 
     def sign_in(self) -> bool:
         """Get a token now, ahead of any request. Returns whether one is needed at all.
@@ -220,6 +226,18 @@ class ServiceSession:
         if strange is not None:
             raise AttemptFailed(strange, repeatable=False)
         return Answer(answer.status, answer.headers, answer.body, call.tries, call.method, call.path)
+
+    def _nothing_there(self, call: _Call, error: ServiceError) -> NotTheServiceError | None:
+        """What to say of a 404 to a question where nothing has answered well yet and the base URL itself is answered 404 too."""
+        if error.status != 404 or call.method not in ("GET", "POST") or self.stats.has_succeeded:
+            return None
+        if isinstance(error, NotFoundError) and (call.path, call.params) != ("/", _ANYTHING):
+            try:
+                self.send("GET", "", params=_ANYTHING, idempotent=True)
+            except ServiceError as at_root:
+                return at_root if isinstance(at_root, NotTheServiceError) and at_root.status == 404 else None
+            return None
+        return wrong_address(self.settings.base_url, error)
 
     def _follow(self, call: _Call, token_of: Callable[[], str | None], patience_s: float) -> RawAnswer:
         """The answer, redirects within the service followed."""
@@ -313,6 +331,8 @@ class ServiceSession:
             raise TerminalServiceError("abandoned while waiting for another try: the session was closed")
 
 
+_ANYTHING: Final = [("limit", "1")]
+"""The least that can be asked of a service: one series, whichever."""
 _NOT_SENT_AGAIN = ". Not sent again: the service may have acted on it; look before repeating"
 
 
