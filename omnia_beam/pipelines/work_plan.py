@@ -12,7 +12,7 @@ from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.lease import advance_run
 from omnia_beam.io.ledger_holes import Holes
-from omnia_beam.io.ledger_redo import count_recorded, outermost, redo_keys
+from omnia_beam.io.ledger_redo import count_recorded, outermost, recorded_points, redo_keys
 from omnia_beam.io.packing import PackLimits, requests_for
 from omnia_beam.io.plan import Plan
 from omnia_beam.io.planner import Wanted
@@ -70,8 +70,9 @@ def plan_work(
     ledger, scope = state.ledger, state.scope.digest
     recorded_again = redo_keys(ledger, scope, state.sink, series_ids, wanted, refresh, now_ns or time_ns())
     redo = outermost(dict(recorded_again) | dict(stale))
+    recorded_of = recorded_points(ledger, scope, state.sink, redo)
     again = tuple(
-        Window(key, points, requests_for(points, limits))
+        Window(key, points, requests_for(points, limits), recorded_of.get(key, ()))
         for key, points in sorted(redo.items(), key=lambda each: (each[0].range, each[0].series_ids))
     )
     fresh = plan_missing(_minus(ledger.missing(scope, series_ids, wanted), again))
