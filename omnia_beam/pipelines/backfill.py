@@ -114,7 +114,7 @@ def run_backfill(config: JobConfig, context: RunContext) -> Summary:
             summary = summary.having(windows_planned=len(found.plan) + found.recorded, windows_skipped=found.recorded)
             before = session.stats.snapshot().requests
             outcome = _carry_out(job, session, state, found, context)
-            if audit_counts(state, series_ids, found.plan, outcome, counting(job, session)):
+            if audit_counts(state, series_ids, found, outcome, counting(job, session)):
                 PlanCache(state.state_dir, state.scope.digest, job.options.pack_limits).forget()
             summary = summarise_work(summary, state, series_ids, job.wanted, found, outcome)
             asked = session.stats.snapshot().requests - before

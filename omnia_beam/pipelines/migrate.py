@@ -110,7 +110,7 @@ def _audit(
         return
     lost = sum(outcome.counters.get(name, 0) for name in _LEFT_OUT)
     lost += sum(DeadLetterFiles.of(state.state_dir).count_by_reason().values())
-    audit_counts(state, prepared.series_ids, work.plan, outcome, source.count, elsewhere=lost)
+    audit_counts(state, prepared.series_ids, work, outcome, source.count, elsewhere=lost)
 
 
 def build_pipeline(

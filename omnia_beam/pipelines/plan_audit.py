@@ -20,16 +20,16 @@ from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.core.window import ChunkKey
+from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.ledger_index import PARTIAL
 from omnia_beam.io.ledger_table import RECEIPT
-from omnia_beam.io.plan import Counted, Plan
+from omnia_beam.io.plan import Counted
 from omnia_beam.io.query_evidence import Count, inner
 from omnia_beam.io.record import failure_file
 from omnia_beam.pipelines.execution import Outcome
 from omnia_beam.pipelines.job_state import JobState
-from omnia_beam.pipelines.work_plan import for_other_clocks
+from omnia_beam.pipelines.work_plan import WorkPlan, for_other_clocks
 
 _log = logging.getLogger(__name__)
 _ANNOUNCED_AT_ONCE: Final = 1_000
@@ -53,7 +53,7 @@ class _Held:
 def audit_counts(
     state: JobState,
     series_ids: Collection[str],
-    plan: Plan,
+    work: WorkPlan,
     outcome: Outcome,
     count: Count,
     *,
@@ -66,7 +66,8 @@ def audit_counts(
     Args:
         state: the job's, after the run.
         series_ids: of the run.
-        plan: that was carried out, with what was counted for it.
+        work: that was carried out, with what was counted for it. Nobody has counted windows that were announced and never
+            replaced, perhaps since they had been short: that is done now.
         outcome: of the run.
         count: asks the service anew.
         elsewhere: points that arrived and are not in receipts: dead letters, of all series together.
@@ -77,19 +78,33 @@ def audit_counts(
     Raises:
         StateError: the ledger cannot be read or written.
     """
-    if not len(plan) or not plan.counted:
-        return []
+    planned = work.plan.counted if len(work.plan) else ()
     read = outcome.counters.get("points_read", 0)
-    if not plan.recorded and read == sum(sum(each.points.values()) for each in plan.counted):
+    if not work.again and read == sum(sum(each.points.values()) for each in planned):
+        return []
+    counted = [*planned, *(_counted_again(group, windows, count) for group, windows in _groups(work.broken))]
+    if not counted:
         return []
     ledger = state.reload()
     short = [
         failure
-        for held in _held(ledger, state.scope.digest, plan.counted, frozenset(series_ids))
+        for held in _held(ledger, state.scope.digest, counted, frozenset(series_ids))
         for failure in _short_windows(held, _settled(ledger, state, held.counted), count, elsewhere)
     ]
     _report(state, short)
     return short
+
+
+def _groups(windows: Sequence[Window]) -> Iterator[tuple[tuple[str, ...], list[Window]]]:
+    groups: dict[tuple[str, ...], list[Window]] = {}
+    for window in windows:
+        groups.setdefault(window.key.series_ids, []).append(window)
+    yield from groups.items()
+
+
+def _counted_again(series_ids: tuple[str, ...], windows: Sequence[Window], count: Count) -> Counted:
+    reach = TimeRange(min(w.key.range.start_ns for w in windows), max(w.key.range.end_ns for w in windows))
+    return Counted(reach, _counted_now(series_ids, reach, count))
 
 
 def _held(ledger: Ledger, scope: str, counted: Sequence[Counted], asked: frozenset[str]) -> list[_Held]:
@@ -153,7 +168,7 @@ def _is_short(receipt: Receipt, short: Mapping[str, int], count: Count, elsewher
 def _counted_now(series_ids: Sequence[str], asked: TimeRange, count: Count) -> dict[str, int]:
     counts: dict[str, int] = {}
     rest = iter(series_ids)
-    while some := tuple(islice(rest, MAX_SERIES_PER_REQUEST)):
+    while (some := tuple(islice(rest, MAX_SERIES_PER_REQUEST))) and inner(asked):
         try:
             counts |= count(some, inner(asked))
         except (ServiceError, CredentialError, IncompleteReadError) as error:

@@ -146,7 +146,7 @@ class _Tail:
                 self.session.stats.snapshot,
                 passing=True,
             )
-            audit_counts(state, self.planner.series_ids, found.plan, outcome, counting(self.job, self.session))
+            audit_counts(state, self.planner.series_ids, found, outcome, counting(self.job, self.session))
             read, written = outcome.counters.get("points_read", 0), outcome.counters.get("points_written", 0)
             if found.again:
                 self.planner.tidy(state, planned.wanted)

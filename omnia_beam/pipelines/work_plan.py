@@ -33,11 +33,13 @@ class WorkPlan:
         plan: the windows, those that are read again among them.
         again: windows of the plan that replace recorded ones.
         recorded: windows that need not be read.
+        broken: windows of `again` of which the ledger has no whole receipt: their replacing was announced and never done.
     """
 
     plan: Plan
     again: tuple[Window, ...]
     recorded: int
+    broken: tuple[Window, ...] = ()
 
 
 def plan_work(
@@ -79,9 +81,10 @@ def plan_work(
     whole = {w: None for w in again if ledger.coverage(scope, w.key.series_ids[0]).covers(w.key.range)}
     recorded = count_recorded(ledger, scope, series_ids, wanted) - len(whole)
     # What is missing comes first: otherwise a deadline shorter than a refresh would leave the same windows out each time.
-    missing = fresh.merged(w for w in again if w not in whole).ordered(newest_first=newest_first)
+    broken = tuple(w for w in again if w not in whole)
+    missing = fresh.merged(broken).ordered(newest_first=newest_first)
     plan = missing.merged(Plan.of_windows(whole).ordered(newest_first=newest_first))
-    return WorkPlan(plan, again, max(0, recorded))
+    return WorkPlan(plan, again, max(0, recorded), broken)
 
 
 def announce_again(state: JobState, work: WorkPlan) -> None:
