@@ -118,7 +118,7 @@ def _naming_damage() -> Iterator[None]:
 
 def _file(source: Any) -> Any:
     try:
-        return pq.ParquetFile(source, read_dictionary=["series_id"])
+        return pq.ParquetFile(source, read_dictionary=["series_id"], page_checksum_verification=True)
     except KeyError as error:  # what Arrow raises where the column is not there
         raise ValueError("it has no column 'series_id'") from error
 
