@@ -113,12 +113,18 @@ class WindowFailureCoder(_JsonCoder):
 
 
 class WindowShardCoder(_JsonCoder):
-    """Shards as JSON: each group of ids once, windows as numbers."""
+    """Shards as JSON: each group of ids once, windows as numbers; what is recorded of a window behind them, if anything."""
 
     def encode(self, value: WindowShard) -> bytes:
         groups: dict[tuple[str, ...], int] = {}
         rows = [
-            [groups.setdefault(w.key.series_ids, len(groups)), *_range(w.key.range), w.expected_points, w.requests]
+            [
+                groups.setdefault(w.key.series_ids, len(groups)),
+                *_range(w.key.range),
+                w.expected_points,
+                w.requests,
+                *w.recorded,
+            ]
             for w in value.windows
         ]
         return _header(groups=[list(group) for group in groups], windows=rows)
@@ -128,8 +134,8 @@ class WindowShardCoder(_JsonCoder):
         groups = [tuple(group) for group in header["groups"]]
         return WindowShard(
             tuple(
-                Window(ChunkKey(groups[group], TimeRange(start, end)), points, requests)
-                for group, start, end, points, requests in header["windows"]
+                Window(ChunkKey(groups[group], TimeRange(start, end)), points, requests, tuple(recorded))
+                for group, start, end, points, requests, *recorded in header["windows"]
             )
         )
 

@@ -24,7 +24,7 @@ from omnia_beam.io.planner import plan_windows
 from omnia_beam.io.progress import BOARD, STOP
 from omnia_beam.io.query_reader import QueryReader
 from omnia_beam.io.window_reader import MoreAhead, WindowReader
-from omnia_beam.net.raw_data import RawQuery, fetch_page
+from omnia_beam.net.raw_data import RawQuery, fetch_page, named_counts
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.net.shared import shared_session
@@ -268,8 +268,22 @@ class _Fetch(beam.DoFn):
                 token,
             )
 
+        def count(series_ids: tuple[str, ...], query: TimeRange) -> dict[str, int]:
+            return named_counts(
+                session,
+                series_ids,
+                query.start_ns,
+                query.end_ns,
+                statuses=options.statuses,
+                federation_source=self._service.federation_source,
+            )
+
         reader = QueryReader(
-            fetch, format=options.format, page_limit=options.page_limit, max_points=options.max_chunk_points
+            fetch,
+            format=options.format,
+            page_limit=options.page_limit,
+            max_points=options.max_chunk_points,
+            count=count,
         )
         return WindowReader(
             reader,

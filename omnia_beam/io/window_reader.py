@@ -18,6 +18,7 @@ from itertools import islice
 from omnia_beam.core.chunk import RawChunk, RawPage
 from omnia_beam.core.errors import (
     CredentialError,
+    IncompleteReadError,
     NotTheServiceError,
     OmniaBeamError,
     TransientServiceError,
@@ -103,6 +104,7 @@ class _Ahead:
                     query.window.key.series_ids,
                     query.range,
                     points_expected=query.window.expected_points > 0,
+                    recorded=query.window.held,
                 )
                 self._on_their_way += 1
         return self._queue[0] if self._queue else None
@@ -150,6 +152,45 @@ class _Part:
     points: int = 0
     start_ns: int = 0
     end_ns: int = 0
+
+
+@dataclass(slots=True)
+class _Evidence:
+    """What the answers say of a window that is read again.
+
+    Args:
+        silent: series that held points, and of which no answer spoke.
+        points: that came.
+        has_totals: whether the service told how many there are beside all of them.
+    """
+
+    silent: frozenset[str] = frozenset()
+    points: int = 0
+    has_totals: bool = True
+
+    def add(self, answer: QueryAnswer) -> None:
+        self.silent -= answer.named
+        self.points += answer.points
+        self.has_totals = self.has_totals and answer.has_totals
+
+    def check(self, window: Window, reader: QueryReader) -> None:
+        """After the window's last answer: whether good points may be replaced by what came.
+
+        Raises:
+            IncompleteReadError: the answers are no word that points are gone.
+        """
+        ids = window.key.series_ids
+        if self.silent:
+            series_id = min(self.silent)
+            recorded = window.recorded[ids.index(series_id)]
+            raise IncompleteReadError(
+                f"{window.key}: the ledger has recorded {recorded} points of {series_id}, and the service now names neither "
+                "the series nor a count of its points: no word that they are gone. What was copied stays",
+                expected=recorded,
+                received=0,
+            )
+        if not self.has_totals and self.points < sum(window.recorded):
+            reader.check_whole(ids, window.key.range, self.points)
 
 
 class _StoppedError(Exception):
@@ -216,14 +257,20 @@ class WindowReader:
         """
         ahead = _Ahead(_queries(windows), self._reader, self._pool, self._ahead, self._more_ahead)
         part, claimed = _Part(), -1
+        evidence = _Evidence()
         try:
             while (query := ahead.head()) is not None:
                 if query.index != claimed:
                     if not claim(query.index):
                         return
                     claimed, part = query.index, _Part(start_ns=query.range.start_ns)
+                    evidence = _Evidence(query.window.held)
                 try:
                     answer = self._result(query, ahead)
+                    if isinstance(answer, QueryAnswer):
+                        evidence.add(answer)
+                        if query.last:
+                            evidence.check(query.window, self._reader)
                 except _StoppedError:
                     return
                 except OmniaBeamError as error:

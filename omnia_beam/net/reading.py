@@ -14,6 +14,7 @@ from omnia_beam.net.datapoints import Datapoint, Datapoints, joined
 from omnia_beam.net.federation import checked_federation_source
 from omnia_beam.net.operations import Operation
 from omnia_beam.net.paging import each_page
+from omnia_beam.net.paths import check_each_once
 from omnia_beam.net.series_query import AggregateFunction, SeriesQuery, Span, check_aggregates, check_page_size
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.tally import Tally
@@ -146,8 +147,7 @@ class DatapointReads(ApiClient):
         wanted = list(series)
         ids = [each if isinstance(each, str) else each.id for each in wanted]
         spelled = {id.lower(): id for id in ids}
-        if len(spelled) < len(ids):
-            raise UsageError("a series is named twice: their points could not be told apart in one dict")
+        check_each_once(ids)
         parts: dict[str, list[Datapoints]] = {id: [] for id in ids}
         for piece in self.iter_multi_datapoints(
             wanted,
@@ -248,8 +248,7 @@ class DatapointReads(ApiClient):
     def _multi_pieces(self, queries: Sequence[SeriesQuery], page_size: int, params: Params) -> Iterator[Datapoints]:
         for batch in _batches(queries):
             asked = {query.id.lower(): query for query in batch}
-            if len(asked) < len(batch):
-                raise UsageError("a series is named twice in one request")
+            check_each_once([query.id for query in batch])
             body = [query.to_json(page_size) for query in batch]
 
             def fetch(token: str | None, body: object = body) -> bytes:

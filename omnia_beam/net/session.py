@@ -10,9 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 from omnia_beam.core.errors import (
+    NotFoundError,
+    NotTheServiceError,
     ServiceError,
     TerminalServiceError,
     ThrottledError,
@@ -20,11 +22,11 @@ from omnia_beam.core.errors import (
     UnreachableError,
     UsageError,
 )
-from omnia_beam.net.answer import JSON, Answer, error_of, is_transient, was_not_acted_on, wrong_content
+from omnia_beam.core.redaction import guard_logs, remember_secret, remember_token
+from omnia_beam.net.answer import JSON, Answer, error_of, is_transient, was_not_acted_on, wrong_address, wrong_content
 from omnia_beam.net.body import MAX_BODY_BYTES
 from omnia_beam.net.failure import NO_CONNECTION, TransportFailure
 from omnia_beam.net.rate_limit import PausedTooLong, RateLimiter
-from omnia_beam.net.redaction import remember_secret
 from omnia_beam.net.redirect import MAX_REDIRECTS, REDIRECTS, RedirectRefused, origin_text, redirect_target
 from omnia_beam.net.retry import AttemptFailed
 from omnia_beam.net.retry_after import retry_after_s
@@ -56,13 +58,12 @@ class _Call:
     path: str
     url: str
     params: Query
-    body: bytes | None
+    body: bytes | None = field(repr=False)
     accept: str
     idempotent: bool
     timeout_s: float
     most_bytes: int
     token: str | None = field(default=None, repr=False)
-    secrets: set[str] = field(default_factory=set, repr=False)
     renewed: bool = False
     tries: int = 0
 
@@ -76,7 +77,7 @@ class ServiceSession:
     Args:
         settings: the service, the credential's names, the budget and the manners.
         token_provider: where tokens come from; made from the settings when None.
-        environ: where the settings' environment variables are looked up.
+        environ: where the settings' environment variables are looked up; this process's environment when None.
         clock: monotonic seconds. sleep: waits seconds; when None, waits that `close` can end. rng: draws the jitter.
         wall_clock: seconds since the Unix epoch, to read a `Retry-After` date by.
 
@@ -89,14 +90,14 @@ class ServiceSession:
         settings: ServiceSettings,
         token_provider: TokenSource | None = None,
         *,
-        environ: Mapping[str, str] = os.environ,
+        environ: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] | None = None,
         rng: random.Random | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
-        self._headers = _headers(settings, environ)
+        self._headers = _headers(settings, os.environ if environ is None else environ)
         self._clock = clock
         self._wall_clock = wall_clock
         self._rng = rng or random.Random()  # noqa: S311  # jitter is no secret
@@ -109,6 +110,7 @@ class ServiceSession:
             settings.requests_per_second, settings.max_in_flight, clock=clock, sleep=self._sleep
         )
         self.stats = SessionStats(self._limiter)
+        guard_logs()
         _check_ca_bundle(settings.ca_bundle)
         self._transport = Transport(
             pool_size=settings.max_in_flight,
@@ -169,12 +171,16 @@ class ServiceSession:
             most_bytes=most_bytes,
         )
         self.stats.request()
-        return self.settings.retry.run(
-            lambda patience_s: self._attempt(call, patience_s),
-            clock=self._clock,
-            sleep=lambda seconds, error: self._before_retry(call, seconds, error),
-            rng=self._rng,
-        )
+        try:
+            return self.settings.retry.run(
+                lambda patience_s: self._attempt(call, patience_s),
+                clock=self._clock,
+                sleep=lambda seconds, error: self._before_retry(call, seconds, error),
+                rng=self._rng,
+            )
+        except (NotFoundError, NotTheServiceError) as error:
+            found = error
+        raise self._nothing_there(call, found) or found
 
     def sign_in(self) -> bool:
         """Get a token now, ahead of any request. Returns whether one is needed at all.
@@ -220,6 +226,18 @@ class ServiceSession:
         if strange is not None:
             raise AttemptFailed(strange, repeatable=False)
         return Answer(answer.status, answer.headers, answer.body, call.tries, call.method, call.path)
+
+    def _nothing_there(self, call: _Call, error: ServiceError) -> NotTheServiceError | None:
+        """What to say of a 404 to a question where nothing has answered well yet and the base URL itself is answered 404 too."""
+        if error.status != 404 or call.method not in ("GET", "POST") or self.stats.has_succeeded:
+            return None
+        if isinstance(error, NotFoundError) and (call.path, call.params) != ("/", _ANYTHING):
+            try:
+                self.send("GET", "", params=_ANYTHING, idempotent=True)
+            except ServiceError as at_root:
+                return at_root if isinstance(at_root, NotTheServiceError) and at_root.status == 404 else None
+            return None
+        return wrong_address(self.settings.base_url, error)
 
     def _follow(self, call: _Call, token_of: Callable[[], str | None], patience_s: float) -> RawAnswer:
         """The answer, redirects within the service followed."""
@@ -275,7 +293,7 @@ class ServiceSession:
             headers["Content-Type"] = JSON
         call.token = token
         if token is not None:
-            call.secrets.add(token)
+            remember_token(token)
             headers["Authorization"] = f"Bearer {token}"
         return headers
 
@@ -291,7 +309,7 @@ class ServiceSession:
 
     def _refused(self, call: _Call, answer: RawAnswer) -> AttemptFailed:
         asked = retry_after_s(answer.headers, self._wall_clock())
-        error = error_of(answer, call.method, call.path, asked, call.secrets)
+        error = error_of(answer, call.method, call.path, asked)
         again = is_transient(answer.status) and (call.idempotent or was_not_acted_on(answer.status, asked))
         if not again and isinstance(error, TransientServiceError):
             error.message += _NOT_SENT_AGAIN
@@ -313,6 +331,8 @@ class ServiceSession:
             raise TerminalServiceError("abandoned while waiting for another try: the session was closed")
 
 
+_ANYTHING: Final = [("limit", "1")]
+"""The least that can be asked of a service: one series, whichever."""
 _NOT_SENT_AGAIN = ". Not sent again: the service may have acted on it; look before repeating"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import requests
@@ -18,6 +18,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from omnia_beam.net.body import BodyError, read_body
 from omnia_beam.net.body_room import shared_room
 from omnia_beam.net.failure import TransportFailure, explain
+from omnia_beam.net.proxies import ProxySession
 from omnia_beam.net.watchdog import Exchange, Watchdog, current_exchange
 
 Query = Sequence[tuple[str, str]]
@@ -32,16 +33,16 @@ class RawAnswer:
     """What came back: `body` decoded, `wire_bytes` the size of the body as it crossed the wire."""
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
     wire_bytes: int
 
 
 class Transport:
     """Sends single requests through one connection pool: no retries, no redirects, no judgement of statuses.
 
-    Thread-safe. Proxies come from the environment as with `requests` (HTTPS_PROXY, NO_PROXY), authorities from
-    `ca_bundle`, else REQUESTS_CA_BUNDLE, else certifi. ~/.netrc is not read.
+    Thread-safe. Proxies come from the environment as with `requests` (HTTPS_PROXY, NO_PROXY), but never on the way to this
+    machine; authorities from `ca_bundle`, else REQUESTS_CA_BUNDLE, else certifi. ~/.netrc is not read.
     """
 
     def __init__(
@@ -143,7 +144,7 @@ class _KeepHeaders(AuthBase):
         return request
 
 
-class _NoRedirects(requests.Session):
+class _NoRedirects(ProxySession):
     """Reports a redirect as an answer. `requests` would otherwise read its body while looking where it leads."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
