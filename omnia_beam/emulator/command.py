@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         return asyncio.run(_serve(settings_of(args)))
     except (ValueError, OSError, OverflowError) as error:  # the last for a port that is none
-        print(f"emulator: {error}", file=sys.stderr)
+        print(f"omnia-beam emulator: {error}", file=sys.stderr)
         return 2
 
 
@@ -82,8 +82,9 @@ async def _serve(settings: Settings) -> int:
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` asks
+            loop.add_signal_handler(number, stop.set)
     gc.disable()  # A hundred thousand series are a million objects that live on: nothing to collect among them.
     service = build_service(settings)
     gc.freeze()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gzip
 import logging
 import socket
@@ -38,6 +39,15 @@ _GRACE_S: Final = 2.0
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+def _cannot_listen(host: str, port: int, error: OSError) -> str:
+    cure = {
+        errno.EADDRINUSE: "it is in use: end the other program, give another --port, or leave --port out for a free one",
+        errno.EACCES: "this user may not take it: give a --port above 1023, or leave --port out for a free one",
+        errno.EADDRNOTAVAIL: "this machine has no such address: leave --host out for 127.0.0.1",
+    }.get(error.errno or 0, error.strerror or str(error))
+    return f"cannot listen on {host} port {port}: {cure}"
+
+
 class Server:
     """A service on a socket. `start` binds and returns; `stop` lets requests in flight end."""
 
@@ -63,7 +73,11 @@ class Server:
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((settings.host, settings.port))
+        try:
+            listener.bind((settings.host, settings.port))
+        except OSError as error:
+            listener.close()
+            raise OSError(_cannot_listen(settings.host, settings.port, error)) from error
         await web.SockSite(self._runner, listener, backlog=1024).start()
         host = f"[{settings.host}]" if family == socket.AF_INET6 else settings.host
         self.url = f"http://{host}:{listener.getsockname()[1]}{TIMESERIES}"

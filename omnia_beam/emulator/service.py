@@ -15,11 +15,12 @@ from .counterhash import hash_one, key_of
 from .faults import FaultBook
 from .journal import Journal, read_records
 from .limiter import RateLimiter
+from .loading import load_store
 from .memo import Memo
 from .pagetoken import TokenSealer
 from .settings import Settings, clock_of
 from .stats import Stats
-from .store import Store, load_store
+from .store import Store
 
 
 @dataclass(slots=True, eq=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -119,6 +118,17 @@ def error_of(answer: RawAnswer, method: str, path: str, retry_after_s: float | N
     return kind(text, method=method, path=path, status=status, trace_id=trace_id, retry_after_s=retry_after_s)
 
 
+def wrong_address(base_url: str, error: ServiceError) -> NotTheServiceError:
+    """The error for a base URL below which everything is answered 404."""
+    return NotTheServiceError(
+        f"nothing at {base_url} answers like the Omnia Timeseries API ({error}). Check base_url: it goes up to the version and "
+        "no further, such as https://api.gateway.equinor.com/plant/timeseries/v1.7",
+        method=error.method,
+        path=error.path,
+        status=error.status,
+    )
+
+
 def wrong_content(answer: RawAnswer, method: str, path: str, accept: str) -> NotTheServiceError | None:
     """The error for a success whose content is not what was asked for; None when it is.
 
@@ -165,7 +175,7 @@ def _own_words(answer: RawAnswer) -> tuple[str, str | None]:
     if _is_html(answer):
         return f"with an HTML page{_title(answer.body)}", None
     try:
-        content = json.loads(answer.body[:65536])
+        content = orjson.loads(answer.body[:65536])
     except ValueError:
         return _clean(answer.body[:_LONGEST_READ].decode("utf-8", "replace")), None
     if not isinstance(content, dict):

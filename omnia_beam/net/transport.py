@@ -15,7 +15,8 @@ from requests.auth import AuthBase
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from omnia_beam.net.body import BodyError, decode_body, read_body
+from omnia_beam.net.body import BodyError, read_body
+from omnia_beam.net.body_room import shared_room
 from omnia_beam.net.failure import TransportFailure, explain
 from omnia_beam.net.proxies import ProxySession
 from omnia_beam.net.watchdog import Exchange, Watchdog, current_exchange
@@ -57,19 +58,28 @@ class Transport:
         self._session.mount("https://", adapter)
 
     def exchange(
-        self, method: str, url: str, *, params: Query, body: bytes | None, headers: Mapping[str, str], timeout_s: float
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Query,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        timeout_s: float,
+        most_bytes: int,
     ) -> RawAnswer:
         """Send one request and read its whole answer.
 
         Args:
             timeout_s: the longest that all of it may take.
+            most_bytes: a body that is larger is refused.
 
         Raises:
             TransportFailure: no whole answer; neither it nor its chain holds headers or query of the request.
         """
         with self._watchdog.watch(timeout_s) as exchange:
             try:
-                answer = self._exchange(method, url, params, body, headers, timeout_s)
+                answer = self._exchange(method, url, params, body, headers, timeout_s, most_bytes)
                 # A socket that was cut among the headers looks to http.client like their end.
                 if exchange.cut is None:
                     return answer
@@ -79,7 +89,14 @@ class Transport:
         raise failure
 
     def _exchange(
-        self, method: str, url: str, params: Query, body: bytes | None, headers: Mapping[str, str], timeout_s: float
+        self,
+        method: str,
+        url: str,
+        params: Query,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        timeout_s: float,
+        most_bytes: int,
     ) -> RawAnswer:
         response = self._session.request(
             method,
@@ -95,12 +112,18 @@ class Transport:
             verify=self._ca_bundle,
         )
         try:
-            wire = read_body(response.raw, response.headers)
-            body_read = decode_body(wire, response.headers.get("Content-Encoding", ""))
+            with shared_room().share() as share:
+                read = read_body(
+                    response.raw,
+                    response.headers,
+                    most_bytes=most_bytes,
+                    share=share,
+                    is_given_up=lambda: (exchange := current_exchange()) is not None and exchange.cut is not None,
+                )
         except BaseException:
             response.close()
             raise
-        return RawAnswer(response.status_code, response.headers, body_read, len(wire))
+        return RawAnswer(response.status_code, response.headers, read.content, read.wire_bytes)
 
     def close(self) -> None:
         """End exchanges under way and drop the pool."""
