@@ -22,19 +22,8 @@ import omnia_beam
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
-OUTPUT = (
-    ".venv*",
-    ".git",
-    "__pycache__",
-    "*.egg-info",
-    ".*_cache",
-    ".hypothesis",
-    "*.so",
-    "build",
-    "dist",
-    "out",
-    "*-out",
-)
+OUTPUT = ("__pycache__", "*.egg-info", ".*_cache", "*.so")
+OUTPUT_AT_ROOT = (".venv*", ".git", ".hypothesis", "build", "dist", "out", "*-out", "state", "l1")
 EXTRAS = {"emulator", "units", "bench", "test"}
 NEED_EMULATOR = ("emulator", "demo")
 
@@ -77,9 +66,14 @@ def run(command: Sequence[str | Path], cwd: Path, code: int = 0) -> str:
 def built(kind: str, folder: Path) -> Path:
     """The wheel or the sdist of a copy of the tree, as any front end has it made."""
     copy = folder / "tree"
-    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(*OUTPUT, "state"))
+    shutil.copytree(ROOT, copy, ignore=_output)
     program = f"from setuptools.build_meta import build_{kind} as build; print(build({str(folder)!r}))"
     return folder / run([sys.executable, "-c", program], copy).split()[-1]
+
+
+def _output(folder: str, names: list[str]) -> set[str]:
+    patterns = OUTPUT + OUTPUT_AT_ROOT if Path(folder) == ROOT else OUTPUT
+    return shutil.ignore_patterns(*patterns)(folder, names)
 
 
 def installed(package: Path, folder: Path) -> Path:
