@@ -259,6 +259,10 @@ class ServiceSession:
                     call.method, url, params=params, body=call.body, headers=headers, timeout_s=call.timeout_s
                 )
                 self.stats.answered(answer.status, size, answer.wire_bytes)
+                took_ms = 1_000 * (self._clock() - started)
+                log.debug(
+                    "%s %s: %d, %d bytes, %.0f ms", call.method, call.path, answer.status, answer.wire_bytes, took_ms
+                )
                 # Inside the slot: whoever is let in next must see the pause.
                 self._limiter.answered(started, answer.wire_bytes, refused=self._is_too_much(answer))
                 self._hold_back(answer)

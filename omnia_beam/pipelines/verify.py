@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from omnia_beam.config import JobConfig, OmniaSink, OmniaSource, ParquetSink
 from omnia_beam.core.errors import OmniaBeamError, UsageError
-from omnia_beam.core.printable import one_line
+from omnia_beam.core.printable import counted, one_line
 from omnia_beam.io.dead_letters import DeadLetterFiles
 from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.ledger_redo import count_recorded
@@ -306,7 +306,7 @@ def _summarise(
 
 def _in_words(findings: Findings) -> str:
     if not findings.total:
-        return f"no difference in {findings.points:,} points of {findings.windows:,} windows"
+        return f"no difference in {counted(findings.points, 'point')} of {counted(findings.windows, 'window')}"
     kinds = [
         f"{count:,} {kind}" for kind, count in sorted(findings.counts.items(), key=lambda each: _kind_order(each[0]))
     ]
