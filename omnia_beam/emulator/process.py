@@ -13,7 +13,9 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import IO
 
-from .remote import Remote
+from .remote import Remote, control_token_for
+
+_CONTROL_TOKEN_ENV = "OMNIA_EMULATOR_CONTROL_TOKEN"  # noqa: S105 - the name of a variable
 
 
 class EmulatorProcess(Remote):
@@ -33,7 +35,11 @@ class EmulatorProcess(Remote):
         detached: bool = False,
     ) -> None:
         self._command = [sys.executable, "-m", "omnia_beam.emulator", *map(str, arguments)]
-        self._env = {**os.environ, **(env or {})}
+        self._env = dict(env or {})
+        self._control_token = control_token_for(self._command)
+        if self._control_token is not None:
+            self._command += ["--control-token-env", _CONTROL_TOKEN_ENV]
+            self._env[_CONTROL_TOKEN_ENV] = self._control_token
         self._timeout_s = timeout_s
         self._detached = detached  # in a session of its own: neither Ctrl-C nor the end of the terminal reaches it
         self._process: subprocess.Popen[bytes] | None = None
@@ -46,7 +52,11 @@ class EmulatorProcess(Remote):
         # A file, not a pipe: nobody needs to read it for the emulator to go on.
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by _end, with the process
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module, no shell
-            self._command, stdout=subprocess.PIPE, stderr=self._stderr, env=self._env, start_new_session=self._detached
+            self._command,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            env={**os.environ, **self._env},
+            start_new_session=self._detached,
         )
         line = self._first_line(self._process)
         try:

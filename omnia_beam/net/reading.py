@@ -237,7 +237,7 @@ class DatapointReads(ApiClient):
             ).body
 
         tally = Tally() if counted else None
-        for page in each_page(fetch, self._decode, f"{operation.method} /{operation.path_for(*ids)}"):
+        for page in each_page(fetch, self._decode, f"{operation.method} /{operation.path_for(*ids)}", _content):
             for item in page.items:
                 if tally is not None:
                     tally.add(item)
@@ -258,7 +258,7 @@ class DatapointReads(ApiClient):
                 ).body
 
             tally = Tally()
-            for page in each_page(fetch, self._decode, "POST /query/data"):
+            for page in each_page(fetch, self._decode, "POST /query/data", _content):
                 for item in page.items:
                     query = _asked_for(asked, item)
                     if not query.status and not query.aggregate_functions:
@@ -338,6 +338,15 @@ def _gather(id: str, pieces: Iterator[Datapoints], limit: int | None) -> Datapoi
             break
     whole = joined(id or next((part.series_id for part in parts), ""), parts)
     return whole if limit is None else whole.head(limit)
+
+
+def _content(page: Page) -> bytes:
+    """The points of a page; empty where it has none."""
+    parts: list[bytes] = []
+    for item in page.items:
+        if item.n_points:
+            parts += [item.series_id.encode(), *(column.tobytes() for column in item.columns.values())]
+    return b"".join(parts)
 
 
 def _datapoints(item: PageItem, series_id: str, bounds: Span) -> Datapoints:

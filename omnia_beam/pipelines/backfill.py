@@ -25,9 +25,11 @@ from omnia_beam.io.parquet_file import ParquetOptions
 from omnia_beam.io.plan import Plan
 from omnia_beam.io.plan_cache import PlanCache, still_wanted
 from omnia_beam.io.planner import Wanted, plan_windows
+from omnia_beam.io.query_evidence import Count
 from omnia_beam.io.read import ReadFromOmnia, ReadOptions
 from omnia_beam.io.record import RecordFailures, RecordReceipts
 from omnia_beam.io.write_parquet import WriteToParquet
+from omnia_beam.net.raw_data import named_counts
 from omnia_beam.net.reachability import check_reachable
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.settings import ServiceSettings
@@ -37,6 +39,7 @@ from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import check_writable, file_prefix, say_tidied, tidy_files
 from omnia_beam.pipelines.execution import Outcome, run_pipeline
 from omnia_beam.pipelines.job_state import JobState, RunState, opened_state
+from omnia_beam.pipelines.plan_audit import audit_counts
 from omnia_beam.pipelines.runner import is_local
 from omnia_beam.pipelines.selection import select_series
 from omnia_beam.pipelines.selection_memory import remember_selection
@@ -112,6 +115,8 @@ def run_backfill(config: JobConfig, context: RunContext) -> Summary:
             summary = summary.having(windows_planned=len(found.plan) + found.recorded, windows_skipped=found.recorded)
             before = session.stats.snapshot().requests
             outcome = _carry_out(job, session, state, found, context)
+            if audit_counts(state, series_ids, found, outcome, counting(job, session)):
+                PlanCache(state.state_dir, state.scope.digest, job.options.pack_limits).forget()
             summary = summarise_work(summary, state, series_ids, job.wanted, found, outcome)
             asked = session.stats.snapshot().requests - before
             summary = summary.having(details={**summary.details, **_reading_facts(summary, asked, job, outcome)})
@@ -156,6 +161,15 @@ def make_plan(
         refresh=refresh_range(job.config.refresh, job.wanted),
         newest_first=job.config.order == "newest_first",
     )
+
+
+def counting(job: BackfillJob, session: ServiceSession) -> Count:
+    """How the service is asked for its count, as the job reads it."""
+
+    def count(series_ids: tuple[str, ...], asked: TimeRange) -> dict[str, int]:
+        return named_counts(session, series_ids, asked.start_ns, asked.end_ns, statuses=job.options.statuses)
+
+    return count
 
 
 def wanted_range(config: JobConfig) -> TimeRange:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.printable import printable
+from omnia_beam.core.redaction import redact
 from omnia_beam.pipelines.streams import GuardedStream
 from omnia_beam.pipelines.summary import Summary
 
@@ -52,7 +53,7 @@ class CommandEnd:
     def failed_unforeseen(self, error: Exception) -> int:
         """What nobody has thought of: one line like any other failure, and how to see more of it."""
         if os.environ.get(_TRACEBACK_ENV):
-            traceback.print_exception(error)
+            print(redact("".join(traceback.format_exception(error))), file=sys.stderr)
         what = " ".join(f"{type(error).__name__}: {error}".split())
         cure = f"This is a fault of omnia-beam: set {_TRACEBACK_ENV}=1 to see where it is, and report it"
         self.failed(OmniaBeamError(f"failed unexpectedly: {what}. What is recorded stays recorded. {cure}"))

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from omnia_beam.core.printable import printable
+from omnia_beam.core.redaction import RedactingFilter
 
 
 class GuardedStream:
@@ -85,6 +86,7 @@ class StderrHandler(logging.StreamHandler[Any]):
 def set_up_logging(level: int) -> None:
     """Our log lines from this level on to stderr; Beam's and the libraries' only where something is wrong."""
     handler = StderrHandler()
+    handler.addFilter(RedactingFilter())
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -36,11 +36,12 @@ from omnia_beam.io.record import forget_failures, read_failures
 from omnia_beam.io.state_dir import StateDir
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.shared import reset_shared_sessions, shared_session
-from omnia_beam.pipelines.backfill import BackfillJob, build_pipeline
+from omnia_beam.pipelines.backfill import BackfillJob, build_pipeline, counting
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import check_writable, file_prefix
 from omnia_beam.pipelines.execution import run_pipeline
 from omnia_beam.pipelines.job_state import JobState, RunState, held_lease, new_run_id, scope_of
+from omnia_beam.pipelines.plan_audit import audit_counts
 from omnia_beam.pipelines.progress_display import ProgressFacts
 from omnia_beam.pipelines.runner import is_local
 from omnia_beam.pipelines.stop_signals import handling_stop_signals
@@ -164,6 +165,7 @@ class _Tail:
                 self.session.stats.snapshot,
                 passing=True,
             )
+            audit_counts(state, self.planner.series_ids, found, outcome, counting(self.job, self.session))
             read, written = outcome.counters.get("points_read", 0), outcome.counters.get("points_written", 0)
             if found.again:
                 self.planner.tidy(state, planned.wanted)

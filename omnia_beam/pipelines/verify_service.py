@@ -64,6 +64,9 @@ class ServiceReader:
         retry = replace(self.settings.retry, attempts=min(2, self.settings.retry.attempts), deadline_s=_HURRY_S)
         return replace(self, settings=replace(self.settings, retry=retry), _sessions=[])
 
+    def check_copyable(self) -> None:
+        """A backfill has no mapping that could refuse anything."""
+
     def fingerprints(self, windows: Sequence[tuple[ChunkKey, int]]) -> WindowPrints:
         return self._run().fingerprints(windows)
 
