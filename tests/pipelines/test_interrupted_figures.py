@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,14 +86,21 @@ def test_what_copies(
         assert main([command, str(job), "--no-progress", "--set", "source.page_limit=null"]) == 0
 
 
-def test_verify(job_file: Callable[..., Path], told: Callable[[], dict[str, Any]], capsys: Any) -> None:
+def test_verify(job_file: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
     with EmulatorProcess(["--synthetic", "dense:series=1,days=2,step=10s"]) as emulator:
         job = job_file(emulator.url, max_chunk_points=500, window={"start": "2024-01-01", "end": "2024-01-03"})
         assert main(["backfill", str(job), "--json"]) == 0
         windows = json.loads(capsys.readouterr().out.splitlines()[-1])["windows_done"]
         emulator.set_faults(["path=/data stall=60 count=1000"])
-        BOARD.reset()
-        assert interrupted(["verify", str(job), "--source"], lambda: emulator.stats()["in_flight"] > 0) == 130
-        found = told()
+        command = [sys.executable, "-m", "omnia_beam.cli", "verify", str(job), "--source", "--json"]
+        run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        while not emulator.stats()["in_flight"]:
+            time.sleep(0.05)
+        run.send_signal(signal.SIGINT)
+        output, _ = run.communicate(timeout=60)
+        emulator.kill()
+    found = json.loads(output.splitlines()[-1])
+    assert (run.returncode, found["status"], found["interrupted"]) == (130, "incomplete", True)
     assert (found["windows_planned"], found["series"]) == (windows, 1)
     assert found["windows_done"] < windows
+    assert found["requests"] > 0
