@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from omnia_beam.config import JobConfig, OmniaSink, OmniaSource
 from omnia_beam.core.errors import CredentialError, OmniaBeamError, ServiceError, UsageError
-from omnia_beam.core.printable import one_line
+from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.dead_letters import DeadLetterFiles
 from omnia_beam.io.ledger import Ledger
@@ -367,7 +367,7 @@ def _in_words(findings: Findings) -> str:
     ]
     if kinds:
         return f"{unknown}{findings.total - findings.counts['not_compared']:,} differences: {', '.join(kinds)}"
-    compared = f"{findings.points:,} points of {findings.windows - len(findings.unread):,} windows"
+    compared = f"{counted(findings.points, 'point')} of {counted(findings.windows - len(findings.unread), 'window')}"
     return f"{unknown}no difference in {compared}"
 
 

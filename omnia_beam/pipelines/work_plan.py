@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -23,6 +24,7 @@ from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.progress_display import ProgressFacts
 from omnia_beam.pipelines.summary import Summary
 
+_log = logging.getLogger(__name__)
 _ANNOUNCED_AT_ONCE: Final = 1_000
 
 
@@ -85,6 +87,7 @@ def plan_work(
     broken = tuple(w for w in again if w not in whole)
     missing = fresh.merged(broken).ordered(newest_first=newest_first)
     plan = missing.merged(Plan.of_windows(whole).ordered(newest_first=newest_first))
+    _log.debug("planned %d windows, %d of them again; %d are recorded", len(plan), len(again), max(0, recorded))
     return WorkPlan(plan, again, max(0, recorded), broken)
 
 
