@@ -170,7 +170,7 @@ def test_no_pipe_is_opened_and_nothing_that_is_no_file_stands_in_the_way(copy: C
     assert copy.verify()["exit"] == 0
 
 
-def test_files_without_content_and_a_window_without_points(copy: Copy) -> None:
+def test_files_without_content(copy: Copy) -> None:
     copy.files[0].write_bytes(b"")
     (copy.out / "empty.parquet").write_bytes(b"")
     found = copy.verify()

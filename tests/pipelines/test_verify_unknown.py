@@ -231,3 +231,18 @@ def test_series_and_files_that_the_source_does_not_hold_any_more(
     found = check(job, context, tmp_path, source=True)
     assert any("not in the source now, such as 'PT-2'" in note for note in found["before"]["notes"])
     assert (found["exit"], found["before"]["by_kind"], found["before"]["points"]) == (0, {}, 600)
+
+
+def test_a_window_of_which_the_source_has_lost_a_series_is_not_announced(
+    migration: Callable[..., tuple[JobConfig, EmulatorThread]], context: RunContext, tmp_path: Path
+) -> None:
+    job, target = migration(**CREATE)
+    run_migrate(job, context)
+    (series,) = [each for each in target.store.listed() if each.metadata.name == "PT-1"]
+    series.delete(int(parse_time("2024-03-01")), int(parse_time("2024-03-01T00:01:00Z")))
+    lines = (tmp_path / "plant.csv").read_text().splitlines()
+    (tmp_path / "plant.csv").write_text("\n".join(line.rpartition(",")[0] for line in lines) + "\n")
+    found = check(job, context, tmp_path, repair=True)
+    assert (found["exit"], found["before"]["by_kind"], found["repair"]["windows"]) == (1, {"missing_point": 60}, 0)
+    assert found["repair"]["windows_unreadable"] == 1
+    assert not job_status(job).incomplete
