@@ -102,12 +102,12 @@ class WriteFiles(beam.DoFn):
         return WindowedValue(receipt, done.timestamp, done.windows)
 
     def _store(self, chunk: Chunk) -> Receipt:
-        files = []
+        files, stamps = [], []
         chunk = chunk if self._as_held is None else self._as_held(chunk)
         for file in self._files_of(chunk):
-            write_durably(f"{self._path}/{file.path}", file.content, known_dirs=self._known_dirs)
+            stamps.append(write_durably(f"{self._path}/{file.path}", file.content, known_dirs=self._known_dirs))
             files.append(file.path)
-        return Receipt.of(chunk, self._sink, tuple(files))
+        return Receipt.of(chunk, self._sink, tuple(files), stamps=tuple(stamps))
 
 
 def _check_claim(chunk: Chunk) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from omnia_beam.config import JobConfig, OmniaSink, OmniaSource
 from omnia_beam.core.errors import CredentialError, OmniaBeamError, ServiceError, UsageError
+from omnia_beam.core.printable import one_line
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.dead_letters import DeadLetterFiles
 from omnia_beam.io.ledger import Ledger
@@ -28,6 +29,7 @@ from omnia_beam.io.read import ReadOptions
 from omnia_beam.io.set_aside import is_no_file
 from omnia_beam.io.state_dir import StateDir
 from omnia_beam.pipelines.backfill import run_backfill
+from omnia_beam.pipelines.cluster import check_job
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import file_prefix
 from omnia_beam.pipelines.job_state import scope_of
@@ -134,8 +136,10 @@ def run_verify(
         StateError, DestinationError, CredentialError, ServiceError: it cannot go on.
     """
     began = context.clock()
+    check_job(config, context.options)
     job = VerifyJob.of(config, context, against_source=source)
     summary = Summary("verify")
+    looked = _Looked()
     try:
         _warn_of_a_run(job)
         ledger = Ledger.load(job.state_dir)
@@ -147,35 +151,49 @@ def run_verify(
         examination = Examination(
             ledger, job.scope.digest, job.scope.sink, series_ids, wanted, job.destination, reader, source, vanished
         )
-        before = _watched(job, examination)
+        summary = summary.having(series=len(series_ids))
+        looked.total = count_recorded(ledger, job.scope.digest, series_ids, wanted)
+        before = _watched(job, replace(examination, on_window=looked.add), looked)
         for note in (*notes, *_dead_letters(job)):
             before.note(note)
         mended, after = _mended(job, examination, before) if repair and before.total else (None, None)
         facts = VerifyReport.of(job.config.name, job.scope, wanted, len(series_ids), source, before, mended, after)
         places = write_report(facts, job.state_dir, job.run_id, report)
         return _summarise(summary, job, facts, places, context.clock() - began)
-    except OmniaBeamError as error:
-        error.summary = summary.having(elapsed_s=context.clock() - began)  # type: ignore[attr-defined]  # for the CLI
+    except (OmniaBeamError, KeyboardInterrupt) as error:
+        reached = summary.having(
+            windows_planned=looked.total,
+            windows_done=looked.windows,
+            points_read=looked.points,
+            elapsed_s=context.clock() - began,
+            **_traffic(job),
+        )
+        error.summary = reached  # type: ignore[union-attr]  # for the CLI
         raise
 
 
-def _watched(job: VerifyJob, examination: Examination) -> Findings:
+@dataclass
+class _Looked:
+    """How far the look at the destination is."""
+
+    total: int = 0
+    windows: int = 0
+    points: int = 0
+
+    def add(self, points: int) -> None:
+        self.windows += 1
+        self.points += points
+
+    def facts(self) -> ProgressFacts:
+        return ProgressFacts(windows=self.windows, windows_total=self.total, points=self.points, points_expected=0)
+
+
+def _watched(job: VerifyJob, examination: Examination, looked: _Looked) -> Findings:
     """Run it, with progress where no pipeline shows its own."""
     if examination.against_source or not isinstance(job.destination, FilesDestination):
         return examination.run()
-    e = examination
-    total = count_recorded(e.ledger, e.scope, e.series_ids, e.wanted)
-    seen = [0, 0]
-
-    def count(points: int) -> None:
-        seen[0] += 1
-        seen[1] += points
-
-    def facts() -> ProgressFacts:
-        return ProgressFacts(windows=seen[0], windows_total=total, points=seen[1], points_expected=0)
-
-    with showing_progress(job.context.progress, facts, job.context.err):
-        return replace(examination, on_window=count).run()
+    with showing_progress(job.context.progress, looked.facts, job.context.err):
+        return examination.run()
 
 
 def _warn_of_a_run(job: VerifyJob) -> None:
@@ -299,7 +317,7 @@ def _tell(findings: Findings, say: Callable[[str], None]) -> None:
             "" if single or each.range is None else str(each.range),
             each.text,
         )
-        say(": ".join(part for part in parts if part))
+        say(one_line(": ".join(part for part in parts if part)))
     if findings.total > _TOLD:
         say(f"and {findings.total - min(_TOLD, len(findings.differences)):,} more: see the report")
     for note in findings.notes:

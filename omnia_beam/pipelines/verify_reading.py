@@ -18,6 +18,7 @@ import apache_beam as beam
 from omnia_beam.core import errors
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.errors import IncompleteReadError, NotFoundError, OmniaBeamError, TransientServiceError
+from omnia_beam.core.json_text import load_json
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
@@ -165,7 +166,7 @@ class WindowRun:
     def _receipts(self, run_id: str) -> Iterator[Receipt]:
         for name in self._left(run_id, "prints"):
             for line in self._read(name).splitlines():
-                yield Receipt.from_json(json.loads(line))
+                yield Receipt.from_json(load_json(line))
 
     def _read(self, name: str) -> bytes:
         return self.state_dir.read(f"runs/{name}") or b""
