@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
+from omnia_beam.core.asked_range import check_times
 from omnia_beam.core.errors import NotTheServiceError, UsageError
 from omnia_beam.core.limits import MAX_POINTS_PER_ANSWER, MAX_SERIES_PER_REQUEST
 from omnia_beam.net import operations as ops
@@ -17,7 +18,7 @@ from omnia_beam.net.paging import each_page
 from omnia_beam.net.series_query import AggregateFunction, SeriesQuery, Span, check_aggregates, check_page_size
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.tally import Tally
-from omnia_beam.net.time_argument import TimeLike, exact_text
+from omnia_beam.net.time_argument import TimeLike, exact_text, time_to_ns
 from omnia_beam.wire import Page, PageItem, decode_json_page, decode_page
 
 _RAW = ("time", "value", "status")
@@ -32,7 +33,7 @@ class DatapointReads(ApiClient):
     both it is the whole history. `status` keeps only points with one of these statuses (192 is good). `page_size` is the
     points in one answer, `federation_source` one of `IMS`, `TSDB`, `DataLake`. Common errors: those of
     `ServiceSession.send`; UsageError for arguments that cannot be; IncompleteReadError where the service sent fewer raw
-    points than it counts itself (protobuf, without a status filter).
+    points than it counts itself (protobuf, without a status filter), or a point outside of the range that it was asked for.
     """
 
     def __init__(self, session: ServiceSession, format: Literal["protobuf", "json"] = "protobuf") -> None:
@@ -282,7 +283,8 @@ class DatapointReads(ApiClient):
         )
         params += [("status", str(each)) for each in status] + self._source(federation_source)
         page = self._decode(operation.send(self._session, id, params=params, accept=self._accept).body)
-        points = [point for item in page.items for point in _datapoints(item, id, Span())]
+        bounds = _open_span(after_time, before_time)
+        points = [point for item in page.items for point in _datapoints_of(item, id, bounds)]
         return points[0] if points else None
 
     def _one_each(
@@ -297,7 +299,7 @@ class DatapointReads(ApiClient):
             answer = operation.send(self._session, params=params, json_body=body, accept=self._accept)
             for item in self._decode(answer.body).items:
                 query = _asked_for(asked, item)
-                found[query.id] = next(iter(_datapoints(item, query.id, Span())), found[query.id])
+                found[query.id] = next(iter(_datapoints_of(item, query.id, query.span)), found[query.id])
         return found
 
     def _params(
@@ -346,7 +348,27 @@ def _datapoints(item: PageItem, series_id: str, bounds: Span) -> Datapoints:
         return joined(series_id, [])
     if "time" not in item.columns:
         raise NotTheServiceError(f"series {series_id}: the answer has the columns {', '.join(item.columns)}, no time")
-    return Datapoints(series_id, dict(item.columns)).between(bounds.start_ns, bounds.end_ns)
+    points = Datapoints(series_id, dict(item.columns))
+    if len(points):
+        edges = (int(points.times.min()), int(points.times.max()))
+        check_times(f"series {series_id}", bounds.start_ns, bounds.end_ns, edges)
+    return points.between(bounds.start_ns, bounds.end_ns)
+
+
+def _datapoints_of(item: PageItem, series_id: str, bounds: Span) -> Datapoints:
+    """As the service reads its own bounds: whether a point at one of them counts is its word."""
+    points = _datapoints(item, series_id, Span())
+    if len(points):
+        edges = (int(points.times.min()), int(points.times.max()))
+        check_times(f"series {series_id}", bounds.start_ns, bounds.end_ns, edges)
+    return points
+
+
+def _open_span(after_time: TimeLike | None, before_time: TimeLike | None) -> Span:
+    return Span(
+        start_ns=None if after_time is None else time_to_ns(after_time, "after_time"),
+        end_ns=None if before_time is None else time_to_ns(before_time, "before_time"),
+    )
 
 
 def _asked_for(asked: dict[str, SeriesQuery], item: PageItem) -> SeriesQuery:

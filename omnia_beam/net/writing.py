@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from omnia_beam.net.items import ServiceMessage, message_of
 from omnia_beam.net.paths import path_of
 from omnia_beam.net.series_query import Span
 from omnia_beam.net.time_argument import TimeLike, exact_text
+from omnia_beam.net.write_answer import send_until_committed
 from omnia_beam.wire import encode_datapoints, encode_series_datapoints
 
 BATCH_POINTS = 10_000
@@ -116,13 +118,15 @@ class DatapointWrites(ApiClient):
         messages: list[ServiceMessage] = []
         stored = 0
         for batch in batches:
+            points = sum(map(len, batch))
+            send = partial(self._send_alone, batch[0]) if alone else partial(self._send_together, batch)
             try:
-                answer = self._send_alone(batch[0], params) if alone else self._send_together(batch, params)
+                answer = send_until_committed(partial(send, params), points, len(batch))
             except ServiceError as error:
                 error.message += f" ({stored} of {total} points were stored before)"
                 error.args = (error.message,)
                 raise
-            stored += sum(map(len, batch))
+            stored += points
             messages.append(message_of(answer))
         return Written(stored, tuple(messages))
 
