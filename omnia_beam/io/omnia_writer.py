@@ -13,6 +13,7 @@ from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import OmniaBeamError, TerminalServiceError, TransientServiceError
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
 from omnia_beam.core.timestamps import NS_PER_SECOND
+from omnia_beam.io.lease_fence import LeaseFence
 from omnia_beam.io.pending_chunk import PendingChunk, WrittenChunk, chunk_of, refuse_run
 from omnia_beam.io.write_delivery import Delivery
 from omnia_beam.io.write_group import Group, Run, columns, ordered, size, targets
@@ -32,17 +33,22 @@ _LINGER_NS: Final = 5 * NS_PER_SECOND
 """How long points wait for others to fill their batch, as far as chunks keep coming: a slow source gets receipts too."""
 
 
-def send_group(session: ServiceSession, group: Group) -> None:
+def send_group(session: ServiceSession, group: Group, fence: LeaseFence | None = None) -> None:
     """Commit points to the service, or raise.
 
+    Args:
+        fence: of the run's lease, looked at before each try; None where no lease is held.
+
     Raises:
+        StateError: the lease was lost.
         TerminalServiceError: the service has queued them (202), so that nobody knows when they are stored.
         TransientServiceError: its answers do not say that they are stored.
         ServiceError, CredentialError: as `ServiceSession.send`.
     """
     body = encode_datapoints(columns(group))
+    before = None if fence is None else fence.check
     answer = send_until_committed(
-        lambda: WRITE_MULTIPLE.send(session, params=[("async", "false")], json_body=body),
+        lambda: WRITE_MULTIPLE.send(session, params=[("async", "false")], json_body=body, before=before),
         size(group),
         len(targets(group)),
     )

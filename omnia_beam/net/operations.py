@@ -7,6 +7,7 @@ this table. Paths and methods: [sdk].
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,7 +28,13 @@ class Operation:
     why: str
 
     def send(
-        self, session: ServiceSession, *ids: str, params: Query = (), json_body: Any = None, accept: str = JSON
+        self,
+        session: ServiceSession,
+        *ids: str,
+        params: Query = (),
+        json_body: Any = None,
+        accept: str = JSON,
+        before: Callable[[], None] | None = None,
     ) -> Answer:
         """Send it; `ids` fill the path's gaps in order. Raises as `ServiceSession.send`."""
         return session.send(
@@ -37,6 +44,7 @@ class Operation:
             params=params,
             json_body=json_body,
             accept=accept,
+            before=before,
         )
 
     def send_delete(self, session: ServiceSession, *ids: str, params: Query = ()) -> Answer | None:

@@ -59,6 +59,7 @@ class _Call:
     accept: str
     idempotent: bool
     timeout_s: float
+    before: Callable[[], None] | None = None
     token: str | None = field(default=None, repr=False)
     secrets: set[str] = field(default_factory=set, repr=False)
     renewed: bool = False
@@ -134,6 +135,7 @@ class ServiceSession:
         json_body: Any = None,
         accept: str = JSON,
         timeout: float | None = None,
+        before: Callable[[], None] | None = None,
     ) -> Answer:
         """Send one request and give its successful answer.
 
@@ -147,6 +149,7 @@ class ServiceSession:
             json_body: bytes are sent as they are, all else as JSON; None sends no body.
             accept: `application/json` or `application/protobuf`; an answer of another type is refused.
             timeout: seconds that one attempt may take in all; the settings' when None.
+            before: called in the last instant before each attempt; what it raises ends the request.
 
         Raises:
             ServiceError: the class tells what kind, the message what, where and what to do; see `core.errors`.
@@ -162,6 +165,7 @@ class ServiceSession:
             accept=accept,
             idempotent=idempotent,
             timeout_s=self.settings.attempt_timeout_s if timeout is None else timeout,
+            before=before,
         )
         self.stats.request()
         return self.settings.retry.run(
@@ -236,6 +240,8 @@ class ServiceSession:
             with self._limiter.slot(patience_s):
                 # Only now: an attempt that waited out a pause must not send the token of before it.
                 headers = self._headers_of(call, token_of())
+                if call.before is not None:
+                    call.before()
                 started = self._clock()
                 answer = self._transport.exchange(
                     call.method, url, params=params, body=call.body, headers=headers, timeout_s=call.timeout_s

@@ -207,6 +207,7 @@ def build_pipeline(job: BackfillJob, state: RunState, plan: Plan, *, local: bool
             prefix=file_prefix(config.name),
             options=ParquetOptions(job.sink.compression, job.sink.compression_level or 1),
             sink=state.sink,
+            fence=state.fence,
         )
         written = decoded.chunks | "Write" >> write
         _ = written.receipts | "Record" >> RecordReceipts(state.state_dir, state.scope, state.token, state.clock)

@@ -118,7 +118,7 @@ def build_pipeline(
 ) -> Any:
     """A function that puts the migration's transforms on a pipeline."""
     rules = {each.source.id: each.rule() for each in resolution.mapped}
-    keep = MappingLetters(DeadLetterFiles.of(state.state_dir))
+    keep = MappingLetters(DeadLetterFiles.of(state.state_dir, state.fence))
 
     def build(pipeline: Any) -> None:
         chunks, unread = source.read(pipeline, plan, local=local)

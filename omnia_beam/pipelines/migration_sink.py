@@ -59,8 +59,9 @@ class ServiceSink:
             self._service,
             self._options,
             on_error="output",
-            dead_letter_files=DeadLetterFiles.of(state.state_dir),
+            dead_letter_files=DeadLetterFiles.of(state.state_dir, state.fence),
             sink=state.sink,
+            fence=state.fence,
         )
         return written.receipts, written.failures
 
@@ -88,10 +89,10 @@ class FilesSink:
         write: Any
         if isinstance(sink, ParquetSink):
             parquet = ParquetOptions(sink.compression, sink.compression_level or 1)
-            write = WriteToParquet(sink.path, prefix=self._prefix, options=parquet, sink=state.sink)
+            write = WriteToParquet(sink.path, prefix=self._prefix, options=parquet, sink=state.sink, fence=state.fence)
         else:
             options = CsvOptions(sink.layout, sink.delimiter, sink.compression)
-            write = WriteToCsv(sink.path, prefix=self._prefix, options=options, sink=state.sink)
+            write = WriteToCsv(sink.path, prefix=self._prefix, options=options, sink=state.sink, fence=state.fence)
         receipts = (chunks | "Write" >> write).receipts
         return receipts, None  # a file sink stores a chunk or ends the run: no window fails by itself
 

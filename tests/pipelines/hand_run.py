@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -262,9 +262,9 @@ class HandRun:
         real = state_store.LocalStore.create
 
         @contextmanager
-        def create(store: Any, path: str) -> Iterator[Any]:
+        def create(store: Any, path: str, placing: Any = nullcontext) -> Iterator[Any]:
             self.mortality.step()
-            with real(store, path) as out:
+            with real(store, path, placing) as out:
                 yield out
                 self.mortality.step()  # the temporary is there, the name is not
             self.mortality.step()
