@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from omnia_beam.core.chunk import Chunk, RawChunk, RawPage
 from omnia_beam.core.failure import WindowFailure
+from omnia_beam.core.json_text import load_json
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
@@ -160,7 +161,7 @@ def _header(**fields: Any) -> bytes:
 
 def _read_header(encoded: bytes) -> tuple[dict[str, Any], int]:
     end = encoded.index(b"\n")
-    header: dict[str, Any] = json.loads(encoded[:end])
+    header: dict[str, Any] = load_json(encoded[:end])
     if header.get("v") != _VERSION:
         raise ValueError(
             f"an element of version {header.get('v')}, this is version {_VERSION}: drain the job before upgrading"

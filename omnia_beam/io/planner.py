@@ -54,7 +54,7 @@ def _packed(
     on_probed: Callable[[int], None],
     counted: list[Counted],
 ) -> Iterator[PackedWindow]:
-    with ThreadPoolExecutor(session.settings.max_in_flight, thread_name_prefix="omnia-probe") as pool:
+    with ThreadPoolExecutor(session.settings.threads, thread_name_prefix="omnia-probe") as pool:
         for series_ids, time_range in wanted:
             if not time_range:
                 continue

@@ -9,7 +9,7 @@ import apache_beam as beam
 
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.io import coders
-from omnia_beam.io.csv_file import CsvOptions, csv_files
+from omnia_beam.io.csv_file import CsvOptions, csv_files, with_plain_nans
 from omnia_beam.io.lease_fence import LeaseFence
 from omnia_beam.io.write_files import WriteFiles
 
@@ -51,7 +51,8 @@ class WriteToCsv(beam.PTransform):
     ) -> None:
         super().__init__()
         files_of = partial(csv_files, prefix=prefix, options=options)
-        self._write = WriteFiles(path, sink or f"csv:{path.rstrip('/')}/", files_of, fence=fence)
+        name = sink or f"csv:{path.rstrip('/')}/"
+        self._write = WriteFiles(path, name, files_of, as_held=with_plain_nans, fence=fence)
 
     def expand(self, chunks: Any) -> Any:
         write = beam.ParDo(self._write).with_output_types(Receipt)

@@ -50,6 +50,7 @@ class WriteFiles(beam.DoFn):
         path: where to write; local, or of any Beam filesystem.
         sink: how receipts name this sink.
         files_of: encodes a chunk; pickled to the workers.
+        as_held: what files of this kind can hold of a chunk, which is what its receipt speaks of; None: all of it.
         takes_unclaimed: whether `files_of` names the points of event messages apart, so that they may come.
         fence: of the run's lease, looked at before each file appears; None where no lease is held.
     """
@@ -60,9 +61,11 @@ class WriteFiles(beam.DoFn):
         sink: str,
         files_of: Callable[[Chunk], Iterable[EncodedFile]],
         *,
+        as_held: Callable[[Chunk], Chunk] | None = None,
         takes_unclaimed: bool = False,
         fence: LeaseFence | None = None,
     ) -> None:
+        self._as_held = as_held
         self._fence = fence
         self._takes_unclaimed = takes_unclaimed
         self._path = path.rstrip("/")
@@ -105,6 +108,7 @@ class WriteFiles(beam.DoFn):
 
     def _store(self, chunk: Chunk) -> Receipt:
         files, stamps = [], []
+        chunk = chunk if self._as_held is None else self._as_held(chunk)
         placing = nullcontext if self._fence is None else self._fence.placing
         for file in self._files_of(chunk):
             path = f"{self._path}/{file.path}"

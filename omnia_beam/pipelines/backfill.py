@@ -77,15 +77,16 @@ class BackfillJob:
     wanted: TimeRange
 
     @classmethod
-    def of(cls, config: JobConfig) -> BackfillJob:
-        """Raises UsageError where the configuration is no backfill."""
+    def of(cls, config: JobConfig, command: str = "backfill") -> BackfillJob:
+        """Raises UsageError, with the command's name in it, where the configuration is no backfill."""
         source, sink = config.source, config.sink
+        cure = "use omnia-beam migrate" if command == "backfill" else "run omnia-beam migrate on a schedule instead"
         if not isinstance(source, OmniaSource):
-            raise UsageError(f"backfill reads from a source of kind omnia, not {source.kind}: use omnia-beam migrate")
+            raise UsageError(f"{command} reads from a source of kind omnia, not {source.kind}: {cure}")
         if not isinstance(sink, ParquetSink):
-            raise UsageError(f"backfill writes to a sink of kind parquet, not {sink.kind}: use omnia-beam migrate")
+            raise UsageError(f"{command} writes to a sink of kind parquet, not {sink.kind}: {cure}")
         if config.mapping is not None:
-            raise UsageError("backfill keeps the source's ids; for a mapping use omnia-beam migrate")
+            raise UsageError(f"{command} keeps the source's ids and takes no mapping: {cure}")
         options = read_options(source, config.max_chunk_points)
         return cls(config, source, sink, service_settings(source), options, wanted_range(config))
 
@@ -180,7 +181,9 @@ def wanted_range(config: JobConfig) -> TimeRange:
         UsageError: there is no window.
     """
     if config.window is None:
-        raise UsageError("window: a backfill needs one: {start: 2023-01-01, end: 2024-01-01}, or --start and --end")
+        raise UsageError(
+            "window: a source of kind omnia needs one: {start: 2023-01-01, end: 2024-01-01}, or --start and --end"
+        )
     end = time.time_ns() if config.window.end is None else config.window.end
     if end <= config.window.start:
         raise UsageError("window.start is in the future: there is nothing to read yet")

@@ -15,11 +15,13 @@ import apache_beam as beam
 
 from omnia_beam.config import JobConfig, OmniaSink
 from omnia_beam.core.errors import OmniaBeamError, UsageError
+from omnia_beam.core.printable import one_line
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.dead_letters import DeadLetterFiles
 from omnia_beam.io.plan import Plan
 from omnia_beam.io.record import RecordFailures, RecordReceipts
 from omnia_beam.net.stats import StatsSnapshot
+from omnia_beam.pipelines.cluster import check_job
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.execution import Outcome, run_pipeline
 from omnia_beam.pipelines.job_state import JobState, opened_state
@@ -58,6 +60,7 @@ def run_migrate(config: JobConfig, context: RunContext) -> Summary:
     began = context.clock()
     if config.workers > 1:
         raise UsageError(f"workers is {config.workers}: a migration runs in one process; leave workers out")
+    check_job(config, context.options)
     job = MigrationJob.of(config)
     summary = Summary("migrate")
     sessions = list(job.sink.sessions)
@@ -177,7 +180,7 @@ def _tell(prepared: Prepared, job: MigrationJob, context: RunContext) -> None:
             context.say(f"{name}: {count} findings; omnia-beam plan shows them")
     if report.unused_rows:
         context.say(
-            f"{len(report.unused_rows)} rows of the mapping file fit no series of the source: {report.unused_rows[0]}"
+            f"{len(report.unused_rows):,} rows of the mapping file fit no series of the source: {one_line(report.unused_rows[0])}"
         )
 
 

@@ -26,6 +26,7 @@ from omnia_beam.net.reachability import check_reachable
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.backfill import wanted_range
+from omnia_beam.pipelines.cluster import worker_share
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.selection import describe_series, select_series
@@ -99,7 +100,7 @@ class ServiceSource:
 
     def read(self, pipeline: Any, plan: Plan, *, local: bool) -> tuple[Any, Any]:
         raw = pipeline | "Read" >> ReadFromOmnia(
-            self._service,
+            worker_share(self._service, pipeline.options),
             plan,
             options=self._options,
             on_error="output",

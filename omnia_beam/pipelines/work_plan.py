@@ -18,8 +18,9 @@ from omnia_beam.io.plan import Plan
 from omnia_beam.io.planner import Wanted
 from omnia_beam.io.record import read_failures
 from omnia_beam.net.session import ServiceSession
-from omnia_beam.pipelines.execution import Interrupted, Outcome
+from omnia_beam.pipelines.execution import Outcome
 from omnia_beam.pipelines.job_state import JobState
+from omnia_beam.pipelines.progress_display import ProgressFacts
 from omnia_beam.pipelines.summary import Summary
 
 _ANNOUNCED_AT_ONCE: Final = 1_000
@@ -151,8 +152,12 @@ def with_traffic(summary: Summary, sessions: Iterable[ServiceSession], elapsed_s
 
 def tell_reached(error: Any, summary: Summary, sessions: Iterable[ServiceSession], elapsed_s: float) -> None:
     """Give an error or a signal that has ended a run the summary of what the run had come to, for the command line."""
-    if isinstance(error, Interrupted):
-        summary = summary.having(windows_done=error.facts.windows, points_written=error.facts.points)
+    facts: ProgressFacts | None = getattr(error, "facts", None)
+    if facts is not None:
+        read = getattr(error, "counters", {}).get("points_read", facts.points)
+        summary = summary.having(
+            windows_done=facts.windows, windows_failed=facts.failed, points_read=read, points_written=facts.points
+        )
     error.summary = with_traffic(summary, sessions, elapsed_s)
 
 
