@@ -8,6 +8,7 @@ from typing import Literal
 from omnia_beam.core.asked_range import check_times
 from omnia_beam.core.errors import NotTheServiceError, UsageError
 from omnia_beam.core.limits import MAX_POINTS_PER_ANSWER, MAX_SERIES_PER_REQUEST
+from omnia_beam.core.series_id import id_key
 from omnia_beam.net import operations as ops
 from omnia_beam.net.answer import JSON, PROTOBUF
 from omnia_beam.net.api import ApiClient
@@ -147,7 +148,7 @@ class DatapointReads(ApiClient):
         """Points of many series, each complete, by id in the given order; arguments as `iter_multi_datapoints`."""
         wanted = list(series)
         ids = [each if isinstance(each, str) else each.id for each in wanted]
-        spelled = {id.lower(): id for id in ids}
+        spelled = {id_key(id): id for id in ids}
         check_each_once(ids)
         parts: dict[str, list[Datapoints]] = {id: [] for id in ids}
         for piece in self.iter_multi_datapoints(
@@ -158,7 +159,7 @@ class DatapointReads(ApiClient):
             align_to_cache=align_to_cache,
             federation_source=federation_source,
         ):
-            parts[spelled[piece.series_id.lower()]].append(piece)
+            parts[spelled[id_key(piece.series_id)]].append(piece)
         return {
             id: joined(id, pieces, _columns_of(query))
             for query, (id, pieces) in zip(wanted, parts.items(), strict=True)
@@ -248,7 +249,7 @@ class DatapointReads(ApiClient):
 
     def _multi_pieces(self, queries: Sequence[SeriesQuery], page_size: int, params: Params) -> Iterator[Datapoints]:
         for batch in _batches(queries):
-            asked = {query.id.lower(): query for query in batch}
+            asked = {id_key(query.id): query for query in batch}
             check_each_once([query.id for query in batch])
             body = [query.to_json(page_size) for query in batch]
 
@@ -294,7 +295,7 @@ class DatapointReads(ApiClient):
         params = self._source(federation_source)
         for batch in _batches(queries):
             body = [query.to_json(None) for query in batch]
-            asked = {query.id.lower(): query for query in batch}
+            asked = {id_key(query.id): query for query in batch}
             answer = operation.send(self._session, params=params, json_body=body, accept=self._accept)
             for item in self._decode(answer.body).items:
                 query = _asked_for(asked, item)
@@ -380,7 +381,7 @@ def _open_span(after_time: TimeLike | None, before_time: TimeLike | None) -> Spa
 
 
 def _asked_for(asked: dict[str, SeriesQuery], item: PageItem) -> SeriesQuery:
-    query = asked.get(item.series_id.lower())
+    query = asked.get(id_key(item.series_id))
     if query is None:
         raise NotTheServiceError(f"the answer holds series {item.series_id!r}, which was not asked for")
     return query

@@ -10,6 +10,7 @@ import numpy as np
 
 from omnia_beam.core.errors import ServiceError, UsageError
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST, TIME_RESOLUTION_NS
+from omnia_beam.core.series_id import canonical_id
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.net import operations as ops
 from omnia_beam.net.answer import Answer
@@ -135,7 +136,7 @@ class DatapointWrites(ApiClient):
         return ops.WRITE_DATA.send(self._session, points.series_id, params=params, json_body=body)
 
     def _send_together(self, batch: Sequence[Datapoints], params: list[tuple[str, str]]) -> Answer:
-        body = encode_datapoints([(p.series_id, p.times, p.values, p.statuses) for p in batch])
+        body = encode_datapoints([(canonical_id(p.series_id), p.times, p.values, p.statuses) for p in batch])
         return ops.WRITE_MULTIPLE.send(self._session, params=params, json_body=body)
 
 

@@ -38,6 +38,7 @@ from omnia_beam.pipelines.cluster import check_cluster, worker_share
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import check_writable, file_prefix, say_tidied, tidy_files
 from omnia_beam.pipelines.execution import Outcome, run_pipeline
+from omnia_beam.pipelines.id_spelling import as_recorded, named_in_two_spellings
 from omnia_beam.pipelines.job_state import JobState, RunState, opened_state
 from omnia_beam.pipelines.plan_audit import audit_counts
 from omnia_beam.pipelines.runner import is_local
@@ -109,7 +110,9 @@ def run_backfill(config: JobConfig, context: RunContext) -> Summary:
         series_ids = select_series(session, job.source.series)
         summary = summary.having(series=len(series_ids))
         check_writable(job.sink.path, file_prefix(config.name))
+        summary = summary.with_warnings(*named_in_two_spellings(job.source.series))
         with opened_state(config, context) as state:
+            series_ids = as_recorded(state.ledger, series_ids)
             remember_selection(state.state_dir, config, state.scope.digest, series_ids, job.wanted)
             found = make_plan(job, session, state, series_ids, keep=True)
             summary = summary.having(windows_planned=len(found.plan) + found.recorded, windows_skipped=found.recorded)

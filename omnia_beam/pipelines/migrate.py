@@ -13,7 +13,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from omnia_beam.config import JobConfig, OmniaSink
+from omnia_beam.config import JobConfig, OmniaSink, OmniaSource
 from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.printable import one_line
 from omnia_beam.core.timestamps import NS_PER_SECOND
@@ -24,6 +24,7 @@ from omnia_beam.net.stats import StatsSnapshot
 from omnia_beam.pipelines.cluster import check_job
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.execution import Outcome, run_pipeline
+from omnia_beam.pipelines.id_spelling import named_in_two_spellings
 from omnia_beam.pipelines.job_state import JobState, opened_state
 from omnia_beam.pipelines.mapping_letters import MappingLetters, tidy_dead_letters
 from omnia_beam.pipelines.mapping_resolution import Resolution
@@ -69,6 +70,8 @@ def run_migrate(config: JobConfig, context: RunContext) -> Summary:
         with opened_state(config, context) as state:
             source = open_source(config, state, context, keep=True)
             sessions += source.sessions
+            if isinstance(config.source, OmniaSource):
+                summary = summary.with_warnings(*named_in_two_spellings(config.source.series))
             prepared = prepare(job, source)
             _tell(prepared, job, context)
             prepared.report.check(config.accept)
