@@ -34,6 +34,7 @@ from omnia_beam.net.reachability import check_reachable
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.net.shared import shared_session
+from omnia_beam.pipelines.changed_files import announce_changed, changed_windows
 from omnia_beam.pipelines.cluster import check_cluster, worker_share
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import check_writable, file_prefix, say_tidied, tidy_files
@@ -120,6 +121,7 @@ def run_backfill(config: JobConfig, context: RunContext) -> Summary:
             outcome = _carry_out(job, session, state, found, context)
             if audit_counts(state, series_ids, found, outcome, counting(job, session)):
                 PlanCache(state.state_dir, state.scope.digest, job.options.pack_limits).forget()
+            summary = announce_changed(summary, job.sink.path, state, series_ids, job.wanted)
             summary = summarise_work(summary, state, series_ids, job.wanted, found, outcome)
             asked = session.stats.snapshot().requests - before
             summary = summary.having(details={**summary.details, **_reading_facts(summary, asked, job, outcome)})
@@ -162,6 +164,7 @@ def make_plan(
         limits=limits,
         plan_missing=plan_missing,
         refresh=refresh_range(job.config.refresh, job.wanted),
+        stale=changed_windows(job.sink.path, state.ledger, state.sink, series_ids, job.wanted),
         newest_first=job.config.order == "newest_first",
     )
 

@@ -21,6 +21,7 @@ from omnia_beam.io.dead_letters import DeadLetterFiles
 from omnia_beam.io.plan import Plan
 from omnia_beam.io.record import RecordFailures, RecordReceipts
 from omnia_beam.net.stats import StatsSnapshot
+from omnia_beam.pipelines.changed_files import announce_changed, changed_windows
 from omnia_beam.pipelines.cluster import check_job
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.execution import Outcome, run_pipeline
@@ -82,6 +83,7 @@ def run_migrate(config: JobConfig, context: RunContext) -> Summary:
             summary = summary.having(windows_planned=len(work.plan) + work.recorded, windows_skipped=work.recorded)
             outcome = _carry_out(job, source, resolution, state, work, context)
             _audit(job, source, prepared, state, work, outcome)
+            summary = announce_changed(summary, job.sink.place, state, prepared.series_ids, source.wanted)
             summary = summarise_work(summary, state, prepared.series_ids, source.wanted, work, outcome)
             if summary.status == "complete":
                 source.settled(state)
@@ -101,7 +103,10 @@ def _plan(job: MigrationJob, source: MigrationSource, prepared: Prepared, state:
         limits=source.limits,
         plan_missing=source.plan,
         refresh=refresh_range(job.config.refresh, source.wanted),
-        stale=source.stale(state, prepared.series_ids),
+        stale=[
+            *source.stale(state, prepared.series_ids),
+            *changed_windows(job.sink.place, state.ledger, state.sink, prepared.series_ids, source.wanted),
+        ],
         newest_first=job.config.order == "newest_first",
     )
 

@@ -34,6 +34,10 @@ class MigrationSink(Protocol):
     def tidy(self, state: JobState) -> int:
         """Remove what dead runs left without a receipt; returns how much that was. For the holder of the lease."""
 
+    @property
+    def place(self) -> str | None:
+        """Where its files are; None where it has none."""
+
     def write(self, chunks: Any, state: JobState) -> tuple[Any, Any | None]:
         """Puts the writing on a pipeline; returns the collections of Receipt and, if there can be any, of WindowFailure."""
 
@@ -54,6 +58,10 @@ class ServiceSink:
 
     def tidy(self, state: JobState) -> int:
         return 0  # an upsert leaves nothing half done: what was written without a receipt is written again, the same
+
+    @property
+    def place(self) -> str | None:
+        return None
 
     def write(self, chunks: Any, state: JobState) -> tuple[Any, Any | None]:
         written = chunks | "Write" >> WriteToOmnia(
@@ -84,6 +92,10 @@ class FilesSink:
 
     def tidy(self, state: JobState) -> int:
         return len(tidy_files(self._sink.path, self._prefix, state, suffixes=self._suffixes).removed)
+
+    @property
+    def place(self) -> str | None:
+        return self._sink.path
 
     def write(self, chunks: Any, state: JobState) -> tuple[Any, Any | None]:
         sink = self._sink
