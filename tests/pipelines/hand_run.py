@@ -116,6 +116,7 @@ class HandRun:
         patch(backfill, "shared_session", lambda service: _Session())
         patch(backfill, "select_series", lambda session, series: tuple(sorted(series.ids)))
         patch(backfill, "plan_windows", self._plan)
+        patch(backfill, "counting", lambda job, session: self._count)
         patch(backfill, "build_pipeline", lambda job, state, plan, *, local: (job, state))
         patch(backfill, "run_pipeline", self._run)
         patch(job_state.LeaseOwner, "here", self._owner)
@@ -203,6 +204,9 @@ class HandRun:
         )
         columns = list(zip(*here, strict=True)) or [(), (), ()]
         return Points(np.array(columns[0], np.int64), np.array(columns[1], np.float64), np.array(columns[2], np.uint32))
+
+    def _count(self, series_ids: tuple[str, ...], asked: TimeRange) -> dict[str, int]:
+        return {series_id: len(self._points(series_id, asked).times) for series_id in series_ids}
 
     def _plan(self, session: Any, wanted: Any, *, statuses: Any, limits: PackLimits) -> Plan:
         packed: list[packing.PackedWindow] = []
