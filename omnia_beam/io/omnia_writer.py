@@ -46,7 +46,7 @@ def send_group(session: ServiceSession, group: Group, fence: LeaseFence | None =
         ServiceError, CredentialError: as `ServiceSession.send`.
     """
     body = encode_datapoints(columns(group))
-    before = None if fence is None else fence.check
+    before = (lambda: None) if fence is None else fence.check
     answer = send_until_committed(
         lambda: WRITE_MULTIPLE.send(session, params=[("async", "false")], json_body=body, before=before),
         size(group),

@@ -36,7 +36,7 @@ class Operation:
         json_body: Any = None,
         accept: str = JSON,
         most_bytes: int = MAX_BODY_BYTES,
-        before: Callable[[], None] | None = None,
+        before: Callable[[], object] = lambda: None,
     ) -> Answer:
         """Send it; `ids` fill the path's gaps in order. Arguments and exceptions are those of `ServiceSession.send`."""
         return session.send(

@@ -284,7 +284,7 @@ class DatapointReads(ApiClient):
         params += [("status", str(each)) for each in status] + self._source(federation_source)
         page = self._decode(operation.send(self._session, id, params=params, accept=self._accept).body)
         bounds = _open_span(after_time, before_time)
-        points = [point for item in page.items for point in _datapoints_of(item, id, bounds)]
+        points = [point for item in page.items for point in _datapoints(item, id, bounds, cut=False)]
         return points[0] if points else None
 
     def _one_each(
@@ -299,7 +299,7 @@ class DatapointReads(ApiClient):
             answer = operation.send(self._session, params=params, json_body=body, accept=self._accept)
             for item in self._decode(answer.body).items:
                 query = _asked_for(asked, item)
-                found[query.id] = next(iter(_datapoints_of(item, query.id, query.span)), found[query.id])
+                found[query.id] = next(iter(_datapoints(item, query.id, query.span, cut=False)), found[query.id])
         return found
 
     def _params(
@@ -352,7 +352,7 @@ def _content(page: Page) -> bytes:
     return b"".join(parts)
 
 
-def _datapoints(item: PageItem, series_id: str, bounds: Span) -> Datapoints:
+def _datapoints(item: PageItem, series_id: str, bounds: Span, *, cut: bool = True) -> Datapoints:
     if not item.columns:
         return joined(series_id, [])
     if "time" not in item.columns:
@@ -361,16 +361,7 @@ def _datapoints(item: PageItem, series_id: str, bounds: Span) -> Datapoints:
     if len(points):
         edges = (int(points.times.min()), int(points.times.max()))
         check_times(f"series {series_id}", bounds.start_ns, bounds.end_ns, edges)
-    return points.between(bounds.start_ns, bounds.end_ns)
-
-
-def _datapoints_of(item: PageItem, series_id: str, bounds: Span) -> Datapoints:
-    """As the service reads its own bounds: whether a point at one of them counts is its word."""
-    points = _datapoints(item, series_id, Span())
-    if len(points):
-        edges = (int(points.times.min()), int(points.times.max()))
-        check_times(f"series {series_id}", bounds.start_ns, bounds.end_ns, edges)
-    return points
+    return points.between(bounds.start_ns, bounds.end_ns) if cut else points
 
 
 def _open_span(after_time: TimeLike | None, before_time: TimeLike | None) -> Span:

@@ -63,7 +63,7 @@ class _Call:
     idempotent: bool
     timeout_s: float
     most_bytes: int
-    before: Callable[[], None] | None = None
+    before: Callable[[], object] = lambda: None
     token: str | None = field(default=None, repr=False)
     renewed: bool = False
     tries: int = 0
@@ -140,7 +140,7 @@ class ServiceSession:
         accept: str = JSON,
         timeout: float | None = None,
         most_bytes: int = MAX_BODY_BYTES,
-        before: Callable[[], None] | None = None,
+        before: Callable[[], object] = lambda: None,
     ) -> Answer:
         """Send one request and give its successful answer.
 
@@ -268,8 +268,7 @@ class ServiceSession:
             with self._limiter.slot(patience_s):
                 # Only now: an attempt that waited out a pause must not send the token of before it.
                 headers = self._headers_of(call, token_of())
-                if call.before is not None:
-                    call.before()
+                call.before()
                 started = self._clock()
                 answer = self._transport.exchange(
                     call.method,
