@@ -187,11 +187,7 @@ class ServiceSession:
         raise self._nothing_there(call, found) or found
 
     def sign_in(self) -> bool:
-        """Get a token now, ahead of any request. Returns whether one is needed at all.
-
-        Raises:
-            CredentialError: none can be had.
-        """
+        """Get a token now, ahead of any request. Returns whether one is needed. Raises CredentialError: none can be had."""
         return self._tokens.token() is not None
 
     @property
