@@ -44,7 +44,7 @@ def tidy_dead_letters(state: JobState) -> int:
 
     Their run died before the receipt, or their window was read again since, cut into other chunks. For the holder of the lease.
     """
-    files = DeadLetterFiles.of(state.state_dir)
+    files = DeadLetterFiles.of(state.state_dir, state.fence)
     if not files.names():
         return 0
     ledger = state.reload()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 import apache_beam as beam
@@ -11,12 +12,14 @@ from omnia_beam.config import CsvSource, JobConfig, OmniaSink, OmniaSource, Parq
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.printable import counted
 from omnia_beam.core.series import Timeseries
+from omnia_beam.core.series_id import canonical_id
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.file_source import CsvForm, FileSource, ParquetForm
 from omnia_beam.io.file_source_catalog import CatalogStore, FileCatalog, FileChange, check_holds_something
 from omnia_beam.io.file_source_index import SeriesFacts
 from omnia_beam.io.file_source_plan import file_limits, plan_files
+from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.packing import PackLimits
 from omnia_beam.io.plan import Plan
 from omnia_beam.io.planner import Wanted, plan_windows
@@ -29,6 +32,7 @@ from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.backfill import wanted_range
 from omnia_beam.pipelines.cluster import worker_share
 from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.id_spelling import as_recorded
 from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.selection import describe_series, select_series
 from omnia_beam.pipelines.service import read_options, service_settings
@@ -74,7 +78,7 @@ class ServiceSource:
     sessions: tuple[ServiceSession, ...]
     facts: Mapping[str, SeriesFacts]
 
-    def __init__(self, config: JobConfig, source: OmniaSource) -> None:
+    def __init__(self, config: JobConfig, source: OmniaSource, ledger: Ledger) -> None:
         self.wanted = wanted_range(config)
         self._options = read_options(source, config.max_chunk_points)
         self._service = service_settings(source)
@@ -84,9 +88,11 @@ class ServiceSource:
         check_reachable(self._service)
         if config.mapping is None and not isinstance(config.sink, OmniaSink):
             # Nothing is made of their metadata then, and asking for each would take a request a series.
-            self.series = tuple(Timeseries(id, "", "") for id in select_series(session, source.series))
+            found = [Timeseries(id, "", "") for id in select_series(session, source.series)]
         else:
-            self.series = tuple(describe_series(session, source.series))
+            found = list(describe_series(session, source.series))
+        spelled = {canonical_id(id): id for id in as_recorded(ledger, [each.id for each in found])}
+        self.series = tuple(replace(each, id=spelled[each.id]) for each in found)
         self.facts = {}
 
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
@@ -192,7 +198,7 @@ def open_source(config: JobConfig, state: JobState, context: RunContext, *, keep
     """
     source = config.source
     if isinstance(source, OmniaSource):
-        return ServiceSource(config, source)
+        return ServiceSource(config, source, state.ledger)
     store = CatalogStore(state.state_dir, file_source(source))
     read: list[str] = []
     if keep:
