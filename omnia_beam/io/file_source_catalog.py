@@ -69,6 +69,12 @@ class FileCatalog:
         return tuple(self.facts)
 
     @cached_property
+    def spans(self) -> Mapping[str, tuple[int, int]]:
+        """By series the times of its first and last point, ns."""
+        rows = ((name, self._rows_of(name)) for name in self.facts)
+        return {name: (int(found["first"].min()), int(found["last"].max())) for name, found in rows}
+
+    @cached_property
     def range(self) -> TimeRange | None:
         """From the first point of all to behind the last; None without points."""
         ranges = [found for index in self.indexes if (found := index.range) is not None]
@@ -197,7 +203,7 @@ class CatalogStore:
             kept.add(name)
             found.append(index)
             if before is not index:
-                if recorded:
+                if recorded and not _same_file(index, before):
                     self._note_change([index, before], run)
                 self.state_dir.write(name, index.to_bytes())
         for name in [each for each in self._names() if each not in kept]:
@@ -229,7 +235,7 @@ class CatalogStore:
         for file in list_files(self.source.paths):
             name = f"plan/{_PREFIX}{_digest(file.path)}.idx"
             before = self._read(name)
-            if before is not None and before.file == file and before.reading == reading:
+            if before is not None and before.is_current and before.file == file and before.reading == reading:
                 yield name, before, before
                 continue
             on_file(file)
@@ -252,6 +258,11 @@ class CatalogStore:
         changes = [*self.changes(), *(FileChange(each, run) for each in ranges)]
         rows = [[each.range.start_ns, each.range.end_ns, each.run] for each in changes]
         self.state_dir.write(_CHANGES, json.dumps(rows).encode())
+
+
+def _same_file(index: FileIndex, before: FileIndex | None) -> bool:
+    """Whether a file is as it was, and only its index is of an earlier release."""
+    return before is not None and (before.file, before.reading) == (index.file, index.reading)
 
 
 def check_holds_something(catalog: FileCatalog, source: FileSource) -> None:
