@@ -93,7 +93,13 @@ def _ungrouped(text: str, reading: CsvReading) -> str:
     signs = reading.group_signs
     if not signs or not any(sign in text for sign in signs):
         return text
-    return re.sub(f"[{re.escape(signs)}]", "", text) if re.fullmatch(_grouped(reading), text) else text
+    return without_groups(text, reading) if re.fullmatch(_grouped(reading), text) else text
+
+
+def without_groups(text: str, reading: CsvReading) -> str:
+    """A text without the marks between groups of digits."""
+    signs = reading.group_signs
+    return re.sub(f"[{re.escape(signs)}]", "", text) if signs else text
 
 
 def _grouped(reading: CsvReading) -> str:

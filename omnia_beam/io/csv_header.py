@@ -21,6 +21,7 @@ _QUALITY: Final = re.compile(
     r"valid|confidence|opcquality|kvalitet|kvalität|qualität)(?:[^a-z].*)?",
     re.IGNORECASE,
 )
+_SUFFIX: Final = re.compile(r"(.+?)[ ._:/-]+\(?(?:q|quality|qual|status|state|flags?|kvalitet|qualität)\)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,7 @@ class _Header:
 
     def _of_path(self) -> CsvColumns:
         form, names = self._form, self._names
-        time, *clock = self._times(None) or (self._find(tuple(_TIMES)) or 0,)
+        time, *clock = self._times(None) or (self._likely_time(),)
         if not form.time_column:
             self._check_first(time)
         own = self._find((form.series_column,) if form.series_column else ("series_id",))
@@ -196,6 +197,10 @@ class _Header:
             return ()
         parts = (given,) if isinstance(given, str) else given
         return tuple(self._position((part,), "time_column") for part in parts)
+
+    def _likely_time(self) -> int:
+        names = [name.lower() for name in self._names]
+        return next((at for at, name in enumerate(names) if name in _TIMES), 0)
 
     def _check_first(self, time: int = 0) -> None:
         """Refuse where another column than the one that would be taken says that it is the time."""
@@ -263,7 +268,12 @@ class _Header:
                 )
 
     def _with_unread(self, columns: CsvColumns, read: frozenset[int] | set[int]) -> CsvColumns:
-        unread = [name for at, name in enumerate(self._names) if at not in read and _QUALITY.fullmatch(name)]
+        names = set(self._names)
+        unread = [
+            name
+            for at, name in enumerate(self._names)
+            if (at not in read and _QUALITY.fullmatch(name)) or (at not in columns.aside and _is_quality_of(name, names))
+        ]
         if not unread:
             return columns
         parts = {each: getattr(columns, each) for each in columns.__dataclass_fields__}
@@ -295,3 +305,9 @@ class _Header:
 
     def _complaint(self, text: str) -> UsageError:
         return UsageError(f"{self._where}: {text}")
+
+
+def _is_quality_of(name: str, names: set[str]) -> bool:
+    """Whether a column is called like another one with a word for quality behind it."""
+    found = _SUFFIX.fullmatch(name)
+    return found is not None and found[1] in names

@@ -112,6 +112,7 @@ class FileIndex:
         rows: of ROW: block, index of the series, first and last time (ns), points.
         shape: of the file as a whole.
         is_current: whether it has everything that this release puts there.
+        folds: by block, where series stood before it (see `BlockPlace.folds`).
     """
 
     file: SourceFile
@@ -122,6 +123,7 @@ class FileIndex:
     rows: npt.NDArray[Any] = field(repr=False)
     shape: FileShape = FileShape()
     is_current: bool = True
+    folds: Mapping[int, tuple[tuple[str, int, int], ...]] = field(default_factory=dict, repr=False)
 
     @property
     def range(self) -> TimeRange | None:
@@ -132,7 +134,7 @@ class FileIndex:
 
     def place(self, block: int) -> BlockPlace:
         start, length, first = self.places[block].tolist()
-        return BlockPlace(start, length, first)
+        return BlockPlace(start, length, first, self.folds.get(block, ()))
 
     def to_bytes(self) -> bytes:
         """A header line of JSON, then the arrays, compressed."""
@@ -150,6 +152,7 @@ class FileIndex:
                 for name, f in ((name, self.facts[name]) for name in self.series)
             ],
             "shape": [*astuple(self.shape)],
+            "folds": [[block, *folds] for block, folds in self.folds.items()],
             "sizes": [len(self.places), len(self.rows), len(body)],
             "digest": hashlib.blake2b(packed, digest_size=16).hexdigest(),
         }
@@ -184,6 +187,7 @@ class FileIndex:
                 np.frombuffer(body, ROW, rows, places * PLACE.itemsize),
                 FileShape(layout, guessed, tuple(unread), *counts),
                 header["v"] == _VERSION,
+                {block: tuple(map(tuple, folds)) for block, *folds in header.get("folds", [])},
             )
         except (ValueError, KeyError, TypeError) as error:
             raise StateError(f"an index of a file cannot be read: {error}") from error
@@ -222,6 +226,7 @@ def index_file(source: FileSource, file: SourceFile, block_bytes: int = BLOCK_BY
         np.array([(place.start, place.length, place.first) for place in places], PLACE),
         np.array(rows, ROW),
         shape,
+        folds={number: place.folds for number, place in enumerate(places) if place.folds},
     )
 
 

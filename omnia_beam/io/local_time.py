@@ -84,6 +84,14 @@ def both_times(local: Times, zone: str) -> BothTimes:
     return BothTimes(local - offsets[:, 0], local - offsets[:, 1])
 
 
+def changes_soon(ns: int, zone: str) -> bool:
+    """Whether clocks of a zone are changed within a day and some hours of an instant, ns since the Unix epoch."""
+    found = _zone(zone)
+    instants = (_EPOCH.replace(tzinfo=UTC) + timedelta(seconds=ns // NS_PER_SECOND + hours * 3_600) for hours in (-2, 28))
+    first, last = (instant.astimezone(found).utcoffset() for instant in instants)
+    return first != last
+
+
 @lru_cache(maxsize=16)
 def _zone(name: str) -> tzinfo:
     if name[0] in "+-":
