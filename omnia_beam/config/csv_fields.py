@@ -53,8 +53,8 @@ TimeColumn = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": ["string", "number"]},
-                {"type": "array", "items": {"type": ["string", "number"]}, "minItems": 2},
+                {"type": ["string", "number"], "title": "text"},
+                {"type": "array", "items": {"type": ["string", "number"], "title": "text"}, "minItems": 2},
             ],
             "title": "column or columns",
         }
@@ -64,7 +64,10 @@ WordStatus = Annotated[
     int | str,
     BeforeValidator(_read_word_status),
     WithJsonSchema(
-        {"anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_STATUS}, {"const": SKIP}], "title": "status or skip"}
+        {
+            "anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_STATUS}, {"const": SKIP}],
+            "title": "status or skip",
+        }
     ),
 ]
 CommentMark = Annotated[
@@ -75,24 +78,34 @@ CommentMark = Annotated[
 class CsvKeys(Protocol):
     """The keys of a CSV source that must fit together."""
 
-    layout: str
-    delimiter: str
-    decimal: str
-    timezone: str
-    missing: tuple[str, ...]
-    time_column: str | tuple[str, ...] | None
-    series_column: str | None
-    value_column: str | None
-    status_column: str | None
-    time_format: str | None
-    dst_fold: str
-    comment: str | None
-    thousands: str | None
-    values: dict[str, Any]
-    status_words: dict[str, Any]
-    status_suffix: str | None
-    quality_columns: dict[str, str]
-    series_from: str | None
+    @property
+    def layout(self) -> str: ...
+    @property
+    def delimiter(self) -> str: ...
+    @property
+    def decimal(self) -> str: ...
+    @property
+    def timezone(self) -> str: ...
+    @property
+    def missing(self) -> tuple[str, ...]: ...
+    @property
+    def time_column(self) -> str | tuple[str, ...] | None: ...
+    @property
+    def series_column(self) -> str | None: ...
+    @property
+    def time_format(self) -> str | None: ...
+    @property
+    def dst_fold(self) -> str: ...
+    @property
+    def comment(self) -> str | None: ...
+    @property
+    def thousands(self) -> str | None: ...
+    @property
+    def values(self) -> dict[str, int | str]: ...
+    @property
+    def status_words(self) -> dict[str, int | str]: ...
+    @property
+    def series_from(self) -> str | None: ...
 
 
 def check_csv(source: CsvKeys) -> None:
@@ -138,7 +151,9 @@ def _check_words(source: CsvKeys) -> None:
             raise problem(f"{show_value((), word)} stands in missing too: remove it from one of them", at="values")
     for word, status in source.status_words.items():
         if status == SKIP or not word.strip():
-            raise problem(f"{show_value((), word)} needs a status: a point cannot be left out by its status", at="status_words")
+            raise problem(
+                f"{show_value((), word)} needs a status: a point cannot be left out by its status", at="status_words"
+            )
 
 
 def _check_times(source: CsvKeys) -> None:

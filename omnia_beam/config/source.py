@@ -146,7 +146,8 @@ class CsvSource(FileSource):
         default_factory=dict, description="Words in status cells: {word: status}."
     )
     status_suffix: Text | None = key(
-        "Wide files: a column called like another with this behind it holds the statuses of that one, such as `.q`.", None
+        "Wide files: a column called like another with this behind it holds the statuses of that one, such as `.q`.",
+        None,
     )
     quality_columns: dict[str, Text] = key(
         default_factory=dict, description="Wide files: {value column: column of its statuses}."

@@ -48,7 +48,17 @@ _CURES: Final[Mapping[str, str]] = {
     "-": "leave the sign out: one digit is taken too",
     "#": "leave the sign out: one digit is taken too",
 }
-_WIDTHS: Final = {"Y": "4", "y": "2", "m": "1,2", "d": "1,2", "H": "1,2", "I": "1,2", "M": "1,2", "S": "1,2", "j": "1,3"}
+_WIDTHS: Final = {
+    "Y": "4",
+    "y": "2",
+    "m": "1,2",
+    "d": "1,2",
+    "H": "1,2",
+    "I": "1,2",
+    "M": "1,2",
+    "S": "1,2",
+    "j": "1,3",
+}
 _TEXTS: Final = {
     "f": r"\d{1,9}",
     "b": "|".join(MONTHS),
@@ -66,9 +76,8 @@ _TEXTS: Final = {
 }
 _YEARS, _MONTHS, _HOURS, _WEEKDAYS = "YyG", "mbB", "HI", "aAuw"
 _UTC_WORDS: Final = ("z", "utc", "gmt", "zulu")
-_ZONE_WORDS: Final = frozenset(
-    "cet cest eet eest wet west bst ist msk est edt cst cdt mst mdt pst pdt akst hst jst kst sgt aest aedt acst awst nzst "
-    "nzdt brt art clt".split()
+_ZONE_WORD: Final = re.compile(
+    "cet|cest|eet|eest|wet|west|bst|ist|msk|[ecmp][sd]t|akst|hst|jst|kst|sgt|ae[sd]t|acst|awst|nz[sd]t|brt|art|clt"
 )
 _OFFSET: Final = re.compile(r"[+-]\d\d:?\d\d|(?:utc|gmt)[+-]\d.*", re.ASCII)
 
@@ -143,8 +152,10 @@ def check_zone_words(text: str, zone: str) -> None:
             )
         if _OFFSET.fullmatch(plain):
             raise ValueError(f"{word!r} stands there as plain text, which would be ignored: write %z in its place")
-        if plain in _ZONE_WORDS and zone == "UTC":
-            raise ValueError(f"{word!r} stands there as plain text, which would be ignored: set source.timezone to that zone")
+        if _ZONE_WORD.fullmatch(plain) and zone == "UTC":
+            raise ValueError(
+                f"{word!r} stands there as plain text, which would be ignored: set source.timezone to that zone"
+            )
 
 
 def _tokens(text: str) -> list[tuple[bool, str]]:
@@ -204,7 +215,13 @@ def _check_directives(text: str, found: list[str]) -> None:
     for letter in found:
         if found.count(letter) > 1:
             raise ValueError(f"%{letter} stands twice: one of them would not count")
-    for letters, what in ((_YEARS, "years"), (_MONTHS, "months"), (_HOURS, "hours"), ("aAuw", "weekdays"), ("UWV", "weeks")):
+    for letters, what in (
+        (_YEARS, "years"),
+        (_MONTHS, "months"),
+        (_HOURS, "hours"),
+        ("aAuw", "weekdays"),
+        ("UWV", "weeks"),
+    ):
         if len(there & set(letters)) > 1:
             names = " and ".join(f"%{each}" for each in letters if each in there)
             raise ValueError(f"{names} are both {what}: one of them would not count")
@@ -237,7 +254,9 @@ def _check_date(there: set[str]) -> None:
             "stand in two columns, name both: time_column: [Date, Time]"
         )
     if weekday & set("uw"):
-        raise ValueError(f"%{weekday.pop()} would not count beside a date: leave the column's weekday out, or write %a or %A")
+        raise ValueError(
+            f"%{weekday.pop()} would not count beside a date: leave the column's weekday out, or write %a or %A"
+        )
 
 
 def _check_week(there: set[str], weekday: set[str], month: set[str]) -> None:
@@ -254,7 +273,9 @@ def _check_week(there: set[str], weekday: set[str], month: set[str]) -> None:
 
 def _check_clock(there: set[str]) -> None:
     if "I" in there and "p" not in there:
-        raise ValueError("%I, the hour of 12, says nothing of morning or afternoon: add %p, or write %H, the hour of 24")
+        raise ValueError(
+            "%I, the hour of 12, says nothing of morning or afternoon: add %p, or write %H, the hour of 24"
+        )
     if "p" in there and "I" not in there:
         raise ValueError("%p has no effect without %I, the hour of 12")
     for finer, coarser in (("M", _HOURS), ("S", "M"), ("f", "S")):
@@ -303,7 +324,8 @@ def _date_of_week(parts: Mapping[str, str], first: date) -> date:
     shift = 0 if "W" in parts else 1  # days by which the week begins before Monday
     in_week = (_weekday(parts) + shift) % 7
     lead = (first.weekday() + shift) % 7
-    found = date.fromordinal(first.toordinal() - lead + in_week + 7 * (week if lead == 0 else week) - (7 if lead == 0 else 0))
+    week_0 = first.toordinal() - lead - (0 if lead else 7)
+    found = date.fromordinal(week_0 + in_week + 7 * week)
     if found.year != first.year:
         raise ValueError(f"the year has no such day in week {week}")
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -44,7 +44,7 @@ class BlockForm:
         footer: rows at the end of the file that do not count.
     """
 
-    text: TextForm = TextForm("utf-8")
+    text: TextForm = field(default_factory=lambda: TextForm("utf-8"))
     delimiter: str = ","
     comment: str | None = None
     footer: int = 0

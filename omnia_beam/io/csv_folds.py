@@ -18,7 +18,8 @@ _PLAIN: Final = -1
 _NEAR_NS: Final = 26 * 3_600 * 1_000_000_000
 
 Fold = tuple[int, int]
-"""Of a series' last row: its (first possible) time in ns, and whether that was the first (0) or second (1) time, or neither (-1)."""
+"""Of a series' last row: its time in ns, the first possible, and whether it was in the first (0) or second (1) run of the hour
+that came twice, or in neither (-1)."""
 
 
 class BlockPoints(dict[str, Points]):
@@ -29,7 +30,7 @@ class BlockPoints(dict[str, Points]):
         doubtful: by series, points at times that came twice, at the first of them, where such points are dead letters.
     """
 
-    def __init__(self, points: Mapping[str, Points] = {}) -> None:  # noqa: B006  # it is copied
+    def __init__(self, points: Mapping[str, Points] = {}) -> None:  # it is copied
         super().__init__(points)
         self.folds: dict[str, Fold] = {}
         self.doubtful: dict[str, Points] = {}
@@ -62,9 +63,7 @@ class FoldRows:
         return _by_order(both, twice, before)
 
 
-def _by_order(
-    both: BothTimes, twice: npt.NDArray[np.bool_], before: Fold | None
-) -> tuple[npt.NDArray[np.int64], Fold]:
+def _by_order(both: BothTimes, twice: npt.NDArray[np.bool_], before: Fold | None) -> tuple[npt.NDArray[np.int64], Fold]:
     times = both.earlier.copy()
     last, passed = before if before is not None else (None, _PLAIN)
     near = np.flatnonzero(twice | np.append(False, twice[:-1]) | np.append(twice[1:], False))

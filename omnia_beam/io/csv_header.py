@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
-from typing import Any, Final, Literal
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 from omnia_beam.core.errors import UsageError
 from omnia_beam.io.csv_head import cells_of, likely_delimiter
@@ -13,15 +13,17 @@ from omnia_beam.io.csv_times import EPOCHS, EXCEL
 from omnia_beam.io.file_source import CsvForm
 
 _SERIES: Final = ("series_id", "name")
-_TIMES: Final = frozenset("time timestamp datetime date_time ts utc t zeit tid tidspunkt zeitstempel when".split())
-_DATES: Final = frozenset("date dato datum day dag tag_datum".split())
-_CLOCKS: Final = frozenset("time tid zeit uhrzeit clock hour klokkeslett klokkeslet heure hora tijd".split())
+_TIME: Final = re.compile("time|timestamp|date_?time|ts|utc|t|zeit|tid|tidspunkt|zeitstempel|when", re.IGNORECASE)
+_DATE: Final = re.compile("date|dato|datum|day|dag", re.IGNORECASE)
+_CLOCK: Final = re.compile("time|tid|zeit|uhrzeit|clock|hour|klokkesl.tt?|heure|hora|tijd", re.IGNORECASE)
 _QUALITY: Final = re.compile(
     r"(?:.*[^a-z])?(?:q|quality|qual|status|state|statuscode|status_code|flags?|good|questionable|substituted|annotated|validity|"
     r"valid|confidence|opcquality|kvalitet|kvalität|qualität)(?:[^a-z].*)?",
     re.IGNORECASE,
 )
-_SUFFIX: Final = re.compile(r"(.+?)[ ._:/-]+\(?(?:q|quality|qual|status|state|flags?|kvalitet|qualität)\)?", re.IGNORECASE)
+_SUFFIX: Final = re.compile(
+    r"(.+?)[ ._:/-]+\(?(?:q|quality|qual|status|state|flags?|kvalitet|qualität)\)?", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +60,6 @@ class CsvColumns:
         """Positions in wide files that are no series."""
         return frozenset((self.time, *self.clock, *(status for _, status in self.qualities), *self.unnamed))
 
-    def to_json(self) -> list[Any]:
-        """Plain data that `from_json` reads back."""
-        return [list(part) if isinstance(part, tuple) else part for part in astuple(self)]
-
-    @classmethod
-    def from_json(cls, data: Sequence[Any]) -> CsvColumns:
-        *known, qualities, unnamed, unread = data
-        pairs = tuple((value, status) for value, status in qualities)
-        plain = [tuple(part) if isinstance(part, list) else part for part in (*known, pairs, unnamed, unread)]
-        return cls(*plain)
-
 
 def read_header(
     row: str,
@@ -96,7 +87,9 @@ def read_header(
             there is nothing but a time.
     """
     delimiter = likely_delimiter(row) if form.delimiter == "auto" else form.delimiter
-    return _Header(cells_of(row, delimiter) or ("",), delimiter, form, f"{path}:{line}", selects, chosen).read(named_by_path)
+    return _Header(cells_of(row, delimiter) or ("",), delimiter, form, f"{path}:{line}", selects, chosen).read(
+        named_by_path
+    )
 
 
 class _Header:
@@ -138,7 +131,9 @@ class _Header:
             self._check_first()
         qualities = self._qualities()
         unnamed = self._unnamed({time, *clock})
-        columns = CsvColumns(names, self._delimiter, "wide", time, clock=tuple(clock), qualities=qualities, unnamed=unnamed)
+        columns = CsvColumns(
+            names, self._delimiter, "wide", time, clock=tuple(clock), qualities=qualities, unnamed=unnamed
+        )
         read = [at for at, name in enumerate(names) if at not in columns.aside and self._selects(name)]
         self._check_unique([time, *clock, *read, *(at for value, at in qualities if self._selects(names[value]))])
         if self._form.layout == "auto" and [names[at].lower() for at in read] == ["value"]:
@@ -164,7 +159,7 @@ class _Header:
         own = self._find((form.series_column,) if form.series_column else ("series_id",))
         if own is not None:
             raise self._complaint(
-                f"column {own + 1} ({names[own]}) names the series of each row, and source.series_from takes the name from the path: "
+                f"column {own + 1} ({names[own]}) names the series of each row, and source.series_from takes it from the path: "
                 "remove one of the two"
             )
         value = self._find((form.value_column or "value",))
@@ -199,24 +194,23 @@ class _Header:
         return tuple(self._position((part,), "time_column") for part in parts)
 
     def _likely_time(self) -> int:
-        names = [name.lower() for name in self._names]
-        return next((at for at, name in enumerate(names) if name in _TIMES), 0)
+        return next((at for at, name in enumerate(self._names) if _TIME.fullmatch(name)), 0)
 
     def _check_first(self, time: int = 0) -> None:
         """Refuse where another column than the one that would be taken says that it is the time."""
-        names = [name.lower() for name in self._names]
-        first = names[time]
-        if first in _DATES and (clock := next((at for at, name in enumerate(names) if name in _CLOCKS), None)) is not None:
+        first = self._names[time]
+        others = [name for at, name in enumerate(self._names) if at != time]
+        clock = next(filter(_CLOCK.fullmatch, others), None)
+        if _DATE.fullmatch(first) and clock is not None:
             raise self._complaint(
-                f"date and time stand in two columns: set source.time_column: [{self._names[time]}, {self._names[clock]}]; or name "
-                "the column that is the whole time"
+                f"date and time stand in two columns: set source.time_column: [{first}, {clock}]; or name the column that is "
+                "the whole time"
             )
         numeric = self._form.time_format in EPOCHS or self._form.time_format == EXCEL
-        other = next((at for at, name in enumerate(names) if at != time and name in _TIMES), None)
-        if numeric and first not in _TIMES | _DATES and other is not None:
+        other = next(filter(_TIME.fullmatch, others), None)
+        if numeric and other is not None and not (_TIME.fullmatch(first) or _DATE.fullmatch(first)):
             raise self._complaint(
-                f"is the time in column {time + 1} ({self._names[time]!r}) or in column {other + 1} ({self._names[other]!r})? Both "
-                "are numbers: set source.time_column"
+                f"which is the time, column {time + 1} ({first!r}) or {other!r}? Both may be numbers: set source.time_column"
             )
 
     def _qualities(self) -> tuple[tuple[int, int], ...]:
@@ -272,12 +266,12 @@ class _Header:
         unread = [
             name
             for at, name in enumerate(self._names)
-            if (at not in read and _QUALITY.fullmatch(name)) or (at not in columns.aside and _is_quality_of(name, names))
+            if (at not in read and _QUALITY.fullmatch(name))
+            or (at not in columns.aside and _is_quality_of(name, names))
         ]
         if not unread:
             return columns
-        parts = {each: getattr(columns, each) for each in columns.__dataclass_fields__}
-        return CsvColumns(**parts | {"unread": tuple(dict.fromkeys(unread))})
+        return replace(columns, unread=tuple(dict.fromkeys(unread)))
 
     def _layout(self) -> Literal["wide", "long"]:
         form = self._form

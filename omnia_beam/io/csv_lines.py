@@ -196,7 +196,8 @@ class _Row:
             return parse_status(self.cells[position], self.reading)
         except ValueError:
             raise self.complaint(
-                position, f"is not a status, a whole number from 0 to {MAX_STATUS}; source.status_words gives words a number"
+                position,
+                f"is not a status, a whole number from 0 to {MAX_STATUS}; source.status_words gives words a number",
             ) from None
 
     def check_unnamed(self) -> None:
@@ -243,7 +244,10 @@ def _lines(
     """Line numbers and cells, blanks around them removed; rows with nothing in them are left out."""
     text = _text(data, columns, reading, first_line)
     rows = csv.reader(
-        io.StringIO(text, newline=""), delimiter=columns.delimiter, strict=True, skipinitialspace=columns.delimiter != " "
+        io.StringIO(text, newline=""),
+        delimiter=columns.delimiter,
+        strict=True,
+        skipinitialspace=columns.delimiter != " ",
     )
     while True:
         number = first_line + rows.line_num
@@ -271,9 +275,11 @@ def _text(data: bytes, columns: CsvColumns, reading: CsvReading, first_line: int
     try:
         text = data.decode(reading.encoding)
     except UnicodeDecodeError as error:
-        view = data[: error.start] if not reading.encoding.startswith("utf-16") else data[: error.start].decode(
-            reading.encoding, "replace"
-        ).encode()
+        view = (
+            data[: error.start]
+            if not reading.encoding.startswith("utf-16")
+            else data[: error.start].decode(reading.encoding, "replace").encode()
+        )
         line = view[max(view.rfind(b"\n"), view.rfind(b"\r")) + 1 :]
         raise UsageError(
             f"{reading.path}:{first_line + count_lines(view)}: is not {reading.encoding} text (byte {len(line)} of the line): set "

@@ -119,7 +119,10 @@ class _Block:
             points = Points(both.earlier, column.values, column.with_words(statuses))
             mine = both
             if column.valid is not None:
-                points, mine = points.take(column.valid), BothTimes(both.earlier[column.valid], both.later[column.valid])
+                points, mine = (
+                    points.take(column.valid),
+                    BothTimes(both.earlier[column.valid], both.later[column.valid]),
+                )
             if len(points.times):
                 name = columns.names[i]
                 add_settled(found, name, points, mine, self._rule, reading, per_series=False)
@@ -204,11 +207,15 @@ class _Block:
             return
         texts = self._read({column: _TEXT})[str(column)]
         where = rows if keep is None else np.flatnonzero(keep)[rows]
-        for at, text, value in zip(rows.tolist(), texts.take(pa.array(where)).to_pylist(), values[rows].tolist(), strict=True):
+        for at, text, value in zip(
+            rows.tolist(), texts.take(pa.array(where)).to_pylist(), values[rows].tolist(), strict=True
+        ):
             name = names[0 if codes is None else int(codes[at])]
             self._audit.count(name, without_groups(text.strip(), self._reading), value)
 
-    def _table(self, values: Sequence[int | None], statuses: Sequence[int], series: int | None = None) -> dict[str, Any]:
+    def _table(
+        self, values: Sequence[int | None], statuses: Sequence[int], series: int | None = None
+    ) -> dict[str, Any]:
         """The columns that are needed, as one Arrow array each."""
         columns, reading = self._columns, self._reading
         types: dict[Any, Any] = dict.fromkeys((columns.time, *columns.clock), _TEXT)

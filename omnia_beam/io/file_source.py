@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -12,11 +11,6 @@ from omnia_beam.core.limits import GOOD
 from omnia_beam.io.series_from import series_of_path
 
 DstFold = Literal["refuse", "order", "earlier", "later", "dead_letter"]
-
-
-def _new(default: Any) -> Any:
-    """A field that earlier releases did not have: no part of a digest while it has its default (see `_text`)."""
-    return field(default=default, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +51,16 @@ class CsvForm:
     value_column: str | None = None
     status_column: str | None = None
     time_format: str | None = None
-    skip_rows: int = _new(0)
-    skip_after_header: int = _new(0)
-    skip_footer: int = _new(0)
-    comment: str | None = _new(None)
-    thousands: Literal[" ", ".", ",", "'"] | None = _new(None)
-    dst_fold: DstFold = _new("refuse")
-    values: tuple[tuple[str, int | None], ...] = _new(())
-    status_words: tuple[tuple[str, int], ...] = _new(())
-    status_suffix: str | None = _new(None)
-    quality_columns: tuple[tuple[str, str], ...] = _new(())
+    skip_rows: int = field(default=0, repr=False)
+    skip_after_header: int = field(default=0, repr=False)
+    skip_footer: int = field(default=0, repr=False)
+    comment: str | None = field(default=None, repr=False)
+    thousands: Literal[" ", ".", ",", "'"] | None = field(default=None, repr=False)
+    dst_fold: DstFold = field(default="refuse", repr=False)
+    values: tuple[tuple[str, int | None], ...] = field(default=(), repr=False)
+    status_words: tuple[tuple[str, int], ...] = field(default=(), repr=False)
+    status_suffix: str | None = field(default=None, repr=False)
+    quality_columns: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +105,12 @@ class FileSource:
     statuses: tuple[int, ...] = ()
     default_status: int = GOOD
     timezone: str = "UTC"
-    series_from: str | None = _new(None)
+    series_from: str | None = field(default=None, repr=False)
 
     @property
     def reading_digest(self) -> str:
         """16 hex digits of everything that changes what a file is understood to hold."""
-        text = _text(replace(self, paths=(), statuses=())) + _text_of_new(self.form)
+        text = _text(replace(self, paths=(), statuses=())) + _text_offield(default=self.form, repr=False)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     def series_of(self, path: str) -> str | None:
@@ -134,8 +128,11 @@ class FileSource:
 
 
 def _text(value: Any) -> str:
-    """The repr of a dataclass, which shows no new fields, and those of them that have another value than their default."""
-    return repr(value) + _text_of_new(value)
+    """The repr of a dataclass, without those fields that are not shown and have their default.
+
+    Fields that earlier releases did not have are not shown: the digest of what does not use them stays as it was.
+    """
+    return repr(value) + _text_offield(default=value, repr=False)
 
 
 def _text_of_new(value: Any) -> str:

@@ -67,7 +67,8 @@ class BlockFile:
         self._path = path
         self._block_bytes = block_bytes
         self._audit = audit
-        self.layout, self.guessed, self.unread = "parquet", False, ()
+        self.layout, self.guessed = "parquet", False
+        self.unread: tuple[str, ...] = ()
         self._file = open_source(path)
         try:
             self._open()
@@ -110,9 +111,7 @@ class BlockFile:
                 block.first_line,
                 tuple((name, *fold) for name, fold in folds.items()),
             )
-            points = read_rows(
-                block.data, self._csv, self._reading, block.first_line, audit=self._audit, folds=folds
-            )
+            points = read_rows(block.data, self._csv, self._reading, block.first_line, audit=self._audit, folds=folds)
             folds.update(points.folds)
             self._forget_far(folds)
             yield place, points

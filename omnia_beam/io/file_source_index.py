@@ -24,8 +24,8 @@ from omnia_beam.core.receipt import status_histogram
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS
 from omnia_beam.io.csv_blocks import BLOCK_BYTES
-from omnia_beam.io.file_source_audit import Audit
 from omnia_beam.io.file_source import FileSource
+from omnia_beam.io.file_source_audit import Audit
 from omnia_beam.io.file_source_blocks import BlockFile, BlockPlace
 from omnia_beam.io.file_source_files import SourceFile
 
@@ -169,7 +169,10 @@ class FileIndex:
             end = data.index(b"\n")
             header = json.loads(data[:end])
             packed = data[end + 1 :]
-            if header["v"] not in (_VERSION, _OLDER) or header["digest"] != hashlib.blake2b(packed, digest_size=16).hexdigest():
+            if (
+                header["v"] not in (_VERSION, _OLDER)
+                or header["digest"] != hashlib.blake2b(packed, digest_size=16).hexdigest()
+            ):
                 raise ValueError("another version, or damaged")
             places, rows, size = header["sizes"]
             body = pa.decompress(packed, size, "zstd", asbytes=True)

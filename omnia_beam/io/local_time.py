@@ -87,7 +87,9 @@ def both_times(local: Times, zone: str) -> BothTimes:
 def changes_soon(ns: int, zone: str) -> bool:
     """Whether clocks of a zone are changed within a day and some hours of an instant, ns since the Unix epoch."""
     found = _zone(zone)
-    instants = (_EPOCH.replace(tzinfo=UTC) + timedelta(seconds=ns // NS_PER_SECOND + hours * 3_600) for hours in (-2, 28))
+    instants = (
+        _EPOCH.replace(tzinfo=UTC) + timedelta(seconds=ns // NS_PER_SECOND + hours * 3_600) for hours in (-2, 28)
+    )
     first, last = (instant.astimezone(found).utcoffset() for instant in instants)
     return first != last
 

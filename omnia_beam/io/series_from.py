@@ -31,7 +31,9 @@ def series_of_path(path: str, pattern: str) -> str:
     if pattern.endswith("/") and f"={FIELD}" in pattern:
         name = unquote(name)
     if not name.strip() or name == _NO_VALUE:
-        raise UsageError(f"source.series_from: {path}: the path names no series by {pattern!r}: correct path or series_from")
+        raise UsageError(
+            f"source.series_from: {path}: the path names no series by {pattern!r}: correct path or series_from"
+        )
     return name.strip()
 
 

@@ -217,7 +217,9 @@ def file_source(source: CsvSource | ParquetSource) -> FileSource:
             source.comment,
             source.thousands,
             source.dst_fold,
-            tuple((word.strip(), status if isinstance(status, int) else None) for word, status in source.values.items()),
+            tuple(
+                (word.strip(), status if isinstance(status, int) else None) for word, status in source.values.items()
+            ),
             tuple((word.strip(), int(status)) for word, status in source.status_words.items()),
             source.status_suffix,
             tuple(source.quality_columns.items()),
