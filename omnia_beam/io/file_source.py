@@ -110,7 +110,7 @@ class FileSource:
     @property
     def reading_digest(self) -> str:
         """16 hex digits of everything that changes what a file is understood to hold."""
-        text = _text(replace(self, paths=(), statuses=())) + _text_offield(default=self.form, repr=False)
+        text = _text(replace(self, paths=(), statuses=())) + _text_of_new(self.form)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     def series_of(self, path: str) -> str | None:
@@ -132,7 +132,7 @@ def _text(value: Any) -> str:
 
     Fields that earlier releases did not have are not shown: the digest of what does not use them stays as it was.
     """
-    return repr(value) + _text_offield(default=value, repr=False)
+    return repr(value) + _text_of_new(value)
 
 
 def _text_of_new(value: Any) -> str:
