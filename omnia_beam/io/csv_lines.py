@@ -16,6 +16,7 @@ from omnia_beam.core.errors import UsageError
 from omnia_beam.core.limits import MAX_STATUS
 from omnia_beam.io.csv_header import CsvColumns
 from omnia_beam.io.csv_times import TimeForm, parse_time_cell
+from omnia_beam.io.file_facts import ReadingNotes
 
 _SHOWN = 60
 
@@ -32,6 +33,7 @@ class CsvReading:
         decimal: `.` or `,`.
         encoding: of the bytes.
         default_status: of points that come without one.
+        notes: where what is read beside points is noted.
     """
 
     path: str
@@ -41,6 +43,7 @@ class CsvReading:
     decimal: str = "."
     encoding: str = "utf-8"
     default_status: int = 192
+    notes: ReadingNotes = field(default_factory=ReadingNotes, repr=False, compare=False)
 
     @property
     def is_utf8(self) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, Literal
 
 from omnia_beam.core.limits import GOOD
 
@@ -84,13 +84,35 @@ class FileSource:
 
     @property
     def reading_digest(self) -> str:
-        """16 hex digits of everything that changes what a file is understood to hold."""
-        return hashlib.blake2b(repr(replace(self, paths=(), statuses=())).encode(), digest_size=8).hexdigest()
+        """16 hex digits of everything that changes what a file is understood to hold.
+
+        A field that came with a later release (`later`) counts only where it is used, so that an upgrade makes no index
+        and no window out of date.
+        """
+        text = _stable_repr(replace(self, paths=(), statuses=()))
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     def selects(self, name: str) -> bool:
         """Whether a series of this name is to be read."""
         included = not self.include or any(_matches(pattern, name) for pattern in self.include)
         return included and not any(_matches(pattern, name) for pattern in self.exclude)
+
+
+def later(default: Any) -> Any:
+    """A field that a release after the first brought: `reading_digest` leaves it out where it has its default."""
+    return field(default=default, metadata={"later": True})
+
+
+def _stable_repr(value: Any) -> str:
+    """What `repr` gives, without fields made by `later` that have their default."""
+    if not is_dataclass(value):
+        return repr(value)
+    shown = [
+        f"{each.name}={_stable_repr(getattr(value, each.name))}"
+        for each in fields(value)
+        if not (each.metadata.get("later") and getattr(value, each.name) == each.default)
+    ]
+    return f"{type(value).__name__}({', '.join(shown)})"
 
 
 def _matches(pattern: str, name: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,6 +15,7 @@ from omnia_beam.io.csv_lines import CsvReading
 from omnia_beam.io.csv_rows import read_rows
 from omnia_beam.io.csv_times import TimeForm
 from omnia_beam.io.durable_file import reason
+from omnia_beam.io.file_facts import ReadingNotes
 from omnia_beam.io.file_source import CsvForm, FileSource, ParquetForm
 from omnia_beam.io.file_source_files import open_source
 from omnia_beam.io.file_source_parquet import check_columns, open_parquet, read_slice, row_slices
@@ -43,6 +44,9 @@ class BlockFile:
         path: whole.
         block_bytes: of a CSV block.
 
+    Attributes:
+        notes: what reading shows beside points; what it says of the form and the columns is there once the file is open.
+
     Raises:
         UsageError: it cannot be opened, or has not the columns that it should have.
     """
@@ -51,6 +55,7 @@ class BlockFile:
         self._source = source
         self._path = path
         self._block_bytes = block_bytes
+        self.notes = ReadingNotes()
         self._file = open_source(path)
         try:
             self._open()
@@ -111,7 +116,7 @@ class BlockFile:
         with self._naming():
             header, self._header_bytes = read_first_line(self._file, form.encoding, self._path)
         self._csv = read_header(header, form, self._path)
-        self._reading = _reading(self._source, form, self._path)
+        self._reading = replace(_reading(self._source, form, self._path), notes=self.notes)
 
     def _naming(self) -> Any:
         return _Naming(self._path)

@@ -14,10 +14,11 @@ import numpy as np
 from omnia_beam.core.errors import StateError, UsageError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.file_facts import SeriesFacts
 from omnia_beam.io.file_source import FileSource
 from omnia_beam.io.file_source_blocks import BlockPlace
 from omnia_beam.io.file_source_files import SourceFile, list_files
-from omnia_beam.io.file_source_index import ROW, FileIndex, SeriesFacts, index_file
+from omnia_beam.io.file_source_index import ROW, FileIndex, index_file
 from omnia_beam.io.state_dir import StateDir
 
 _PREFIX: Final = "file-"
@@ -197,7 +198,7 @@ class CatalogStore:
             kept.add(name)
             found.append(index)
             if before is not index:
-                if recorded:
+                if recorded and not _only_told_anew(index, before):
                     self._note_change([index, before], run)
                 self.state_dir.write(name, index.to_bytes())
         for name in [each for each in self._names() if each not in kept]:
@@ -229,7 +230,7 @@ class CatalogStore:
         for file in list_files(self.source.paths):
             name = f"plan/{_PREFIX}{_digest(file.path)}.idx"
             before = self._read(name)
-            if before is not None and before.file == file and before.reading == reading:
+            if before is not None and before.file == file and before.reading == reading and not before.outdated:
                 yield name, before, before
                 continue
             on_file(file)
@@ -252,6 +253,16 @@ class CatalogStore:
         changes = [*self.changes(), *(FileChange(each, run) for each in ranges)]
         rows = [[each.range.start_ns, each.range.end_ns, each.run] for each in changes]
         self.state_dir.write(_CHANGES, json.dumps(rows).encode())
+
+
+def _only_told_anew(index: FileIndex, before: FileIndex | None) -> bool:
+    """Whether only the index's form is another: the file is the same, and so are its points."""
+    return (
+        before is not None
+        and before.outdated
+        and (before.file, before.reading) == (index.file, index.reading)
+        and index.holds_the_same_as(before)
+    )
 
 
 def check_holds_something(catalog: FileCatalog, source: FileSource) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from omnia_beam.config import JobConfig, MappingRow, OmniaSource, ParquetSink, read_mapping_file
 from omnia_beam.core.errors import SelectionError
-from omnia_beam.io.file_source_index import SeriesFacts
+from omnia_beam.io.file_facts import SeriesFacts
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.loss_report import LossReport, findings_table, series_table
 from omnia_beam.pipelines.mapping_resolution import Resolution, resolve_mapping

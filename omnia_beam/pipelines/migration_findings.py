@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from omnia_beam.config import CsvSink, JobConfig, OmniaSink
-from omnia_beam.io.file_source_index import SeriesFacts
+from omnia_beam.io.file_facts import SeriesFacts
 from omnia_beam.pipelines.loss_report import Finding, LossReport, SeriesLine, sorted_findings
 from omnia_beam.pipelines.mapping_resolution import MappedSeries, Resolution
 from omnia_beam.transforms.map_status import StatusRule

@@ -12,9 +12,9 @@ from omnia_beam.core.errors import UsageError
 from omnia_beam.core.series import Timeseries
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.file_facts import SeriesFacts
 from omnia_beam.io.file_source import CsvForm, FileSource, ParquetForm
 from omnia_beam.io.file_source_catalog import CatalogStore, FileCatalog, FileChange, check_holds_something
-from omnia_beam.io.file_source_index import SeriesFacts
 from omnia_beam.io.file_source_plan import file_limits, plan_files
 from omnia_beam.io.packing import PackLimits
 from omnia_beam.io.plan import Plan

@@ -14,7 +14,7 @@ from omnia_beam.config import JobConfig, load_config, read_mapping_file
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.series import Timeseries, TimeseriesDraft
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io.file_source_index import SeriesFacts
+from omnia_beam.io.file_facts import SeriesFacts
 from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.loss_report import Finding, LossReport
