@@ -80,6 +80,8 @@ class BlockFile:
         Raises:
             UsageError: something that cannot be read: file, line, column, value.
         """
+        if self._empty:
+            return
         if self._csv is None:
             for group, first, rows in row_slices(self._parquet):
                 place = BlockPlace(group, rows, first)
@@ -87,9 +89,9 @@ class BlockFile:
             return
         with self._naming():
             self._file.seek(self._header_bytes)
-        for block in cut_blocks(self._file, self._header_bytes, self._path, self._block_bytes):
-            points = read_rows(block.data, self._csv, self._reading, block.first_line)
-            yield BlockPlace(block.start, len(block.data), block.first_line), points
+            for block in cut_blocks(self._file, self._header_bytes, self._path, self._block_bytes):
+                points = read_rows(block.data, self._csv, self._reading, block.first_line)
+                yield BlockPlace(block.start, len(block.data), block.first_line), points
 
     def read(self, place: BlockPlace) -> dict[str, Points]:
         """One block's points by series.
@@ -109,6 +111,12 @@ class BlockFile:
     def _open(self) -> None:
         form = self._source.form
         self._csv: CsvColumns | None = None
+        with self._naming():
+            self._empty = not self._file.read(1)
+            self._file.seek(0)
+        if self._empty:
+            self.notes.warn(f"{self._path}: is empty: it has no header and no points")
+            return
         if isinstance(form, ParquetForm):
             self._parquet = open_parquet(self._file, self._path)
             self._columns = check_columns(self._parquet, form, self._path)

@@ -69,6 +69,11 @@ class FileCatalog:
         """Names, ascending."""
         return tuple(self.facts)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the person who runs the job has to know of the files, a text each."""
+        return tuple(text for index in self.indexes for text in index.about.warnings)
+
     @cached_property
     def range(self) -> TimeRange | None:
         """From the first point of all to behind the last; None without points."""

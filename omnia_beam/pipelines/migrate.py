@@ -67,7 +67,7 @@ def run_migrate(config: JobConfig, context: RunContext) -> Summary:
             prepared = prepare(job, source)
             _tell(prepared, job, context)
             prepared.report.check(config.accept)
-            summary = summary.having(series=len(prepared.series_ids))
+            summary = summary.having(series=len(prepared.series_ids)).with_warnings(*source.warnings)
             resolution = prepared.resolution.created(job.sink.targets)
             remember_selection(state.state_dir, config, state.scope.digest, prepared.series_ids, source.wanted)
             work = _plan(job, source, prepared, state)

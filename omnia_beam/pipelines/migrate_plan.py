@@ -53,6 +53,7 @@ def run_migrate_plan(config: JobConfig, context: RunContext) -> Summary:
         series=len(prepared.series_ids),
         windows_planned=len(work.plan) + work.recorded,
         windows_skipped=work.recorded,
+        warnings=source.warnings,
         details={"expected_points": work.plan.expected_points, **_details(report, config)},
     )
     return with_traffic(summary, (*source.sessions, *job.sink.sessions), context.clock() - began)

@@ -44,6 +44,7 @@ class MigrationSource(Protocol):
     facts: Mapping[str, SeriesFacts]
     wanted: TimeRange
     limits: PackLimits
+    warnings: tuple[str, ...]
 
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
         """Windows that cover what is wanted."""
@@ -67,6 +68,7 @@ class ServiceSource:
 
     sessions: tuple[ServiceSession, ...]
     facts: Mapping[str, SeriesFacts]
+    warnings: tuple[str, ...] = ()
 
     def __init__(self, config: JobConfig, source: OmniaSource) -> None:
         self.wanted = wanted_range(config)
@@ -133,6 +135,7 @@ class FilesSource:
         self.sessions = ()
         self.series = files_series(source, catalog)
         self.facts = catalog.facts
+        self.warnings = catalog.warnings
         self.wanted = _files_range(config, catalog, changes)
 
     def plan(self, wanted: Sequence[Wanted]) -> Plan:

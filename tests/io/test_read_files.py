@@ -325,3 +325,30 @@ def test_memory_is_bounded_by_the_cache(tmp_path: Path) -> None:
     cache.close()
     with pytest.raises(IncompleteReadError):
         cache.get(file.__class__(file.path, file.size + 1, file.changed_ns), block)
+
+
+def test_an_empty_file_is_reported_and_holds_nothing(tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv.gz"):
+        (tmp_path / name).write_bytes(b"")
+    write_long(tmp_path / "c.csv", [(T0, "s", 1.0, 192)])
+    catalog = catalog_files(FileSource((str(tmp_path / "*.csv*"),)))
+    assert catalog.series == ("s",)
+    assert [text.split(": ")[1] for text in catalog.warnings] == ["is empty"] * 2
+    assert str(tmp_path / "a.csv") in catalog.warnings[0]
+
+
+def test_names_that_are_no_data_are_left_out(tmp_path: Path) -> None:
+    for name in ("a.csv", "_series-job.csv", ".b.csv", "_temporary/0/c.csv", "year=2024/d.csv", "x/.tmp/e.csv"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_long(path, [(T0, "s", 1.0, 192)])
+
+    def found(*patterns: str) -> list[str]:
+        files = list_files([str(tmp_path / pattern) for pattern in patterns])
+        return [str(Path(file.path).relative_to(tmp_path)) for file in files]
+
+    assert found("**/*.csv") == ["a.csv", "year=2024/d.csv"]
+    assert found("*.csv", "_series-job.csv") == ["_series-job.csv", "a.csv"]  # named as it is: it is meant
+    assert found("_temporary/**/*.csv") == ["_temporary/0/c.csv"]
+    with pytest.raises(UsageError, match="names that begin with _ or"):
+        found("x/*.csv")
