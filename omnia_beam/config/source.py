@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from omnia_beam.config.connection import OmniaConnection
-from omnia_beam.config.fields import Delimiter, OneOrMany, PathText, SeriesId, Status, Text, ZoneName
+from omnia_beam.config.fields import Delimiter, OneOrMany, PathText, SeriesFrom, SeriesId, Status, Text, ZoneName
 from omnia_beam.config.section import Section, key, problem
 from omnia_beam.core.limits import GOOD
 
@@ -83,7 +83,12 @@ class FileSource(Section):
     status: OneOrMany[Status] = key("Read only points with one of these statuses.", ())
     default_status: Status = key("Status of points that come without one.", GOOD)
     facility: Text | None = key("Facility of the series, for templates and rules of the mapping.", None)
-    timezone: ZoneName = key("Zone of times that name none.", "UTC")
+    timezone: ZoneName = key("Zone of times that name none: a name, or a fixed offset such as `+01:00`.", "UTC")
+    series_from: SeriesFrom | None = key(
+        "The series' name from the file's path, where the file has none: its end (`{series}.csv`), or a folder "
+        "(`tag={series}/`).",
+        None,
+    )
 
 
 class CsvSource(FileSource):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -19,6 +20,7 @@ SERIES_NOTES: Final = (
 )
 """What can be noted of a series, by the name of the finding that it becomes."""
 
+_FEW_ROWS: Final = 4
 _QUALITY: Final = re.compile(
     r"(.*[^a-z])?(status|quality|qual|qc|state|flag|flags|good|bad|questionable|substituted|validity|valid|confidence)"
     r"([^a-z].*)?",
@@ -104,30 +106,54 @@ class FileFacts:
             `status`, `quality of NAME` and `not read`. Of more than a hundred only the first hundred.
         unread: headers of columns that look like a status or a quality and are not read.
         warnings: what the person who runs the job has to know of the file, a text each.
+        guessed: whether the layout was left to the header.
+        rows: with a time; counted in wide files only.
+        times: different ones of them, block by block.
     """
 
     form: Mapping[str, str] = field(default_factory=dict, hash=False)
     columns: tuple[tuple[str, str], ...] = ()
     unread: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    guessed: bool = False
+    rows: int = 0
+    times: int = 0
+
+    @property
+    def looks_long(self) -> bool:
+        """Whether a file that was taken as wide by its header has each time several times."""
+        return self.form.get("layout") == "wide" and self.guessed and 2 * self.times <= self.rows >= _FEW_ROWS
 
     def to_json(self) -> list[Any]:
         """Plain data that `from_json` reads back."""
-        return [dict(self.form), [list(each) for each in self.columns], list(self.unread), list(self.warnings)]
+        columns = [list(each) for each in self.columns]
+        texts = [list(self.unread), list(self.warnings)]
+        return [dict(self.form), columns, *texts, self.guessed, self.rows, self.times]
 
     @classmethod
     def from_json(cls, data: list[Any]) -> FileFacts:
-        form, columns, unread, warnings = data
-        return cls(form, tuple((name, meaning) for name, meaning in columns), tuple(unread), tuple(warnings))
+        form, columns, unread, warnings, *counts = data
+        meanings = tuple((name, meaning) for name, meaning in columns)
+        return cls(form, meanings, tuple(unread), tuple(warnings), *counts)
 
 
 class ReadingNotes:
     """What readers of one file note while they read. Not for several threads.
 
     Reading a block for its points notes the same as indexing it did; only the index keeps it.
+
+    Attributes:
+        infinite: by series, texts of numbers too large for a double.
+        inexact: by series, whole numbers beyond 2^53 that no double holds.
+        guessed, rows, times: as in `FileFacts`.
     """
 
     def __init__(self) -> None:
+        self.infinite: Counter[str] = Counter()
+        self.inexact: Counter[str] = Counter()
+        self.guessed = False
+        self.rows = 0
+        self.times = 0
         self._form: dict[str, str] = {}
         self._columns: tuple[tuple[str, str], ...] = ()
         self._unread: dict[str, None] = {}
@@ -167,12 +193,17 @@ class ReadingNotes:
 
     def take_series(self) -> dict[str, dict[str, Noted]]:
         """What was noted of series since the last call."""
+        for note, counted in (("infinite_values", self.infinite), ("integer_precision", self.inexact)):
+            for series, points in counted.items():
+                self.about_points(note, series, points)
+            counted.clear()
         taken, self._series = self._series, {}
         return taken
 
     def file_facts(self) -> FileFacts:
         """What was noted of the file so far."""
-        return FileFacts(dict(self._form), self._columns, tuple(self._unread), tuple(self._warnings))
+        texts = (tuple(self._unread), tuple(self._warnings))
+        return FileFacts(dict(self._form), self._columns, *texts, self.guessed, self.rows, self.times)
 
 
 def merged_notes(first: Mapping[str, Noted], second: Mapping[str, Noted]) -> dict[str, Noted]:

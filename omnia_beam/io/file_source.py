@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from omnia_beam.core.limits import GOOD
+from omnia_beam.io.series_from import series_of_path
+
+DstFold = Literal["refuse", "order", "earlier", "later", "dead_letter"]
+
+
+def _new(default: Any) -> Any:
+    """A field that earlier releases did not have: no part of a digest while it has its default (see `_text`)."""
+    return field(default=default, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +27,23 @@ class CsvForm:
             where the header has a series and a value column.
         delimiter: between cells; `auto` for what the header uses of `,`, `;` and tab.
         decimal: mark of values, `.` or `,`.
-        encoding: of the text; one in which a line feed is one byte.
+        encoding: of the text; one in which a line feed is one byte, or UTF-16. A byte order mark goes before it, and UTF-16
+            is known without a mark too.
         missing: texts that mean that there is no point, besides the empty cell.
-        time_column: header; None for the first column, or `time` in long files.
+        time_column: header; None for the first column, or `time` in long files. Several are joined by a blank.
         series_column, value_column, status_column: headers in long files; None for `series_id` or `name`, `value`, and
             `status` where there is one.
-        time_format: a `strptime` pattern, `epoch_s`, `epoch_ms`, `epoch_us` or `epoch_ns`; None for RFC 3339, a blank for
-            the `T` allowed.
+        time_format: a pattern as `core.time_pattern` reads it, `epoch_s`, `epoch_ms`, `epoch_us`, `epoch_ns` or `excel`;
+            None for RFC 3339, a blank for the `T` allowed.
+        skip_rows: lines before the header.
+        skip_after_header, skip_footer: rows behind the header and at the end; empty lines and comments do not count.
+        comment: what lines that do not count begin with.
+        thousands: mark between groups of three digits of values.
+        dst_fold: what becomes of local times that came twice.
+        values: words in value cells, and the status of the NaN that they are; None for no point.
+        status_words: words in status cells.
+        status_suffix: wide files: a column called like another with this behind it holds the statuses of that one.
+        quality_columns: wide files: (value column, status column).
     """
 
     layout: Literal["auto", "wide", "long"] = "auto"
@@ -33,11 +51,21 @@ class CsvForm:
     decimal: Literal[".", ","] = "."
     encoding: str = "utf-8"
     missing: tuple[str, ...] = ()
-    time_column: str | None = None
+    time_column: str | tuple[str, ...] | None = None
     series_column: str | None = None
     value_column: str | None = None
     status_column: str | None = None
     time_format: str | None = None
+    skip_rows: int = _new(0)
+    skip_after_header: int = _new(0)
+    skip_footer: int = _new(0)
+    comment: str | None = _new(None)
+    thousands: Literal[" ", ".", ",", "'"] | None = _new(None)
+    dst_fold: DstFold = _new("refuse")
+    values: tuple[tuple[str, int | None], ...] = _new(())
+    status_words: tuple[tuple[str, int], ...] = _new(())
+    status_suffix: str | None = _new(None)
+    quality_columns: tuple[tuple[str, str], ...] = _new(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +99,8 @@ class FileSource:
         exclude: not those that match one of these.
         statuses: only points with one of these, of those that win; empty for all.
         default_status: of points that come without one.
-        timezone: IANA name, of times that name no zone.
+        timezone: IANA name or an offset such as `+01:00`, of times that name no zone.
+        series_from: how the path of a file names its series; None where the file does. See `series_of_path`.
     """
 
     paths: tuple[str, ...]
@@ -81,16 +110,21 @@ class FileSource:
     statuses: tuple[int, ...] = ()
     default_status: int = GOOD
     timezone: str = "UTC"
+    series_from: str | None = _new(None)
 
     @property
     def reading_digest(self) -> str:
-        """16 hex digits of everything that changes what a file is understood to hold.
-
-        A field that came with a later release (`later`) counts only where it is used, so that an upgrade makes no index
-        and no window out of date.
-        """
-        text = _stable_repr(replace(self, paths=(), statuses=()))
+        """16 hex digits of everything that changes what a file is understood to hold."""
+        text = _text(replace(self, paths=(), statuses=())) + _text_of_new(self.form)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    def series_of(self, path: str) -> str | None:
+        """The series that a file's path names; None where the file itself names its series.
+
+        Raises:
+            UsageError: the path is not of the form that `series_from` describes.
+        """
+        return None if self.series_from is None else series_of_path(path, self.series_from)
 
     def selects(self, name: str) -> bool:
         """Whether a series of this name is to be read."""
@@ -98,21 +132,17 @@ class FileSource:
         return included and not any(_matches(pattern, name) for pattern in self.exclude)
 
 
-def later(default: Any) -> Any:
-    """A field that a release after the first brought: `reading_digest` leaves it out where it has its default."""
-    return field(default=default, metadata={"later": True})
+def _text(value: Any) -> str:
+    """The repr of a dataclass, which shows no new fields, and those of them that have another value than their default."""
+    return repr(value) + _text_of_new(value)
 
 
-def _stable_repr(value: Any) -> str:
-    """What `repr` gives, without fields made by `later` that have their default."""
-    if not is_dataclass(value):
-        return repr(value)
-    shown = [
-        f"{each.name}={_stable_repr(getattr(value, each.name))}"
+def _text_of_new(value: Any) -> str:
+    return "".join(
+        f" {each.name}={getattr(value, each.name)!r}"
         for each in fields(value)
-        if not (each.metadata.get("later") and getattr(value, each.name) == each.default)
-    ]
-    return f"{type(value).__name__}({', '.join(shown)})"
+        if not each.repr and getattr(value, each.name) != each.default
+    )
 
 
 def _matches(pattern: str, name: str) -> bool:

@@ -69,6 +69,12 @@ class FileCatalog:
         """Names, ascending."""
         return tuple(self.facts)
 
+    @cached_property
+    def spans(self) -> Mapping[str, tuple[int, int]]:
+        """By series with points the times of its first and last point, ns."""
+        rows = ((name, self._rows_of(name)) for name in self.facts)
+        return {name: (int(found["first"].min()), int(found["last"].max())) for name, found in rows if len(found)}
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the person who runs the job has to know of the files, a text each."""

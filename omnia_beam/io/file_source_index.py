@@ -166,8 +166,13 @@ def index_file(source: FileSource, file: SourceFile, block_bytes: int = BLOCK_BY
 def _facts(points: Points) -> SeriesFacts:
     finite = int(np.count_nonzero(np.isfinite(points.values)))
     fine = int(np.count_nonzero(points.times % TIME_RESOLUTION_NS))
-    times = points.times
-    ordered = bool((times[1:] > times[:-1]).all() or (times[1:] < times[:-1]).all())
-    repeats = 0 if ordered else len(times) - len(np.unique(times))
+    repeats = count_repeats(points.times)
     noted = {"duplicates": Noted(repeats)} if repeats else {}
-    return SeriesFacts(len(times), len(times) - finite, fine, dict(status_histogram(points)), noted)
+    return SeriesFacts(len(points.times), len(points.times) - finite, fine, dict(status_histogram(points)), noted)
+
+
+def count_repeats(times: npt.NDArray[np.int64]) -> int:
+    """How many of these times stand there already, further ahead."""
+    if bool((times[1:] > times[:-1]).all() or (times[1:] < times[:-1]).all()):
+        return 0
+    return len(times) - len(np.unique(times))
