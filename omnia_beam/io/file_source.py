@@ -76,6 +76,7 @@ class ParquetForm:
         series_id, time, value, status: names of columns; `status` None where there is none. A file may lack a column
             called `status`, but not one of another name.
         time_unit: what an integer in the time column counts, since 1970 UTC.
+        time_format: how texts in the time column are written, as in `CsvForm`.
     """
 
     series_id: str = "series_id"
@@ -83,6 +84,7 @@ class ParquetForm:
     value: str = "value"
     status: str | None = "status"
     time_unit: Literal["s", "ms", "us", "ns"] = "ns"
+    time_format: str | None = _new(None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from omnia_beam.io.durable_file import reason
 from omnia_beam.io.file_facts import ReadingNotes
 from omnia_beam.io.file_source import CsvForm, FileSource, ParquetForm
 from omnia_beam.io.file_source_files import open_source
-from omnia_beam.io.file_source_parquet import check_columns, open_parquet, read_slice, row_slices
+from omnia_beam.io.file_source_parquet import Block, ParquetPoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +83,8 @@ class BlockFile:
         if self._empty:
             return
         if self._csv is None:
-            for group, first, rows in row_slices(self._parquet):
-                place = BlockPlace(group, rows, first)
-                yield place, self.read(place)
+            for part in self._parquet.blocks():
+                yield BlockPlace(part.group, part.rows, part.first), self._parquet.read(part)
             return
         with self._naming():
             self._file.seek(self._header_bytes)
@@ -100,9 +99,7 @@ class BlockFile:
             UsageError: as `blocks`.
         """
         if self._csv is None:
-            block = (place.start, place.first, place.length)
-            with self._naming():
-                return read_slice(self._parquet, block, self._columns, self._source, self._path)
+            return self._parquet.read(Block(place.start, place.first, place.length))
         with self._naming():
             self._file.seek(place.start)
             data = self._file.read(place.length)
@@ -118,8 +115,7 @@ class BlockFile:
             self.notes.warn(f"{self._path}: is empty: it has no header and no points")
             return
         if isinstance(form, ParquetForm):
-            self._parquet = open_parquet(self._file, self._path)
-            self._columns = check_columns(self._parquet, form, self._path)
+            self._parquet = ParquetPoints(self._file, self._source, self._path, self.notes)
             return
         with self._naming():
             header, self._header_bytes = read_first_line(self._file, form.encoding, self._path)

@@ -9,7 +9,7 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from omnia_beam.core.chunk import Chunk
-from omnia_beam.core.errors import IncompleteReadError, OmniaBeamError
+from omnia_beam.core.errors import IncompleteReadError, OmniaBeamError, UsageError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.limits import MAX_CHUNK_POINTS
 from omnia_beam.core.window import Window
@@ -37,7 +37,8 @@ class ReadFromFiles(beam.PTransform):
         reshuffle: spread the shards over the workers first.
 
     Raises (when it is constructed without a catalog):
-        UsageError: a path without a file, or a cell that cannot be read: file, line, column and value.
+        UsageError: a path without a file, or a cell that cannot be read: file, line, column and value; whole numbers
+            beyond 2^53, which float64 cannot hold.
 
     Example:
         `p | ReadFromFiles(FileSource(("pump/*.csv",))) | WriteToParquet("out/")`
@@ -60,7 +61,9 @@ class ReadFromFiles(beam.PTransform):
         super().__init__()
         if on_error not in ("raise", "output"):
             raise ValueError(f"on_error is raise or output, not {on_error!r}")
-        catalog = catalog_files(source) if catalog is None else catalog
+        if catalog is None:
+            catalog = catalog_files(source)
+            _check_exact(catalog)
         if windows is None:
             wanted = [] if catalog.range is None else [(catalog.series, catalog.range)]
             windows = plan_files(catalog, wanted, max_chunk_points=max_chunk_points)
@@ -76,6 +79,15 @@ class ReadFromFiles(beam.PTransform):
         if self._read.failures_tag is None:
             return shards | "Read" >> read.with_output_types(Chunk)
         return shards | "Read" >> read.with_outputs(self.FAILURES, main=self.CHUNKS).with_output_types(Chunk)
+
+
+def _check_exact(catalog: FileCatalog) -> None:
+    for name, facts in catalog.facts.items():
+        noted = facts.noted.get("integer_precision")
+        if noted is not None:
+            raise UsageError(
+                f"{name}: {noted.points:,} values are an integer beyond 2^53, which float64 rounds: {noted.example}"
+            )
 
 
 class _ReadFiles(beam.DoFn):
