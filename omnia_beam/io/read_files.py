@@ -96,6 +96,7 @@ class _ReadFiles(beam.DoFn):
         self._max_chunk_points = max_chunk_points
         self.failures_tag = failures_tag
         self._points = Metrics.counter("omnia_beam", "points_read")
+        self._repeats = Metrics.counter("omnia_beam", "points_repeated")
         self._windows_read = Metrics.counter("omnia_beam", "windows_read")
         self._windows_failed = Metrics.counter("omnia_beam", "windows_failed")
 
@@ -110,7 +111,8 @@ class _ReadFiles(beam.DoFn):
             if STOP.is_set():
                 break  # windows not read stay out of the ledger
             try:
-                for chunk in read_window(item, shard.files, self._cache, self._source.statuses, self._max_chunk_points):
+                statuses, at_most = self._source.statuses, self._max_chunk_points
+                for chunk in read_window(item, shard.files, self._cache, statuses, at_most, self._repeated):
                     self._points.inc(chunk.num_points)
                     yield chunk
             except OmniaBeamError as error:
@@ -118,6 +120,10 @@ class _ReadFiles(beam.DoFn):
                 continue
             self._windows_read.inc()
             BOARD.add(windows_read=1)
+
+    def _repeated(self, name: str, points: int) -> None:
+        self._repeats.inc(points)
+        BOARD.note_found("duplicates", name, points)
 
     def _failed(self, failure: WindowFailure) -> Iterator[Any]:
         self._windows_failed.inc()
