@@ -106,9 +106,10 @@ def _patterns(name: str, value: Any) -> tuple[str, ...]:
 
 
 def _amount(name: str, value: Any) -> int | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+    number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+    if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
         raise problem(f"{name}: at_most takes a number of points, 0 or more, not {show_value((), value)}")
-    return value
+    return number
 
 
 def _matches(pattern: str, name: str) -> bool:

@@ -18,6 +18,7 @@ ITEM: TypeAdapter[Acceptance] = TypeAdapter(AcceptItem)
         ("nan_values", Acceptance("nan_values")),
         ({"same_time": {"series": ["PT*", "TT-1"], "at_most": 100}}, Acceptance("same_time", ("PT*", "TT-1"), 100)),
         ({"same_time": {"series": "PT*"}}, Acceptance("same_time", ("PT*",))),
+        ({"duplicates": {"at_most": "12"}}, Acceptance("duplicates", (), 12)),  # as YAML is handed on
         ({"duplicates": {"at_most": 0}}, Acceptance("duplicates", (), 0)),
     ],
 )
@@ -36,7 +37,7 @@ def test_forms(value: Any, meant: Acceptance) -> None:
         ({"nan_values": {"atmost": 1}}, 'unknown key "atmost"; known keys: series, at_most'),
         ({"nan_values": {"at_most": -1}}, "0 or more"),
         ({"nan_values": {"at_most": True}}, "0 or more"),
-        ({"nan_values": {"at_most": "1"}}, "0 or more"),
+        ({"nan_values": {"at_most": "1.5"}}, "0 or more"),
         ({"nan_values": {"series": []}}, "series takes names"),
         ({"nan_values": {"series": [1]}}, "series takes names"),
         ({"nan": {"at_most": 1}}, "is not a finding"),
