@@ -161,15 +161,3 @@ def check_status_map(name: str, tables: Mapping[str, Any]) -> None:
         near = difflib.get_close_matches(name, tables, n=1)
         hint = f'; did you mean "{near[0]}"?' if near else ";"
         raise problem(f'"{name}" is not a status map{hint} known: {", ".join(tables)}')
-
-
-FINDINGS: Final = (
-    "unmapped_series",
-    "missing_target",
-    "duplicate_target",
-    "unknown_unit",
-    "unlisted_status",
-    "nan_values",
-    "time_resolution",
-)
-"""What a migration's loss report may find, and `accept` may let pass, by name."""

@@ -163,7 +163,7 @@ class ParquetColumns(Section):
     """Names of a Parquet file's columns."""
 
     series_id: Text = key("Column of the series' id or name, a text.", "series_id")
-    time: Text = key("Column of the time, a timestamp or an integer.", "time")
+    time: Text = key("Column of the time: a timestamp, a date, an integer or a text.", "time")
     value: Text = key("Column of the value, a number.", "value")
     status: Text | None = key("Column of the status, an integer; `null` where there is none.", "status")
 
@@ -174,6 +174,7 @@ class ParquetSource(FileSource):
     kind: Literal["parquet"] = key("The kind of source.")
     columns: ParquetColumns = key("Names of the files' columns.", default_factory=ParquetColumns)
     time_unit: Literal["s", "ms", "us", "ns"] = key("What an integer in the time column counts, since 1970 UTC.", "ns")
+    time_format: Text | None = key("How texts in the time column are written, as in CSV; otherwise RFC 3339.", None)
 
 
 Source = Annotated[OmniaSource | CsvSource | ParquetSource, Field(discriminator="kind")]

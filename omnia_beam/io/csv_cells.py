@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,9 +16,13 @@ import pyarrow.compute as pc
 from omnia_beam.core.limits import MAX_STATUS
 from omnia_beam.io.csv_text import is_utf8
 from omnia_beam.io.csv_times import TimeForm
+from omnia_beam.io.file_facts import ReadingNotes
 
 NAN: Final = float("nan")
 _NUMBER: Final = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|inf|infinity)", re.ASCII | re.IGNORECASE)
+_WHOLE: Final = re.compile(r"[+-]?\d+", re.ASCII)
+_EXACT_INTEGER: Final = 2**53
+_SHOWN: Final = 40
 _STATUS: Final = re.compile(r"\+?(\d{1,10})(?:\.0*)?|0[xX]([0-9a-fA-F]{1,8})", re.ASCII)
 _GROUPS: Final[Mapping[str, str]] = {" ": " \u00a0\u202f\u2009", "'": "'\u2019"}
 """The signs that one mark between groups stands for."""
@@ -106,6 +111,27 @@ def _grouped(reading: CsvReading) -> str:
     """A number whose digits stand in groups of three."""
     sign, mark = f"[{re.escape(reading.group_signs)}]", re.escape(reading.decimal)
     return rf"[+-]?[0-9]{{1,3}}(?:{sign}[0-9]{{3}})+(?:{mark}[0-9]*)?"
+
+
+def note_value(notes: ReadingNotes, series: str, text: str, value: float, reading: CsvReading) -> None:
+    """Note a value whose text says more than the value does: a finite number that became infinite, digits that are lost."""
+    plain = without_groups(text, reading)
+    shown = f"{reading.path}: {text[:_SHOWN]!r}"
+    if math.isinf(value):
+        if "inf" not in plain.lower():
+            notes.about_points("infinite_values", series, 1, shown)
+    elif abs(value) >= _EXACT_INTEGER and _WHOLE.fullmatch(plain) and int(plain) != int(value):
+        notes.about_points("integer_precision", series, 1, shown)
+
+
+def very_large(values: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
+    """Where values are so large that their texts must be looked at."""
+    with np.errstate(invalid="ignore"):
+        if not len(values) or not (
+            np.fmax.reduce(values) >= _EXACT_INTEGER or np.fmin.reduce(values) <= -_EXACT_INTEGER
+        ):
+            return np.empty(0, np.intp)
+        return np.flatnonzero(np.abs(values) >= _EXACT_INTEGER)
 
 
 def parse_status(text: str, reading: CsvReading) -> int:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from omnia_beam.core.errors import UsageError
 from omnia_beam.io.csv_head import cells_of, likely_delimiter
 from omnia_beam.io.csv_times import EPOCHS, EXCEL
+from omnia_beam.io.file_facts import names_quality
 from omnia_beam.io.file_source import CsvForm
 
 _SERIES: Final = ("series_id", "name")
 _TIME: Final = re.compile("time|timestamp|date_?time|ts|utc|t|zeit|tid|tidspunkt|zeitstempel|when", re.IGNORECASE)
 _DATE: Final = re.compile("date|dato|datum|day|dag", re.IGNORECASE)
 _CLOCK: Final = re.compile("time|tid|zeit|uhrzeit|clock|hour|klokkesl.tt?|heure|hora|tijd", re.IGNORECASE)
-_QUALITY: Final = re.compile(
-    r"(?:.*[^a-z])?(?:q|quality|qual|status|state|statuscode|status_code|flags?|good|questionable|substituted|annotated|validity|"
-    r"valid|confidence|opcquality|kvalitet|kvalität|qualität)(?:[^a-z].*)?",
-    re.IGNORECASE,
-)
 _SUFFIX: Final = re.compile(
     r"(.+?)[ ._:/-]+\(?(?:q|quality|qual|status|state|flags?|kvalitet|qualität)\)?", re.IGNORECASE
 )
@@ -59,6 +55,19 @@ class CsvColumns:
     def aside(self) -> frozenset[int]:
         """Positions in wide files that are no series."""
         return frozenset((self.time, *self.clock, *(status for _, status in self.qualities), *self.unnamed))
+
+    def meanings(self, selects: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
+        """Each column's name and what it is taken for."""
+        known = dict.fromkeys((self.time, *self.clock), "time")
+        known |= {
+            at: word
+            for at, word in ((self.series, "series"), (self.value, "value"), (self.status, "status"))
+            if at is not None
+        }
+        known |= {status: f"quality of {self.names[value]}" for value, status in self.qualities}
+        for at, name in enumerate(self.names):
+            is_series = self.layout == "wide" and at not in self.aside and selects(name)
+            yield name, known.get(at, "series" if is_series else "not read")
 
 
 def read_header(
@@ -266,8 +275,7 @@ class _Header:
         unread = [
             name
             for at, name in enumerate(self._names)
-            if (at not in read and _QUALITY.fullmatch(name))
-            or (at not in columns.aside and _is_quality_of(name, names))
+            if (at not in read and names_quality(name)) or (at not in columns.aside and _is_quality_of(name, names))
         ]
         if not unread:
             return columns

@@ -15,12 +15,12 @@ import numpy as np
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.limits import MAX_STATUS
-from omnia_beam.io.csv_cells import CsvReading, parse_status, parse_value, without_groups
+from omnia_beam.io.csv_cells import CsvReading, note_value, parse_status, parse_value
 from omnia_beam.io.csv_folds import BlockPoints, Fold, FoldRows
 from omnia_beam.io.csv_header import CsvColumns
 from omnia_beam.io.csv_quotes import count_lines, scan_quotes
 from omnia_beam.io.csv_times import EXCEL, parse_time_cell
-from omnia_beam.io.file_source_audit import Audit
+from omnia_beam.io.file_facts import ReadingNotes
 from omnia_beam.io.local_time import BothTimes
 
 __all__ = ["CsvReading", "read_lines"]
@@ -50,7 +50,7 @@ def read_lines(
     reading: CsvReading,
     first_line: int,
     *,
-    audit: Audit | None = None,
+    notes: ReadingNotes | None = None,
     folds: Mapping[str, Fold] | None = None,
 ) -> BlockPoints:
     """As `csv_rows.read_rows`; the same points, slowly.
@@ -63,7 +63,7 @@ def read_lines(
     clock = _Clock(rule) if columns.layout == "wide" and rule.rule == "order" else None
     rows, seen = 0, set()
     for number, cells in _lines(data, columns, reading, first_line):
-        row = _Row(number, cells, columns, reading, audit)
+        row = _Row(number, cells, columns, reading, notes)
         row.check_unnamed()
         if columns.layout == "long":
             _take_long(row, collected)
@@ -74,9 +74,9 @@ def read_lines(
         rows += 1
         seen.add(time[0])
         _take_wide(row, time, collected)
-    if audit is not None:
-        audit.rows += rows
-        audit.times += len(seen)
+    if notes is not None:
+        notes.rows += rows
+        notes.times += len(seen)
     found = settled(collected.rows, rule, reading, per_series=clock is None)
     if clock is not None and clock.fold is not None:
         found.folds[CLOCK] = clock.fold
@@ -153,7 +153,7 @@ class _Row:
     cells: tuple[str, ...]
     columns: CsvColumns
     reading: CsvReading
-    audit: Audit | None
+    notes: ReadingNotes | None
 
     def time(self) -> tuple[int, int]:
         parts = [self.cells[at] for at in (self.columns.time, *self.columns.clock)]
@@ -175,8 +175,8 @@ class _Row:
             found = parse_value(text, self.reading)
         except ValueError:
             raise self.complaint(position, f"is not a number; {self._cure(text)}") from None
-        if self.audit is not None and found is not None:
-            self.audit.count(name, without_groups(text, self.reading), found[0])
+        if self.notes is not None and found is not None:
+            note_value(self.notes, name, text, found[0], self.reading)
         return found
 
     def _cure(self, text: str) -> str:

@@ -17,13 +17,13 @@ import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 
 from omnia_beam.core.chunk import Points
-from omnia_beam.io.csv_cells import CsvReading, status_column, value_column, without_groups
+from omnia_beam.io.csv_cells import CsvReading, note_value, status_column, value_column, very_large
 from omnia_beam.io.csv_folds import BlockPoints, Fold, FoldRows
 from omnia_beam.io.csv_header import CsvColumns
 from omnia_beam.io.csv_lines import CLOCK, add_settled, read_lines
 from omnia_beam.io.csv_quotes import scan_quotes
 from omnia_beam.io.csv_times import parse_times
-from omnia_beam.io.file_source_audit import Audit, suspicious
+from omnia_beam.io.file_facts import ReadingNotes
 from omnia_beam.io.local_time import BothTimes
 
 _TEXT = pa.string()
@@ -36,7 +36,7 @@ def read_rows(
     reading: CsvReading,
     first_line: int,
     *,
-    audit: Audit | None = None,
+    notes: ReadingNotes | None = None,
     folds: Mapping[str, Fold] | None = None,
 ) -> BlockPoints:
     """The points of a block of whole rows, by series, in the order of the rows.
@@ -46,7 +46,7 @@ def read_rows(
         columns: from the header.
         reading: how cells are understood, and which series are wanted.
         first_line: the number of the first line in its file, from 1, for messages.
-        audit: counts what the points do not tell.
+        notes: where what the points do not tell is noted.
         folds: where series stood at the end of the block before, where the order of rows tells repeated hours apart.
 
     Raises:
@@ -63,10 +63,10 @@ def read_rows(
             text = scan.without_comments(text)
             if not text.strip():
                 return BlockPoints()
-        block = _Block(text, columns, reading, audit, FoldRows(reading.times.fold, folds or {}))
+        block = _Block(text, columns, reading, notes, FoldRows(reading.times.fold, folds or {}))
         return block.wide() if columns.layout == "wide" else block.long()
     except ValueError:  # ArrowInvalid and UnicodeDecodeError are of its kind
-        return read_lines(data, columns, reading, first_line, audit=audit, folds=folds)
+        return read_lines(data, columns, reading, first_line, notes=notes, folds=folds)
 
 
 def split_series(codes: npt.NDArray[np.int32], names: list[str], points: Points) -> dict[str, Points]:
@@ -92,12 +92,12 @@ class _Block:
     """A block that Arrow reads as a whole; ValueError where it does not."""
 
     def __init__(
-        self, text: bytes, columns: CsvColumns, reading: CsvReading, audit: Audit | None, rule: FoldRows
+        self, text: bytes, columns: CsvColumns, reading: CsvReading, notes: ReadingNotes | None, rule: FoldRows
     ) -> None:
         self._text = text
         self._columns = columns
         self._reading = reading
-        self._audit = audit
+        self._notes = notes
         self._rule = rule
         self._number = pa.float64() if reading.plain_numbers else _TEXT
 
@@ -129,9 +129,9 @@ class _Block:
                 self._look_at(i, column.valid, points.values, [name], None)
         if fold is not None:
             found.folds[CLOCK] = fold
-        if self._audit is not None:
-            self._audit.rows += len(both.earlier)
-            self._audit.times += _different(both.earlier)
+        if self._notes is not None:
+            self._notes.rows += len(both.earlier)
+            self._notes.times += _different(both.earlier)
         return found
 
     def long(self) -> BlockPoints:
@@ -200,9 +200,9 @@ class _Block:
         codes: npt.NDArray[np.int32] | None,
     ) -> None:
         """Count what the texts of very large values say more than their values."""
-        if self._audit is None:
+        if self._notes is None:
             return
-        rows = suspicious(values)
+        rows = very_large(values)
         if not len(rows):
             return
         texts = self._read({column: _TEXT})[str(column)]
@@ -211,7 +211,7 @@ class _Block:
             rows.tolist(), texts.take(pa.array(where)).to_pylist(), values[rows].tolist(), strict=True
         ):
             name = names[0 if codes is None else int(codes[at])]
-            self._audit.count(name, without_groups(text.strip(), self._reading), value)
+            note_value(self._notes, name, text.strip(), value, self._reading)
 
     def _table(
         self, values: Sequence[int | None], statuses: Sequence[int], series: int | None = None

@@ -71,6 +71,7 @@ class ParquetForm:
         series_id, time, value, status: names of columns; `status` None where there is none. A file may lack a column
             called `status`, but not one of another name.
         time_unit: what an integer in the time column counts, since 1970 UTC.
+        time_format: how texts in the time column are written, as in `CsvForm`.
     """
 
     series_id: str = "series_id"
@@ -78,6 +79,7 @@ class ParquetForm:
     value: str = "value"
     status: str | None = "status"
     time_unit: Literal["s", "ms", "us", "ns"] = "ns"
+    time_format: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,10 @@ from omnia_beam.io.csv_header import CsvColumns, read_header
 from omnia_beam.io.csv_rows import read_rows
 from omnia_beam.io.csv_times import TimeForm
 from omnia_beam.io.durable_file import reason
+from omnia_beam.io.file_facts import ReadingNotes
 from omnia_beam.io.file_source import CsvForm, FileSource, ParquetForm
-from omnia_beam.io.file_source_audit import Audit
 from omnia_beam.io.file_source_files import open_source
-from omnia_beam.io.file_source_parquet import check_columns, open_parquet, read_slice, row_slices
+from omnia_beam.io.file_source_parquet import Block, ParquetPoints
 from omnia_beam.io.local_time import changes_soon
 
 
@@ -49,26 +49,19 @@ class BlockFile:
         source: how it is read.
         path: whole.
         block_bytes: of a CSV block.
-        audit: counts what `blocks` notices beside the points.
 
     Attributes:
-        layout: `wide`, `long` or `parquet`.
-        guessed: whether the layout was left to the header.
-        unread: columns that look like statuses and are not read.
+        notes: what reading shows beside points; what it says of the form and the columns is there once the file is open.
 
     Raises:
         UsageError: it cannot be opened, or has not the columns that it should have.
     """
 
-    def __init__(
-        self, source: FileSource, path: str, block_bytes: int = BLOCK_BYTES, audit: Audit | None = None
-    ) -> None:
+    def __init__(self, source: FileSource, path: str, block_bytes: int = BLOCK_BYTES) -> None:
         self._source = source
         self._path = path
         self._block_bytes = block_bytes
-        self._audit = audit
-        self.layout, self.guessed = "parquet", False
-        self.unread: tuple[str, ...] = ()
+        self.notes = ReadingNotes()
         self._file = open_source(path)
         try:
             self._open()
@@ -93,10 +86,11 @@ class BlockFile:
         Raises:
             UsageError: something that cannot be read: file, line, column, value.
         """
+        if self._empty:
+            return
         if self._csv is None:
-            for group, first, rows in row_slices(self._parquet):
-                place = BlockPlace(group, rows, first)
-                yield place, self.read(place)
+            for part in self._parquet.blocks():
+                yield BlockPlace(part.group, part.rows, part.first), self._parquet.read(part)
             return
         if self._series is not None and not self._source.selects(self._series):
             return  # none of its points is wanted
@@ -111,7 +105,7 @@ class BlockFile:
                 block.first_line,
                 tuple((name, *fold) for name, fold in folds.items()),
             )
-            points = read_rows(block.data, self._csv, self._reading, block.first_line, audit=self._audit, folds=folds)
+            points = read_rows(block.data, self._csv, self._reading, block.first_line, notes=self.notes, folds=folds)
             folds.update(points.folds)
             self._forget_far(folds)
             yield place, points
@@ -128,9 +122,7 @@ class BlockFile:
             UsageError: as `blocks`.
         """
         if self._csv is None:
-            block = (place.start, place.first, place.length)
-            with self._naming():
-                return read_slice(self._parquet, block, self._columns, self._source, self._path)
+            return self._parquet.read(Block(place.start, place.first, place.length))
         with self._naming():
             self._file.seek(place.start)
             data = self._file.read(place.length)
@@ -140,9 +132,14 @@ class BlockFile:
     def _open(self) -> None:
         form = self._source.form
         self._csv: CsvColumns | None = None
+        with self._naming():
+            self._empty = not self._file.read(1)
+            self._file.seek(0)
+        if self._empty:
+            self.notes.warn(f"{self._path}: is empty: it has no header and no points")
+            return
         if isinstance(form, ParquetForm):
-            self._parquet = open_parquet(self._file, self._path)
-            self._columns = check_columns(self._parquet, form, self._path)
+            self._parquet = ParquetPoints(self._file, self._source, self._path, self.notes)
             return
         self._series = self._source.series_of(self._path)
         with self._naming():
@@ -160,9 +157,23 @@ class BlockFile:
             chosen=bool(self._source.include),
             named_by_path=self._series is not None,
         )
-        self.layout, self.guessed, self.unread = self._csv.layout, form.layout == "auto", self._csv.unread
         self._block_form = BlockForm(head.text, self._csv.delimiter, form.comment, form.skip_footer)
         self._reading = _reading(self._source, form, self._path, head.text.encoding, selects, self._series)
+        self._note_form(form)
+
+    def _note_form(self, form: CsvForm) -> None:
+        if self._csv is None:
+            return
+        self.notes.guessed = form.layout == "auto"
+        self.notes.about_form(
+            layout=self._csv.layout,
+            delimiter="tab" if self._csv.delimiter == "\t" else self._csv.delimiter,
+            encoding=self._head.text.encoding,
+            times=form.time_format or "RFC 3339",
+        )
+        self.notes.about_columns(self._csv.meanings(self._reading.selects))
+        for name in self._csv.unread:
+            self.notes.unread_column(name)
 
     def _naming(self) -> Any:
         return _Naming(self._path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import numpy as np
@@ -88,7 +88,12 @@ class BlockCache:
 
 
 def read_window(
-    item: FileWindow, files: Mapping[int, SourceFile], cache: BlockCache, statuses: tuple[int, ...], max_points: int
+    item: FileWindow,
+    files: Mapping[int, SourceFile],
+    cache: BlockCache,
+    statuses: tuple[int, ...],
+    max_points: int,
+    on_repeats: Callable[[str, int], None] = lambda name, points: None,
 ) -> Iterator[Chunk]:
     """The points of a window: one chunk, or several one after the other where it holds more than planned.
 
@@ -98,6 +103,7 @@ def read_window(
         cache: where blocks are read.
         statuses: only points with one of these; empty for all.
         max_points: of one chunk.
+        on_repeats: called with each series of which rows repeat the time of a later row, and how many.
 
     Yields:
         Chunks whose ranges join without gaps to the window's. Where the window is cut follows from its points alone.
@@ -114,7 +120,18 @@ def read_window(
         if points is None:
             pending.extend(reversed(time_range.split(2)))
             continue
-        yield Chunk.from_points(key, {name: _settle(parts, statuses) for name, parts in points.items()})
+        yield Chunk.from_points(key, dict(_settled(points, statuses, on_repeats)))
+
+
+def _settled(
+    points: Mapping[str, list[Points]], statuses: tuple[int, ...], on_repeats: Callable[[str, int], None]
+) -> Iterator[tuple[str, Points]]:
+    for name, parts in points.items():
+        settled = _settle(parts)
+        repeats = sum(len(each.times) for each in parts) - len(settled.times)
+        if repeats:
+            on_repeats(name, repeats)
+        yield name, settled.take(np.isin(settled.statuses, statuses)) if statuses else settled
 
 
 def _gather(
@@ -152,12 +169,12 @@ def _cut(points: Points, time_range: TimeRange) -> Points:
     return points.take((times >= time_range.start_ns) & (times < time_range.end_ns))
 
 
-def _settle(parts: list[Points], statuses: tuple[int, ...]) -> Points:
-    """Sorted by time; of rows that share one the last stays; then the filter, as a service would apply it."""
+def _settle(parts: list[Points]) -> Points:
+    """Sorted by time; of rows that share one the last stays."""
     points = Points.concat(parts)
     times = points.times
     if not bool((times[1:] > times[:-1]).all()):
         points = points.take(np.argsort(times, kind="stable"))
         times = points.times
         points = points.take(np.append(times[1:] != times[:-1], True))
-    return points.take(np.isin(points.statuses, statuses)) if statuses else points
+    return points

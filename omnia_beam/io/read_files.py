@@ -9,7 +9,7 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from omnia_beam.core.chunk import Chunk
-from omnia_beam.core.errors import IncompleteReadError, OmniaBeamError
+from omnia_beam.core.errors import IncompleteReadError, OmniaBeamError, UsageError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.limits import MAX_CHUNK_POINTS
 from omnia_beam.core.window import Window
@@ -37,7 +37,8 @@ class ReadFromFiles(beam.PTransform):
         reshuffle: spread the shards over the workers first.
 
     Raises (when it is constructed without a catalog):
-        UsageError: a path without a file, or a cell that cannot be read: file, line, column and value.
+        UsageError: a path without a file, or a cell that cannot be read: file, line, column and value; whole numbers
+            beyond 2^53, which float64 cannot hold.
 
     Example:
         `p | ReadFromFiles(FileSource(("pump/*.csv",))) | WriteToParquet("out/")`
@@ -60,7 +61,9 @@ class ReadFromFiles(beam.PTransform):
         super().__init__()
         if on_error not in ("raise", "output"):
             raise ValueError(f"on_error is raise or output, not {on_error!r}")
-        catalog = catalog_files(source) if catalog is None else catalog
+        if catalog is None:
+            catalog = catalog_files(source)
+            _check_exact(catalog)
         if windows is None:
             wanted = [] if catalog.range is None else [(catalog.series, catalog.range)]
             windows = plan_files(catalog, wanted, max_chunk_points=max_chunk_points)
@@ -78,12 +81,22 @@ class ReadFromFiles(beam.PTransform):
         return shards | "Read" >> read.with_outputs(self.FAILURES, main=self.CHUNKS).with_output_types(Chunk)
 
 
+def _check_exact(catalog: FileCatalog) -> None:
+    for name, facts in catalog.facts.items():
+        noted = facts.noted.get("integer_precision")
+        if noted is not None:
+            raise UsageError(
+                f"{name}: {noted.points:,} values are an integer beyond 2^53, which float64 rounds: {noted.example}"
+            )
+
+
 class _ReadFiles(beam.DoFn):
     def __init__(self, source: FileSource, max_chunk_points: int, failures_tag: str | None) -> None:
         self._source = source
         self._max_chunk_points = max_chunk_points
         self.failures_tag = failures_tag
         self._points = Metrics.counter("omnia_beam", "points_read")
+        self._repeats = Metrics.counter("omnia_beam", "points_repeated")
         self._windows_read = Metrics.counter("omnia_beam", "windows_read")
         self._windows_failed = Metrics.counter("omnia_beam", "windows_failed")
 
@@ -98,7 +111,8 @@ class _ReadFiles(beam.DoFn):
             if STOP.is_set():
                 break  # windows not read stay out of the ledger
             try:
-                for chunk in read_window(item, shard.files, self._cache, self._source.statuses, self._max_chunk_points):
+                statuses, at_most = self._source.statuses, self._max_chunk_points
+                for chunk in read_window(item, shard.files, self._cache, statuses, at_most, self._repeated):
                     self._points.inc(chunk.num_points)
                     yield chunk
             except OmniaBeamError as error:
@@ -106,6 +120,10 @@ class _ReadFiles(beam.DoFn):
                 continue
             self._windows_read.inc()
             BOARD.add(windows_read=1)
+
+    def _repeated(self, name: str, points: int) -> None:
+        self._repeats.inc(points)
+        BOARD.note_found("duplicates", name, points)
 
     def _failed(self, failure: WindowFailure) -> Iterator[Any]:
         self._windows_failed.inc()

@@ -32,6 +32,9 @@ class MappingLetters:
     def __call__(self, key: ChunkKey, letters: Sequence[DeadLetter]) -> None:
         if self._had is None:
             self._had = set(self._files.names())
+        for letter in letters:
+            finding = "unlisted_status" if letter.reason.startswith("status ") else "infinite_values"
+            BOARD.note_found(finding, letter.source_id, letter.count)
         with BOARD.noting_fatal():
             if letters:
                 self._files.put(key, letters, origin=MAPPING)

@@ -30,7 +30,7 @@ def run_migrate_plan(config: JobConfig, context: RunContext) -> Summary:
     state_dir = StateDir.open(config.state, config.name, create=False)
     state = JobState(state_dir, "plan", scope_of(config), LeaseToken(0, ""), Ledger.load(state_dir))
     source = open_source(config, state, context, keep=False)
-    prepared = prepare(job, source)
+    prepared = prepare(job, source, state_dir)
     report = prepared.report
     work = plan_work(
         state,
@@ -53,6 +53,7 @@ def run_migrate_plan(config: JobConfig, context: RunContext) -> Summary:
         series=len(prepared.series_ids),
         windows_planned=len(work.plan) + work.recorded,
         windows_skipped=work.recorded,
+        warnings=source.warnings,
         details={"expected_points": work.plan.expected_points, **_details(report, config)},
     )
     return with_traffic(summary, (*source.sessions, *job.sink.sessions), context.clock() - began)

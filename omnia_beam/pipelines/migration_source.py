@@ -12,9 +12,9 @@ from omnia_beam.core.errors import UsageError
 from omnia_beam.core.series import Timeseries
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.file_facts import FileFacts, SeriesFacts
 from omnia_beam.io.file_source import CsvForm, FileSource, ParquetForm
 from omnia_beam.io.file_source_catalog import CatalogStore, FileCatalog, FileChange, check_holds_something
-from omnia_beam.io.file_source_index import SeriesFacts
 from omnia_beam.io.file_source_plan import file_limits, plan_files
 from omnia_beam.io.packing import PackLimits
 from omnia_beam.io.plan import Plan
@@ -44,6 +44,9 @@ class MigrationSource(Protocol):
     facts: Mapping[str, SeriesFacts]
     wanted: TimeRange
     limits: PackLimits
+    warnings: tuple[str, ...]
+    about: Mapping[str, FileFacts]
+    spans: Mapping[str, tuple[int, int]]
 
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
         """Windows that cover what is wanted."""
@@ -67,6 +70,9 @@ class ServiceSource:
 
     sessions: tuple[ServiceSession, ...]
     facts: Mapping[str, SeriesFacts]
+    warnings: tuple[str, ...] = ()
+    about: Mapping[str, FileFacts]
+    spans: Mapping[str, tuple[int, int]]
 
     def __init__(self, config: JobConfig, source: OmniaSource) -> None:
         self.wanted = wanted_range(config)
@@ -81,7 +87,7 @@ class ServiceSource:
             self.series = tuple(Timeseries(id, "", "") for id in select_series(session, source.series))
         else:
             self.series = tuple(describe_series(session, source.series))
-        self.facts = {}
+        self.facts, self.about, self.spans = {}, {}, {}
 
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
         return plan_windows(self.sessions[0], wanted, statuses=self._options.statuses, limits=self.limits)
@@ -116,6 +122,7 @@ class FilesSource:
     """
 
     sessions: tuple[ServiceSession, ...]
+    about: Mapping[str, FileFacts]
 
     def __init__(
         self,
@@ -133,6 +140,9 @@ class FilesSource:
         self.sessions = ()
         self.series = files_series(source, catalog)
         self.facts = catalog.facts
+        self.warnings = catalog.warnings
+        self.about = {index.file.path: index.about for index in catalog.indexes}
+        self.spans = catalog.spans
         self.wanted = _files_range(config, catalog, changes)
 
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
@@ -226,7 +236,8 @@ def file_source(source: CsvSource | ParquetSource) -> FileSource:
         )
     else:
         columns = source.columns
-        form = ParquetForm(columns.series_id, columns.time, columns.value, columns.status, source.time_unit)
+        names = (columns.series_id, columns.time, columns.value, columns.status)
+        form = ParquetForm(*names, source.time_unit, source.time_format)
     return FileSource(
         tuple(source.path),
         form,

@@ -82,7 +82,7 @@ class MigrationReader:
             ledger = Ledger.load(self.state_dir)
             state = JobState(self.state_dir, self.run_id, self.scope, LeaseToken(0, ""), ledger)
             source = open_source(self.config, state, self.context, keep=False)
-            prepared = prepare(MigrationJob.of(self.config), source)
+            prepared = prepare(MigrationJob.of(self.config), source, state.state_dir)
             mapped = prepared.resolution.mapped
             rules = {each.source.id: each.rule() for each in mapped if each.existing is not None}
             self._open.append(_Opened(source, prepared, rules))

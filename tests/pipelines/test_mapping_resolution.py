@@ -11,16 +11,17 @@ import pytest
 import yaml
 
 from omnia_beam.config import JobConfig, load_config, read_mapping_file
+from omnia_beam.config.accept import accepted
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.series import Timeseries, TimeseriesDraft
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io.file_source_index import SeriesFacts
+from omnia_beam.io.file_facts import SeriesFacts
 from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.loss_report import Finding, LossReport
 from omnia_beam.pipelines.mapping_resolution import Resolution, resolve_mapping
 from omnia_beam.pipelines.mapping_targets import FileTargets, ServiceTargets, TargetName
-from omnia_beam.pipelines.migration_findings import loss_report
+from omnia_beam.pipelines.migration_findings import Known, loss_report
 from omnia_beam.pipelines.unit_conversion import Conversion
 from omnia_beam.transforms.map_series import SeriesRule
 from omnia_beam.transforms.map_status import StatusRule
@@ -271,7 +272,7 @@ class TestReport:
             targets=KnownTargets([Timeseries("r", "r", "F")]),
             **keys,
         )
-        return loss_report(resolution, config, {"raw": facts})
+        return loss_report(resolution, config, Known({"raw": facts}))
 
     @pytest.mark.parametrize(
         ("sink", "facts", "name", "blocking"),
@@ -305,19 +306,19 @@ class TestReport:
 
     def test_files_hold_everything(self, resolve: Resolve) -> None:
         resolution, config = resolve([PLAIN], sink={"kind": "parquet", "path": "out"}, targets=FileTargets())
-        assert loss_report(resolution, config, {"raw": SeriesFacts(9, 9, 9, {7: 9})}).findings == ()
+        assert loss_report(resolution, config, Known({"raw": SeriesFacts(9, 9, 9, {7: 9})})).findings == ()
 
     def test_wide_csv_has_no_statuses(self, resolve: Resolve) -> None:
         sink = {"kind": "csv", "path": "out", "layout": "wide"}
         resolution, config = resolve([PLAIN], sink=sink, targets=FileTargets())
-        found = loss_report(resolution, config, {}).findings
+        found = loss_report(resolution, config, Known()).findings
         assert [(each.name, each.blocking) for each in found] == [("unlisted_status", False)]
 
     def test_blocking_findings_are_listed_and_can_be_accepted(self) -> None:
         findings = (*(Finding("nan_values", f"s{i}", "x") for i in range(30)), Finding("unknown_unit", "u", "y"))
         report = LossReport((), findings)
         with pytest.raises(UsageError) as caught:
-            report.check(["unknown_unit"])
+            report.check(accepted(["unknown_unit"]))
         lines = str(caught.value).splitlines()
         assert lines[0] == "30 findings stop this migration; nothing was moved:"
         assert lines[1] == "nan_values: s0: x"
@@ -325,7 +326,7 @@ class TestReport:
             "… and 10 more: omnia-beam plan lists them all",
             "mend them, or let them pass by name: accept: [nan_values]",
         ]
-        report.check(["unknown_unit", "nan_values"])
+        report.check(accepted(["unknown_unit", "nan_values"]))
 
 
 class TestServiceTargets:
