@@ -12,6 +12,7 @@ from omnia_beam.core.errors import UsageError
 from omnia_beam.core.series import Timeseries
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.dead_letters import DeadLetterFiles
 from omnia_beam.io.file_facts import FileFacts, SeriesFacts
 from omnia_beam.io.file_source import CsvForm, FileSource, ParquetForm
 from omnia_beam.io.file_source_catalog import CatalogStore, FileCatalog, FileChange, check_holds_something
@@ -27,6 +28,7 @@ from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.backfill import wanted_range
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.job_state import JobState
+from omnia_beam.pipelines.mapping_letters import READING, MappingLetters
 from omnia_beam.pipelines.selection import describe_series, select_series
 from omnia_beam.pipelines.service import read_options, service_settings
 from omnia_beam.transforms.decode import DecodeChunks
@@ -119,6 +121,7 @@ class FilesSource:
         source: its files.
         catalog: what they hold.
         changes: what changed in them since it was copied.
+        keep: where points without a certain time go.
     """
 
     sessions: tuple[ServiceSession, ...]
@@ -130,7 +133,9 @@ class FilesSource:
         source: CsvSource | ParquetSource,
         catalog: FileCatalog,
         changes: Sequence[FileChange] = (),
+        keep: MappingLetters | None = None,
     ) -> None:
+        self._keep = keep
         self._source = file_source(source)
         check_holds_something(catalog, self._source)
         self._catalog = catalog
@@ -168,6 +173,7 @@ class FilesSource:
             on_error="output",
             windows_per_shard=_LOCAL_SHARD if local else _CLUSTER_SHARD,
             reshuffle=not local,
+            keep=self._keep,
         )
         return read.chunks, read.failures
 
@@ -198,7 +204,10 @@ def open_source(config: JobConfig, state: JobState, context: RunContext, *, keep
         catalog = store.load(lambda file: read.append(file.path))
     if read:
         context.say(f"looked through {len(read):,} new or changed files")
-    return FilesSource(config, source, catalog, store.changes())
+    letters = None
+    if isinstance(source, CsvSource) and source.dst_fold == "dead_letter":
+        letters = MappingLetters(DeadLetterFiles.of(state.state_dir), READING)
+    return FilesSource(config, source, catalog, store.changes(), letters)
 
 
 def files_series(source: CsvSource | ParquetSource, catalog: FileCatalog) -> tuple[Timeseries, ...]:
