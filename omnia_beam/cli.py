@@ -35,7 +35,7 @@ _TRACEBACK_ENV: Final = "OMNIA_BEAM_TRACEBACK"
 _WIDTH_OF_FILES: Final = 10_000
 
 _TIME_OPTIONS: Final = ("--start", "--end")
-_OPTIONS_WITH_VALUE: Final = (*_TIME_OPTIONS, "--set", "--runner", "--workers")
+_OPTIONS_WITH_VALUE: Final = (*_TIME_OPTIONS, "--set", "--runner", "--workers", "--mapping-template")
 _OWN_OPTIONS: Final = ("-h", "--help", "--version")
 """Those of `omnia-beam` itself. All others are the command's, wherever they stand."""
 
@@ -167,6 +167,12 @@ def _parser() -> argparse.ArgumentParser:
             )
         if name == "verify":
             _add_verify_arguments(command)
+        if name == "plan":
+            command.add_argument(
+                "--mapping-template",
+                metavar="FILE.csv",
+                help="write a mapping file to be reviewed: each series' best target",
+            )
         command.set_defaults(run=_run_config_command, command=name)
     _add_schema(commands)
     _add_emulator(commands)
@@ -276,7 +282,7 @@ def _run_config_command(args: argparse.Namespace, beam_args: Sequence[str]) -> i
     if args.command == "plan":
         from omnia_beam.pipelines.plan import run_plan
 
-        return _finished(args, run_plan(job, context))
+        return _finished(args, run_plan(job, context, args.mapping_template))
     if args.command == "verify":
         from omnia_beam.pipelines.verify import run_verify
 

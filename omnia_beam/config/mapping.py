@@ -80,8 +80,8 @@ class MappingConfig(Section):
     """Mapping of series, units and statuses. Rows of the file go before the rule."""
 
     file: PathText | None = key(
-        "CSV with columns source, target_name, target_facility, target_id, target_unit, scale, offset, status_map; all but "
-        "source optional.",
+        "CSV with columns source, source_unit, target_name, target_facility, target_id, target_unit, scale, offset, status_map; "
+        "all but source optional, a column why is a comment. Series metadata (`_series-<job>.csv`) will do too.",
         None,
     )
     by: Literal["same_id", "name_and_facility", "template"] | None = key(

@@ -9,6 +9,7 @@ from omnia_beam.io.state_dir import StateDir
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.job_state import JobState, scope_of
 from omnia_beam.pipelines.loss_report import LossReport
+from omnia_beam.pipelines.mapping_template import write_template
 from omnia_beam.pipelines.migration import MigrationJob, prepare, show_report
 from omnia_beam.pipelines.migration_source import open_source
 from omnia_beam.pipelines.plan_report import windows_table
@@ -16,8 +17,13 @@ from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.work_plan import plan_work, refresh_range, with_traffic
 
 
-def run_migrate_plan(config: JobConfig, context: RunContext) -> Summary:
+def run_migrate_plan(config: JobConfig, context: RunContext, mapping_template: str | None = None) -> Summary:
     """Print the loss report and the windows that a migration would move now; takes no lease, creates and writes nothing.
+
+    Args:
+        config: the job.
+        context: where to print.
+        mapping_template: a file to write, with the best guess of each series' target.
 
     Returns:
         `complete`, or `incomplete` (exit 1) where something would stop the run.
@@ -32,6 +38,9 @@ def run_migrate_plan(config: JobConfig, context: RunContext) -> Summary:
     source = open_source(config, state, context, keep=False)
     prepared = prepare(job, source, state_dir)
     report = prepared.report
+    if mapping_template is not None:
+        count = write_template(mapping_template, prepared.resolution, job.rows, job.sink.targets.candidates())
+        context.say(f"{mapping_template}: {count:,} rows to be reviewed; then it can be mapping.file")
     work = plan_work(
         state,
         prepared.series_ids,
