@@ -13,11 +13,6 @@ from omnia_beam.io.series_from import series_of_path
 DstFold = Literal["refuse", "order", "earlier", "later", "dead_letter"]
 
 
-def _new(default: Any) -> Any:
-    """A field that earlier releases did not have: no part of a digest while it has its default (see `_text`)."""
-    return field(default=default, repr=False)
-
-
 @dataclass(frozen=True, slots=True)
 class CsvForm:
     """How CSV files are written.
@@ -56,16 +51,16 @@ class CsvForm:
     value_column: str | None = None
     status_column: str | None = None
     time_format: str | None = None
-    skip_rows: int = _new(0)
-    skip_after_header: int = _new(0)
-    skip_footer: int = _new(0)
-    comment: str | None = _new(None)
-    thousands: Literal[" ", ".", ",", "'"] | None = _new(None)
-    dst_fold: DstFold = _new("refuse")
-    values: tuple[tuple[str, int | None], ...] = _new(())
-    status_words: tuple[tuple[str, int], ...] = _new(())
-    status_suffix: str | None = _new(None)
-    quality_columns: tuple[tuple[str, str], ...] = _new(())
+    skip_rows: int = field(default=0, repr=False)
+    skip_after_header: int = field(default=0, repr=False)
+    skip_footer: int = field(default=0, repr=False)
+    comment: str | None = field(default=None, repr=False)
+    thousands: Literal[" ", ".", ",", "'"] | None = field(default=None, repr=False)
+    dst_fold: DstFold = field(default="refuse", repr=False)
+    values: tuple[tuple[str, int | None], ...] = field(default=(), repr=False)
+    status_words: tuple[tuple[str, int], ...] = field(default=(), repr=False)
+    status_suffix: str | None = field(default=None, repr=False)
+    quality_columns: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +79,7 @@ class ParquetForm:
     value: str = "value"
     status: str | None = "status"
     time_unit: Literal["s", "ms", "us", "ns"] = "ns"
-    time_format: str | None = _new(None)
+    time_format: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +107,7 @@ class FileSource:
     statuses: tuple[int, ...] = ()
     default_status: int = GOOD
     timezone: str = "UTC"
-    series_from: str | None = _new(None)
+    series_from: str | None = field(default=None, repr=False)
 
     @property
     def reading_digest(self) -> str:
@@ -135,7 +130,10 @@ class FileSource:
 
 
 def _text(value: Any) -> str:
-    """The repr of a dataclass, which shows no new fields, and those of them that have another value than their default."""
+    """The repr of a dataclass, without those fields that are not shown and have their default.
+
+    Fields that earlier releases did not have are not shown: the digest of what does not use them stays as it was.
+    """
     return repr(value) + _text_of_new(value)
 
 

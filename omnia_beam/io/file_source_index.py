@@ -47,6 +47,7 @@ class FileIndex:
         places: of PLACE, the blocks in the file's order.
         rows: of ROW: block, index of the series, first and last time (ns), points.
         about: how the file is written, and what of it was not read.
+        folds: by block, where series stood before it (see `BlockPlace.folds`).
         outdated: whether a release before this one made it: to be made again, although the file is the same.
     """
 
@@ -58,6 +59,7 @@ class FileIndex:
     rows: npt.NDArray[Any] = field(repr=False)
     about: FileFacts = field(default_factory=FileFacts)
     outdated: bool = False
+    folds: Mapping[int, tuple[tuple[str, int, int], ...]] = field(default_factory=dict, repr=False)
 
     @property
     def range(self) -> TimeRange | None:
@@ -75,7 +77,7 @@ class FileIndex:
 
     def place(self, block: int) -> BlockPlace:
         start, length, first = self.places[block].tolist()
-        return BlockPlace(start, length, first)
+        return BlockPlace(start, length, first, self.folds.get(block, ()))
 
     def to_bytes(self) -> bytes:
         """A header line of JSON, then the arrays, compressed."""
@@ -87,6 +89,7 @@ class FileIndex:
             "reading": self.reading,
             "series": [[name, *self.facts[name].to_json()] for name in self.series],
             "about": self.about.to_json(),
+            "folds": [[block, *folds] for block, folds in self.folds.items()],
             "sizes": [len(self.places), len(self.rows), len(body)],
             "digest": hashlib.blake2b(packed, digest_size=16).hexdigest(),
         }
@@ -121,6 +124,7 @@ class FileIndex:
                 np.frombuffer(body, ROW, rows, places * PLACE.itemsize),
                 FileFacts() if outdated else FileFacts.from_json(header["about"]),
                 outdated,
+                {block: tuple((name, ns, run) for name, ns, run in folds) for block, *folds in header.get("folds", [])},
             )
         except (ValueError, KeyError, TypeError) as error:
             raise StateError(f"an index of a file cannot be read: {error}") from error
@@ -160,6 +164,7 @@ def index_file(source: FileSource, file: SourceFile, block_bytes: int = BLOCK_BY
         np.array([(place.start, place.length, place.first) for place in places], PLACE),
         np.array(rows, ROW),
         about,
+        folds={number: place.folds for number, place in enumerate(places) if place.folds},
     )
 
 

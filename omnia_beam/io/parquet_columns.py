@@ -270,9 +270,9 @@ def _texts(array: Any, column: str, rows: Rows) -> Any:
 
 def _text_times(texts: Any, column: str, rows: Rows, form: TimeForm) -> npt.NDArray[np.int64]:
     try:
-        return parse_times(texts, form)
+        return parse_times(texts, form).earlier
     except ValueError:  # ArrowInvalid is of its kind; one by one tells which, and reads some that Arrow does not
-        return _one_by_one(texts.to_pylist(), lambda text: parse_time_cell(text.strip(), form), column, rows, form)
+        return _one_by_one(texts.to_pylist(), lambda text: parse_time_cell(text.strip(), form)[0], column, rows, form)
 
 
 def _one_by_one(

@@ -221,6 +221,18 @@ def file_source(source: CsvSource | ParquetSource) -> FileSource:
             source.value_column,
             source.status_column,
             source.time_format,
+            source.skip_rows,
+            source.skip_after_header,
+            source.skip_footer,
+            source.comment,
+            source.thousands,
+            source.dst_fold,
+            tuple(
+                (word.strip(), status if isinstance(status, int) else None) for word, status in source.values.items()
+            ),
+            tuple((word.strip(), int(status)) for word, status in source.status_words.items()),
+            source.status_suffix,
+            tuple(source.quality_columns.items()),
         )
     else:
         columns = source.columns
