@@ -94,8 +94,8 @@ def write_template(
     names = _names_of(series)
     text = io.StringIO()
     # A line that begins with # is a comment: a name that does has to stand in quotes.
-    quoting = csv.QUOTE_ALL if any(each.startswith("#") for each in names.values()) else csv.QUOTE_MINIMAL
-    table = csv.writer(text, lineterminator="\n", quoting=quoting)
+    comments = any(each.startswith("#") for each in names.values())
+    table = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if comments else csv.QUOTE_MINIMAL)
     table.writerow(COLUMNS)
     for each in sorted(series, key=lambda one: (one.name, one.id)):
         row = known.get(each.id) or known.get(each.name)

@@ -75,13 +75,8 @@ def test_every_template_is_a_valid_mapping_file(
 ) -> None:
     path = tmp_path_factory.mktemp("t") / "map.csv"
     left = tuple(Timeseries(f"s{i}", each, "F", unit="bar") for i, each in enumerate(sources))
-    try:
-        assert write_template(str(path), Resolution((), (), left), (), [series(each) for each in targets]) == len(
-            sources
-        )
-    except UsageError as error:  # such as a name that begins with #, which is a comment there
-        assert "map.csv" in str(error)
-        return
+    candidates = [series(each) for each in targets]
+    assert write_template(str(path), Resolution((), (), left), (), candidates) == len(sources)
     rows = read_mapping_file(str(path))
     assert sorted(row.source for row in rows) == sorted(sources)
     held = [row.target_name for row in rows if row.target_name]
