@@ -179,7 +179,7 @@ def _last_time(path: str) -> int:
         return MAX_TIME_NS
     try:
         with FileSystems.open(path) as file:
-            times = pq.ParquetFile(file).read(["time"]).column("time")
+            times = pq.ParquetFile(file, page_checksum_verification=True).read(["time"]).column("time")
     except (pa.ArrowException, KeyError):
         return MAX_TIME_NS
     return int(pc.max(times).cast(pa.int64()).as_py() or MIN_TIME_NS)
