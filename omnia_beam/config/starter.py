@@ -153,6 +153,8 @@ def _default(field: FieldInfo) -> str:
         (model,) = models.values()
         known = {name: each.get_default(call_default_factory=True) for name, each in model.model_fields.items()}
         needed = [name for name, each in model.model_fields.items() if each.is_required()]
+        if not needed and field.get_default(call_default_factory=True) is None:
+            return ""
         shown = {name: value for name, value in known.items() if name not in needed and value not in (None, (), {})}
         return _yaml({**dict.fromkeys(needed), **shown})
     value = field.get_default(call_default_factory=True)
