@@ -235,22 +235,22 @@ def _add_init(commands: Any) -> None:
     parser = commands.add_parser("init", help="print a commented job of two kinds, to be filled in")
     parser.add_argument("source", metavar="SOURCE", help="the kind of source, such as omnia or csv")
     parser.add_argument("sink", metavar="SINK", help="the kind of sink, such as parquet or omnia")
-    parser.add_argument(
-        "--output",
-        metavar="job.yaml",
-        type=os.path.expanduser,
-        help="write it there, and the JSON Schema beside it for the editor",
-    )
+    text = "write it there, and the JSON Schema beside it for the editor"
+    parser.add_argument("--output", metavar="job.yaml", type=os.path.expanduser, help=text)
+    text = "files of the source to look at: what they are seen to be is written into the job; repeatable"
+    parser.add_argument("--path", action="append", default=[], metavar="FILES", help=text)
     parser.set_defaults(run=_run_init, command="init")
 
 
 def _run_init(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
     from omnia_beam.config.starter import starter_job, write_starter
+    from omnia_beam.pipelines.file_description import starter_keys
 
+    known = starter_keys(args.source, tuple(args.path))
     if args.output is None:
-        print(starter_job(args.source, args.sink), end="")
+        print(starter_job(args.source, args.sink, *known), end="")
     else:
-        for line in write_starter(args.source, args.sink, args.output):
+        for line in write_starter(args.source, args.sink, args.output, *known):
             print(line, file=sys.stderr)
     return EXIT_COMPLETE
 

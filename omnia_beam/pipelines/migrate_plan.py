@@ -7,11 +7,12 @@ from omnia_beam.io.lease_file import LeaseToken
 from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.state_dir import StateDir
 from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.file_description import describe_catalog
 from omnia_beam.pipelines.job_state import JobState, scope_of
 from omnia_beam.pipelines.loss_report import LossReport
 from omnia_beam.pipelines.mapping_template import write_template
 from omnia_beam.pipelines.migration import MigrationJob, prepare, show_report
-from omnia_beam.pipelines.migration_source import open_source
+from omnia_beam.pipelines.migration_source import FilesSource, open_source
 from omnia_beam.pipelines.plan_report import windows_table
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.work_plan import plan_work, refresh_range, with_traffic
@@ -51,7 +52,12 @@ def run_migrate_plan(config: JobConfig, context: RunContext, mapping_template: s
         stale=source.stale(state, prepared.series_ids),
         newest_first=config.order == "newest_first",
     )
+    seen = describe_catalog(config.source.kind, source.catalog) if isinstance(source, FilesSource) else None
     if not context.quiet:
+        if seen is not None:
+            for line in seen.lines():
+                context.out.print(line, markup=False, highlight=False, soft_wrap=True)
+            context.out.print()
         show_report(report, config.accept, context)
         if len(work.plan):
             context.out.print()
@@ -63,7 +69,11 @@ def run_migrate_plan(config: JobConfig, context: RunContext, mapping_template: s
         windows_planned=len(work.plan) + work.recorded,
         windows_skipped=work.recorded,
         warnings=source.warnings,
-        details={"expected_points": work.plan.expected_points, **_details(report, config)},
+        details={
+            "expected_points": work.plan.expected_points,
+            **_details(report, config),
+            **({"source_files": seen.to_json()} if seen is not None else {}),
+        },
     )
     return with_traffic(summary, (*source.sessions, *job.sink.sessions), context.clock() - began)
 

@@ -142,7 +142,7 @@ class FilesSource:
     ) -> None:
         self._source = file_source(source)
         check_holds_something(catalog, self._source)
-        self._catalog = catalog
+        self.catalog = catalog
         self._changes = changes
         self._max_points = config.max_chunk_points
         self.limits = file_limits(config.max_chunk_points)
@@ -155,7 +155,7 @@ class FilesSource:
         self.wanted = _files_range(config, catalog, changes)
 
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
-        return plan_files(self._catalog, wanted, max_chunk_points=self._max_points)
+        return plan_files(self.catalog, wanted, max_chunk_points=self._max_points)
 
     def count(self, series_ids: tuple[str, ...], asked: TimeRange) -> Mapping[str, int]:
         return {}  # the plan of files is made of their blocks, and counts nothing that could be asked again
@@ -175,7 +175,7 @@ class FilesSource:
         read = pipeline | "Read" >> ReadFromFiles(
             self._source,
             plan,
-            catalog=self._catalog,
+            catalog=self.catalog,
             max_chunk_points=self._max_points,
             on_error="output",
             windows_per_shard=_LOCAL_SHARD if local else _CLUSTER_SHARD,
