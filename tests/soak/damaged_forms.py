@@ -31,6 +31,8 @@ T0: Final = 1_709_251_200
 _TIME: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?(Z|z|[+-]\d\d(?::?\d\d)?)?", re.ASCII
 )
+_MARK: Final = re.compile("^\ufeff", re.MULTILINE)
+"""A byte order mark: where files were joined it stands in the middle, and means nothing."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def damage(data: bytes, rng: random.Random, other: bytes) -> tuple[str, bytes]:
 def read_text(content: bytes) -> Rows | None:
     """A wide CSV file, read strictly by the standard library; None where it cannot be understood."""
     try:
-        text = content.decode("utf-8-sig")
+        text = _MARK.sub("", content.decode())
         rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except (UnicodeDecodeError, csv.Error):
         return None
