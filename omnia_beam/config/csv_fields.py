@@ -160,14 +160,22 @@ def _check_times(source: CsvKeys) -> None:
     if source.dst_fold != "refuse" and (source.timezone == "UTC" or source.timezone[0] in "+-"):
         raise problem("has no meaning in a zone whose clocks are never changed: set timezone", at="dst_fold")
     form = source.time_format
-    if form is None:
-        return
-    if form in NUMERIC_TIMES:
-        if isinstance(source.time_column, tuple):
-            raise problem(f"names several columns, whose texts together are no number as {form} is", at="time_column")
+    if form in NUMERIC_TIMES and isinstance(source.time_column, tuple):
+        raise problem(f"names several columns, whose texts together are no number as {form} is", at="time_column")
+    check_time_format(form, source.timezone)
+
+
+def check_time_format(form: str | None, timezone: str) -> None:
+    """Raise a validation problem where a pattern of times has a part that would not count.
+
+    Args:
+        form: the key `time_format`.
+        timezone: of times that name none.
+    """
+    if form is None or form in NUMERIC_TIMES:
         return
     try:
         read_pattern(form)
-        check_zone_words(form, source.timezone)
+        check_zone_words(form, timezone)
     except ValueError as error:
         raise problem(f"{show_value((), form)}: {error}", at="time_format") from None

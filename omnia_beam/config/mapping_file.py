@@ -13,7 +13,7 @@ from omnia_beam.config.fields import check_series_id, has_control_character
 from omnia_beam.config.problems import shorten
 from omnia_beam.config.secrecy import show_value
 from omnia_beam.config.status_maps import STATUS_MAPS
-from omnia_beam.config.table import Line, cells_of, delimiter_of, read_lines
+from omnia_beam.config.table import Line, cells_of, delimiter_of, fitted, read_lines
 from omnia_beam.core.errors import UsageError
 
 _WHAT: Final = "the mapping file"
@@ -127,7 +127,7 @@ class _Reader:
     def header(self, line: Line, delimiter: str) -> tuple[str, ...]:
         """The names of the columns, "" for one that cannot be used; empty where no row can be read."""
         try:
-            names = tuple(cell.lower() for cell in cells_of(line, delimiter))
+            names = tuple(cell.lower() for cell in fitted(cells_of(line, delimiter)))
         except ValueError as error:
             self._complain(line.number, str(error))
             return ()
@@ -152,7 +152,7 @@ class _Reader:
 
     def row(self, line: Line, delimiter: str, header: tuple[str, ...]) -> MappingRow | None:
         try:
-            cells = cells_of(line, delimiter)
+            cells = fitted(cells_of(line, delimiter), len(header))
         except ValueError as error:
             self._complain(line.number, str(error))
             return None

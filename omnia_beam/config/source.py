@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from omnia_beam.config.connection import OmniaConnection
-from omnia_beam.config.csv_fields import CommentMark, TimeColumn, WordStatus, check_csv
+from omnia_beam.config.csv_fields import CommentMark, TimeColumn, WordStatus, check_csv, check_time_format
 from omnia_beam.config.fields import Delimiter, OneOrMany, PathText, SeriesFrom, SeriesId, Status, Text, ZoneName
 from omnia_beam.config.section import Section, key, problem
 from omnia_beam.core.limits import GOOD
@@ -179,6 +179,11 @@ class ParquetSource(FileSource):
     columns: ParquetColumns = key("Names of the files' columns.", default_factory=ParquetColumns)
     time_unit: Literal["s", "ms", "us", "ns"] = key("What an integer in the time column counts, since 1970 UTC.", "ns")
     time_format: Text | None = key("How texts in the time column are written, as in CSV; otherwise RFC 3339.", None)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> ParquetSource:
+        check_time_format(self.time_format, self.timezone)
+        return self
 
 
 Source = Annotated[OmniaSource | CsvSource | ParquetSource, Field(discriminator="kind")]

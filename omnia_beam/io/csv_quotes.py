@@ -96,9 +96,7 @@ def count_lines(text: bytes, end: int | None = None) -> int:
     """Line ends in the beginning of a text: LF, CR LF and CR."""
     stop = len(text) if end is None else end
     feeds, returns = text.count(b"\n", 0, stop), text.count(b"\r", 0, stop)
-    if returns in (0, feeds):
-        return feeds
-    return feeds + returns - text.count(b"\r\n", 0, stop)
+    return feeds if not returns else feeds + returns - text.count(b"\r\n", 0, stop)
 
 
 def _of_clean(text: bytes, delimiter: str) -> QuoteScan | None:

@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from omnia_beam.config import JobConfig, MappingRow, OmniaSource, ParquetSink, read_mapping_file
+from omnia_beam.config import CsvSink, JobConfig, MappingRow, OmniaSource, ParquetSink, read_mapping_file
 from omnia_beam.core.errors import SelectionError
+from omnia_beam.io.csv_file import check_wide_names
 from omnia_beam.io.state_dir import StateDir
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.loss_report import LossReport, findings_table, series_table
@@ -84,6 +85,8 @@ def prepare(job: MigrationJob, source: MigrationSource, state_dir: StateDir, now
         ServiceError: source or target cannot be asked.
     """
     resolution = resolve_mapping(source.series, job.config, job.rows, job.sink.targets)
+    if isinstance(job.config.sink, CsvSink) and job.config.sink.layout == "wide":
+        check_wide_names(str(each.target) for each in resolution.mapped)
     known = Known(source.facts, source.about, source.spans, time.time_ns() if now_ns is None else now_ns)
     report = loss_report(resolution, job.config, known, series_changes(state_dir, source.series))
     if not resolution.mapped and not report.blocking(job.config.accept):

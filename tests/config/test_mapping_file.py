@@ -113,7 +113,7 @@ def test_duplicate_sources(files: Files) -> None:
         ("source\n", "tags.csv: the mapping file has a header and no rows"),
         ("target_id\na\n", f"tags.csv:1: the column source is missing; the first line names the columns: {', '.join(COLUMNS)}"),
         ("source,scale,source\na,1,b\n", "tags.csv:1: column 3 (source): the column stands twice, first as column 1"),
-        ("source,\na,\n", f'tags.csv:1: column 2: "" is not a column; known: {", ".join(COLUMNS)}'),
+        ("source,,scale\na,,1\n", f'tags.csv:1: column 2: "" is not a column; known: {", ".join(COLUMNS)}'),
         ("source,scale\na,1_0\n", 'tags.csv:2: column 2 (scale): "1_0" is not a finite number; write'),
         ("source,scale\na,1e999\n", 'tags.csv:2: column 2 (scale): "1e999" is not a finite number; write it like'),
     ],
