@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -79,9 +79,11 @@ StatusMap = Annotated[
 class MappingConfig(Section):
     """Mapping of series, units and statuses. Rows of the file go before the rule."""
 
+    starter: ClassVar = {"by": "name_and_facility"}
+
     file: PathText | None = key(
-        "CSV with columns source, target_name, target_facility, target_id, target_unit, scale, offset, status_map; all but "
-        "source optional.",
+        "CSV with columns source, source_unit, target_name, target_facility, target_id, target_unit, scale, offset, status_map; "
+        "all but source optional, a column why is a comment. Series metadata (`_series-<job>.csv`) will do too.",
         None,
     )
     by: Literal["same_id", "name_and_facility", "template"] | None = key(

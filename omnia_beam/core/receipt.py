@@ -51,6 +51,19 @@ class SeriesReceipt:
 
 
 @dataclass(frozen=True, slots=True)
+class FileStamp:
+    """What a file was when it was put in place, to compare it with what lies there later.
+
+    Args:
+        size: bytes.
+        mtime_ns: time of change, ns since the Unix epoch; None on stores, which give their own.
+    """
+
+    size: int
+    mtime_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """A sink's word that a chunk is durably stored.
 
@@ -60,6 +73,7 @@ class Receipt:
         series: one for each series of the key, in its order.
         files: what holds the points, relative to the sink's path; none for sinks without files.
         dead_letters: points of this chunk that went to the dead letters instead.
+        stamps: one for each of the files; none at all in receipts of sinks without files, and of earlier releases.
     """
 
     key: ChunkKey
@@ -67,12 +81,20 @@ class Receipt:
     series: tuple[SeriesReceipt, ...]
     files: tuple[str, ...] = ()
     dead_letters: int = 0
+    stamps: tuple[FileStamp, ...] = ()
 
     @classmethod
-    def of(cls, chunk: Chunk, sink: str, files: tuple[str, ...] = (), dead_letters: int = 0) -> Receipt:
+    def of(
+        cls,
+        chunk: Chunk,
+        sink: str,
+        files: tuple[str, ...] = (),
+        dead_letters: int = 0,
+        stamps: tuple[FileStamp, ...] = (),
+    ) -> Receipt:
         """Of a chunk that was stored whole."""
         series = tuple(SeriesReceipt.of(*each) for each in chunk.by_series())
-        return cls(chunk.key, sink, series, files, dead_letters)
+        return cls(chunk.key, sink, series, files, dead_letters, stamps)
 
     @property
     def count(self) -> int:
@@ -80,7 +102,8 @@ class Receipt:
         return sum(each.count for each in self.series)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data that `from_json` reads back."""
+        """Plain data that `from_json` reads back. `stamps` is left out where there are none: earlier releases wrote none."""
+        stamps = {"stamps": [[each.size, each.mtime_ns] for each in self.stamps]} if self.stamps else {}
         return {
             "start": self.key.range.start_ns,
             "end": self.key.range.end_ns,
@@ -99,6 +122,7 @@ class Receipt:
             ],
             "files": list(self.files),
             "dead_letters": self.dead_letters,
+            **stamps,
         }
 
     @classmethod
@@ -118,7 +142,13 @@ class Receipt:
         )
         key = ChunkKey(tuple(s.series_id for s in series), TimeRange(_whole(data["start"]), _whole(data["end"])))
         files = tuple(_text(name) for name in data["files"])
-        return cls(key, _text(data["sink"]), series, files, _whole(data["dead_letters"]))
+        stamps = tuple(
+            FileStamp(_whole(size), None if mtime_ns is None else _whole(mtime_ns))
+            for size, mtime_ns in data.get("stamps", ())
+        )
+        if stamps and len(stamps) != len(files):
+            raise ValueError(f"a receipt has {len(stamps)} stamps for {len(files)} files")
+        return cls(key, _text(data["sink"]), series, files, _whole(data["dead_letters"]), stamps)
 
 
 def status_histogram(points: Points) -> tuple[tuple[int, int], ...]:

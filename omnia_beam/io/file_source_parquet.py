@@ -165,8 +165,9 @@ class ParquetPoints:
         try:
             table = _rows(parquet, block, names)
         except _READ_ERRORS as error:
+            column = self._damaged_column(parquet, block, names)
             raise UsageError(
-                f"{self._path}: row group {block.group}: is damaged: {_words(error)}: write or fetch the file again"
+                f"{self._path}: row group {block.group}: {column} is damaged: {_words(error)}: write or fetch the file again"
             ) from error
         if table.num_rows != block.rows:
             raise UsageError(
@@ -174,6 +175,15 @@ class ParquetPoints:
                 f"{block.rows}: write or fetch the file again"
             )
         return table
+
+    def _damaged_column(self, parquet: Any, block: Block, names: tuple[str, ...]) -> str:
+        """The first column that cannot be read by itself."""
+        for name in names:
+            try:
+                _rows(parquet, block, (name,))
+            except _READ_ERRORS:
+                return f"column {name!r}"
+        return "it"
 
     def _series(self, columns: dict[str, Any], count: int, rows: Rows) -> tuple[npt.NDArray[np.int32], list[str]]:
         if self._named is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import apache_beam as beam
 
 from omnia_beam.core.failure import WindowFailure
+from omnia_beam.core.json_text import load_json
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.io import coders
 from omnia_beam.io.lease_file import LeaseToken
@@ -19,6 +21,7 @@ from omnia_beam.io.progress import BOARD
 from omnia_beam.io.state_dir import StateDir
 
 coders.register_coders()
+_log = logging.getLogger(__name__)
 
 
 class RecordReceipts(beam.PTransform):
@@ -76,6 +79,7 @@ class _Record(beam.DoFn):
             if self._follow and not self._looked:
                 self._go_on(self._token.current(self._state_dir))
             self._writer.append(receipt)
+        _log.debug("recorded %s: %d points in %d files", receipt.key, receipt.count, len(receipt.files))
         yield receipt
 
     def finish_bundle(self) -> None:
@@ -120,6 +124,7 @@ class _ReportFailure(beam.DoFn):
 
     def process(self, failure: WindowFailure) -> Iterator[WindowFailure]:
         line = json.dumps(failure.to_json()) + "\n"
+        _log.debug("failed %s: %s", failure.key, failure.message)
         with BOARD.noting_fatal():
             self._state_dir.write(f"runs/{failure_file(self._run_id)}", line.encode())
         yield failure
@@ -136,7 +141,7 @@ def read_failures(state_dir: StateDir, run_id: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for name in names:
         data = state_dir.read(f"runs/{name}") or b""
-        found.extend(json.loads(line) for line in data.splitlines())
+        found.extend(load_json(line) for line in data.splitlines())
     return sorted(found, key=lambda each: (each["start_ns"], each["series"]))
 
 

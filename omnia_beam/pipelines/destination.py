@@ -179,7 +179,7 @@ def _last_time(path: str) -> int:
         return MAX_TIME_NS
     try:
         with FileSystems.open(path) as file:
-            times = pq.ParquetFile(file).read(["time"]).column("time")
+            times = pq.ParquetFile(file, page_checksum_verification=True).read(["time"]).column("time")
     except (pa.ArrowException, KeyError):
         return MAX_TIME_NS
     return int(pc.max(times).cast(pa.int64()).as_py() or MIN_TIME_NS)
@@ -187,7 +187,7 @@ def _last_time(path: str) -> int:
 
 def _range_of(name: str, prefix: str) -> TimeRange | None:
     """The range of a file's window, to the second and no less than all of it; None for a name that is no window's."""
-    found = re.match(rf"{re.escape(prefix)}-{_MOMENT}-{_MOMENT}-[0-9a-f]{{16}}\.", _base(name))
+    found = re.fullmatch(rf"{re.escape(prefix)}-{_MOMENT}-{_MOMENT}-[0-9a-f]{{16}}\.[a-z]+(\.gz|\.zst)?", _base(name))
     if found is None:
         return None
     parts = found.groups()

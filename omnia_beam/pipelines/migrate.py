@@ -14,15 +14,17 @@ from typing import Any
 
 import apache_beam as beam
 
-from omnia_beam.config import JobConfig
+from omnia_beam.config import JobConfig, OmniaSink
 from omnia_beam.config.accept import Acceptance
 from omnia_beam.core.errors import OmniaBeamError, UsageError
+from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.dead_letters import DeadLetterFiles
 from omnia_beam.io.plan import Plan
 from omnia_beam.io.progress import Limit
 from omnia_beam.io.record import RecordFailures, RecordReceipts
 from omnia_beam.net.stats import StatsSnapshot
+from omnia_beam.pipelines.cluster import check_job
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.execution import Outcome, run_pipeline
 from omnia_beam.pipelines.job_state import JobState, opened_state
@@ -30,6 +32,7 @@ from omnia_beam.pipelines.mapping_letters import MappingLetters, tidy_dead_lette
 from omnia_beam.pipelines.mapping_resolution import Resolution
 from omnia_beam.pipelines.migration import MigrationJob, Prepared, prepare
 from omnia_beam.pipelines.migration_source import MigrationSource, open_source
+from omnia_beam.pipelines.plan_audit import audit_counts
 from omnia_beam.pipelines.runner import is_local
 from omnia_beam.pipelines.selection_memory import remember_selection
 from omnia_beam.pipelines.series_memory import remember_series
@@ -50,6 +53,7 @@ _LISTED = 100
 """Series of one finding in the summary."""
 
 _COUNTED = ("points_rejected", "points_dropped", "points_substituted", "points_truncated")
+_LEFT_OUT = ("points_rejected", "points_dropped", "points_truncated")
 
 
 def run_migrate(config: JobConfig, context: RunContext) -> Summary:
@@ -63,6 +67,7 @@ def run_migrate(config: JobConfig, context: RunContext) -> Summary:
     began = context.clock()
     if config.workers > 1:
         raise UsageError(f"workers is {config.workers}: a migration runs in one process; leave workers out")
+    check_job(config, context.options)
     job = MigrationJob.of(config)
     summary = Summary("migrate")
     sessions = list(job.sink.sessions)
@@ -81,6 +86,7 @@ def run_migrate(config: JobConfig, context: RunContext) -> Summary:
             work = _plan(job, source, prepared, state)
             summary = summary.having(windows_planned=len(work.plan) + work.recorded, windows_skipped=work.recorded)
             outcome = _carry_out(job, source, resolution, state, work, context)
+            _audit(job, source, prepared, state, work, outcome)
             summary = summarise_work(summary, state, prepared.series_ids, source.wanted, work, outcome)
             if summary.status == "complete":
                 source.settled(state)
@@ -103,6 +109,19 @@ def _plan(job: MigrationJob, source: MigrationSource, prepared: Prepared, state:
         stale=source.stale(state, prepared.series_ids),
         newest_first=job.config.order == "newest_first",
     )
+
+
+def _audit(
+    job: MigrationJob, source: MigrationSource, prepared: Prepared, state: JobState, work: WorkPlan, outcome: Outcome
+) -> None:
+    """As a backfill's; points that a policy left out are in no receipt, and only this run's are known by number."""
+    sink = job.config.sink
+    leaves_out = isinstance(sink, OmniaSink) and (sink.nan == "drop_counted" or sink.time_resolution == "truncate")
+    if leaves_out and work.recorded:
+        return
+    lost = sum(outcome.counters.get(name, 0) for name in _LEFT_OUT)
+    lost += sum(DeadLetterFiles.of(state.state_dir).count_by_reason().values())
+    audit_counts(state, prepared.series_ids, work, outcome, source.count, elsewhere=lost)
 
 
 def build_pipeline(
@@ -133,7 +152,7 @@ def _carry_out(
 ) -> Outcome:
     stray = job.sink.tidy(state) + tidy_dead_letters(state)
     if stray:
-        context.say(f"removed {stray} files of earlier runs that no receipt names")
+        context.say(f"removed {counted(stray, 'file')} of earlier runs that no receipt names")
     if not len(work.plan):
         return Outcome()
     announce_again(state, work)
@@ -177,10 +196,11 @@ def _tell(prepared: Prepared, job: MigrationJob, context: RunContext) -> None:
     blocking = set(report.blocking(job.config.accept))
     for name, count in report.counts().items():
         if not any(each.name == name for each in blocking):
-            context.say(f"{name}: {count} findings; omnia-beam plan shows them")
+            context.say(f"{name}: {counted(count, 'finding')}; omnia-beam plan shows them")
     if report.unused_rows:
         context.say(
-            f"{len(report.unused_rows)} rows of the mapping file fit no series of the source: {report.unused_rows[0]}"
+            f"{counted(len(report.unused_rows), 'row')} of the mapping file without a series in the source: "
+            f"{one_line(report.unused_rows[0])}"
         )
 
 

@@ -9,6 +9,7 @@ import apache_beam as beam
 
 from omnia_beam.config import CsvSource, JobConfig, OmniaSink, OmniaSource, ParquetSource
 from omnia_beam.core.errors import UsageError
+from omnia_beam.core.printable import counted
 from omnia_beam.core.series import Timeseries
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
@@ -22,10 +23,12 @@ from omnia_beam.io.plan import Plan
 from omnia_beam.io.planner import Wanted, plan_windows
 from omnia_beam.io.read import ReadFromOmnia
 from omnia_beam.io.read_files import ReadFromFiles
+from omnia_beam.net.raw_data import named_counts
 from omnia_beam.net.reachability import check_reachable
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.backfill import wanted_range
+from omnia_beam.pipelines.cluster import worker_share
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.mapping_letters import READING, MappingLetters
@@ -52,6 +55,9 @@ class MigrationSource(Protocol):
 
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
         """Windows that cover what is wanted."""
+
+    def count(self, series_ids: tuple[str, ...], asked: TimeRange) -> Mapping[str, int]:
+        """Points of those series that the source names when it is asked for their number."""
 
     def stale(self, state: JobState, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
         """Recorded windows that this source knows to be out of date, with the points they held."""
@@ -94,12 +100,16 @@ class ServiceSource:
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
         return plan_windows(self.sessions[0], wanted, statuses=self._options.statuses, limits=self.limits)
 
+    def count(self, series_ids: tuple[str, ...], asked: TimeRange) -> Mapping[str, int]:
+        session, statuses = self.sessions[0], self._options.statuses
+        return named_counts(session, series_ids, asked.start_ns, asked.end_ns, statuses=statuses)
+
     def stale(self, state: JobState, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
         return []
 
     def read(self, pipeline: Any, plan: Plan, *, local: bool) -> tuple[Any, Any]:
         raw = pipeline | "Read" >> ReadFromOmnia(
-            self._service,
+            worker_share(self._service, pipeline.options),
             plan,
             options=self._options,
             on_error="output",
@@ -138,7 +148,7 @@ class FilesSource:
         self._keep = keep
         self._source = file_source(source)
         check_holds_something(catalog, self._source)
-        self._catalog = catalog
+        self.catalog = catalog
         self._changes = changes
         self._max_points = config.max_chunk_points
         self.limits = file_limits(config.max_chunk_points)
@@ -151,7 +161,10 @@ class FilesSource:
         self.wanted = _files_range(config, catalog, changes)
 
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
-        return plan_files(self._catalog, wanted, max_chunk_points=self._max_points)
+        return plan_files(self.catalog, wanted, max_chunk_points=self._max_points)
+
+    def count(self, series_ids: tuple[str, ...], asked: TimeRange) -> Mapping[str, int]:
+        return {}  # the plan of files is made of their blocks, and counts nothing that could be asked again
 
     def stale(self, state: JobState, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
         if not self._changes:
@@ -168,7 +181,7 @@ class FilesSource:
         read = pipeline | "Read" >> ReadFromFiles(
             self._source,
             plan,
-            catalog=self._catalog,
+            catalog=self.catalog,
             max_chunk_points=self._max_points,
             on_error="output",
             windows_per_shard=_LOCAL_SHARD if local else _CLUSTER_SHARD,
@@ -203,7 +216,7 @@ def open_source(config: JobConfig, state: JobState, context: RunContext, *, keep
     else:
         catalog = store.load(lambda file: read.append(file.path))
     if read:
-        context.say(f"looked through {len(read):,} new or changed files")
+        context.say(f"looked through {counted(len(read), 'new or changed file')}")
     letters = None
     if isinstance(source, CsvSource) and source.dst_fold == "dead_letter":
         letters = MappingLetters(DeadLetterFiles.of(state.state_dir), READING)

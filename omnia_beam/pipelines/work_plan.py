@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -11,17 +12,20 @@ from typing import Any, Final
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.lease import advance_run
+from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.ledger_holes import Holes
-from omnia_beam.io.ledger_redo import count_recorded, outermost, redo_keys
+from omnia_beam.io.ledger_redo import count_recorded, outermost, recorded_points, redo_keys
 from omnia_beam.io.packing import PackLimits, requests_for
 from omnia_beam.io.plan import Plan
 from omnia_beam.io.planner import Wanted
 from omnia_beam.io.record import read_failures
 from omnia_beam.net.session import ServiceSession
-from omnia_beam.pipelines.execution import Interrupted, Outcome
+from omnia_beam.pipelines.execution import Outcome
 from omnia_beam.pipelines.job_state import JobState
+from omnia_beam.pipelines.progress_display import ProgressFacts
 from omnia_beam.pipelines.summary import Summary
 
+_log = logging.getLogger(__name__)
 _ANNOUNCED_AT_ONCE: Final = 1_000
 
 
@@ -33,11 +37,13 @@ class WorkPlan:
         plan: the windows, those that are read again among them.
         again: windows of the plan that replace recorded ones.
         recorded: windows that need not be read.
+        broken: windows of `again` of which the ledger has no whole receipt: their replacing was announced and never done.
     """
 
     plan: Plan
     again: tuple[Window, ...]
     recorded: int
+    broken: tuple[Window, ...] = ()
 
 
 def plan_work(
@@ -70,25 +76,42 @@ def plan_work(
     ledger, scope = state.ledger, state.scope.digest
     recorded_again = redo_keys(ledger, scope, state.sink, series_ids, wanted, refresh, now_ns or time_ns())
     redo = outermost(dict(recorded_again) | dict(stale))
+    recorded_of = recorded_points(ledger, scope, state.sink, redo)
     again = tuple(
-        Window(key, points, requests_for(points, limits))
+        Window(key, points, requests_for(points, limits), recorded_of.get(key, ()))
         for key, points in sorted(redo.items(), key=lambda each: (each[0].range, each[0].series_ids))
     )
     fresh = plan_missing(_minus(ledger.missing(scope, series_ids, wanted), again))
     whole = {w: None for w in again if ledger.coverage(scope, w.key.series_ids[0]).covers(w.key.range)}
     recorded = count_recorded(ledger, scope, series_ids, wanted) - len(whole)
     # What is missing comes first: otherwise a deadline shorter than a refresh would leave the same windows out each time.
-    missing = fresh.merged(w for w in again if w not in whole).ordered(newest_first=newest_first)
+    broken = tuple(w for w in again if w not in whole)
+    missing = fresh.merged(broken).ordered(newest_first=newest_first)
     plan = missing.merged(Plan.of_windows(whole).ordered(newest_first=newest_first))
-    return WorkPlan(plan, again, max(0, recorded))
+    _log.debug("planned %d windows, %d of them again; %d are recorded", len(plan), len(again), max(0, recorded))
+    return WorkPlan(plan, again, max(0, recorded), broken)
 
 
 def announce_again(state: JobState, work: WorkPlan) -> None:
-    """Put on record which windows are about to be replaced, before anything is written."""
-    keys = (window.key for window in work.again)
+    """Put on record which windows are about to be replaced, before anything is written.
+
+    A window of which a series is announced already is read again until it has a new receipt, whatever becomes of this run: to
+    announce its other series too would only have them count as missing should it not be readable.
+    """
+    keys = (window.key for window in work.again if not _is_announced(state.ledger, state.scope.digest, window.key))
     with state.writer() as writer:
         while some := tuple(islice(keys, _ANNOUNCED_AT_ONCE)):
             writer.intend(*some)
+
+
+def _is_announced(ledger: Ledger, scope: str, key: ChunkKey) -> bool:
+    """Whether some series of a recorded window count no more, those as a whole, and nothing later has taken their place."""
+    covered = {each: ledger.coverage(scope, each).intersect(key.range) for each in key.series_ids}
+    announced = [each for each, part in covered.items() if not part]
+    if not announced or not all(part.covers(key.range) for part in covered.values() if part):
+        return False
+    others = [other for other in ledger.known_scopes if other != scope]
+    return not any(ledger.coverage(other, each).intersect(key.range) for other in others for each in announced)
 
 
 def for_other_clocks(state: JobState) -> JobState:
@@ -147,8 +170,12 @@ def with_traffic(summary: Summary, sessions: Iterable[ServiceSession], elapsed_s
 
 def tell_reached(error: Any, summary: Summary, sessions: Iterable[ServiceSession], elapsed_s: float) -> None:
     """Give an error or a signal that has ended a run the summary of what the run had come to, for the command line."""
-    if isinstance(error, Interrupted):
-        summary = summary.having(windows_done=error.facts.windows, points_written=error.facts.points)
+    facts: ProgressFacts | None = getattr(error, "facts", None)
+    if facts is not None:
+        read = getattr(error, "counters", {}).get("points_read", facts.points)
+        summary = summary.having(
+            windows_done=facts.windows, windows_failed=facts.failed, points_read=read, points_written=facts.points
+        )
     error.summary = with_traffic(summary, sessions, elapsed_s)
 
 

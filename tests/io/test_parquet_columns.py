@@ -333,7 +333,7 @@ class TestDamage:
         data = bytearray(path.read_bytes())
         data[chunk.data_page_offset + chunk.total_compressed_size - 3] ^= 0x10
         path.write_bytes(data)
-        with pytest.raises(UsageError, match=r"a\.parquet: row group 0: is damaged: .*CRC"):
+        with pytest.raises(UsageError, match=r"a\.parquet: row group 0: column .value. is damaged: .*CRC"):
             rows_of(path)
 
     @pytest.mark.parametrize("share", [0.0001, 0.3, 0.9, 0.999])

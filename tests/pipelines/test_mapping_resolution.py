@@ -52,6 +52,9 @@ class KnownTargets:
                     found[name] = each
         return found
 
+    def candidates(self) -> Sequence[Timeseries]:
+        return self.series
+
     def create(self, drafts: Sequence[TimeseriesDraft]) -> Mapping[TargetName, Timeseries]:
         self.drafts += drafts
         made = [Timeseries(f"new-{draft.name}", draft.name, draft.facility) for draft in drafts]
@@ -140,6 +143,26 @@ def test_a_name_without_a_facility_is_told(resolve: Resolve) -> None:
     resolution, _ = resolve([PLAIN], {"by": "name_and_facility"})
     assert names(resolution) == [("missing_target", "raw", True)]
     assert "no timeseries raw: its facility is not known: set source.facility" in resolution.findings[0].message
+
+
+def test_the_facility_of_what_is_created_may_come_from_the_mapping(resolve: Resolve) -> None:
+    text = "source,target_name,target_facility\nraw,new,1191\n"
+    resolution, _ = resolve([PLAIN], {}, text, create={"name": "{name}"})
+    assert [(each.draft.name, each.draft.facility) for each in resolution.mapped if each.draft] == [("new", "1191")]
+    rule = {"by": "template", "target_name": "n", "target_facility": "F"}
+    resolution, _ = resolve([PLAIN], rule, create={"name": "{name}"})
+    assert [(each.draft.name, each.draft.facility) for each in resolution.mapped if each.draft] == [("n", "F")]
+    resolution, _ = resolve([PLAIN], None, create={"name": "{name}"})
+    assert names(resolution) == [("missing_target", "raw", True)]
+    assert "sink.create_missing.facility, or give target_facility" in resolution.findings[0].message
+
+
+def test_a_unit_that_only_the_mapping_file_knows(resolve: Resolve) -> None:
+    text = "source,source_unit,target_name,target_facility\nraw,bar,PT-1,1191\n"
+    resolution, _ = resolve([PLAIN], {}, text)
+    assert resolution.mapped[0].conversion == Conversion(100.0, 0.0)
+    assert resolution.mapped[0].unit == ("bar", "kPa")
+    assert resolution.findings == ()
 
 
 def test_in_files_a_series_is_its_id_or_its_new_name(resolve: Resolve) -> None:
