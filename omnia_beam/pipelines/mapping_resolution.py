@@ -102,8 +102,9 @@ def resolve_mapping(
     findings: list[Finding] = []
     named: list[tuple[Timeseries, MappingRow | None, TargetName]] = []
     left_out: list[Timeseries] = []
-    for each in series:
-        row = by_source.get(spelled(each.id)) or by_source.get(each.name)
+    for told in series:
+        row = by_source.get(spelled(told.id)) or by_source.get(told.name)
+        each = told if row is None or row.source_unit is None else replace(told, unit=row.source_unit)
         target = _target_name(each, row, job, create)
         if target is None:
             left_out.append(each)
@@ -179,7 +180,7 @@ def _target_name(
 
 
 def _facility(series: Timeseries, create: CreateMissing | None) -> str:
-    if create is not None:
+    if create is not None and create.facility is not None:
         return render_template(create.facility, template_values(series))
     return series.facility
 
@@ -204,10 +205,11 @@ def _mapped(
     """One series; None where there is no target and none will be created."""
     shown = series.name or series.id
     creatable = create is not None and target.id is None
-    if existing is None and not creatable:
+    if existing is None and (not creatable or not target.facility):
         cure = "give it a name and facility instead of an id" if create is not None else "set sink.create_missing"
         if target.id is None and not target.facility:
-            cure = "its facility is not known: set source.facility, or mapping.target_facility"
+            cure = "its facility is not known: set source.facility, mapping.target_facility or sink.create_missing.facility, "
+            cure += "or give target_facility in the mapping file"
         findings.append(Finding("missing_target", shown, f"the target has no timeseries {target}: {cure}"))
         return None
     unit = _target_unit(series, row, existing, job.mapping, create)

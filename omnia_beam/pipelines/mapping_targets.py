@@ -44,6 +44,9 @@ class Targets(Protocol):
     def create(self, drafts: Sequence[TimeseriesDraft]) -> Mapping[TargetName, Timeseries]:
         """Make those that do not exist."""
 
+    def candidates(self) -> Sequence[Timeseries]:
+        """What series of a source could become: all there are, as far as the target lists them."""
+
 
 class FileTargets:
     """Files hold whatever they are given: every target exists, under its id or else its name."""
@@ -57,6 +60,9 @@ class FileTargets:
 
     def create(self, drafts: Sequence[TimeseriesDraft]) -> Mapping[TargetName, Timeseries]:
         raise UsageError("sink: timeseries are created in a service only")
+
+    def candidates(self) -> Sequence[Timeseries]:
+        return ()
 
 
 class ServiceTargets:
@@ -93,6 +99,9 @@ class ServiceTargets:
                         "name and facility"
                     )
         return found
+
+    def candidates(self) -> Sequence[Timeseries]:
+        return self._listed()[0]
 
     def _by_id(self, ids: set[str]) -> dict[TargetName, Timeseries]:
         if len(ids) <= _ONE_BY_ONE:

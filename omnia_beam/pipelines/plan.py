@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from omnia_beam.config import JobConfig
+from omnia_beam.core.errors import UsageError
 from omnia_beam.io.lease_file import LeaseToken
 from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.state_dir import StateDir
@@ -19,14 +20,18 @@ from omnia_beam.pipelines.selection import select_series
 from omnia_beam.pipelines.summary import Summary
 
 
-def run_plan(config: JobConfig, context: RunContext) -> Summary:
+def run_plan(config: JobConfig, context: RunContext, mapping_template: str | None = None) -> Summary:
     """Print what a backfill or a migration would do now, given what is recorded; takes no lease and writes nothing.
 
     Raises:
         UsageError, CredentialError, ServiceError: as for a backfill.
     """
     if is_migration(config):
-        return run_migrate_plan(config, context)
+        return run_migrate_plan(config, context, mapping_template)
+    if mapping_template is not None:
+        raise UsageError(
+            "--mapping-template is for a job with a mapping, or from or to something else than a service and Parquet"
+        )
     began = context.clock()
     job = BackfillJob.of(config)
     session = shared_session(job.service)
