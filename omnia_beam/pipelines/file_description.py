@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from omnia_beam.config import CsvSource, ParquetSource
 from omnia_beam.core.errors import UsageError
-from omnia_beam.core.printable import one_line
+from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.io.compressed_file import compression_of
 from omnia_beam.io.file_facts import FileFacts
@@ -103,7 +103,7 @@ class FilesDescription:
         """For people: what is seen, and the keys that would change it."""
         keys = _KEYS if self.kind == "csv" else _PARQUET_KEYS
         seen = "" if self.whole else "; of the files that were looked at:"
-        lines = [f"{self.files:,} files, {self.size / 1e6:,.1f} MB{seen}"]
+        lines = [f"{counted(self.files, 'file')}, {self.size / 1e6:,.1f} MB{seen}"]
         form = [f"{name} {value}" for name, value in self.facts.form.items() if name in keys]
         if form:
             lines.append(f"{', '.join(form)} (change it by {', '.join(keys.values())})")
@@ -197,7 +197,8 @@ def _differences(first: FileFacts, looks: list[tuple[SourceFile, FileFacts]]) ->
         others = [(file, facts.form[name]) for file, facts in looks if facts.form.get(name, value) != value]
         if others:
             file, other = others[0]
-            yield f"{len(others):,} files have another {name}, such as {file.path}: {other}"
+            have = "has" if len(others) == 1 else "have"
+            yield f"{counted(len(others), 'file')} {have} another {name}, such as {file.path}: {other}"
 
 
 def discovered_keys(kind: str, paths: tuple[str, ...]) -> tuple[dict[str, Any], FilesDescription | None]:

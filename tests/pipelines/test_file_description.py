@@ -29,7 +29,7 @@ def test_a_folder_of_wide_files(tmp_path: Path) -> None:
         in lines
     )
     assert "first time 2024-03-01T00:00:00Z, last time 2024-03-02T00:00:00Z" in lines
-    assert f"1 files have another delimiter, such as {tmp_path}/b.csv: ," in lines
+    assert f"1 file has another delimiter, such as {tmp_path}/b.csv: ," in lines
     assert f"warning: {tmp_path}/c.csv: is empty" in lines
 
 
