@@ -10,6 +10,7 @@ import ipaddress
 import math
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -30,6 +31,8 @@ _JOB_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _BLANK: Final = re.compile(r"\s")
+_REMOVABLE: Final = re.compile(r"\d{1,18}|\d{1,3}(\.\d{1,6})?%", re.ASCII)
+_LEAST_REMOVABLE: Final = 1_000
 
 
 def _read_duration(value: Any) -> Any:
@@ -116,6 +119,30 @@ def _check_delimiter(text: str) -> str:
             f"{show_value((), text)} is not a delimiter: use one character such as , or ;, or tab, or auto"
         )
     return named
+
+
+def _read_removable(value: Any) -> Any:
+    text = str(value).replace(" ", "").replace("_", "")
+    if isinstance(value, bool) or not isinstance(value, str | int) or not _REMOVABLE.fullmatch(text):
+        raise ValueError(f"{show_value((), value)} is not a share or a number of points: write 1%, 0.5% or 5000")
+    if text.endswith("%") and float(text[:-1]) > 100:
+        raise ValueError(f"{show_value((), value)} is more than all: write 100% or less")
+    return text
+
+
+def removable_points(allowed: str, recorded: Callable[[], int]) -> int:
+    """How many points a run may take away.
+
+    Args:
+        allowed: as `Removable` reads it.
+        recorded: tells how many points are recorded for the job; asked only for a percentage above the least.
+
+    Returns:
+        The number; a percentage means at least 1,000.
+    """
+    if not allowed.endswith("%"):
+        return int(allowed)
+    return max(_LEAST_REMOVABLE, int(Fraction(allowed[:-1]) * recorded() / 100))
 
 
 def _check_zone(name: str) -> str:
@@ -232,6 +259,10 @@ Template = Annotated[
 Delimiter = Annotated[str, AfterValidator(_said(_check_delimiter)), _schema("delimiter", minLength=1)]
 ZoneName = Annotated[str, AfterValidator(_said(_check_zone)), _schema("time zone", minLength=1)]
 BaseUrl = Annotated[str, AfterValidator(_said(_check_base_url)), _schema("URL", pattern="^ *https?://[^/?#@]+")]
+Removable = Annotated[
+    str, BeforeValidator(_said(_read_removable)), WithJsonSchema({"type": ["string", "integer"], "title": "share"})
+]
+"""How many points may go: a whole number, or a percentage such as `1%`; see `removable_points`."""
 Status = Annotated[int, Field(ge=0, le=MAX_STATUS)]
 Factor = Annotated[float, AfterValidator(_said(_check_finite))]
 

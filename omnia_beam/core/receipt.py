@@ -10,6 +10,7 @@ import numpy as np
 
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.fingerprint import hash_points
+from omnia_beam.core.kept import KeptPoints
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 
@@ -60,6 +61,9 @@ class Receipt:
         series: one for each series of the key, in its order.
         files: what holds the points, relative to the sink's path; none for sinks without files.
         dead_letters: points of this chunk that went to the dead letters instead.
+        sizes: of the files in bytes, in their order; empty where they are not known.
+        rejected: points of this window that the mapping put into the dead letters before the sink saw them.
+        kept: which of the points the source no longer shows.
     """
 
     key: ChunkKey
@@ -67,12 +71,22 @@ class Receipt:
     series: tuple[SeriesReceipt, ...]
     files: tuple[str, ...] = ()
     dead_letters: int = 0
+    sizes: tuple[int, ...] = ()
+    rejected: int = 0
+    kept: tuple[KeptPoints, ...] = ()
 
     @classmethod
-    def of(cls, chunk: Chunk, sink: str, files: tuple[str, ...] = (), dead_letters: int = 0) -> Receipt:
+    def of(
+        cls,
+        chunk: Chunk,
+        sink: str,
+        files: tuple[str, ...] = (),
+        dead_letters: int = 0,
+        sizes: tuple[int, ...] = (),
+    ) -> Receipt:
         """Of a chunk that was stored whole."""
         series = tuple(SeriesReceipt.of(*each) for each in chunk.by_series())
-        return cls(chunk.key, sink, series, files, dead_letters)
+        return cls(chunk.key, sink, series, files, dead_letters, sizes, chunk.rejected, chunk.kept)
 
     @property
     def count(self) -> int:
@@ -80,8 +94,8 @@ class Receipt:
         return sum(each.count for each in self.series)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data that `from_json` reads back."""
-        return {
+        """Plain data that `from_json` reads back. Members that later versions brought are left out where they say nothing."""
+        data: dict[str, Any] = {
             "start": self.key.range.start_ns,
             "end": self.key.range.end_ns,
             "sink": self.sink,
@@ -100,6 +114,13 @@ class Receipt:
             "files": list(self.files),
             "dead_letters": self.dead_letters,
         }
+        if self.sizes:
+            data["sizes"] = list(self.sizes)
+        if self.rejected:
+            data["rejected"] = self.rejected
+        if self.kept:
+            data["kept"] = [each.to_json() for each in self.kept]
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Receipt:
@@ -118,7 +139,16 @@ class Receipt:
         )
         key = ChunkKey(tuple(s.series_id for s in series), TimeRange(_whole(data["start"]), _whole(data["end"])))
         files = tuple(_text(name) for name in data["files"])
-        return cls(key, _text(data["sink"]), series, files, _whole(data["dead_letters"]))
+        return cls(
+            key,
+            _text(data["sink"]),
+            series,
+            files,
+            _whole(data["dead_letters"]),
+            tuple(_whole(size) for size in data.get("sizes", ())),
+            _whole(data.get("rejected", 0)),
+            tuple(KeptPoints.from_json(each) for each in data.get("kept", ())),
+        )
 
 
 def status_histogram(points: Points) -> tuple[tuple[int, int], ...]:

@@ -6,13 +6,16 @@ import glob
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from omnia_beam.core.errors import UsageError
 from omnia_beam.io.durable_file import is_local, reason
+
+_HIDDEN: Final = ("_", ".")
+"""Files and folders whose names begin so are no data: the rule of Arrow, Spark and Hive."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -74,7 +77,7 @@ def is_compressed(path: str) -> bool:
 
 
 def _local(pattern: str) -> list[SourceFile]:
-    names = [pattern] if os.path.isfile(pattern) else glob.glob(pattern, recursive=True)
+    names = [pattern] if os.path.isfile(pattern) else _data(pattern, glob.glob(pattern, recursive=True))
     stats = [(name, os.stat(name)) for name in names if os.path.isfile(name)]
     return [SourceFile(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 
@@ -87,4 +90,14 @@ def _remote(pattern: str) -> list[SourceFile]:
     return [
         SourceFile(each.path, each.size_in_bytes, int((each.last_updated_in_seconds or 0) * 1_000_000_000))
         for each in matched
+        if _data(pattern, [each.path])
     ]
+
+
+def _data(pattern: str, names: Iterable[str]) -> list[str]:
+    """Without what begins with `_` or `.`, file or folder, unless the pattern itself says so: that is no part of a dataset."""
+    parts = pattern.split("/")
+    fixed = next((at for at, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    asked = {part[0] for part in parts[fixed:] if part.startswith(_HIDDEN)}
+    hidden = tuple(start for start in _HIDDEN if start not in asked)
+    return [name for name in names if not any(part.startswith(hidden) for part in name.split("/")[fixed:])]

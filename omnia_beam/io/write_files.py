@@ -99,11 +99,12 @@ class WriteFiles(beam.DoFn):
         return WindowedValue(receipt, done.timestamp, done.windows)
 
     def _store(self, chunk: Chunk) -> Receipt:
-        files = []
+        files, sizes = [], []
         for file in self._files_of(chunk):
             write_durably(f"{self._path}/{file.path}", file.content, known_dirs=self._known_dirs)
             files.append(file.path)
-        return Receipt.of(chunk, self._sink, tuple(files))
+            sizes.append(memoryview(file.content).nbytes)
+        return Receipt.of(chunk, self._sink, tuple(files), sizes=tuple(sizes))
 
 
 def _check_claim(chunk: Chunk) -> None:

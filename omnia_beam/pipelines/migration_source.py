@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 import apache_beam as beam
@@ -44,6 +45,8 @@ class MigrationSource(Protocol):
     facts: Mapping[str, SeriesFacts]
     wanted: TimeRange
     limits: PackLimits
+    vanished: Mapping[str, tuple[TimeRange, ...]]
+    """By series, the times of points that files held which are gone, and that were not yet copied again."""
 
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
         """Windows that cover what is wanted."""
@@ -67,6 +70,7 @@ class ServiceSource:
 
     sessions: tuple[ServiceSession, ...]
     facts: Mapping[str, SeriesFacts]
+    vanished: Mapping[str, tuple[TimeRange, ...]]
 
     def __init__(self, config: JobConfig, source: OmniaSource) -> None:
         self.wanted = wanted_range(config)
@@ -82,6 +86,7 @@ class ServiceSource:
         else:
             self.series = tuple(describe_series(session, source.series))
         self.facts = {}
+        self.vanished = {}
 
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
         return plan_windows(self.sessions[0], wanted, statuses=self._options.statuses, limits=self.limits)
@@ -113,6 +118,7 @@ class FilesSource:
         source: its files.
         catalog: what they hold.
         changes: what changed in them since it was copied.
+        vanished: by series, what files held that are gone.
     """
 
     sessions: tuple[ServiceSession, ...]
@@ -123,11 +129,13 @@ class FilesSource:
         source: CsvSource | ParquetSource,
         catalog: FileCatalog,
         changes: Sequence[FileChange] = (),
+        vanished: Mapping[str, tuple[TimeRange, ...]] = MappingProxyType({}),
     ) -> None:
         self._source = file_source(source)
         check_holds_something(catalog, self._source)
         self._catalog = catalog
         self._changes = changes
+        self.vanished = vanished
         self._max_points = config.max_chunk_points
         self.limits = file_limits(config.max_chunk_points)
         self.sessions = ()
@@ -141,7 +149,7 @@ class FilesSource:
     def stale(self, state: JobState, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
         if not self._changes:
             return []
-        asked = set(series_ids)
+        asked = {*series_ids, *self.vanished}
         return [
             (each.receipt.key, each.receipt.count)
             for each in state.ledger.receipts(state.scope.digest)
@@ -188,7 +196,7 @@ def open_source(config: JobConfig, state: JobState, context: RunContext, *, keep
         catalog = store.load(lambda file: read.append(file.path))
     if read:
         context.say(f"looked through {len(read):,} new or changed files")
-    return FilesSource(config, source, catalog, store.changes())
+    return FilesSource(config, source, catalog, store.changes(), store.vanished())
 
 
 def files_series(source: CsvSource | ParquetSource, catalog: FileCatalog) -> tuple[Timeseries, ...]:

@@ -32,6 +32,7 @@ from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.net.shared import reset_shared_sessions, shared_session
 from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.destination_check import Asked, Look, look_at_letters
 from omnia_beam.pipelines.job_state import JobState, opened_state
 from omnia_beam.pipelines.replay_letters import (
     SortedLetters,
@@ -106,12 +107,21 @@ def run_replay(job: JobConfig, context: RunContext, path: str | None = None) -> 
             if path is not None and not names:
                 raise UsageError(f"--dead-letters {path}: there are no files of dead letters (*.parquet)")
             context.say(f"sending the dead letters of {len(names)} windows again: {files}")
+            lost = (
+                Look()
+                if path
+                else look_at_letters(state.ledger, state.state_dir, Asked(state.scope.digest, state.sink))
+            )
             _Replay(state, files, service, session, sink, tally).run(names)
     except OmniaBeamError as error:
         error.summary = _summary(tally, 0, session, context.clock() - began)  # type: ignore[attr-defined]  # for the CLI
         raise
     summary = _summary(tally, len(names), session, context.clock() - began)
-    return summary.having(details=_details(tally, files))
+    details = _details(tally, files)
+    if lost.lost:
+        summary = summary.having(status="incomplete")
+        details["lost"] = f"{'; '.join(lost.texts)}: run migrate, which reads their windows again"
+    return summary.having(details=details).with_warnings(*lost.warnings)
 
 
 class _Replay:

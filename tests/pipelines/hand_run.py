@@ -84,6 +84,8 @@ class Ask:
     newest_first: bool = False
     broken: frozenset[str] = frozenset()
     stop_after: int | None = None
+    vanished: str = "follow"
+    max_removed: str = "100%"
     die_at: int | None = None
 
 
@@ -116,7 +118,7 @@ class HandRun:
         patch(backfill, "shared_session", lambda service: _Session())
         patch(backfill, "select_series", lambda session, series: tuple(sorted(series.ids)))
         patch(backfill, "plan_windows", self._plan)
-        patch(backfill, "build_pipeline", lambda job, state, plan, *, local: (job, state))
+        patch(backfill, "build_pipeline", lambda job, state, plan, *, local, guard=None: (job, state, guard))
         patch(backfill, "run_pipeline", self._run)
         patch(job_state.LeaseOwner, "here", self._owner)
         patch(record, "LedgerWriter", self._recorder)
@@ -184,6 +186,8 @@ class HandRun:
             "sink": {"kind": "parquet", "path": str(self.root / "out")},
             "state": str(self.root / "state"),
             "max_chunk_points": ask.chunk,
+            "vanished": ask.vanished,
+            "max_removed": ask.max_removed,
             "order": "newest_first" if ask.newest_first else "oldest_first",
             **({"refresh": f"{ask.refresh}h"} if ask.refresh else {}),
         }
@@ -211,7 +215,8 @@ class HandRun:
         return Plan.of(packed)
 
     def _run(self, build: Any, plan: Plan, context: Any, traffic: Any, deadline_s: float | None = None) -> Outcome:
-        job, state = build
+        job, state, guard = build
+        guarding = None if guard is None else guard.worker
         write = WriteToParquet(job.sink.path, prefix=file_prefix(job.config.name), sink=state.sink)._write
         write._known_dirs = set()
         recording = RecordReceipts(state.state_dir, state.scope, state.token)._record
@@ -225,8 +230,9 @@ class HandRun:
                     failure = WindowFailure.of(window.key, NotFoundError("gone"))
                     state.state_dir.write(f"runs/{failure_file(state.run_id)}", _line(failure))
                     continue
-                for chunk in self._chunks(window):
-                    list(recording.process(write._store(chunk)))
+                for read in self._chunks(window):
+                    for chunk in [read] if guarding is None else guarding.process(read):
+                        list(recording.process(write._store(chunk)))
             recording.finish_bundle()
         finally:
             recording.teardown()

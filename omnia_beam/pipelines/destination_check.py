@@ -1,0 +1,219 @@
+"""The world at the end of a run: what the ledger says is stored, held against what is there.
+
+A file that is gone or has another size, a target series that is gone or holds less, a dead letter whose file is gone: each
+makes the windows that it belongs to *lost*. They are written again, or the run is incomplete and names them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+
+from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystems import FileSystems
+
+from omnia_beam.config import JobConfig
+from omnia_beam.core.errors import DestinationError
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.dead_letters import WRITING, DeadLetterFiles, file_name
+from omnia_beam.io.durable_file import is_local, reason
+from omnia_beam.io.ledger import Ledger
+from omnia_beam.io.ledger_facts import StandingReceipt, file_sizes, receipts_naming, receipts_with_letters
+from omnia_beam.io.state_dir import StateDir
+from omnia_beam.pipelines.job_state import RunState
+from omnia_beam.pipelines.mapping_letters import MAPPING
+
+_FULL_SERIES = 10_000
+"""Up to so many series, points are counted unless the job says otherwise."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a run answers for.
+
+    Args:
+        scope, sink: as the receipts name them.
+        series_ids: of the source; None for all that are recorded.
+        wanted: the time; None for all.
+    """
+
+    scope: str
+    sink: str
+    series_ids: frozenset[str] | None = None
+    wanted: TimeRange | None = None
+
+    def concerns(self, found: StandingReceipt) -> bool:
+        """Whether a receipt is of what was asked for."""
+        key = found.receipt.key
+        if found.scope != self.scope or (self.wanted is not None and not key.range.overlaps(self.wanted)):
+            return False
+        return self.series_ids is None or not self.series_ids.isdisjoint(key.series_ids)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was found.
+
+    Args:
+        lost: windows that are not stored as recorded, with the points that they held.
+        texts: what is wrong with them, a text each, the first ones by name.
+        warnings: what the person who runs the job has to know besides.
+    """
+
+    lost: dict[ChunkKey, int] = field(default_factory=dict)
+    texts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def plus(self, other: Look) -> Look:
+        """Both together."""
+        return Look({**self.lost, **other.lost}, (*self.texts, *other.texts), (*self.warnings, *other.warnings))
+
+
+def check_mode(asked: str | None, series: int) -> str:
+    """How closely to look: as the job says; otherwise `full` up to 10,000 series, `existence` above."""
+    return asked or ("full" if series <= _FULL_SERIES else "existence")
+
+
+def look_at_files(ledger: Ledger, path: str, asked: Asked) -> Look:
+    """Compare a destination of files with the receipts by one listing: names, and sizes where they are recorded.
+
+    Raises:
+        DestinationError: the destination cannot be listed.
+        StateError: the ledger cannot be read.
+    """
+    recorded = file_sizes(ledger, asked.sink)
+    if not recorded:
+        return Look()
+    there = list_sizes(path)
+    wrong: dict[str, str] = {}
+    for name, size in recorded.items():
+        found = there.get(name)
+        if found is None:
+            wrong[name] = "is not there"
+        elif size is not None and size != found:
+            wrong[name] = f"holds {found:,} bytes, not the {size:,} that were written"
+    if not wrong:
+        return Look()
+    lost: dict[ChunkKey, int] = {}
+    named: set[str] = set()
+    outside: set[str] = set()
+    for each in receipts_naming(ledger, asked.sink, wrong.keys()):
+        files = wrong.keys() & set(each.receipt.files)
+        if asked.concerns(each):
+            lost[each.receipt.key] = each.receipt.count
+            named |= files
+        else:
+            outside |= files
+    outside -= named
+    first = min(named, default="")
+    texts = (
+        [f"{path}: {len(named):,} files are not as recorded, such as {first}, which {wrong[first]}"] if named else []
+    )
+    warnings = []
+    if outside:
+        one = min(outside)
+        warnings.append(
+            f"{path}: {len(outside):,} files of series, times or settings that this run does not cover are not as recorded, "
+            f"such as {one}, which {wrong[one]}; a run over them copies them again"
+        )
+    return Look(lost, tuple(texts), tuple(warnings))
+
+
+def look_at_letters(ledger: Ledger, state_dir: StateDir, asked: Asked) -> Look:
+    """Compare the files of dead letters with the receipts that speak of them.
+
+    Raises:
+        StateError: the state cannot be read.
+    """
+    files = DeadLetterFiles.of(state_dir)
+    names = set(files.names())
+    lost: dict[ChunkKey, int] = {}
+    points, windows = 0, 0
+    for each in receipts_with_letters(ledger, asked.sink):
+        receipt = each.receipt
+        expected = {WRITING: receipt.dead_letters, MAPPING: receipt.rejected}
+        gone = sum(n for origin, n in expected.items() if n and file_name(receipt.key, origin) not in names)
+        if gone:
+            points += gone
+            windows += 1
+            if asked.concerns(each):
+                lost[receipt.key] = receipt.count
+    if not windows:
+        return Look()
+    text = f"{files}: the dead letters of {points:,} points in {windows:,} windows are gone"
+    if lost:
+        return Look(lost, (text,))
+    return Look(warnings=(f"{text}; they are of series, times or settings that this run does not cover",))
+
+
+def list_sizes(path: str) -> dict[str, int]:
+    """The files below `year=/month=` of a destination, with their sizes in bytes; nothing where it does not exist.
+
+    Raises:
+        DestinationError: it cannot be listed.
+    """
+    try:
+        return dict(_local_sizes(path) if is_local(path) else _remote_sizes(path))
+    except (OSError, BeamIOError) as error:
+        raise DestinationError(f"{path}: cannot be listed: {reason(error)}") from error
+
+
+def _local_sizes(path: str) -> Iterable[tuple[str, int]]:
+    for year in _folders(path, "year="):
+        for month in _folders(year.path, "month="):
+            with os.scandir(month.path) as entries:
+                for entry in entries:
+                    if entry.is_file():
+                        yield f"{year.name}/{month.name}/{entry.name}", entry.stat().st_size
+
+
+def _folders(path: str, start: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(path) as entries:
+            return [each for each in entries if each.name.startswith(start) and each.is_dir()]
+    except FileNotFoundError:
+        return []
+
+
+def _remote_sizes(path: str) -> Iterable[tuple[str, int]]:
+    root = path.rstrip("/")
+    for found in FileSystems.match([f"{root}/year=*/month=*/*"])[0].metadata_list:
+        yield found.path[len(root) + 1 :], found.size_in_bytes
+
+
+def file_look(
+    config: JobConfig, path: str, state: RunState, series_ids: Collection[str], wanted: TimeRange
+) -> Callable[[Ledger], Look]:
+    """How a run that writes files looks at its destination, and at its dead letters."""
+    # Files that are read whole are all asked for, also what they held once.
+    asked = Asked(state.scope.digest, state.sink, frozenset(series_ids), wanted)
+    if config.window is None:
+        asked = Asked(state.scope.digest, state.sink)
+
+    def look(ledger: Ledger) -> Look:
+        letters = look_at_letters(ledger, state.state_dir, asked)
+        if config.destination_check == "off":
+            return letters.plus(not_looked_at(path))
+        return look_at_files(ledger, path, asked).plus(letters)
+
+    return look
+
+
+def not_looked_at(place: str) -> Look:
+    """What is said instead of looking."""
+    return Look(
+        warnings=(
+            f"{place}: whether the destination still holds what was written was not looked at: destination_check is off",
+        )
+    )
+
+
+def not_counted(place: str) -> Look:
+    """What is said where only existence was looked at."""
+    return Look(
+        warnings=(
+            f"{place}: the target series exist; their points were not counted: destination_check: full does that",
+        )
+    )
