@@ -47,8 +47,12 @@ def paths_of(chunk: Chunk) -> tuple[str, ...]:
     return tuple(file.path for file in chunk_files(chunk, "points"))
 
 
+def sizes_of(chunk: Chunk) -> tuple[int, ...]:
+    return tuple(file.content.size for file in chunk_files(chunk, "points"))
+
+
 def receipt_of(chunk: Chunk, path: str) -> Receipt:
-    return Receipt.of(chunk, f"parquet:{path}/", paths_of(chunk))
+    return Receipt.of(chunk, f"parquet:{path}/", paths_of(chunk), sizes=sizes_of(chunk))
 
 
 class Sink:
@@ -201,7 +205,7 @@ def test_receipts_name_the_sink(
     monkeypatch.chdir(tmp_path)
     driven = Sink(path, sink)
     [value] = driven.bundle([chunk_of(1)])
-    assert value.value == Receipt.of(chunk_of(1), name, paths_of(chunk_of(1)))
+    assert value.value == Receipt.of(chunk_of(1), name, paths_of(chunk_of(1)), sizes=sizes_of(chunk_of(1)))
     assert (tmp_path / "out" / value.value.files[0]).is_file()
     driven.fn.teardown()
 
