@@ -264,6 +264,7 @@ def _summarise(
     details: dict[str, Any] = {
         "differences": last.total,
         "by_kind": last.counts_json(),
+        "kept_point": last.kept_points,
         "found": _in_words(before),
         **places,
     }
@@ -280,6 +281,7 @@ def _summarise(
         windows_failed=before.counts["not_compared"],
         points_read=before.points + before.source_points,
         points_written=facts.repair.copied.points_written if facts.repair else 0,
+        points_kept=last.kept_points,
         details=details,
         elapsed_s=elapsed_s,
         **_traffic(job),

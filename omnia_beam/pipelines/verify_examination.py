@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from omnia_beam.core.chunk import NO_POINTS, Points
 from omnia_beam.core.errors import CredentialError, IncompleteReadError, ServiceError, UsageError
 from omnia_beam.core.receipt import Receipt
@@ -155,9 +157,12 @@ class _Run:
         for problem in observation.problems:
             self.findings.add(problem, series_ids=receipt.key.series_ids)
         differing = []
+        self.findings.kept_points += sum(each.points for each in receipt.kept)
         for series_id, there in found.items():
             should = expected.get(series_id, Fingerprint())
             self.findings.count_series(series_id, should, there)
+            if should != there and source is not None and self._differs_by_kept_points(receipt, series_id, should):
+                continue
             if should != there:
                 differing.append(series_id)
             elif source is not None and recorded.get(series_id, Fingerprint()) != should:
@@ -165,6 +170,21 @@ class _Run:
         if observation.problems or differing:
             self.findings.concerned.add(receipt.key)
         self._differing(receipt, differing, expected, found, stored, lost_files=bool(observation.problems))
+
+    def _differs_by_kept_points(self, receipt: Receipt, series_id: str, source: Fingerprint) -> bool:
+        """Whether the destination holds what the source shows, and beside it only points that are recorded as kept."""
+        ranges = [each.range for each in receipt.kept if each.series_id == series_id]
+        truth = self._source_points(receipt.key, [series_id]) if ranges and source.count else {}
+        if not ranges or truth is None:
+            return False
+        target = next(each.target_id for each in receipt.series if each.series_id == series_id)
+        shown = truth.get(series_id, NO_POINTS)
+        found = self._e.destination.points(receipt, {target}).get(target, NO_POINTS)
+        kept = np.zeros(len(found.times), bool)
+        for part in ranges:
+            kept |= (found.times >= part.start_ns) & (found.times < part.end_ns)
+        kept &= ~np.isin(found.times, shown.times)
+        return not compare_points(shown, found.take(~kept)).count
 
     def _wrong_receipt(self, receipt: Receipt, series_id: str) -> None:
         text = "the destination holds the points of the source, and the receipt says something else"

@@ -12,6 +12,7 @@ from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.migrate import run_migrate
+from omnia_beam.pipelines.verify import run_verify
 from tests.pipelines.conftest import stored_points
 from tests.pipelines.test_destination_check import MINUTE, PARQUET, T0, Job, counts, service
 
@@ -53,6 +54,22 @@ def test_an_archived_file_is_kept_named_once_and_removed_when_asked(
         assert any("100 points" in text for text in later.warnings)
     gone = run_migrate(job.load(sink, **keys, vanished="follow"), context)
     assert (gone.status, gone.points_removed, gone.points_kept, held(job)) == ("complete", 100, 0, 602)
+
+
+def test_verify_counts_kept_points_and_finds_no_difference(job: Job, context: RunContext) -> None:
+    job.rows("b.csv", 150, 160)
+    config = job.load(PARQUET, window={"start": "2024-01-01", "end": "2024-12-31"}, max_chunk_points=100_000)
+    job.rows("c.csv", 1_000, 1_050)
+    (job.folder / "in" / "c.csv").write_text((job.folder / "in" / "c.csv").read_text().replace("time,a,b", "time,a,z"))
+    assert run_migrate(config, context).status == "complete"
+    (job.folder / "in" / "c.csv").unlink()
+    assert run_migrate(config, context).status == "incomplete"
+    for source in (False, True):
+        found = run_verify(config, context, source=source)
+        assert (found.status, found.points_kept, found.details["differences"]) == ("complete", 100, 0)
+    files = [each for each in job.files() if each.suffix == ".parquet"]
+    files[0].unlink()
+    assert run_verify(config, context, source=True).status == "incomplete"
 
 
 def test_a_file_that_comes_back_is_no_longer_kept(job: Job, context: RunContext) -> None:
