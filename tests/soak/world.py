@@ -18,10 +18,13 @@ import json
 import os
 import random
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -59,6 +62,7 @@ class World:
         pair: which source and which destination.
         draw: where every choice comes from.
         folder: of this world alone.
+        rare: how often a step may be one with a process of its own.
     """
 
     pair: str
@@ -68,6 +72,7 @@ class World:
     options: dict[str, Any] = field(default_factory=dict)
     span: tuple[int, int] = (0, HOURS)
     saved: Path | None = None
+    rare: float = 0.1
 
     def __post_init__(self) -> None:
         source, _, target = self.pair.partition("-")
@@ -126,6 +131,7 @@ class World:
         start, end = (T0 + h * HOUR for h in self.span)
         found = self.target.points()
         wanted = self.source.points()
+        more = 0
         for series_id in {*wanted, *found}:
             there = [(t, v) for t, v in found.get(series_id, []) if start <= t < end]
             shown = {t: v for t, v in wanted.get(series_id, {}).items() if start <= t < end}
@@ -180,7 +186,8 @@ class World:
             self._reset_the_target,
             self._lose_letters,
         ]
-        return steps
+        # A process of its own takes seconds to start.
+        return [*steps, self._kill, self._suspend] if self.draw.random() < self.rare else steps
 
     def _append(self) -> None:
         at = self.draw.randrange(HOURS)
@@ -191,6 +198,36 @@ class World:
 
     def _stop_half_way(self) -> None:
         self.run(deadline="1ms", refresh="96h")
+
+    def _process(self) -> subprocess.Popen[bytes]:
+        """A run of the job in a process of its own, somewhere between its start and its end."""
+        self._config(refresh="200h")
+        command = "backfill" if self.pair == "omnia-parquet" else "migrate"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "omnia_beam.cli", command, str(self.folder / "job.yaml"), "--quiet"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(self.draw.uniform(1.0, 5.0))
+        return process
+
+    def _kill(self) -> None:
+        process = self._process()
+        process.kill()
+        process.wait()
+
+    def _suspend(self) -> None:
+        """A driver sleeps while another one is started, and then goes on."""
+        process = self._process()
+        if process.poll() is None:
+            process.send_signal(signal.SIGSTOP)
+        summary, error = self.run()
+        if summary is None and not error.strip():
+            raise WorldError("a run beside a suspended one failed and does not say why")
+        if process.poll() is None:
+            process.send_signal(signal.SIGCONT)
+        process.wait()
 
     def _narrow(self) -> None:
         at = self.draw.randrange(HOURS - 10)
