@@ -1,7 +1,7 @@
 """The command line: arguments in, exit codes out. The work is done in `pipelines`.
 
 Exit codes: 0 complete; 1 finished but incomplete; 2 bad usage or configuration; 3 the service or the destination is
-unreachable or refuses the credential; 130 interrupted.
+unreachable or refuses the credential; 74 complete, but the output could not be written; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -11,28 +11,20 @@ import json
 import logging
 import os
 import re
-import signal
 import sys
-import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from types import FrameType
 from typing import Any, Final, NoReturn
 
 from omnia_beam.core.errors import OmniaBeamError, UsageError
-
-EXIT_COMPLETE: Final = 0
-EXIT_INCOMPLETE: Final = 1
-EXIT_USAGE: Final = 2
-EXIT_UNREACHABLE: Final = 3
-EXIT_INTERRUPTED: Final = 130
-
-_TRACEBACK_ENV: Final = "OMNIA_BEAM_TRACEBACK"
-
-_WIDTH_OF_FILES: Final = 10_000
+from omnia_beam.core.nearest import did_you_mean
+from omnia_beam.pipelines.command_end import EXIT_COMPLETE, EXIT_USAGE, CommandEnd
+from omnia_beam.pipelines.stop_signals import handling_stop_signals
+from omnia_beam.pipelines.streams import guarded_streams, set_up_logging
 
 _TIME_OPTIONS: Final = ("--start", "--end")
 _OPTIONS_WITH_VALUE: Final = (*_TIME_OPTIONS, "--set", "--runner", "--workers")
@@ -59,44 +51,49 @@ def main(argv: Sequence[str] | None = None) -> int:
     own, beam_args = _split(sys.argv[1:] if argv is None else argv)
     arguments = _command_first(own)
     # What an interruption needs to know, as long as a busy machine still loads the modules.
-    args = argparse.Namespace(command=arguments[0] if arguments else "", json="--json" in arguments)
-    with _terminated_as_interrupted():
-        try:
-            args = _parser().parse_args(arguments)
-            _set_up_logging(getattr(args, "quiet", False))
-            command: Callable[[argparse.Namespace, Sequence[str]], int] = args.run
-            return command(args, beam_args)
-        except OmniaBeamError as error:
-            return _failed(args, error)
-        except KeyboardInterrupt as interrupt:
-            return _interrupted(args, interrupt)
-        except BrokenPipeError:
-            # The reader of our output went away (`| head`): nothing is wrong, and there is nobody to tell.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return EXIT_COMPLETE
-        except Exception as error:
-            return _failed_unforeseen(args, error)
-        finally:
-            _end_requests()
+    end = CommandEnd(arguments[0] if arguments else "", "--json" in arguments)
+    with guarded_streams() as output, _terminated_as_interrupted():
+        code = _run(end, arguments, beam_args)
+        output.flush()
+        return end.written(code, output)
+
+
+def _run(end: CommandEnd, arguments: Sequence[str], beam_args: Sequence[str]) -> int:
+    try:
+        args = _parsed(arguments)
+        set_up_logging(_log_level(args))
+        command: Callable[[argparse.Namespace, Sequence[str]], int] = args.run
+        return command(args, beam_args)
+    except OmniaBeamError as error:
+        return end.failed(error)
+    except KeyboardInterrupt as interrupt:
+        return end.interrupted(interrupt)
+    except Exception as error:
+        return end.failed_unforeseen(error)
+    finally:
+        _end_requests()
+
+
+def _log_level(args: argparse.Namespace) -> int:
+    if getattr(args, "verbose", False):
+        return logging.DEBUG
+    return logging.WARNING if getattr(args, "quiet", False) else logging.INFO
 
 
 @contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM ends a command as SIGINT does, wherever it is: in planning too, before a pipeline watches for signals.
+    """SIGTERM and SIGHUP end a command as SIGINT does, wherever it is: in planning too, before a pipeline watches for them.
 
     Signals and logging are left as they were found: tests and notebooks call `main` too, and their streams come and go.
     """
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    is_main = threading.current_thread() is threading.main_thread()  # signals are its alone
-    before = signal.signal(signal.SIGTERM, _interrupt) if is_main else None
     try:
-        yield
+        with handling_stop_signals(_interrupt):
+            yield
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
-        if is_main:
-            signal.signal(signal.SIGTERM, before)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -113,8 +110,29 @@ def _end_requests() -> None:
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, and where to look."""
 
+    commands: dict[str, argparse.ArgumentParser]
+
     def error(self, message: str) -> NoReturn:
         self.exit(EXIT_USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+    @property
+    def options(self) -> list[str]:
+        return [name for action in self._actions for name in action.option_strings if name.startswith("--")]
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """What the arguments say. An unknown command or option ends the process, and the nearest one is named."""
+    parser = _parser()
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in parser.commands:
+        near = did_you_mean(arguments[0], parser.commands)
+        parser.error(f"there is no command {arguments[0]!r}{near or '.'} The commands are {', '.join(parser.commands)}")
+    args, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        command = parser.commands[args.command]
+        known = command.options if isinstance(command, _Parser) else []
+        told = (f"{each}{did_you_mean(each.partition('=')[0], known)}" for each in unknown)
+        command.error(f"unrecognized arguments: {' '.join(told)}")
+    return args
 
 
 def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -144,7 +162,7 @@ def _command_first(arguments: Sequence[str]) -> list[str]:
     return [*bound[at : at + 1], *bound[:at], *bound[at + 1 :]]
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> _Parser:
     from omnia_beam import __version__
 
     parser = _Parser(
@@ -163,14 +181,17 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--dead-letters",
                 metavar="PATH",
+                type=os.path.expanduser,
                 help="a folder of dead letters or one file of it, instead of the job's own",
             )
         if name == "verify":
             _add_verify_arguments(command)
         command.set_defaults(run=_run_config_command, command=name)
+    _add_init(commands)
     _add_schema(commands)
     _add_emulator(commands)
     _add_demo(commands)
+    parser.commands = dict(commands.choices)
     return parser
 
 
@@ -190,14 +211,42 @@ def _add_verify_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", action="store_true", help="read the source again too, and compare with it")
     parser.add_argument("--repair", action="store_true", help="copy again just what differs, then look again")
     parser.add_argument(
-        "--report", metavar="DIR", help="where to put report.json and report.html (default: runs/ of the job's state)"
+        "--report",
+        metavar="DIR",
+        type=os.path.expanduser,
+        help="where to put report.json and report.html (default: runs/ of the job's state)",
     )
 
 
 def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="the last line of stdout is one JSON summary object")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors and the summary")
+    parser.add_argument("--verbose", action="store_true", help="log each request and each window to stderr")
     parser.add_argument("--no-progress", action="store_true", help="no progress bar and no progress lines")
+
+
+def _add_init(commands: Any) -> None:
+    parser = commands.add_parser("init", help="print a commented job of two kinds, to be filled in")
+    parser.add_argument("source", metavar="SOURCE", help="the kind of source, such as omnia or csv")
+    parser.add_argument("sink", metavar="SINK", help="the kind of sink, such as parquet or omnia")
+    parser.add_argument(
+        "--output",
+        metavar="job.yaml",
+        type=os.path.expanduser,
+        help="write it there, and the JSON Schema beside it for the editor",
+    )
+    parser.set_defaults(run=_run_init, command="init")
+
+
+def _run_init(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
+    from omnia_beam.config.starter import starter_job, write_starter
+
+    if args.output is None:
+        print(starter_job(args.source, args.sink), end="")
+    else:
+        for line in write_starter(args.source, args.sink, args.output):
+            print(line, file=sys.stderr)
+    return EXIT_COMPLETE
 
 
 def _add_schema(commands: Any) -> None:
@@ -215,7 +264,12 @@ def _add_emulator(commands: Any) -> None:
 
 def _add_demo(commands: Any) -> None:
     parser = commands.add_parser("demo", help="back up a synthetic plant from an emulator to Parquet, on this machine")
-    parser.add_argument("--path", default="demo-out", help="where to write (default: demo-out)")
+    parser.add_argument(
+        "--path", default="demo-out", type=os.path.expanduser, help="where to write (default: demo-out)"
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="let the emulator serve on, so that the job can be run again"
+    )
     _add_output_arguments(parser)
     parser.set_defaults(run=_run_demo, command="demo")
 
@@ -246,7 +300,8 @@ def _run_demo(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
     from omnia_beam.emulator.process import EmulatorProcess
     from omnia_beam.pipelines.demo import run_demo
 
-    return _finished(args, run_demo(args.path, _context(args, beam_args), EmulatorProcess))
+    serve = partial(EmulatorProcess, detached=args.keep)
+    return _finished(args, run_demo(args.path, _context(args, beam_args), serve, keep=args.keep))
 
 
 def _run_config_command(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
@@ -307,8 +362,9 @@ def _run_status(args: argparse.Namespace, job: Any, context: Any) -> int:
 def _context(args: argparse.Namespace, beam_args: Sequence[str]) -> Any:
     from omnia_beam.pipelines.context import RunContext
     from omnia_beam.pipelines.runner import pipeline_options
+    from omnia_beam.pipelines.terminal import console
 
-    out, err = _console(), _console(stderr=True)
+    out, err = console(), console(stderr=True)
     kind = "none" if args.no_progress or args.quiet else "bar" if err.is_terminal else "log"
     return RunContext(
         options=pipeline_options(getattr(args, "runner", None), beam_args),
@@ -319,78 +375,15 @@ def _context(args: argparse.Namespace, beam_args: Sequence[str]) -> Any:
     )
 
 
-def _console(**where: Any) -> Any:
-    """A terminal as wide as it is; into a file or a pipe, tables as wide as what they hold: nothing is cut off there."""
-    from rich.console import Console
-
-    console = Console(**where)
-    return console if console.is_terminal else Console(**where, width=_WIDTH_OF_FILES)
-
-
 def _finished(args: argparse.Namespace, summary: Any) -> int:
     from omnia_beam.pipelines.summary_table import print_summary
+    from omnia_beam.pipelines.terminal import console
 
     if args.json:
         print(json.dumps(summary.to_json()), flush=True)
     elif summary.command != "plan":  # which has printed its figures
-        print_summary(summary)
+        print_summary(summary, console())
     return int(summary.exit_code)
-
-
-def _failed(args: argparse.Namespace, error: OmniaBeamError) -> int:
-    print(f"omnia-beam {args.command}: {error}", file=sys.stderr)
-    if getattr(args, "json", False):
-        from omnia_beam.pipelines.summary import Summary
-
-        reached: Summary = getattr(error, "summary", Summary(args.command))
-        told = reached.having(status="failed", details={"error": type(error).__name__, "message": str(error)})
-        print(json.dumps(told.to_json()), flush=True)
-    return EXIT_USAGE if isinstance(error, UsageError) else EXIT_UNREACHABLE
-
-
-def _failed_unforeseen(args: argparse.Namespace, error: Exception) -> int:
-    """What nobody has thought of: one line like any other failure, and how to see more of it."""
-    if os.environ.get(_TRACEBACK_ENV):
-        traceback.print_exception(error)
-    what = " ".join(f"{type(error).__name__}: {error}".split())
-    cure = f"This is a fault of omnia-beam: set {_TRACEBACK_ENV}=1 to see where it is, and report it"
-    _failed(args, OmniaBeamError(f"failed unexpectedly: {what}. What is recorded stays recorded. {cure}"))
-    return EXIT_INCOMPLETE
-
-
-def _interrupted(args: argparse.Namespace, interrupt: KeyboardInterrupt) -> int:
-    print(
-        f"omnia-beam {args.command}: interrupted; what is done is recorded, run the same command to go on",
-        file=sys.stderr,
-    )
-    if getattr(args, "json", False):
-        from omnia_beam.pipelines.summary import Summary
-
-        reached: Summary = getattr(interrupt, "summary", Summary(args.command))
-        told = reached.having(status="incomplete", details={**reached.details, "interrupted": True})
-        print(json.dumps(told.to_json()), flush=True)
-    return EXIT_INTERRUPTED
-
-
-class _StderrHandler(logging.StreamHandler[Any]):
-    """Writes to what stderr is now: while a progress bar is drawn, lines go above it and not into it."""
-
-    def __init__(self) -> None:
-        logging.Handler.__init__(self)
-
-    @property
-    def stream(self) -> Any:
-        return sys.stderr
-
-
-def _set_up_logging(quiet: bool) -> None:
-    """Our log lines to stderr; Beam's and the libraries' only where something is wrong."""
-    handler = _StderrHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(logging.ERROR)
-    logging.getLogger("omnia_beam").setLevel(logging.WARNING if quiet else logging.INFO)
 
 
 if __name__ == "__main__":

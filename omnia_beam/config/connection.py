@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, model_validator
 
@@ -46,6 +46,7 @@ class OmniaConnection(Section):
     """An Omnia Timeseries service and the manners to keep with it."""
 
     model_config = ConfigDict(json_schema_extra=_one_address)
+    starter: ClassVar = {"environment": ""}
 
     environment: Literal["dev", "test", "prod"] | None = key(
         "The service's environment, which gives address and resource id; or `base_url` instead.", None

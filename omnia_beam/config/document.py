@@ -290,6 +290,20 @@ def apply_setting(document: Document, dotted: str, value: Any, origin: str) -> N
         del document.places[known]
 
 
+def remove_setting(document: Document, path: Path, origin: str) -> bool:
+    """Remove a key that was set to nothing by this origin. `document` is changed. Returns whether there was such a key."""
+    place = document.places.get(path)
+    if not path or place is None or place.origin != origin:
+        return False
+    holder: Any = document.data
+    for part in path[:-1]:
+        holder = holder[part]
+    if not isinstance(holder, dict) or holder.get(str(path[-1]), "") is not None:
+        return False
+    del holder[path[-1]]
+    return True
+
+
 def _index(holder: list[Any], part: str, path: Path, origin: str) -> int:
     if part.isascii() and part.isdigit() and int(part) <= len(holder):
         return int(part)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import os
 import re
 from collections.abc import Callable
 from fractions import Fraction
@@ -33,6 +34,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _BLANK: Final = re.compile(r"\s")
 _REMOVABLE: Final = re.compile(r"\d{1,18}|\d{1,3}(\.\d{1,6})?%", re.ASCII)
 _LEAST_REMOVABLE: Final = 1_000
+_SHELL_VARIABLE: Final = re.compile(r"\$(\{|[A-Za-z_])")
 
 
 def _read_duration(value: Any) -> Any:
@@ -105,6 +107,19 @@ def _check_text(text: str) -> str:
     if has_control_character(text):
         raise ValueError(f"{show_value((), text)} holds a control character")
     return text
+
+
+def _check_path(text: str) -> str:
+    """The path with the home directory in place of `~`. The text is not shown: under `credential` it may be a secret by mistake."""
+    if _SHELL_VARIABLE.search(_check_text(text)):
+        raise ValueError(
+            "holds a variable ($NAME), which is not filled in here: write the path out, or let the shell fill it in: "
+            '--set KEY="$NAME/…"'
+        )
+    expanded = os.path.expanduser(text)
+    if expanded == text and (text == "~" or text.startswith("~/")):
+        raise ValueError("begins with ~, and there is no home directory here (HOME is not set): write the path out")
+    return expanded
 
 
 def _check_template(text: str) -> str:
@@ -252,7 +267,8 @@ Text = Annotated[
     str, AfterValidator(_said(_check_text)), WithJsonSchema({"type": ["string", "number"], "title": "text"})
 ]
 """A text with something in it; YAML may take it for a number (`facility: 1191`)."""
-PathText = Annotated[str, AfterValidator(_said(_check_text)), _schema("path", minLength=1)]
+PathText = Annotated[str, AfterValidator(_said(_check_path)), _schema("path", minLength=1)]
+"""A path or URL; `~` is the home directory."""
 Template = Annotated[
     str, AfterValidator(_said(_check_template)), WithJsonSchema({"type": ["string", "number"], "title": "template"})
 ]

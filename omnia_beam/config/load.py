@@ -7,10 +7,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from omnia_beam.config.document import Document, Path, apply_setting, parse_document, parse_value, walk
+from omnia_beam.config.document import (
+    Document,
+    Path,
+    apply_setting,
+    parse_document,
+    parse_value,
+    remove_setting,
+    walk,
+)
 from omnia_beam.config.job import JobConfig
 from omnia_beam.config.places import check_places
-from omnia_beam.config.problems import problem_line, problem_lines, shorten
+from omnia_beam.config.problems import locate, problem_line, problem_lines, shorten
 from omnia_beam.config.secrecy import is_secret_key, is_secret_value, secret_problem, secret_value_problem, show_key
 from omnia_beam.core.errors import UsageError
 
@@ -28,7 +36,7 @@ def load_config(
     Args:
         path: a YAML file.
         overrides: `key.path=value` each, the value as YAML, a number in the path for a place in a list; applied in
-            order, before anything is checked.
+            order, before anything is checked. `null` takes an optional key back.
         start: instead of `window.start`.
         end: instead of `window.end`.
         now_ns: what `now` means, ns since the Unix epoch.
@@ -71,10 +79,19 @@ def validate(document: Document, now_ns: int) -> JobConfig:
 
 
 def _model(document: Document, now_ns: int) -> tuple[JobConfig | None, list[Any]]:
-    try:
-        return JobConfig.model_validate(document.data, context={"now_ns": now_ns}), []
-    except ValidationError as error:
-        return None, error.errors(include_url=False)
+    while True:
+        try:
+            return JobConfig.model_validate(document.data, context={"now_ns": now_ns}), []
+        except ValidationError as error:
+            errors = error.errors(include_url=False)
+        if not _take_back(document, errors):
+            return None, errors
+
+
+def _take_back(document: Document, errors: list[Any]) -> bool:
+    """Remove the keys that `--set KEY=null` gives and that have no null of their own; whether there was one."""
+    paths = {locate(error["loc"], document.data, JobConfig).path for error in errors}
+    return sum(remove_setting(document, path, "--set") for path in paths) > 0
 
 
 def _secrets(document: Document) -> dict[Path, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -78,6 +78,8 @@ StatusMap = Annotated[
 
 class MappingConfig(Section):
     """Mapping of series, units and statuses. Rows of the file go before the rule."""
+
+    starter: ClassVar = {"by": "name_and_facility"}
 
     file: PathText | None = key(
         "CSV with columns source, target_name, target_facility, target_id, target_unit, scale, offset, status_map; all but "

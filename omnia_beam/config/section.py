@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
@@ -12,7 +12,16 @@ from pydantic_core import CoreSchema, PydanticCustomError
 
 
 class Section(BaseModel):
-    """A frozen mapping of known keys. Field names are the YAML's keys."""
+    """A frozen mapping of known keys. Field names are the YAML's keys.
+
+    Class attributes, for a job that is begun with `omnia-beam init`:
+        starter: keys that it gives although they are optional, since most jobs need them; the value as text, or empty for one that
+            only the user knows.
+        job_starter: the same, of the job around a source or sink of this kind.
+    """
+
+    starter: ClassVar[dict[str, str]] = {}
+    job_starter: ClassVar[dict[str, str]] = {}
 
     model_config = ConfigDict(
         frozen=True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -30,6 +30,8 @@ class CreateMissing(Section):
 
 class OmniaSink(OmniaConnection):
     """An Omnia Timeseries service to write to."""
+
+    job_starter: ClassVar = {"mapping": ""}
 
     kind: Literal["omnia"] = key("The kind of sink.")
     create_missing: CreateMissing | None = key(

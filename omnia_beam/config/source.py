@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -20,6 +20,7 @@ class SearchConfig(Section):
     """A search in the service's metadata: what is given must all match; `*` stands for anything."""
 
     model_config = ConfigDict(json_schema_extra=_one_selection)
+    starter: ClassVar = {"name": ""}
 
     # The service's own spelling, so that what its documentation says can be written here. [sdk]
     name: Text | None = key("Name, such as `*PT*`.", None)
@@ -45,6 +46,7 @@ class SeriesSelection(Section):
     """Which timeseries to read: all that any of the keys names, each once."""
 
     model_config = ConfigDict(json_schema_extra=_one_selection)
+    starter: ClassVar = {"search": ""}
 
     ids: OneOrMany[SeriesId] = key("Ids of timeseries.", ())
     ids_file: PathText | None = key(
@@ -61,6 +63,8 @@ class SeriesSelection(Section):
 
 class OmniaSource(OmniaConnection):
     """An Omnia Timeseries service to read from."""
+
+    job_starter: ClassVar = {"window": ""}
 
     kind: Literal["omnia"] = key("The kind of source.")
     federation_source: Literal["IMS", "TSDB", "DataLake"] | None = key(

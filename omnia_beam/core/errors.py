@@ -23,12 +23,14 @@
         └── StateError             the ledger, lease or plan under `state:` cannot be used
 
 Members are plain attributes and survive pickling (Beam sends exceptions between processes). No member and no message
-ever holds a token, a secret or a request body.
+ever holds a token, a secret or a request body: messages and texts of members pass through `redact` when an error is made.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+from omnia_beam.core.redaction import redact
 
 
 class OmniaBeamError(Exception):
@@ -38,10 +40,10 @@ class OmniaBeamError(Exception):
     """
 
     def __init__(self, message: str, **members: Any) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = redact(message)
+        super().__init__(self.message)
         for name, value in members.items():
-            setattr(self, name, value)
+            setattr(self, name, redact(value) if isinstance(value, str) else value)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuild, (type(self), self.message, dict(self.__dict__)))
@@ -108,7 +110,7 @@ class ServiceError(OmniaBeamError):
         self.method = method
         self.path = path
         self.status = status
-        self.trace_id = trace_id
+        self.trace_id = redact(trace_id) if trace_id else trace_id
         self.attempts = attempts
         self.retry_after_s = retry_after_s
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from omnia_beam.core.redaction import redact
 from omnia_beam.core.window import ChunkKey
 
 
@@ -23,7 +24,7 @@ class WindowFailure:
 
     @classmethod
     def of(cls, key: ChunkKey, error: Exception) -> WindowFailure:
-        return cls(key, type(error).__name__, str(error))
+        return cls(key, type(error).__name__, redact(str(error)))
 
     def to_json(self) -> dict[str, object]:
         """Plain data for a report."""

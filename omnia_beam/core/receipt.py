@@ -52,6 +52,19 @@ class SeriesReceipt:
 
 
 @dataclass(frozen=True, slots=True)
+class FileStamp:
+    """What a file was when it was put in place, to compare it with what lies there later.
+
+    Args:
+        size: bytes.
+        mtime_ns: time of change, ns since the Unix epoch; None on stores, which give their own.
+    """
+
+    size: int
+    mtime_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """A sink's word that a chunk is durably stored.
 
@@ -61,7 +74,7 @@ class Receipt:
         series: one for each series of the key, in its order.
         files: what holds the points, relative to the sink's path; none for sinks without files.
         dead_letters: points of this chunk that went to the dead letters instead.
-        sizes: of the files in bytes, in their order; empty where they are not known.
+        stamps: one for each of the files; none at all in receipts of sinks without files, and of earlier releases.
         rejected: points of this window that the mapping put into the dead letters before the sink saw them.
         kept: which of the points the source no longer shows.
     """
@@ -71,7 +84,7 @@ class Receipt:
     series: tuple[SeriesReceipt, ...]
     files: tuple[str, ...] = ()
     dead_letters: int = 0
-    sizes: tuple[int, ...] = ()
+    stamps: tuple[FileStamp, ...] = ()
     rejected: int = 0
     kept: tuple[KeptPoints, ...] = ()
 
@@ -82,11 +95,11 @@ class Receipt:
         sink: str,
         files: tuple[str, ...] = (),
         dead_letters: int = 0,
-        sizes: tuple[int, ...] = (),
+        stamps: tuple[FileStamp, ...] = (),
     ) -> Receipt:
         """Of a chunk that was stored whole."""
         series = tuple(SeriesReceipt.of(*each) for each in chunk.by_series())
-        return cls(chunk.key, sink, series, files, dead_letters, sizes, chunk.rejected, chunk.kept)
+        return cls(chunk.key, sink, series, files, dead_letters, stamps, chunk.rejected, chunk.kept)
 
     @property
     def count(self) -> int:
@@ -94,7 +107,8 @@ class Receipt:
         return sum(each.count for each in self.series)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data that `from_json` reads back. Members that later versions brought are left out where they say nothing."""
+        """Plain data that `from_json` reads back. What earlier releases did not write is left out where there is none."""
+        stamps = {"stamps": [[each.size, each.mtime_ns] for each in self.stamps]} if self.stamps else {}
         data: dict[str, Any] = {
             "start": self.key.range.start_ns,
             "end": self.key.range.end_ns,
@@ -113,9 +127,8 @@ class Receipt:
             ],
             "files": list(self.files),
             "dead_letters": self.dead_letters,
+            **stamps,
         }
-        if self.sizes:
-            data["sizes"] = list(self.sizes)
         if self.rejected:
             data["rejected"] = self.rejected
         if self.kept:
@@ -139,16 +152,15 @@ class Receipt:
         )
         key = ChunkKey(tuple(s.series_id for s in series), TimeRange(_whole(data["start"]), _whole(data["end"])))
         files = tuple(_text(name) for name in data["files"])
-        return cls(
-            key,
-            _text(data["sink"]),
-            series,
-            files,
-            _whole(data["dead_letters"]),
-            tuple(_whole(size) for size in data.get("sizes", ())),
-            _whole(data.get("rejected", 0)),
-            tuple(KeptPoints.from_json(each) for each in data.get("kept", ())),
+        stamps = tuple(
+            FileStamp(_whole(size), None if mtime_ns is None else _whole(mtime_ns))
+            for size, mtime_ns in data.get("stamps", ())
         )
+        if stamps and len(stamps) != len(files):
+            raise ValueError(f"a receipt has {len(stamps)} stamps for {len(files)} files")
+        kept = tuple(KeptPoints.from_json(each) for each in data.get("kept", ()))
+        rejected = _whole(data.get("rejected", 0))
+        return cls(key, _text(data["sink"]), series, files, _whole(data["dead_letters"]), stamps, rejected, kept)
 
 
 def status_histogram(points: Points) -> tuple[tuple[int, int], ...]:

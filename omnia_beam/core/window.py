@@ -67,11 +67,19 @@ class Window:
         key: which series, which range.
         expected_points: what the probe makes the planner expect; an estimate.
         requests: into how many equal sub-ranges the reading is cut, each about a full page.
+        recorded: of a window that is read again, points of each series that the ledger has recorded under the same
+            configuration, in the order of the key; none at all otherwise.
     """
 
     key: ChunkKey
     expected_points: int = 0
     requests: int = 1
+    recorded: tuple[int, ...] = ()
+
+    @property
+    def held(self) -> frozenset[str]:
+        """The series of which points are recorded."""
+        return frozenset(s for s, points in zip(self.key.series_ids, self.recorded, strict=False) if points)
 
 
 def _compact(ns: int) -> str:

@@ -16,6 +16,9 @@ JSON: Final = "application/json"
 PROTOBUF_TYPES: Final = ("application/protobuf", "application/x-google-protobuf", "application/x-protobuf")
 """The three spellings that ask for protobuf [sdk, wiki]."""
 
+_LONGEST_MESSAGE: Final = 1_000
+"""Characters: a message may repeat a value of a request, whatever its size."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -56,7 +59,7 @@ def list_answer(items: list[Any], token: str | None = None, status: int = 200, *
 
 def message_answer(status: int, message: str, trace_id: str, headers: Mapping[str, str] | None = None) -> Answer:
     """The service's message body, which errors and writes share."""
-    body = {"statusCode": status, "message": message, "traceId": trace_id}
+    body = {"statusCode": status, "message": message[:_LONGEST_MESSAGE], "traceId": trace_id}
     return Answer(status, (orjson.dumps(body),), headers=dict(headers or {}))
 
 

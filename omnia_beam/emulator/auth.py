@@ -112,6 +112,50 @@ class Guard:
             self._token_check.check(headers)
 
 
+class ControlGuard:
+    """What the emulator's own endpoints want to see: their own token, or else what the service wants.
+
+    They change what a test sees, so a page in a browser must not reach them: it can post to this machine without asking
+    first (a text or a form), but it says where it comes from.
+    """
+
+    def __init__(self, token: str | None, guard: Guard | None) -> None:
+        self._token = token
+        self._guard = guard
+
+    def check(self, headers: Mapping[str, str]) -> None:
+        """401 or 403 for a request that may not go on, 415 for a body that is said to be no JSON."""
+        if "Origin" in headers:
+            raise Refusal(403, "The emulator's own endpoints are not for pages in a browser.")
+        self._check_token(headers)
+        kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind not in _CONTROL_TYPES:
+            raise Refusal(415, "The body must be application/json.")
+
+    def _check_token(self, headers: Mapping[str, str]) -> None:
+        if self._token is not None:
+            scheme, _, given = headers.get("Authorization", "").partition(" ")
+            if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._token.encode()):
+                return
+        if self._guard is not None:
+            self._guard.check(headers)
+        elif self._token is not None:
+            raise _unauthorized("The control token is required.", "")
+
+
+_CONTROL_TYPES: Final = ("", "application/json", "application/x-www-form-urlencoded")
+"""The last is what `curl -d` and urllib call whatever they are given; a form of a page cannot spell a JSON list in it."""
+
+
+def control_guard_of(settings: Settings, guard: Guard | None, token: str | None) -> ControlGuard:
+    """The guard of the emulator's own endpoints; `token` goes before the settings'. ValueError for an empty variable."""
+    if token is None and settings.control_token_env:
+        token = os.environ.get(settings.control_token_env)
+        if not token:
+            raise ValueError(f"--control-token-env: the variable {settings.control_token_env} is not set")
+    return ControlGuard(token, guard)
+
+
 def guard_of(settings: Settings) -> Guard | None:
     """The guard that the settings ask for, None for none. ValueError or OSError where they are incomplete."""
     token_check = None

@@ -6,16 +6,19 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from multidict import MultiMapping
 
 from ..core.limits import MAX_STATUS
 from .answer import PROTOBUF_TYPES, Refusal
 from .timetext import TICK_NS, parse_time
 
+if TYPE_CHECKING:
+    from multidict import MultiMapping  # comes with aiohttp
+
 FEDERATION_SOURCES: Final = ("IMS", "TSDB", "DataLake")
+_LONGEST_STATUS: Final = 10
 _ACCEPTED = re.compile(r"[^,;\s]+/[^,;\s]+")
 
 
@@ -115,7 +118,7 @@ def statuses_of(name: str, given: list[Any] | None) -> tuple[int, ...] | None:
         raise Refusal(400, f"The value of '{name}' is not a list of statuses.")
     statuses = set()
     for value in given:
-        digits = value.isdecimal() if isinstance(value, str) else type(value) is int
+        digits = value.isdecimal() and len(value) <= _LONGEST_STATUS if isinstance(value, str) else type(value) is int
         if not digits or not 0 <= int(value) <= MAX_STATUS:
             raise Refusal(400, f"The value '{value}' of '{name}' is not a status.")
         statuses.add(int(value))
@@ -136,3 +139,14 @@ def guid_of(text: str) -> str:
         return str(uuid.UUID(text))
     except ValueError:
         return text
+
+
+def refuse_deep(name: str, value: Any, most: int = 16) -> None:
+    """400 for a value that is nested deeper than `most`: what is kept must also be written and answered again."""
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > most:
+            raise Refusal(400, f"The value of '{name}' is nested too deeply.")
+        inner = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list))
+        level = [one for each in inner for one in each]

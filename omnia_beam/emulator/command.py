@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from .allocator import keep_freed_memory
 from .faults import KINDS
-from .settings import Settings, parse_rate
+from .settings import MAX_BODY, Settings, parse_rate
 from .timetext import parse_time
 
 _T = TypeVar("_T")
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         return asyncio.run(_serve(settings_of(args)))
     except (ValueError, OSError, OverflowError) as error:  # the last for a port that is none
-        print(f"emulator: {error}", file=sys.stderr)
+        print(f"omnia-beam emulator: {error}", file=sys.stderr)
         return 2
 
 
@@ -82,8 +82,9 @@ async def _serve(settings: Settings) -> int:
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` asks
+            loop.add_signal_handler(number, stop.set)
     gc.disable()  # A hundred thousand series are a million objects that live on: nothing to collect among them.
     service = build_service(settings)
     gc.freeze()
@@ -106,6 +107,11 @@ def _add_access(group: argparse._ArgumentGroup) -> None:
     add("--audience", action="append", default=[], metavar="ID", help="audience that a token must have; repeatable")
     add("--issuer", metavar="URL", help="issuer that a token must have")
     add("--subscription-key-env", metavar="NAME", help="environment variable with the subscription key to require")
+    add(
+        "--control-token-env",
+        metavar="NAME",
+        help="environment variable with a bearer token for the emulator's own endpoints, beside what the service takes",
+    )
     add("--rate-limit", type=_checked(parse_rate), metavar="N/s", help="429 above this rate")
     add("--retry-after", choices=("seconds", "date", "none"), default="seconds", help="the header of a 429")
 
@@ -119,7 +125,13 @@ def _add_behaviour(group: argparse._ArgumentGroup) -> None:
     add("--gzip", action="store_true", help="compress answers for clients that accept it")
     add("--token-ttl", type=float, metavar="SECONDS", help="continuation tokens expire")
     add("--async-delay-ms", type=float, default=0.0, metavar="N", help="when queued writes become visible")
-    add("--max-body", type=int, metavar="BYTES", help="413 for larger request bodies")
+    add(
+        "--max-body",
+        type=int,
+        default=MAX_BODY,
+        metavar="BYTES",
+        help="413 for larger request bodies, unpacked (default: %(default)s)",
+    )
     add("--max-write-points", type=int, metavar="N", help="413 for writes of more points")
     add("--fault", action="append", default=[], metavar="RULE", help=f"{_FAULT_HELP}: {', '.join(KINDS)}")
     add("--now", type=_checked(parse_time), metavar="TIME", help="what the emulator's clock shows at its start")

@@ -10,6 +10,9 @@ import orjson
 
 from .service import Service
 
+MAX_CONTROL_BODY: Final = 1 << 20
+"""Bytes of a body to the emulator's own endpoints: thousands of rules."""
+
 
 @dataclass(frozen=True, slots=True)
 class Control:

@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 from typing import Any, Final
 
 from .answer import Answer, Refusal, json_answer, list_answer, message_answer
-from .call import Call
+from .call import Call, refuse_deep
 from .change import PutSeries, RemoveSeries
 from .metadata import MANDATORY, WRITABLE, SeriesMetadata
 from .reading import found
@@ -115,6 +115,7 @@ def _check_field(name: str, value: Any) -> None:
     kind: type = bool if name == "step" else dict if name == "metadata" else str
     if not isinstance(value, kind):
         raise Refusal(400, f"The value of '{name}' is of the wrong kind.")
+    refuse_deep(name, value)
     if isinstance(value, dict) and len(value) > _MAX_METADATA_KEYS:
         raise Refusal(400, f"'metadata' has {len(value)} keys; at most {_MAX_METADATA_KEYS} are allowed.")
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ..core.limits import MAX_METADATA_ITEMS, SERVICE_DEFAULT_LIMIT
 from .answer import Answer, Refusal, json_answer, list_answer
-from .call import Call, bool_of, guid_of, limit_of
+from .call import Call, bool_of, guid_of, limit_of, refuse_deep
 from .catalog import text_pattern
 from .change import PutCompanion
 from .companion import STATE_DEFAULTS, SUBSCRIPTION_FIELDS
@@ -78,6 +78,7 @@ async def patch_subscription(service: Service, call: Call) -> Answer:
     unknown = sorted(set(given) - set(STATE_DEFAULTS) - set(SUBSCRIPTION_FIELDS))
     if unknown:
         raise Refusal(400, f"Unknown fields: {', '.join(unknown)}.")
+    refuse_deep("subscription", given)
     state = service.companion.state()
     patch = state["patches"].get(_uid(series), {})
     if bool_of("resetState", call.text("resetState")):

@@ -13,15 +13,17 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import IO
 
-from .remote import Remote
+from .remote import Remote, control_token_for
+
+_CONTROL_TOKEN_ENV = "OMNIA_EMULATOR_CONTROL_TOKEN"  # noqa: S105 - the name of a variable
 
 
 class EmulatorProcess(Remote):
     """Starts `python -m omnia_beam.emulator ARGUMENTS…` and waits for its first line; a context manager.
 
     `url` is the base URL, `pid` the process. `stop()` ends it cleanly (SIGTERM, exit code 0 expected), `kill()` at
-    once (SIGKILL). RuntimeError, with what the emulator wrote to stderr, if it does not get ready within `timeout_s`
-    seconds or does not stop cleanly.
+    once (SIGKILL); `leave()` lets it serve on. RuntimeError, with what the emulator wrote to stderr, if it does not get
+    ready within `timeout_s` seconds or does not stop cleanly.
     """
 
     def __init__(
@@ -30,10 +32,16 @@ class EmulatorProcess(Remote):
         *,
         timeout_s: float = 30.0,
         env: Mapping[str, str] | None = None,
+        detached: bool = False,
     ) -> None:
         self._command = [sys.executable, "-m", "omnia_beam.emulator", *map(str, arguments)]
-        self._env = {**os.environ, **(env or {})}
+        self._env = dict(env or {})
+        self._control_token = control_token_for(self._command)
+        if self._control_token is not None:
+            self._command += ["--control-token-env", _CONTROL_TOKEN_ENV]
+            self._env[_CONTROL_TOKEN_ENV] = self._control_token
         self._timeout_s = timeout_s
+        self._detached = detached  # in a session of its own: neither Ctrl-C nor the end of the terminal reaches it
         self._process: subprocess.Popen[bytes] | None = None
         self._stderr: IO[bytes] | None = None
         self.url = ""
@@ -44,7 +52,11 @@ class EmulatorProcess(Remote):
         # A file, not a pipe: nobody needs to read it for the emulator to go on.
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by _end, with the process
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module, no shell
-            self._command, stdout=subprocess.PIPE, stderr=self._stderr, env=self._env
+            self._command,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            env={**os.environ, **self._env},
+            start_new_session=self._detached,
         )
         line = self._first_line(self._process)
         try:
@@ -78,6 +90,12 @@ class EmulatorProcess(Remote):
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            self._end()
+
+    def leave(self) -> None:
+        """Let it serve on after this process: whoever wants its end sends SIGTERM to `pid`."""
+        if self._process is not None:
+            self._process.returncode = 0  # it is nobody's child any more: no warning that it still runs
             self._end()
 
     def __enter__(self) -> EmulatorProcess:

@@ -1,13 +1,14 @@
 """HTTP: aiohttp at the edge, plain answers behind it.
 
 A request goes through: stats, rate limit, credentials, faults, latency, endpoint, faults again, delivery. The emulator's
-own endpoints under `/_emulator/` go straight to their answer.
+own endpoints under `/_emulator/` go through credentials alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gzip
 import logging
 import socket
@@ -16,13 +17,15 @@ from dataclasses import replace
 from typing import Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from .answer import Answer, Refusal, json_answer, message_answer, retry_after
 from .call import Call
-from .control import CONTROL, Control
+from .control import CONTROL, MAX_CONTROL_BODY, Control
 from .counterhash import hashes, key_of
 from .delivery import Delivery, deliver
 from .faults import FaultRule, Injection
+from .request_body import read_body
 from .routes import ROUTES, TIMESERIES, Route
 from .service import Service
 
@@ -34,6 +37,15 @@ _GRACE_S: Final = 2.0
 """How long a clean stop waits for requests in flight, in seconds."""
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> str:
+    cure = {
+        errno.EADDRINUSE: "it is in use: end the other program, give another --port, or leave --port out for a free one",
+        errno.EACCES: "this user may not take it: give a --port above 1023, or leave --port out for a free one",
+        errno.EADDRNOTAVAIL: "this machine has no such address: leave --host out for 127.0.0.1",
+    }.get(error.errno or 0, error.strerror or str(error))
+    return f"cannot listen on {host} port {port}: {cure}"
 
 
 class Server:
@@ -53,13 +65,19 @@ class Server:
             max_line_size=_MAX_HEADER_BYTES,
             max_field_size=_MAX_HEADER_BYTES,
             handler_cancellation=False,
+            logger=_quiet_log(),
+            auto_decompress=False,  # a body is unpacked below, with a bound
             shutdown_timeout=_GRACE_S,
         )
         await self._runner.setup()
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((settings.host, settings.port))
+        try:
+            listener.bind((settings.host, settings.port))
+        except OSError as error:
+            listener.close()
+            raise OSError(_cannot_listen(settings.host, settings.port, error)) from error
         await web.SockSite(self._runner, listener, backlog=1024).start()
         host = f"[{settings.host}]" if family == socket.AF_INET6 else settings.host
         self.url = f"http://{host}:{listener.getsockname()[1]}{TIMESERIES}"
@@ -91,7 +109,11 @@ class Server:
     def _control_handler(self, control: Control) -> _Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
-                answer = json_answer(control.answer(self._service, await request.read()))
+                self._service.control.check(request.headers)
+                body = await read_body(request, MAX_CONTROL_BODY)
+                answer = json_answer(control.answer(self._service, body))
+            except Refusal as refusal:
+                answer = message_answer(refusal.status, refusal.message, self._service.trace_id(), refusal.headers)
             except ValueError as error:
                 answer = message_answer(400, str(error), self._service.trace_id())
             return await deliver(request, answer, Delivery())
@@ -140,6 +162,8 @@ class Server:
             answer = message_answer(refusal.status, refusal.message, trace_id, refusal.headers)
         except ConnectionError:
             raise  # the client has left in the middle of its request
+        except RecursionError:
+            answer = message_answer(400, "The request is nested too deeply.", trace_id)
         except Exception:
             _LOG.exception("the emulator failed on %s %s", request.method, request.path)
             answer = message_answer(500, "The emulator failed; its log says where.", trace_id)
@@ -181,7 +205,7 @@ class Server:
         )
 
     async def _call(self, request: web.Request, injection: Injection, trace_id: str) -> Call:
-        body = await _read_body(request, self._service.settings.max_body)
+        body = await read_body(request, self._service.settings.max_body)
         self._service.stats.bytes_in += len(body)
         return Call(
             method=request.method,
@@ -194,21 +218,6 @@ class Server:
             trace_id=trace_id,
             faults=injection.page(),
         )
-
-
-async def _read_body(request: web.Request, limit: int | None) -> bytes:
-    """The body; 413 above the limit in bytes, as soon as that is known."""
-    if not request.can_read_body:
-        return b""
-    too_large = Refusal(413, "The request body is too large.")
-    if limit is not None and (request.content_length or 0) > limit:
-        raise too_large
-    body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if limit is not None and len(body) > limit:
-            raise too_large
-    return bytes(body)
 
 
 def _refused_by_rule(rule: FaultRule, trace_id: str) -> Answer:
@@ -228,6 +237,19 @@ def _compressed(request: web.Request, answer: Answer) -> Answer:
         return answer
     body = gzip.compress(b"".join(answer.parts), compresslevel=1, mtime=0)
     return replace(answer, parts=(body,), headers=dict(answer.headers) | {"Content-Encoding": "gzip"})
+
+
+def _quiet_log() -> logging.Logger:
+    """aiohttp's log, which would print the lines of a request that it cannot read: its token too."""
+    log = logging.getLogger(f"{__name__}.http")
+    log.addFilter(_without_requests)
+    return log
+
+
+def _without_requests(record: logging.LogRecord) -> bool:
+    if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
+        record.exc_info = None
+    return True
 
 
 async def _not_found(service: Service, call: Call) -> Answer:

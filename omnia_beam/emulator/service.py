@@ -8,18 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .auth import Guard, guard_of
+from .auth import ControlGuard, Guard, control_guard_of, guard_of
 from .change import Change, WritePoints, apply_change, compacted, decode_change, encode_change
 from .companion import Companion
 from .counterhash import hash_one, key_of
 from .faults import FaultBook
 from .journal import Journal, read_records
 from .limiter import RateLimiter
+from .loading import load_store
 from .memo import Memo
 from .pagetoken import TokenSealer
 from .settings import Settings, clock_of
 from .stats import Stats
-from .store import Store, load_store
+from .store import Store
 
 
 @dataclass(slots=True, eq=False)
@@ -33,6 +34,7 @@ class Service:
     faults: FaultBook
     limiter: RateLimiter | None = None
     guard: Guard | None = None
+    control: ControlGuard = field(default_factory=lambda: ControlGuard(None, None))
     journal: Journal | None = None
     companion: Companion = field(default_factory=Companion)
     stats: Stats = field(default_factory=Stats)
@@ -74,8 +76,13 @@ class Service:
         apply_change(self.store, self.companion, WritePoints(kept))
 
 
-def build_service(settings: Settings, series: dict[str, Any] | None = None) -> Service:
-    """The service that these settings describe. ValueError or OSError names the setting that cannot be used."""
+def build_service(
+    settings: Settings, series: dict[str, Any] | None = None, control_token: str | None = None
+) -> Service:
+    """The service that these settings describe. ValueError or OSError names the setting that cannot be used.
+
+    `control_token` is for the emulator's own endpoints, as `--control-token-env` names one.
+    """
     now = clock_of(settings)
     faults = FaultBook(settings.seed)
     faults.change(settings.fault)
@@ -91,6 +98,7 @@ def build_service(settings: Settings, series: dict[str, Any] | None = None) -> S
         faults=faults,
         limiter=RateLimiter(settings.rate_limit) if settings.rate_limit else None,
         guard=guard,
+        control=control_guard_of(settings, guard, control_token),
     )
     if settings.state_dir:
         service.journal = _opened_journal(service, Path(settings.state_dir))

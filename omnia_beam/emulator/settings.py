@@ -6,7 +6,10 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+MAX_BODY: Final = 64 << 20
+"""Bytes of a request's body, unless told otherwise: some hundred thousand points as JSON are a tenth of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class Settings:
     audience: tuple[str, ...] = ()
     issuer: str | None = None
     subscription_key_env: str | None = None
+    control_token_env: str | None = None
     latency_ms: float = 0.0
     rate_limit: float | None = None
     retry_after: Literal["seconds", "date", "none"] = "seconds"
@@ -34,7 +38,7 @@ class Settings:
     gzip: bool = False
     token_ttl: float | None = None
     async_delay_ms: float = 0.0
-    max_body: int | None = None
+    max_body: int = MAX_BODY
     max_write_points: int | None = None
     fault: tuple[str, ...] = ()
     now: int | None = None

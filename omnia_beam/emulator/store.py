@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -138,33 +138,6 @@ class Store:
     def used_ids(self) -> frozenset[str]:
         """Every id ever given, of deleted series too."""
         return frozenset(self._used)
-
-
-def load_store(
-    data: Iterable[str] = (),
-    synthetic: Iterable[str] = (),
-    *,
-    facility: str = "EMU",
-    seed: int = 0,
-    series: Mapping[str, Any] | None = None,
-    now: Clock = time.time_ns,
-) -> Store:
-    """The store that an emulator started with the same arguments would serve.
-
-    `data` are files and globs, `synthetic` are specs as on the command line, `series` maps names to
-    `(times, values[, statuses])` or to a dict of metadata fields with such a tuple under `points`.
-    ValueError, or OSError, names the argument that cannot be used.
-    """
-    # Here, for these modules build on the store.
-    from .files import load_files
-    from .memory import add_memory_series
-    from .synthetic import add_synthetic
-
-    store = Store(now)
-    add_synthetic(store, list(synthetic), facility=facility, seed=seed)
-    load_files(store, list(data), facility=facility)
-    add_memory_series(store, series or {}, facility=facility)
-    return store
 
 
 def _name_key(metadata: SeriesMetadata) -> tuple[str, str]:

@@ -19,7 +19,6 @@ points of a series are a function of the seed, its id and its spec, and of nothi
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -102,24 +101,6 @@ def parse_spec(text: str) -> SyntheticSpec:
     return spec
 
 
-def add_synthetic(store: Store, specs: list[str], *, facility: str, seed: int) -> None:
-    """Adds the series of these specifications. ValueError for one that cannot be read."""
-    from .hostile import add_hostile
-    from .plant import add_plant
-
-    seen: Counter[str] = Counter()
-    for text in specs:
-        spec = parse_spec(text)
-        seen[spec.kind] += 1
-        label = spec.kind if seen[spec.kind] == 1 else f"{spec.kind}{seen[spec.kind]}"
-        if spec.kind == "default":
-            add_plant(store, seed=seed)
-        elif spec.kind == "hostile":
-            add_hostile(store, label, facility=facility, seed=seed)
-        else:
-            _add_kind(store, spec, label, facility=facility, seed=seed)
-
-
 def signal_of(kind: str, spec: SyntheticSpec, key: int, measurement: Measurement) -> SignalSource:
     """The signal of one series: `key` alone tells it from others of the same spec and measurement."""
     grid = _GRIDS[kind](spec, key)
@@ -127,7 +108,8 @@ def signal_of(kind: str, spec: SyntheticSpec, key: int, measurement: Measurement
     return SignalSource(grid, _shape(kind, key, measurement), quality)
 
 
-def _add_kind(store: Store, spec: SyntheticSpec, label: str, *, facility: str, seed: int) -> None:
+def add_kind(store: Store, spec: SyntheticSpec, label: str, *, facility: str, seed: int) -> None:
+    """Add the series of one specification of a generated kind, called `<label>-<type>-<number>`."""
     variants = [_variant(spec, number) for number in range(len(_MIXTURE))]
     for number in range(spec.series):
         kind, own = variants[number % len(variants)]

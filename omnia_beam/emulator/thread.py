@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from .command import settings_from
-from .remote import Remote
+from .remote import Remote, control_token_for
 from .server import Server
 from .service import build_service
 from .store import Store
@@ -28,6 +28,7 @@ class EmulatorThread(Remote):
 
     def __init__(self, arguments: Sequence[str] = (), *, series: Mapping[str, Any] | None = None) -> None:
         self._arguments = [str(argument) for argument in arguments]
+        self._control_token = control_token_for(self._arguments)
         self._series = dict(series or {})
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -88,7 +89,7 @@ class EmulatorThread(Remote):
 
     async def _serve(self, ready: threading.Event) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        service = build_service(settings_from(self._arguments), self._series)
+        service = build_service(settings_from(self._arguments), self._series, self._control_token)
         server = Server(service)
         try:
             await server.start()

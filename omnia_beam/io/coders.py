@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from omnia_beam.core.chunk import Chunk, RawChunk, RawPage
 from omnia_beam.core.failure import WindowFailure
+from omnia_beam.core.json_text import load_json
 from omnia_beam.core.kept import KeptPoints
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
@@ -114,12 +115,18 @@ class WindowFailureCoder(_JsonCoder):
 
 
 class WindowShardCoder(_JsonCoder):
-    """Shards as JSON: each group of ids once, windows as numbers."""
+    """Shards as JSON: each group of ids once, windows as numbers; what is recorded of a window behind them, if anything."""
 
     def encode(self, value: WindowShard) -> bytes:
         groups: dict[tuple[str, ...], int] = {}
         rows = [
-            [groups.setdefault(w.key.series_ids, len(groups)), *_range(w.key.range), w.expected_points, w.requests]
+            [
+                groups.setdefault(w.key.series_ids, len(groups)),
+                *_range(w.key.range),
+                w.expected_points,
+                w.requests,
+                *w.recorded,
+            ]
             for w in value.windows
         ]
         return _header(groups=[list(group) for group in groups], windows=rows)
@@ -129,8 +136,8 @@ class WindowShardCoder(_JsonCoder):
         groups = [tuple(group) for group in header["groups"]]
         return WindowShard(
             tuple(
-                Window(ChunkKey(groups[group], TimeRange(start, end)), points, requests)
-                for group, start, end, points, requests in header["windows"]
+                Window(ChunkKey(groups[group], TimeRange(start, end)), points, requests, tuple(recorded))
+                for group, start, end, points, requests, *recorded in header["windows"]
             )
         )
 
@@ -156,7 +163,7 @@ def _header(**fields: Any) -> bytes:
 
 def _read_header(encoded: bytes) -> tuple[dict[str, Any], int]:
     end = encoded.index(b"\n")
-    header: dict[str, Any] = json.loads(encoded[:end])
+    header: dict[str, Any] = load_json(encoded[:end])
     if header.get("v") != _VERSION:
         raise ValueError(
             f"an element of version {header.get('v')}, this is version {_VERSION}: drain the job before upgrading"

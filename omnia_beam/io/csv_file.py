@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 
-from omnia_beam.core.chunk import Chunk
+from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.packing import month_starts
@@ -62,6 +62,21 @@ def csv_files(chunk: Chunk, prefix: str, options: CsvOptions = CsvOptions()) -> 
         folder = f"year={month.year:04d}/month={month.month:02d}"
         name = f"{folder}/{prefix}-{chunk.key.name}{CSV_SUFFIXES[options.compression]}"
         yield CsvFile(name, _encoded(encode(part), options))
+
+
+def with_plain_nans(chunk: Chunk) -> Chunk:
+    """The chunk as CSV can hold it: of a NaN, neither sign nor payload is written."""
+    times, values, statuses = chunk.points
+    plain = plain_nans(values)
+    if plain is values:
+        return chunk
+    return Chunk.from_columns(chunk.key, chunk.codes, Points(times, plain, statuses), chunk.series_ids)
+
+
+def plain_nans(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The values with 0x7ff8000000000000 for every NaN; the same array where there is none."""
+    is_nan = np.isnan(values)
+    return np.where(is_nan, np.nan, values) if is_nan.any() else values
 
 
 def _months(time_range: TimeRange, batch: Any) -> Iterator[tuple[int, Any]]:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.dead_letter import DeadLetter
+from omnia_beam.core.json_text import load_json
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 
@@ -120,7 +121,7 @@ def _head(table: Any) -> dict[str, Any]:
     raw = (schema.metadata or {}).get(_METADATA)
     if raw is None or not set(SCHEMA.names) <= set(schema.names):
         raise ValueError("it holds no dead letters of omnia-beam")
-    head: dict[str, Any] = json.loads(raw)
+    head: dict[str, Any] = load_json(raw)
     if head.get("v") != _VERSION:
         raise ValueError(f"dead letters of version {head.get('v')}; this is version {_VERSION}")
     return head

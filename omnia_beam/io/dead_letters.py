@@ -117,7 +117,9 @@ class DeadLetterFiles:
             facts["receipt"] = receipt.to_json()
         table = letters_to_table(key, letters, facts)
         out = pa.BufferOutputStream()
-        pq.write_table(table, out, compression="zstd", use_dictionary=True, write_statistics=True)
+        pq.write_table(
+            table, out, compression="zstd", use_dictionary=True, write_statistics=True, write_page_checksum=True
+        )
         name = file_name(key, origin)
         with self._naming("written", self.path(name)), self.store.create(self.path(name)) as file:
             file.write(out.getvalue())
@@ -193,7 +195,7 @@ class DeadLetterFiles:
     def _table(self, name: str, columns: list[str] | None = None) -> Any:
         try:
             with self._naming("read", self.path(name)), self.store.open(self.path(name)) as file:
-                return pq.read_table(pa.BufferReader(file.read()), columns=columns)
+                return pq.read_table(pa.BufferReader(file.read()), columns=columns, page_checksum_verification=True)
         except pa.ArrowException as error:
             raise self._damaged(name, error) from error
 

@@ -14,12 +14,13 @@ from pathlib import Path
 from apache_beam.io.filesystems import FileSystems
 
 from omnia_beam.core.errors import DestinationError
+from omnia_beam.core.receipt import FileStamp
 
 TEMPORARY_PREFIX = ".omnia-beam-"
 """Files of this prefix were never finished; anyone may delete them once their writer is gone."""
 
 
-def write_durably(path: str, data: bytes | memoryview, *, known_dirs: set[str] | None = None) -> None:
+def write_durably(path: str, data: bytes | memoryview, *, known_dirs: set[str] | None = None) -> FileStamp:
     """Put a file in place, whole and on stable storage, over whatever was there under its name.
 
     Args:
@@ -27,17 +28,20 @@ def write_durably(path: str, data: bytes | memoryview, *, known_dirs: set[str] |
         data: the content, bytes.
         known_dirs: directories that are known to exist; the file's own is added. None: look each time.
 
+    Returns:
+        What the file is now.
+
     Raises:
         DestinationError: it cannot be written. What was there before is untouched; only an object store that publishes
             half of an upload when told to give it up is left with nothing under the name.
     """
     try:
         if is_local(path):
-            _write_local(Path(path), data, known_dirs)
-        else:
-            _put(path, data)
+            return _write_local(Path(path), data, known_dirs)
+        _put(path, data)
     except Exception as error:  # the clients of object stores have errors of their own, outside OSError
         raise DestinationError(f"{path}: cannot be written: {reason(error)}") from error
+    return FileStamp(memoryview(data).nbytes)
 
 
 def is_local(path: str) -> bool:
@@ -59,7 +63,7 @@ def reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _write_local(path: Path, data: bytes | memoryview, known_dirs: set[str] | None) -> None:
+def _write_local(path: Path, data: bytes | memoryview, known_dirs: set[str] | None) -> FileStamp:
     folder = path.parent
     if known_dirs is None or str(folder) not in known_dirs:
         _make_dirs(folder)
@@ -72,11 +76,13 @@ def _write_local(path: Path, data: bytes | memoryview, known_dirs: set[str] | No
             out.write(data)
             out.flush()
             os.fsync(out.fileno())
+            written = os.fstat(out.fileno())  # a rename changes neither size nor time
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(folder)
+    return FileStamp(written.st_size, written.st_mtime_ns)
 
 
 def _put(path: str, data: bytes | memoryview) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from omnia_beam.core.errors import StateError, UsageError
+from omnia_beam.core.json_text import load_json
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.file_source import FileSource
@@ -216,7 +217,7 @@ class CatalogStore:
         if data is None:
             return ()
         try:
-            return tuple(FileChange(TimeRange(start, end), run) for start, end, run in json.loads(data))
+            return tuple(FileChange(TimeRange(start, end), run) for start, end, run in load_json(data))
         except (ValueError, TypeError) as error:
             raise StateError(
                 f"{self.state_dir.path(_CHANGES)}: damaged ({error}): delete it, and set a refresh that covers what changed"

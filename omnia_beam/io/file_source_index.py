@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.errors import StateError, UsageError
+from omnia_beam.core.json_text import load_json
 from omnia_beam.core.limits import TIME_RESOLUTION_NS
 from omnia_beam.core.receipt import status_histogram
 from omnia_beam.core.time_range import TimeRange
@@ -128,7 +129,7 @@ class FileIndex:
         """
         try:
             end = data.index(b"\n")
-            header = json.loads(data[:end])
+            header = load_json(data[:end])
             packed = data[end + 1 :]
             if header["v"] != _VERSION or header["digest"] != hashlib.blake2b(packed, digest_size=16).hexdigest():
                 raise ValueError("another version, or damaged")

@@ -30,7 +30,7 @@ def open_parquet(file: Any, path: str) -> Any:
         UsageError: it is none.
     """
     try:
-        return pq.ParquetFile(file)
+        return pq.ParquetFile(file, page_checksum_verification=True)
     except (pa.ArrowInvalid, OSError) as error:
         raise UsageError(f"{path}: is not a Parquet file: {error}") from error
 
@@ -72,8 +72,11 @@ def read_slice(
     form = source.form
     if not isinstance(form, ParquetForm):
         raise TypeError("Parquet files are read in a Parquet form")
-    table = _rows(parquet, block, columns)
     where = f"{path}: row group {block[0]}"
+    try:
+        table = _rows(parquet, block, columns)
+    except OSError as error:  # a page that does not fit its checksum among others
+        raise UsageError(f"{where}: {_damaged(parquet, block[0], columns)} cannot be read: {error}") from error
     series = _series(table, form.series_id, where)
     times = _times(table, form, source.timezone, where)
     value, values = _values(table, form.value, where)
@@ -99,6 +102,16 @@ def _rows(parquet: Any, block: tuple[int, int, int], columns: tuple[str, ...]) -
         if at >= first + rows:
             break
     return pa.Table.from_batches(batches)
+
+
+def _damaged(parquet: Any, group: int, columns: tuple[str, ...]) -> str:
+    """The first column of a row group that cannot be read by itself."""
+    for name in columns:
+        try:
+            parquet.read_row_group(group, columns=[name], use_threads=False)
+        except OSError:
+            return f"column {name!r}"
+    return "it"
 
 
 def _column(table: Any, name: str) -> Any:

@@ -335,13 +335,20 @@ class _Acquisition:
         path = self._state_dir.path(LEASE_FILE)
         return StateError(
             f"{path}: another run of job {self._state_dir.job_name!r} is going on: {found} ({why}). Wait for its end, or "
-            f"stop it (kill {found.owner.pid} on {found.owner.host}) and run the same command again. Only if it is "
-            f"certainly gone, delete {path}",
+            f"stop it {self._where(found.owner)} and run the same command again. Only if it is certainly gone, delete {path}",
             path=path,
             host=found.owner.host,
             pid=found.owner.pid,
             run=found.run,
         )
+
+    def _where(self, owner: LeaseOwner) -> str:
+        """A process id names a process only in its own space of process ids: pid 1 of a container is this host's init."""
+        if owner.machine == self._owner.machine:
+            return f"(kill {owner.pid} on {owner.host})"
+        if owner.boot and owner.boot == self._owner.boot:
+            return f"where it runs (in another container of this machine, host name {owner.host})"
+        return f"where it runs (on host {owner.host}, or in the container or pod of that name)"
 
 
 def _next_run(state_dir: StateDir, found: LeaseRecord | None) -> int:

@@ -44,6 +44,12 @@ class LeaseOwner:
         """Raises KeyError, TypeError or ValueError where it is none."""
         return cls(str(data["host"]), int(data["pid"]), str(data["machine"]), str(data["started"]), str(data["run_id"]))
 
+    @property
+    def boot(self) -> str:
+        """Of the kernel: shared by a machine and its containers; empty where the system does not say."""
+        boot, slash, space = self.machine.partition("/pid:")
+        return boot if slash and space else ""
+
     def __str__(self) -> str:
         return f"host {self.host}, pid {self.pid}"
 

@@ -184,14 +184,14 @@ class Ledger:
     def receipts(self, scope: str) -> Iterator[RecordedReceipt]:
         """All receipts that count under a scope, in whole or in part, in no particular order. Reads from disk."""
         index = self.index
-        return self._recorded((index.state >= PARTIAL) & (index.scope == _code(index.scopes, scope)))
+        return self.recorded((index.state >= PARTIAL) & (index.scope == _code(index.scopes, scope)))
 
     def overlaps(self, sink: str) -> Iterator[RecordedReceipt]:
         """Receipts that count only in part: a file of theirs still holds what a later one holds too, or soon will.
 
         To resolve one: `intend` its key, so that all of it is read again, and let go of its files.
         """
-        return self._recorded((self.index.state == PARTIAL) & self._of_sink(sink))
+        return self.recorded((self.index.state == PARTIAL) & self._of_sink(sink))
 
     def live_files(self, sink: str) -> set[str]:
         """The files that receipts which count name, in whole or in part."""
@@ -231,7 +231,8 @@ class Ledger:
             except FileNotFoundError as error:
                 raise StateError(f"{error}: a run has compacted the ledger meanwhile: load it again") from error
 
-    def _recorded(self, flags: Flags) -> Iterator[RecordedReceipt]:
+    def recorded(self, flags: Flags) -> Iterator[RecordedReceipt]:
+        """Chosen receipts, in no particular order. Reads from disk; raises as `select` does."""
         index = self.index
         for positions, batch in self.select(flags, ["run", "at", "record"]):
             rows = zip(positions.tolist(), *(batch.column(each).to_pylist() for each in range(3)), strict=True)

@@ -1,17 +1,15 @@
-"""What the receipts say besides coverage: sizes of files, dead letters, kept points. Read from disk, block by block."""
+"""What the receipts say besides coverage and files: dead letters, kept points, what stands of a window. Read from disk."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.json as pj
 
 from omnia_beam.core.errors import StateError
 from omnia_beam.core.receipt import Receipt
@@ -21,7 +19,6 @@ from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.ledger_index import DOUBTFUL, PARTIAL, WHOLE
 from omnia_beam.io.ledger_table import RECEIPT, receipt_of_record
 
-_SIZES: Final = pa.schema([("sizes", pa.list_(pa.int64()))])
 _KEPT: Final = '"kept":['
 _LETTERS: Final = r'"dead_letters":[1-9]|"rejected":[1-9]'
 
@@ -53,36 +50,6 @@ class PriorRecord:
     @property
     def receipt(self) -> Receipt:
         return receipt_of_record(self.line)
-
-
-def file_sizes(ledger: Ledger, sink: str) -> dict[str, int | None]:
-    """Every file that receipts which count name, with its size in bytes; None where the receipt does not say it.
-
-    Raises:
-        StateError: the ledger has changed since it was loaded.
-    """
-    index = ledger.index
-    flags = (index.state >= PARTIAL) & (index.sink == _code(index.sinks, sink))
-    found: dict[str, int | None] = {}
-    for _, batch in ledger.select(flags, ["files", "record"]):
-        sizes = _sizes(batch.column("record"))
-        for names, sized in zip(batch.column("files").to_pylist(), sizes, strict=True):
-            known = sized if sized and len(sized) == len(names) else [None] * len(names)
-            found.update(zip(names, known, strict=True))
-    return found
-
-
-def receipts_naming(ledger: Ledger, sink: str, files: Collection[str]) -> Iterator[StandingReceipt]:
-    """The receipts that count and name one of some files."""
-    index = ledger.index
-    wanted = pa.array(sorted(files), pa.string())
-    flags = (index.state >= PARTIAL) & (index.sink == _code(index.sinks, sink))
-    naming = np.zeros(len(index), bool)
-    for positions, batch in ledger.select(flags, ["files"]):
-        lists = batch.column("files")
-        at = pc.list_parent_indices(lists).filter(pc.is_in(lists.flatten(), value_set=wanted))
-        naming[positions[np.unique(at.to_numpy())]] = True
-    yield from _standing(ledger, naming)
 
 
 def receipts_with_letters(ledger: Ledger, sink: str) -> Iterator[StandingReceipt]:
@@ -142,7 +109,7 @@ def _around(keys: Sequence[ChunkKey], part: ChunkKey) -> ChunkKey | None:
     return keys[at] if at >= 0 and keys[at].range.covers(part.range) else None
 
 
-def recorded_points(ledger: Ledger, sink: str) -> int:
+def standing_points(ledger: Ledger, sink: str) -> int:
     """Points of all receipts of a sink that stand, those among them that are about to be replaced."""
     index = ledger.index
     flags = (index.kind == RECEIPT) & (index.state >= DOUBTFUL) & (index.sink == _code(index.sinks, sink))
@@ -172,17 +139,6 @@ def _receipt(ledger: Ledger, record: bytes) -> Receipt:
         return receipt_of_record(record)
     except ValueError as error:
         raise StateError(f"{ledger.state_dir.path('ledger')}: damaged: {error}") from error
-
-
-def _sizes(records: Any) -> list[list[int] | None]:
-    text = b"\n".join(records.to_pylist())
-    table = pj.read_json(
-        pa.BufferReader(text),
-        read_options=pj.ReadOptions(use_threads=False, block_size=len(text) + 1),
-        parse_options=pj.ParseOptions(explicit_schema=_SIZES, unexpected_field_behavior="ignore"),
-    )
-    found: list[list[int] | None] = table.column("sizes").to_pylist()
-    return found
 
 
 def _code(names: list[str], name: str) -> int:

@@ -2,12 +2,14 @@
 
     {"omnia_beam_ledger":1,"job":…,"run":…,"writer":…,"part":…,"scope":{…},"created":…,"crc":"1f2e3d4c"}     the header
     {"v":1,"kind":"receipt","at":…,"start":…,"end":…,"sink":…,"ids":["…"],"files":[…],"dead_letters":0,
-     "series":[[…]],"crc":…}
+     "stamps":[[size,mtime_ns]],"series":[[…]],"crc":…}
     {"v":1,"kind":"intent","at":…,"start":…,"end":…,"sink":…,"ids":["…"],"crc":…}
 
-`ids` are the source's; `series` has, for each of them, what `Receipt.to_json` says after the id. `at` is ns since the
-Unix epoch, and strictly increasing within a writer. `crc` is always the last member: the CRC-32 (zlib's) of the bytes
-before `,"crc":`, as 8 hex digits, so that any tool reads the lines as JSON and a few lines of any language check them.
+`ids` are the source's; `stamps` has, for each of `files`, its bytes and its time of change (null on stores), and is absent
+where no file was stamped, as in what earlier releases wrote; `series` has, for each of `ids`, what `Receipt.to_json` says
+after the id. `at` is ns since the Unix epoch, and strictly increasing within a writer. `crc` is always the last member: the
+CRC-32 (zlib's) of the bytes before `,"crc":`, as 8 hex digits, so that any tool reads the lines as JSON and a few lines of
+any language check them.
 """
 
 from __future__ import annotations

@@ -6,12 +6,14 @@ files, and no point is ever in two of them.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
 from omnia_beam.core.errors import StateError
+from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.ledger import Ledger
@@ -62,10 +64,7 @@ def redo_keys(
     keys: dict[ChunkKey, int] = {}
     for _, batch in ledger.select(again, ["record"]):
         for record in batch.column("record"):
-            try:
-                receipt = receipt_of_record(record.as_py())
-            except ValueError as error:
-                raise StateError(f"{ledger.state_dir.path('ledger')}: damaged: {error}") from error
+            receipt = _receipt(ledger, record.as_py())
             keys[receipt.key] = max(keys.get(receipt.key, 0), receipt.count)
     return sorted(outermost(keys).items(), key=lambda each: (each[0].range, each[0].series_ids))
 
@@ -93,12 +92,61 @@ def count_recorded(ledger: Ledger, scope: str, series_ids: Collection[str], want
     return int(np.count_nonzero(flags & _of_series(ledger, series_ids)))
 
 
+def recorded_points(
+    ledger: Ledger, scope: str, sink: str, keys: Collection[ChunkKey]
+) -> dict[ChunkKey, tuple[int, ...]]:
+    """The points that are recorded of each series of some windows, of which the source's answer is evidence to be met.
+
+    Receipts count that lie inside a window, are of the same scope, and whose files stand or may still stand.
+
+    Args:
+        ledger: as loaded.
+        scope: digest: under another one the source was asked another question.
+        sink: as the receipts name it.
+        keys: of windows that are to be read again.
+
+    Raises:
+        StateError: the ledger is damaged, or has changed since it was loaded.
+    """
+    if not keys:
+        return {}
+    index = ledger.index
+    flags = (index.kind == RECEIPT) & (index.sink == _code(index.sinks, sink)) & (index.state >= DOUBTFUL)
+    flags &= index.scope == _code(index.scopes, scope)
+    flags &= (index.start < max(key.range.end_ns for key in keys)) & (index.end > min(k.range.start_ns for k in keys))
+    flags &= _of_series(ledger, {series_id for key in keys for series_id in key.series_ids})
+    found = {key: [0] * len(key.series_ids) for key in keys}
+    of_series: dict[str, list[tuple[TimeRange, ChunkKey, int]]] = {}
+    for key in keys:
+        for place, series_id in enumerate(key.series_ids):
+            of_series.setdefault(series_id, []).append((key.range, key, place))
+    for each in of_series.values():
+        each.sort(key=lambda one: one[0])
+    for _, batch in ledger.select(flags, ["record"]):
+        for record in batch.column("record"):
+            receipt = _receipt(ledger, record.as_py())
+            for series in receipt.series:
+                windows = of_series.get(series.series_id, ())
+                at = bisect_right(windows, receipt.key.range.start_ns, key=lambda one: one[0].start_ns) - 1
+                if at >= 0 and windows[at][0].covers(receipt.key.range):
+                    _, key, place = windows[at]
+                    found[key][place] += series.count
+    return {key: tuple(points) for key, points in found.items() if any(points)}
+
+
 def recorded_at(ledger: Ledger, flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """By record: when it was recorded, ns; 0 for those not asked for."""
     at = np.zeros(len(ledger.index), np.int64)
     for positions, batch in ledger.select(flags, ["at"]):
         at[positions] = batch.column("at").to_numpy()
     return at
+
+
+def _receipt(ledger: Ledger, record: bytes) -> Receipt:
+    try:
+        return receipt_of_record(record)
+    except ValueError as error:
+        raise StateError(f"{ledger.state_dir.path('ledger')}: damaged: {error}") from error
 
 
 def _of_series(ledger: Ledger, series_ids: Collection[str]) -> npt.NDArray[np.bool_]:

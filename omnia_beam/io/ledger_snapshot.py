@@ -145,7 +145,7 @@ def snapshot_batches(state_dir: StateDir, snapshot: Snapshot, columns: Sequence[
     name = f"ledger/{snapshot.data_name}"
     with state_dir.open_file(name) as file:
         with state_dir.naming("read", name):
-            parquet = pq.ParquetFile(file)
+            parquet = pq.ParquetFile(file, page_checksum_verification=True)
         for group in range(parquet.metadata.num_row_groups):  # one at a time: they are cut by size
             batches = parquet.iter_batches(_BATCH_RECORDS, [group], columns, use_threads=False)
             while True:
@@ -185,6 +185,7 @@ def write_snapshot(
             compression="zstd",
             use_dictionary=["writer", "scope", "sink", "series.list.element"],
             write_statistics=False,
+            write_page_checksum=True,
         ) as writer,
     ):
         for group in _groups(batches):

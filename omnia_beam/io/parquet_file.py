@@ -104,5 +104,7 @@ def _encode(batch: Any, options: ParquetOptions) -> Any:
         write_batch_size=_BATCH_POINTS,
         # Without Arrow's own schema in the file, series_id reads back as the plain string that it is to everybody else.
         store_schema=False,
+        # A reader that looks then refuses a page of which a bit has flipped, where it would read another value.
+        write_page_checksum=True,
     )
     return out.getvalue()

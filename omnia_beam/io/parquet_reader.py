@@ -1,27 +1,22 @@
-"""Reading Parquet points back, row group by row group, and listing what a reader of a directory would take in."""
+"""Reading Parquet points back, row group by row group."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
 from omnia_beam.core.chunk import Points
-from omnia_beam.core.errors import DestinationError
-from omnia_beam.io.durable_file import is_local, reason
+from omnia_beam.io.destination_files import naming_damage, opened_file
+from omnia_beam.io.parquet_checksums import has_checksums
 
 COLUMNS: Final = ("series_id", "time", "value", "status")
-_SUFFIXES: Final = (".parquet", ".parq", ".pq")
-_HIDDEN: Final = (".", "_")
-"""Names that begin so are no part of a dataset: the rule of Arrow, Spark and Hive."""
+SUFFIXES: Final = (".parquet", ".parq", ".pq")
+"""Of the files that readers of a directory take for Parquet."""
 
 
 def read_points(path: str) -> Iterator[tuple[str, Points]]:
@@ -39,86 +34,31 @@ def read_points(path: str) -> Iterator[tuple[str, Points]]:
         ValueError: it is no Parquet file, damaged, or of other columns or types than the sink writes; says which.
         DestinationError: it may not be read.
     """
-    with _opened(path) as source, _naming_damage():
+    with opened_file(path) as source, naming_damage():
         file = _file(source)
         _check_columns(file.schema_arrow)
         for group in range(file.num_row_groups):
             yield from _runs(file.read_row_group(group, columns=list(COLUMNS)))
 
 
-def list_parquet(path: str) -> list[str]:
-    """The Parquet files under a directory that a reader of it as one dataset would take in.
-
-    Args:
-        path: local, or of any Beam filesystem.
-
-    Returns:
-        Names relative to it, ascending; nothing where there is no such directory.
+def file_has_checksums(path: str) -> bool:
+    """Whether the pages of a file carry checksums.
 
     Raises:
-        DestinationError: it cannot be listed.
+        As `read_points`.
     """
-    root = path.rstrip("/")
-    try:
-        names = _local_names(root) if is_local(path) else _remote_names(root)
-        return sorted(name for name in names if _is_read(name))
-    except (OSError, BeamIOError) as error:
-        raise DestinationError(f"{path}: cannot be listed: {reason(error)}") from error
+    with opened_file(path) as source, naming_damage():
 
+        def read_at(offset: int, count: int) -> bytes:
+            source.seek(offset)
+            return bytes(source.read(count))
 
-def _is_read(name: str) -> bool:
-    parts = name.split("/")
-    return name.lower().endswith(_SUFFIXES) and not any(part.startswith(_HIDDEN) for part in parts)
-
-
-def _local_names(root: str) -> Iterator[str]:
-    def refuse(error: OSError) -> None:
-        if not (isinstance(error, FileNotFoundError) and error.filename == root):
-            raise error
-
-    for folder, _, names in os.walk(root, onerror=refuse, followlinks=True):
-        inside = os.path.relpath(folder, root).replace(os.sep, "/")
-        yield from (name if inside == "." else f"{inside}/{name}" for name in names)
-
-
-def _remote_names(root: str) -> Iterator[str]:
-    for found in FileSystems.match([f"{root}/**"])[0].metadata_list:
-        yield found.path[len(root) + 1 :]
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[Any]:
-    """What pyarrow reads from."""
-    try:
-        source = pa.OSFile(path) if is_local(path) else _open_remote(path)
-    except FileNotFoundError:
-        raise
-    except (OSError, BeamIOError) as error:
-        raise DestinationError(f"{path}: cannot be opened: {reason(error)}") from error
-    try:
-        yield source
-    finally:
-        source.close()
-
-
-def _open_remote(path: str) -> Any:
-    if not FileSystems.exists(path):
-        raise FileNotFoundError(path)
-    return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
-
-
-@contextmanager
-def _naming_damage() -> Iterator[None]:
-    """Arrow's errors on damaged bytes are OSError or ArrowException, by what it was doing: all are one thing here."""
-    try:
-        yield
-    except (OSError, pa.ArrowException) as error:
-        raise ValueError(" ".join(str(error).split()).rstrip(".")[:300] or type(error).__name__) from error
+        return has_checksums(pq.read_metadata(source), read_at)
 
 
 def _file(source: Any) -> Any:
     try:
-        return pq.ParquetFile(source, read_dictionary=["series_id"])
+        return pq.ParquetFile(source, read_dictionary=["series_id"], page_checksum_verification=True)
     except KeyError as error:  # what Arrow raises where the column is not there
         raise ValueError("it has no column 'series_id'") from error
 

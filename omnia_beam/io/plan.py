@@ -7,8 +7,8 @@ megabytes; `Window` objects are made when they are asked for.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Final
 
@@ -29,6 +29,19 @@ _REQUEST_POINTS: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """What the service answered when the plan was made.
+
+    Args:
+        range: that was asked about.
+        points: by series id; exact, but for a point at the bounds.
+    """
+
+    range: TimeRange
+    points: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class WindowShard:
     """Some windows of a plan, to be read by one worker: the element of the source. A few hundred windows or fewer."""
 
@@ -42,10 +55,14 @@ class Plan:
     Args:
         groups: tuples of series ids, ascending.
         rows: structured array: group index, requests, start (ns), end (ns), expected points.
+        recorded: see `Window`; by key, of those windows that have any.
+        counted: what the service was asked about, and the points that it counted: what the windows must bring.
     """
 
     groups: tuple[tuple[str, ...], ...]
     rows: npt.NDArray[Any] = field(repr=False)
+    recorded: Mapping[ChunkKey, tuple[int, ...]] = field(default_factory=dict, repr=False)
+    counted: tuple[Counted, ...] = field(default=(), repr=False)
 
     @classmethod
     def of(cls, packed: Iterable[PackedWindow], *, newest_first: bool = False) -> Plan:
@@ -56,7 +73,9 @@ class Plan:
     @classmethod
     def of_windows(cls, windows: Iterable[Window]) -> Plan:
         """From windows, in their own order."""
-        return cls._gather((w.key.series_ids, w.requests, w.key.range, w.expected_points) for w in windows)
+        kept = list(windows)
+        plan = cls._gather((w.key.series_ids, w.requests, w.key.range, w.expected_points) for w in kept)
+        return replace(plan, recorded={w.key: w.recorded for w in kept if w.recorded})
 
     @classmethod
     def _gather(cls, windows: Iterable[tuple[tuple[str, ...], int, TimeRange, int]]) -> Plan:
@@ -76,17 +95,18 @@ class Plan:
         numbers = np.array([groups.setdefault(group, len(groups)) for group in other.groups], np.int32)
         rows = other.rows.copy()
         rows["group"] = numbers[rows["group"]] if len(rows) else rows["group"]
-        return Plan(tuple(groups), np.concatenate([self.rows, rows]))
+        recorded = {**self.recorded, **other.recorded}
+        return Plan(tuple(groups), np.concatenate([self.rows, rows]), recorded, self.counted + other.counted)
 
     def merged(self, windows: Iterable[Window]) -> Plan:
         """This plan and further windows."""
         more = list(windows)
-        return Plan.of_windows([*self, *more]) if more else self
+        return replace(Plan.of_windows([*self, *more]), counted=self.counted) if more else self
 
     def ordered(self, *, newest_first: bool = False) -> Plan:
         """By start, then by group: oldest first unless asked otherwise."""
         first = -self.rows["end"] if newest_first else self.rows["start"]
-        return Plan(self.groups, self.rows[np.lexsort((self.rows["group"], first))])
+        return replace(self, rows=self.rows[np.lexsort((self.rows["group"], first))])
 
     def divided(self, parts: int) -> list[Plan]:
         """Into so many plans or fewer, none of them empty, of about the same work; each window is in one of them.
@@ -100,14 +120,15 @@ class Plan:
             taken, part = heap[0]
             of[place] = part
             heapq.heapreplace(heap, (taken + cost, part))
-        return [self.having(self.rows[of == part]) for part in range(parts) if (of == part).any()]
+        alone = replace(self, counted=())  # that is the driver's
+        return [alone.having(self.rows[of == part]) for part in range(parts) if (of == part).any()]
 
     def having(self, rows: npt.NDArray[Any]) -> Plan:
         """Of these of its rows, with no groups but theirs."""
         used, numbers = np.unique(rows["group"], return_inverse=True)
         renumbered = rows.copy()
         renumbered["group"] = numbers
-        return Plan(tuple(self.groups[group] for group in used.tolist()), renumbered)
+        return replace(self, groups=tuple(self.groups[group] for group in used.tolist()), rows=renumbered)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -118,7 +139,8 @@ class Plan:
     def window(self, index: int) -> Window:
         """The window at this place of the order."""
         group, requests, start, end, points = self.rows[index].tolist()
-        return Window(ChunkKey(self.groups[group], TimeRange(start, end)), points, requests)
+        key = ChunkKey(self.groups[group], TimeRange(start, end))
+        return Window(key, points, requests, self.recorded.get(key, ()) if self.recorded else ())
 
     @property
     def expected_points(self) -> int:

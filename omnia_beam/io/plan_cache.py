@@ -19,13 +19,13 @@ import orjson
 
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.io.packing import PackLimits
-from omnia_beam.io.plan import ROW, Plan
+from omnia_beam.io.plan import ROW, Counted, Plan
 from omnia_beam.io.planner import Wanted
 from omnia_beam.io.state_dir import StateDir
 
 _log = logging.getLogger(__name__)
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _FRESH_NS: Final = 7 * 86_400 * 1_000_000_000
 """How long a plan is believed, ns: densities change as data arrives late."""
 
@@ -73,8 +73,17 @@ class PlanCache:
             "made_ns": self._clock(),
             "body": hashlib.blake2b(body, digest_size=16).hexdigest(),
             "groups": plan.groups,
+            "counted": [[each.range.start_ns, each.range.end_ns, each.points] for each in plan.counted],
         }
         self._state_dir.write(self._name, orjson.dumps(header) + b"\n" + body)
+
+    def forget(self) -> None:
+        """Let the next run plan anew.
+
+        Raises:
+            StateError: the directory cannot be written.
+        """
+        self._state_dir.delete(self._name)
 
     def _decoded(self, data: bytes) -> Plan | None:
         text, _, body = data.partition(b"\n")
@@ -84,7 +93,8 @@ class PlanCache:
         if hashlib.blake2b(body, digest_size=16).hexdigest() != header["body"]:
             raise ValueError("its checksum is wrong")
         rows = np.frombuffer(zlib.decompress(body), ROW)
-        return Plan(tuple(tuple(group) for group in header["groups"]), rows)
+        counted = tuple(Counted(TimeRange(start, end), points) for start, end, points in header["counted"])
+        return Plan(tuple(tuple(group) for group in header["groups"]), rows, counted=counted)
 
 
 def still_wanted(plan: Plan, wanted: Iterable[Wanted]) -> tuple[Plan, list[Wanted]]:

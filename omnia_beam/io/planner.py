@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import islice
 
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.packing import PackedWindow, PackLimits, pack_windows
-from omnia_beam.io.plan import Plan
+from omnia_beam.io.plan import Counted, Plan
 from omnia_beam.net.raw_data import probe_counts
 from omnia_beam.net.session import ServiceSession
 
@@ -40,7 +41,9 @@ def plan_windows(
         SelectionError: a series that the service does not know.
         ServiceError: the service cannot be asked.
     """
-    return Plan.of(_packed(session, wanted, statuses, limits, on_probed), newest_first=newest_first)
+    counted: list[Counted] = []
+    plan = Plan.of(_packed(session, wanted, statuses, limits, on_probed, counted), newest_first=newest_first)
+    return replace(plan, counted=tuple(counted))
 
 
 def _packed(
@@ -49,8 +52,9 @@ def _packed(
     statuses: tuple[int, ...],
     limits: PackLimits,
     on_probed: Callable[[int], None],
+    counted: list[Counted],
 ) -> Iterator[PackedWindow]:
-    with ThreadPoolExecutor(session.settings.max_in_flight, thread_name_prefix="omnia-probe") as pool:
+    with ThreadPoolExecutor(session.settings.threads, thread_name_prefix="omnia-probe") as pool:
         for series_ids, time_range in wanted:
             if not time_range:
                 continue
@@ -66,6 +70,7 @@ def _packed(
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+            counted.append(Counted(time_range, counts))
             yield from pack_windows(counts.items(), time_range, limits)
 
 

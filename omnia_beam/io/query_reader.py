@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from omnia_beam.core.asked_range import check_times
 from omnia_beam.core.chunk import RawPage
 from omnia_beam.core.errors import (
     ForbiddenError,
@@ -20,6 +21,7 @@ from omnia_beam.core.errors import (
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import BodyFormat
 from omnia_beam.io.packing import PackLimits, requests_for
+from omnia_beam.io.query_evidence import Count, Doubt, Witness
 from omnia_beam.wire import decode_json_page, scan_page
 
 Fetch = Callable[[tuple[str, ...], TimeRange, str | None], bytes]
@@ -32,11 +34,8 @@ answers are spoilt, one query in sixty thousand is then given up."""
 _TRIES_UNDIVIDED: Final = 2
 """How many of those a query of several pages gets before it is divided into queries of one page, which need no token."""
 
-_CONFIRMATIONS: Final = 2
-"""How often an answer that holds nothing at all is asked for again before it is believed."""
-
-_CONFIRMATIONS_OF_NAMERS: Final = 8
-"""The same once the service has been seen to name series without points: then such an answer is spoilt, as good as surely."""
+_CONTRADICTIONS: Final = 3
+"""How often an answer may send nothing of a series of which the service counts points."""
 
 _REPEATS: Final = 5
 """How often the page before may come again in the place of the next."""
@@ -52,10 +51,20 @@ _STARTS_OVER: Final = (IncompleteReadError, WireFormatError, NotTheServiceError)
 
 @dataclass(frozen=True, slots=True)
 class QueryAnswer:
-    """All pages of one query, and how many points they hold."""
+    """All pages of one query.
+
+    Args:
+        pages: in their order.
+        points: that they hold.
+        named: the series of which the service spoke, in the pages or where it was asked to count; of the others it left
+            out even that they have no points.
+        has_totals: whether the service told beside the points of each series how many there are.
+    """
 
     pages: tuple[RawPage, ...]
     points: int
+    named: frozenset[str] = frozenset()
+    has_totals: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +76,15 @@ class Divide:
 
 @dataclass(frozen=True, slots=True)
 class _PageFacts:
-    """`totals` by series, where the service tells; `points` in this page by series."""
+    """`totals` by series, where the service tells; `points` in this page by series, 0 where it names one without any.
+
+    `edges`: times by series, the outermost of the page among them where they are told.
+    """
 
     token: str | None
     totals: dict[str, int]
     points: Counter[str]
+    edges: list[tuple[str, tuple[int, ...]]]
 
 
 @dataclass(slots=True)
@@ -89,13 +102,14 @@ class _Reading:
         """Points of the whole query, as far as can be told."""
         return max(sum(self.totals.values()), self.points.total())
 
-    def is_nothing(self) -> bool:
-        """Whether the service named no series: what has no points is named with a total of 0, or it is not."""
-        return not self.totals and not self.points
+    @property
+    def named(self) -> set[str]:
+        """Series of which the service spoke, as it is asked for them in small letters."""
+        return {*self.totals, *self.points}
 
     def names_the_empty(self) -> bool:
         """Whether the service named a series that has no points."""
-        return any(total == 0 and not self.points[series_id] for series_id, total in self.totals.items())
+        return any(not self.points[series_id] for series_id in self.named)
 
     def add(self, body: bytes, facts: _PageFacts, query: TimeRange) -> None:
         for series_id, total in facts.totals.items():
@@ -112,36 +126,49 @@ class QueryReader:
         format: what the bodies are. JSON tells no total: there the pages themselves are counted.
         page_limit: points asked for in one page.
         max_points: past this a query is to be divided.
+        count: asks the service how many points there are; None leaves what an answer does not say open.
     """
 
-    def __init__(self, fetch: Fetch, *, format: BodyFormat, page_limit: int, max_points: int) -> None:
+    def __init__(
+        self, fetch: Fetch, *, format: BodyFormat, page_limit: int, max_points: int, count: Count | None = None
+    ) -> None:
         self._fetch = fetch
         self._facts = _protobuf_facts if format == "protobuf" else _json_facts
         self._limits = PackLimits(page_points=page_limit)
         self._max_points = max_points
-        self._names_the_empty = False  # set from any thread, never taken back
+        self._witness = Witness(count)
+
+    @property
+    def page_points(self) -> int:
+        """Points of a page, at most."""
+        return self._limits.page_points
 
     def read(
-        self, series_ids: tuple[str, ...], query: TimeRange, *, points_expected: bool = True
+        self,
+        series_ids: tuple[str, ...],
+        query: TimeRange,
+        *,
+        points_expected: bool = True,
+        recorded: frozenset[str] = frozenset(),
     ) -> QueryAnswer | Divide:
         """All pages of a query.
 
-        A token that the service refuses half way, a page that is corrupt or repeats, and a count that disagrees each
-        start the query over: positions are times, tokens are worth nothing once one has failed.
+        A token that the service refuses half way, a page that is corrupt, repeats or answers another question, and a
+        count that disagrees each start the query over: positions are times, tokens are worth nothing once one has failed.
 
         Args:
             series_ids: what to ask for.
             query: the range, not empty.
-            points_expected: an answer that holds nothing at all, not even a series' name, is then asked for again before
-                it is believed: a gateway's empty body reads as such an answer. Of a service that has named series without
-                points before, it is asked for again in any case, and more often.
+            points_expected: whether the plan counted points. What the answer leaves out is then asked for again, and the
+                service asked how many points there are: a gateway's empty body reads as an answer without series.
+            recorded: series that held points when they were read before: the same, whatever is expected.
 
         Raises:
-            IncompleteReadError: the pages never added up, in several tries.
+            IncompleteReadError: the pages never added up, in several tries, or they leave out what the service counts.
             WireFormatError, NotTheServiceError: a page was never what it should be, in several tries.
             ServiceError: a request failed for good.
         """
-        failures = nothings = 0
+        failures = contradictions = asked_again = 0
         while True:
             reading = _Reading()
             try:
@@ -155,11 +182,36 @@ class QueryReader:
                 continue
             if divide is not None:
                 return divide
-            self._names_the_empty = self._names_the_empty or reading.names_the_empty()
-            if reading.is_nothing() and nothings < self._confirmations(points_expected):
-                nothings += 1
+            if reading.names_the_empty():
+                self._witness.names_the_empty(series_ids)
+            named = {each for each in series_ids if each.lower() in reading.named}
+            doubt = Doubt(series_ids, frozenset(series_ids) - named, points_expected, recorded)
+            if asked_again < self._witness.times_to_ask_again(doubt):
+                asked_again += 1
                 continue
-            return QueryAnswer(tuple(reading.pages), reading.points.total())
+            try:
+                named |= self._witness.counted_nothing(doubt, query)
+            except IncompleteReadError as error:
+                contradictions += 1
+                if contradictions >= _CONTRADICTIONS:
+                    raise IncompleteReadError(f"{_where(series_ids, query)}: {error}") from error
+                continue
+            has_totals = reading.totals.keys() >= {each for each, points in reading.points.items() if points}
+            return QueryAnswer(tuple(reading.pages), reading.points.total(), frozenset(named), has_totals)
+
+    def check_whole(self, series_ids: tuple[str, ...], asked: TimeRange, points: int) -> None:
+        """Compare the points that came, without totals, with the service's count.
+
+        Raises:
+            IncompleteReadError: it counts more.
+        """
+        counted = self._witness.counted(series_ids, asked)
+        if counted > points:
+            raise IncompleteReadError(
+                f"{_where(series_ids, asked)}: the service counts {counted} points but sent {points}",
+                expected=counted,
+                received=points,
+            )
 
     def _read_pages(self, series_ids: tuple[str, ...], query: TimeRange, reading: _Reading) -> Divide | None:
         token: str | None = None
@@ -173,6 +225,7 @@ class QueryReader:
                 continue  # the page before once more: the next one is still to come
             repeats = 0
             facts = self._facts(body)
+            _check_question(series_ids, query, facts)
             if facts.token is not None:
                 _check_progress(series_ids, query, reading, body, facts)
             reading.add(body, facts, query)
@@ -196,17 +249,24 @@ class QueryReader:
                 f"{_where(series_ids, query)}: the service refused its own continuation token: {error}"
             ) from error
 
-    def _confirmations(self, points_expected: bool) -> int:
-        if self._names_the_empty:
-            return _CONFIRMATIONS_OF_NAMERS
-        return _CONFIRMATIONS if points_expected else 0
-
     def _is_divisible(self, query: TimeRange, reading: _Reading) -> bool:
         return reading.expected > self._limits.page_points and query.duration_ns > 1
 
     def _divide(self, reading: _Reading) -> Divide:
         """Into queries of a page each, where the points are evenly spread."""
         return Divide(min(_MAX_PARTS, max(2, requests_for(reading.expected, self._limits))))
+
+
+def _check_question(series_ids: tuple[str, ...], query: TimeRange, facts: _PageFacts) -> None:
+    """Whether the page answers what was asked: of no other series, and of no other range."""
+    asked = {series_id.lower() for series_id in series_ids}
+    for series_id in facts.points:
+        if series_id not in asked:
+            raise IncompleteReadError(
+                f"{_where(series_ids, query)}: the service sent series {series_id!r}, which was not asked for"
+            )
+    for series_id, times in facts.edges:
+        check_times(series_id, query.start_ns, query.end_ns, times)
 
 
 def _check_progress(
@@ -241,22 +301,25 @@ def _check_totals(series_ids: tuple[str, ...], query: TimeRange, reading: _Readi
 
 def _protobuf_facts(body: bytes) -> _PageFacts:
     scan = scan_page(body)
-    totals: dict[str, int] = {}
-    points: Counter[str] = Counter()
+    facts = _PageFacts(scan.continuation_token, {}, Counter(), [])
     for item in scan.items:
         series_id = item.series_id.lower()  # GUIDs: any case is the same
-        points[series_id] += item.n_points
+        facts.points[series_id] += item.n_points
+        facts.edges.append((series_id, item.edges))
         if item.total_count or not item.n_points:  # 0 beside points means that the service wrote no count
-            totals.setdefault(series_id, item.total_count)
-    return _PageFacts(scan.continuation_token, totals, points)
+            facts.totals.setdefault(series_id, item.total_count)
+    return facts
 
 
 def _json_facts(body: bytes) -> _PageFacts:
     page = decode_json_page(body)
-    points: Counter[str] = Counter()
+    facts = _PageFacts(page.continuation_token, {}, Counter(), [])
     for item in page.items:
-        points[item.series_id] += item.n_points
-    return _PageFacts(page.continuation_token, {}, points)
+        series_id = item.series_id.lower()
+        facts.points[series_id] += item.n_points
+        if item.times is not None and len(item.times):
+            facts.edges.append((series_id, (int(item.times.min()), int(item.times.max()))))
+    return facts
 
 
 def _where(series_ids: tuple[str, ...], query: TimeRange) -> str:

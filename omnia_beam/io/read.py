@@ -23,8 +23,8 @@ from omnia_beam.io.plan import WindowShard, shard_windows
 from omnia_beam.io.planner import plan_windows
 from omnia_beam.io.progress import BOARD, STOP
 from omnia_beam.io.query_reader import QueryReader
-from omnia_beam.io.window_reader import WindowReader
-from omnia_beam.net.raw_data import RawQuery, fetch_page
+from omnia_beam.io.window_reader import MoreAhead, WindowReader
+from omnia_beam.net.raw_data import RawQuery, fetch_page, named_counts
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.net.shared import shared_session
@@ -204,7 +204,7 @@ class _Fetch(beam.DoFn):
         self._windows_failed = Metrics.counter("omnia_beam", "windows_failed")
 
     def setup(self) -> None:
-        self._pool = ThreadPoolExecutor(self._service.max_in_flight, thread_name_prefix="omnia-fetch")
+        self._pool = ThreadPoolExecutor(self._service.threads, thread_name_prefix="omnia-fetch")
 
     def teardown(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -264,13 +264,28 @@ class _Fetch(beam.DoFn):
                 token,
             )
 
+        def count(series_ids: tuple[str, ...], query: TimeRange) -> dict[str, int]:
+            return named_counts(
+                session,
+                series_ids,
+                query.start_ns,
+                query.end_ns,
+                statuses=options.statuses,
+                federation_source=self._service.federation_source,
+            )
+
         reader = QueryReader(
-            fetch, format=options.format, page_limit=options.page_limit, max_points=options.max_chunk_points
+            fetch,
+            format=options.format,
+            page_limit=options.page_limit,
+            max_points=options.max_chunk_points,
+            count=count,
         )
         return WindowReader(
             reader,
             self._pool,
             ahead=options.ahead or _queries_ahead(self._service),
+            more_ahead=MoreAhead(self._service.threads, lambda: session.is_throttled),
             max_chunk_points=options.max_chunk_points,
             format=options.format,
             patience_s=_patience_s(self._service),

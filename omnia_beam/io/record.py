@@ -10,6 +10,7 @@ from typing import Any
 import apache_beam as beam
 
 from omnia_beam.core.failure import WindowFailure
+from omnia_beam.core.json_text import load_json
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.io import coders
 from omnia_beam.io.lease_file import LeaseToken
@@ -136,7 +137,7 @@ def read_failures(state_dir: StateDir, run_id: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for name in names:
         data = state_dir.read(f"runs/{name}") or b""
-        found.extend(json.loads(line) for line in data.splitlines())
+        found.extend(load_json(line) for line in data.splitlines())
     return sorted(found, key=lambda each: (each["start_ns"], each["series"]))
 
 

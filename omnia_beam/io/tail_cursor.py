@@ -19,6 +19,7 @@ from typing import Any, Final, Literal
 import apache_beam as beam
 from apache_beam.io.iobase import RestrictionProgress, RestrictionTracker
 
+from omnia_beam.core.json_text import load_json
 from omnia_beam.core.window import Window
 from omnia_beam.io.coders import WindowShardCoder
 from omnia_beam.io.plan import WindowShard
@@ -86,7 +87,7 @@ class TailCursorCoder(beam.coders.Coder):
 
     def decode(self, encoded: bytes) -> TailCursor:
         line, _, rest = encoded.partition(b"\n")
-        header = json.loads(line)
+        header = load_json(line)
         if header.get("v") != _VERSION:
             raise ValueError(
                 f"a tail's cursor of version {header.get('v')}, this is version {_VERSION}: cancel the job and start the tail "

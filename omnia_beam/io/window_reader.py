@@ -18,6 +18,7 @@ from itertools import islice
 from omnia_beam.core.chunk import RawChunk, RawPage
 from omnia_beam.core.errors import (
     CredentialError,
+    IncompleteReadError,
     NotTheServiceError,
     OmniaBeamError,
     TransientServiceError,
@@ -33,6 +34,18 @@ _OUTAGE_WINDOWS = 10
 
 _LOOK_S = 0.2
 """How often to look whether the reading is to stop, while an answer is waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoreAhead:
+    """Further queries while requests wait because of the service, for others need not wait with them.
+
+    `most` are under way or waiting to be taken then, as long as those that wait hold less than the queries ahead may
+    hold without it; asked by `is_wanted`.
+    """
+
+    most: int
+    is_wanted: Callable[[], bool]
 
 
 @dataclass(slots=True)
@@ -56,30 +69,41 @@ class _Ahead:
     What was on its way when its predecessor was divided stays so: the parts go in front of it.
     """
 
-    def __init__(self, todo: Iterator[_Query], reader: QueryReader, pool: Executor, ahead: int) -> None:
+    def __init__(
+        self, todo: Iterator[_Query], reader: QueryReader, pool: Executor, ahead: int, more: MoreAhead | None
+    ) -> None:
         self._todo = todo
         self._reader = reader
         self._pool = pool
         self._ahead = ahead
+        self._more = more
         self._queue: deque[_Query] = deque()
         self._on_their_way = 0
         self._dropped = -1
 
     def head(self) -> _Query | None:
         """The next query, on its way, with others behind it; None at the end."""
-        while len(self._queue) < self._ahead and (query := next(self._todo, None)) is not None:
+        ahead = self._limit()
+        while len(self._queue) < ahead and (query := next(self._todo, None)) is not None:
             if query.index != self._dropped:
                 self._queue.append(query)
-        for place, query in enumerate(islice(self._queue, self._ahead)):
-            if query.answer is None and (place == 0 or self._on_their_way < 2 * self._ahead):
+        for place, query in enumerate(islice(self._queue, ahead)):
+            if query.answer is None and (place == 0 or self._on_their_way < 2 * ahead):
                 query.answer = self._pool.submit(
                     self._reader.read,
                     query.window.key.series_ids,
                     query.range,
                     points_expected=query.window.expected_points > 0,
+                    recorded=query.window.held,
                 )
                 self._on_their_way += 1
         return self._queue[0] if self._queue else None
+
+    def _limit(self) -> int:
+        if self._more is None or not self._more.is_wanted():
+            return self._ahead
+        points = sum(_points_held(query.answer) for query in self._queue if query.answer is not None)
+        return self._ahead if points >= self._ahead * self._reader.page_points else max(self._ahead, self._more.most)
 
     def take(self) -> None:
         """Remove the head."""
@@ -116,6 +140,45 @@ class _Part:
     end_ns: int = 0
 
 
+@dataclass(slots=True)
+class _Evidence:
+    """What the answers say of a window that is read again.
+
+    Args:
+        silent: series that held points, and of which no answer spoke.
+        points: that came.
+        has_totals: whether the service told how many there are beside all of them.
+    """
+
+    silent: frozenset[str] = frozenset()
+    points: int = 0
+    has_totals: bool = True
+
+    def add(self, answer: QueryAnswer) -> None:
+        self.silent -= answer.named
+        self.points += answer.points
+        self.has_totals = self.has_totals and answer.has_totals
+
+    def check(self, window: Window, reader: QueryReader) -> None:
+        """After the window's last answer: whether good points may be replaced by what came.
+
+        Raises:
+            IncompleteReadError: the answers are no word that points are gone.
+        """
+        ids = window.key.series_ids
+        if self.silent:
+            series_id = min(self.silent)
+            recorded = window.recorded[ids.index(series_id)]
+            raise IncompleteReadError(
+                f"{window.key}: the ledger has recorded {recorded} points of {series_id}, and the service now names neither "
+                "the series nor a count of its points: no word that they are gone. What was copied stays",
+                expected=recorded,
+                received=0,
+            )
+        if not self.has_totals and self.points < sum(window.recorded):
+            reader.check_whole(ids, window.key.range, self.points)
+
+
 class _StoppedError(Exception):
     """Nobody wants the answer any more."""
 
@@ -127,6 +190,7 @@ class WindowReader:
         reader: reads one query whole, on any thread.
         pool: where queries run.
         ahead: queries that may be on their way or waiting to be taken; twice as many while a window is divided.
+        more_ahead: when there may be more.
         max_chunk_points: the most points of a raw chunk, as far as the service tells the number beforehand.
         format: what the bodies are.
         patience_s: how long to wait for one query; past that something is wrong with the pool itself.
@@ -146,7 +210,9 @@ class WindowReader:
         patience_s: float,
         stopped: Callable[[], bool] = lambda: False,
         patient: bool = False,
+        more_ahead: MoreAhead | None = None,
     ) -> None:
+        self._more_ahead = more_ahead
         self._reader = reader
         self._pool = pool
         self._ahead = ahead
@@ -175,16 +241,22 @@ class WindowReader:
             TransientServiceError, NotTheServiceError: so many windows in a row failed that the service must be down; likewise.
             TimeoutError: `patience_s` has passed.
         """
-        ahead = _Ahead(_queries(windows), self._reader, self._pool, self._ahead)
+        ahead = _Ahead(_queries(windows), self._reader, self._pool, self._ahead, self._more_ahead)
         part, claimed = _Part(), -1
+        evidence = _Evidence()
         try:
             while (query := ahead.head()) is not None:
                 if query.index != claimed:
                     if not claim(query.index):
                         return
                     claimed, part = query.index, _Part(start_ns=query.range.start_ns)
+                    evidence = _Evidence(query.window.held)
                 try:
-                    answer = self._result(query)
+                    answer = self._result(query, ahead)
+                    if isinstance(answer, QueryAnswer):
+                        evidence.add(answer)
+                        if query.last:
+                            evidence.check(query.window, self._reader)
                 except _StoppedError:
                     return
                 except OmniaBeamError as error:
@@ -208,7 +280,7 @@ class WindowReader:
         finally:
             ahead.cancel()
 
-    def _result(self, query: _Query) -> QueryAnswer | Divide:
+    def _result(self, query: _Query, ahead: _Ahead) -> QueryAnswer | Divide:
         if query.answer is None:
             raise AssertionError("unreachable: the head is on its way")
         if self._stopped():  # also where answers come quickly: a divided window may have a thousand parts to go
@@ -218,6 +290,7 @@ class WindowReader:
                 return query.answer.result()
             if self._stopped():
                 raise _StoppedError
+            ahead.head()  # what lies behind need not wait with this one
         raise TimeoutError(
             f"{query.window.key}: no answer within {self._patience_s:g} s, although each of its requests has time-outs: "
             "the threads that read are gone; start the job again"
@@ -239,6 +312,13 @@ class WindowReader:
         else:
             self._failures_in_a_row = 0  # a refusal is an answer: the service is up
         return WindowFailure.of(window.key, error)
+
+
+def _points_held(answer: Future[QueryAnswer | Divide]) -> int:
+    if not answer.done() or answer.cancelled() or answer.exception() is not None:
+        return 0
+    found = answer.result()
+    return found.points if isinstance(found, QueryAnswer) else 0
 
 
 def _queries(windows: Iterable[tuple[int, Window]]) -> Iterator[_Query]:

@@ -9,7 +9,7 @@ import apache_beam as beam
 
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.io import coders
-from omnia_beam.io.csv_file import CsvOptions, csv_files
+from omnia_beam.io.csv_file import CsvOptions, csv_files, with_plain_nans
 from omnia_beam.io.write_files import WriteFiles
 
 coders.register_coders()
@@ -42,7 +42,7 @@ class WriteToCsv(beam.PTransform):
     ) -> None:
         super().__init__()
         files_of = partial(csv_files, prefix=prefix, options=options)
-        self._write = WriteFiles(path, sink or f"csv:{path.rstrip('/')}/", files_of)
+        self._write = WriteFiles(path, sink or f"csv:{path.rstrip('/')}/", files_of, as_held=with_plain_nans)
 
     def expand(self, chunks: Any) -> Any:
         write = beam.ParDo(self._write).with_output_types(Receipt)

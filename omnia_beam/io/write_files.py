@@ -48,6 +48,7 @@ class WriteFiles(beam.DoFn):
         path: where to write; local, or of any Beam filesystem.
         sink: how receipts name this sink.
         files_of: encodes a chunk; pickled to the workers.
+        as_held: what files of this kind can hold of a chunk, which is what its receipt speaks of; None: all of it.
         takes_unclaimed: whether `files_of` names the points of event messages apart, so that they may come.
     """
 
@@ -57,8 +58,10 @@ class WriteFiles(beam.DoFn):
         sink: str,
         files_of: Callable[[Chunk], Iterable[EncodedFile]],
         *,
+        as_held: Callable[[Chunk], Chunk] | None = None,
         takes_unclaimed: bool = False,
     ) -> None:
+        self._as_held = as_held
         self._takes_unclaimed = takes_unclaimed
         self._path = path.rstrip("/")
         self._sink = sink
@@ -99,12 +102,12 @@ class WriteFiles(beam.DoFn):
         return WindowedValue(receipt, done.timestamp, done.windows)
 
     def _store(self, chunk: Chunk) -> Receipt:
-        files, sizes = [], []
+        files, stamps = [], []
+        chunk = chunk if self._as_held is None else self._as_held(chunk)
         for file in self._files_of(chunk):
-            write_durably(f"{self._path}/{file.path}", file.content, known_dirs=self._known_dirs)
+            stamps.append(write_durably(f"{self._path}/{file.path}", file.content, known_dirs=self._known_dirs))
             files.append(file.path)
-            sizes.append(memoryview(file.content).nbytes)
-        return Receipt.of(chunk, self._sink, tuple(files), sizes=tuple(sizes))
+        return Receipt.of(chunk, self._sink, tuple(files), stamps=tuple(stamps))
 
 
 def _check_claim(chunk: Chunk) -> None:

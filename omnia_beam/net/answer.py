@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -23,13 +22,16 @@ from omnia_beam.core.errors import (
     TransientServiceError,
     UnauthorizedError,
 )
-from omnia_beam.net.redaction import REDACTED, redact
+from omnia_beam.core.redaction import redact
 from omnia_beam.net.transport import RawAnswer
 
 JSON: Final = "application/json"
 PROTOBUF: Final = "application/protobuf"
 
 _LONGEST_MESSAGE = 400
+_LONGEST_READ = 4_096
+"""Characters that are looked through for secrets before a text is cut: what is cut first cannot be recognised."""
+
 _TRANSIENT = frozenset({408, 425, 429})
 _TERMINAL: Final[dict[int, type[TerminalServiceError]]] = {
     400: BadRequestError,
@@ -93,16 +95,9 @@ def was_not_acted_on(status: int, retry_after_s: float | None) -> bool:
     return status in (425, 429) or (status == 503 and retry_after_s is not None)
 
 
-def error_of(
-    answer: RawAnswer, method: str, path: str, retry_after_s: float | None, secrets: Iterable[str] = ()
-) -> ServiceError:
-    """The error for an answer that is no success.
-
-    Its message holds the service's own words, secrets blotted out: what looks like one, and the `secrets` themselves.
-    """
+def error_of(answer: RawAnswer, method: str, path: str, retry_after_s: float | None) -> ServiceError:
+    """The error for an answer that is no success. It holds the service's own words, secrets blotted out."""
     message, trace_id = _own_words(answer)
-    for secret in secrets:
-        message = message.replace(secret, REDACTED)
     status = answer.status
     html = _is_html(answer)
     kind: type[ServiceError]
@@ -123,6 +118,17 @@ def error_of(
     return kind(text, method=method, path=path, status=status, trace_id=trace_id, retry_after_s=retry_after_s)
 
 
+def wrong_address(base_url: str, error: ServiceError) -> NotTheServiceError:
+    """The error for a base URL below which everything is answered 404."""
+    return NotTheServiceError(
+        f"nothing at {base_url} answers like the Omnia Timeseries API ({error}). Check base_url: it goes up to the version and "
+        "no further, such as https://api.gateway.equinor.com/plant/timeseries/v1.7",
+        method=error.method,
+        path=error.path,
+        status=error.status,
+    )
+
+
 def wrong_content(answer: RawAnswer, method: str, path: str, accept: str) -> NotTheServiceError | None:
     """The error for a success whose content is not what was asked for; None when it is.
 
@@ -135,7 +141,7 @@ def wrong_content(answer: RawAnswer, method: str, path: str, accept: str) -> Not
     if _is_html(answer):
         found, advice = f"an HTML page{_title(answer.body)}", "is base_url right? A proxy or a sign-in page answers"
     else:
-        found, advice = f"Content-Type {content_type[:60]!r}", f"the service does not give {accept} here"
+        found, advice = f"Content-Type {_clean(content_type)[:60]!r}", f"the service does not give {accept} here"
     return NotTheServiceError(
         f"{method} {path}: answered {answer.status} with {found} where {accept} was asked for; {advice}",
         method=method,
@@ -169,9 +175,9 @@ def _own_words(answer: RawAnswer) -> tuple[str, str | None]:
     if _is_html(answer):
         return f"with an HTML page{_title(answer.body)}", None
     try:
-        content = json.loads(answer.body[:65536])
+        content = orjson.loads(answer.body[:65536])
     except ValueError:
-        return _clean(answer.body[:_LONGEST_MESSAGE].decode("utf-8", "replace")), None
+        return _clean(answer.body[:_LONGEST_READ].decode("utf-8", "replace")), None
     if not isinstance(content, dict):
         return "", None
     nested = content.get("error")
@@ -189,6 +195,6 @@ def _first_text(places: list[Any], names: tuple[str, ...]) -> str:
 
 def _clean(text: str) -> str:
     """One line of printable characters, not too long, without secrets: a log cannot be forged or flooded by it."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    line = " ".join("".join(c if c.isprintable() else " " for c in text[:_LONGEST_READ]).split())
     line = redact(line)
     return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 1] + "…"

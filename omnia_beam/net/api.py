@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from types import TracebackType
@@ -54,7 +53,7 @@ class ApiClient:
 
 
 def open_session(
-    settings: ServiceSettings, credential: Credential = None, environ: Mapping[str, str] = os.environ
+    settings: ServiceSettings, credential: Credential = None, environ: Mapping[str, str] | None = None
 ) -> ServiceSession:
     """A session of one's own (not shared), signed in by `credential`; None leaves that to the settings.
 

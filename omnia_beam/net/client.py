@@ -10,7 +10,6 @@ It does all that the service offers; the method names are those of the official 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -36,7 +35,7 @@ class OmniaClient(DatapointReads, DatapointWrites, MetadataCalls, StreamingCalls
             AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET); None for a service that asks for no token.
         resource_id: the OAuth resource that tokens are for; needed with a credential.
         format: of the answers with datapoints; protobuf is several times faster.
-        environ: where environment variables are looked up.
+        environ: where environment variables are looked up; this process's environment when None.
         settings: everything else, by the names of `ServiceSettings`: `requests_per_second` (20), `max_in_flight` (8),
             `federation_source`, `retry`, `subscription_key_env`, `ca_bundle`, …
 
@@ -51,7 +50,7 @@ class OmniaClient(DatapointReads, DatapointWrites, MetadataCalls, StreamingCalls
         credential: Credential = None,
         resource_id: str | None = None,
         format: Literal["protobuf", "json"] = "protobuf",
-        environ: Mapping[str, str] = os.environ,
+        environ: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> None:
         try:

@@ -4,7 +4,8 @@ What azure-identity (1.27) and msal (1.39) do with what they are given, from the
 
 - All their requests go through one azure-core pipeline over `requests`. A private CA works through `connection_verify=` (our
   `ca_bundle`) and, where that is not given, through REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE; proxies through HTTPS_PROXY,
-  HTTP_PROXY and NO_PROXY.
+  HTTP_PROXY and NO_PROXY. The session below is ours, so that no request for this machine goes to a proxy: an identity
+  endpoint (App Service, Arc, Service Fabric, IMDS) gets a secret header and answers with a token, in plain http.
 - azure-core retries by itself: up to three times for a status, sleeping for as long as a Retry-After says, an hour if need be.
   We turn that off (`retry_total=0`) and retry in `TokenProvider`, which has a bound; only the identity endpoint of a
   machine keeps it, for Microsoft prescribes its rhythm there.
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from azure.core.credentials import TokenCredential
+from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import (
     AuthenticationRecord,
     CertificateCredential,
@@ -34,8 +36,9 @@ from azure.identity import (
 )
 
 from omnia_beam.core.errors import UsageError
+from omnia_beam.core.redaction import guard_logs, redact, remember_secret
 from omnia_beam.net.credentials import CredentialSpec
-from omnia_beam.net.redaction import guard_logs, redact, remember_secret
+from omnia_beam.net.proxies import ProxySession
 from omnia_beam.net.user_sign_in import UserSignIn, record_path
 
 _CERTIFICATE_PATH_OF_AZURE: Final = "AZURE_CLIENT_CERTIFICATE_PATH"
@@ -239,8 +242,8 @@ def _managed_identity(spec: CredentialSpec, sources: _Sources) -> TokenCredentia
 
 
 def _default(spec: CredentialSpec, sources: _Sources) -> TokenCredential:
-    options = _transport_options(spec, sources) | _authority_choice(spec, sources)
-    options["connection_timeout"] = spec.connect_timeout_s
+    options = _transport_options(spec, sources, connection_timeout=spec.connect_timeout_s)
+    options |= _authority_choice(spec, sources)
     if spec.client_id:
         options["managed_identity_client_id"] = spec.client_id
     if spec.tenant_id:
@@ -265,9 +268,8 @@ def _person_options(spec: CredentialSpec, sources: _Sources) -> dict[str, Any]:
 
 def _authority_options(spec: CredentialSpec, sources: _Sources) -> dict[str, Any]:
     return {
-        **_transport_options(spec, sources),
+        **_transport_options(spec, sources, connection_timeout=spec.connect_timeout_s),
         **_authority_choice(spec, sources),
-        "connection_timeout": spec.connect_timeout_s,
         "retry_total": 0,
     }
 
@@ -284,11 +286,11 @@ def _authority_choice(spec: CredentialSpec, sources: _Sources) -> dict[str, Any]
     return options
 
 
-def _transport_options(spec: CredentialSpec, sources: _Sources) -> dict[str, Any]:
-    options: dict[str, Any] = {"read_timeout": spec.read_timeout_s}
+def _transport_options(spec: CredentialSpec, sources: _Sources, **timeouts: float) -> dict[str, Any]:
+    options: dict[str, Any] = {"read_timeout": spec.read_timeout_s, **timeouts}
     if spec.ca_bundle:
         options["connection_verify"] = sources.existing_file("ca_bundle", spec.ca_bundle)
-    return options
+    return {**options, "transport": RequestsTransport(session=ProxySession(), **options)}
 
 
 _MAKERS: Final[Mapping[str, Callable[[CredentialSpec, _Sources], TokenCredential]]] = {

@@ -16,7 +16,7 @@ from typing import Final
 from azure.core.exceptions import HttpResponseError, ServiceRequestError, ServiceResponseError
 from azure.identity import CredentialUnavailableError
 
-from omnia_beam.net.redaction import redact
+from omnia_beam.core.redaction import redact
 
 
 @dataclass(frozen=True)

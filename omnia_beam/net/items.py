@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from omnia_beam.core.errors import NotTheServiceError
+from omnia_beam.core.limits import MAX_METADATA_ITEMS
 from omnia_beam.net.answer import Answer
 from omnia_beam.net.operations import Operation
 from omnia_beam.net.paging import each_page
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.transport import Query
+
+_MOST_ITEMS: Final = 10 * MAX_METADATA_ITEMS
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,15 @@ def each_item(
         paged = [*params, ("continuationToken", token)] if token else params
         return operation.send(session, *ids, params=paged).body
 
-    for page in each_page(fetch, lambda body: _JsonPage(body, what), what):
+    count = 0
+    for page in each_page(fetch, lambda body: _JsonPage(body, what), what, _JsonPage.content):
         yield from page.items
+        count += len(page.items)
+        if count > _MOST_ITEMS:
+            raise NotTheServiceError(
+                f"{what}: the service has given {count:,} items and goes on; it says that a list holds "
+                f"{MAX_METADATA_ITEMS:,} at most: report this to its owner, or ask for fewer"
+            )
 
 
 class _JsonPage:
@@ -77,7 +87,14 @@ class _JsonPage:
         except orjson.JSONDecodeError as error:
             raise NotTheServiceError(f"{what}: the answer is no JSON ({error.msg})") from None
         self.items = _items(content, what)
-        self.continuation_token: str | None = content.get("continuationToken") if isinstance(content, dict) else None
+        token = content.get("continuationToken") if isinstance(content, dict) else None
+        if token is not None and not isinstance(token, str):
+            raise NotTheServiceError(f"{what}: the continuation token is no text: {str(token)[:60]!r}")
+        self.continuation_token: str | None = token
+
+    def content(self) -> bytes:
+        """The items alone; empty where there are none."""
+        return orjson.dumps(self.items) if self.items else b""
 
 
 def _items(content: Any, what: str) -> list[dict[str, Any]]:

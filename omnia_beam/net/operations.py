@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from omnia_beam.core.errors import NotFoundError
 from omnia_beam.net.answer import JSON, Answer
+from omnia_beam.net.body import MAX_BODY_BYTES
 from omnia_beam.net.paths import path_of
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.transport import Query
@@ -27,9 +28,15 @@ class Operation:
     why: str
 
     def send(
-        self, session: ServiceSession, *ids: str, params: Query = (), json_body: Any = None, accept: str = JSON
+        self,
+        session: ServiceSession,
+        *ids: str,
+        params: Query = (),
+        json_body: Any = None,
+        accept: str = JSON,
+        most_bytes: int = MAX_BODY_BYTES,
     ) -> Answer:
-        """Send it; `ids` fill the path's gaps in order. Raises as `ServiceSession.send`."""
+        """Send it; `ids` fill the path's gaps in order. Arguments and exceptions are those of `ServiceSession.send`."""
         return session.send(
             self.method,
             self.path_for(*ids),
@@ -37,6 +44,7 @@ class Operation:
             params=params,
             json_body=json_body,
             accept=accept,
+            most_bytes=most_bytes,
         )
 
     def send_delete(self, session: ServiceSession, *ids: str, params: Query = ()) -> Answer | None:

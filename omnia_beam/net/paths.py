@@ -1,7 +1,8 @@
-"""Paths below a service's base URL, made of segments that can only mean what they say."""
+"""Paths below a service's base URL, made of segments that can only mean what they say; and ids, each once."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from urllib.parse import quote
 
 from omnia_beam.core.errors import UsageError
@@ -18,3 +19,22 @@ def path_of(*segments: str) -> str:
         if not isinstance(segment, str) or segment.strip() in ("", ".", ".."):
             raise UsageError(f"{segment!r} cannot be part of a path to the service: is an id empty?")
     return "/".join(quote(segment, safe="") for segment in segments)
+
+
+def check_each_once(series_ids: Iterable[str]) -> None:
+    """Refuse a series that is named twice: the service takes ids in capitals and in small letters for the same.
+
+    Raises:
+        UsageError: names the series, in both spellings where they differ.
+    """
+    first: dict[str, str] = {}
+    for series_id in series_ids:
+        folded = series_id.lower()
+        if folded not in first:
+            first[folded] = series_id
+            continue
+        before = first[folded]
+        spelt = (
+            "" if before == series_id else f", as {before} and as {series_id}, which the service takes for the same id"
+        )
+        raise UsageError(f"series {series_id} is named twice{spelt}: keep one of the two")

@@ -9,11 +9,20 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from omnia_beam.core.errors import UsageError
-from omnia_beam.net.adaptive_concurrency import AdaptiveConcurrency
-from omnia_beam.net.adaptive_rate import AdaptiveRate
+from omnia_beam.net.service_rate import ServiceRate
 from omnia_beam.net.stopwatch import Stopwatch
+
+_LONG_S: Final = 10.0
+"""A Retry-After of so many seconds holds everybody back, whatever it was that the service refused."""
+
+_FASTER: Final = 0.8
+"""Turns are dealt anew when they lie closer than this part of what they did."""
+
+_LOOK_S: Final = 0.5
+"""How often a request that waits for its turn at a lowered rate looks whether the rate has changed."""
 
 
 class PausedTooLong(Exception):
@@ -27,11 +36,10 @@ class PausedTooLong(Exception):
 class RateLimiter:
     """Hands out slots: at most `max_in_flight` held at once, starts paced at `requests_per_second` (None: unpaced).
 
-    Within this budget it adapts to what the service can take, once it is told how requests went (`answered`): see
-    `AdaptiveRate` and `AdaptiveConcurrency`.
+    Within this budget the rate follows what the service accepts (`ServiceRate`), as `accepted` and `refused` report it.
 
-    First come, first served, until `pause` (a service's Retry-After) holds everybody back; after it the waiting
-    requests are paced anew, so that they do not arrive as one burst. Thread-safe; one for a process and service.
+    First come, first served, until a Retry-After holds everybody back or the rate changes; then the waiting requests are
+    paced anew, so that they do not arrive as one burst. Thread-safe; one for a process and service.
 
     Raises:
         UsageError: a budget that lets nothing through.
@@ -49,8 +57,8 @@ class RateLimiter:
             raise UsageError(f"requests_per_second is {requests_per_second}: more than 0, or nothing for no limit")
         if max_in_flight < 1:
             raise UsageError(f"max_in_flight is {max_in_flight}: at least 1")
-        self._rate = AdaptiveRate(requests_per_second)
-        self._concurrency = AdaptiveConcurrency(max_in_flight)
+        self._rate = ServiceRate(requests_per_second)
+        self._max_in_flight = max_in_flight
         self._clock = clock
         self._sleep = sleep
         self._changed = threading.Condition()
@@ -58,18 +66,20 @@ class RateLimiter:
         self._last_start = -math.inf
         self._next_start = -math.inf
         self._paused_until = -math.inf
-        self._pauses = 0
+        self._deals = 0
+        self._dealt_interval_s = self._rate.interval_s(clock())
         self._throttled = Stopwatch(clock)
         self._paced = Stopwatch(clock)
 
     @property
     def throttled_s(self) -> float:
-        """Seconds in which at least one request was held back by the service's own word."""
+        """Seconds in which at least one request waited because of the service: a Retry-After, the wait before a refused
+        request is sent again, or its turn at a rate that refusals have lowered."""
         return self._throttled.total_s
 
     @property
     def paced_s(self) -> float:
-        """Seconds in which at least one request waited for its turn under our own budget."""
+        """Seconds in which at least one request waited for its turn at the configured rate."""
         return self._paced.total_s
 
     @property
@@ -88,7 +98,7 @@ class RateLimiter:
             PausedTooLong: at once, nothing was sent.
         """
         with self._changed:
-            while self._in_flight >= self._concurrency.limit:
+            while self._in_flight >= self._max_in_flight:
                 self._changed.wait()
             self._in_flight += 1
         try:
@@ -97,34 +107,51 @@ class RateLimiter:
         finally:
             with self._changed:
                 self._in_flight -= 1
-                self._changed.notify(max(1, self._concurrency.limit - self._in_flight))
+                self._changed.notify()
 
-    def answered(self, started: float, size: int, *, refused: bool) -> None:
-        """How a request went, to be told while its slot is held.
+    def accepted(self, started: float) -> None:
+        """A request that was sent at `started`, by the limiter's clock, was not refused; its slot is still held."""
+        with self._changed:
+            was_lowered = self._rate.is_lowered
+            self._rate.accepted(started, self._clock())
+            if was_lowered:
+                self._deal_anew_if_faster()
 
-        Args:
-            started: when it was sent, by the limiter's clock.
-            size: of the answer, bytes.
-            refused: whether the service said that it was too much (429).
+    def refused(self, started: float, asked_s: float | None, *, is_unavailable: bool = False) -> None:
+        """A request that was sent at `started` was refused; the service asks to wait `asked_s` (None: it does not say).
+
+        Everybody waits so long where the refusal says something about all requests: several in a row (see `ServiceRate`),
+        a long wait, or a service that calls itself unavailable (503), but not where a share is refused at any rate. The
+        refused request itself is its sender's to hold back.
         """
         with self._changed:
             now = self._clock()
-            if refused:
-                self._rate.refused(started, now)
-                self._concurrency.refused(started, now)
-            else:
-                self._rate.accepted(now)
-                self._concurrency.accepted(started, now, size)
+            is_for_all = self._rate.refused(started, now)
+            if self._rate.interval_s(now) != self._dealt_interval_s:
+                self._deal_anew(now)
+            if asked_s is None:
+                return
+            if is_for_all or ((is_unavailable or asked_s >= _LONG_S) and not self._rate.share):
+                self.pause(asked_s)
 
     def pause(self, seconds: float) -> None:
         """Let nobody start for `seconds` from now; a pause that already lasts longer stands."""
         with self._changed:
-            until = self._clock() + seconds
-            if seconds > 0 and until > self._paused_until:
-                self._paused_until = until
-                # Turns handed out before are void: their holders take new ones, paced from the pause's end.
-                self._pauses += 1
-                self._next_start = max(until, self._last_start + self._rate.interval_s(self._clock()))
+            now = self._clock()
+            if seconds > 0 and now + seconds > self._paused_until:
+                self._paused_until = now + seconds
+                self._deal_anew(now)
+
+    def _deal_anew(self, now: float) -> None:
+        """Turns handed out before are void: their holders take new ones, at the rate of now, after any pause."""
+        self._deals += 1
+        self._dealt_interval_s = self._rate.interval_s(now)
+        self._next_start = max(self._paused_until, self._last_start + self._dealt_interval_s)
+
+    def _deal_anew_if_faster(self) -> None:
+        now = self._clock()
+        if self._rate.interval_s(now) < _FASTER * self._dealt_interval_s:
+            self._deal_anew(now)
 
     def _await_turn(self, patience_s: float) -> None:
         while True:
@@ -133,20 +160,27 @@ class RateLimiter:
                 held_s = self._paused_until - now
                 if held_s > patience_s:
                     raise PausedTooLong(held_s)
-                pauses = self._pauses
+                deal = self._deals
                 turn = max(now, self._next_start)
                 self._next_start = turn + self._rate.interval_s(now)
-            self._sleep_until(turn, held=held_s > 0)
-            with self._changed:
-                if pauses == self._pauses:
-                    self._last_start = max(self._last_start, turn)
-                    return
+                is_lowered = self._rate.is_lowered
+            is_held = held_s > 0
+            watch = self._throttled if is_held or is_lowered else self._paced
+            if self._sleep_until(turn, deal, watch, look_s=_LOOK_S if is_lowered and not is_held else math.inf):
+                with self._changed:
+                    if deal == self._deals:
+                        self._last_start = max(self._last_start, turn)
+                        return
 
-    def _sleep_until(self, turn: float, *, held: bool) -> None:
+    def _sleep_until(self, turn: float, deal: int, watch: Stopwatch, *, look_s: float) -> bool:
+        """Sleep until `turn`. False where it is void before that."""
         wait_s = turn - self._clock()
         if wait_s <= 0:
-            return
-        with (self._throttled if held else self._paced).running():
+            return True
+        with watch.running():
             while wait_s > 0:
-                self._sleep(wait_s)
+                self._sleep(min(wait_s, look_s))
+                if self._deals != deal:
+                    return False
                 wait_s = turn - self._clock()
+        return True

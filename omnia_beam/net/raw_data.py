@@ -9,21 +9,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from omnia_beam.core.errors import NotFoundError, SelectionError, UsageError
+from omnia_beam.core.asked_range import check_times
+from omnia_beam.core.errors import IncompleteReadError, NotFoundError, SelectionError, UsageError
 from omnia_beam.core.limits import MAX_POINTS_PER_ANSWER, MAX_SERIES_PER_REQUEST, TIME_RESOLUTION_NS
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.net.answer import JSON, PROTOBUF
+from omnia_beam.net.body import most_page_bytes
 from omnia_beam.net.federation import checked_federation_source
 from omnia_beam.net.operations import GET_DATA, QUERY_DATA
-from omnia_beam.net.paths import path_of
+from omnia_beam.net.paths import check_each_once, path_of
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.wire import decode_page
 
 _DECIMALS = 7
 
+_COUNT_TRIES: Final = 3
+_UNNAMED_ASKED: Final = 5
+
 Format = Literal["protobuf", "json"]
+
+_BYTES_A_POINT: Final = {"protobuf": 40, "json": 160}
+"""What a point takes in an answer at most: 28 bytes as protobuf, some 120 as JSON with spaces. [ours]"""
 
 
 @dataclass(frozen=True)
@@ -73,11 +81,12 @@ def fetch_page(session: ServiceSession, query: RawQuery, continuation_token: str
     """
     accept = PROTOBUF if query.format == "protobuf" else JSON
     shared = _shared_params(session, query, continuation_token)
+    most = most_page_bytes(len(query.series_ids), query.limit, _BYTES_A_POINT[query.format])
     if len(query.series_ids) == 1:
         params = [*_range_params(query), *shared]
-        return GET_DATA.send(session, query.series_ids[0], params=params, accept=accept).body
+        return GET_DATA.send(session, query.series_ids[0], params=params, accept=accept, most_bytes=most).body
     body = [_range_item(query, series_id) for series_id in query.series_ids]
-    return QUERY_DATA.send(session, params=shared, json_body=body, accept=accept).body
+    return QUERY_DATA.send(session, params=shared, json_body=body, accept=accept, most_bytes=most).body
 
 
 def probe_counts(
@@ -102,13 +111,14 @@ def probe_counts(
 
     Raises:
         SelectionError: the service does not know a series; names it.
+        IncompleteReadError: the answer is of another range.
         ServiceError: as `ServiceSession.send`.
     """
     query = RawQuery(series_ids, start_ns, end_ns, 1, statuses, federation_source)
     counts: dict[str, int] = {}
     if len(series_ids) > 1:
         try:
-            counts = _totals(fetch_page(session, query), series_ids)
+            counts = _counted(session, query)
         except NotFoundError:
             # It does not say which one: asking for each will.
             counts = {}
@@ -116,6 +126,33 @@ def probe_counts(
         if series_id not in counts:
             counts[series_id] = _probe_one(session, query, series_id)
     return {series_id: counts[series_id] for series_id in series_ids}
+
+
+def named_counts(
+    session: ServiceSession,
+    series_ids: tuple[str, ...],
+    start_ns: int,
+    end_ns: int,
+    *,
+    statuses: tuple[int, ...] = (),
+    federation_source: str | None = None,
+) -> dict[str, int]:
+    """As `probe_counts`, of those series alone that the service names: evidence, where a missing count is none.
+
+    Series that an answer for many leaves out are asked for one by one, until the first few turn out to be unnamed too.
+    """
+    query = RawQuery(series_ids, start_ns, end_ns, 1, statuses, federation_source)
+    counts = _counted(session, query) if len(series_ids) > 1 else {}
+    unnamed = 0
+    for series_id in series_ids:
+        if series_id in counts:
+            continue
+        alone = _counted(session, replace(query, series_ids=(series_id,)))
+        counts |= alone
+        unnamed += not alone
+        if unnamed >= _UNNAMED_ASKED:
+            break
+    return counts
 
 
 def probe_ranges(session: ServiceSession, ranges: Mapping[str, tuple[int, int]]) -> dict[str, int | None]:
@@ -132,20 +169,19 @@ def probe_ranges(session: ServiceSession, ranges: Mapping[str, tuple[int, int]])
         ServiceError: as `ServiceSession.send`.
     """
     queries = {series_id: RawQuery((series_id,), *bounds, 1) for series_id, bounds in ranges.items()}
+    around = RawQuery(tuple(ranges), min(a for a, _ in ranges.values()), max(b for _, b in ranges.values()), 1)
     counts: dict[str, int | None] = {}
     if len(queries) > 1:
         body = [_range_item(query, series_id) for series_id, query in queries.items()]
         params = _shared_params(session, next(iter(queries.values())), None)
         try:
-            counts |= _totals(
-                QUERY_DATA.send(session, params=params, json_body=body, accept=PROTOBUF).body, tuple(queries)
-            )
+            counts |= _totals(QUERY_DATA.send(session, params=params, json_body=body, accept=PROTOBUF).body, around)
         except NotFoundError:
             counts = {}  # it does not say which one: asking for each will
     for series_id, query in queries.items():
         if series_id not in counts:
             try:
-                counts[series_id] = _totals(fetch_page(session, query), (series_id,)).get(series_id, 0)
+                counts[series_id] = _totals(fetch_page(session, query), query).get(series_id, 0)
             except NotFoundError:
                 counts[series_id] = None
     return counts
@@ -161,23 +197,40 @@ def outward(start_ns: int, end_ns: int) -> tuple[str, str]:
 def _probe_one(session: ServiceSession, query: RawQuery, series_id: str) -> int:
     alone = replace(query, series_ids=(series_id,))
     try:
-        page = fetch_page(session, alone)
+        return _counted(session, alone).get(series_id, 0)
     except NotFoundError as error:
         reason = str(error)
-    else:
-        return _totals(page, (series_id,)).get(series_id, 0)
     raise SelectionError(f"series {series_id} is not known to {session.settings.base_url}: {reason}")
 
 
-def _totals(page: bytes, series_ids: tuple[str, ...]) -> dict[str, int]:
-    """The points of each series that the page mentions. Ids are GUIDs: a service may write them in another case."""
-    asked = {series_id.lower(): series_id for series_id in series_ids}
+def _counted(session: ServiceSession, query: RawQuery) -> dict[str, int]:
+    """The points of each series that the answer names. One that answers another question is asked for again.
+
+    Raises:
+        IncompleteReadError: it stays one.
+    """
+    tries = _COUNT_TRIES
+    while True:
+        try:
+            return _totals(fetch_page(session, query), query)
+        except IncompleteReadError:
+            tries -= 1
+            if not tries:
+                raise
+
+
+def _totals(page: bytes, query: RawQuery) -> dict[str, int]:
+    """Ids are GUIDs: a service may write them in another case."""
+    asked = {series_id.lower(): series_id for series_id in query.series_ids}
     totals: dict[str, int] = {}
     for item in decode_page(page).items:
         series_id = asked.get(item.series_id.lower())
-        if series_id is not None:
-            # What came is a lower bound for a service that writes no total.
-            totals[series_id] = max(totals.get(series_id, 0), item.total_count or 0, item.n_points)
+        if series_id is None:
+            continue
+        if item.times is not None and len(item.times):
+            check_times(series_id, query.start_ns, query.end_ns, (int(item.times.min()), int(item.times.max())))
+        # What came is a lower bound for a service that writes no total.
+        totals[series_id] = max(totals.get(series_id, 0), item.total_count or 0, item.n_points)
     return totals
 
 
@@ -210,5 +263,4 @@ def _check_ids(series_ids: tuple[str, ...]) -> None:
         raise UsageError(f"{len(series_ids)} series in one request: the service takes 1 to {MAX_SERIES_PER_REQUEST}")
     for series_id in series_ids:
         path_of(series_id)
-    if len({series_id.lower() for series_id in series_ids}) < len(series_ids):
-        raise UsageError("a series is named twice in one request")
+    check_each_once(series_ids)

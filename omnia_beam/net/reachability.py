@@ -12,9 +12,8 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
 
-from requests.utils import get_environ_proxies, select_proxy
-
 from omnia_beam.core.errors import UnreachableError
+from omnia_beam.net.proxies import proxy_of
 from omnia_beam.net.settings import ServiceSettings
 
 _TRIES: Final = 3
@@ -29,8 +28,7 @@ def check_reachable(settings: ServiceSettings, sleep: Callable[[float], None] = 
         UnreachableError: unknown host, refused, or no answer within the connect time-out.
     """
     url = urlsplit(settings.base_url)
-    proxies = get_environ_proxies(settings.base_url)
-    if url.hostname is None or select_proxy(settings.base_url, proxies):
+    if url.hostname is None or proxy_of(settings.base_url):
         return
     address = (url.hostname, url.port or _PORTS[url.scheme])
     for left in range(_TRIES - 1, -1, -1):

@@ -14,6 +14,7 @@ from omnia_beam.net.datapoints import Datapoint, Datapoints, joined
 from omnia_beam.net.federation import checked_federation_source
 from omnia_beam.net.operations import Operation
 from omnia_beam.net.paging import each_page
+from omnia_beam.net.paths import check_each_once
 from omnia_beam.net.series_query import AggregateFunction, SeriesQuery, Span, check_aggregates, check_page_size
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.tally import Tally
@@ -146,8 +147,7 @@ class DatapointReads(ApiClient):
         wanted = list(series)
         ids = [each if isinstance(each, str) else each.id for each in wanted]
         spelled = {id.lower(): id for id in ids}
-        if len(spelled) < len(ids):
-            raise UsageError("a series is named twice: their points could not be told apart in one dict")
+        check_each_once(ids)
         parts: dict[str, list[Datapoints]] = {id: [] for id in ids}
         for piece in self.iter_multi_datapoints(
             wanted,
@@ -237,7 +237,7 @@ class DatapointReads(ApiClient):
             ).body
 
         tally = Tally() if counted else None
-        for page in each_page(fetch, self._decode, f"{operation.method} /{operation.path_for(*ids)}"):
+        for page in each_page(fetch, self._decode, f"{operation.method} /{operation.path_for(*ids)}", _content):
             for item in page.items:
                 if tally is not None:
                     tally.add(item)
@@ -248,8 +248,7 @@ class DatapointReads(ApiClient):
     def _multi_pieces(self, queries: Sequence[SeriesQuery], page_size: int, params: Params) -> Iterator[Datapoints]:
         for batch in _batches(queries):
             asked = {query.id.lower(): query for query in batch}
-            if len(asked) < len(batch):
-                raise UsageError("a series is named twice in one request")
+            check_each_once([query.id for query in batch])
             body = [query.to_json(page_size) for query in batch]
 
             def fetch(token: str | None, body: object = body) -> bytes:
@@ -259,7 +258,7 @@ class DatapointReads(ApiClient):
                 ).body
 
             tally = Tally()
-            for page in each_page(fetch, self._decode, "POST /query/data"):
+            for page in each_page(fetch, self._decode, "POST /query/data", _content):
                 for item in page.items:
                     query = _asked_for(asked, item)
                     if not query.status and not query.aggregate_functions:
@@ -339,6 +338,15 @@ def _gather(id: str, pieces: Iterator[Datapoints], limit: int | None) -> Datapoi
             break
     whole = joined(id or next((part.series_id for part in parts), ""), parts)
     return whole if limit is None else whole.head(limit)
+
+
+def _content(page: Page) -> bytes:
+    """The points of a page; empty where it has none."""
+    parts: list[bytes] = []
+    for item in page.items:
+        if item.n_points:
+            parts += [item.series_id.encode(), *(column.tobytes() for column in item.columns.values())]
+    return b"".join(parts)
 
 
 def _datapoints(item: PageItem, series_id: str, bounds: Span) -> Datapoints:

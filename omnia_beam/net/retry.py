@@ -1,7 +1,9 @@
 """When to try again, how long to wait, and when to stop.
 
 The wait before retry n (n = 1, 2, …) is drawn evenly from [0, min(max_wait_s, first_wait_s · 2^(n-1))] ("full
-jitter": requests that failed together do not come back together). A `Retry-After` of the service replaces the draw.
+jitter": requests that failed together do not come back together). After a 429 n stays 1: the limiter paces what is sent
+again, so that a request that is refused five times by chance does not wait half a minute. A `Retry-After` of the service
+replaces the draw.
 """
 
 from __future__ import annotations
@@ -126,7 +128,8 @@ class _Run:
         if self._planned_for != self._tries:
             self._planned_for = self._tries
             asked = self.last.error.retry_after_s
-            self._planned_wait_s = asked if asked else self._rng.uniform(0, self._policy.longest_wait_s(self._tries))
+            retry = 1 if isinstance(self.last.error, ThrottledError) else self._tries
+            self._planned_wait_s = asked if asked else self._rng.uniform(0, self._policy.longest_wait_s(retry))
         return self._planned_wait_s
 
     def verdict(self) -> str | None:

@@ -10,9 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 from omnia_beam.core.errors import (
+    NotFoundError,
+    NotTheServiceError,
     ServiceError,
     TerminalServiceError,
     ThrottledError,
@@ -20,10 +22,11 @@ from omnia_beam.core.errors import (
     UnreachableError,
     UsageError,
 )
-from omnia_beam.net.answer import JSON, Answer, error_of, is_transient, was_not_acted_on, wrong_content
+from omnia_beam.core.redaction import guard_logs, remember_secret, remember_token
+from omnia_beam.net.answer import JSON, Answer, error_of, is_transient, was_not_acted_on, wrong_address, wrong_content
+from omnia_beam.net.body import MAX_BODY_BYTES
 from omnia_beam.net.failure import NO_CONNECTION, TransportFailure
 from omnia_beam.net.rate_limit import PausedTooLong, RateLimiter
-from omnia_beam.net.redaction import remember_secret
 from omnia_beam.net.redirect import MAX_REDIRECTS, REDIRECTS, RedirectRefused, origin_text, redirect_target
 from omnia_beam.net.retry import AttemptFailed
 from omnia_beam.net.retry_after import retry_after_s
@@ -55,12 +58,12 @@ class _Call:
     path: str
     url: str
     params: Query
-    body: bytes | None
+    body: bytes | None = field(repr=False)
     accept: str
     idempotent: bool
     timeout_s: float
+    most_bytes: int
     token: str | None = field(default=None, repr=False)
-    secrets: set[str] = field(default_factory=set, repr=False)
     renewed: bool = False
     tries: int = 0
 
@@ -74,7 +77,7 @@ class ServiceSession:
     Args:
         settings: the service, the credential's names, the budget and the manners.
         token_provider: where tokens come from; made from the settings when None.
-        environ: where the settings' environment variables are looked up.
+        environ: where the settings' environment variables are looked up; this process's environment when None.
         clock: monotonic seconds. sleep: waits seconds; when None, waits that `close` can end. rng: draws the jitter.
         wall_clock: seconds since the Unix epoch, to read a `Retry-After` date by.
 
@@ -87,14 +90,14 @@ class ServiceSession:
         settings: ServiceSettings,
         token_provider: TokenSource | None = None,
         *,
-        environ: Mapping[str, str] = os.environ,
+        environ: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] | None = None,
         rng: random.Random | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
-        self._headers = _headers(settings, environ)
+        self._headers = _headers(settings, os.environ if environ is None else environ)
         self._clock = clock
         self._wall_clock = wall_clock
         self._rng = rng or random.Random()  # noqa: S311  # jitter is no secret
@@ -107,6 +110,7 @@ class ServiceSession:
             settings.requests_per_second, settings.max_in_flight, clock=clock, sleep=self._sleep
         )
         self.stats = SessionStats(self._limiter)
+        guard_logs()
         _check_ca_bundle(settings.ca_bundle)
         self._transport = Transport(
             pool_size=settings.max_in_flight,
@@ -134,6 +138,7 @@ class ServiceSession:
         json_body: Any = None,
         accept: str = JSON,
         timeout: float | None = None,
+        most_bytes: int = MAX_BODY_BYTES,
     ) -> Answer:
         """Send one request and give its successful answer.
 
@@ -147,6 +152,7 @@ class ServiceSession:
             json_body: bytes are sent as they are, all else as JSON; None sends no body.
             accept: `application/json` or `application/protobuf`; an answer of another type is refused.
             timeout: seconds that one attempt may take in all; the settings' when None.
+            most_bytes: a larger answer is refused; see `body.most_page_bytes`.
 
         Raises:
             ServiceError: the class tells what kind, the message what, where and what to do; see `core.errors`.
@@ -162,14 +168,19 @@ class ServiceSession:
             accept=accept,
             idempotent=idempotent,
             timeout_s=self.settings.attempt_timeout_s if timeout is None else timeout,
+            most_bytes=most_bytes,
         )
         self.stats.request()
-        return self.settings.retry.run(
-            lambda patience_s: self._attempt(call, patience_s),
-            clock=self._clock,
-            sleep=lambda seconds, error: self._before_retry(call, seconds, error),
-            rng=self._rng,
-        )
+        try:
+            return self.settings.retry.run(
+                lambda patience_s: self._attempt(call, patience_s),
+                clock=self._clock,
+                sleep=lambda seconds, error: self._before_retry(call, seconds, error),
+                rng=self._rng,
+            )
+        except (NotFoundError, NotTheServiceError) as error:
+            found = error
+        raise self._nothing_there(call, found) or found
 
     def sign_in(self) -> bool:
         """Get a token now, ahead of any request. Returns whether one is needed at all.
@@ -178,6 +189,11 @@ class ServiceSession:
             CredentialError: none can be had.
         """
         return self._tokens.token() is not None
+
+    @property
+    def is_throttled(self) -> bool:
+        """Whether a request waits at this moment because of the service: see `StatsSnapshot.throttled_s`."""
+        return self._limiter.throttled.is_running
 
     @property
     def closed(self) -> bool:
@@ -211,6 +227,18 @@ class ServiceSession:
             raise AttemptFailed(strange, repeatable=False)
         return Answer(answer.status, answer.headers, answer.body, call.tries, call.method, call.path)
 
+    def _nothing_there(self, call: _Call, error: ServiceError) -> NotTheServiceError | None:
+        """What to say of a 404 to a question where nothing has answered well yet and the base URL itself is answered 404 too."""
+        if error.status != 404 or call.method not in ("GET", "POST") or self.stats.has_succeeded:
+            return None
+        if isinstance(error, NotFoundError) and (call.path, call.params) != ("/", _ANYTHING):
+            try:
+                self.send("GET", "", params=_ANYTHING, idempotent=True)
+            except ServiceError as at_root:
+                return at_root if isinstance(at_root, NotTheServiceError) and at_root.status == 404 else None
+            return None
+        return wrong_address(self.settings.base_url, error)
+
     def _follow(self, call: _Call, token_of: Callable[[], str | None], patience_s: float) -> RawAnswer:
         """The answer, redirects within the service followed."""
         url, params = call.url, call.params
@@ -238,12 +266,17 @@ class ServiceSession:
                 headers = self._headers_of(call, token_of())
                 started = self._clock()
                 answer = self._transport.exchange(
-                    call.method, url, params=params, body=call.body, headers=headers, timeout_s=call.timeout_s
+                    call.method,
+                    url,
+                    params=params,
+                    body=call.body,
+                    headers=headers,
+                    timeout_s=call.timeout_s,
+                    most_bytes=call.most_bytes,
                 )
                 self.stats.answered(answer.status, size, answer.wire_bytes)
-                # Inside the slot: whoever is let in next must see the pause.
-                self._limiter.answered(started, answer.wire_bytes, refused=self._is_too_much(answer))
-                self._hold_back(answer)
+                # Inside the slot: the next request must see the pause.
+                self._report(started, answer)
                 return answer
         except TransportFailure as caught:
             failure = caught
@@ -260,25 +293,23 @@ class ServiceSession:
             headers["Content-Type"] = JSON
         call.token = token
         if token is not None:
-            call.secrets.add(token)
+            remember_token(token)
             headers["Authorization"] = f"Bearer {token}"
         return headers
 
-    def _is_too_much(self, answer: RawAnswer) -> bool:
-        """Whether the service said to be slower; not where it lets us come back at once, whatever its reason is."""
-        return answer.status == 429 and retry_after_s(answer.headers, self._wall_clock()) != 0
-
-    def _hold_back(self, answer: RawAnswer) -> None:
-        """Let everybody wait when the service says that it has too much to do."""
+    def _report(self, started: float, answer: RawAnswer) -> None:
+        """Let the limiter know how a request went, so that others wait where the service has too much to do."""
         asked = retry_after_s(answer.headers, self._wall_clock())
-        if answer.status == 429:
-            self._limiter.pause(self.settings.retry.first_wait_s if asked is None else asked)
-        elif answer.status == 503 and asked:
-            self._limiter.pause(asked)
+        if answer.status == 429 or (answer.status == 503 and asked):
+            # A 429 that lets us come back at once says nothing about the rate.
+            if asked != 0:
+                self._limiter.refused(started, asked, is_unavailable=answer.status == 503)
+        else:
+            self._limiter.accepted(started)
 
     def _refused(self, call: _Call, answer: RawAnswer) -> AttemptFailed:
         asked = retry_after_s(answer.headers, self._wall_clock())
-        error = error_of(answer, call.method, call.path, asked, call.secrets)
+        error = error_of(answer, call.method, call.path, asked)
         again = is_transient(answer.status) and (call.idempotent or was_not_acted_on(answer.status, asked))
         if not again and isinstance(error, TransientServiceError):
             error.message += _NOT_SENT_AGAIN
@@ -300,6 +331,8 @@ class ServiceSession:
             raise TerminalServiceError("abandoned while waiting for another try: the session was closed")
 
 
+_ANYTHING: Final = [("limit", "1")]
+"""The least that can be asked of a service: one series, whichever."""
 _NOT_SENT_AGAIN = ". Not sent again: the service may have acted on it; look before repeating"
 
 

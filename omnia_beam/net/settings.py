@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import Final
 from urllib.parse import urlsplit
 
 from omnia_beam import __version__
@@ -11,6 +12,8 @@ from omnia_beam.core.errors import UsageError
 from omnia_beam.net.credentials import CredentialSpec
 from omnia_beam.net.federation import checked_federation_source
 from omnia_beam.net.retry import RetryPolicy
+
+_THREADS_A_REQUEST: Final = 8
 
 ANONYMOUS = CredentialSpec(kind="anonymous")
 USER_AGENT = f"omnia-beam/{__version__}"
@@ -71,6 +74,11 @@ class ServiceSettings:
     def scope(self) -> str | None:
         """The OAuth scope of tokens; None where no token is needed."""
         return self.credential.scope(self.resource_id)
+
+    @property
+    def threads(self) -> int:
+        """Threads that keep `max_in_flight` requests under way although some wait before they send theirs again."""
+        return _THREADS_A_REQUEST * self.max_in_flight
 
     def divided(self, parts: int) -> list[ServiceSettings]:
         """The same service for several processes, none above its part: together they have exactly this budget.

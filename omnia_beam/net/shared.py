@@ -11,6 +11,7 @@ from typing import Final
 
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.settings import ServiceSettings
+from omnia_beam.net.stats import StatsSnapshot
 
 
 class _Shared:
@@ -40,6 +41,12 @@ def shared_session(settings: ServiceSettings) -> ServiceSession:
         if session is None or session.closed:
             session = _shared.sessions[settings] = ServiceSession(settings)
         return session
+
+
+def shared_traffic() -> StatsSnapshot:
+    """What this process's sessions have done so far, together."""
+    with _shared.lock:
+        return StatsSnapshot.together([each.stats.snapshot() for each in _shared.sessions.values()])
 
 
 def reset_shared_sessions() -> None:

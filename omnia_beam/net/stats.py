@@ -104,6 +104,12 @@ class SessionStats:
             self._absorbed_throttled_s += others.throttled_s
             self._absorbed_paced_s += others.paced_s
 
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether any request was answered well."""
+        with self._lock:
+            return any(200 <= status < 300 for status in self._statuses)
+
     def snapshot(self) -> StatsSnapshot:
         """The counts now."""
         with self._lock:

@@ -35,6 +35,11 @@ class Stopwatch:
                     self._total_s += self._clock() - self._since
 
     @property
+    def is_running(self) -> bool:
+        """Whether a thread is inside now."""
+        return self._inside > 0
+
+    @property
     def total_s(self) -> float:
         """Seconds so far, a running interval included."""
         with self._lock:

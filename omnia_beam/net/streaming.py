@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from omnia_beam.core.errors import UsageError
+from omnia_beam.core.redaction import remember_secret
 from omnia_beam.net import operations as ops
 from omnia_beam.net.api import ApiClient
 from omnia_beam.net.items import ServiceMessage, items_of, message_of
 from omnia_beam.net.paths import path_of
-from omnia_beam.net.redaction import remember_secret
 
 
 @dataclass(frozen=True)
@@ -58,5 +58,9 @@ class StreamingCalls(ApiClient):
         if not connection_string.strip():
             raise UsageError("set_stream_destination needs the connection string of an Event Hub")
         remember_secret(connection_string)
+        for part in connection_string.split(";"):
+            name, _, value = part.partition("=")
+            if name.strip().lower() in ("sharedaccesskey", "sharedaccesssignature"):
+                remember_secret(value.strip())
         body = {"connectionString": connection_string}
         return message_of(ops.SET_DESTINATION.send(self._session, json_body=body))

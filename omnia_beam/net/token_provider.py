@@ -24,9 +24,9 @@ import tenacity
 from azure.core.credentials import AccessToken, TokenCredential
 
 from omnia_beam.core.errors import CredentialError, UsageError
+from omnia_beam.core.redaction import guard_logs, remember_token
 from omnia_beam.net.credential_failure import read_failure
 from omnia_beam.net.credentials import CredentialSpec
-from omnia_beam.net.redaction import guard_logs
 
 _LOG = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ real Entra ID."""
 class _Held:
     """A token, when to ask for the next one, and when it ends; seconds since the epoch."""
 
-    token: str
+    token: str = field(repr=False)
     refresh_at: float
     expires_at: float
 
@@ -295,6 +295,7 @@ class TokenProvider:
         except Exception as error:
             failure = read_failure(error)
         else:
+            remember_token(token.token)
             ahead_s = min(self._refresh_ahead_s, max(0.0, token.expires_on - now) / 2)
             return _Held(token.token, token.expires_on - ahead_s, token.expires_on)
         message = f"no token for {self._scope} from {self._name()}: {failure.reason}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import requests
@@ -15,8 +15,10 @@ from requests.auth import AuthBase
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from omnia_beam.net.body import BodyError, decode_body, read_body
+from omnia_beam.net.body import BodyError, read_body
+from omnia_beam.net.body_room import shared_room
 from omnia_beam.net.failure import TransportFailure, explain
+from omnia_beam.net.proxies import ProxySession
 from omnia_beam.net.watchdog import Exchange, Watchdog, current_exchange
 
 Query = Sequence[tuple[str, str]]
@@ -31,16 +33,16 @@ class RawAnswer:
     """What came back: `body` decoded, `wire_bytes` the size of the body as it crossed the wire."""
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
     wire_bytes: int
 
 
 class Transport:
     """Sends single requests through one connection pool: no retries, no redirects, no judgement of statuses.
 
-    Thread-safe. Proxies come from the environment as with `requests` (HTTPS_PROXY, NO_PROXY), authorities from
-    `ca_bundle`, else REQUESTS_CA_BUNDLE, else certifi. ~/.netrc is not read.
+    Thread-safe. Proxies come from the environment as with `requests` (HTTPS_PROXY, NO_PROXY), but never on the way to this
+    machine; authorities from `ca_bundle`, else REQUESTS_CA_BUNDLE, else certifi. ~/.netrc is not read.
     """
 
     def __init__(
@@ -56,19 +58,28 @@ class Transport:
         self._session.mount("https://", adapter)
 
     def exchange(
-        self, method: str, url: str, *, params: Query, body: bytes | None, headers: Mapping[str, str], timeout_s: float
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Query,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        timeout_s: float,
+        most_bytes: int,
     ) -> RawAnswer:
         """Send one request and read its whole answer.
 
         Args:
             timeout_s: the longest that all of it may take.
+            most_bytes: a body that is larger is refused.
 
         Raises:
             TransportFailure: no whole answer; neither it nor its chain holds headers or query of the request.
         """
         with self._watchdog.watch(timeout_s) as exchange:
             try:
-                answer = self._exchange(method, url, params, body, headers, timeout_s)
+                answer = self._exchange(method, url, params, body, headers, timeout_s, most_bytes)
                 # A socket that was cut among the headers looks to http.client like their end.
                 if exchange.cut is None:
                     return answer
@@ -78,7 +89,14 @@ class Transport:
         raise failure
 
     def _exchange(
-        self, method: str, url: str, params: Query, body: bytes | None, headers: Mapping[str, str], timeout_s: float
+        self,
+        method: str,
+        url: str,
+        params: Query,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        timeout_s: float,
+        most_bytes: int,
     ) -> RawAnswer:
         response = self._session.request(
             method,
@@ -94,12 +112,18 @@ class Transport:
             verify=self._ca_bundle,
         )
         try:
-            wire = read_body(response.raw, response.headers)
-            body_read = decode_body(wire, response.headers.get("Content-Encoding", ""))
+            with shared_room().share() as share:
+                read = read_body(
+                    response.raw,
+                    response.headers,
+                    most_bytes=most_bytes,
+                    share=share,
+                    is_given_up=lambda: (exchange := current_exchange()) is not None and exchange.cut is not None,
+                )
         except BaseException:
             response.close()
             raise
-        return RawAnswer(response.status_code, response.headers, body_read, len(wire))
+        return RawAnswer(response.status_code, response.headers, read.content, read.wire_bytes)
 
     def close(self) -> None:
         """End exchanges under way and drop the pool."""
@@ -120,7 +144,7 @@ class _KeepHeaders(AuthBase):
         return request
 
 
-class _NoRedirects(requests.Session):
+class _NoRedirects(ProxySession):
     """Reports a redirect as an answer. `requests` would otherwise read its body while looking where it leads."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:

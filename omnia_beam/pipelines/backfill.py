@@ -25,10 +25,12 @@ from omnia_beam.io.parquet_file import ParquetOptions
 from omnia_beam.io.plan import Plan
 from omnia_beam.io.plan_cache import PlanCache, still_wanted
 from omnia_beam.io.planner import Wanted, plan_windows
+from omnia_beam.io.query_evidence import Count
 from omnia_beam.io.read import ReadFromOmnia, ReadOptions
 from omnia_beam.io.record import RecordFailures, RecordReceipts
 from omnia_beam.io.stored_points import StoredFiles
 from omnia_beam.io.write_parquet import WriteToParquet
+from omnia_beam.net.raw_data import named_counts
 from omnia_beam.net.reachability import check_reachable
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.settings import ServiceSettings
@@ -39,6 +41,7 @@ from omnia_beam.pipelines.destination import check_writable, file_prefix, say_ti
 from omnia_beam.pipelines.destination_check import file_look
 from omnia_beam.pipelines.execution import Outcome, run_pipeline
 from omnia_beam.pipelines.job_state import JobState, RunState, opened_state
+from omnia_beam.pipelines.plan_audit import audit_counts
 from omnia_beam.pipelines.removal_guard import GuardRules, RemovalGuard
 from omnia_beam.pipelines.rounds import Rounds
 from omnia_beam.pipelines.runner import is_local
@@ -80,15 +83,16 @@ class BackfillJob:
     wanted: TimeRange
 
     @classmethod
-    def of(cls, config: JobConfig) -> BackfillJob:
-        """Raises UsageError where the configuration is no backfill."""
+    def of(cls, config: JobConfig, command: str = "backfill") -> BackfillJob:
+        """Raises UsageError, with the command's name in it, where the configuration is no backfill."""
         source, sink = config.source, config.sink
+        cure = "use omnia-beam migrate" if command == "backfill" else "run omnia-beam migrate on a schedule instead"
         if not isinstance(source, OmniaSource):
-            raise UsageError(f"backfill reads from a source of kind omnia, not {source.kind}: use omnia-beam migrate")
+            raise UsageError(f"{command} reads from a source of kind omnia, not {source.kind}: {cure}")
         if not isinstance(sink, ParquetSink):
-            raise UsageError(f"backfill writes to a sink of kind parquet, not {sink.kind}: use omnia-beam migrate")
+            raise UsageError(f"{command} writes to a sink of kind parquet, not {sink.kind}: {cure}")
         if config.mapping is not None:
-            raise UsageError("backfill keeps the source's ids; for a mapping use omnia-beam migrate")
+            raise UsageError(f"{command} keeps the source's ids and takes no mapping: {cure}")
         options = read_options(source, config.max_chunk_points)
         return cls(config, source, sink, service_settings(source), options, wanted_range(config))
 
@@ -132,7 +136,10 @@ def _rounds(
     job: BackfillJob, session: ServiceSession, state: JobState, series_ids: Sequence[str], context: RunContext
 ) -> Rounds:
     def carry(work: WorkPlan, guard: RemovalGuard | None) -> Outcome:
-        return _carry_out(job, session, state, work, guard, context)
+        outcome = _carry_out(job, session, state, work, guard, context)
+        if audit_counts(state, series_ids, work, outcome, counting(job, session)):
+            PlanCache(state.state_dir, state.scope.digest, job.options.pack_limits).forget()
+        return outcome
 
     look = file_look(job.config, job.sink.path, state, series_ids, job.wanted)
     return Rounds(job.config, state, job.options.pack_limits, guard_rules(job, state), carry, look, context)
@@ -181,6 +188,15 @@ def make_plan(
     )
 
 
+def counting(job: BackfillJob, session: ServiceSession) -> Count:
+    """How the service is asked for its count, as the job reads it."""
+
+    def count(series_ids: tuple[str, ...], asked: TimeRange) -> dict[str, int]:
+        return named_counts(session, series_ids, asked.start_ns, asked.end_ns, statuses=job.options.statuses)
+
+    return count
+
+
 def wanted_range(config: JobConfig) -> TimeRange:
     """The window of the configuration; without an end, up to now.
 
@@ -190,7 +206,9 @@ def wanted_range(config: JobConfig) -> TimeRange:
         UsageError: there is no window.
     """
     if config.window is None:
-        raise UsageError("window: a backfill needs one: {start: 2023-01-01, end: 2024-01-01}, or --start and --end")
+        raise UsageError(
+            "window: a source of kind omnia needs one: {start: 2023-01-01, end: 2024-01-01}, or --start and --end"
+        )
     end = time.time_ns() if config.window.end is None else config.window.end
     if end <= config.window.start:
         raise UsageError("window.start is in the future: there is nothing to read yet")

@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from rich.text import Text
+
 from omnia_beam.config import JobConfig, OmniaSink, OmniaSource, ParquetSink
 from omnia_beam.config.connection import OmniaConnection
 from omnia_beam.core.errors import OmniaBeamError, UsageError
@@ -62,8 +64,8 @@ def run_check(config: JobConfig, context: RunContext, *, as_json: bool) -> int:
             step = Step(name, False, str(error))
         steps.append(step)
         if not as_json:
-            mark = "[green]ok[/green]    " if step.ok else "[red]failed[/red]"
-            context.out.print(f"{mark} [bold]{step.name}[/bold]  ", end="")
+            mark = ("ok    ", "green") if step.ok else ("failed", "red")
+            context.out.print(Text.assemble(mark, " ", (step.name, "bold"), "  "), end="")
             context.out.print(step.found, markup=False, highlight=False, soft_wrap=True)
         if code:
             break

@@ -19,16 +19,42 @@ from apache_beam.options.pipeline_options import (
     WorkerOptions,
 )
 
+from omnia_beam.config import JobConfig, OmniaConnection
 from omnia_beam.core.errors import UnsafeRunnerError, UsageError
 from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.pipelines.runner import is_local, runner_name
+from omnia_beam.pipelines.service import service_settings
 
 _ENVIRONMENTS: Final = ("LOOPBACK", "PROCESS", "EXTERNAL", "DOCKER")
 _ONE_PROCESS: Final = "no_use_multiple_sdk_containers"
 
 
+def check_job(config: JobConfig, options: Any) -> None:
+    """Check that a job of any pair of kinds can be run with these options: by whatever command, the rules are the same.
+
+    Raises:
+        UnsafeRunnerError, UsageError: as `check_cluster` and `worker_share`.
+    """
+    if is_local(options):
+        return
+    source, sink = config.source, config.sink
+    services = [service_settings(end) for end in (source, sink) if isinstance(end, OmniaConnection)]
+    written = {"state": config.state}
+    if not isinstance(sink, OmniaConnection):
+        written = {"sink.path": sink.path, **written}
+    read = () if isinstance(source, OmniaConnection) else source.path
+    check_cluster(options, written, services, read=read)
+    for service in services:
+        worker_share(service, options)
+
+
 def check_cluster(
-    options: Any, places: Mapping[str, str], credentials_of: Iterable[ServiceSettings], *, endless: bool = False
+    options: Any,
+    places: Mapping[str, str],
+    credentials_of: Iterable[ServiceSettings],
+    *,
+    read: Iterable[str] = (),
+    endless: bool = False,
 ) -> None:
     """Check that workers can do the job; nothing to check where the pipeline runs in this process.
 
@@ -36,6 +62,7 @@ def check_cluster(
         options: Beam's PipelineOptions.
         places: configuration key to path, of everything that workers write.
         credentials_of: the services that workers sign in to.
+        read: paths of the files that workers read.
         endless: whether it is a job without an end, and may stream.
 
     Raises:
@@ -46,7 +73,7 @@ def check_cluster(
         return
     if options.view_as(StandardOptions).streaming and not endless:
         raise UnsafeRunnerError(
-            "--streaming is refused: a backfill ends, and a streaming job does not tell when all of it is stored. Leave it out"
+            "--streaming is refused: this command ends, and a streaming job does not tell when all of it is stored. Leave it out"
         )
     where = worker_place(options)
     if where == "LOOPBACK":
@@ -59,6 +86,12 @@ def check_cluster(
             raise UnsafeRunnerError(
                 f"{key}: {path} would be on each worker's own disk ({_named(options, where)}), and lost with it: use a place that "
                 "all workers and this machine share, such as gs://, s3:// or hdfs://"
+            )
+    for path in read:
+        if own_disk and "://" not in path:
+            raise UsageError(
+                f"source.path: {path} is on this machine's disk, unseen by workers elsewhere ({_named(options, where)}): use "
+                "a place that all workers and this machine share, such as gs://, s3:// or hdfs://"
             )
     setup = options.view_as(SetupOptions)
     image = options.view_as(WorkerOptions).sdk_container_image or options.view_as(PortableOptions).environment_config

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -17,14 +21,21 @@ from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.summary import Summary
 
 _LOOK = """
-Look at the result:
+Look at the result, with pyarrow, which omnia-beam brings along:
 
-  duckdb -c "SELECT series_id, count(*) AS points, min(time) AS first, max(time) AS last, avg(value) AS mean
-             FROM read_parquet('{path}/**/*.parquet') GROUP BY ALL ORDER BY points DESC LIMIT 5"
-
-  python -c "import pandas; print(pandas.read_parquet('{path}').describe())"
+  {python} -c "import pyarrow.dataset as ds; points = ds.dataset('{path}').to_table(columns=['series_id', 'value']); \
+print(*points.group_by('series_id').aggregate([('value', 'count'), ('value', 'mean')]).slice(0, 5).to_pylist(), sep='\\n')"
 
 The job that was run is {job}; its ledger is under {state}."""
+
+_KEPT = """The emulator serves on at {url}, so that the job can be run again:
+
+  {program} backfill {job}
+  {program} verify {job} --source
+
+End it with: kill {pid}    (the number is in {pid_file} too)"""
+
+_GONE = """The emulator has ended with the demo. With --keep it serves on, and the job can be run again."""
 
 
 class Served(Protocol):
@@ -33,23 +44,32 @@ class Served(Protocol):
     @property
     def url(self) -> str: ...
 
+    @property
+    def pid(self) -> int: ...
+
+    def leave(self) -> None:
+        """Let it serve on."""
+
 
 Serve = Callable[[Sequence[str]], AbstractContextManager[Served]]
 """Starts an emulator with these arguments, and stops it when the block ends."""
 
 
-def run_demo(path: str, context: RunContext, serve: Serve) -> Summary:
-    """Start the emulator with the demo's plant, back it up, stop the emulator.
+def run_demo(path: str, context: RunContext, serve: Serve, *, keep: bool = False) -> Summary:
+    """Start the emulator with the demo's plant, back it up, stop the emulator or leave it to serve on.
 
     Args:
         path: a directory to write into; what an earlier demo left there is replaced.
         context: how to run.
         serve: starts the emulator; pipelines know nothing of it.
+        keep: leave it; `emulator.pid` holds its process id, and the next demo in the directory ends it.
 
     Raises:
         DestinationError: the directory cannot be written.
     """
     root = Path(path)
+    pid_file = root / "emulator.pid"
+    _end_kept(pid_file)
     for name in ("points", "state"):
         shutil.rmtree(root / name, ignore_errors=True)
     root.mkdir(parents=True, exist_ok=True)
@@ -60,10 +80,44 @@ def run_demo(path: str, context: RunContext, serve: Serve) -> Summary:
         context.say(f"serving at {emulator.url}")
         config = load_config(str(job_file), now_ns=time.time_ns())
         summary = run_backfill(config, context)
-    if not context.quiet:
-        look = _LOOK.format(path=root / "points", job=job_file, state=root / "state")
-        context.err.print(look, markup=False, highlight=False, soft_wrap=True)
+        context.say(
+            _LOOK.format(python=_shown(sys.executable), path=root / "points", job=job_file, state=root / "state")
+        )
+        if keep:
+            pid_file.write_text(f"{emulator.pid}\n", encoding="utf-8")
+            emulator.leave()
+            context.say(
+                _KEPT.format(url=emulator.url, program=_program(), job=job_file, pid=emulator.pid, pid_file=pid_file)
+            )
+        else:
+            context.say(_GONE)
     return summary.having(command="demo")
+
+
+def _end_kept(pid_file: Path) -> None:
+    """End the emulator that an earlier demo has left, if its process id is still one of an emulator."""
+    with suppress(OSError, ValueError, subprocess.SubprocessError):
+        pid = int(pid_file.read_text(encoding="utf-8"))
+        ps = ["ps", "-p", str(pid), "-o", "args="]  # Linux and macOS alike
+        if "omnia_beam.emulator" in subprocess.run(ps, capture_output=True, text=True, check=True, timeout=5).stdout:  # noqa: S603  # a number
+            os.kill(pid, signal.SIGTERM)
+    pid_file.unlink(missing_ok=True)
+
+
+def _program() -> str:
+    """What to type to run omnia-beam again: its name alone only where the shell finds this very program under it."""
+    called = Path(sys.argv[0])
+    if called.name != "omnia-beam":
+        return f"{_shown(sys.executable)} -m omnia_beam.cli"
+    found = shutil.which("omnia-beam")
+    return "omnia-beam" if found and Path(found).resolve() == called.resolve() else _shown(str(called))
+
+
+def _shown(program: str) -> str:
+    """A path relative to the current directory where it lies below, as one would type it."""
+    with suppress(ValueError):
+        return str(Path(program).absolute().relative_to(Path.cwd()))
+    return program
 
 
 def _job_text(url: str, root: Path) -> str:
@@ -74,7 +128,7 @@ def _job_text(url: str, root: Path) -> str:
             "base_url": url,
             "credential": {"kind": "anonymous"},
             "series": {"search": {"name": "*"}},
-            # An emulator of one's own needs no manners; a real service does.
+            # An emulator of one's own needs no budget; a real service does.
             "rate": {"requests_per_second": None, "max_in_flight": 8},
         },
         "window": {"start": "2024-01-01", "end": "2024-01-31"},

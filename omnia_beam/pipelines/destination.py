@@ -179,7 +179,7 @@ def _last_time(path: str) -> int:
     try:
         if path.endswith(".parquet"):
             with FileSystems.open(path) as file:
-                times = pq.ParquetFile(file).read(["time"]).column("time")
+                times = pq.ParquetFile(file, page_checksum_verification=True).read(["time"]).column("time")
             return int(pc.max(times).cast(pa.int64()).as_py() or MIN_TIME_NS)
         with FileSystems.open(path) as file:
             found = [parse_time(match[0]) for line in file if (match := _TIME.search(line.decode(errors="replace")))]

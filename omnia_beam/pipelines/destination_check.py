@@ -15,12 +15,14 @@ from apache_beam.io.filesystems import FileSystems
 
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import DestinationError
+from omnia_beam.core.receipt import FileStamp
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.dead_letters import WRITING, DeadLetterFiles, file_name
 from omnia_beam.io.durable_file import is_local, reason
-from omnia_beam.io.ledger import Ledger
-from omnia_beam.io.ledger_facts import StandingReceipt, file_sizes, receipts_naming, receipts_with_letters
+from omnia_beam.io.ledger import Ledger, RecordedReceipt
+from omnia_beam.io.ledger_facts import StandingReceipt, receipts_with_letters
+from omnia_beam.io.ledger_files import receipts_of_files, recorded_stamps
 from omnia_beam.io.state_dir import StateDir
 from omnia_beam.pipelines.job_state import RunState
 from omnia_beam.pipelines.mapping_letters import MAPPING
@@ -44,7 +46,7 @@ class Asked:
     series_ids: frozenset[str] | None = None
     wanted: TimeRange | None = None
 
-    def concerns(self, found: StandingReceipt) -> bool:
+    def concerns(self, found: StandingReceipt | RecordedReceipt) -> bool:
         """Whether a receipt is of what was asked for."""
         key = found.receipt.key
         if found.scope != self.scope or (self.wanted is not None and not key.range.overlaps(self.wanted)):
@@ -77,29 +79,23 @@ def check_mode(asked: str | None, series: int) -> str:
 
 
 def look_at_files(ledger: Ledger, path: str, asked: Asked) -> Look:
-    """Compare a destination of files with the receipts by one listing: names, and sizes where they are recorded.
+    """Compare a destination of files with the receipts by one listing: names, and sizes and times where those are recorded.
 
     Raises:
         DestinationError: the destination cannot be listed.
         StateError: the ledger cannot be read.
     """
-    recorded = file_sizes(ledger, asked.sink)
+    recorded = recorded_stamps(ledger, asked.sink)
     if not recorded:
         return Look()
-    there = list_sizes(path)
-    wrong: dict[str, str] = {}
-    for name, size in recorded.items():
-        found = there.get(name)
-        if found is None:
-            wrong[name] = "is not there"
-        elif size is not None and size != found:
-            wrong[name] = f"holds {found:,} bytes, not the {size:,} that were written"
+    there = list_stamps(path)
+    wrong = {name: text for name, stamp in recorded.items() if (text := _difference(stamp, there.get(name)))}
     if not wrong:
         return Look()
     lost: dict[ChunkKey, int] = {}
     named: set[str] = set()
     outside: set[str] = set()
-    for each in receipts_naming(ledger, asked.sink, wrong.keys()):
+    for each in receipts_of_files(ledger, asked.sink, wrong.keys()):
         files = wrong.keys() & set(each.receipt.files)
         if asked.concerns(each):
             lost[each.receipt.key] = each.receipt.count
@@ -148,25 +144,39 @@ def look_at_letters(ledger: Ledger, state_dir: StateDir, asked: Asked) -> Look:
     return Look(warnings=(f"{text}; they are of series, times or settings that this run does not cover",))
 
 
-def list_sizes(path: str) -> dict[str, int]:
-    """The files below `year=/month=` of a destination, with their sizes in bytes; nothing where it does not exist.
+def _difference(recorded: FileStamp | None, there: FileStamp | None) -> str:
+    """How a file differs from what was written; empty where it does not, as far as is known."""
+    if there is None:
+        return "is not there"
+    if recorded is None:
+        return ""
+    if there.size != recorded.size:
+        return f"holds {there.size:,} bytes, not the {recorded.size:,} that were written"
+    if None not in (there.mtime_ns, recorded.mtime_ns) and there.mtime_ns != recorded.mtime_ns:
+        return "was written by somebody else since"
+    return ""
+
+
+def list_stamps(path: str) -> dict[str, FileStamp]:
+    """The files below `year=/month=` of a destination, with size and time of change; nothing where it does not exist.
 
     Raises:
         DestinationError: it cannot be listed.
     """
     try:
-        return dict(_local_sizes(path) if is_local(path) else _remote_sizes(path))
+        return dict(_local_stamps(path) if is_local(path) else _remote_stamps(path))
     except (OSError, BeamIOError) as error:
         raise DestinationError(f"{path}: cannot be listed: {reason(error)}") from error
 
 
-def _local_sizes(path: str) -> Iterable[tuple[str, int]]:
+def _local_stamps(path: str) -> Iterable[tuple[str, FileStamp]]:
     for year in _folders(path, "year="):
         for month in _folders(year.path, "month="):
             with os.scandir(month.path) as entries:
                 for entry in entries:
                     if entry.is_file():
-                        yield f"{year.name}/{month.name}/{entry.name}", entry.stat().st_size
+                        found = entry.stat()
+                        yield f"{year.name}/{month.name}/{entry.name}", FileStamp(found.st_size, found.st_mtime_ns)
 
 
 def _folders(path: str, start: str) -> list[os.DirEntry[str]]:
@@ -177,10 +187,10 @@ def _folders(path: str, start: str) -> list[os.DirEntry[str]]:
         return []
 
 
-def _remote_sizes(path: str) -> Iterable[tuple[str, int]]:
+def _remote_stamps(path: str) -> Iterable[tuple[str, FileStamp]]:
     root = path.rstrip("/")
     for found in FileSystems.match([f"{root}/year=*/month=*/*"])[0].metadata_list:
-        yield found.path[len(root) + 1 :], found.size_in_bytes
+        yield found.path[len(root) + 1 :], FileStamp(found.size_in_bytes)
 
 
 def file_look(

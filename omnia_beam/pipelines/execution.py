@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -22,6 +21,7 @@ from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.counters import counters_of, counts_of
 from omnia_beam.pipelines.progress_display import ProgressFacts, showing_progress
 from omnia_beam.pipelines.runner import is_local, make_runner
+from omnia_beam.pipelines.stop_signals import handling_stop_signals
 
 _LOOK_EVERY_S = 0.5
 
@@ -42,11 +42,12 @@ class Outcome:
 
 
 class Interrupted(KeyboardInterrupt):
-    """SIGINT or SIGTERM ended a pipeline; `facts` says how far it got."""
+    """A signal (see `stop_signals`) ended a pipeline; `facts` and Beam's `counters` say how far it got."""
 
-    def __init__(self, facts: ProgressFacts) -> None:
+    def __init__(self, facts: ProgressFacts, counters: Mapping[str, int]) -> None:
         super().__init__()
         self.facts = facts
+        self.counters = counters
 
 
 def run_pipeline(
@@ -69,8 +70,8 @@ def run_pipeline(
         passing: whether the progress goes away at the end.
 
     Raises:
-        Interrupted: SIGINT or SIGTERM came; what was under way is recorded or abandoned.
-        OmniaBeamError: what ended the pipeline.
+        Interrupted: a signal came; what was under way is recorded or abandoned.
+        OmniaBeamError: what ended the pipeline; its `facts` say how far it got.
     """
     BOARD.reset()
     STOP.clear()
@@ -93,11 +94,14 @@ def run_pipeline(
             kind = context.progress if counted.tells else "none"
             with showing_progress(kind, facts, context.err, passing=passing):
                 counters = run_here(build, context.options, counted.follow)
+        except (OmniaBeamError, KeyboardInterrupt) as error:
+            error.facts = facts()  # type: ignore[union-attr]  # for the summary of a run that ends here
+            raise
         finally:
             stopped = STOP.is_set()
             STOP.clear()
     if signals.is_set():
-        raise Interrupted(facts())
+        raise Interrupted(facts(), counters)
     return Outcome(counters, stopped)
 
 
@@ -164,11 +168,8 @@ def _cancelling(result: Any) -> Iterator[None]:
 
 @contextmanager
 def stopping_on_signals() -> Iterator[threading.Event]:
-    """The first SIGINT or SIGTERM asks the source to stop; a second one interrupts at once."""
+    """The first signal asks the source to stop; a second one interrupts at once."""
     came = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield came  # signals are the main thread's; whoever runs us on another has his own way to stop
-        return
 
     def handle(number: int, frame: FrameType | None) -> None:
         if came.is_set():
@@ -176,12 +177,8 @@ def stopping_on_signals() -> Iterator[threading.Event]:
         came.set()
         STOP.set()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handling_stop_signals(handle):
         yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from rich.table import Table
+from rich.text import Text
 
 from omnia_beam.core.errors import UsageError
+from omnia_beam.core.printable import one_line
 
 _SHOWN: Final = 20
 _LISTED: Final = 10
@@ -93,7 +95,7 @@ class LossReport:
         blocking = self.blocking(accepted)
         if not blocking:
             return
-        lines = [f"{each.name}: {each.series}: {each.message}" for each in blocking[:_SHOWN]]
+        lines = [one_line(f"{each.name}: {each.series}: {each.message}") for each in blocking[:_SHOWN]]
         if len(blocking) > _SHOWN:
             lines.append(f"… and {len(blocking) - _SHOWN} more: omnia-beam plan lists them all")
         names = ", ".join(dict.fromkeys(each.name for each in blocking))
@@ -134,7 +136,8 @@ def series_table(report: LossReport) -> Table:
     """What becomes of the first series."""
     table = Table("source", "target", "values", "statuses", "state", box=None, pad_edge=False)
     for each in report.series[:_LISTED]:
-        table.add_row(each.source, each.target, each.values, each.statuses, each.state)
+        cells = (each.source, each.target, each.values, each.statuses, each.state)
+        table.add_row(*map(one_line, cells))
     if len(report.series) > _LISTED:
         table.add_row(f"… {len(report.series) - _LISTED:,} more", "", "", "", "")
     return table
@@ -145,8 +148,8 @@ def findings_table(report: LossReport, accepted: Collection[str]) -> Table:
     table = Table("finding", "series", "what", "", box=None, pad_edge=False)
     blocking = set(report.blocking(accepted))
     for each in report.findings[:_SHOWN]:
-        mark = "[red]stops the run[/red]" if each in blocking else "accepted" if each.blocking else ""
-        table.add_row(each.name, each.series, each.message, mark)
+        mark = Text("stops the run", "red") if each in blocking else "accepted" if each.blocking else ""
+        table.add_row(each.name, one_line(each.series), one_line(each.message), mark)
     if len(report.findings) > _SHOWN:
         table.add_row(f"… {len(report.findings) - _SHOWN:,} more", "", "--json lists them all", "")
     return table

@@ -48,7 +48,11 @@ class MappedSeries:
         """
         if self.existing is None:
             raise ValueError(f"{self.target} does not exist yet")
-        return SeriesRule(self.existing.id, self.conversion.scale, self.conversion.offset, self.status)
+        return self.rule_of(self.existing.id)
+
+    def rule_of(self, target_id: str) -> SeriesRule:
+        """As `rule`, for a target of the given id."""
+        return SeriesRule(target_id, self.conversion.scale, self.conversion.offset, self.status)
 
 
 @dataclass(frozen=True)

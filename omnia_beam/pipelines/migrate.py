@@ -13,13 +13,15 @@ from typing import Any
 
 import apache_beam as beam
 
-from omnia_beam.config import JobConfig
+from omnia_beam.config import JobConfig, OmniaSink
 from omnia_beam.core.errors import OmniaBeamError, UsageError
+from omnia_beam.core.printable import one_line
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.dead_letters import DeadLetterFiles
 from omnia_beam.io.plan import Plan
 from omnia_beam.io.record import RecordFailures, RecordReceipts
 from omnia_beam.net.stats import StatsSnapshot
+from omnia_beam.pipelines.cluster import check_job
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import say_tidied
 from omnia_beam.pipelines.destination_check import Asked, look_at_letters
@@ -29,6 +31,7 @@ from omnia_beam.pipelines.mapping_letters import MappingLetters, tidy_dead_lette
 from omnia_beam.pipelines.mapping_resolution import Resolution
 from omnia_beam.pipelines.migration import MigrationJob, Prepared, prepare
 from omnia_beam.pipelines.migration_source import MigrationSource, open_source
+from omnia_beam.pipelines.plan_audit import audit_counts
 from omnia_beam.pipelines.removal_guard import GuardRules, RemovalGuard
 from omnia_beam.pipelines.rounds import Rounds
 from omnia_beam.pipelines.runner import is_local
@@ -49,6 +52,7 @@ from omnia_beam.pipelines.work_plan import (
 from omnia_beam.transforms.map_series import MapSeries, SeriesRule
 
 _COUNTED = ("points_rejected", "points_dropped", "points_substituted", "points_truncated")
+_LEFT_OUT = ("points_rejected", "points_dropped", "points_truncated")
 
 
 def run_migrate(config: JobConfig, context: RunContext) -> Summary:
@@ -62,6 +66,7 @@ def run_migrate(config: JobConfig, context: RunContext) -> Summary:
     began = context.clock()
     if config.workers > 1:
         raise UsageError(f"workers is {config.workers}: a migration runs in one process; leave workers out")
+    check_job(config, context.options)
     job = MigrationJob.of(config)
     summary = Summary("migrate")
     sessions = list(job.sink.sessions)
@@ -78,7 +83,7 @@ def run_migrate(config: JobConfig, context: RunContext) -> Summary:
             remember_selection(state.state_dir, config, state.scope.digest, prepared.series_ids, source.wanted)
             work = _plan(job, source, prepared, state)
             summary = summary.having(windows_planned=len(work.plan) + work.recorded, windows_skipped=work.recorded)
-            ended = _rounds(job, source, resolution, state, context).run(work)
+            ended = _rounds(job, source, prepared, resolution, state, context).run(work)
             outcome = ended.outcome
             summary = summarise_work(summary, state, prepared.series_ids, source.wanted, work, outcome, ended.ledger)
             if summary.status == "complete" and not ended.problems:
@@ -105,7 +110,12 @@ def _plan(job: MigrationJob, source: MigrationSource, prepared: Prepared, state:
 
 
 def _rounds(
-    job: MigrationJob, source: MigrationSource, resolution: Resolution, state: JobState, context: RunContext
+    job: MigrationJob,
+    source: MigrationSource,
+    prepared: Prepared,
+    resolution: Resolution,
+    state: JobState,
+    context: RunContext,
 ) -> Rounds:
     targets = {each.source.id: each.existing.id for each in resolution.mapped if each.existing is not None}
     asked = Asked(state.scope.digest, state.sink)
@@ -114,7 +124,9 @@ def _rounds(
     look = job.sink.look(state, asked, targets)
 
     def carry(work: WorkPlan, guard: RemovalGuard | None) -> Outcome:
-        return _carry_out(job, source, resolution, state, work, guard, context)
+        outcome = _carry_out(job, source, resolution, state, work, guard, context)
+        _audit(job, source, prepared, state, work, outcome)
+        return outcome
 
     return Rounds(
         job.config,
@@ -126,6 +138,19 @@ def _rounds(
         context,
         lambda removals: job.sink.erase(state, removals),
     )
+
+
+def _audit(
+    job: MigrationJob, source: MigrationSource, prepared: Prepared, state: JobState, work: WorkPlan, outcome: Outcome
+) -> None:
+    """As a backfill's; points that a policy left out are in no receipt, and only this run's are known by number."""
+    sink = job.config.sink
+    leaves_out = isinstance(sink, OmniaSink) and (sink.nan == "drop_counted" or sink.time_resolution == "truncate")
+    if leaves_out and work.recorded:
+        return
+    lost = sum(outcome.counters.get(name, 0) for name in _LEFT_OUT)
+    lost += sum(DeadLetterFiles.of(state.state_dir).count_by_reason().values())
+    audit_counts(state, prepared.series_ids, work, outcome, source.count, elsewhere=lost)
 
 
 def build_pipeline(
@@ -205,7 +230,7 @@ def _tell(prepared: Prepared, job: MigrationJob, context: RunContext) -> None:
             context.say(f"{name}: {count} findings; omnia-beam plan shows them")
     if report.unused_rows:
         context.say(
-            f"{len(report.unused_rows)} rows of the mapping file fit no series of the source: {report.unused_rows[0]}"
+            f"{len(report.unused_rows):,} rows of the mapping file fit no series of the source: {one_line(report.unused_rows[0])}"
         )
 
 

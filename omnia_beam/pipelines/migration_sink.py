@@ -18,6 +18,7 @@ from omnia_beam.io.write_parquet import WriteToParquet
 from omnia_beam.net.reachability import check_reachable
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.shared import shared_session
+from omnia_beam.pipelines.cluster import worker_share
 from omnia_beam.pipelines.destination import PARQUET_SUFFIXES, Tidied, check_writable, file_prefix, tidy_files
 from omnia_beam.pipelines.destination_check import Asked, Look, check_mode, look_at_files, not_counted, not_looked_at
 from omnia_beam.pipelines.job_state import JobState
@@ -92,7 +93,7 @@ class ServiceSink:
 
     def write(self, chunks: Any, state: JobState) -> tuple[Any, Any | None]:
         written = chunks | "Write" >> WriteToOmnia(
-            self._service,
+            worker_share(self._service, chunks.pipeline.options),
             self._options,
             on_error="output",
             dead_letter_files=DeadLetterFiles.of(state.state_dir),

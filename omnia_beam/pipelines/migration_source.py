@@ -22,10 +22,12 @@ from omnia_beam.io.plan import Plan
 from omnia_beam.io.planner import Wanted, plan_windows
 from omnia_beam.io.read import ReadFromOmnia
 from omnia_beam.io.read_files import ReadFromFiles
+from omnia_beam.net.raw_data import named_counts
 from omnia_beam.net.reachability import check_reachable
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.backfill import wanted_range
+from omnia_beam.pipelines.cluster import worker_share
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.selection import describe_series, select_series
@@ -50,6 +52,9 @@ class MigrationSource(Protocol):
 
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
         """Windows that cover what is wanted."""
+
+    def count(self, series_ids: tuple[str, ...], asked: TimeRange) -> Mapping[str, int]:
+        """Points of those series that the source names when it is asked for their number."""
 
     def stale(self, state: JobState, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
         """Recorded windows that this source knows to be out of date, with the points they held."""
@@ -91,12 +96,16 @@ class ServiceSource:
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
         return plan_windows(self.sessions[0], wanted, statuses=self._options.statuses, limits=self.limits)
 
+    def count(self, series_ids: tuple[str, ...], asked: TimeRange) -> Mapping[str, int]:
+        session, statuses = self.sessions[0], self._options.statuses
+        return named_counts(session, series_ids, asked.start_ns, asked.end_ns, statuses=statuses)
+
     def stale(self, state: JobState, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
         return []
 
     def read(self, pipeline: Any, plan: Plan, *, local: bool) -> tuple[Any, Any]:
         raw = pipeline | "Read" >> ReadFromOmnia(
-            self._service,
+            worker_share(self._service, pipeline.options),
             plan,
             options=self._options,
             on_error="output",
@@ -145,6 +154,9 @@ class FilesSource:
 
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
         return plan_files(self._catalog, wanted, max_chunk_points=self._max_points)
+
+    def count(self, series_ids: tuple[str, ...], asked: TimeRange) -> Mapping[str, int]:
+        return {}  # the plan of files is made of their blocks, and counts nothing that could be asked again
 
     def stale(self, state: JobState, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
         if not self._changes:

@@ -1,93 +1,228 @@
-"""Mend a destination: what differs is announced in the ledger as about to be replaced, and copied again.
+"""Mend a destination: copy again what differs, and put files out of the way that no receipt names.
 
-The announcement comes first: should the repair die, the windows count as missing, and the next run of the job copies
-them. They are read as they were recorded, the same series and the same range, so they write over the same files.
+    ask the source for what differs ─ what it gives is announced in the ledger as about to be replaced ─ run the job
+    ─ put strays aside whose points are in the copy now
+
+The announcement names the series that differ and no others: should the copying fail, those count as missing, so that the next
+run goes on with them, and the receipts of their neighbours stay. What the source does not give is not announced. Windows are
+read as they were recorded, the same series and the same range, so they write over the same files.
+
+Nothing is deleted here. A run of the job deletes files that the ledger names as replaced; every other file is renamed, and
+only once the time of its points is whole in the copy: it may be the last that holds them.
 """
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from typing import Any
-
-from apache_beam.io.filesystem import BeamIOError
-from apache_beam.io.filesystems import FileSystems
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from omnia_beam.config import JobConfig, WindowConfig
-from omnia_beam.core.errors import DestinationError
+from omnia_beam.core.errors import DestinationError, OmniaBeamError, StateError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.durable_file import is_local, reason
+from omnia_beam.io.destination_files import shown_name
+from omnia_beam.io.set_aside import is_there, put_back, set_aside
 from omnia_beam.pipelines.context import RunContext
-from omnia_beam.pipelines.job_state import opened_state
+from omnia_beam.pipelines.job_state import JobState, opened_state
 from omnia_beam.pipelines.summary import Summary
+from omnia_beam.pipelines.verify_destination import Stray
+from omnia_beam.pipelines.verify_reading import WindowPrints
+from omnia_beam.pipelines.verify_strays import is_own_name
 
 Copy = Callable[[JobConfig, RunContext], Summary]
 """What runs the job: `run_backfill`, say."""
 
+_FIRST_ASKED: Final = 4
+_ASKED_MORE: Final = 8
+"""Windows that the source is asked for at first, and how many times as many each time that it gives none of them."""
+
+
+@dataclass(frozen=True)
+class RepairPlan:
+    """What a verification has found to mend.
+
+    Args:
+        wanted, series_ids: the time and the series that were verified; nothing beyond them is copied.
+        concerned: windows to replace, each with its series that differ; an empty set stands for all of them.
+        unreadable: of these, why the source does not give them.
+        uncovered: whether anything was never copied.
+        strays: files that no receipt names.
+        in_the_way: names of data files under which something else than a file stands.
+        path, prefix: of the destination, where it is one of files.
+    """
+
+    wanted: TimeRange
+    series_ids: Sequence[str]
+    concerned: Mapping[ChunkKey, Collection[str]] = field(default_factory=dict)
+    unreadable: Mapping[ChunkKey, str] = field(default_factory=dict)
+    uncovered: bool = False
+    strays: Sequence[Stray] = ()
+    in_the_way: Sequence[str] = ()
+    path: str = ""
+    prefix: str = ""
+
+    @property
+    def readable(self) -> dict[ChunkKey, Collection[str]]:
+        """What is announced and copied again."""
+        return {key: ids for key, ids in self.concerned.items() if key not in self.unreadable}
+
 
 @dataclass(frozen=True)
 class Repair:
-    """What was done.
+    """What was done. Names of files are relative to the destination, and fit to be printed.
 
     Args:
         windows: announced to be copied again.
-        set_aside: strays that were renamed, as they are called now, relative to the destination.
-        copied: the summary of the run that copied.
+        copied: the summary of the run that copied; None where there was nothing that could be.
+        set_aside: files that were renamed, as they are called now.
+        deleted: files that a receipt names as replaced, and that are deleted.
+        left: files that stay where they are, each with the reason.
+        unreadable: windows that were not announced, since the source does not give them.
+        trouble: why the copying ended early; empty where it did not.
     """
 
     windows: int
-    set_aside: tuple[str, ...]
-    copied: Summary
+    copied: Summary | None = None
+    set_aside: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    unreadable: int = 0
+    trouble: str = ""
+
+    @property
+    def windows_copied(self) -> int:
+        return 0 if self.copied is None else self.copied.windows_done
+
+    @property
+    def points_written(self) -> int:
+        return 0 if self.copied is None else self.copied.points_written
+
+    def words(self) -> Iterator[str]:
+        """What a person has to know of it, a text each."""
+        if self.trouble:
+            yield f"The copying ended early; the next run of the job goes on with what is left: {self.trouble}"
+        if self.unreadable:
+            yield f"{self.unreadable:,} windows that differ were not copied again, since the source does not give them."
+        yield from (f"Set aside under another name: {name}" for name in self.set_aside)
+        yield from (
+            f"Deleted, since a receipt says that the job wrote and replaced it: {name}" for name in self.deleted
+        )
+        yield from (f"Left where it is: {text}" for text in self.left)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for a report."""
         return {
             "windows": self.windows,
             "set_aside": list(self.set_aside),
-            "status": self.copied.status,
-            "windows_copied": self.copied.windows_done,
-            "points_written": self.copied.points_written,
+            "deleted": list(self.deleted),
+            "left": list(self.left),
+            "windows_unreadable": self.unreadable,
+            "trouble": self.trouble,
+            "status": "incomplete" if self.copied is None else self.copied.status,
+            "windows_copied": self.windows_copied,
+            "points_written": self.points_written,
         }
 
 
-def repair(
-    config: JobConfig,
-    context: RunContext,
-    copy: Copy,
-    *,
-    wanted: TimeRange,
-    concerned: Collection[ChunkKey],
-    strays: Sequence[str] = (),
-    path: str = "",
-    prefix: str = "",
-) -> Repair:
-    """Copy again what differs.
+def unreadable_windows(
+    read: Callable[[Sequence[tuple[ChunkKey, int]]], WindowPrints], keys: Iterable[ChunkKey]
+) -> dict[ChunkKey, str]:
+    """Ask the source for windows, a few and then more, until it gives one: those before that it does not give, and why.
+
+    A source that gives nothing is thereby asked for every window once, and one that answers for a few.
+    """
+    left = sorted(keys, key=lambda key: (key.range, key.series_ids))
+    failures: dict[ChunkKey, str] = {}
+    count = _FIRST_ASKED
+    while left:
+        some, left = left[:count], left[count:]
+        found = read([(key, 0) for key in some])
+        failures |= {key: found.failures[key] for key in some if key in found.failures}
+        if found.prints:
+            break
+        count *= _ASKED_MORE
+    return failures
+
+
+def repair(config: JobConfig, context: RunContext, copy: Copy, plan: RepairPlan) -> Repair:
+    """Copy again what differs, and put strays out of the way.
 
     Args:
         copy: runs the job; what is announced and what was never copied is its work then.
-        wanted: the time that was verified; nothing beyond it is copied.
-        concerned: windows to replace; the job must still select a series of each.
-        strays: files of the destination to put out of the way; those of this job's own name are deleted by the copying.
-        path, prefix: of the destination, where it is one of files.
 
     Raises:
         StateError: another run of the job is going on, or the ledger cannot be written.
-        DestinationError, CredentialError, ServiceError: the copying cannot go on; what was announced is copied by the
-            next run of the job.
+        DestinationError: a file cannot be put out of the way before the copying.
     """
+    announced = plan.readable
     with opened_state(config, context) as state:
+        replaced = state.ledger.superseded_files(state.sink)
+        early = [each for each in plan.strays if _would_be_deleted(each, plan, state, replaced)]
+        moved = {each.name: set_aside(plan.path, each.name, state.run_id) for each in early}
+        aside = [*moved.values(), *(set_aside(plan.path, name, state.run_id) for name in plan.in_the_way)]
         with state.writer() as writer:
-            for key in concerned:
-                writer.intend(key)
-        foreign = [name for name in strays if not _is_own(name, prefix)]
-        set_aside = tuple(_set_aside(path, name, state.run_id) for name in foreign)
-    for name in set_aside:
-        context.say(f"set aside: {name}, which no receipt names")
-    copied = copy(_pinned(config, wanted), context)
-    return Repair(len(concerned), set_aside, copied)
+            writer.intend(*(_announcement(key, ids) for key, ids in announced.items()))
+    for name in aside:
+        context.say(f"set aside: {shown_name(name)}")
+    copied, trouble = None, ""
+    if announced or plan.uncovered or early or any(each.name in replaced for each in plan.strays):
+        try:
+            copied = copy(_pinned(config, plan.wanted), context)
+        except StateError:
+            raise
+        except OmniaBeamError as error:
+            trouble = f"{type(error).__name__}: {error}"
+    return _finished(config, context, plan, Repair(len(announced), copied, trouble=trouble), aside, moved)
+
+
+def _finished(
+    config: JobConfig, context: RunContext, plan: RepairPlan, done: Repair, aside: list[str], moved: Mapping[str, str]
+) -> Repair:
+    """Put the other strays out of the way, now that the copying is done; and back what it might have been the last copy of."""
+    left: list[str] = []
+    deleted: list[str] = []
+    with opened_state(config, context) as state:
+        open_time = _open_time(plan, state)
+        keep = state.ledger.live_files(state.sink) | state.ledger.doubtful_files(state.sink)
+        for stray in plan.strays:
+            is_open = stray.span is not None and any(stray.span.overlaps(each) for each in open_time)
+            shown = shown_name(stray.name)
+            if stray.name in moved:
+                if is_open and stray.name not in keep and put_back(plan.path, moved[stray.name], stray.name):
+                    aside.remove(moved[stray.name])
+                    left.append(
+                        f"{shown}: it may be the only file that holds points of a time that is not whole in the copy"
+                    )
+            elif stray.name in keep:
+                continue
+            elif not is_there(plan.path, stray.name):
+                deleted.append(shown)
+            elif stray.outside:
+                left.append(f"{shown}: it lies outside of the destination, behind a link; take the link away")
+            elif is_open:
+                left.append(
+                    f"{shown}: it may be the only file that holds points of a time that is not whole in the copy"
+                )
+            else:
+                try:
+                    aside.append(set_aside(plan.path, stray.name, state.run_id))
+                    context.say(f"set aside: {shown_name(aside[-1])}")
+                except DestinationError as error:
+                    left.append(f"{shown}: {error}")
+    return Repair(
+        done.windows,
+        done.copied,
+        tuple(shown_name(name) for name in aside),
+        tuple(deleted),
+        tuple(left),
+        len(plan.concerned) - len(plan.readable),
+        done.trouble,
+    )
+
+
+def _announcement(key: ChunkKey, series_ids: Collection[str]) -> ChunkKey:
+    return ChunkKey(tuple(sorted(series_ids)), key.range) if series_ids else key
 
 
 def _pinned(config: JobConfig, wanted: TimeRange) -> JobConfig:
@@ -96,20 +231,17 @@ def _pinned(config: JobConfig, wanted: TimeRange) -> JobConfig:
     return config.model_copy(update={"window": window, "refresh": None})
 
 
-def _is_own(name: str, prefix: str) -> bool:
-    return re.fullmatch(rf"year=-?\d+/month=\d\d/{re.escape(prefix)}-[^/]*\.parquet", name) is not None
+def _would_be_deleted(stray: Stray, plan: RepairPlan, state: JobState, replaced: Collection[str]) -> bool:
+    """Whether a run would delete a file that it had better not: nothing proves that the job wrote it, or it may be missed."""
+    if stray.outside or not is_own_name(stray.name, plan.prefix):
+        return False
+    return stray.name not in replaced or any(
+        stray.span is not None and stray.span.overlaps(each) for each in _open_time(plan, state, plan.concerned)
+    )
 
 
-def _set_aside(path: str, name: str, run_id: str) -> str:
-    """Rename a file so that no reader of the directory takes it in; it may be somebody's only copy."""
-    folder, slash, base = name.rpartition("/")
-    aside = f"{folder}{slash}_{base}.{run_id}.set-aside"
-    root = path.rstrip("/")
-    try:
-        if is_local(path):
-            os.rename(f"{root}/{name}", f"{root}/{aside}")
-        else:
-            FileSystems.rename([f"{root}/{name}"], [f"{root}/{aside}"])
-    except (OSError, BeamIOError) as error:
-        raise DestinationError(f"{root}/{name}: cannot be set aside: {reason(error)}") from error
-    return aside
+def _open_time(plan: RepairPlan, state: JobState, keys: Collection[ChunkKey] | None = None) -> list[TimeRange]:
+    """When the copy is not whole: what the ledger does not cover, and what differs still."""
+    missing = state.ledger.missing(state.scope.digest, plan.series_ids, plan.wanted)
+    holes = {hole for _, ranges in missing for hole in ranges}
+    return sorted(holes | {key.range for key in (plan.unreadable if keys is None else keys)})

@@ -31,6 +31,7 @@ from omnia_beam.io.write_memory import WriteMemory
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.net.shared import reset_shared_sessions, shared_session
+from omnia_beam.pipelines.cluster import check_job
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination_check import Asked, Look, look_at_letters
 from omnia_beam.pipelines.job_state import JobState, opened_state
@@ -60,9 +61,16 @@ class _Tally:
     overtaken: int = 0
     dropped: int = 0
     left: Counter[str] = field(default_factory=Counter)
+    files: int = 0
+    files_settled: int = 0
     files_left: int = 0
     targets: set[str] = field(default_factory=set)
     failures: list[str] = field(default_factory=list)
+
+    @property
+    def unsettled(self) -> int:
+        """Points that were read from their files and that nobody has answered for yet."""
+        return self.read - self.stored - self.dropped - self.overtaken - self.left.total()
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,7 @@ def run_replay(job: JobConfig, context: RunContext, path: str | None = None) -> 
 
     Args:
         job: its sink is an Omnia service.
-        context: the terminal; no Beam pipeline is run.
+        context: the terminal; no Beam pipeline is run, but options that a run of the job refuses are refused here too.
         path: a folder of dead letters, or one file of it, instead of those in the job's state.
 
     Returns:
@@ -97,6 +105,7 @@ def run_replay(job: JobConfig, context: RunContext, path: str | None = None) -> 
         raise UsageError(
             f"replay sends dead letters to a sink of kind omnia; this job's is {sink.kind}, which refuses no points"
         )
+    check_job(job, context.options)
     service = service_settings(sink)
     session = shared_session(service)
     tally = _Tally()
@@ -106,17 +115,16 @@ def run_replay(job: JobConfig, context: RunContext, path: str | None = None) -> 
             names = files.names()
             if path is not None and not names:
                 raise UsageError(f"--dead-letters {path}: there are no files of dead letters (*.parquet)")
-            context.say(f"sending the dead letters of {len(names)} windows again: {files}")
-            lost = (
-                Look()
-                if path
-                else look_at_letters(state.ledger, state.state_dir, Asked(state.scope.digest, state.sink))
-            )
+            tally.files = len(names)
+            context.say(f"sending the dead letters of {len(names):,} windows again: {files}")
+            asked = Asked(state.scope.digest, state.sink)
+            lost = Look() if path else look_at_letters(state.ledger, state.state_dir, asked)
             _Replay(state, files, service, session, sink, tally).run(names)
-    except OmniaBeamError as error:
-        error.summary = _summary(tally, 0, session, context.clock() - began)  # type: ignore[attr-defined]  # for the CLI
+    except (OmniaBeamError, KeyboardInterrupt) as error:
+        reached = _summary(tally, session, context.clock() - began)
+        error.summary = reached.having(dead_letters=reached.dead_letters + tally.unsettled)  # type: ignore[union-attr]  # for the CLI
         raise
-    summary = _summary(tally, len(names), session, context.clock() - began)
+    summary = _summary(tally, session, context.clock() - began)
     details = _details(tally, files)
     if lost.lost:
         summary = summary.having(status="incomplete")
@@ -223,6 +231,8 @@ class _Replay:
             self._tidy()
 
     def _leave(self, letters: Sequence[DeadLetter]) -> None:
+        """Count what stays of one file: nothing, where all of it is stored."""
+        self._tally.files_settled += 1
         for letter in letters:
             self._tally.left[letter.reason] += letter.count
         self._tally.files_left += bool(letters)
@@ -250,15 +260,15 @@ def _receipt_now(sent: _Sent, written: WrittenChunk, dead_letters: int) -> Recei
     return receipt_after(base, written.receipt, dead_letters)
 
 
-def _summary(tally: _Tally, files: int, session: ServiceSession, elapsed_s: float) -> Summary:
+def _summary(tally: _Tally, session: ServiceSession, elapsed_s: float) -> Summary:
     stats = session.stats.snapshot()
     left = sum(tally.left.values())
     return Summary(
         "replay",
         status="incomplete" if left or tally.failures else "complete",
         series=len(tally.targets),
-        windows_planned=files,
-        windows_done=files - tally.files_left,
+        windows_planned=tally.files,
+        windows_done=tally.files_settled - tally.files_left,
         windows_failed=len(tally.failures),
         points_read=tally.read,
         points_written=tally.stored,

@@ -9,9 +9,12 @@
     configuration       the parts of the configuration that change the answer, such as source, sink, statuses
     start, end          the wanted time, [start, end), RFC 3339; start_ns, end_ns the same in ns
     series              how many the job selects
-    before              what was found: windows, points, files, source_points, foreign_files; differences in all, by_kind
-                        the same by kind, named the single ones (at most 500 a kind), notes
-    repair              null, or windows announced, windows_copied, points_written, set_aside, status
+    not_compared        what could not be compared, in words, as things stand now; empty where everything was
+    before              what was found: not_compared in words, windows_not_compared; limits: what is not compared by the nature
+                        of the destination; windows, points, files, source_points, foreign_files, files_without_checksums;
+                        differences in all, by_kind the same by kind, named the single ones (at most 500 a kind), notes
+    repair              null, or windows announced, windows_unreadable (not announced), windows_copied, points_written;
+                        set_aside, deleted and left: files; trouble: why the copying ended early; status
     after               null, or as `before`, of what was looked at again after the repair
     kinds               what each kind of difference is
     coverage            rows of cells: `.` not known, e empty, d done, m missing, x different; see start_ns, end_ns
@@ -92,6 +95,7 @@ class VerifyReport:
         """See the module."""
         return {
             "omnia_beam_report": FORMAT,
+            "not_compared": self.last.not_compared,
             "job": self.job,
             "created": self.created,
             "equal": not self.last.total,

@@ -40,6 +40,7 @@ def _sections(report: VerifyReport) -> Iterator[str]:
     yield f"<h1>{escape(report.job)}: verification</h1>"
     yield f'<p class="soft">{escape(str(report.wanted))} · {escape(report.created)}</p>'
     yield _verdict(report)
+    yield _unknown(report)
     yield _facts(report)
     yield _notes(report)
     yield f"<h2>Coverage</h2>{_coverage(report)}"
@@ -58,7 +59,10 @@ def _sections(report: VerifyReport) -> Iterator[str]:
 def _verdict(report: VerifyReport) -> str:
     before, last = report.before, report.last
     reference = "the source" if report.against_source else "what was read when it was copied"
-    if not before.total:
+    if last.not_compared:
+        rest = last.total - last.counts["not_compared"]
+        text = f"Not everything was compared. {f'Of the rest, {rest:,} differences.' if rest else 'Of the rest, nothing differs.'}"
+    elif not before.total:
         text = "Equal: nothing differs."
     elif report.repair is None:
         text = f"{before.total:,} differences."
@@ -73,6 +77,12 @@ def _verdict(report: VerifyReport) -> str:
     )
 
 
+def _unknown(report: VerifyReport) -> str:
+    """What was not compared: it comes before everything that was."""
+    texts = [f"Not compared: {report.last.not_compared}"] if report.last.not_compared else []
+    return "".join(f'<p class="note unknown">{escape(text)}</p>' for text in (*texts, *report.last.limits))
+
+
 def _facts(report: VerifyReport) -> str:
     before = report.before
     facts = [
@@ -84,21 +94,20 @@ def _facts(report: VerifyReport) -> str:
     if report.against_source:
         facts.insert(3, (before.source_points, "points in the source"))
     if report.repair is not None:
-        facts.append((report.repair.copied.windows_done, "windows copied again"))
+        facts.append((report.repair.windows_copied, "windows copied again"))
     cells = "".join(f"<div><b>{number:,}</b><span>{escape(name)}</span></div>" for number, name in facts)
     return f'<div class="facts">{cells}</div>'
 
 
 def _notes(report: VerifyReport) -> str:
     notes = list(report.before.notes)
-    if report.before.foreign_files:
-        notes.append(f"{report.before.foreign_files:,} files of other jobs in the same destination were not judged.")
     if report.after is not None:
         notes.extend(note for note in report.after.notes if note not in notes)
     if report.repair is not None:
-        notes.extend(f"Set aside under another name: {name}" for name in report.repair.set_aside)
+        notes.extend(report.repair.words())
         notes.append(
-            "After the repair were looked at: what was copied again, the coverage, and files without a receipt."
+            "After the repair were looked at: what was copied again, what differed or could not be compared, the coverage, and "
+            "files without a receipt."
         )
     return "".join(f'<p class="note soft">{escape(note)}</p>' for note in notes)
 

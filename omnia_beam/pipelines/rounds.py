@@ -15,8 +15,8 @@ from omnia_beam.config import JobConfig
 from omnia_beam.config.fields import removable_points
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.ledger import Ledger
-from omnia_beam.io.ledger_facts import prior_records, receipts_with_kept_points, recorded_points
-from omnia_beam.io.ledger_redo import outermost
+from omnia_beam.io.ledger_facts import prior_records, receipts_with_kept_points, standing_points
+from omnia_beam.io.ledger_redo import outermost, recorded_points
 from omnia_beam.io.packing import PackLimits, requests_for
 from omnia_beam.io.plan import Plan
 from omnia_beam.pipelines.context import RunContext
@@ -70,7 +70,7 @@ class Rounds:
         if again and not outcome.stopped:
             for text in look.texts:
                 self.context.say(f"{text}: written again")
-            more = self._work_again(again)
+            more = self._work_again(again, ledger)
             rules = replace(self.rules, allowed=frozenset(each.key for each in allowed))
             outcome = _plus(outcome, self.carry(more, self._guard(more, rules, ledger)))
             # What the second round says of a window is the last word on it; lost windows may be withheld only now.
@@ -87,7 +87,7 @@ class Rounds:
         total = sum(sum(each.removed.values()) for each in withheld)
         if not total:
             return [], []
-        allowed = removable_points(self.config.max_removed, lambda: recorded_points(self.state.ledger, self.state.sink))
+        allowed = removable_points(self.config.max_removed, lambda: standing_points(self.state.ledger, self.state.sink))
         if total > allowed:
             return [], [
                 f"{total:,} points of {len(withheld):,} windows would go from the destination without being replaced, and "
@@ -97,8 +97,12 @@ class Rounds:
         problems = self.erase(withheld) if self.erase is not None else []
         return (withheld, []) if not problems else ([], problems)
 
-    def _work_again(self, keys: Mapping[ChunkKey, int]) -> WorkPlan:
-        again = tuple(Window(key, n, requests_for(n, self.limits)) for key, n in sorted_keys(outermost(keys)))
+    def _work_again(self, keys: Mapping[ChunkKey, int], ledger: Ledger) -> WorkPlan:
+        redo = outermost(keys)
+        evidence = recorded_points(ledger, self.state.scope.digest, self.state.sink, redo)
+        again = tuple(
+            Window(key, n, requests_for(n, self.limits), evidence.get(key, ())) for key, n in sorted_keys(redo)
+        )
         return WorkPlan(Plan.of_windows(again), again, 0)
 
     def _guard(self, work: WorkPlan, rules: GuardRules, ledger: Ledger) -> RemovalGuard | None:

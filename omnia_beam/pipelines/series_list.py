@@ -11,6 +11,7 @@ from typing import Final, TextIO
 from rich.table import Table
 
 from omnia_beam.config import JobConfig, OmniaSource
+from omnia_beam.core.printable import one_line
 from omnia_beam.core.series import Timeseries
 from omnia_beam.io.file_source_catalog import catalog_files
 from omnia_beam.net.reachability import check_reachable
@@ -46,7 +47,7 @@ def run_series(config: JobConfig, context: RunContext, form: str) -> Summary:
     if form == "json":
         _print_json(series, sys.stdout)
     elif form == "csv":
-        _print_csv(series, sys.stdout)
+        _print_csv(series, sys.stdout, for_people=context.out.is_terminal)
     else:
         context.out.print(_table(series))
         context.say(f"{len(series):,} series")
@@ -70,7 +71,7 @@ def _row(series: Timeseries, columns: Sequence[str] = _COLUMNS) -> list[str]:
 
 
 def _table(series: Iterable[Timeseries]) -> Table:
-    rows = [_row(each, _SHOWN) for each in series]
+    rows = [[one_line(cell) for cell in _row(each, _SHOWN)] for each in series]
     table = Table(box=None, pad_edge=False)
     for at, name in enumerate(_SHOWN):
         # Ids and names are there to be copied: the description is what gives way on a narrow terminal.
@@ -82,10 +83,13 @@ def _table(series: Iterable[Timeseries]) -> Table:
     return table
 
 
-def _print_csv(series: Iterable[Timeseries], out: TextIO) -> None:
+def _print_csv(series: Iterable[Timeseries], out: TextIO, *, for_people: bool) -> None:
+    """Into a file or a pipe as the names are; on a terminal without control characters."""
     writer = csv.writer(out)
     writer.writerow(_COLUMNS)
-    writer.writerows(_row(each) for each in series)
+    for each in series:
+        row = _row(each)
+        writer.writerow(map(one_line, row) if for_people else row)
 
 
 def _print_json(series: Iterable[Timeseries], out: TextIO) -> None:

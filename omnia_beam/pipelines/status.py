@@ -10,6 +10,7 @@ from typing import Any, Final
 from rich.table import Table
 
 from omnia_beam.config import JobConfig, OmniaSink
+from omnia_beam.core.printable import one_line
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.dead_letters import DeadLetterFiles
@@ -281,7 +282,7 @@ def _table(status: JobStatus) -> Table:
     table.columns[0].overflow = "fold"
     for each in status.incomplete[:_TABLE_ROWS]:
         first = next(iter(each.holes))
-        table.add_row(each.series_id, _percent(each.share), f"{len(each.holes):,}", str(first))
+        table.add_row(one_line(each.series_id), _percent(each.share), f"{len(each.holes):,}", str(first))
     return table
 
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from omnia_beam.pipelines.summary import Summary
 
 _COLOURS = {"complete": "green", "incomplete": "yellow", "failed": "red"}
 
 
-def print_summary(summary: Summary, console: Console | None = None) -> None:
+def print_summary(summary: Summary, console: Console) -> None:
     """Print a summary as a two-column table, and its details below."""
-    console = console or Console()
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column()
     colour = _COLOURS[summary.status]
-    table.add_row(summary.command, f"[{colour}]{summary.status}[/{colour}] in {summary.elapsed_s:,.1f} s")
+    table.add_row(summary.command, Text.assemble((summary.status, colour), f" in {summary.elapsed_s:,.1f} s"))
     table.add_row("series", f"{summary.series:,}")
     table.add_row("windows", _windows(summary))
     table.add_row("points", _points(summary))

@@ -16,7 +16,6 @@ This file is the driver loop of the tail in this process; on another runner a st
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,15 +36,18 @@ from omnia_beam.io.record import forget_failures, read_failures
 from omnia_beam.io.state_dir import StateDir
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.shared import reset_shared_sessions, shared_session
-from omnia_beam.pipelines.backfill import BackfillJob, build_pipeline, guard_rules
+from omnia_beam.pipelines.backfill import BackfillJob, build_pipeline, counting, guard_rules
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import check_writable, file_prefix
 from omnia_beam.pipelines.destination_check import Look, file_look
 from omnia_beam.pipelines.execution import Outcome, run_pipeline
 from omnia_beam.pipelines.job_state import JobState, RunState, held_lease, new_run_id, scope_of
+from omnia_beam.pipelines.plan_audit import audit_counts
+from omnia_beam.pipelines.progress_display import ProgressFacts
 from omnia_beam.pipelines.removal_guard import RemovalGuard
 from omnia_beam.pipelines.rounds import Ended, Rounds
 from omnia_beam.pipelines.runner import is_local
+from omnia_beam.pipelines.stop_signals import handling_stop_signals
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.tail_cycle import (
     Cycle,
@@ -69,20 +71,24 @@ def run_tail(config: JobConfig, context: RunContext, times: TailTimes = TailTime
         UsageError: the configuration is no tail, or selects nothing at the start.
         CredentialError, TerminalServiceError: the service refuses the very first cycle.
         StateError: the state cannot be used at the start, or another run has taken the lease over.
-        KeyboardInterrupt: SIGINT or SIGTERM came.
+        KeyboardInterrupt: a signal came; its `summary` says how far the tail got.
     """
     began = context.clock()
     if config.workers != 1:
         raise UsageError("workers: a tail reads in one process: its cycles are small. Leave it out, or give 1")
     if not is_local(context.options):
         return run_tail_elsewhere(config, context, times)
-    job = BackfillJob.of(config)
+    job = BackfillJob.of(config, "tail")
     session = shared_session(job.service)
     with _stopping_at_once():
         check_writable(job.sink.path, file_prefix(config.name))
         with held_lease(config, new_run_id()) as (state_dir, lease):
             tail = _Tail(job, session, context, times, state_dir, lease, TailPlanner(job, session))
-            return with_traffic(tail.run(), [session], context.clock() - began)
+            try:
+                return with_traffic(tail.run(), [session], context.clock() - began)
+            except (OmniaBeamError, KeyboardInterrupt) as error:
+                error.summary = with_traffic(tail.reached(error), [session], context.clock() - began)  # type: ignore[union-attr]  # for the CLI
+                raise
 
 
 @dataclass
@@ -108,6 +114,20 @@ class _Tail:
             details = {**self.summary.details, "incomplete": self.problems}
             return self.summary.having(status="incomplete", details=details)
         return self.summary.having(status="complete")
+
+    def reached(self, error: BaseException) -> Summary:
+        """The summary of all cycles that ended, and of the one that the error has ended."""
+        facts: ProgressFacts | None = getattr(error, "facts", None)
+        if facts is None:
+            return self.summary
+        before = self.summary
+        return before.having(
+            windows_planned=before.windows_planned + facts.windows_total,
+            windows_done=before.windows_done + facts.windows,
+            windows_failed=before.windows_failed + facts.failed,
+            points_read=before.points_read + getattr(error, "counters", {}).get("points_read", facts.points),
+            points_written=before.points_written + facts.points,
+        )
 
     def _tried(self) -> bool:
         """One cycle, whatever comes of it; whether it was the last."""
@@ -177,6 +197,7 @@ class _Tail:
             self.session.stats.snapshot,
             passing=True,
         )
+        audit_counts(state, self.planner.series_ids, work, outcome, counting(self.job, self.session))
         if work.again:
             self.planner.tidy(state, planned.wanted)
         self.planner.is_tidy = True
@@ -210,10 +231,7 @@ class _Tail:
 
 @contextmanager
 def _stopping_at_once() -> Iterator[None]:
-    """SIGTERM is as SIGINT, also while nothing is read; what hangs on the service is cut off a few seconds later."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    """A signal interrupts also while nothing is read; what hangs on the service is cut off a few seconds later."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         cut_off = threading.Timer(_PATIENCE_S, reset_shared_sessions)
@@ -221,9 +239,5 @@ def _stopping_at_once() -> Iterator[None]:
         cut_off.start()
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handling_stop_signals(handle):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

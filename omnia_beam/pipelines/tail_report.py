@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from omnia_beam.core.errors import StateError
+from omnia_beam.core.json_text import load_json
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.state_dir import StateDir
 from omnia_beam.pipelines.summary import Summary
@@ -83,7 +84,7 @@ def read_report(state_dir: StateDir, run_id: str) -> TailReport | None:
     if data is None:
         return None
     try:
-        found: Mapping[str, Any] = json.loads(data)
+        found: Mapping[str, Any] = load_json(data)
         return TailReport(**found)
     except (ValueError, TypeError) as error:
         path = state_dir.path(_name(run_id))

@@ -49,7 +49,7 @@ from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.tail_cycle import TailTimes
 from omnia_beam.pipelines.tail_report import TailReport, forget_report, read_report
 from omnia_beam.pipelines.tail_source import TailSpec, TailWindows
-from omnia_beam.pipelines.work_plan import with_traffic
+from omnia_beam.pipelines.work_plan import tell_reached, with_traffic
 from omnia_beam.transforms.decode import DecodeChunks
 
 _log = logging.getLogger(__name__)
@@ -67,10 +67,10 @@ def run_tail_elsewhere(config: JobConfig, context: RunContext, times: TailTimes 
     Raises:
         UsageError, UnsafeRunnerError: the configuration is no tail, or the options cannot work.
         OmniaBeamError: the service cannot be asked; the state cannot be used or its lease was lost; the runner ended the job.
-        KeyboardInterrupt: SIGINT or SIGTERM came.
+        KeyboardInterrupt: a signal came.
     """
     began = context.clock()
-    job = BackfillJob.of(config)
+    job = BackfillJob.of(config, "tail")
     check_cluster(context.options, {"sink.path": job.sink.path, "state": config.state}, [job.service], endless=True)
     set_streaming(context.options)
     service = worker_share(job.service, context.options)
@@ -88,6 +88,11 @@ def run_tail_elsewhere(config: JobConfig, context: RunContext, times: TailTimes 
         spec = TailSpec(for_workers(job, service, series_ids), state.for_workers(), times)
         try:
             report = _watched(stream_builder(spec), context, state_dir, run_id)
+        except (OmniaBeamError, KeyboardInterrupt) as error:
+            with suppress(StateError):
+                last = read_report(state_dir, run_id) or TailReport()
+                tell_reached(error, last.summary(), [session], context.clock() - began)
+            raise
         finally:
             with suppress(StateError):
                 forget_report(state_dir, run_id)

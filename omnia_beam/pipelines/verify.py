@@ -16,22 +16,28 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from omnia_beam.config import JobConfig, OmniaSink, OmniaSource, ParquetSink
-from omnia_beam.core.errors import OmniaBeamError, UsageError
+from omnia_beam.config import JobConfig, OmniaSink, OmniaSource
+from omnia_beam.core.errors import CredentialError, OmniaBeamError, ServiceError, UsageError
+from omnia_beam.core.printable import one_line
+from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.dead_letters import DeadLetterFiles
 from omnia_beam.io.ledger import Ledger
+from omnia_beam.io.ledger_index import DOUBTFUL
 from omnia_beam.io.ledger_redo import count_recorded
 from omnia_beam.io.ledger_scope import Scope, describe_scope_change
 from omnia_beam.io.read import ReadOptions
+from omnia_beam.io.set_aside import is_no_file
 from omnia_beam.io.state_dir import StateDir
 from omnia_beam.pipelines.backfill import run_backfill
+from omnia_beam.pipelines.cluster import check_job
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import file_prefix
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.migrate import run_migrate
 from omnia_beam.pipelines.migration import is_migration
+from omnia_beam.pipelines.migration_source import file_source
 from omnia_beam.pipelines.progress_display import ProgressFacts, showing_progress
-from omnia_beam.pipelines.repair import Copy, Repair, repair
+from omnia_beam.pipelines.repair import Copy, Repair, RepairPlan, repair, unreadable_windows
 from omnia_beam.pipelines.report_facts import VerifyReport
 from omnia_beam.pipelines.report_files import write_report
 from omnia_beam.pipelines.selection import select_series
@@ -42,10 +48,10 @@ from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.verify_destination import Destination
 from omnia_beam.pipelines.verify_difference import KINDS
 from omnia_beam.pipelines.verify_examination import Examination
+from omnia_beam.pipelines.verify_files import FileForm, FilesDestination
 from omnia_beam.pipelines.verify_findings import Findings
 from omnia_beam.pipelines.verify_migration import MigrationReader
 from omnia_beam.pipelines.verify_omnia import OmniaDestination
-from omnia_beam.pipelines.verify_parquet import ParquetDestination
 from omnia_beam.pipelines.verify_selection import offline_selection, wanted_range
 from omnia_beam.pipelines.verify_service import ServiceReader
 
@@ -81,8 +87,8 @@ class VerifyJob:
     copy: Copy
 
     @classmethod
-    def of(cls, config: JobConfig, context: RunContext) -> VerifyJob:
-        """Raises UsageError where the destination is of a kind that cannot be read back."""
+    def of(cls, config: JobConfig, context: RunContext, *, against_source: bool) -> VerifyJob:
+        """Raises UsageError where the job is of a kind that this cannot be done with."""
         state_dir = StateDir.open(config.state, config.name, create=False)
         run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}-verify"
         scope = scope_of(config)
@@ -95,9 +101,7 @@ class VerifyJob:
             reader = MigrationReader(config, scope, state_dir, run_id, context)
         copy = run_migrate if is_migration(config) else run_backfill
         destination: Destination
-        if isinstance(sink, ParquetSink):
-            destination = ParquetDestination(sink.path, file_prefix(config.name))
-        elif isinstance(sink, OmniaSink):
+        if isinstance(sink, OmniaSink):
             options = ReadOptions(
                 format=sink.format, page_limit=sink.page_limit, max_chunk_points=config.max_chunk_points
             )
@@ -105,7 +109,10 @@ class VerifyJob:
                 ServiceReader(service_settings(sink), options, state_dir, f"{run_id}-sink", context)
             )
         else:
-            raise UsageError(f"verify reads back a sink of kind parquet or omnia, not {sink.kind}")
+            prefix = file_prefix(config.name)
+            destination = FilesDestination(
+                sink.path, prefix, FileForm.of(sink), statuses_from_receipts=not against_source
+            )
         return cls(config, context, state_dir, scope, run_id, destination, reader, copy)
 
 
@@ -129,48 +136,64 @@ def run_verify(
         StateError, DestinationError, CredentialError, ServiceError: it cannot go on.
     """
     began = context.clock()
-    job = VerifyJob.of(config, context)
+    check_job(config, context.options)
+    job = VerifyJob.of(config, context, against_source=source)
     summary = Summary("verify")
+    looked = _Looked()
     try:
         _warn_of_a_run(job)
         ledger = Ledger.load(job.state_dir)
         _check_recorded(job, ledger)
-        series_ids, notes = _series(job, ledger, online=source or repair)
+        series_ids, vanished, notes = _series(job, ledger, online=source or repair)
         remembered = remembered_selection(job.state_dir, config, job.scope.digest)
         wanted = wanted_range(config, ledger, job.scope.digest, remembered=remembered)
         reader = job.source if source else job.source.hurried()
         examination = Examination(
-            ledger, job.scope.digest, job.scope.sink, series_ids, wanted, job.destination, reader, source
+            ledger, job.scope.digest, job.scope.sink, series_ids, wanted, job.destination, reader, source, vanished
         )
-        before = _watched(job, examination)
+        summary = summary.having(series=len(series_ids))
+        looked.total = count_recorded(ledger, job.scope.digest, series_ids, wanted)
+        before = _watched(job, replace(examination, on_window=looked.add), looked)
         for note in (*notes, *_dead_letters(job)):
             before.note(note)
         mended, after = _mended(job, examination, before) if repair and before.total else (None, None)
         facts = VerifyReport.of(job.config.name, job.scope, wanted, len(series_ids), source, before, mended, after)
         places = write_report(facts, job.state_dir, job.run_id, report)
         return _summarise(summary, job, facts, places, context.clock() - began)
-    except OmniaBeamError as error:
-        error.summary = summary.having(elapsed_s=context.clock() - began)  # type: ignore[attr-defined]  # for the CLI
+    except (OmniaBeamError, KeyboardInterrupt) as error:
+        reached = summary.having(
+            windows_planned=looked.total,
+            windows_done=looked.windows,
+            points_read=looked.points,
+            elapsed_s=context.clock() - began,
+            **_traffic(job),
+        )
+        error.summary = reached  # type: ignore[union-attr]  # for the CLI
         raise
 
 
-def _watched(job: VerifyJob, examination: Examination) -> Findings:
+@dataclass
+class _Looked:
+    """How far the look at the destination is."""
+
+    total: int = 0
+    windows: int = 0
+    points: int = 0
+
+    def add(self, points: int) -> None:
+        self.windows += 1
+        self.points += points
+
+    def facts(self) -> ProgressFacts:
+        return ProgressFacts(windows=self.windows, windows_total=self.total, points=self.points, points_expected=0)
+
+
+def _watched(job: VerifyJob, examination: Examination, looked: _Looked) -> Findings:
     """Run it, with progress where no pipeline shows its own."""
-    if examination.against_source or not isinstance(job.destination, ParquetDestination):
+    if examination.against_source or not isinstance(job.destination, FilesDestination):
         return examination.run()
-    e = examination
-    total = count_recorded(e.ledger, e.scope, e.series_ids, e.wanted)
-    seen = [0, 0]
-
-    def count(points: int) -> None:
-        seen[0] += 1
-        seen[1] += points
-
-    def facts() -> ProgressFacts:
-        return ProgressFacts(windows=seen[0], windows_total=total, points=seen[1], points_expected=0)
-
-    with showing_progress(job.context.progress, facts, job.context.err):
-        return replace(examination, on_window=count).run()
+    with showing_progress(job.context.progress, looked.facts, job.context.err):
+        return examination.run()
 
 
 def _warn_of_a_run(job: VerifyJob) -> None:
@@ -181,21 +204,33 @@ def _warn_of_a_run(job: VerifyJob) -> None:
 
 def _check_recorded(job: VerifyJob, ledger: Ledger) -> None:
     recorded = [each for each in ledger.scopes() if each.receipts]
-    if not recorded:
+    # What a repair or a run has announced and not finished counts as missing, and was recorded all the same.
+    if not recorded and not bool((ledger.index.state >= DOUBTFUL).any()):
         raise UsageError(
             f"{job.state_dir}: nothing is recorded for job {job.config.name!r}: run it first, or mend name and state"
         )
-    if all(each.scope.digest != job.scope.digest for each in recorded):
+    if recorded and all(each.scope.digest != job.scope.digest for each in recorded):
         job.context.say(describe_scope_change(dict(recorded[0].scope.parts), dict(job.scope.parts)))
 
 
-def _series(job: VerifyJob, ledger: Ledger, *, online: bool) -> tuple[tuple[str, ...], list[str]]:
-    """The series that the destination should hold, and notes about them."""
-    if online:
-        return _selected(job), []
-    remembered = remembered_selection(job.state_dir, job.config, job.scope.digest)
-    found = offline_selection(job.config, ledger, job.scope.digest, remembered)
-    return found.series_ids, [found.note] if found.note else []
+def _series(job: VerifyJob, ledger: Ledger, *, online: bool) -> tuple[tuple[str, ...], frozenset[str], list[str]]:
+    """The series that the destination should hold, those of them that the source has lost, and notes about them."""
+    if not online:
+        remembered = remembered_selection(job.state_dir, job.config, job.scope.digest)
+        found = offline_selection(job.config, ledger, job.scope.digest, remembered)
+        return found.series_ids, frozenset(), [found.note] if found.note else []
+    selected = _selected(job)
+    if isinstance(job.config.source, OmniaSource):
+        return selected, frozenset(), []
+    source = file_source(job.config.source)
+    vanished = sorted(each for each in set(ledger.series_ids(job.scope.digest)) - set(selected) if source.selects(each))
+    if not vanished:
+        return selected, frozenset(), []
+    note = (
+        f"{len(vanished):,} series were copied and are not in the source now, such as {vanished[0]!r}: they were compared with "
+        "what was read when they were copied, and cannot be copied again."
+    )
+    return tuple(sorted({*selected, *vanished})), frozenset(vanished), [note]
 
 
 def _dead_letters(job: VerifyJob) -> list[str]:
@@ -217,29 +252,64 @@ def _selected(job: VerifyJob) -> tuple[str, ...]:
 
 
 def _mended(job: VerifyJob, examination: Examination, before: Findings) -> tuple[Repair, Findings]:
-    """Repair, then look again at what was copied, at the coverage and for strays."""
+    """Repair, then look again at what was copied or could not be compared, at the coverage and for strays."""
     _tell(before, job.context.say)
     sink = job.config.sink
     last_run = max((each.last_run for each in examination.ledger.scopes()), default=0)
-    mended = repair(
-        job.config,
-        job.context,
-        job.copy,
-        wanted=examination.wanted,
-        concerned=before.concerned,
+    path = "" if isinstance(sink, OmniaSink) else sink.path
+    unreadable = _unreadable(job, examination, before)
+    plan = RepairPlan(
+        examination.wanted,
+        examination.series_ids,
+        {key: ids - examination.vanished for key, ids in before.concerned.items()},
+        unreadable,
+        uncovered=bool(before.counts["not_covered"]),
         strays=before.strays,
-        path=sink.path if isinstance(sink, ParquetSink) else "",
+        in_the_way=[
+            each.file for each in before.differences if each.kind == "unreadable_file" and is_no_file(path, each.file)
+        ]
+        if path
+        else [],
+        path=path,
         prefix=file_prefix(job.config.name),
     )
+    mended = repair(job.config, job.context, job.copy, plan)
+    for text in mended.words():
+        job.context.say(text)
+    again = {*before.concerned, *before.unread}
     ledger = Ledger.load(job.state_dir)
-    again = replace(examination, ledger=ledger, only=lambda each: each.run > last_run)
-    after = again.run()
+    after = replace(
+        examination, ledger=ledger, only=lambda each: each.run > last_run or each.receipt.key in again
+    ).run()
     if after.counts["extra_point"] and isinstance(sink, OmniaSink):
         after.note(_EXTRA_POINTS)
     return mended, after
 
 
+def _unreadable(job: VerifyJob, examination: Examination, before: Findings) -> dict[ChunkKey, str]:
+    """Of the windows that differ those that cannot be copied again now, and why: they must not be announced."""
+    lost = "the source does not hold these series any more"
+    found = {
+        key: lost for key, ids in before.concerned.items() if examination.vanished.issuperset(ids or key.series_ids)
+    }
+    found |= {key: why for key, why in before.unread.items() if examination.against_source and key in before.concerned}
+    left = [key for key in before.concerned if key not in found]
+    try:
+        job.source.check_copyable()
+        if left and not examination.against_source:  # otherwise all of them have just been read
+            found |= unreadable_windows(job.source.hurried().fingerprints, left)
+    except (UsageError, ServiceError, CredentialError) as error:
+        before.note(f"Nothing was copied again: {error}")
+        found |= dict.fromkeys(left, str(error))
+    return found
+
+
 def _tell(findings: Findings, say: Callable[[str], None]) -> None:
+    """What is not known comes first: it is no word on what differs."""
+    if findings.not_compared:
+        say(f"NOT COMPARED: {findings.not_compared}")
+    for text in findings.limits:
+        say(text)
     for each in findings.differences[:_TOLD]:
         single = each.expected is not None or each.found is not None
         parts = (
@@ -248,7 +318,7 @@ def _tell(findings: Findings, say: Callable[[str], None]) -> None:
             "" if single or each.range is None else str(each.range),
             each.text,
         )
-        say(": ".join(part for part in parts if part))
+        say(one_line(": ".join(part for part in parts if part)))
     if findings.total > _TOLD:
         say(f"and {findings.total - min(_TOLD, len(findings.differences)):,} more: see the report")
     for note in findings.notes:
@@ -261,6 +331,7 @@ def _summarise(
     before, last = facts.before, facts.last
     if facts.after is None:
         _tell(before, job.context.say)
+    warnings = tuple(dict.fromkeys(text for text in (last.not_compared, *last.limits) if text))
     details: dict[str, Any] = {
         "differences": last.total,
         "by_kind": last.counts_json(),
@@ -277,11 +348,12 @@ def _summarise(
         status="incomplete" if last.total else "complete",
         series=facts.series,
         windows_planned=before.windows,
-        windows_done=before.windows - before.counts["not_compared"],
-        windows_failed=before.counts["not_compared"],
+        windows_done=before.windows - len(last.unread),
+        windows_failed=len(last.unread),
         points_read=before.points + before.source_points,
-        points_written=facts.repair.copied.points_written if facts.repair else 0,
+        points_written=facts.repair.points_written if facts.repair else 0,
         points_kept=last.kept_points,
+        warnings=warnings,
         details=details,
         elapsed_s=elapsed_s,
         **_traffic(job),
@@ -289,12 +361,16 @@ def _summarise(
 
 
 def _in_words(findings: Findings) -> str:
-    if not findings.total:
-        return f"no difference in {findings.points:,} points of {findings.windows:,} windows"
+    unknown = f"{findings.not_compared}; " if findings.not_compared else ""
     kinds = [
-        f"{count:,} {kind}" for kind, count in sorted(findings.counts.items(), key=lambda each: _kind_order(each[0]))
+        f"{count:,} {kind}"
+        for kind, count in sorted(findings.counts.items(), key=lambda each: _kind_order(each[0]))
+        if count and kind != "not_compared"
     ]
-    return f"{findings.total:,} differences: {', '.join(kinds)}"
+    if kinds:
+        return f"{unknown}{findings.total - findings.counts['not_compared']:,} differences: {', '.join(kinds)}"
+    compared = f"{findings.points:,} points of {findings.windows - len(findings.unread):,} windows"
+    return f"{unknown}no difference in {compared}"
 
 
 def _kind_order(kind: str) -> int:

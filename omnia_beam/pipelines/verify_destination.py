@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.receipt import Receipt
+from omnia_beam.core.time_range import TimeRange
 from omnia_beam.pipelines.verify_difference import Difference
 from omnia_beam.pipelines.verify_fingerprint import Fingerprint
 
@@ -20,11 +21,17 @@ class Observation:
         prints: by stored id; an id without an entry has no points. Ids that the receipt does not name may be among them.
         problems: files that are missing or cannot be read; then the fingerprints are of the rest.
         failure: why nothing could be read, empty where it could.
+        series_failures: by stored id, why this series could not be read while others of the window could.
+        gone: stored ids of series that the destination does not know any more; they hold nothing.
+        unchecked_files: files whose pages carry no checksums.
     """
 
-    prints: dict[str, Fingerprint] = field(default_factory=dict)
+    prints: Mapping[str, Fingerprint] = field(default_factory=dict)
     problems: tuple[Difference, ...] = ()
     failure: str = ""
+    series_failures: Mapping[str, str] = field(default_factory=dict)
+    gone: frozenset[str] = frozenset()
+    unchecked_files: int = 0
 
     @property
     def count(self) -> int:
@@ -32,8 +39,44 @@ class Observation:
         return sum(each.count for each in self.prints.values())
 
 
+@dataclass(frozen=True)
+class Stray:
+    """A file that no receipt names and that a reader of the destination takes in.
+
+    Args:
+        name: relative to the destination, as the file system spells it.
+        difference: how it is reported.
+        span: the time of its points; None where it cannot be read or holds none.
+        outside: whether it lies outside of the destination, behind a link: then nobody but its owner moves it.
+    """
+
+    name: str
+    difference: Difference
+    span: TimeRange | None = None
+    outside: bool = False
+
+
+@dataclass(frozen=True)
+class Surplus:
+    """What lies at a destination besides the files that receipts name.
+
+    Args:
+        strays: files that should not be there.
+        others: further differences: links, folders that could not be listed.
+        foreign: how many files belong to other jobs.
+    """
+
+    strays: tuple[Stray, ...] = ()
+    others: tuple[Difference, ...] = ()
+    foreign: int = 0
+
+
 class Destination(Protocol):
     """Anything whose content can be read back."""
+
+    @property
+    def holds_statuses(self) -> bool:
+        """Whether points are read back with their statuses; without, all of them come with the same."""
 
     def observe(self, receipts: Sequence[Receipt]) -> Iterator[Observation]:
         """For each receipt, in order, what is there. Raises DestinationError or ServiceError: nothing can be read."""
@@ -41,5 +84,5 @@ class Destination(Protocol):
     def points(self, receipt: Receipt, stored_ids: Collection[str]) -> dict[str, Points]:
         """What is there of some series of a receipt, in any order of time."""
 
-    def strays(self, live: Collection[str]) -> tuple[list[Difference], int]:
-        """What lies there besides the files that receipts name, and how many files belong to other jobs."""
+    def surplus(self, live: Collection[str]) -> Surplus:
+        """What lies there besides the files that receipts name."""

@@ -15,6 +15,7 @@ from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.pipelines.verify_points import PointComparison, value_bits
 
 KINDS: Final = {
+    "not_compared": "windows, series or folders that could not be read for the comparison: nothing is known of them",
     "missing_point": "points of the source that the destination does not hold",
     "extra_point": "points in the destination that the source does not have",
     "changed_value": "points whose value differs, if only in one bit",
@@ -26,10 +27,10 @@ KINDS: Final = {
     "missing_file": "files that the ledger names, and that are not there",
     "unreadable_file": "files that cannot be read",
     "stray_file": "files that no receipt names, and that a reader of the destination would take in",
+    "linked_file": "links to files and folders of the destination, through which a reader gets their points twice",
     "not_covered": "series and ranges that are wanted and were never copied, or whose replacement was not finished",
     "replaced_in_part": "windows of which a later copy holds a part too",
     "wrong_receipt": "windows whose points are those of the source, and whose receipt says something else",
-    "not_compared": "windows that could not be read for the comparison",
 }
 """Every kind of difference, and what it is."""
 

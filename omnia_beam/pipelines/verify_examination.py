@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,18 +12,22 @@ from omnia_beam.core.chunk import NO_POINTS, Points
 from omnia_beam.core.errors import CredentialError, IncompleteReadError, ServiceError, UsageError
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.core.timestamps import format_time
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.ledger import Ledger, RecordedReceipt
 from omnia_beam.pipelines.verify_coverage import DONE, EMPTY, MISSING, CoverageGrid
 from omnia_beam.pipelines.verify_destination import Destination, Observation
 from omnia_beam.pipelines.verify_difference import Difference
 from omnia_beam.pipelines.verify_findings import Findings
-from omnia_beam.pipelines.verify_fingerprint import Fingerprint
+from omnia_beam.pipelines.verify_fingerprint import Fingerprint, describe_change
 from omnia_beam.pipelines.verify_points import compare_points
-from omnia_beam.pipelines.verify_reading import WindowPrints, WindowSource
+from omnia_beam.pipelines.verify_reading import WindowPrints, WindowSource, fingerprints_apart
 
 _NOT_COVERED: Final = "was never copied, or its replacement was not finished"
+_NO_STATUSES: Final = "The files of this job hold no statuses: times and values were compared, statuses were not."
+_VALUES_UNKNOWN: Final = (
+    "the files hold no statuses, so their values cannot be held against a receipt, whose fingerprint is of points of several "
+    "statuses, but only against the source: run verify --source"
+)
 _BATCH_SERIES: Final = 50_000
 """Series-windows compared at a time: some 50 MB of fingerprints."""
 
@@ -38,6 +42,7 @@ class Examination:
         destination: what it does hold.
         source: reads the source, as the destination should hold it; None where it cannot be read.
         against_source: compare with the source and not only with the receipts.
+        vanished: series that were copied and that the source does not hold now: they are held against their receipts.
         only: which receipts to look at; for the look after a repair.
         on_window: told the points of each window of the destination that has been looked at.
     """
@@ -50,6 +55,7 @@ class Examination:
     destination: Destination
     source: WindowSource | None = None
     against_source: bool = False
+    vanished: frozenset[str] = frozenset()
     only: Callable[[RecordedReceipt], bool] = lambda recorded: True
     on_window: Callable[[int], None] = lambda points: None
 
@@ -64,6 +70,14 @@ class Examination:
         return _Run(self).findings.finish()
 
 
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """A receipt that is held against the destination, but for series whose replacement was announced and not finished."""
+
+    receipt: Receipt
+    announced: frozenset[str]
+
+
 class _Run:
     """One run of an examination."""
 
@@ -73,9 +87,12 @@ class _Run:
         self._source_fails = ""
         self.findings = Findings(CoverageGrid(examination.series_ids, examination.wanted))
         self._coverage()
-        self._strays()
+        self._surplus()
+        if not examination.destination.holds_statuses:
+            self.findings.limits.append(_NO_STATUSES)
         for batch in _batches(self._receipts()):
             self._compare(batch)
+        self._checksums()
 
     def _coverage(self) -> None:
         e = self._e
@@ -85,15 +102,28 @@ class _Run:
                     self.findings.add(Difference("not_covered", _NOT_COVERED, series_id, hole))
                     self.findings.grid.mark(series_id, hole, MISSING)
 
-    def _strays(self) -> None:
+    def _surplus(self) -> None:
         e = self._e
         live = e.ledger.live_files(e.sink) | e.ledger.doubtful_files(e.sink)
-        found, self.findings.foreign_files = e.destination.strays(live)
-        for stray in found:
-            self.findings.add(stray)
-            self.findings.strays.append(stray.file)
+        found = e.destination.surplus(live)
+        for stray in found.strays:
+            self.findings.add(stray.difference)
+            self.findings.strays.append(stray)
+        for other in found.others:
+            self.findings.add(other)
+        self.findings.foreign_files = found.foreign
+        if found.foreign:
+            self.findings.note(f"{found.foreign:,} files of other jobs in the same destination were not judged.")
 
-    def _receipts(self) -> Iterator[Receipt]:
+    def _checksums(self) -> None:
+        unchecked, files = self.findings.unchecked_files, self.findings.files
+        if unchecked:
+            self.findings.note(
+                f"{unchecked:,} of {files:,} files have no page checksums: other readers than verify take a flipped bit in them "
+                "for a value. Files that are written from now on have them."
+            )
+
+    def _receipts(self) -> Iterator[_Claim]:
         for recorded in self._e.ledger.receipts(self._e.scope):
             key = recorded.receipt.key
             if not key.range.overlaps(self._e.wanted) or self._asked.isdisjoint(key.series_ids):
@@ -101,10 +131,27 @@ class _Run:
             if not self._e.only(recorded):
                 self._mark(recorded.receipt)
                 continue
-            if recorded.is_whole:
-                yield recorded.receipt
-            else:
+            announced = self._announced(recorded)
+            if announced is None:
                 self._replaced_in_part(recorded)
+            else:
+                yield _Claim(recorded.receipt, announced)
+
+    def _announced(self, recorded: RecordedReceipt) -> frozenset[str] | None:
+        """Series of a receipt that count no more, since they are about to be replaced: they are told as not covered.
+
+        None where a later copy has replaced a part of it, and may hold the same points.
+        """
+        announced = []
+        whole = recorded.receipt.key.range
+        for series_id, counted in recorded.counted.items():
+            if counted.covers(whole):
+                continue
+            ledger = self._e.ledger
+            if counted or any(ledger.coverage(each, series_id).intersect(whole) for each in ledger.known_scopes):
+                return None
+            announced.append(series_id)
+        return frozenset(announced)
 
     def _replaced_in_part(self, recorded: RecordedReceipt) -> None:
         receipt = recorded.receipt
@@ -113,63 +160,136 @@ class _Run:
         )
         first = receipt.series[0].series_id
         self.findings.add(Difference("replaced_in_part", text, first, receipt.key.range, points=receipt.count))
-        self.findings.concerned.add(receipt.key)
+        self.findings.concern(receipt.key)
 
     def _mark(self, receipt: Receipt) -> None:
         for series in receipt.series:
             self.findings.grid.mark(series.series_id, receipt.key.range, DONE if series.count else EMPTY)
 
-    def _compare(self, receipts: Sequence[Receipt]) -> None:
+    def _compare(self, claims: Sequence[_Claim]) -> None:
+        receipts = [each.receipt for each in claims]
         source = self._source_prints(receipts)
-        for receipt, observation in zip(receipts, self._e.destination.observe(receipts), strict=True):
+        for claim, observation in zip(claims, self._observed(receipts), strict=True):
+            receipt = claim.receipt
             self._mark(receipt)
             self.findings.windows += 1
             self.findings.points += observation.count
             self.findings.files += len(receipt.files)
+            self.findings.unchecked_files += observation.unchecked_files
             self._e.on_window(observation.count)
-            failure = observation.failure or source.failures.get(receipt.key, "")
-            if failure:
-                self._not_compared(receipt, failure)
-            else:
-                self._compare_one(receipt, observation, source.prints.get(receipt.key))
+            if observation.failure:
+                self._not_compared(receipt, receipt.key.series_ids, f"the destination: {observation.failure}")
+                continue
+            failure = source.failures.get(receipt.key, "")
+            if failure:  # what was stored is known all the same, and damage is
+                self._not_compared(receipt, receipt.key.series_ids, f"the source: {failure}")
+            self._compare_one(claim, observation, source)
+
+    def _observed(self, receipts: Sequence[Receipt]) -> Iterator[Observation]:
+        try:
+            yield from self._e.destination.observe(receipts)
+        except (ServiceError, CredentialError) as error:
+            if not self.findings.windows:
+                raise
+            # After the first window, what cannot be asked is not compared; `zip` takes as many as are left.
+            while True:
+                yield Observation(failure=str(error))
 
     def _source_prints(self, receipts: Sequence[Receipt]) -> WindowPrints:
         if not self._e.against_source or self._e.source is None:
             return WindowPrints({})
-        found = self._e.source.fingerprints([(each.key, each.count) for each in receipts])
+        try:
+            windows = [(each.key, each.count) for each in receipts]
+            found = fingerprints_apart(self._e.source.fingerprints, windows)
+        except (ServiceError, CredentialError) as error:
+            if not self.findings.windows:
+                raise
+            return WindowPrints({}, {each.key: str(error) for each in receipts})
         self.findings.source_points += sum(each.count for prints in found.prints.values() for each in prints.values())
         return found
 
-    def _not_compared(self, receipt: Receipt, failure: str) -> None:
-        text = f"{len(receipt.series):,} series: {failure}"
-        ids = receipt.key.series_ids
-        self.findings.add(Difference("not_compared", text, ids[0], receipt.key.range), series_ids=ids)
+    def _not_compared(self, receipt: Receipt, series_ids: Sequence[str], failure: str) -> None:
+        text = f"{len(series_ids):,} series: {failure}"
+        self.findings.add(Difference("not_compared", text, series_ids[0], receipt.key.range), series_ids=series_ids)
+        self.findings.unread.setdefault(receipt.key, failure)
 
-    def _compare_one(
-        self, receipt: Receipt, observation: Observation, source: Mapping[str, Fingerprint] | None
-    ) -> None:
+    def _compare_one(self, claim: _Claim, observation: Observation, source: WindowPrints) -> None:
+        receipt = claim.receipt
         recorded = {each.series_id: Fingerprint.of_receipt(each) for each in receipt.series}
-        expected = recorded if source is None else source
+        asked = {
+            each: found for each, found in source.prints.get(receipt.key, {}).items() if each not in self._e.vanished
+        }
         stored = {each.series_id: each.target_id for each in receipt.series}
         named = set(stored.values())
         found = {series_id: observation.prints.get(target, Fingerprint()) for series_id, target in stored.items()}
         found |= {other: prints for other, prints in observation.prints.items() if other not in named}
+        skip = self._unread_series(receipt, observation, source) | claim.announced
         for problem in observation.problems:
             self.findings.add(problem, series_ids=receipt.key.series_ids)
-        differing = []
+        expected = recorded | asked
+        differing, by_point = [], []
         self.findings.kept_points += sum(each.points for each in receipt.kept)
         for series_id, there in found.items():
+            if series_id in skip:
+                continue
             should = expected.get(series_id, Fingerprint())
             self.findings.count_series(series_id, should, there)
-            if should != there and source is not None and self._differs_by_kept_points(receipt, series_id, should):
+            if should == there:
+                if series_id in asked and self._e.destination.holds_statuses and recorded[series_id] != should:
+                    self._wrong_receipt(receipt, series_id)
+            elif series_id in asked and self._differs_by_kept_points(receipt, series_id, should):
                 continue
-            if should != there:
+            elif series_id not in asked and self._hides_statuses(should, there):
+                by_point.append(series_id)
+            else:
                 differing.append(series_id)
-            elif source is not None and recorded.get(series_id, Fingerprint()) != should:
-                self._wrong_receipt(receipt, series_id)
         if observation.problems or differing:
-            self.findings.concerned.add(receipt.key)
-        self._differing(receipt, differing, expected, found, stored, lost_files=bool(observation.problems))
+            self.findings.concern(receipt.key, differing)
+        if observation.problems:  # that says it: what differs is what they held
+            return
+        self._compare_values(receipt, by_point, stored)
+        self._differing(receipt, differing, expected, found, stored)
+
+    def _hides_statuses(self, should: Fingerprint, there: Fingerprint) -> bool:
+        """Whether fingerprints differ for the statuses alone, as far as can be known, since the files hold none."""
+        if self._e.destination.holds_statuses or len(should.statuses) < 2:
+            return False
+        return (should.count, should.first_ns, should.last_ns) == (there.count, there.first_ns, there.last_ns)
+
+    def _compare_values(self, receipt: Receipt, series_ids: Sequence[str], stored: Mapping[str, str]) -> None:
+        """Compare times and values with the source: a receipt's fingerprint is of points with statuses, and these have none."""
+        if not series_ids:
+            return
+        truth = self._source_points(receipt.key, series_ids)
+        if truth is None:
+            self._not_compared(receipt, series_ids, _VALUES_UNKNOWN)
+            return
+        there = self._e.destination.points(receipt, {stored[each] for each in series_ids})
+        for series_id in series_ids:
+            expected, found = truth.get(series_id, NO_POINTS), there.get(stored[series_id], NO_POINTS)
+            comparison = compare_points(expected, found)
+            if comparison.count:
+                self.findings.add_points(series_id, receipt.key.range, expected, found, comparison)
+                self.findings.concern(receipt.key, [series_id])
+
+    def _unread_series(self, receipt: Receipt, observation: Observation, source: WindowPrints) -> frozenset[str]:
+        """Report the series of a window that could not be read, and those that are gone; return what is not to be compared."""
+        there = {each.series_id: observation.series_failures.get(each.target_id) for each in receipt.series}
+        unread = {series_id: f"the destination: {why}" for series_id, why in there.items() if why}
+        for why in dict.fromkeys(unread.values()):
+            self._not_compared(receipt, [each for each, other in unread.items() if other == why], why)
+        failing = source.series_failures.get(receipt.key, {})
+        in_source = {each: why for each, why in failing.items() if each not in self._e.vanished}
+        for why in dict.fromkeys(in_source.values()):
+            self._not_compared(
+                receipt, [each for each, other in in_source.items() if other == why], f"the source: {why}"
+            )
+        for series in receipt.series:
+            if series.target_id in observation.gone:
+                self.findings.gone.add(series.series_id)
+        if not self._e.destination.holds_statuses:  # of what the source did not give, the receipts say too little
+            unread |= in_source | dict.fromkeys(receipt.key.series_ids if receipt.key in source.failures else (), "")
+        return frozenset(unread)
 
     def _differs_by_kept_points(self, receipt: Receipt, series_id: str, source: Fingerprint) -> bool:
         """Whether the destination holds what the source shows, and beside it only points that are recorded as kept."""
@@ -189,7 +309,7 @@ class _Run:
     def _wrong_receipt(self, receipt: Receipt, series_id: str) -> None:
         text = "the destination holds the points of the source, and the receipt says something else"
         self.findings.add(Difference("wrong_receipt", text, series_id, receipt.key.range))
-        self.findings.concerned.add(receipt.key)
+        self.findings.concern(receipt.key, [series_id])
 
     def _differing(
         self,
@@ -198,11 +318,7 @@ class _Run:
         expected: Mapping[str, Fingerprint],
         found: Mapping[str, Fingerprint],
         stored: Mapping[str, str],
-        *,
-        lost_files: bool,
     ) -> None:
-        if lost_files:  # that says it: what differs is what they held
-            return
         look: list[str] = []
         for series_id in differing:
             if found[series_id].count:
@@ -212,7 +328,11 @@ class _Run:
         if not look:
             return
         known = [each for each in look if expected.get(each, Fingerprint()).count]
-        there = self._e.destination.points(receipt, {stored.get(each, each) for each in look})
+        there = self._points(receipt, {stored.get(each, each) for each in look})
+        if there is None:
+            for series_id in look:
+                self._changed_window(receipt, series_id, expected.get(series_id, Fingerprint()), found[series_id])
+            return
         truth = self._source_points(receipt.key, known) if known else {}
         for series_id in look:
             points = there.get(stored.get(series_id, series_id), NO_POINTS)
@@ -220,6 +340,16 @@ class _Run:
                 self._changed_window(receipt, series_id, expected[series_id], found[series_id])
             else:
                 self._name_points(receipt, series_id, (truth or {}).get(series_id, NO_POINTS), points)
+
+    def _points(self, receipt: Receipt, stored_ids: Collection[str]) -> dict[str, Points] | None:
+        """The destination's points of some series in one window; None where it does not give them a second time."""
+        try:
+            return self._e.destination.points(receipt, stored_ids)
+        except (IncompleteReadError, ServiceError, CredentialError) as error:
+            self.findings.note(
+                f"A window of the destination could not be read again, its differences are told by window: {error}"
+            )
+            return None
 
     def _source_points(self, key: ChunkKey, series_ids: Sequence[str]) -> dict[str, Points] | None:
         """The source's points of some series in one window; None where it does not give them."""
@@ -257,31 +387,12 @@ class _Run:
         self._wrong_receipt(receipt, series_id)
 
 
-def describe_change(expected: Fingerprint, found: Fingerprint) -> str:
-    """How two fingerprints differ, in words."""
-    if expected.count != found.count:
-        return f"{expected.count:,} points expected, {found.count:,} found"
-    if (expected.first_ns, expected.last_ns) != (found.first_ns, found.last_ns):
-        return f"from {_span(expected)} expected, from {_span(found)} found"
-    if expected.statuses != found.statuses:
-        return f"statuses {_statuses(expected)} expected, {_statuses(found)} found"
-    return f"{expected.count:,} points, fingerprint {expected.content_hash} expected, {found.content_hash} found"
-
-
-def _span(print_: Fingerprint) -> str:
-    return " to ".join("nothing" if each is None else format_time(each) for each in (print_.first_ns, print_.last_ns))
-
-
-def _statuses(print_: Fingerprint) -> str:
-    return ", ".join(f"{status} ({count:,})" for status, count in print_.statuses)
-
-
-def _batches(receipts: Iterator[Receipt]) -> Iterator[list[Receipt]]:
-    batch: list[Receipt] = []
+def _batches(claims: Iterator[_Claim]) -> Iterator[list[_Claim]]:
+    batch: list[_Claim] = []
     size = 0
-    for receipt in receipts:
-        batch.append(receipt)
-        size += len(receipt.series)
+    for claim in claims:
+        batch.append(claim)
+        size += len(claim.receipt.series)
         if size >= _BATCH_SERIES:
             yield batch
             batch, size = [], 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from omnia_beam.core.chunk import Points
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.pipelines.verify_coverage import DIFFERENT, CoverageGrid
+from omnia_beam.pipelines.verify_destination import Stray
 from omnia_beam.pipelines.verify_difference import Difference, point_counts, point_differences
 from omnia_beam.pipelines.verify_fingerprint import Fingerprint
 from omnia_beam.pipelines.verify_points import PointComparison
@@ -51,21 +52,28 @@ class Findings:
         grid: the coverage picture.
         counts: by kind, all differences, also those not named.
         differences: those named.
-        concerned: windows to copy again.
-        strays: files to put out of the way, relative to the destination.
+        concerned: windows to copy again, each with its series that differ; an empty set stands for all of them.
+        unread: windows that could not be compared, in whole or in part, on whichever side.
+        strays: files to put out of the way.
+        gone: series that the destination does not know any more.
+        limits: what is not compared by the nature of the destination. It is reported first.
         curves: material for plots.
         notes: what a reader of the report should know besides.
         windows, points, files: looked at in the destination.
         source_points: read from the source.
         foreign_files: files of other jobs in the same destination, not judged.
         kept_points: points that are recorded as kept although the source no longer shows them; no difference.
+        unchecked_files: files looked at whose pages carry no checksums.
     """
 
     grid: CoverageGrid
     counts: Counter[str] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
-    concerned: set[ChunkKey] = field(default_factory=set)
-    strays: list[str] = field(default_factory=list)
+    concerned: dict[ChunkKey, set[str]] = field(default_factory=dict)
+    unread: dict[ChunkKey, str] = field(default_factory=dict)
+    strays: list[Stray] = field(default_factory=list)
+    gone: set[str] = field(default_factory=set)
+    limits: list[str] = field(default_factory=list)
     curves: list[DifferingCurve] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     windows: int = 0
@@ -74,14 +82,34 @@ class Findings:
     source_points: int = 0
     foreign_files: int = 0
     kept_points: int = 0
+    unchecked_files: int = 0
     _named: Counter[str] = field(default_factory=Counter)
     _totals: dict[str, SeriesTotals] = field(default_factory=dict)
     _empty_windows: list[Difference] = field(default_factory=list)
 
     @property
     def total(self) -> int:
-        """All differences."""
+        """All differences, what could not be compared among them."""
         return self.counts.total()
+
+    @property
+    def not_compared(self) -> str:
+        """What could not be compared, in words; empty where everything was. Whoever reports says this first."""
+        if not self.counts["not_compared"]:
+            return ""
+        first = next((each for each in self.differences if each.kind == "not_compared"), None)
+        parts = [f"{len(self.unread):,} of {self.windows:,} windows"] if self.unread else []
+        folders = sum(1 for each in self.differences if each.kind == "not_compared" and each.file)
+        if folders:
+            parts.append(f"{folders:,} folders")
+        why = "" if first is None else f", the first of {first.file or first.series_id}: {first.text}"
+        return f"{' and '.join(parts)} could not be compared{why}"
+
+    def concern(self, key: ChunkKey, series_ids: Iterable[str] = ()) -> None:
+        """Take a window down to be copied again, because of some of its series or, without any, of all."""
+        mine = set(series_ids) & set(key.series_ids)
+        before = self.concerned.get(key)
+        self.concerned[key] = mine if before is None else before | mine if before and mine else set()
 
     def add(self, difference: Difference, count: int = 1, series_ids: Sequence[str] = ()) -> None:
         """Count a difference `count` times, name it if there is room, and mark its series and range in the picture."""
@@ -136,9 +164,13 @@ class Findings:
         }
         for series_id in sorted(gone):
             each = self._totals[series_id]
-            text = f"no point is there; {each.expected:,} in {each.windows:,} windows were copied"
+            what = "the destination does not know it any more" if series_id in self.gone else "no point is there"
+            text = f"{what}; {each.expected:,} points in {each.windows:,} windows were copied"
             where = TimeRange(each.start_ns, each.end_ns)
             self.add(Difference("missing_series", text, series_id, where, points=each.expected))
+        for series_id in sorted(self.gone - gone):
+            text = "the destination does not know it any more; of the windows looked at, it held no points"
+            self.add(Difference("missing_series", text, series_id))
         for difference in self._empty_windows:
             if difference.series_id not in gone:
                 self.add(difference)
@@ -157,11 +189,15 @@ class Findings:
     def to_json(self) -> dict[str, Any]:
         """Plain data for a report."""
         return {
+            "not_compared": self.not_compared,
+            "windows_not_compared": len(self.unread),
+            "limits": list(self.limits),
             "windows": self.windows,
             "points": self.points,
             "files": self.files,
             "source_points": self.source_points,
             "foreign_files": self.foreign_files,
+            "files_without_checksums": self.unchecked_files,
             "kept_point": self.kept_points,
             "differences": self.total,
             "by_kind": self.counts_json(),
@@ -175,8 +211,8 @@ class Findings:
             self.differences.append(difference)
 
 
-_RANK: Final = {"missing_series": 0, "missing_file": 1, "unreadable_file": 2}
-"""The largest first; then by series and time."""
+_RANK: Final = {"not_compared": 0, "missing_series": 1, "missing_file": 2, "unreadable_file": 3}
+"""What is not known, then the largest; then by series and time."""
 
 
 def _order(difference: Difference) -> tuple[int, str, int, str]:

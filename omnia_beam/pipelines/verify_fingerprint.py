@@ -10,6 +10,7 @@ from typing import Any
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.fingerprint import add_hashes, hash_points
 from omnia_beam.core.receipt import SeriesReceipt, status_histogram
+from omnia_beam.core.timestamps import format_time
 
 _NO_HASH = "0" * 32
 
@@ -74,6 +75,25 @@ def total_fingerprint(parts: Iterable[Fingerprint]) -> Fingerprint:
     for part in parts:
         total = total.plus(part)
     return total
+
+
+def describe_change(expected: Fingerprint, found: Fingerprint) -> str:
+    """How two fingerprints differ, in words."""
+    if expected.count != found.count:
+        return f"{expected.count:,} points expected, {found.count:,} found"
+    if (expected.first_ns, expected.last_ns) != (found.first_ns, found.last_ns):
+        return f"from {_span(expected)} expected, from {_span(found)} found"
+    if expected.statuses != found.statuses:
+        return f"statuses {_statuses(expected)} expected, {_statuses(found)} found"
+    return f"{expected.count:,} points, fingerprint {expected.content_hash} expected, {found.content_hash} found"
+
+
+def _span(print_: Fingerprint) -> str:
+    return " to ".join("nothing" if each is None else format_time(each) for each in (print_.first_ns, print_.last_ns))
+
+
+def _statuses(print_: Fingerprint) -> str:
+    return ", ".join(f"{status} ({count:,})" for status, count in print_.statuses)
 
 
 def _bound(choose: Any, *times: int | None) -> int:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import apache_beam as beam
 
-from omnia_beam.config import JobConfig, OmniaSink
+from omnia_beam.config import CsvSink, JobConfig, OmniaSink
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.csv_file import CsvOptions
+from omnia_beam.io.csv_reader import as_csv_holds
 from omnia_beam.io.lease_file import LeaseToken
 from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.ledger_scope import Scope
@@ -32,7 +34,7 @@ from omnia_beam.transforms.map_series import MapSeries, SeriesRule
 class _Opened:
     source: MigrationSource
     prepared: Prepared
-    rules: Mapping[str, SeriesRule]
+    rules: dict[str, SeriesRule]
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,24 @@ class MigrationReader:
         """
         return self._opened().prepared.series_ids
 
+    def check_copyable(self) -> None:
+        """Raises UsageError: a run of the job would be refused, since something would be lost or has no target."""
+        self._opened().prepared.report.check(self.config.accept)
+
     def fingerprints(self, windows: Sequence[tuple[ChunkKey, int]]) -> WindowPrints:
+        self._know(key for key, _ in windows)
         return self._run().fingerprints(windows)
 
     def points(self, key: ChunkKey) -> dict[str, Points]:
+        self._know([key])
         return self._run().points(key)
+
+    def _know(self, keys: Iterable[ChunkKey]) -> None:
+        """Have a rule for series, too, that the source does not hold any more: recorded windows name them."""
+        rules = self._opened().rules
+        for key in keys:
+            for series_id in key.series_ids:
+                rules.setdefault(series_id, SeriesRule(series_id))
 
     def _opened(self) -> _Opened:
         if not self._open:
@@ -84,7 +99,8 @@ class MigrationReader:
             source = open_source(self.config, state, self.context, keep=False)
             prepared = prepare(MigrationJob.of(self.config), source)
             mapped = prepared.resolution.mapped
-            rules = {each.source.id: each.rule() for each in mapped if each.existing is not None}
+            # What is to be created has no id yet; here none is needed, since results are known by the source's ids.
+            rules = {each.source.id: each.rule() if each.existing else each.rule_of("to be created") for each in mapped}
             self._open.append(_Opened(source, prepared, rules))
         return self._open[0]
 
@@ -104,6 +120,9 @@ class MigrationReader:
         if isinstance(self.config.sink, OmniaSink):
             options = write_options(self.config.sink)
             mapped = mapped | "Judge" >> beam.Map(storable, options).with_output_types(Chunk)
+        elif isinstance(self.config.sink, CsvSink):
+            form = CsvOptions(self.config.sink.layout)
+            mapped = mapped | "Hold" >> beam.Map(as_csv_holds, form).with_output_types(Chunk)
         return mapped, failures
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from omnia_beam.core.chunk import Points
+from omnia_beam.core.errors import NotFoundError, OmniaBeamError
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.pipelines.verify_destination import Observation
-from omnia_beam.pipelines.verify_difference import Difference
+from omnia_beam.net.metadata import MetadataCalls
+from omnia_beam.pipelines.verify_destination import Observation, Surplus
+from omnia_beam.pipelines.verify_fingerprint import Fingerprint
+from omnia_beam.pipelines.verify_reading import WindowPrints, fingerprints_apart, is_not_found
 from omnia_beam.pipelines.verify_service import ServiceReader
 
 
@@ -18,23 +21,63 @@ class OmniaDestination:
     """Target series of one service."""
 
     reader: ServiceReader
+    _gone: dict[str, bool] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def holds_statuses(self) -> bool:
+        return True
 
     def observe(self, receipts: Sequence[Receipt]) -> Iterator[Observation]:
-        """Raises CredentialError, ServiceError: the service cannot be read."""
+        """A series that was deleted, or that fails, keeps no other of its windows from being read.
+
+        Raises:
+            CredentialError, ServiceError: the service cannot be read.
+        """
         keys = [target_key(receipt) for receipt in receipts]
-        read = self.reader.fingerprints([(key, each.count) for key, each in zip(keys, receipts, strict=True)])
+        windows = [(key, each.count) for key, each in zip(keys, receipts, strict=True)]
+        read = fingerprints_apart(self.reader.fingerprints, windows)
         for key in keys:
-            yield Observation(dict(read.prints.get(key, {})), failure=read.failures.get(key, ""))
+            yield self._observation(key, read)
 
     def points(self, receipt: Receipt, stored_ids: Collection[str]) -> dict[str, Points]:
         """Raises IncompleteReadError, ServiceError: the window cannot be read."""
         return self.reader.points(ChunkKey(tuple(sorted(stored_ids)), receipt.key.range))
 
-    def strays(self, live: Collection[str]) -> tuple[list[Difference], int]:
+    def surplus(self, live: Collection[str]) -> Surplus:
         """A service has no files; other series of it are none of this job's business."""
-        return [], 0
+        return Surplus()
+
+    def _observation(self, key: ChunkKey, read: WindowPrints) -> Observation:
+        failure = read.failures.get(key, "")
+        failing = dict.fromkeys(key.series_ids, failure) if failure else dict(read.series_failures.get(key, {}))
+        gone = frozenset(each for each, why in failing.items() if is_not_found(why) and self._is_gone(each))
+        if failure and len(gone) < len(key.series_ids):
+            return Observation(failure=failure)
+        prints: dict[str, Fingerprint] = read.prints.get(key, {})
+        left = {each: why for each, why in failing.items() if each not in gone}
+        return Observation(prints, series_failures=left, gone=gone)
+
+    def _is_gone(self, series_id: str) -> bool:
+        """Whether the service answers, and does not know the series: a wrong address answers 404 to everything."""
+        if series_id not in self._gone:
+            calls = MetadataCalls(self.reader.session)
+            try:
+                calls.get_timeseries_by_id(series_id)
+                self._gone[series_id] = False
+            except NotFoundError:
+                self._gone[series_id] = self._answers()
+            except OmniaBeamError:
+                self._gone[series_id] = False
+        return self._gone[series_id]
+
+    def _answers(self) -> bool:
+        try:
+            self.reader.session.send("GET", "", params=[("limit", "1")], idempotent=True)
+        except OmniaBeamError:
+            return False
+        return True
 
 
 def target_key(receipt: Receipt) -> ChunkKey:
     """The receipt's window in the ids of the target."""
-    return ChunkKey(tuple(sorted(each.target_id for each in receipt.series)), receipt.key.range)
+    return ChunkKey(tuple(sorted({each.target_id for each in receipt.series})), receipt.key.range)

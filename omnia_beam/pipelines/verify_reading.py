@@ -17,7 +17,8 @@ import apache_beam as beam
 
 from omnia_beam.core import errors
 from omnia_beam.core.chunk import Chunk, Points
-from omnia_beam.core.errors import IncompleteReadError, OmniaBeamError, TransientServiceError
+from omnia_beam.core.errors import IncompleteReadError, NotFoundError, OmniaBeamError, TransientServiceError
+from omnia_beam.core.json_text import load_json
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
@@ -46,10 +47,12 @@ class WindowPrints:
     Args:
         prints: by window, by id of its key; every id, also those without points.
         failures: windows that could not be read, with the reason.
+        series_failures: of windows that could be read but for some of their series, those, with the reason.
     """
 
     prints: Mapping[ChunkKey, dict[str, Fingerprint]]
     failures: Mapping[ChunkKey, str] = field(default_factory=dict)
+    series_failures: Mapping[ChunkKey, Mapping[str, str]] = field(default_factory=dict)
 
 
 class WindowSource(Protocol):
@@ -163,7 +166,7 @@ class WindowRun:
     def _receipts(self, run_id: str) -> Iterator[Receipt]:
         for name in self._left(run_id, "prints"):
             for line in self._read(name).splitlines():
-                yield Receipt.from_json(json.loads(line))
+                yield Receipt.from_json(load_json(line))
 
     def _read(self, name: str) -> bytes:
         return self.state_dir.read(f"runs/{name}") or b""
@@ -176,6 +179,49 @@ class WindowRun:
         for what in ("prints", "chunk", "failure"):
             for name in self._left(run_id, what):
                 self.state_dir.delete(f"runs/{name}")
+
+
+def fingerprints_apart(
+    read: Callable[[Sequence[tuple[ChunkKey, int]]], WindowPrints], windows: Sequence[tuple[ChunkKey, int]]
+) -> WindowPrints:
+    """As `read`; where a window fails, each of its series is asked for alone, so that one bad series hides no other.
+
+    One window is tried so first: where not a single series of it answers, the others are left at that.
+    """
+    found = read(windows)
+    failed = [key for key, _ in windows if key in found.failures and len(key.series_ids) > 1]
+    if not failed:
+        return found
+    alone = _series_alone(read, failed[:1])
+    if any(isinstance(each, Fingerprint) or is_not_found(each) for each in alone[failed[0]].values()):
+        alone |= _series_alone(read, failed[1:]) if failed[1:] else {}
+    prints, failures = dict(found.prints), dict(found.failures)
+    series_failures: dict[ChunkKey, dict[str, str]] = {}
+    for key, series in alone.items():
+        prints[key] = {each: print_ for each, print_ in series.items() if isinstance(print_, Fingerprint)}
+        series_failures[key] = {each: why for each, why in series.items() if isinstance(why, str)}
+        if not prints[key] and not any(is_not_found(why) for why in series_failures[key].values()):
+            del prints[key], series_failures[key]
+        else:
+            del failures[key]
+    return WindowPrints(prints, failures, series_failures)
+
+
+def is_not_found(failure: str) -> bool:
+    """Whether a failure says that the service does not know the series."""
+    return failure.startswith(f"{NotFoundError.__name__}:")
+
+
+def _series_alone(
+    read: Callable[[Sequence[tuple[ChunkKey, int]]], WindowPrints], keys: Sequence[ChunkKey]
+) -> dict[ChunkKey, dict[str, Fingerprint | str]]:
+    """By window and series, what was read, or why it was not."""
+    single = {(key, each): ChunkKey((each,), key.range) for key in keys for each in key.series_ids}
+    found = read([(part, 0) for part in dict.fromkeys(single.values())])
+    told: dict[ChunkKey, dict[str, Fingerprint | str]] = {key: {} for key in keys}
+    for (key, series_id), part in single.items():
+        told[key][series_id] = found.prints[part][series_id] if part in found.prints else found.failures[part]
+    return told
 
 
 def failure_error(kind: str, message: str) -> OmniaBeamError:

@@ -18,6 +18,7 @@ from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.net.shared import shared_session
 from omnia_beam.net.stats import StatsSnapshot
+from omnia_beam.pipelines.cluster import worker_share
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.runner import is_local
 from omnia_beam.pipelines.verify_reading import WindowPrints, WindowRun
@@ -63,6 +64,9 @@ class ServiceReader:
         retry = replace(self.settings.retry, attempts=min(2, self.settings.retry.attempts), deadline_s=_HURRY_S)
         return replace(self, settings=replace(self.settings, retry=retry), _sessions=[])
 
+    def check_copyable(self) -> None:
+        """A backfill has no mapping that could refuse anything."""
+
     def fingerprints(self, windows: Sequence[tuple[ChunkKey, int]]) -> WindowPrints:
         return self._run().fingerprints(windows)
 
@@ -75,7 +79,8 @@ class ServiceReader:
 
     def _read(self, pipeline: Any, plan: Plan) -> tuple[Any, Any]:
         local = is_local(self.context.options)
-        read = ReadFromOmnia(self.settings, plan, options=self.options, on_error="output", reshuffle=not local)
+        settings = worker_share(self.settings, self.context.options)
+        read = ReadFromOmnia(settings, plan, options=self.options, on_error="output", reshuffle=not local)
         raw = pipeline | "Read" >> read
         decoded = raw.raw_chunks | "Decode" >> DecodeChunks(on_error="output")
         return decoded.chunks, (raw.failures, decoded.failures) | "Unread" >> beam.Flatten()

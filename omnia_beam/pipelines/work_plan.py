@@ -14,14 +14,15 @@ from omnia_beam.io.lease import advance_run
 from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.ledger_facts import receipts_with_kept_points
 from omnia_beam.io.ledger_holes import Holes
-from omnia_beam.io.ledger_redo import count_recorded, outermost, redo_keys
+from omnia_beam.io.ledger_redo import count_recorded, outermost, recorded_points, redo_keys
 from omnia_beam.io.packing import PackLimits, requests_for
 from omnia_beam.io.plan import Plan
 from omnia_beam.io.planner import Wanted
 from omnia_beam.io.record import read_failures
 from omnia_beam.net.session import ServiceSession
-from omnia_beam.pipelines.execution import Interrupted, Outcome
+from omnia_beam.pipelines.execution import Outcome
 from omnia_beam.pipelines.job_state import JobState
+from omnia_beam.pipelines.progress_display import ProgressFacts
 from omnia_beam.pipelines.summary import Summary
 
 _ANNOUNCED_AT_ONCE: Final = 1_000
@@ -35,11 +36,13 @@ class WorkPlan:
         plan: the windows, those that are read again among them.
         again: windows of the plan that replace recorded ones.
         recorded: windows that need not be read.
+        broken: windows of `again` of which the ledger has no whole receipt: their replacing was announced and never done.
     """
 
     plan: Plan
     again: tuple[Window, ...]
     recorded: int
+    broken: tuple[Window, ...] = ()
 
 
 def plan_work(
@@ -72,17 +75,19 @@ def plan_work(
     ledger, scope = state.ledger, state.scope.digest
     recorded_again = redo_keys(ledger, scope, state.sink, series_ids, wanted, refresh, now_ns or time_ns())
     redo = outermost(dict(recorded_again) | dict(stale))
+    recorded_of = recorded_points(ledger, scope, state.sink, redo)
     again = tuple(
-        Window(key, points, requests_for(points, limits))
+        Window(key, points, requests_for(points, limits), recorded_of.get(key, ()))
         for key, points in sorted(redo.items(), key=lambda each: (each[0].range, each[0].series_ids))
     )
     fresh = plan_missing(_minus(ledger.missing(scope, series_ids, wanted), again))
     whole = {w: None for w in again if ledger.coverage(scope, w.key.series_ids[0]).covers(w.key.range)}
     recorded = count_recorded(ledger, scope, series_ids, wanted) - len(whole)
     # What is missing comes first: otherwise a deadline shorter than a refresh would leave the same windows out each time.
-    missing = fresh.merged(w for w in again if w not in whole).ordered(newest_first=newest_first)
+    broken = tuple(w for w in again if w not in whole)
+    missing = fresh.merged(broken).ordered(newest_first=newest_first)
     plan = missing.merged(Plan.of_windows(whole).ordered(newest_first=newest_first))
-    return WorkPlan(plan, again, max(0, recorded))
+    return WorkPlan(plan, again, max(0, recorded), broken)
 
 
 def announce_again(state: JobState, work: WorkPlan) -> None:
@@ -154,8 +159,12 @@ def with_traffic(summary: Summary, sessions: Iterable[ServiceSession], elapsed_s
 
 def tell_reached(error: Any, summary: Summary, sessions: Iterable[ServiceSession], elapsed_s: float) -> None:
     """Give an error or a signal that has ended a run the summary of what the run had come to, for the command line."""
-    if isinstance(error, Interrupted):
-        summary = summary.having(windows_done=error.facts.windows, points_written=error.facts.points)
+    facts: ProgressFacts | None = getattr(error, "facts", None)
+    if facts is not None:
+        read = getattr(error, "counters", {}).get("points_read", facts.points)
+        summary = summary.having(
+            windows_done=facts.windows, windows_failed=facts.failed, points_read=read, points_written=facts.points
+        )
     error.summary = with_traffic(summary, sessions, elapsed_s)
 
 

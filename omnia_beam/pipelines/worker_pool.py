@@ -56,7 +56,7 @@ def run_workers(
         on_started: told the workers' process ids.
 
     Raises:
-        Interrupted: SIGINT or SIGTERM came; what was under way is recorded or abandoned.
+        Interrupted: a signal came; what was under way is recorded or abandoned.
         OmniaBeamError: the first that ended a worker; the others have stopped.
     """
     STOP.clear()
@@ -87,9 +87,10 @@ def run_workers(
             for session, traffic in zip(sessions, pool.traffic(), strict=True):
                 session.stats.absorb(traffic)
     if pool.error is not None:
+        pool.error.facts = facts()  # type: ignore[attr-defined]  # for the summary of a run that ends here
         raise pool.error
     if signals.is_set():
-        raise Interrupted(facts())
+        raise Interrupted(facts(), pool.counters())
     return Outcome(dict(pool.counters()), stopped, tuple(pool.lost))
 
 

@@ -11,6 +11,7 @@ from collections import defaultdict
 import numpy as np
 import numpy.typing as npt
 
+from omnia_beam.core.asked_range import check_times
 from omnia_beam.core.chunk import NO_POINTS, Chunk, Points, RawChunk
 from omnia_beam.core.errors import IncompleteReadError, WireFormatError
 from omnia_beam.core.time_range import TimeRange
@@ -29,7 +30,8 @@ def assemble_chunk(raw: RawChunk) -> Chunk:
     Raises:
         WireFormatError: a page cannot be read, or lacks the column time, value or status.
         IncompleteReadError: the queries leave out a part of the key's range, a series' points do not add up to the
-            service's count, two of its points share a time and differ, or a series was sent that was not asked for.
+            service's count, two of its points share a time and differ, or a series or a point was sent that was not
+            asked for.
     """
     answers = _by_query(raw)
     has_overlaps = _check_coverage(raw, [query for query, _ in answers])
@@ -73,6 +75,8 @@ def _check_coverage(raw: RawChunk, queries: list[TimeRange]) -> bool:
 def _answer(series_id: str, query: TimeRange, items: list[PageItem]) -> Points:
     """One series of one query: sorted, unique, and as many as the service counts."""
     points = _sorted_unique(series_id, query, Points.concat([_points(series_id, query, item) for item in items]))
+    if len(points.times):
+        check_times(series_id, query.start_ns, query.end_ns, (int(points.times[0]), int(points.times[-1])))
     totals = {item.total_count for item in items if item.total_count}  # 0 beside points: the service wrote no count
     if totals and len(points.times) not in totals:
         expected, received = max(totals), len(points.times)

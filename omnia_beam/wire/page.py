@@ -76,12 +76,14 @@ class ItemScan:
     """What a scan tells of one item.
 
     n_values: entries of the flat list of values; points = n_values // n_fields.
+    edges: times of the item's first and last points, ns, as far as a look tells them; see edges.py.
     """
 
     series_id: str
     total_count: int
     n_fields: int
     n_values: int
+    edges: tuple[int, ...] = ()
 
     @property
     def n_points(self) -> int:

@@ -15,7 +15,7 @@ names a column twice, or where a column holds numbers of the wrong kind (columns
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -25,6 +25,7 @@ from omnia_beam.core.errors import WireFormatError
 from omnia_beam.wire import compiled, gather
 from omnia_beam.wire import rows as row_starts
 from omnia_beam.wire.columns import mixed_column, uniform_column
+from omnia_beam.wire.edges import edge_times
 from omnia_beam.wire.items import Item, top_level, walk_heads, walk_item
 from omnia_beam.wire.layout import HEADER_BYTES, Shape, first_row, loosened, row_layout
 from omnia_beam.wire.page import Column, ItemScan, Page, PageItem, PageScan
@@ -81,7 +82,7 @@ def read_continuation_token(data: bytes | bytearray | memoryview) -> str | None:
 
 
 def scan_page(data: bytes | bytearray | memoryview) -> PageScan:
-    """Return the token, and each item's id, total count and number of values, without decoding the values.
+    """Return the token, and each item's id, total count, number of values and outermost times, without decoding the values.
 
     Exact wherever the fields stand. Raises WireFormatError where the fields of the page or of an item are truncated
     or corrupt; what lies inside a value is not looked at. Costs about half of a decode.
@@ -90,15 +91,19 @@ def scan_page(data: bytes | bytearray | memoryview) -> PageScan:
     buf = np.frombuffer(octets, np.uint8)
     spans, token = top_level(octets)
     heads = walk_heads(octets, spans)
-    counts = _usual_counts(octets, buf, heads)
+    shapes = dict(_shapes(octets, heads))
+    counts = _usual_counts(octets, buf, heads, shapes)
     items: list[ItemScan] = []
     for index, head in enumerate(heads):
         count = counts.get(index)
         item = head
+        edges: tuple[int, ...] = ()
         if count is None:
             item = walk_item(octets, *spans[index])
             count = len(item.begins)
-        items.append(ItemScan(item.series_id, item.total_count, len(item.fields), count))
+        else:
+            edges = edge_times(octets, head, shapes[index])
+        items.append(ItemScan(item.series_id, item.total_count, len(item.fields), count, edges))
     return PageScan(tuple(items), token)
 
 
@@ -134,17 +139,17 @@ def _usual_columns(data: Bytes, buf: Octets, heads: Sequence[Item]) -> dict[int,
     return found
 
 
-def _usual_counts(data: Bytes, buf: Octets, heads: Sequence[Item]) -> dict[int, int]:
+def _usual_counts(data: Bytes, buf: Octets, heads: Sequence[Item], shapes: Mapping[int, Shape]) -> dict[int, int]:
     """Count the values of the items of the usual layout, those of the same layout together; leave the others out."""
     found: dict[int, int] = {}
     if kernel.COMPILED is not None:
-        for index, _ in _shapes(data, heads):
+        for index in shapes:
             count = compiled.value_count(kernel.COMPILED, data, heads[index].at, heads[index].end)
             if count is not None:
                 found[index] = count
         return found
     uneven: list[tuple[int, Shape]] = []
-    for index, shape in _shapes(data, heads):
+    for index, shape in shapes.items():
         matrix = _even_rows(buf, heads, index, shape)
         if matrix is not None and gather.even_chain(matrix, row_layout(shape)):
             found[index] = len(matrix) * len(shape)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omnia_beam.config import OmniaSource
+from omnia_beam.config import CsvSource, OmniaSource
 from omnia_beam.config.document import apply_setting, parse_document, parse_value, walk
 from omnia_beam.core.errors import UsageError
 
@@ -62,6 +62,41 @@ def test_null_takes_a_key_back(files: Files) -> None:
     assert isinstance(source, OmniaSource)
     assert (source.environment, source.base_url) == (None, "http://localhost:1/v")
     assert files.load(GOOD, "window=").window is None
+
+
+@pytest.mark.parametrize(
+    "key", ["source.status", "source.rate", "source.format", "accept", "refresh", "max_chunk_points", "tail"]
+)
+def test_null_takes_any_optional_key_back(files: Files, key: str) -> None:
+    assert files.load(GOOD, f"{key}=null") == files.load(GOOD)
+
+
+def test_null_takes_back_what_the_file_gives(files: Files) -> None:
+    text = """
+name: n
+source: {kind: csv, path: in.csv, exclude: [A, B], include: C, missing: [x], status: [192], delimiter: ";", timezone: Europe/Oslo}
+sink: {kind: parquet, path: out, compression: gzip}
+state: s
+accept: [nan_values]
+"""
+    keys = [f"source.{key}=null" for key in ("exclude", "include", "missing", "status", "delimiter", "timezone")]
+    config = files.load(text, *keys, "sink.compression=null", "accept=null")
+    source = config.source
+    assert isinstance(source, CsvSource)
+    assert (source.exclude, source.include, source.missing, source.status, config.accept) == ((), (), (), (), ())
+    assert (source.delimiter, source.timezone) == ("auto", "UTC")
+
+
+def test_a_null_that_means_something_stays(files: Files) -> None:
+    source = files.load(GOOD, "source.rate.requests_per_second=null").source
+    assert isinstance(source, OmniaSource)
+    assert source.rate.requests_per_second is None
+
+
+@pytest.mark.parametrize("key", ["name", "sink", "sink.path", "source.series", "state"])
+def test_null_takes_no_required_key(files: Files, key: str) -> None:
+    with pytest.raises(UsageError, match=rf"{key}: required key is missing"):
+        files.load(GOOD, f"{key}=null")
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,10 @@ from omnia_beam.emulator.change import (
     encode_change,
 )
 from omnia_beam.emulator.journal import MAGIC, Journal, read_records
+from omnia_beam.emulator.loading import load_store
 from omnia_beam.emulator.metadata import SeriesMetadata
 from omnia_beam.emulator.points import Points, as_points
 from omnia_beam.emulator.process import EmulatorProcess
-from omnia_beam.emulator.store import load_store
 from omnia_beam.emulator.thread import EmulatorThread
 
 from .conftest import BASE, SECOND, identity

@@ -79,8 +79,23 @@ def test_a_start_that_fails_shows_what_the_emulator_said() -> None:
 def test_a_port_in_use(tmp_path: Path) -> None:
     with EmulatorThread(series=KNOWN) as running:
         port = urlsplit(running.url).port
-        with pytest.raises(OSError, match="in use"):
+        told = rf"cannot listen on 127\.0\.0\.1 port {port}: it is in use: end the other program, give another --port"
+        with pytest.raises(OSError, match=told):
             EmulatorThread(["--port", str(port)]).start()
+        command = [sys.executable, "-m", "omnia_beam.emulator", "--port", str(port)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+    assert f"port {port}: it is in use" in done.stderr
+
+
+def test_a_closed_terminal_ends_it_cleanly() -> None:
+    command = [sys.executable, "-m", "omnia_beam.emulator"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGHUP)
+        _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (0, b"")
 
 
 def test_a_killed_process_is_gone() -> None:

@@ -16,8 +16,9 @@ from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.errors import DestinationError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.destination_files import list_destination
 from omnia_beam.io.parquet_file import chunk_files
-from omnia_beam.io.parquet_reader import list_parquet, read_points
+from omnia_beam.io.parquet_reader import SUFFIXES, read_points
 from tests.io.memory_filesystem import SCHEME, MemoryFileSystem
 
 TIME = pa.timestamp("ns", tz="UTC")
@@ -148,7 +149,7 @@ def test_an_object_store(tmp_path: Path) -> None:
     names = ["out/year=2024/month=01/x.parquet", "out/_temporary/x.parquet", "out/x.txt", "other/x.parquet"]
     MemoryFileSystem.objects.update({f"{SCHEME}://bucket/{name}": data for name in names})
     root = f"{SCHEME}://bucket/out/"
-    assert list_parquet(root) == ["year=2024/month=01/x.parquet"]
+    assert [each.name for each in list_destination(root, SUFFIXES).files] == ["year=2024/month=01/x.parquet"]
     ((series_id, points),) = read_points(f"{root}year=2024/month=01/x.parquet")
     assert (series_id, points.times.tolist()) == ("a", [1, 2])
     with pytest.raises(FileNotFoundError):
@@ -163,29 +164,3 @@ def test_no_file(tmp_path: Path) -> None:
 def test_a_directory_in_its_place_is_told(tmp_path: Path) -> None:
     with pytest.raises((DestinationError, ValueError)):
         read_all(tmp_path)
-
-
-def test_listing_takes_in_what_a_reader_would(tmp_path: Path) -> None:
-    for name in (
-        "year=2024/month=01/a.parquet",
-        "year=2024/month=01/_b.parquet",
-        "year=2024/month=01/.c.parquet",
-        "year=2024/month=01/d.parquet.set-aside",
-        "_temporary/e.parquet",
-        "f.PARQUET",
-        "deep/er/g.pq",
-        "readme.txt",
-    ):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    assert list_parquet(f"{tmp_path}/") == ["deep/er/g.pq", "f.PARQUET", "year=2024/month=01/a.parquet"]
-
-
-def test_no_directory_holds_nothing(tmp_path: Path) -> None:
-    assert list_parquet(str(tmp_path / "none")) == []
-
-
-def test_a_file_in_the_directorys_place_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "out").touch()
-    with pytest.raises(DestinationError, match="cannot be listed"):
-        list_parquet(str(tmp_path / "out"))

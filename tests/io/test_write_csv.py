@@ -132,8 +132,8 @@ def test_through_a_pipeline_and_back(tmp_path: Path, layout: Any, compression: A
     out = tmp_path / "out"
 
     def stored(receipts: list[Receipt]) -> None:
-        sizes = tuple((out / name).stat().st_size for name in receipts[0].files)
-        expected = Receipt.of(chunk, f"csv:{out}/", receipts[0].files, sizes=sizes)
+        expected = Receipt.of(chunk, f"csv:{out}/", receipts[0].files, stamps=receipts[0].stamps)
+        assert [each.size for each in receipts[0].stamps] == [(out / each).stat().st_size for each in receipts[0].files]
         assert receipts == [expected]
         assert sorted(receipts[0].files) == sorted(str(f.relative_to(out)) for f in out.rglob("*.csv*"))
         assert len(receipts[0].files) == 2

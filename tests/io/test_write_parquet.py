@@ -21,7 +21,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import DestinationError
-from omnia_beam.core.receipt import Receipt
+from omnia_beam.core.receipt import FileStamp, Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.parquet_file import chunk_files
@@ -47,12 +47,14 @@ def paths_of(chunk: Chunk) -> tuple[str, ...]:
     return tuple(file.path for file in chunk_files(chunk, "points"))
 
 
-def sizes_of(chunk: Chunk) -> tuple[int, ...]:
-    return tuple(file.content.size for file in chunk_files(chunk, "points"))
+def stamps_of(path: str, paths: tuple[str, ...]) -> tuple[FileStamp, ...]:
+    found = [Path(path, each).stat() for each in paths]
+    return tuple(FileStamp(each.st_size, each.st_mtime_ns) for each in found)
 
 
 def receipt_of(chunk: Chunk, path: str) -> Receipt:
-    return Receipt.of(chunk, f"parquet:{path}/", paths_of(chunk), sizes=sizes_of(chunk))
+    paths = paths_of(chunk)
+    return Receipt.of(chunk, f"parquet:{path}/", paths, stamps=stamps_of(path, paths))
 
 
 class Sink:
@@ -205,7 +207,9 @@ def test_receipts_name_the_sink(
     monkeypatch.chdir(tmp_path)
     driven = Sink(path, sink)
     [value] = driven.bundle([chunk_of(1)])
-    assert value.value == Receipt.of(chunk_of(1), name, paths_of(chunk_of(1)), sizes=sizes_of(chunk_of(1)))
+    assert value.value == Receipt.of(
+        chunk_of(1), name, paths_of(chunk_of(1)), stamps=stamps_of(path, paths_of(chunk_of(1)))
+    )
     assert (tmp_path / "out" / value.value.files[0]).is_file()
     driven.fn.teardown()
 

@@ -121,9 +121,32 @@ def test_a_count_that_ignores_the_status_filter_is_no_loss(service: Any, client:
 
 def test_a_page_that_repeats_for_ever(service: Any, client: OmniaClient) -> None:
     serve(service, page(("a", [0]), token="t", total=9))
-    with pytest.raises(NotTheServiceError, match="GET /a/data: the service gives the same page again"):
+    with pytest.raises(NotTheServiceError, match="GET /a/data: the service gives a page again that it gave before"):
         client.get_datapoints("a")
     assert len(service.requests) == 2
+
+
+def test_pages_that_come_round_again(service: Any, client: OmniaClient) -> None:
+    first, second = page(("a", [0]), token="t", total=9), page(("a", [1]), token="u", total=9)
+    service.script = [service.answer(200, body, PROTO) for body in (first, second) * 3]
+    with pytest.raises(
+        NotTheServiceError, match="gives a page again that it gave before, so that there would be no end"
+    ):
+        client.get_datapoints("a")
+    assert len(service.requests) == 3
+
+
+def test_the_same_points_under_ever_new_tokens(service: Any, client: OmniaClient) -> None:
+    serve(service, *(page(("a", [0]), token=f"t{n}", total=9) for n in range(20)))
+    with pytest.raises(NotTheServiceError, match="gives what it gave before, again and again, under new tokens"):
+        client.get_datapoints("a")
+
+
+def test_ever_new_tokens_without_points(service: Any, client: OmniaClient) -> None:
+    serve(service, *(page(("a", []), token=f"t{n}", total=9) for n in range(150)))
+    with pytest.raises(NotTheServiceError, match="gave 100 pages in a row with nothing but a token for the next"):
+        client.get_multi_datapoints(["a"])
+    assert len(service.requests) == 100
 
 
 def test_one_token_for_all_pages_is_no_loop(service: Any, client: OmniaClient) -> None:
@@ -184,7 +207,8 @@ def test_the_name_tells_the_id(service: Any, client: OmniaClient) -> None:
         (lambda c: c.get_aggregates("a", ["median"], "1h"), "'median': choose from avg"),
         (lambda c: c.get_aggregates("a", [], "1h"), "both aggregate_functions and a processing_interval"),
         (lambda c: c.get_multi_datapoints(["a", "A"]), "named twice"),
-        (lambda c: list(c.iter_multi_datapoints(["a", "A"])), "named twice"),
+        (lambda c: list(c.iter_multi_datapoints(["a", "A"])), "A is named twice, as a and as A"),
+        (lambda c: list(c.iter_multi_datapoints(["a", "a"])), "a is named twice: keep one"),
         (lambda c: c.get_first_datapoint("a", BASE + 1), "after_time: .*finer than the 100 ns"),
         (lambda c: c.patch_timeseries("a"), "without a change"),
         (lambda c: c.patch_timeseries("a", source="IMS"), "'source' is no field"),

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omnia_beam.core import redaction
 from omnia_beam.core.errors import CredentialError
-from omnia_beam.net import redaction
+from omnia_beam.core.redaction import RedactingFilter, guard_logs, redact, remember_secret
 from omnia_beam.net.credentials import CredentialSpec
-from omnia_beam.net.redaction import RedactingFilter, guard_logs, redact, remember_secret
 from omnia_beam.net.token_provider import TokenProvider
 from tests.support import fixtures
 from tests.support.authority import Fault
@@ -214,7 +214,7 @@ def test_what_is_shaped_like_a_secret_is_blotted_out(text: str, clean: str) -> N
 def test_a_remembered_secret_is_blotted_out_wherever_and_however_it_stands(
     secret: str, before: str, after: str
 ) -> None:
-    former = redaction._known
+    former = dict(redaction._secrets)
     try:
         remember_secret(secret)
         assert secret not in redact(f"{before}{secret}{after}")
@@ -222,7 +222,8 @@ def test_a_remembered_secret_is_blotted_out_wherever_and_however_it_stands(
         assert json.dumps(secret)[1:-1] not in redact(json.dumps(json.dumps({"x": secret})))
         assert repr(secret)[1:-1] not in redact(repr({"x": secret}))
     finally:
-        redaction._known = former
+        redaction._secrets.clear()
+        redaction._secrets.update(former)
 
 
 def test_a_filtered_record_keeps_its_sense_and_its_traceback(caplog: pytest.LogCaptureFixture) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,6 +76,7 @@ def proxy() -> Iterator[ConnectProxy]:
         yield proxy
 
 
+@pytest.mark.parametrize("stage", ["authority.invalid"], indirect=True)
 @pytest.mark.parametrize("name", [*BY_AUTHORITY, "default_by_environment"])
 def test_the_usual_variable_names_the_proxy(
     stage: Stage,
@@ -91,15 +93,51 @@ def test_the_usual_variable_names_the_proxy(
     assert set(proxy.connected) == {stage.authority.url.removeprefix("https://")}
 
 
+@pytest.mark.parametrize("stage", ["authority.invalid"], indirect=True)
 def test_no_proxy_is_heeded(
-    stage: Stage, provide: Callable[..., TokenProvider], monkeypatch: pytest.MonkeyPatch, proxy: ConnectProxy
+    stage: Stage,
+    clock: MovableClock,
+    provide: Callable[..., TokenProvider],
+    monkeypatch: pytest.MonkeyPatch,
+    proxy: ConnectProxy,
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    assert provide("client_secret", ca_bundle=str(stage.ca.bundle)).token()
+    monkeypatch.setenv("NO_PROXY", "authority.invalid")
+    with pytest.raises(CredentialError):  # which has no address: nobody but the proxy knows the way
+        provide("client_secret", ca_bundle=str(stage.ca.bundle)).token()
     assert proxy.connected == []
 
 
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
+@pytest.mark.parametrize("name", [*BY_AUTHORITY, "default_by_environment"])
+def test_an_authority_on_this_machine_is_asked_without_a_proxy(
+    stage: Stage,
+    provide: Callable[..., TokenProvider],
+    monkeypatch: pytest.MonkeyPatch,
+    proxy: ConnectProxy,
+    name: str,
+    variable: str,
+) -> None:
+    provider = provide(name, ca_bundle=str(stage.ca.bundle))
+    if name == "interactive_browser":  # the browser is not ours to keep from a proxy
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    monkeypatch.setenv(variable, proxy.url)
+    assert provider.token()
+    assert proxy.connected == []
+
+
+@pytest.mark.parametrize("name", ["managed_identity", "managed_identity_of_user", "default_by_identity"])
+def test_an_identity_endpoint_is_asked_without_a_proxy(
+    stage: Stage, provide: Callable[..., TokenProvider], monkeypatch: pytest.MonkeyPatch, service: Any, name: str
+) -> None:
+    provider = provide(name)
+    for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(variable, service.origin)  # a proxy for plain http, which sees all of a request
+    assert provider.token() in stage.identity.handed_out
+    assert service.requests == []
+
+
+@pytest.mark.parametrize("stage", ["authority.invalid"], indirect=True)
 def test_a_proxy_that_refuses_is_named_without_its_password(
     stage: Stage, provide: Callable[..., TokenProvider], monkeypatch: pytest.MonkeyPatch, proxy: ConnectProxy
 ) -> None:

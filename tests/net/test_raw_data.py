@@ -133,7 +133,8 @@ def test_a_service_without_totals_still_shows_that_there_is_something(service: A
 
 def test_an_unknown_series_is_named(service: Any, session_on: Any) -> None:
     missing = service.answer(404, b'{"statusCode": 404, "message": "Timeseries not found."}')
-    service.script = [missing, service.answer(200, page((A, 3, 1)), PROTO), missing]
+    anything = service.answer(200, b'{"data": {"items": []}}')  # to the question whether this is the service at all
+    service.script = [missing, anything, service.answer(200, page((A, 3, 1)), PROTO), missing]
     with pytest.raises(SelectionError, match=rf"series {B} is not known to http://127.*Timeseries not found") as caught:
         probe_counts(session_on(service.url), (A, B, C), 0, 100)
     assert caught.value.__context__ is None

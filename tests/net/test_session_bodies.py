@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from omnia_beam.core import errors
-from omnia_beam.net import body
 from omnia_beam.net.answer import PROTOBUF
+from omnia_beam.net.body_room import shared_room
 from omnia_beam.net.retry import RetryPolicy
 
 PROTO = "application/protobuf"
@@ -83,20 +83,17 @@ def test_whole_bodies_of_every_framing(service: Any, session_on: Any, whole: Any
 @pytest.mark.parametrize(
     ("step", "told"),
     [
-        (cut(b"Content-Length: 1001", b"x" * 1001), "more than 1000 bytes"),
-        (cut(b"Transfer-Encoding: chunked", b"3e9\r\n" + b"x" * 1001 + b"\r\n0\r\n\r\n"), "more than 1000 bytes"),
-        (cut(b"Content-Encoding: gzip\r\nContent-Length: %d" % len(GZIPPED), GZIPPED), "more than 1000 bytes"),
+        (cut(b"Content-Length: 1001", b"x" * 1001), "1,001 bytes where 1,000 are"),
+        (cut(b"Transfer-Encoding: chunked", b"3e9\r\n" + b"x" * 1001 + b"\r\n0\r\n\r\n"), "more than 1,000 bytes"),
+        (cut(b"Content-Encoding: gzip\r\nContent-Length: %d" % len(GZIPPED), GZIPPED), "more than 1,000 bytes"),
         (cut(b"Content-Encoding: br\r\nContent-Length: 3", b"abc"), "Content-Encoding 'br'"),
     ],
     ids=["length", "chunked", "gzip", "encoding"],
 )
-def test_a_body_that_nobody_can_use_is_not_asked_for_again(
-    service: Any, session_on: Any, monkeypatch: pytest.MonkeyPatch, step: Any, told: str
-) -> None:
-    monkeypatch.setattr(body, "MAX_BODY_BYTES", 1000)
+def test_a_body_that_nobody_can_use_is_not_asked_for_again(service: Any, session_on: Any, step: Any, told: str) -> None:
     service.script = [step]
     with pytest.raises(errors.TerminalServiceError, match=told):
-        session_on(service.url).send("GET", "x", accept=PROTOBUF, idempotent=True)
+        session_on(service.url).send("GET", "x", accept=PROTOBUF, idempotent=True, most_bytes=1000)
     assert len(service.requests) == 1
 
 
@@ -196,3 +193,74 @@ def test_a_success_that_is_no_json(service: Any, session_on: Any) -> None:
     service.script = [service.answer(200, b'{"data": ')]
     with pytest.raises(errors.NotTheServiceError, match="no JSON"):
         session_on(service.url).send("GET", "x", idempotent=True).json()
+
+
+def endless(head: bytes, piece: bytes) -> Callable[..., None]:
+    def step(connection: Any, _request: Any) -> None:
+        connection.sendall(CUT_HEAD + head + b"\r\n\r\n")
+        while True:
+            connection.sendall(piece)
+
+    return step
+
+
+def test_a_body_without_an_end_stops_at_the_limit(service: Any, session_on: Any) -> None:
+    service.script = [endless(b"Transfer-Encoding: chunked", b"10000\r\n" + bytes(1 << 16) + b"\r\n")]
+    with pytest.raises(errors.TerminalServiceError, match="a body of more than 5,000,000 bytes"):
+        session_on(service.url).send("GET", "x", accept=PROTOBUF, idempotent=True, most_bytes=5_000_000)
+
+
+def test_a_gzip_bomb_stops_at_the_limit(service: Any, session_on: Any) -> None:
+    bomb = gzip.compress(bytes(50_000_000), 1)
+    service.script = [cut(b"Content-Encoding: gzip\r\nContent-Length: %d" % len(bomb), bomb)]
+    with pytest.raises(errors.TerminalServiceError, match="a body of more than 1,000,000 bytes"):
+        session_on(service.url).send("GET", "x", accept=PROTOBUF, idempotent=True, most_bytes=1_000_000)
+
+
+@pytest.mark.parametrize("size", [3_000_000, 9_000_001])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_large_bodies_are_whole(service: Any, session_on: Any, size: int, zipped: bool) -> None:
+    content = bytes(range(251)) * (size // 251)
+    sent = gzip.compress(content[:4_000_000], 1) + gzip.compress(content[4_000_000:], 1) if zipped else content
+    encoding = b"Content-Encoding: gzip\r\n" if zipped else b""
+    service.script = [cut(encoding + b"Content-Length: %d" % len(sent), sent)]
+    session = session_on(service.url)
+    assert session.send("GET", "x", accept=PROTOBUF, idempotent=True).body == content
+    assert session.stats.snapshot().bytes_read == len(sent)
+    assert shared_room().used == 0
+
+
+def test_an_errors_body_is_read_as_far_as_it_says_something(service: Any, session_on: Any) -> None:
+    head = CUT_HEAD.replace(b"200 OK", b"503 Busy") + b"Content-Length: 900000000\r\n\r\n"
+    service.script = [
+        lambda connection, _request: connection.sendall(head + b"busy" + b" " * 1_000_000),
+        service.answer(200, b"whole", PROTO),
+    ]
+    session = session_on(service.url)
+    assert session.send("GET", "x", accept=PROTOBUF, idempotent=True).attempts == 2
+    assert session.stats.snapshot().statuses == {503: 1, 200: 1}
+
+
+@pytest.mark.parametrize("deep", [b"[" * 65_536, b'{"message":' * 20_000, b'{"error": ' + b"[" * 100_000])
+def test_an_error_body_nested_without_end_is_an_error_like_any_other(
+    service: Any, session_on: Any, deep: bytes
+) -> None:
+    service.script = [service.answer(503, deep), service.answer()]
+    assert session_on(service.url).send("GET", "x", idempotent=True).attempts == 2
+
+
+def test_an_answer_nested_without_end_is_not_the_service(service: Any, session_on: Any) -> None:
+    service.script = [service.answer(200, b"[" * 100_000)]
+    with pytest.raises(errors.NotTheServiceError, match="a body that is no JSON"):
+        session_on(service.url).send("GET", "x", idempotent=True).json()
+
+
+@pytest.mark.parametrize("headers", [b"X: y\r\n" * 200, b"X: " + b"y" * 100_000 + b"\r\n"], ids=["many", "wide"])
+def test_headers_without_measure_are_a_failed_attempt(service: Any, session_on: Any, headers: bytes) -> None:
+    service.script = [
+        lambda connection, _request: connection.sendall(
+            b"HTTP/1.1 200 OK\r\n" + headers + b"Content-Length: 0\r\n\r\n"
+        ),
+        service.answer(),
+    ]
+    assert session_on(service.url).send("GET", "x", idempotent=True).attempts == 2

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import html
+import json
 import pickle
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
 
-from omnia_beam.core import errors
+from omnia_beam.core import errors, redaction
+from omnia_beam.net.client import OmniaClient
 from omnia_beam.net.retry import RetryPolicy
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.settings import ServiceSettings
+from tests.support.leaks import all_logs
 
 PROTO = "application/protobuf"
 
@@ -182,3 +189,114 @@ def _until(condition: Callable[[], Any]) -> None:
 def test_a_nan_has_no_json_form(session_on: Any) -> None:
     with pytest.raises(errors.UsageError, match="JSON cannot hold"):
         session_on("http://127.0.0.1:9").send("POST", "x", json_body=[float("nan")], idempotent=True)
+
+
+OPAQUE = "0.AbC-def_123~opaque+token/with==all.of-it.Zq9"
+JWT = ".".join(
+    base64.urlsafe_b64encode(part).decode().rstrip("=")
+    for part in (b'{"alg":"RS256","typ":"JWT"}', b'{"sub":"somebody","exp":9999999999}', b"a signature, of some length")
+)
+
+WAYS = {
+    "as it is": lambda token: token,
+    "with its scheme": lambda token: f"Authorization: Bearer {token}",
+    "percent": lambda token: f"?auth={quote(token, safe='')}",
+    "percent, lower case": lambda token: re.sub("%..", lambda each: each[0].lower(), quote(token, safe="")),
+    "percent twice": lambda token: quote(quote(token, safe=""), safe=""),
+    "every byte in percent": lambda token: "".join(f"%{byte:02x}" for byte in token.encode()),
+    "base64": lambda token: base64.b64encode(token.encode()).decode(),
+    "base64 of the header": lambda token: base64.b64encode(f"Bearer {token}".encode()).decode(),
+    "base64 of a pair": lambda token: base64.urlsafe_b64encode(f"me:{token}".encode()).decode().rstrip("="),
+    "lower case": str.lower,
+    "upper case": str.upper,
+    "quoted": lambda token: repr(json.dumps({"token": token})),
+    "HTML": lambda token: "".join(each if each.isalnum() else f"&#{ord(each)};" for each in token),
+    "JSON escapes": lambda token: "".join(each if each.isalnum() else f"\\u{ord(each):04x}" for each in token),
+    "wrapped": lambda token: "\n  ".join(token[at : at + 16] for at in range(0, len(token), 16)),
+    "without its end": lambda token: token[:-4],
+    "without its beginning": lambda token: token[5:],
+    "the middle": lambda token: f"…{token[9:30]}…",
+    "cut by us": lambda token: "x" * (400 - len(token) + 3) + " " + token,
+    "cut by us far in": lambda token: "\t" * 4080 + token,
+}
+
+
+def shown_of(token: str, text: str) -> set[str]:
+    """Pieces of eight letters of the token that the text has, however it spells them."""
+    plain = unquote(unquote(unquote(html.unescape(re.sub(r"\\+u00(..)", r"%\1", text)))))
+    texts = [text, plain, *(_from_base64(word) for word in re.findall(r"[A-Za-z0-9_+/-]{8,}", text))]
+    letters = ["".join(filter(str.isalnum, each)).lower() for each in texts]
+    wanted = "".join(filter(str.isalnum, token)).lower()
+    return {
+        wanted[at : at + 8] for at in range(len(wanted) - 7) if any(wanted[at : at + 8] in each for each in letters)
+    }
+
+
+def _from_base64(word: str) -> str:
+    raw = word.replace("-", "+").replace("_", "/")
+    return base64.b64decode(raw[: len(raw) // 4 * 4]).decode("latin-1")
+
+
+@pytest.mark.parametrize("token", [OPAQUE, JWT], ids=["opaque", "jwt"])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "place", ["message", "nested", "trace", "text", "html", "Content-Type", "Content-Encoding", "Location", "no JSON"]
+)
+def test_a_service_that_repeats_the_token_is_not_repeated(
+    service: Any, session_on: Any, place: str, way: str, token: str
+) -> None:
+    spelt = WAYS[way](token)
+    assert shown_of(token, spelt), "the test would pass whatever is shown"
+    header = re.sub(r"[\r\n\t]+ *", "", spelt.encode("latin-1", "replace").decode("latin-1"))
+    service.script = [
+        {
+            "message": lambda: service.answer(400, json.dumps({"message": f"no {spelt} here"}).encode()),
+            "nested": lambda: service.answer(403, json.dumps({"error": {"detail": spelt}}).encode()),
+            "trace": lambda: service.answer(404, json.dumps({"message": "no", "traceId": spelt}).encode()),
+            "text": lambda: service.answer(400, spelt.encode(), "text/plain"),
+            "html": lambda: service.answer(502, f"<html><title>{spelt[-180:]}</title>".encode(), "text/html"),
+            "Content-Type": lambda: service.answer(200, b"x", header),
+            "Content-Encoding": lambda: service.answer(200, b"x", Content_Encoding=header),
+            "Location": lambda: service.answer(302, b"", Location=f"http://{header}:80/{header}"),
+            "no JSON": lambda: service.answer(200, spelt.encode()),
+        }[place]()
+    ]
+    session = session_on(service.url, tokens=OneToken(token), retry=RetryPolicy(attempts=2))
+    with all_logs() as logs, pytest.raises(errors.OmniaBeamError) as caught:
+        session.send("GET", "x", idempotent=True).json()
+    error = caught.value
+    seen = [str(error), repr(error), repr(vars(error)), repr(error.args), *logs]
+    seen.append(repr(vars(pickle.loads(pickle.dumps(error)))))
+    assert {piece for text in seen for piece in shown_of(token, text)} == set()
+    assert service.requests[0].headers["authorization"] == f"Bearer {token}"
+
+
+class OneToken:
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def token(self) -> str:
+        return self._token
+
+    def renew(self, rejected: str) -> str:
+        return self._token
+
+
+def test_the_key_of_a_destination_is_not_repeated(service: Any) -> None:
+    key = "a3VyemVyIFNjaGxvc3Nlcg+/bGFuZ2Vy="
+    given = f"Endpoint=sb://hub.example.net/;SharedAccessKeyName=sender;SharedAccessKey={key}"
+    service.script = [service.answer(400, json.dumps({"message": f"bad key {key} of sender"}).encode())]
+    with OmniaClient(service.url) as omnia, pytest.raises(errors.BadRequestError, match="of sender") as caught:
+        omnia.set_stream_destination(given)
+    assert shown_of(key, str(caught.value)) == set()
+
+
+def test_old_tokens_are_forgotten_and_ordinary_words_stay() -> None:
+    tokens = [f"{number:03d}" + "Qw8Er2Ty6Ui4Op0As" for number in range(50)]
+    for token in tokens:
+        redaction.remember_token(token)
+    assert len(redaction._tokens) <= 16
+    assert tokens[-1] not in redaction.redact(f"a {tokens[-1]} b")
+    redaction.remember_secret("omnia-beam-secret-of-the-application-2024")
+    message = "omnia-beam backfill: needs the environment variable AZURE_CLIENT_SECRET (credential.client_secret_env)"
+    assert redaction.redact(message) == message

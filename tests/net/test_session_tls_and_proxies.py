@@ -5,13 +5,17 @@ from __future__ import annotations
 import selectors
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from omnia_beam.core import errors
 from omnia_beam.net.answer import PROTOBUF
+from omnia_beam.net.proxies import proxy_of
+from omnia_beam.net.reachability import check_reachable
 from omnia_beam.net.retry import RetryPolicy
+from omnia_beam.net.settings import ServiceSettings
 from tests.net.conftest import ScriptedService
 from tests.support.pki import PrivateCa, make_ca
 
@@ -23,7 +27,7 @@ def ca(tmp_path_factory: pytest.TempPathFactory) -> PrivateCa:
 
 @pytest.fixture
 def tls_service(ca: PrivateCa) -> Iterator[ScriptedService]:
-    made = ScriptedService(ca.server_context("127.0.0.1"))
+    made = ScriptedService(ca.server_context("127.0.0.1", "service.invalid"))
     yield made
     made.close()
 
@@ -115,11 +119,58 @@ def test_a_proxy_of_the_environment_is_used(service: Any, session_on: Any, monke
     assert service.requests[0].target == "http://service.invalid/v1/x"
 
 
-def test_no_proxy_is_heeded(service: Any, other_service: Any, session_on: Any, monkeypatch: Any) -> None:
+def test_no_proxy_is_heeded(other_service: Any, session_on: Any, monkeypatch: Any) -> None:
     monkeypatch.setenv("HTTP_PROXY", other_service.origin)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    session_on(service.url).send("GET", "x", idempotent=True)
-    assert (len(service.requests), len(other_service.requests)) == (1, 0)
+    monkeypatch.setenv("NO_PROXY", "service.invalid")
+    session = session_on("http://service.invalid/v1", retry=RetryPolicy(attempts=1))
+    with pytest.raises(errors.UnreachableError, match="host name is not known"):
+        session.send("GET", "x", idempotent=True)
+    assert other_service.requests == []
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST", "[::ffff:127.0.0.1]"])
+def test_no_token_for_this_machine_goes_to_a_proxy(
+    service: Any, other_service: Any, session_on: Any, changing_tokens: Any, monkeypatch: Any, variable: str, host: str
+) -> None:
+    monkeypatch.setenv(variable, other_service.origin)
+    url = service.url.replace("127.0.0.1", host)
+    session = session_on(url, tokens=changing_tokens, retry=RetryPolicy(attempts=1))
+    with suppress(errors.UnreachableError):  # a machine without IPv6 has no way to such an address
+        session.send("GET", "x", idempotent=True)
+    check_reachable(ServiceSettings(service.url), sleep=lambda _seconds: None)
+    assert other_service.requests == []
+    assert len(service.requests) == 1 or ":" in host
+
+
+def test_tls_to_this_machine_needs_no_proxy(
+    tls_service: Any, other_service: Any, session_on: Any, ca: PrivateCa, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", other_service.origin)
+    session_on(tls_service.url, ca_bundle=str(ca.bundle)).send("GET", "x", idempotent=True)
+    assert other_service.requests == []
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("localhost", "LocalHost", "localhost.", "a.localhost", "127.0.0.1", "127.255.255.254", "127.1", "2130706433"),
+        *("0x7f.1", "0.0.0.0", "[::1]", "[::]", "[::ffff:127.0.0.2]", "169.254.169.254", "[fe80::1%25eth0]"),
+    ],
+)
+def test_this_machine_by_any_name(host: str, monkeypatch: Any) -> None:
+    for variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(variable, "http://proxy.invalid:3128")
+    for scheme in ("http", "https"):
+        assert proxy_of(f"{scheme}://{host}:8080/plant") is None
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost.example.com", "notlocalhost", "128.0.0.1", "10.0.0.1", "127.0.0.1.nip.io", "[2001:db8::1]", "1"]
+)
+def test_another_machine_however_it_looks(host: str, monkeypatch: Any) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.invalid:3128")
+    assert proxy_of(f"http://{host}/") == "http://proxy.invalid:3128"
 
 
 def test_a_proxy_that_refuses_the_tunnel(service: Any, session_on: Any, monkeypatch: Any) -> None:
@@ -138,16 +189,16 @@ def test_a_tunnel_leads_to_the_service(
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", service.origin)
     service.script = [_tunnel]
-    session = session_on(tls_service.url, ca_bundle=str(ca.bundle))
+    session = session_on(tls_service.url.replace("127.0.0.1", "service.invalid"), ca_bundle=str(ca.bundle))
     assert session.send("GET", "x", idempotent=True).status == 200
     assert service.requests[0].method == "CONNECT"
     session.close()
 
 
 def _tunnel(client: Any, request: Any) -> None:
-    """Pass bytes both ways until one side ends."""
-    host, _, port = request.target.partition(":")
-    with socket.create_connection((host, int(port))) as upstream, selectors.DefaultSelector() as ready:
+    """Pass bytes both ways until one side ends; every host is on this machine."""
+    _, _, port = request.target.partition(":")
+    with socket.create_connection(("127.0.0.1", int(port))) as upstream, selectors.DefaultSelector() as ready:
         client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
         ready.register(client, selectors.EVENT_READ, upstream)
         ready.register(upstream, selectors.EVENT_READ, client)

@@ -5,19 +5,33 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
+import apache_beam as beam
 import pytest
+from apache_beam.pipeline import PipelineVisitor
 
-from omnia_beam.config import JobConfig
+from omnia_beam.config import CsvSource, JobConfig
 from omnia_beam.core.errors import UnsafeRunnerError, UsageError
+from omnia_beam.emulator.thread import EmulatorThread
+from omnia_beam.io.lease_file import LeaseToken
+from omnia_beam.io.plan import Plan
 from omnia_beam.io.progress import STOP
+from omnia_beam.io.state_dir import StateDir
 from omnia_beam.net.credentials import CredentialSpec
 from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.cluster import check_cluster, worker_processes, worker_share
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.execution import _cancelling
+from omnia_beam.pipelines.job_state import JobState, scope_of
+from omnia_beam.pipelines.migrate import run_migrate
+from omnia_beam.pipelines.migration import MigrationJob
+from omnia_beam.pipelines.migration_source import open_source
+from omnia_beam.pipelines.replay import run_replay
 from omnia_beam.pipelines.runner import pipeline_options
+from omnia_beam.pipelines.verify import run_verify
 
 SERVICE = ServiceSettings("http://127.0.0.1:1/v1.7", requests_per_second=20.0, max_in_flight=8)
 SHARED = {"sink.path": "gs://bucket/out", "state": "gs://bucket/state"}
@@ -157,3 +171,89 @@ def test_options_of_the_job_server_are_let_through_to_it_alone(runner: str) -> N
         pipeline_options(None, ours)
     with pytest.raises(UsageError, match="--number_of_execution_retry"):
         pipeline_options(runner, ["--number_of_execution_retry=3"])
+
+
+SIGNED_IN = {
+    "base_url": "https://127.0.0.1:1/plant/timeseries/v1.7",
+    "resource_id": "an-api",
+    "credential": {"kind": "device_code", "tenant_id": "t", "client_id": "c"},
+}
+SERVICE_SINK = {
+    "kind": "omnia",
+    "base_url": "http://127.0.0.1:1/plant/timeseries/v1.7",
+    "credential": {"kind": "anonymous"},
+    "rate": {"max_in_flight": 4},
+}
+PROCESS = ["--environment_type=PROCESS", WORKER]
+REFUSED: dict[str, tuple[str, list[str], dict[str, object], str]] = {
+    "a worker's own disk": ("DataflowRunner", DATAFLOW, {}, r"would be on each worker's own disk \(Dataflow\)"),
+    "streaming": ("FlinkRunner", ["--streaming", *PROCESS], {}, "--streaming is refused: this command ends"),
+    "nobody knows how many": ("FlinkRunner", PROCESS, {}, "--parallelism is not given"),
+    "more workers than requests": ("FlinkRunner", [*PROCESS, "--parallelism=5"], {}, "cannot be shared by 5 workers"),
+    "a person": (
+        "FlinkRunner",
+        [*PROCESS, "--parallelism=2"],
+        {"source": SIGNED_IN},
+        "each worker would ask a person to sign in",
+    ),
+}
+COMMANDS: dict[str, Callable[[JobConfig, RunContext], object]] = {
+    "migrate": run_migrate,
+    "verify": run_verify,
+    "verify --repair": partial(run_verify, repair=True),
+    "replay": run_replay,
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_refuses_what_a_backfill_refuses(
+    load: Callable[..., JobConfig], context: RunContext, command: str, why: str
+) -> None:
+    runner, args, keys, reason = REFUSED[why]
+    config = load("http://127.0.0.1:1/plant/timeseries/v1.7", sink=SERVICE_SINK, **keys)
+    with pytest.raises(UsageError, match=reason):
+        COMMANDS[command](config, replace(context, options=pipeline_options(runner, args)))
+
+
+def test_files_on_this_machine_are_no_source_of_workers_elsewhere(
+    load: Callable[..., JobConfig], context: RunContext
+) -> None:
+    config = load("http://127.0.0.1:1/v1.7", sink=SERVICE_SINK, state="gs://bucket/state")
+    local = config.model_copy(update={"source": CsvSource(kind="csv", path=("in.csv",))})
+    with pytest.raises(UsageError, match=r"source\.path: in\.csv is on this machine's disk"):
+        run_migrate(local, replace(context, options=pipeline_options("DataflowRunner", DATAFLOW)))
+
+
+class _Budgets(PipelineVisitor):
+    """The budgets that the transforms of a pipeline carry."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[float | None, int]] = []
+
+    def visit_transform(self, transform_node: Any) -> None:
+        self.enter_composite_transform(transform_node)
+
+    def enter_composite_transform(self, transform_node: Any) -> None:
+        transform = transform_node.transform
+        for part in (transform, getattr(transform, "fn", None)):
+            service = getattr(part, "_service", None)
+            if isinstance(service, ServiceSettings):
+                self.found.append((service.requests_per_second, service.max_in_flight))
+
+
+def test_a_migrations_workers_share_both_budgets(load: Callable[..., JobConfig], context: RunContext) -> None:
+    with EmulatorThread(["--synthetic", "sparse:series=2,days=1,step=60s"]) as emulator:
+        rate = {"requests_per_second": 20, "max_in_flight": 8}
+        sink = {**SERVICE_SINK, "base_url": emulator.url, "rate": {"requests_per_second": 10, "max_in_flight": 4}}
+        config = load(emulator.url, source={"rate": rate}, sink=sink)
+        job = MigrationJob.of(config)
+        state = JobState(StateDir.open(config.state, "job"), "r", scope_of(config), LeaseToken(1, ""), None)  # type: ignore[arg-type]  # no ledger is looked at
+        source = open_source(config, state, context, keep=False)
+        options = pipeline_options("FlinkRunner", [*PROCESS, "--parallelism=4"])
+        pipeline = beam.Pipeline(options=options)
+        chunks, _ = source.read(pipeline, Plan.of_windows([]), local=False)
+        job.sink.write(chunks, state)
+    budgets = _Budgets()
+    pipeline.visit(budgets)
+    assert set(budgets.found) == {(5.0, 2), (2.5, 1)}

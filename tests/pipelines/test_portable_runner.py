@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from omnia_beam.core.time_range import TimeRange
+from omnia_beam.emulator.loading import load_store
 from omnia_beam.emulator.process import EmulatorProcess
-from omnia_beam.emulator.store import load_store
 from tests.pipelines.conftest import differences, emulated_points, stored_points
 from tests.pipelines.job_service import JobService, WorkerPool
 

@@ -143,10 +143,11 @@ class World:
                 raise WorldError(
                     f"after {after}: complete, and {len(missing)} points of {series_id} are missing or wrong"
                 )
-            if extra and not summary.points_kept:
-                raise WorldError(
-                    f"after {after}: complete, and {len(extra)} points of {series_id} are not the source's"
-                )
+            more += len(extra)
+        if more > summary.points_kept:
+            raise WorldError(
+                f"after {after}: complete, and {more} points are not the source's; {summary.points_kept} are said to be kept"
+            )
 
     def _may_refuse(self, error: str) -> bool:
         return "is new and knows nothing of them" in error or "hold no points" in error or "no such file" in error

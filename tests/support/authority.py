@@ -50,14 +50,16 @@ class Fault:
 
 
 class Authority:
-    """The stand-in, a context manager. `url` is what goes into `authority:`.
+    """The stand-in, a context manager. `url` is what goes into `authority:`; with another `host` a proxy must know the way.
 
     `requests` counts by endpoint (`token`, `authorize`, `devicecode`, `openid-configuration`, other); `grants` holds the
     counters and scripts of the flows. With `echo` the error texts repeat what was sent, secrets and all, as no decent
     authority would. `person_declines` answers the browser with `access_denied`.
     """
 
-    def __init__(self, ca: PrivateCa, directory: Directory | None = None, lifetime_s: int = 3600) -> None:
+    def __init__(
+        self, ca: PrivateCa, directory: Directory | None = None, lifetime_s: int = 3600, host: str = HOST
+    ) -> None:
         self.directory = directory or Directory()
         self.requests: Counter[str] = Counter()
         self.echo = False
@@ -65,8 +67,8 @@ class Authority:
         self._faults: dict[str, deque[Fault]] = {}
         self._closing = threading.Event()
         self._lock = threading.Lock()
-        self._server = _TlsServer((HOST, 0), _Handler, ca.server_context(HOST, "localhost"), self)
-        self.url = f"https://{HOST}:{self._server.server_address[1]}"
+        self._server = _TlsServer((HOST, 0), _Handler, ca.server_context(host, "localhost"), self)
+        self.url = f"https://{host}:{self._server.server_address[1]}"
         clock = late_bound_time()
         self.mint = TokenMint(
             f"{self.url}/{self.directory.tenant_id}/v2.0", self.directory.tenant_id, clock, lifetime_s

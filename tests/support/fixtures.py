@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.authority import Authority
+from tests.support.authority import HOST, Authority
 from tests.support.clock import MovableClock
 from tests.support.directory import RESOURCE_ID
 from tests.support.identity_endpoint import IdentityEndpoint
@@ -35,17 +35,21 @@ def application_certificate(tmp_path_factory: pytest.TempPathFactory) -> ClientC
 
 @pytest.fixture
 def stage(
+    request: pytest.FixtureRequest,
     private_ca: PrivateCa,
     application_certificate: ClientCertificate,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Stage]:
-    """Authority, identity endpoint and browser, running; this process's browser is the scripted one, its home empty."""
+    """Authority, identity endpoint and browser, running; this process's browser is the scripted one, its home empty.
+
+    An indirect parameter is the authority's host, which only a proxy then knows.
+    """
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     with (
-        Authority(private_ca) as authority,
+        Authority(private_ca, host=getattr(request, "param", HOST)) as authority,
         IdentityEndpoint(authority.mint, RESOURCE_ID, IDENTITY_HEADER, (USER_ASSIGNED,)) as identity,
     ):
         stage = Stage(private_ca, authority, identity, application_certificate, home)

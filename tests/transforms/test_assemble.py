@@ -117,9 +117,17 @@ def rows_at(*times: int) -> list[Row]:
     return [(t, abs(t), 192) for t in times]
 
 
-def test_points_outside_the_query_are_cut_after_counting() -> None:
-    raw = raw_of(("a", rows_at(-100, 0, 999, 1_000), 4))
-    assert held(assemble_chunk(raw)) == {"a": rows_at(0, 999), "b": []}
+def test_points_between_a_bound_and_its_tick_are_cut_after_counting() -> None:
+    wanted = TimeRange(50, 950)
+    body = protobuf_page([("a", rows_at(0, 50, 949, 1_000), 4)])
+    raw = RawChunk(ChunkKey(("a", "b"), wanted), (RawPage(wanted, body),))
+    assert held(assemble_chunk(raw)) == {"a": rows_at(50, 949), "b": []}
+
+
+@pytest.mark.parametrize("stray", [-1, -(10**15), 1_001, 10**18])
+def test_a_point_beyond_the_query_shows_that_the_answer_is_to_another_question(stray: int) -> None:
+    with pytest.raises(IncompleteReadError, match=r"a: the service sent a point at .* an answer to another question"):
+        assemble_chunk(raw_of(("a", sorted(rows_at(0, 999, stray)), 3)))
 
 
 def test_a_point_between_two_queries_is_in_the_chunk_once() -> None:

@@ -1,0 +1,231 @@
+"""A service that refuses requests: how much of what it would accept a job gets.
+
+python -m benchmarks.throttling [--requests 840] [--jobs]
+
+Sessions send requests over real sockets to a server that refuses a share of them, or all above a rate. With `--jobs`
+whole backfills run against the emulator instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from benchmarks.table import Row, machine, print_rows
+from omnia_beam.emulator.process import EmulatorProcess
+from omnia_beam.net.session import ServiceSession
+from omnia_beam.net.settings import ServiceSettings
+
+ROOT = Path(__file__).parent.parent
+RATE = 60.0
+SHARES = (0.01, 0.07, 0.2, 0.5)
+
+Accepts = Callable[[float], bool]
+
+
+class Bucket:
+    """Accepts `rate` requests a second, and as many at once after a quiet second."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._held = max(1.0, rate)
+        self._at = 0.0
+
+    def __call__(self, now: float) -> bool:
+        self._held = min(max(1.0, self._rate), self._held + (now - self._at) * self._rate)
+        self._at = now
+        taken = self._held >= 1.0
+        self._held -= taken
+        return taken
+
+
+class Share:
+    """Refuses this share of the requests, whatever their rate."""
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self._rng = random.Random(7)
+
+    def __call__(self, _now: float) -> bool:
+        return self._rng.random() >= self._share
+
+
+class Drop:
+    """Accepts one request a second between two moments, everything before and after."""
+
+    def __init__(self, start: float, end: float) -> None:
+        self._start, self._end = start, end
+        self._bucket = Bucket(1.0)
+
+    def __call__(self, now: float) -> bool:
+        return self._bucket(now) if self._start <= now < self._end else True
+
+
+@dataclass
+class Refusing:
+    """A server over real sockets; `starts` are the moments of all requests, `refused` counts those that got a 429."""
+
+    accepts: Accepts
+    retry_after_s: int | None
+    starts: list[float] = field(default_factory=list)
+    refused: int = 0
+
+    @contextmanager
+    def serving(self) -> Iterator[str]:
+        outer, lock, began = self, threading.Lock(), time.monotonic()
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Say nothing."""
+
+            def do_GET(self) -> None:
+                with lock:
+                    now = time.monotonic() - began
+                    outer.starts.append(now)
+                    accepted = outer.accepts(now)
+                    outer.refused += not accepted
+                time.sleep(0.01)
+                self.send_response(200 if accepted else 429)
+                if not accepted and outer.retry_after_s is not None:
+                    self.send_header("Retry-After", str(outer.retry_after_s))
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", "2")
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            server.server_close()
+
+    @property
+    def fastest(self) -> int:
+        """The most requests that arrived within one second."""
+        starts, first, most = sorted(self.starts), 0, 0
+        for last, at in enumerate(starts):
+            while starts[first] <= at - 1.0:
+                first += 1
+            most = max(most, last - first + 1)
+        return most
+
+
+def sent(accepts: Accepts, retry_after_s: int | None, requests: int, ideal_s: float, name: str) -> Row:
+    """Send so many requests, each until it is accepted."""
+    service = Refusing(accepts, retry_after_s)
+    with service.serving() as url:
+        settings = ServiceSettings(url, requests_per_second=RATE, max_in_flight=8)
+        with ServiceSession(settings) as session, ThreadPoolExecutor(settings.threads) as pool:
+            began = time.monotonic()
+            list(pool.map(lambda _: session.send("GET", "x", idempotent=True), range(requests)))
+            seconds = time.monotonic() - began
+            throttled_s = session.stats.snapshot().throttled_s
+    return {
+        "service": name,
+        "Retry-After": "none" if retry_after_s is None else f"{retry_after_s} s",
+        "requests/s": requests / seconds,
+        "ideal": requests / ideal_s,
+        "of the ideal": ideal_s / seconds,
+        "refused": service.refused,
+        "most in a second": service.fastest,
+        "throttled s": throttled_s,
+    }
+
+
+def run(requests: int = 840) -> list[Row]:
+    """A row for each kind of refusal, with and without `Retry-After`."""
+    free_s = requests / RATE
+    rows = [sent(lambda _now: True, None, requests, free_s, "accepts all")]
+    for retry_after_s in (None, 1):
+        for share in SHARES:
+            rows.append(sent(Share(share), retry_after_s, requests, free_s / (1 - share), f"refuses {share:.0%}"))
+        rows.append(sent(Bucket(10), retry_after_s, requests, (requests - 10) / 10, "bucket of 10/s"))
+        seconds, count = 20.0, int(RATE * 40) + 60
+        rows.append(sent(Drop(seconds, seconds + 60), retry_after_s, count, 100.0, "1/s for a minute"))
+    return rows
+
+
+def jobs() -> list[Row]:
+    """Whole backfills of some 840 requests against the emulator."""
+    rows: list[Row] = []
+    free_s = 0.0
+    for share in (0.0, *SHARES):
+        for retry_after in ("", *(["1"] if share else [])):
+            seconds, summary = _backfill(share, retry_after)
+            free_s = free_s or seconds
+            rows.append(
+                {
+                    "refused": f"{share:.0%}",
+                    "Retry-After": f"{retry_after} s" if retry_after else "none",
+                    "seconds": seconds,
+                    "of the ideal": free_s / (1 - share) / seconds,
+                    "status": summary["status"],
+                    "retries": summary["retries"],
+                    "throttled s": summary["throttled_s"],
+                }
+            )
+    return rows
+
+
+def _backfill(share: float, retry_after: str) -> tuple[float, dict[str, Any]]:
+    arguments = ["--synthetic", "dense:series=10,days=84,step=60s", "--latency-ms", "10"]
+    if share:
+        header = f" retry_after={retry_after}" if retry_after else ""
+        arguments += ["--fault", f"path=/data rate={share} status=429{header}"]
+    with EmulatorProcess(arguments) as emulator, tempfile.TemporaryDirectory() as folder:
+        job = {
+            "name": "throttling",
+            "source": {
+                "kind": "omnia",
+                "base_url": emulator.url,
+                "credential": {"kind": "anonymous"},
+                "series": {"search": {"name": "*"}},
+                "rate": {"requests_per_second": RATE, "max_in_flight": 8},
+                "page_limit": 1_500,
+            },
+            "window": {"start": "2024-01-01", "end": "2025-01-01"},
+            "sink": {"kind": "parquet", "path": f"{folder}/out"},
+            "state": f"{folder}/state",
+            "max_chunk_points": 20_000,
+        }
+        Path(folder, "job.yaml").write_text(yaml.safe_dump(job))
+        command = [sys.executable, "-m", "omnia_beam.cli", "backfill", f"{folder}/job.yaml", "--json", "--no-progress"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    summary = json.loads(done.stdout.strip().splitlines()[-1])
+    return summary["elapsed_s"], summary
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--requests", type=int, default=840)
+    parser.add_argument("--jobs", action="store_true", help="whole backfills")
+    options = parser.parse_args()
+    console = Console()
+    console.print(machine() + "\n")
+    print_rows("Throttling", jobs() if options.jobs else run(options.requests), console)
+
+
+if __name__ == "__main__":
+    main()

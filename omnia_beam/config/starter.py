@@ -1,0 +1,171 @@
+"""A job to begin with: every key of two kinds with what it is for, from the models' own descriptions and defaults.
+
+starter_job("csv", "parquet")     # YAML; its places marked FILL IN are what only the user knows
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, get_args, get_origin
+
+import yaml
+from pydantic.fields import FieldInfo
+
+from omnia_beam.config.job import JobConfig
+from omnia_beam.config.schema import json_schema
+from omnia_beam.config.section import Section, item_annotation, key_names, variants
+from omnia_beam.core.errors import UsageError
+from omnia_beam.core.nearest import did_you_mean
+
+SCHEMA_FILE: Final = "omnia-beam.schema.json"
+MARK: Final = "FILL IN"
+
+_COMMENT_COLUMN: Final = 36
+_OPTIONAL_DEPTH: Final = 1
+"""Optional keys are listed for the job and for the sections in it; further down, those that a job needs are enough."""
+
+
+def kinds_of(end: Literal["source", "sink"]) -> dict[str, type[Section]]:
+    """The models of sources or sinks, by kind."""
+    return variants(JobConfig.model_fields[end].annotation)
+
+
+def starter_job(source: str, sink: str) -> str:
+    """Write a job of two kinds as commented YAML.
+
+    Raises:
+        UsageError: there is no such kind.
+    """
+    chosen = {"source": _model("source", source), "sink": _model("sink", sink)}
+    command = "backfill" if (source, sink) == ("omnia", "parquet") else "migrate"
+    preset = {"name": f"{source}-to-{sink}", "state": "state/"}
+    for model in chosen.values():
+        preset |= {name: value for name, value in model.job_starter.items() if name not in preset}
+    lines = [
+        f"# From {source} to {sink}. Fill in what is marked {MARK}; what is commented out shows the default.",
+        f"# Then: omnia-beam check job.yaml; omnia-beam plan job.yaml; omnia-beam {command} job.yaml",
+        *_Writer(chosen).section(JobConfig, preset, depth=0),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def write_starter(source: str, sink: str, path: str) -> list[str]:
+    """Write the job, and the JSON Schema beside it, which the first line names for editors.
+
+    Returns:
+        What was written and what to do next, a line each.
+
+    Raises:
+        UsageError: there is no such kind; the file is there already; the directory cannot be written.
+    """
+    job, schema = Path(path), Path(path).with_name(SCHEMA_FILE)
+    text = f"# yaml-language-server: $schema=./{SCHEMA_FILE}\n{starter_job(source, sink)}"
+    if schema.exists() and not _is_ours(schema):
+        raise UsageError(
+            f"{schema}: is there already and is no schema of omnia-beam: move it, or write {job.name} elsewhere"
+        )
+    try:
+        with job.open("x", encoding="utf-8") as file:
+            file.write(text)
+        schema.write_text(json.dumps(json_schema(), indent=2) + "\n", encoding="utf-8")
+    except FileExistsError:
+        raise UsageError(f"{job}: is there already, and init writes over nothing: name another --output") from None
+    except OSError as error:
+        raise UsageError(f"{error.filename or job}: cannot be written: {error.strerror or error}") from None
+    return [
+        f"wrote {job}: fill in what is marked {MARK}, then run omnia-beam check {job}",
+        f"wrote {schema}: editors that know YAML schemas complete and check the job with it",
+    ]
+
+
+def _is_ours(schema: Path) -> bool:
+    """Whether the file is a schema that an earlier `init` has written: that of this version takes its place."""
+    try:
+        return bool(json.loads(schema.read_text(encoding="utf-8")).get("title") == json_schema()["title"])
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _model(end: Literal["source", "sink"], kind: str) -> type[Section]:
+    known = kinds_of(end)
+    if kind not in known:
+        raise UsageError(
+            f"there is no {end} of kind {kind!r}{did_you_mean(kind, known) or '.'} The kinds are {', '.join(known)}"
+        )
+    return known[kind]
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Writes sections; `chosen` are the models of the job's keys that have several."""
+
+    chosen: Mapping[str, type[Section]]
+
+    def section(self, model: type[Section], given: Mapping[str, str], depth: int) -> Iterator[str]:
+        """The lines of one section: the keys that a job must or should give, then the others as comments."""
+        given = {**model.starter, **given}
+        fields = {name: model.model_fields[name] for name in key_names(model)}
+        active = [name for name, field in fields.items() if field.is_required() or name in given]
+        for name in active:
+            yield from self._active(name, fields[name], given.get(name, ""), depth)
+        for name, field in fields.items():
+            if name not in active and depth <= _OPTIONAL_DEPTH:
+                yield _line(depth, f"# {name}: {_default(field)}".rstrip(), _sentence(field))
+
+    def _active(self, name: str, field: FieldInfo, value: str, depth: int) -> Iterator[str]:
+        models = variants(field.annotation) or variants(item_annotation(field.annotation))
+        model = self.chosen.get(name) if depth == 0 else None
+        if model is None and len(models) == 1:
+            (model,) = models.values()
+        if model is not None:
+            yield _line(depth, f"{name}:", _sentence(field))
+            yield from self.section(model, {}, depth + 1)
+            return
+        choices = _choices(field.annotation)
+        if len(choices) == 1:
+            value = choices[0]
+        if value:
+            yield _line(depth, f"{name}: {value}", _sentence(field))
+        else:
+            one_of = f"one of {', '.join(choices)}: " if choices else ""
+            yield _line(depth, f"{name}:", f"{MARK}: {one_of}{_sentence(field)}")
+
+
+def _line(depth: int, key: str, comment: str) -> str:
+    indented = "  " * depth + key
+    return f"{indented:<{_COMMENT_COLUMN}}  # {comment}"
+
+
+def _sentence(field: FieldInfo) -> str:
+    """The first sentence of a key's description."""
+    text = field.description or ""
+    first, stop, _ = text.partition(". ")
+    return first + stop.rstrip()
+
+
+def _default(field: FieldInfo) -> str:
+    """The default as YAML; empty where there is none to show."""
+    models = variants(field.annotation)
+    if len(models) == 1:
+        (model,) = models.values()
+        known = {name: each.get_default(call_default_factory=True) for name, each in model.model_fields.items()}
+        needed = [name for name, each in model.model_fields.items() if each.is_required()]
+        shown = {name: value for name, value in known.items() if name not in needed and value not in (None, (), {})}
+        return _yaml({**dict.fromkeys(needed), **shown})
+    value = field.get_default(call_default_factory=True)
+    return "" if value is None or value in ((), {}) else _yaml(value)
+
+
+def _yaml(value: Any) -> str:
+    text = yaml.safe_dump({"x": value}, default_flow_style=True, width=10_000, sort_keys=False, allow_unicode=True)
+    return text.strip().removeprefix("{x: ").removesuffix("}")
+
+
+def _choices(annotation: Any) -> tuple[str, ...]:
+    """The values of a Literal, also within an Optional or an Annotated."""
+    if get_origin(annotation) is Literal:
+        return tuple(str(each) for each in get_args(annotation))
+    return next((found for each in get_args(annotation) if (found := _choices(each))), ())

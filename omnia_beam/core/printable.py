@@ -1,0 +1,26 @@
+"""Foreign text, made safe to print: names, units and messages that a service or a file gives."""
+
+from __future__ import annotations
+
+from typing import Final
+
+REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
+"""What stands for a character that would move the cursor, colour the terminal or break the line."""
+
+_KEPT: Final = "\n\t"
+
+
+def printable(text: str) -> str:
+    r"""Return the text with every control character replaced, line ends and tabs excepted.
+
+    Escape sequences, carriage returns, bells and marks that turn the reading direction would otherwise reach the terminal:
+    `printable("A\x1b[31mB")` is `"A\ufffd[31mB"`.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in _KEPT else REPLACEMENT for c in text)
+
+
+def one_line(text: str) -> str:
+    """Return the printable text on one line: a name with a line end in it must not look like two rows."""
+    return "".join(REPLACEMENT if c in _KEPT else c for c in printable(text))

@@ -1,0 +1,206 @@
+"""Secrets taken out of text: of every error of ours, of what the command line logs, and of what the sign-in libraries log.
+
+`redact` knows two things: the shapes that secrets have on the wire (a JSON web token, `client_secret=…`, a private key), and
+the very values that this process has read (`remember_secret`) or sends (`remember_token`). Values are found in other
+spellings too (percent, base64, JSON and HTML escapes, upper and lower case, wrapped lines) and in pieces, since a service
+may cut its message in the middle of a token.
+
+`guard_logs` puts it in front of the loggers of azure-identity, msal, requests and urllib3. What those log otherwise, as their
+source has it and our tests found:
+
+- msal (1.39), at DEBUG, each token request: it stars out secrets and tokens, but not the authorization code, its verifier, the
+  device code and the client assertion. [msal/token_cache.py]
+- msal, at ERROR, the whole answer of a token endpoint that is not JSON; at DEBUG that of an identity endpoint. A proxy's page may
+  well repeat the request. [msal/oauth2cli/oauth2.py, msal/managed_identity.py]
+- azure-identity, at WARNING, the authority's error text, whatever that repeats; at DEBUG with the traceback.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import re
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import quote, quote_plus
+
+REDACTED: Final = "***"
+"""What stands where a secret was."""
+
+_SHORTEST_KNOWN_SECRET: Final = 4
+"""Characters: blotting out every occurrence of something shorter would make a message unreadable and hide nothing."""
+
+_SHORTEST_PIECE: Final = 8
+"""Letters and digits in a row that count as a piece of a token."""
+
+_SHORTEST_IN_PIECES: Final = 10
+"""Letters and digits that a value must have for its pieces to be looked for."""
+
+_TOKENS_KEPT: Final = 16
+"""Tokens that are remembered: they are replaced every hour, and a job may run for a year."""
+
+_GUARDED: Final = ("azure", "msal", "msal_extensions", "requests", "urllib3")
+"""Roots of the loggers that see requests and answers of a sign-in."""
+
+_KEYS: Final = (
+    "access_token|refresh_token|id_token|client_secret|client_assertion|user_assertion|assertion|code_verifier"
+    "|device_code|password|x-identity-header|x_identity_header"
+)
+
+_SHAPES: Final = (
+    # Three base64url parts, the first a JSON object: a JSON web token, whatever field it travels in.
+    re.compile(r"\beyJ[\w-]{5,}\.[\w-]*\.?[\w-]*"),
+    re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
+    # key=value of a form or a query, "key": "value" of JSON and of a Python dict.
+    re.compile(rf"(?P<kept>(?<![\w.-])(?:{_KEYS})=)[^&\s\"']+", re.IGNORECASE),
+    re.compile(rf"(?P<kept>[\"'](?:{_KEYS})[\"']\s*:\s*)(?:\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?)", re.IGNORECASE),
+    # The authorization code is called just `code`, as an error's number is: only long ones, or those of a query.
+    re.compile(r"(?P<kept>[?&]code=)[^&\s\"']+"),
+    re.compile(r"(?P<kept>[\"']code[\"']\s*:\s*)(?:\"[^\"]{16,}\"?|'[^']{16,}'?)"),
+    # JSON within JSON, as an error answer that is itself a text.
+    re.compile(rf"(?P<kept>\\+\"(?:{_KEYS}|code)\\+\"\s*:\s*)\\+\"[^\"]{{5,}}\"?", re.IGNORECASE),
+    re.compile(r"(?P<kept>\bBearer\s+)[\w.~+/=-]{8,}", re.IGNORECASE),
+    # A proxy's user and password.
+    re.compile(r"(?P<kept>\b[a-z][a-z0-9+.-]*://)[^/@\s:]+:[^/@\s]+(?=@)", re.IGNORECASE),
+)
+
+
+@dataclass(frozen=True)
+class _Remembered:
+    """One value: how it is spelt as a whole, and all runs of `size` letters and digits in it."""
+
+    spellings: frozenset[str] = field(repr=False)
+    size: int = 0
+    pieces: frozenset[str] = field(default=frozenset(), repr=False)
+
+
+_secrets: dict[str, _Remembered] = {}
+_tokens: OrderedDict[str, _Remembered] = OrderedDict()
+_lock = threading.Lock()
+
+
+def remember_secret(value: str) -> None:
+    """Have `redact` blot out this value from now on, and pieces of half its length or more.
+
+    It is kept in this process's memory only. Values shorter than four characters are not remembered.
+    """
+    if value not in _secrets and len(value) >= _SHORTEST_KNOWN_SECRET:
+        # Not shorter: people choose words, and a word of a password must not disappear from every message.
+        made = _remembered(value, max(_SHORTEST_PIECE, len(_letters(value)[0]) // 2))
+        with _lock:
+            _secrets[value] = made
+
+
+def remember_token(value: str) -> None:
+    """Have `redact` blot out this token and pieces of it of eight letters or more, until sixteen newer ones are known."""
+    if value not in _tokens and len(value) >= _SHORTEST_KNOWN_SECRET:
+        made = _remembered(value, _SHORTEST_PIECE)
+        with _lock:
+            _tokens[value] = made
+            while len(_tokens) > _TOKENS_KEPT:
+                _tokens.popitem(last=False)
+
+
+def redact(text: str) -> str:
+    """The text with `***` where a secret was: known values first, then what is shaped like one, then pieces of values."""
+    with _lock:
+        known = [*_secrets.values(), *_tokens.values()]
+    for spelling in sorted({each for one in known for each in one.spellings}, key=len, reverse=True):
+        text = text.replace(spelling, REDACTED)
+    for shape in _SHAPES:
+        text = shape.sub(_blot, text)
+    # Last: all tokens begin alike, and one without its beginning has lost its shape.
+    return _without_pieces(text, known)
+
+
+def _remembered(value: str, size: int) -> _Remembered:
+    in_json = json.dumps(value)[1:-1]
+    spellings = {value, in_json, json.dumps(in_json)[1:-1], repr(value)[1:-1], quote(value, safe=""), quote_plus(value)}
+    if len(_letters(value)[0]) < _SHORTEST_IN_PIECES:
+        return _Remembered(frozenset(spellings))
+    # Base64 spells a value in three ways, by what stands before it.
+    forms = [value, *(base64.b64encode(b"\0" * before + value.encode()).decode()[4:-4] for before in range(3))]
+    runs = [_letters(form)[0] for form in forms]
+    pieces = {run[at : at + size] for run in runs for at in range(len(run) - size + 1)}
+    return _Remembered(frozenset(spellings), size, frozenset(pieces))
+
+
+_ESCAPED: Final = re.compile(
+    r"%(?:25)*(?P<hex>[0-9a-f]{2})"  # percent, however often
+    r"|\\+(?:u00|x)(?P<code>[0-9a-f]{2})"  # JSON, Python
+    r"|&\#x(?P<html>[0-9a-f]{2});|&\#(?P<number>[0-9]{2,3});"
+    r"|&(?:amp|lt|gt|quot|apos|plus|sol|equals|lowbar|hyphen|period);"
+    r"|(?P<plain>[a-z0-9])",
+    re.IGNORECASE,
+)
+
+
+def _letters(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """The ASCII letters and digits of a text, escapes undone, in lower case; and where each stands."""
+    found: list[str] = []
+    places: list[tuple[int, int]] = []
+    for match in _ESCAPED.finditer(text):
+        digits = match["hex"] or match["code"] or match["html"]
+        letter = match["plain"] or (chr(int(digits, 16)) if digits else chr(int(match["number"] or 0)))
+        if letter.isascii() and letter.isalnum():
+            found.append(letter.lower())
+            places.append(match.span())
+    return "".join(found), places
+
+
+def _without_pieces(text: str, known: list[_Remembered]) -> str:
+    """The text without runs of letters that a remembered value has too."""
+    letters, places = _letters(text)
+    hidden = bytearray(len(letters))
+    for one in known:
+        for at in range(len(letters) - one.size + 1 if one.size else 0):
+            if letters[at : at + one.size] in one.pieces:
+                hidden[at : at + one.size] = b"\1" * one.size
+    parts: list[str] = []
+    end = 0
+    for run in re.finditer(b"\1+", hidden):
+        parts += [text[end : places[run.start()][0]], REDACTED]
+        end = places[run.end() - 1][1]
+    return "".join([*parts, text[end:]]) if parts else text
+
+
+def _blot(match: re.Match[str]) -> str:
+    return (match.groupdict().get("kept") or "") + REDACTED
+
+
+class RedactingFilter(logging.Filter):
+    """Lets every record pass, without the secrets: in its message, its arguments and its traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError):
+            message = f"{record.msg} {record.args}"  # a malformed call: logging would print both, so must we
+        clean = redact(message)
+        if clean != message:
+            record.msg, record.args = clean, ()
+        if record.exc_info:
+            # Handlers that format the exception themselves would find the secret again: only the text is handed on.
+            record.exc_text = redact(record.exc_text or _FORMATTER.formatException(record.exc_info))
+            record.exc_info = None
+        if record.stack_info:
+            record.stack_info = redact(record.stack_info)
+        return True
+
+
+_FORMATTER: Final = logging.Formatter()
+_FILTER: Final = RedactingFilter()
+
+
+def guard_logs() -> None:
+    """Filter the loggers of the sign-in libraries, those that exist by now. Calling it again is cheap and adds the newer ones.
+
+    A filter of a logger does not see what its children log, so each logger gets it; a library makes its loggers when its
+    modules are imported, so this is called again before a token is asked for.
+    """
+    for name, logger in list(logging.Logger.manager.loggerDict.items()):
+        if isinstance(logger, logging.Logger) and name.split(".", 1)[0] in _GUARDED:
+            logger.addFilter(_FILTER)

@@ -1,0 +1,106 @@
+"""Reading back the CSV files that `csv_file.py` writes, and no others: block by block, every cell exact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pcsv
+
+from omnia_beam.core.chunk import Chunk, Points
+from omnia_beam.io.csv_file import TIME_COLUMN, CsvOptions, plain_nans, with_plain_nans
+from omnia_beam.io.destination_files import naming_damage, opened_file
+
+SUFFIXES: Final = (".csv", ".csv.gz", ".csv.zst", ".csv.bz2")
+"""Of the files that readers of a directory take for CSV."""
+
+_LONG: Final = ["series_id", TIME_COLUMN, "value", "status"]
+_BLOCK_BYTES: Final = 8 << 20
+_COMPRESSIONS: Final = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
+
+
+def read_csv_points(path: str, options: CsvOptions) -> Iterator[tuple[str, Points]]:
+    """The points of one file, in its order; memory is that of one block.
+
+    Args:
+        path: local, or of any Beam filesystem; its suffix tells the compression.
+        options: the sink's. A wide file holds no statuses: all of its points come with status 0.
+
+    Yields:
+        (stored id, points): a series comes once for each block.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not what the CSV sink writes; says why.
+        DestinationError: it may not be read.
+    """
+    read = _long if options.layout == "long" else _wide
+    with naming_damage():
+        with _rows(path, options.delimiter, {}) as reader:
+            names = reader.schema.names
+        if len(set(names)) < len(names):
+            raise ValueError("two of its columns have one name")
+        with _rows(path, options.delimiter, dict.fromkeys(names, pa.string())) as reader:
+            for batch in reader:
+                yield from read(batch)
+
+
+def as_csv_holds(chunk: Chunk, options: CsvOptions) -> Chunk:
+    """What is left of a chunk in CSV: a NaN's payload is not written, and wide files hold no statuses."""
+    chunk = with_plain_nans(chunk)
+    if options.layout == "long":
+        return chunk
+    times, values, statuses = chunk.points
+    return Chunk.from_columns(chunk.key, chunk.codes, Points(times, values, np.zeros_like(statuses)), chunk.series_ids)
+
+
+@contextmanager
+def _rows(path: str, delimiter: str, types: dict[str, Any]) -> Iterator[Any]:
+    """A reader of batches, all of whose columns of the given types."""
+    suffix = next((each for each in _COMPRESSIONS if path.lower().endswith(each)), None)
+    with opened_file(path) as source:
+        stream = source if suffix is None else pa.CompressedInputStream(source, _COMPRESSIONS[suffix])
+        with closing(_opened(stream, delimiter, types)) as reader:
+            yield reader
+
+
+def _opened(stream: Any, delimiter: str, types: dict[str, Any]) -> Any:
+    return pcsv.open_csv(
+        stream,
+        pcsv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
+        pcsv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        pcsv.ConvertOptions(column_types=types, strings_can_be_null=False),
+    )
+
+
+def _long(batch: Any) -> Iterator[tuple[str, Points]]:
+    if batch.schema.names != _LONG:
+        raise ValueError(f"its columns are {', '.join(batch.schema.names)}, not {', '.join(_LONG)}")
+    ids = batch.column(0).dictionary_encode()
+    points = Points(_times(batch.column(1)), _values(batch.column(2)), batch.column(3).cast(pa.uint32()).to_numpy())
+    codes = ids.indices.to_numpy()
+    for code, name in enumerate(ids.dictionary.to_pylist()):
+        yield name, points.take(codes == code)
+
+
+def _wide(batch: Any) -> Iterator[tuple[str, Points]]:
+    if batch.schema.names[0] != TIME_COLUMN:
+        raise ValueError(f"its first column is {batch.schema.names[0]!r}, not {TIME_COLUMN!r}")
+    times = _times(batch.column(0))
+    for name, cells in zip(batch.schema.names[1:], batch.columns[1:], strict=True):
+        there = pc.not_equal(cells, "")
+        values = _values(cells.filter(there))
+        if len(values):
+            yield name, Points(times[there.to_numpy(zero_copy_only=False)], values, np.zeros(len(values), np.uint32))
+
+
+def _times(texts: Any) -> Any:
+    return texts.cast(pa.timestamp("ns", "UTC")).cast(pa.int64()).to_numpy()
+
+
+def _values(texts: Any) -> Any:
+    return plain_nans(texts.cast(pa.float64()).to_numpy())

@@ -1,0 +1,132 @@
+"""What an answer leaves unsaid: whether a series that it does not name has no points, or was left out.
+
+Whether the service names series without points is unknown, and a gateway's empty body reads like an answer without series.
+So silence is no evidence where points are expected: a query without any answer is sent again, and then the service is asked
+for its count, in another request, of those series alone. A service that is seen to name what is empty is held to that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from omnia_beam.core.errors import IncompleteReadError
+from omnia_beam.core.limits import TIME_RESOLUTION_NS
+from omnia_beam.core.time_range import TimeRange
+
+Count = Callable[[tuple[str, ...], TimeRange], Mapping[str, int]]
+"""Series ids, range -> points of those series that the service names, 0 included."""
+
+_AGAIN: Final = 1
+"""How often a query without any answer is sent again before the count is asked for."""
+
+_AGAIN_UNCOUNTED: Final = 2
+"""The same where no count can be asked for."""
+
+_AGAIN_OF_NAMERS: Final = 8
+"""The same of a service that names what is empty: such an answer is spoilt, as good as surely."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What is open after an answer.
+
+    Args:
+        asked: series of the query.
+        silent: those that the answer does not name.
+        expected: whether the plan counted points of the query's series.
+        recorded: series that held points when they were read before.
+    """
+
+    asked: tuple[str, ...]
+    silent: frozenset[str]
+    expected: bool
+    recorded: frozenset[str]
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether the answer names no series at all."""
+        return len(self.silent) == len(self.asked)
+
+    @property
+    def concerns_recorded(self) -> bool:
+        """Whether a series that held points is among the silent ones."""
+        return not self.silent.isdisjoint(self.recorded)
+
+
+class Witness:
+    """Judges doubts by the service's habits and by its count; safe to use from many threads.
+
+    Args:
+        count: see `Count`; None where nobody can be asked.
+    """
+
+    def __init__(self, count: Count | None) -> None:
+        self._count = count
+        # By whether one series is asked for or many, since those are two endpoints. Set from any thread, never taken back.
+        self._names_the_empty: set[bool] = set()
+        self._leaves_out_the_empty: set[bool] = set()
+
+    def names_the_empty(self, asked: tuple[str, ...]) -> None:
+        """Note that an answer named a series without points."""
+        self._names_the_empty.add(_alone(asked))
+
+    def times_to_ask_again(self, doubt: Doubt) -> int:
+        """How often to send a query again whose answer leaves this open."""
+        if not doubt.silent or not doubt.is_nothing:  # of some of many series the count tells, and costs less
+            return 0
+        if _alone(doubt.asked) in self._names_the_empty:
+            return _AGAIN_OF_NAMERS
+        if not self._matters(doubt):
+            return 0
+        return _AGAIN_UNCOUNTED if self._count is None else _AGAIN
+
+    def counted_nothing(self, doubt: Doubt, query: TimeRange) -> set[str]:
+        """Ask for the count of silent series, where it matters. Returns those that the service says have no points.
+
+        Raises:
+            IncompleteReadError: it counts points of one; or it names none although it names what is empty.
+        """
+        is_namer = _alone(doubt.asked) in self._names_the_empty
+        if self._count is None or not doubt.silent or not (self._matters(doubt) or (is_namer and doubt.expected)):
+            return set()
+        silent = tuple(sorted(doubt.silent))
+        counts = self._count(silent, query)
+        for series_id, points in counts.items():
+            if points:
+                raise IncompleteReadError(
+                    f"the service counts {points} points of {series_id} and sent none", expected=points, received=0
+                )
+        unnamed = [series_id for series_id in silent if series_id not in counts]
+        if unnamed and is_namer and _alone(silent) in self._names_the_empty:
+            raise IncompleteReadError(f"the service names {unnamed[0]} no more, neither with points nor without")
+        if unnamed:
+            self._leaves_out_the_empty.add(_alone(doubt.asked))
+        return set(counts)
+
+    def counted(self, series_ids: tuple[str, ...], asked: TimeRange) -> int:
+        """Points that the service counts well inside a range, of all series; 0 where nobody can be asked."""
+        inside = inner(asked)
+        if self._count is None or not inside:
+            return 0
+        return sum(self._count(series_ids, inside).values())
+
+    def _matters(self, doubt: Doubt) -> bool:
+        if doubt.concerns_recorded:
+            return True
+        if not doubt.expected:
+            return False
+        # Of some of many series, silence is a habit once it was seen to be one: the sum of the run tells then.
+        return doubt.is_nothing or _alone(doubt.asked) not in self._leaves_out_the_empty
+
+
+def inner(asked: TimeRange) -> TimeRange:
+    """A range without what the service may count too many at its bounds: of ticks that lie in it, all but the last."""
+    start = asked.start_ns + -asked.start_ns % TIME_RESOLUTION_NS
+    end = asked.end_ns - asked.end_ns % TIME_RESOLUTION_NS - TIME_RESOLUTION_NS
+    return TimeRange(start, max(start, end)) if start <= asked.end_ns else TimeRange(asked.start_ns, asked.start_ns)
+
+
+def _alone(series_ids: tuple[str, ...]) -> bool:
+    return len(series_ids) == 1

@@ -1,0 +1,286 @@
+"""The rate that a service accepts, found from its answers; never above what the configuration allows.
+
+A refusal (429) can mean two things, and the controller finds out which:
+
+- A *limit*: the service takes so many requests a second and refuses none below that rate. The rate falls a little below
+  what is accepted, and grows again while nothing is refused.
+- A *share*: the service refuses some requests at any rate, as a gateway does that has one overloaded server behind it. A
+  lower rate helps nobody: the refused request waits alone, and the others keep the whole budget.
+
+Answers are counted in *trials*, each at one rate. A few refusals end a trial: where as large a share is refused as in the
+trial before, at a higher rate, it is a share; otherwise the rate falls to what was accepted, and the next trial begins.
+A trial in which refusals stop shows a limit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+_LEAST: Final = 0.5
+"""Requests a second that are sent however much is refused: a service that recovers must be noticed."""
+
+_ENOUGH: Final = 8
+_ANSWERS: Final = 40
+_TRIAL_S: Final = 5.0
+"""A trial ends after so many refusals, and so many answers or seconds from the first of them on."""
+
+_LEAST_ACCEPTED: Final = 4
+"""Accepted requests without which a trial shows no share."""
+
+_SLOWER: Final = 0.97
+"""Two trials whose rates differ by less cannot tell a share from a limit."""
+
+_IN_A_ROW: Final = 10
+"""So many refusals one after the other mean that next to nothing is accepted at this moment."""
+
+_BELOW: Final = 0.9
+"""Of the rate that is accepted, what is sent next."""
+
+_CLEAN: Final = 3.0
+"""Refusals have stopped after so many times the requests in which one is expected (by chance: one case in twenty)."""
+
+_CALM_S: Final = 10.0
+"""Refusals have stopped after this time, too."""
+
+_GROWTH: Final = 0.05
+_GROWTH_DOUBLES_S: Final = 2.0
+_GROWTH_MOST: Final = 1.0
+"""After refusals have stopped the rate grows by `_GROWTH` a second, by twice as much every two seconds, up to doubling."""
+
+_UNPACED: Final = 10_000.0
+"""Requests a second from which on there is no pacing where none is configured."""
+
+_MEMORY: Final = 400.0
+"""Answers over which a share is averaged; below `_GONE` it is over."""
+_GONE: Final = 0.002
+
+_WATCHED: Final = 100
+"""Answers by which a share is recognised as wrong, or as larger than it was."""
+
+_DOUBT_S: Final = 4.0
+"""After a wrong share, a limit is believed for so long; twice as long each time, to 32 times."""
+
+
+@dataclass
+class _Trial:
+    """What became of the requests that were sent at one rate; `share_before` is what was refused at a higher one.
+
+    Answers count from the first refusal on: what a service lets through before, on credit, says nothing about its rate.
+    """
+
+    since: float
+    share_before: float = 0.0
+    sent_before: float = 0.0
+    limit_is_known: bool = False
+    accepted: int = 0
+    refused: int = 0
+    clean: int = 0
+    refused_at: float = -math.inf
+    first_refused_at: float = math.inf
+
+    def accept(self) -> None:
+        self.clean += 1
+        self.accepted += self.refused > 0
+
+    def refuse(self, now: float) -> None:
+        self.refused += 1
+        self.clean = 0
+        self.refused_at = now
+        self.first_refused_at = min(now, self.first_refused_at)
+
+    @property
+    def answers(self) -> int:
+        return self.accepted + self.refused
+
+    def is_enough(self, now: float) -> bool:
+        """Whether the refusals can be judged."""
+        return self.refused >= _ENOUGH and (self.answers >= _ANSWERS or now - self.first_refused_at >= _TRIAL_S)
+
+    @property
+    def share(self) -> float:
+        # The refusal that began the count is no part of what it counts.
+        return (self.refused - 1) / (self.answers - 1) if self.refused > 1 else 0.0
+
+    def has_stopped(self, now: float) -> bool:
+        """Whether the refusals of before have stopped."""
+        is_clean = not self.limit_is_known and self.clean * self.share_before >= _CLEAN
+        return is_clean or now - max(self.since, self.refused_at) >= _CALM_S
+
+    def sent(self, now: float) -> float:
+        """Requests a second, as far as they count."""
+        return (self.answers - 1) / max(now - self.first_refused_at, 1e-3)
+
+    def slowdown(self, now: float) -> float:
+        """The rate of this trial as a part of that of before."""
+        return min(1.0, self.sent(now) / self.sent_before)
+
+    def shows_share(self, now: float) -> bool:
+        """Whether as much is refused as was at a higher rate; a limit would let that much more through now."""
+        if not self.share_before or self.accepted < _LEAST_ACCEPTED:
+            return False
+        before, share = self.share_before, self.share
+        if self.slowdown(now) > _SLOWER:
+            return False
+        return share >= before / 2 and 1 - share <= (1 - before) / math.sqrt(self.slowdown(now))
+
+
+class ServiceRate:
+    """Requests a second. Not thread-safe: its limiter holds a lock. Times are monotonic seconds.
+
+    Args:
+        ceiling: the configured rate; None for none.
+    """
+
+    def __init__(self, ceiling: float | None) -> None:
+        self._ceiling = math.inf if ceiling is None else ceiling
+        self._rate = self._ceiling
+        self._trial = _Trial(-math.inf)
+        self._accepted_at: deque[float] = deque()
+        self._in_a_row = 0
+        self._growth: tuple[float, float] | None = None  # since when, and from which rate
+        self._grown_at = 0.0
+        self._share = 0.0
+        self._drop = 0.0
+        self._shared: list[bool] = []
+        self._share_since = -math.inf
+        self._no_share_until = -math.inf
+        self._doubts = 0
+
+    @property
+    def is_lowered(self) -> bool:
+        """Whether the service's refusals keep the rate below the configured one."""
+        return self._rate < self._ceiling
+
+    @property
+    def share(self) -> float:
+        """The share of requests that is refused whatever the rate; 0.0 where there is none."""
+        return self._share
+
+    def interval_s(self, now: float) -> float:
+        """Seconds between the starts of two requests; 0.0 for no pacing."""
+        self._grow(now)
+        return 1.0 / self._rate if math.isfinite(self._rate) else 0.0
+
+    def accepted(self, started: float, now: float) -> None:
+        """A request that began at `started` was not refused."""
+        self._grow(now)
+        self._accepted_at.append(now)
+        while self._accepted_at[0] <= now - 1.0:
+            self._accepted_at.popleft()
+        self._in_a_row = 0
+        if self._share:
+            self._note_share(is_refused=False)
+        elif started >= self._trial.since:
+            self._trial.accept()
+
+    def refused(self, started: float, now: float) -> bool:
+        """A request that began at `started` was refused.
+
+        Returns:
+            Whether everybody should wait as long as the service asks; False where the refused request alone should.
+        """
+        self._grow(now)
+        self._in_a_row += 1
+        if self._share:
+            self._note_share(is_refused=True)
+            if not self._share_is_wrong():
+                return False
+            self._doubt(now)
+            return False
+        trial, has_burst = self._trial, self._in_a_row >= _IN_A_ROW
+        if started < trial.since:
+            # Sent before the rate last changed: says nothing about the rate of now.
+            return has_burst
+        trial.refuse(now)
+        if self._growth is not None:
+            self._end_growth(now)
+            return True
+        if not has_burst and not trial.is_enough(now):
+            return False
+        if trial.shows_share(now) and now >= self._no_share_until:
+            self._begin_share(now)
+            return False
+        self._lower(now, self._rate_of(trial, now))
+        return has_burst
+
+    def _lower(self, now: float, accepted: float) -> None:
+        trial = self._trial
+        if trial.refused > 1:
+            self._trial = _Trial(now, trial.share, trial.sent(now))
+        else:
+            self._trial = _Trial(now, trial.share_before, trial.sent_before)
+        self._in_a_row = 0
+        self._rate = max(min(_LEAST, self._ceiling), _BELOW * min(self._rate, accepted))
+
+    def _rate_of(self, trial: _Trial, now: float) -> float:
+        """Requests a second that were accepted in a trial, but no less than a quarter of what was sent before."""
+        has_burst = self._in_a_row >= _IN_A_ROW
+        accepted = self._accepted_rate(now, 1.0) if has_burst else trial.sent(now) * (1 - trial.share)
+        return accepted if math.isinf(self._rate) else max(accepted, self._rate / 4)
+
+    def _accepted_rate(self, now: float, over_s: float) -> float:
+        return sum(1 for at in self._accepted_at if at > now - over_s) / over_s
+
+    def _begin_share(self, now: float) -> None:
+        trial = self._trial
+        self._share = (trial.share + trial.share_before) / 2
+        # Were there a limit, so much less of the full rate would be accepted.
+        self._drop = trial.slowdown(now)
+        self._shared.clear()
+        self._share_since = now
+        self._rate = self._ceiling
+        self._trial = _Trial(now)
+
+    def _note_share(self, *, is_refused: bool) -> None:
+        self._shared.append(is_refused)
+        self._share += (is_refused - self._share) / _MEMORY
+        if self._share < _GONE:
+            self._share = 0.0
+
+    def _share_is_wrong(self) -> bool:
+        """Whether much more than the share is refused of late."""
+        if len(self._shared) < _WATCHED:
+            return False
+        accepted = self._shared.count(False) / _WATCHED
+        self._shared.clear()
+        return accepted < (1 - self._share) * (1 + 2 * self._drop) / 3
+
+    def _doubt(self, now: float) -> None:
+        """The share was none, or has grown: find out anew."""
+        was_short = now - self._share_since < 2 * _DOUBT_S
+        self._doubts = min(5, self._doubts + 1) if was_short else 0
+        self._no_share_until = now + (_DOUBT_S * 2 ** (self._doubts - 1) if was_short else 0.0)
+        self._share = 0.0
+        self._trial = _Trial(now)
+
+    def _grow(self, now: float) -> None:
+        if self._growth is None:
+            if not self.is_lowered:
+                return
+            if not self._trial.has_stopped(now):
+                return
+            self._growth, self._grown_at = (now, self._rate), now
+            self._trial = _Trial(now, self._trial.share_before, self._trial.sent_before)
+        # In steps, since the growth itself grows.
+        while self._grown_at < now and self.is_lowered:
+            step_s = min(0.5, now - self._grown_at)
+            doublings = (self._grown_at - self._growth[0]) / _GROWTH_DOUBLES_S
+            growth = min(_GROWTH_MOST, _GROWTH * 2.0 ** min(doublings, 10))
+            rate = self._rate * (1.0 + growth) ** step_s
+            self._rate = self._ceiling if rate >= min(self._ceiling, _UNPACED) else rate
+            self._grown_at += step_s
+        if not self.is_lowered and now - self._grown_at >= _CALM_S:
+            self._growth = None
+            self._trial = _Trial(now)
+
+    def _end_growth(self, now: float) -> None:
+        """The limit was met: go back to before, or where it had risen far, to what was accepted."""
+        assert self._growth is not None
+        before = self._growth[1]
+        accepted = max(1.05 * before, 0.7 * self._rate) if self._rate < 2 * before else self._accepted_rate(now, 1.0)
+        self._growth = None
+        self._lower(now, accepted / _BELOW)
+        self._trial.limit_is_known = True

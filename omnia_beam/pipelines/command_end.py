@@ -1,0 +1,96 @@
+"""How a command ends: its exit code, the line on stderr, and the summary of what it had come to."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import traceback
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from omnia_beam.core.errors import OmniaBeamError, UsageError
+from omnia_beam.core.printable import printable
+from omnia_beam.core.redaction import redact
+from omnia_beam.pipelines.streams import GuardedStream
+from omnia_beam.pipelines.summary import Summary
+
+EXIT_COMPLETE: Final = 0
+EXIT_INCOMPLETE: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_UNREACHABLE: Final = 3
+EXIT_NO_OUTPUT: Final = 74
+"""EX_IOERR of sysexits(3)."""
+EXIT_INTERRUPTED: Final = 130
+
+_TRACEBACK_ENV: Final = "OMNIA_BEAM_TRACEBACK"
+
+_LOOKING: Final = frozenset({"series", "plan", "status", "check", "schema", "init"})
+"""Commands whose reader may go away early (`| head`)."""
+
+
+@dataclass
+class CommandEnd:
+    """How one command ends, whatever ends it.
+
+    Args:
+        command: its name.
+        as_json: whether the last line of stdout is a summary.
+        began_s: when it began, monotonic seconds.
+    """
+
+    command: str
+    as_json: bool
+    began_s: float = field(default_factory=time.monotonic)
+
+    def failed(self, error: OmniaBeamError) -> int:
+        """An error of ours: one line, and its exit code."""
+        self._say(str(error))
+        self._sum_up(error, status="failed", details={"error": type(error).__name__, "message": str(error)})
+        return EXIT_USAGE if isinstance(error, UsageError) else EXIT_UNREACHABLE
+
+    def failed_unforeseen(self, error: Exception) -> int:
+        """What nobody has thought of: one line like any other failure, and how to see more of it."""
+        if os.environ.get(_TRACEBACK_ENV):
+            print(redact("".join(traceback.format_exception(error))), file=sys.stderr)
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        cure = f"This is a fault of omnia-beam: set {_TRACEBACK_ENV}=1 to see where it is, and report it"
+        self.failed(OmniaBeamError(f"failed unexpectedly: {what}. What is recorded stays recorded. {cure}"))
+        return EXIT_INCOMPLETE
+
+    def interrupted(self, interrupt: KeyboardInterrupt) -> int:
+        """A signal."""
+        self._say("interrupted; what is done is recorded, run the same command to go on")
+        details = getattr(getattr(interrupt, "summary", None), "details", {})
+        self._sum_up(interrupt, status="incomplete", details={**details, "interrupted": True})
+        return EXIT_INTERRUPTED
+
+    def written(self, code: int, output: GuardedStream) -> int:
+        """The exit code, once standard output was flushed. A run that is not complete keeps the code that says why."""
+        if output.error is None:
+            return code
+        if isinstance(output.error, BrokenPipeError) and self.command in _LOOKING:
+            return code  # the reader has seen enough (`| head`): nothing is wrong
+        why = getattr(output.error, "strerror", None) or output.error
+        ended = "it is complete" if code == EXIT_COMPLETE else f"without that the exit code is {code}"
+        self._say(f"standard output could not be written: {why}; the summary is lost, not the work: {ended}")
+        return EXIT_NO_OUTPUT if code == EXIT_COMPLETE else code
+
+    def _say(self, text: str) -> None:
+        print(printable(f"omnia-beam {self.command}: {text}"), file=sys.stderr)
+
+    def _sum_up(self, cause: BaseException, **changes: Any) -> None:
+        if self.as_json:
+            reached: Summary = getattr(cause, "summary", None) or self._so_far()
+            print(json.dumps(reached.having(**changes).to_json()), flush=True)
+
+    def _so_far(self) -> Summary:
+        """What is known of a command that ended before it could sum up: its requests and its time."""
+        summary = Summary(self.command, elapsed_s=time.monotonic() - self.began_s)
+        shared = sys.modules.get("omnia_beam.net.shared")  # where nothing was asked, it need not be loaded
+        if shared is None:
+            return summary
+        traffic = shared.shared_traffic()
+        names = ("requests", "retries", "throttled_s", "bytes_read")
+        return summary.having(**{name: getattr(traffic, name) for name in names})

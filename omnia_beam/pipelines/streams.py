@@ -1,0 +1,112 @@
+"""Standard output and standard error of a command: a full disk under them ends no run, and foreign text moves no cursor."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from omnia_beam.core.printable import printable
+from omnia_beam.core.redaction import RedactingFilter
+
+
+class GuardedStream:
+    """A text stream whose failures end no run: the first is kept, and everything after it is dropped.
+
+    Attributes:
+        error: what the first write that failed raised; None while all is well.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.error: Exception | None = None if stream is not None else OSError("it is closed")
+
+    def write(self, text: str) -> int:
+        if self.error is None:
+            try:
+                self._stream.write(text)
+            except UnicodeEncodeError as error:
+                self.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
+            except (OSError, ValueError) as error:  # ValueError: somebody has closed it
+                self._failed(error)
+        return len(text)
+
+    def flush(self) -> None:
+        if self.error is None:
+            try:
+                self._stream.flush()
+            except (OSError, ValueError) as error:
+                self._failed(error)
+
+    def isatty(self) -> bool:
+        return self._stream is not None and not self._stream.closed and bool(self._stream.isatty())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _failed(self, error: Exception) -> None:
+        self.error = error
+        with suppress(OSError, ValueError):
+            # What is still buffered goes nowhere: the interpreter would fail over it again at its end.
+            _to_nowhere(self._stream.fileno())
+
+
+@contextmanager
+def guarded_streams() -> Iterator[GuardedStream]:
+    """Standard output and standard error, guarded for as long as the block runs; yields standard output."""
+    _hold_closed_places()
+    before = sys.stdout, sys.stderr
+    out = GuardedStream(sys.stdout)
+    sys.stdout, sys.stderr = out, GuardedStream(sys.stderr)  # what print, rich and logging use
+    try:
+        yield out
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        sys.stdout, sys.stderr = before
+
+
+class StderrHandler(logging.StreamHandler[Any]):
+    """Writes to what stderr is now: while a progress bar is drawn, lines go above it and not into it."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> Any:
+        return sys.stderr
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+def set_up_logging(level: int) -> None:
+    """Our log lines from this level on to stderr; Beam's and the libraries' only where something is wrong."""
+    handler = StderrHandler()
+    handler.addFilter(RedactingFilter())
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.ERROR)
+    logging.getLogger("omnia_beam").setLevel(level)
+
+
+def _hold_closed_places() -> None:
+    """Open nothing in place of closed standard streams: otherwise the next file opened would be taken for one of them."""
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        if stream is not None:
+            continue
+        try:
+            os.fstat(number)
+        except OSError:
+            _to_nowhere(number)
+
+
+def _to_nowhere(number: int) -> None:
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    if nowhere != number:
+        os.dup2(nowhere, number)
+        os.close(nowhere)

@@ -1,0 +1,32 @@
+"""Consoles that show foreign text as it is."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from rich.console import Console
+from rich.text import Text
+
+from omnia_beam.core.printable import printable
+
+_WIDTH_OF_FILES: Final = 10_000
+
+
+class PlainConsole(Console):
+    """A console that takes no text for markup and lets no control character through.
+
+    Names of series, units and messages come from elsewhere: `PT[mean]` is a name and not a style, `:warning:` no picture, and
+    an escape sequence in a description is shown and not obeyed. What is to have a colour is a `rich.text.Text`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **{**options, "markup": False, "emoji": False})
+
+
+def console(*, stderr: bool = False) -> PlainConsole:
+    """A terminal as wide as it is; into a file or a pipe, tables as wide as what they hold: nothing is cut off there."""
+    found = PlainConsole(stderr=stderr)
+    return found if found.is_terminal else PlainConsole(stderr=stderr, width=_WIDTH_OF_FILES)
