@@ -118,6 +118,7 @@ class HandRun:
         patch(backfill, "shared_session", lambda service: _Session())
         patch(backfill, "select_series", lambda session, series: tuple(sorted(series.ids)))
         patch(backfill, "plan_windows", self._plan)
+        patch(backfill, "named_counts", self._counts)
         patch(backfill, "build_pipeline", lambda job, state, plan, *, local, guard=None: (job, state, guard))
         patch(backfill, "run_pipeline", self._run)
         patch(job_state.LeaseOwner, "here", self._owner)
@@ -207,6 +208,9 @@ class HandRun:
         )
         columns = list(zip(*here, strict=True)) or [(), (), ()]
         return Points(np.array(columns[0], np.int64), np.array(columns[1], np.float64), np.array(columns[2], np.uint32))
+
+    def _counts(self, session: Any, ids: tuple[str, ...], start: int, end: int, *, statuses: Any) -> dict[str, int]:
+        return {each: len(self._points(each, TimeRange(start, end)).times) for each in ids}
 
     def _plan(self, session: Any, wanted: Any, *, statuses: Any, limits: PackLimits) -> Plan:
         packed: list[packing.PackedWindow] = []
