@@ -2,7 +2,7 @@
 # and PyPI. `make PYTHON=/path/to/python3.12 install` names the Python to use; ARGS="..." reaches the command of a target.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long flink-jar test-flink lint format bench profile soak soak-tail soak-world chaos clean distclean
+.PHONY: help install demo test test-long test-install flink-jar test-flink lint format bench profile soak soak-tail soak-world chaos clean distclean
 
 PYTHON ?=
 # The Pythons that both omnia-beam (setup.py) and Apache Beam support; Debian cuts ensurepip out where python3-venv is
@@ -33,7 +33,7 @@ $(1)/bin/python -c '$(FITS)' 2>/dev/null && $(1)/bin/python -c 'import pip' 2>/d
 endef
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(INSTALLED) $(SDK_INSTALLED)  ## Make .venv with omnia-beam and all test tools, and .venv-sdk with the official SDK
 
@@ -45,6 +45,9 @@ test: $(INSTALLED) $(SDK_INSTALLED)  ## Run the tests; ARGS="-k ledger -x" narro
 
 test-long: $(INSTALLED) $(SDK_INSTALLED)  ## Run the tests that take minutes: real data both ways, kills, a tail for fifteen accelerated minutes
 	.venv/bin/python -m pytest -n 2 -m long -o timeout=600 $(ARGS)
+
+test-install: $(INSTALLED)  ## Install wheel and sdist alone into new environments and run every command there (part of test-long)
+	.venv/bin/python -m pytest -n 2 -m long tests/deploy/test_install.py $(ARGS)
 
 FLINK_JAR := build/flink-job-server.jar
 

@@ -4,11 +4,16 @@ Tool settings live in pyproject.toml; everything a worker needs to import lives 
 """
 
 import os
+import re
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
 
 HERE = Path(__file__).parent
+# Read, not imported: what the package imports is not installed yet.
+[VERSION] = re.findall(
+    r'^__version__ = "(.+)"$', (HERE / "omnia_beam/__init__.py").read_text(encoding="utf-8"), re.MULTILINE
+)
 
 # The command line and the emulator run on the machine that starts a job; workers need only the core list.
 CLI = ["rich>=13.7"]
@@ -30,7 +35,7 @@ WITH_KERNEL = os.environ.get("OMNIA_BEAM_KERNEL", "").lower() != "off"
 
 setup(
     name="omnia-beam",
-    version="0.1.0",
+    version=VERSION,
     description="Move industrial time series out of and into the Omnia Timeseries API, fast and provably complete",
     long_description=(HERE / "README.md").read_text(encoding="utf-8") if (HERE / "README.md").exists() else "",
     long_description_content_type="text/markdown",

@@ -24,6 +24,20 @@ def test_what_needs_an_extra_names_it(command: list[str], tmp_path: Path) -> Non
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("command", [["--help"], ["emulator", "--help"], ["demo", "--help"], ["schema"]])
+def test_what_needs_no_extra_works_without(command: list[str], tmp_path: Path) -> None:
+    hidden = "'aiohttp', 'multidict', 'yarl', 'pint'"
+    program = (
+        f"import sys; sys.modules.update(dict.fromkeys([{hidden}])); "
+        "from omnia_beam.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "usage: omnia-beam" in done.stdout or "properties" in done.stdout
+
+
 def test_other_commands_do_not_wait_for_the_emulator() -> None:
     program = "import sys; from omnia_beam.cli import main; main(['schema']); sys.exit('aiohttp' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], stdout=subprocess.DEVNULL, check=False).returncode == 0

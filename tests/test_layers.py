@@ -25,6 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "pipelines": {"core", "wire", "net", "io", "transforms", "config"},
     "emulator": set(),
     "cli": {"core", "config", "pipelines", "emulator"},
+    "__main__": {"cli"},
 }
 """The layers that each layer may import, besides itself."""
 

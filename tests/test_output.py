@@ -1,15 +1,22 @@
-"""Standard output that is full, closed or no longer read: the work is whole, one line says so, and the exit code is its own."""
+"""What a command prints, and where it cannot: a full, closed or unread standard output leaves the work whole."""
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow.dataset as ds
 import pytest
 import yaml
+
+from omnia_beam.cli import main
+from omnia_beam.emulator.thread import EmulatorThread
+from omnia_beam.net.shared import reset_shared_sessions
 
 POINTS = 200
 
@@ -30,6 +37,22 @@ def job(tmp_path: Path) -> Path:
         )
     )
     return path
+
+
+@pytest.fixture
+def service_job(job: Path) -> Iterator[Path]:
+    with EmulatorThread(["--synthetic", "sparse:series=3,days=2,step=60s"]) as emulator:
+        written = yaml.safe_load(job.read_text())
+        written["source"] = {
+            "kind": "omnia",
+            "base_url": emulator.url,
+            "credential": {"kind": "anonymous"},
+            "series": {"search": {"name": "*"}},
+        }
+        written["window"] = {"start": "2024-01-01", "end": "2024-01-03"}
+        job.write_text(yaml.safe_dump(written))
+        yield job
+    reset_shared_sessions()
 
 
 def run(shell: str, *words: str) -> subprocess.CompletedProcess[str]:
@@ -93,3 +116,29 @@ def test_a_full_disk_under_stderr_ends_nothing(job: Path) -> None:
     assert ended.returncode == 0
     assert json.loads(ended.stdout.splitlines()[-1])["points_written"] == POINTS
     assert stored(job) == POINTS
+
+
+def test_verbose_tells_each_request_and_each_window(service_job: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["backfill", str(service_job), "--verbose", "--json"]) == 0
+    captured = capsys.readouterr()
+    told, lines = json.loads(captured.out.splitlines()[-1]), captured.err.splitlines()
+    requests = [line for line in lines if re.search(r" DEBUG (GET|POST) /\S*: 200, \d+ bytes, \d+ ms$", line)]
+    assert len(requests) == told["requests"]
+    recorded = [int(found[1]) for line in lines if (found := re.search(r" DEBUG recorded .*: (\d+) points in", line))]
+    assert sum(recorded) == told["points_written"]
+    assert main(["backfill", str(service_job)]) == 0
+    assert "DEBUG" not in capsys.readouterr().err
+
+
+def test_a_signal_before_anything_was_summed_up_leaves_its_figures(
+    service_job: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*args: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("omnia_beam.pipelines.plan.make_plan", interrupted)  # after the search
+    assert main(["plan", str(service_job), "--json"]) == 130
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (told["status"], told["interrupted"]) == ("incomplete", True)
+    assert told["requests"] >= 1
+    assert told["elapsed_s"] > 0

@@ -62,9 +62,29 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         omnia_beam.Chnuk
 
 
-def test_the_version_is_told_once_more_in_setup_py() -> None:
-    text = (ROOT / "setup.py").read_text(encoding="utf-8")
-    assert re.findall(r'version="([^"]+)"', text) == [omnia_beam.__version__]
+def test_the_version_stands_in_one_place() -> None:
+    version = re.escape(omnia_beam.__version__)
+    holders = [ROOT / "setup.py", ROOT / "pyproject.toml", *(ROOT / "omnia_beam").rglob("*.py")]
+    # Of a package's version, not of the forms that outlive a run and have numbers of their own.
+    found = [
+        path for path in holders if re.search(rf"version[^\n]*[\"'/]{version}[\"']", path.read_text(encoding="utf-8"))
+    ]
+    assert found == [ROOT / "omnia_beam/__init__.py"]
+
+
+def test_setup_py_finds_the_version() -> None:
+    command = [sys.executable, "setup.py", "--version"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == omnia_beam.__version__
+
+
+def test_the_module_is_the_program() -> None:
+    by_module, by_name = (
+        subprocess.run([*command, "--help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        for command in ([sys.executable, "-m", "omnia_beam"], [sys.executable, "-m", "omnia_beam.cli"])
+    )
+    assert by_module == by_name
+    assert "usage: omnia-beam" in by_module
 
 
 def test_types_travel_with_the_package() -> None:

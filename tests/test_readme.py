@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +16,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from omnia_beam.cli import main
+from omnia_beam.cli import _parser
 from omnia_beam.config import load_config
-from omnia_beam.emulator.command import add_arguments
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.net.credentials import CredentialSpec
 from omnia_beam.net.shared import reset_shared_sessions
@@ -76,21 +80,78 @@ def test_the_fixture_serves() -> None:
         assert url.endswith("/plant/timeseries/v1.7")
 
 
-def test_every_command_is_one(capsys: pytest.CaptureFixture[str]) -> None:
-    import argparse
-    import shlex
+def console_lines() -> list[str]:
+    """The README's commands, in order, without what needs minutes."""
+    lines = [line[2:] for text in blocks("console") for line in text.splitlines() if line.startswith("$ ")]
+    return [line for line in lines if line != "make test"]
 
-    lines = [line[2:] for text in blocks("console") for line in text.splitlines() if line.startswith("$ omnia-beam")]
-    assert len(lines) >= 6
-    for line in lines:
-        words = shlex.split(line.partition("#")[0])[1:]
-        if words[0] == "emulator":
-            parser = argparse.ArgumentParser()
-            add_arguments(parser)
-            parser.parse_args(words[1:])
-            if "--data" not in words:  # whose files are the reader's
-                EmulatorThread(words[1:]).start().stop()
+
+def a_clone(place: Path, port: int) -> None:
+    """What the commands find in a clone: the Makefile, whose `.venv` is made already, and the configurations."""
+    root = README.parent
+    shutil.copytree(root / "configs", place / "configs")
+    for path in (place / "configs").glob("*.yaml"):
+        path.write_text(path.read_text().replace("127.0.0.1:8081", f"127.0.0.1:{port}"))
+    for name in ("Makefile", "setup.py", "pyproject.toml"):
+        shutil.copy(root / name, place / name)
+    kernel = place / "omnia_beam" / "core"
+    kernel.mkdir(parents=True)
+    shutil.copy(root / "omnia_beam" / "core" / "_kernel.c", kernel)
+    (place / ".venv").mkdir()
+    (place / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    (place / ".venv" / ".installed").touch()
+
+
+def a_script(port: int) -> str:
+    """The commands as one shell runs them; behind one that serves, until it does."""
+    script = ["set -eu"]
+    for line in console_lines():
+        command = line.partition("  #")[0].rstrip().replace("8081", str(port))
+        script.append(f"echo {shlex.quote(f'$ {command}')} >&2")
+        if command.endswith("&"):
+            command = f"rm -f ready; {command[:-1]} >ready &\nuntil [ -s ready ]; do sleep 0.2; done"
+        script.append(command)
+    return "\n".join(script)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
+def test_every_command_runs_in_order(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    a_clone(tmp_path, port)
+    environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}  # nothing is active
+    done = subprocess.run(
+        ["bash", "-c", a_script(port)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert list((tmp_path / "demo-out" / "pump").rglob("*.parquet"))
+    assert (tmp_path / "demo-out" / "report" / "report.html").exists()
+    assert (tmp_path / "demo-out" / "omnia-beam.schema.json").exists()
+
+
+def test_the_commands_are_those_of_this_program() -> None:
+    """What costs minutes to run in order is at least understood: names, options and files."""
+    parser = _parser()
+    for line in console_lines():
+        words = shlex.split(line.partition("  #")[0].rstrip().removesuffix("&"))
+        if words[0] != "omnia-beam":
             continue
-        with pytest.raises(SystemExit) as ended:
-            main([words[0], "--help"])
-        assert ended.value.code == 0
+        parser.parse_args(words[1:])
+        for word in words:
+            if word.startswith("configs/"):
+                assert (README.parent / word).exists(), line
+
+
+def test_only_true_install_lines() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert not re.search(r"pip install '?omnia-beam", text)  # nothing is there
+    assert "pip install ." in text

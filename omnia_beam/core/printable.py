@@ -21,6 +21,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in _KEPT else REPLACEMENT for c in text)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return `1 window`, `2,000 windows`: the noun takes an s."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def one_line(text: str) -> str:
     """Return the printable text on one line: a name with a line end in it must not look like two rows."""
     return "".join(REPLACEMENT if c in _KEPT else c for c in printable(text))

@@ -10,4 +10,8 @@ if __name__ == "__main__":
         prog="python -m omnia_beam.emulator", description=sys.modules[__package__].__doc__
     )
     add_arguments(_parser)
-    sys.exit(run(_parser.parse_args()))
+    try:
+        sys.exit(run(_parser.parse_args()))
+    except ModuleNotFoundError as _error:
+        print(f"emulator: needs the module {_error.name}: pip install 'omnia-beam[emulator]'", file=sys.stderr)
+        sys.exit(2)

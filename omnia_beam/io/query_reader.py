@@ -138,11 +138,6 @@ class QueryReader:
         self._max_points = max_points
         self._witness = Witness(count)
 
-    @property
-    def page_points(self) -> int:
-        """Points of a page, at most."""
-        return self._limits.page_points
-
     def read(
         self,
         series_ids: tuple[str, ...],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import apache_beam as beam
 from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
@@ -30,6 +30,10 @@ from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.net.shared import shared_session
 
 coders.register_coders()
+
+
+_MORE_POINTS: Final = MAX_CHUNK_POINTS
+"""Points that queries ahead may hold while requests wait for the service: what a chunk may. [ours]"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +289,11 @@ class _Fetch(beam.DoFn):
             reader,
             self._pool,
             ahead=options.ahead or _queries_ahead(self._service),
-            more_ahead=MoreAhead(self._service.threads, lambda: session.is_throttled),
+            more_ahead=MoreAhead(
+                self._service.threads,
+                max(_MORE_POINTS, _queries_ahead(self._service) * options.page_limit),
+                lambda: session.is_throttled,
+            ),
             max_chunk_points=options.max_chunk_points,
             format=options.format,
             patience_s=_patience_s(self._service),

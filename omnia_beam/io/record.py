@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,6 +21,7 @@ from omnia_beam.io.progress import BOARD
 from omnia_beam.io.state_dir import StateDir
 
 coders.register_coders()
+_log = logging.getLogger(__name__)
 
 
 class RecordReceipts(beam.PTransform):
@@ -77,6 +79,7 @@ class _Record(beam.DoFn):
             if self._follow and not self._looked:
                 self._go_on(self._token.current(self._state_dir))
             self._writer.append(receipt)
+        _log.debug("recorded %s: %d points in %d files", receipt.key, receipt.count, len(receipt.files))
         yield receipt
 
     def finish_bundle(self) -> None:
@@ -121,6 +124,7 @@ class _ReportFailure(beam.DoFn):
 
     def process(self, failure: WindowFailure) -> Iterator[WindowFailure]:
         line = json.dumps(failure.to_json()) + "\n"
+        _log.debug("failed %s: %s", failure.key, failure.message)
         with BOARD.noting_fatal():
             self._state_dir.write(f"runs/{failure_file(self._run_id)}", line.encode())
         yield failure

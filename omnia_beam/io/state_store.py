@@ -120,6 +120,7 @@ class LocalStore:
     @contextmanager
     def create(self, path: str) -> Iterator[BinaryIO]:
         target = Path(path)
+        self.make_folder(str(target.parent))  # backups and archives leave empty folders out
         temporary = target.parent / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
         try:
             with temporary.open("xb") as out:

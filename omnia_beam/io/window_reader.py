@@ -40,11 +40,12 @@ _LOOK_S = 0.2
 class MoreAhead:
     """Further queries while requests wait because of the service, for others need not wait with them.
 
-    `most` are under way or waiting to be taken then, as long as those that wait hold less than the queries ahead may
-    hold without it; asked by `is_wanted`.
+    `most` are under way or waiting to be taken while `is_wanted` says so, as long as they hold no more than `points` in all:
+    those that they have brought, or are expected to bring.
     """
 
     most: int
+    points: int
     is_wanted: Callable[[], bool]
 
 
@@ -57,6 +58,15 @@ class _Query:
     range: TimeRange
     last: bool
     answer: Future[QueryAnswer | Divide] | None = None
+
+    @property
+    def points(self) -> int:
+        """Points that it holds, or is expected to."""
+        answer = self.answer
+        if answer is None or not answer.done() or answer.cancelled() or answer.exception() is not None:
+            return -(-self.window.expected_points // max(1, self.window.requests))
+        found = answer.result()
+        return found.points if isinstance(found, QueryAnswer) else 0
 
     def divided(self, parts: int) -> list[_Query]:
         ranges = self.range.split(parts)
@@ -83,10 +93,10 @@ class _Ahead:
 
     def head(self) -> _Query | None:
         """The next query, on its way, with others behind it; None at the end."""
-        ahead = self._limit()
-        while len(self._queue) < ahead and (query := next(self._todo, None)) is not None:
+        while len(self._queue) < self._limit() and (query := next(self._todo, None)) is not None:
             if query.index != self._dropped:
                 self._queue.append(query)
+        ahead = self._limit()
         for place, query in enumerate(islice(self._queue, ahead)):
             if query.answer is None and (place == 0 or self._on_their_way < 2 * ahead):
                 query.answer = self._pool.submit(
@@ -102,8 +112,12 @@ class _Ahead:
     def _limit(self) -> int:
         if self._more is None or not self._more.is_wanted():
             return self._ahead
-        points = sum(_points_held(query.answer) for query in self._queue if query.answer is not None)
-        return self._ahead if points >= self._ahead * self._reader.page_points else max(self._ahead, self._more.most)
+        points, fitting = 0, 0
+        for query in self._queue:
+            points += query.points
+            fitting += points <= self._more.points
+        # One more than is queued, as long as all of it fits.
+        return max(self._ahead, min(self._more.most, fitting + (fitting == len(self._queue))))
 
     def take(self) -> None:
         """Remove the head."""
@@ -312,13 +326,6 @@ class WindowReader:
         else:
             self._failures_in_a_row = 0  # a refusal is an answer: the service is up
         return WindowFailure.of(window.key, error)
-
-
-def _points_held(answer: Future[QueryAnswer | Divide]) -> int:
-    if not answer.done() or answer.cancelled() or answer.exception() is not None:
-        return 0
-    found = answer.result()
-    return found.points if isinstance(found, QueryAnswer) else 0
 
 
 def _queries(windows: Iterable[tuple[int, Window]]) -> Iterator[_Query]:

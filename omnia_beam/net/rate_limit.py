@@ -21,6 +21,9 @@ _LONG_S: Final = 10.0
 _FASTER: Final = 0.8
 """Turns are dealt anew when they lie closer than this part of what they did."""
 
+_LATE_S: Final = 0.05
+"""Turns that were missed by less are made up for: threads do not wake to the millisecond."""
+
 _LOOK_S: Final = 0.5
 """How often a request that waits for its turn at a lowered rate looks whether the rate has changed."""
 
@@ -169,8 +172,18 @@ class RateLimiter:
             if self._sleep_until(turn, deal, watch, look_s=_LOOK_S if is_lowered and not is_held else math.inf):
                 with self._changed:
                     if deal == self._deals:
-                        self._last_start = max(self._last_start, turn)
+                        self._start(turn)
                         return
+
+    def _start(self, turn: float) -> None:
+        now = self._clock()
+        interval_s = self._rate.interval_s(now)
+        if now - turn <= max(interval_s, _LATE_S):
+            self._last_start = max(self._last_start, turn)
+        else:
+            # Late: a turn that was missed is not made up for, or those that wait would start as one burst.
+            self._last_start = now
+            self._deal_anew(now)
 
     def _sleep_until(self, turn: float, deal: int, watch: Stopwatch, *, look_s: float) -> bool:
         """Sleep until `turn`. False where it is void before that."""

@@ -275,6 +275,8 @@ class ServiceSession:
                     most_bytes=call.most_bytes,
                 )
                 self.stats.answered(answer.status, size, answer.wire_bytes)
+                told = (call.method, call.path, answer.status, answer.wire_bytes, 1_000 * (self._clock() - started))
+                log.debug("%s %s: %d, %d bytes, %.0f ms", *told)
                 # Inside the slot: the next request must see the pause.
                 self._report(started, answer)
                 return answer
@@ -331,8 +333,7 @@ class ServiceSession:
             raise TerminalServiceError("abandoned while waiting for another try: the session was closed")
 
 
-_ANYTHING: Final = [("limit", "1")]
-"""The least that can be asked of a service: one series, whichever."""
+_ANYTHING: Final = [("limit", "1")]  # the least that can be asked of a service: one series, whichever
 _NOT_SENT_AGAIN = ". Not sent again: the service may have acted on it; look before repeating"
 
 

@@ -65,7 +65,7 @@ def run_check(config: JobConfig, context: RunContext, *, as_json: bool) -> int:
         steps.append(step)
         if not as_json:
             mark = ("ok    ", "green") if step.ok else ("failed", "red")
-            context.out.print(Text.assemble(mark, " ", (step.name, "bold"), "  "), end="")
+            context.out.print(Text.assemble(mark, " ", (f"{step.name:<17}", "bold"), "  "), end="")
             context.out.print(step.found, markup=False, highlight=False, soft_wrap=True)
         if code:
             break

@@ -108,7 +108,7 @@ def _program() -> str:
     """What to type to run omnia-beam again: its name alone only where the shell finds this very program under it."""
     called = Path(sys.argv[0])
     if called.name != "omnia-beam":
-        return f"{_shown(sys.executable)} -m omnia_beam.cli"
+        return f"{_shown(sys.executable)} -m omnia_beam"
     found = shutil.which("omnia-beam")
     return "omnia-beam" if found and Path(found).resolve() == called.resolve() else _shown(str(called))
 

@@ -190,7 +190,7 @@ def _last_time(path: str) -> int:
 
 def _range_of(name: str, prefix: str) -> TimeRange | None:
     """The range of a file's window, to the second and no less than all of it; None for a name that is no window's."""
-    found = re.match(rf"{re.escape(prefix)}-{_MOMENT}-{_MOMENT}-[0-9a-f]{{16}}\.", _base(name))
+    found = re.fullmatch(rf"{re.escape(prefix)}-{_MOMENT}-{_MOMENT}-[0-9a-f]{{16}}\.[a-z]+(\.gz|\.zst)?", _base(name))
     if found is None:
         return None
     parts = found.groups()

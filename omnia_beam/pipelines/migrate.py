@@ -15,7 +15,7 @@ import apache_beam as beam
 
 from omnia_beam.config import JobConfig, OmniaSink
 from omnia_beam.core.errors import OmniaBeamError, UsageError
-from omnia_beam.core.printable import one_line
+from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.dead_letters import DeadLetterFiles
 from omnia_beam.io.plan import Plan
@@ -194,7 +194,7 @@ def _carry_out(
     reach = reach_of(source.wanted, work.plan)
     say_tidied(context.say, getattr(job.config.sink, "path", ""), job.sink.tidy(state, reach))
     if letters := tidy_dead_letters(state):
-        context.say(f"removed {letters} files of dead letters of earlier runs that no receipt names")
+        context.say(f"removed {counted(letters, 'file')} of dead letters of earlier runs that no receipt names")
     if not len(work.plan):
         return Outcome()
     announce_again(state, work)
@@ -227,10 +227,11 @@ def _tell(prepared: Prepared, job: MigrationJob, context: RunContext) -> None:
     blocking = set(report.blocking(job.config.accept))
     for name, count in report.counts().items():
         if not any(each.name == name for each in blocking):
-            context.say(f"{name}: {count} findings; omnia-beam plan shows them")
+            context.say(f"{name}: {counted(count, 'finding')}; omnia-beam plan shows them")
     if report.unused_rows:
         context.say(
-            f"{len(report.unused_rows):,} rows of the mapping file fit no series of the source: {one_line(report.unused_rows[0])}"
+            f"{counted(len(report.unused_rows), 'row')} of the mapping file without a series in the source: "
+            f"{one_line(report.unused_rows[0])}"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from omnia_beam.config import JobConfig
+from omnia_beam.core.printable import counted
 from omnia_beam.io.lease_file import LeaseToken
 from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.state_dir import StateDir
@@ -11,7 +12,7 @@ from omnia_beam.pipelines.job_state import JobState, scope_of
 from omnia_beam.pipelines.loss_report import LossReport
 from omnia_beam.pipelines.migration import MigrationJob, prepare, show_report
 from omnia_beam.pipelines.migration_source import open_source
-from omnia_beam.pipelines.plan_report import windows_table
+from omnia_beam.pipelines.plan_report import windows_table, work_line
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.work_plan import plan_work, refresh_range, with_traffic
 
@@ -44,6 +45,8 @@ def run_migrate_plan(config: JobConfig, context: RunContext) -> Summary:
     )
     if not context.quiet:
         show_report(report, config.accept, context)
+        context.out.print()
+        context.out.print(work_line(work))
         if len(work.plan):
             context.out.print()
             context.out.print(windows_table(work.plan))
@@ -63,5 +66,5 @@ def _details(report: LossReport, config: JobConfig) -> dict[str, object]:
     blocking = report.blocking(config.accept)
     if blocking:
         names = ", ".join(dict.fromkeys(each.name for each in blocking))
-        details["stops the run"] = f"{len(blocking)} findings ({names}): mend them, or accept: [{names}]"
+        details["stops the run"] = f"{counted(len(blocking), 'finding')} ({names}): mend them, or accept: [{names}]"
     return details

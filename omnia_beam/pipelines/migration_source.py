@@ -10,6 +10,7 @@ import apache_beam as beam
 
 from omnia_beam.config import CsvSource, JobConfig, OmniaSink, OmniaSource, ParquetSource
 from omnia_beam.core.errors import UsageError
+from omnia_beam.core.printable import counted
 from omnia_beam.core.series import Timeseries
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
@@ -207,7 +208,7 @@ def open_source(config: JobConfig, state: JobState, context: RunContext, *, keep
     else:
         catalog = store.load(lambda file: read.append(file.path))
     if read:
-        context.say(f"looked through {len(read):,} new or changed files")
+        context.say(f"looked through {counted(len(read), 'new or changed file')}")
     return FilesSource(config, source, catalog, store.changes(), store.vanished())
 
 

@@ -13,7 +13,7 @@ from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.job_state import JobState, scope_of
 from omnia_beam.pipelines.migrate_plan import run_migrate_plan
 from omnia_beam.pipelines.migration import is_migration
-from omnia_beam.pipelines.plan_report import PlanFacts, facts_table, windows_table
+from omnia_beam.pipelines.plan_report import PlanFacts, facts_table, windows_table, work_line
 from omnia_beam.pipelines.selection import select_series
 from omnia_beam.pipelines.summary import Summary
 
@@ -36,8 +36,10 @@ def run_plan(config: JobConfig, context: RunContext) -> Summary:
     found = make_plan(job, session, state, series_ids, keep=False)
     facts = PlanFacts.of(found.plan, job.options.page_limit, job.service.requests_per_second)
     if not context.quiet:
-        context.out.print(facts_table(facts))
+        context.out.print(work_line(found))
         if len(found.plan):
+            context.out.print()
+            context.out.print(facts_table(facts))
             context.out.print()
             context.out.print(windows_table(found.plan))
     stats = session.stats.snapshot()

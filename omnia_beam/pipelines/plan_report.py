@@ -7,8 +7,10 @@ from typing import Any
 
 from rich.table import Table
 
+from omnia_beam.core.printable import counted
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.plan import Plan
+from omnia_beam.pipelines.work_plan import WorkPlan
 
 BYTES_PER_POINT = 28
 """Of raw data in protobuf: 9-byte time, double, two-byte status, each with its tags."""
@@ -59,6 +61,16 @@ class PlanFacts:
             "mean_request_fill": round(self.fill, 3),
             "seconds_at_rate": None if self.seconds_at_rate is None else round(self.seconds_at_rate, 1),
         }
+
+
+def work_line(work: WorkPlan) -> str:
+    """What a run would do now, in one sentence."""
+    recorded = f"; {counted(work.recorded, 'window')} recorded before" if work.recorded else ""
+    if not len(work.plan):
+        return f"nothing to move{recorded}"
+    again = f", {len(work.again):,} of them again" if work.again else ""
+    points = counted(work.plan.expected_points, "point")
+    return f"{counted(len(work.plan), 'window')} to move{again}, about {points}{recorded}"
 
 
 def facts_table(facts: PlanFacts) -> Table:

@@ -21,6 +21,7 @@ from typing import Any, Final
 from omnia_beam.config import JobConfig, OmniaSink
 from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.errors import OmniaBeamError, UsageError
+from omnia_beam.core.printable import counted
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.io.dead_letters import WRITING, DeadLetterFiles, StoredLetters
 from omnia_beam.io.ledger_scope import Scope
@@ -116,7 +117,7 @@ def run_replay(job: JobConfig, context: RunContext, path: str | None = None) -> 
             if path is not None and not names:
                 raise UsageError(f"--dead-letters {path}: there are no files of dead letters (*.parquet)")
             tally.files = len(names)
-            context.say(f"sending the dead letters of {len(names):,} windows again: {files}")
+            context.say(f"sending the dead letters of {counted(len(names), 'window')} again: {files}")
             asked = Asked(state.scope.digest, state.sink)
             lost = Look() if path else look_at_letters(state.ledger, state.state_dir, asked)
             _Replay(state, files, service, session, sink, tally).run(names)

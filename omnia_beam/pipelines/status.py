@@ -10,7 +10,7 @@ from typing import Any, Final
 from rich.table import Table
 
 from omnia_beam.config import JobConfig, OmniaSink
-from omnia_beam.core.printable import one_line
+from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.dead_letters import DeadLetterFiles
@@ -263,9 +263,10 @@ def _facts(status: JobStatus) -> Table:
     table.add_column(style="bold")
     table.add_column()
     table.add_row("wanted", f"{status.wanted} of {status.series:,} series")
-    table.add_row("covered", f"{_percent(status.share)}, {status.holes:,} holes in {len(status.incomplete):,} series")
-    points = "" if status.points is None else f", {status.points:,} points"
-    table.add_row("recorded", f"{status.windows:,} windows{points}")
+    holes = f"{counted(status.holes, 'hole')} in {len(status.incomplete):,} series" if status.holes else "no holes"
+    table.add_row("covered", f"{_percent(status.share)}, {holes}" if status.series else "nothing is recorded yet")
+    points = "" if status.points is None else f", {counted(status.points, 'point')}"
+    table.add_row("recorded", f"{counted(status.windows, 'window')}{points}")
     last = f"run {status.last_run}, {format_time(status.last_ns, 0)}" if status.last_run else "none yet"
     table.add_row("last recorded", last)
     table.add_row("lease", status.lease.text)

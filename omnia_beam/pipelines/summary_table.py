@@ -26,7 +26,8 @@ def print_summary(summary: Summary, console: Console) -> None:
     for name in ("duplicates", "points_removed", "points_kept"):
         if count := getattr(summary, name):
             table.add_row(name.replace("_", " "), f"{count:,}")
-    table.add_row("requests", _requests(summary))
+    if summary.requests:
+        table.add_row("requests", _requests(summary))
     console.print(table)
     for text in summary.warnings:
         console.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from omnia_beam.config import JobConfig, OmniaSink, OmniaSource
 from omnia_beam.core.errors import CredentialError, OmniaBeamError, ServiceError, UsageError
-from omnia_beam.core.printable import one_line
+from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.dead_letters import DeadLetterFiles
 from omnia_beam.io.ledger import Ledger
@@ -261,7 +261,7 @@ def _mended(job: VerifyJob, examination: Examination, before: Findings) -> tuple
     plan = RepairPlan(
         examination.wanted,
         examination.series_ids,
-        {key: ids - examination.vanished for key, ids in before.concerned.items()},
+        before.concerned,
         unreadable,
         uncovered=bool(before.counts["not_covered"]),
         strays=before.strays,
@@ -288,10 +288,9 @@ def _mended(job: VerifyJob, examination: Examination, before: Findings) -> tuple
 
 def _unreadable(job: VerifyJob, examination: Examination, before: Findings) -> dict[ChunkKey, str]:
     """Of the windows that differ those that cannot be copied again now, and why: they must not be announced."""
-    lost = "the source does not hold these series any more"
-    found = {
-        key: lost for key, ids in before.concerned.items() if examination.vanished.issuperset(ids or key.series_ids)
-    }
+    # Read again as a whole, such a window would come without the series that the source has lost.
+    lost = "the source does not hold all series of the window any more"
+    found = {key: lost for key in before.concerned if not examination.vanished.isdisjoint(key.series_ids)}
     found |= {key: why for key, why in before.unread.items() if examination.against_source and key in before.concerned}
     left = [key for key in before.concerned if key not in found]
     try:
@@ -369,7 +368,7 @@ def _in_words(findings: Findings) -> str:
     ]
     if kinds:
         return f"{unknown}{findings.total - findings.counts['not_compared']:,} differences: {', '.join(kinds)}"
-    compared = f"{findings.points:,} points of {findings.windows - len(findings.unread):,} windows"
+    compared = f"{counted(findings.points, 'point')} of {counted(findings.windows - len(findings.unread), 'window')}"
     return f"{unknown}no difference in {compared}"
 
 

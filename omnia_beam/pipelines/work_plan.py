@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -25,6 +26,7 @@ from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.progress_display import ProgressFacts
 from omnia_beam.pipelines.summary import Summary
 
+_log = logging.getLogger(__name__)
 _ANNOUNCED_AT_ONCE: Final = 1_000
 
 
@@ -87,15 +89,30 @@ def plan_work(
     broken = tuple(w for w in again if w not in whole)
     missing = fresh.merged(broken).ordered(newest_first=newest_first)
     plan = missing.merged(Plan.of_windows(whole).ordered(newest_first=newest_first))
+    _log.debug("planned %d windows, %d of them again; %d are recorded", len(plan), len(again), max(0, recorded))
     return WorkPlan(plan, again, max(0, recorded), broken)
 
 
 def announce_again(state: JobState, work: WorkPlan) -> None:
-    """Put on record which windows are about to be replaced, before anything is written."""
-    keys = (window.key for window in work.again)
+    """Put on record which windows are about to be replaced, before anything is written.
+
+    A window of which a series is announced already is read again until it has a new receipt, whatever becomes of this run: to
+    announce its other series too would only have them count as missing should it not be readable.
+    """
+    keys = (window.key for window in work.again if not _is_announced(state.ledger, state.scope.digest, window.key))
     with state.writer() as writer:
         while some := tuple(islice(keys, _ANNOUNCED_AT_ONCE)):
             writer.intend(*some)
+
+
+def _is_announced(ledger: Ledger, scope: str, key: ChunkKey) -> bool:
+    """Whether some series of a recorded window count no more, those as a whole, and nothing later has taken their place."""
+    covered = {each: ledger.coverage(scope, each).intersect(key.range) for each in key.series_ids}
+    announced = [each for each, part in covered.items() if not part]
+    if not announced or not all(part.covers(key.range) for part in covered.values() if part):
+        return False
+    others = [other for other in ledger.known_scopes if other != scope]
+    return not any(ledger.coverage(other, each).intersect(key.range) for other in others for each in announced)
 
 
 def for_other_clocks(state: JobState) -> JobState:

@@ -9,12 +9,14 @@ import logging
 import os
 import sys
 
+from omnia_beam.core.redaction import RedactingFilter
 from omnia_beam.pipelines.allocator import use_one_arena
 
 
 def main() -> None:
     """Work for the driver at the other end of the file descriptor that the command line names."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(RedactingFilter())
     text = f"%(asctime)s %(levelname)s [worker {os.getpid()}] %(message)s"
     handler.setFormatter(logging.Formatter(text, "%Y-%m-%dT%H:%M:%S%z"))
     root = logging.getLogger()

@@ -113,23 +113,6 @@ def test_a_second_run_on_this_machine_is_refused_at_once(state: StateDir, clock:
     assert clock.steady_s == 50.0
 
 
-def test_the_advice_names_a_process_only_where_its_id_means_something(state: StateDir, clock: FakeClock) -> None:
-    boot = HERE.machine.partition("/pid:")[0]
-    container = LeaseOwner("pod-7", 1, f"{boot}/pid:[4026539999]", "17", "r")
-    other = LeaseOwner("pod-8", 1, "another-boot/pid:[4026531836]", "17", "r")
-    for owner, where in ((container, "another container of this machine, host name pod-7"), (other, "on host pod-8")):
-        far = FakeClock()
-        with acquire(state, far, owner) as holder:
-
-            def sleep(seconds: float, holder: Lease = holder) -> None:
-                clock.sleep(seconds)
-                holder.beat()
-
-            with pytest.raises(StateError, match=where) as caught:
-                Lease.acquire(state, HERE, times=times(clock, sleep), heartbeat=False)
-            assert "kill" not in str(caught.value)
-
-
 @pytest.mark.parametrize("jump_s", [0.0, 1e7, -1e7])
 def test_a_heartbeat_far_away_is_seen_whatever_the_clocks_say(state: StateDir, clock: FakeClock, jump_s: float) -> None:
     far = FakeClock()

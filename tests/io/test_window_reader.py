@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -23,7 +24,7 @@ from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.query_reader import QueryReader
-from omnia_beam.io.window_reader import WindowReader
+from omnia_beam.io.window_reader import MoreAhead, WindowReader
 from omnia_beam.transforms.assemble import assemble_chunk
 from tests.io.reading import SECOND, AtOnce, Outcome, check, in_a_row, read, reader_of, window_of
 from tests.io.scripted_service import FAULTS, SILENT_IN_JSON, ScriptedService, steady
@@ -229,3 +230,38 @@ def test_each_window_is_exact_or_a_failure(
     outcomes = read(reader_of(service, ahead=ahead, max_points=max_points), windows)  # too few for an outage
     failed = check(outcomes, windows, service)
     assert not failed or service.struck
+
+
+@pytest.mark.parametrize(
+    ("wanted", "points", "begun"), [(True, 100, 12), (False, 100, 4), (True, 10, 4), (True, 16, 7)]
+)
+def test_windows_behind_one_that_waits_are_read_as_far_as_memory_allows(wanted: bool, points: int, begun: int) -> None:
+    """The first window waits, as for a Retry-After, until no further one is begun for a while."""
+    windows = [window_of("a", n * 10 * SECOND, (n + 1) * 10 * SECOND, points=2) for n in range(30)]
+    service = ScriptedService(steady("a", TimeRange(0, 300 * SECOND), 5 * SECOND))
+    asked: set[int] = set()
+    at_rest = threading.Event()
+
+    def fetch(series_ids: tuple[str, ...], query: TimeRange, token: str | None) -> bytes:
+        if query.start_ns == 0:
+            while not at_rest.wait(0.6):
+                if len(asked) >= begun:
+                    at_rest.set()
+        elif not at_rest.is_set():
+            asked.add(query.start_ns)
+        return service.fetch(series_ids, query, token)
+
+    queries = QueryReader(fetch, format="protobuf", page_limit=10, max_points=1_000)
+    with ThreadPoolExecutor(32) as pool:
+        reader = WindowReader(
+            queries,
+            pool,
+            ahead=5,
+            max_chunk_points=1_000,
+            format="protobuf",
+            patience_s=30,
+            more_ahead=MoreAhead(13, points, lambda: wanted),
+        )
+        outcomes = read(reader, windows)
+    assert check(outcomes, windows, service) == set()
+    assert len(asked) == begun

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import itertools
+from dataclasses import replace
 from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any
@@ -132,8 +133,7 @@ def test_through_a_pipeline_and_back(tmp_path: Path, layout: Any, compression: A
     out = tmp_path / "out"
 
     def stored(receipts: list[Receipt]) -> None:
-        expected = Receipt.of(chunk, f"csv:{out}/", receipts[0].files, stamps=receipts[0].stamps)
-        assert [each.size for each in receipts[0].stamps] == [(out / each).stat().st_size for each in receipts[0].files]
+        expected = replace(Receipt.of(chunk, f"csv:{out}/", receipts[0].files), stamps=receipts[0].stamps)
         assert receipts == [expected]
         assert sorted(receipts[0].files) == sorted(str(f.relative_to(out)) for f in out.rglob("*.csv*"))
         assert len(receipts[0].files) == 2

@@ -189,3 +189,76 @@ def test_a_budget_that_lets_nothing_through_is_refused(bad: tuple[float, int]) -
     sleep: Any = None
     with pytest.raises(UsageError):
         RateLimiter(*bad, clock=clock, sleep=sleep)
+
+
+def answer_all(limiter: RateLimiter, clock: Clock, answers: str, asked_s: float | None = None) -> None:
+    """One request after the other: `.` is accepted, `x` refused."""
+    for each in answers:
+        with limiter.slot():
+            started = clock.now
+            clock.now += 0.001
+            if each == ".":
+                limiter.accepted(started)
+            else:
+                limiter.refused(started, asked_s)
+
+
+def test_a_single_refusal_holds_nobody_else() -> None:
+    clock = Clock()
+    limiter = RateLimiter(10, 4, clock=clock, sleep=clock.sleep)
+    answer_all(limiter, clock, "..x..", asked_s=2.0)
+    assert clock.now == pytest.approx(1_000.4, abs=0.01)
+    assert limiter.throttled_s == 0
+
+
+@pytest.mark.parametrize(("refusals", "asked_s"), [("x" * 10, 2.0), ("x", 30.0)])
+def test_a_word_to_everybody_holds_everybody(refusals: str, asked_s: float) -> None:
+    clock = Clock()
+    limiter = RateLimiter(10, 4, clock=clock, sleep=clock.sleep)
+    answer_all(limiter, clock, refusals, asked_s)
+    said_at = clock.now
+    answer_all(limiter, clock, ".")
+    assert clock.now == pytest.approx(said_at + asked_s, abs=0.01)
+    assert limiter.throttled_s == pytest.approx(asked_s, abs=0.01)
+
+
+def test_a_service_that_is_unavailable_holds_everybody() -> None:
+    clock = Clock()
+    limiter = RateLimiter(10, 4, clock=clock, sleep=clock.sleep)
+    with limiter.slot():
+        limiter.refused(clock.now, 2.0, is_unavailable=True)
+    assert starts(limiter, clock, [0]) == pytest.approx([1_002])
+
+
+def test_waits_at_a_lowered_rate_are_the_services_doing() -> None:
+    clock = Clock()
+    limiter = RateLimiter(100, 4, clock=clock, sleep=clock.sleep)
+    answer_all(limiter, clock, "x" * 10)
+    before, paced = clock.now, limiter.paced_s
+    answer_all(limiter, clock, "....")
+    assert limiter.throttled_s == pytest.approx(clock.now - before, abs=0.05)
+    assert limiter.paced_s == paced
+    assert clock.now - before > 0.08  # at a quarter of the rate at most
+
+
+def test_a_rate_that_is_back_wakes_those_that_wait_at_the_lowered_one() -> None:
+    clock = SharedClock(2)
+    limiter = RateLimiter(100, 4, clock=clock, sleep=clock.sleep)
+    for _ in range(30):  # down to one request in two seconds
+        limiter.refused(clock.now, None)
+    began = clock.now
+
+    def work() -> None:
+        try:
+            for _ in range(200):
+                with limiter.slot():
+                    limiter.accepted(clock.now)
+        finally:
+            clock.leave()
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert clock.now - began < 60  # at the lowered rate it would take 800 s
