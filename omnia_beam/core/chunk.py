@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from omnia_beam.core.kept import KeptPoints
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import BodyFormat, ChunkKey
 
@@ -99,6 +100,8 @@ class Chunk:
         key: the claim, in the source's ids.
         batch: of CHUNK_SCHEMA, sorted by series and time. The dictionary of `series_id` names one series for each id of
             the key, in the key's order: the same ids, or, after a mapping, the target's.
+        rejected: points of the window that a mapping has put into the dead letters.
+        kept: which points come from the destination, since the source no longer shows them.
 
     Raises:
         ValueError: the batch does not have CHUNK_SCHEMA's columns, or its dictionary does not fit the key.
@@ -106,6 +109,8 @@ class Chunk:
 
     key: ChunkKey
     batch: Any = field(repr=False)
+    rejected: int = 0
+    kept: tuple[KeptPoints, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.batch.schema.equals(CHUNK_SCHEMA):

@@ -10,6 +10,7 @@ import numpy as np
 
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.fingerprint import hash_points
+from omnia_beam.core.kept import KeptPoints
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 
@@ -74,6 +75,8 @@ class Receipt:
         files: what holds the points, relative to the sink's path; none for sinks without files.
         dead_letters: points of this chunk that went to the dead letters instead.
         stamps: one for each of the files; none at all in receipts of sinks without files, and of earlier releases.
+        rejected: points of this window that the mapping put into the dead letters before the sink saw them.
+        kept: which of the points the source no longer shows.
     """
 
     key: ChunkKey
@@ -82,6 +85,8 @@ class Receipt:
     files: tuple[str, ...] = ()
     dead_letters: int = 0
     stamps: tuple[FileStamp, ...] = ()
+    rejected: int = 0
+    kept: tuple[KeptPoints, ...] = ()
 
     @classmethod
     def of(
@@ -94,7 +99,7 @@ class Receipt:
     ) -> Receipt:
         """Of a chunk that was stored whole."""
         series = tuple(SeriesReceipt.of(*each) for each in chunk.by_series())
-        return cls(chunk.key, sink, series, files, dead_letters, stamps)
+        return cls(chunk.key, sink, series, files, dead_letters, stamps, chunk.rejected, chunk.kept)
 
     @property
     def count(self) -> int:
@@ -102,9 +107,9 @@ class Receipt:
         return sum(each.count for each in self.series)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data that `from_json` reads back. `stamps` is left out where there are none: earlier releases wrote none."""
+        """Plain data that `from_json` reads back. What earlier releases did not write is left out where there is none."""
         stamps = {"stamps": [[each.size, each.mtime_ns] for each in self.stamps]} if self.stamps else {}
-        return {
+        data: dict[str, Any] = {
             "start": self.key.range.start_ns,
             "end": self.key.range.end_ns,
             "sink": self.sink,
@@ -124,6 +129,11 @@ class Receipt:
             "dead_letters": self.dead_letters,
             **stamps,
         }
+        if self.rejected:
+            data["rejected"] = self.rejected
+        if self.kept:
+            data["kept"] = [each.to_json() for each in self.kept]
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Receipt:
@@ -148,7 +158,9 @@ class Receipt:
         )
         if stamps and len(stamps) != len(files):
             raise ValueError(f"a receipt has {len(stamps)} stamps for {len(files)} files")
-        return cls(key, _text(data["sink"]), series, files, _whole(data["dead_letters"]), stamps)
+        kept = tuple(KeptPoints.from_json(each) for each in data.get("kept", ()))
+        rejected = _whole(data.get("rejected", 0))
+        return cls(key, _text(data["sink"]), series, files, _whole(data["dead_letters"]), stamps, rejected, kept)
 
 
 def status_histogram(points: Points) -> tuple[tuple[int, int], ...]:

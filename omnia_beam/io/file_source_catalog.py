@@ -24,6 +24,7 @@ from omnia_beam.io.state_dir import StateDir
 
 _PREFIX: Final = "file-"
 _CHANGES: Final = "plan/changed-files.json"
+_VANISHED: Final = "plan/vanished-points.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,11 +213,13 @@ class CatalogStore:
             if before is not index:
                 if recorded and not _only_told_anew(index, before):
                     self._note_change([index, before], run)
+                    self._note_vanished(before, index)
                 self.state_dir.write(name, index.to_bytes())
         for name in [each for each in self._names() if each not in kept]:
             gone = self._read(name)
             if recorded and gone is not None and gone.reading == self.source.reading_digest:
                 self._note_change([gone], run)
+                self._note_vanished(gone, None)
             self.state_dir.delete(name)
         return FileCatalog(tuple(found))
 
@@ -232,9 +235,21 @@ class CatalogStore:
                 f"{self.state_dir.path(_CHANGES)}: damaged ({error}): delete it, and set a refresh that covers what changed"
             ) from error
 
+    def vanished(self) -> dict[str, tuple[TimeRange, ...]]:
+        """By series, the times of points that files held which are gone or hold other times now, as long as that is new."""
+        data = self.state_dir.read(_VANISHED)
+        found: dict[str, list[TimeRange]] = {}
+        try:
+            for name, start, end in json.loads(data or b"[]"):
+                found.setdefault(name, []).append(TimeRange(start, end))
+        except (ValueError, TypeError) as error:
+            raise StateError(f"{self.state_dir.path(_VANISHED)}: damaged ({error}): delete it") from error
+        return {name: tuple(ranges) for name, ranges in found.items()}
+
     def forget_changes(self) -> None:
         """All of it was read again."""
         self.state_dir.delete(_CHANGES)
+        self.state_dir.delete(_VANISHED)
 
     def _indexes(self, on_file: Callable[[SourceFile], None]) -> Iterator[tuple[str, FileIndex, FileIndex | None]]:
         """Name, index as it is now, and the one that is kept: the same object where nothing changed."""
@@ -259,6 +274,20 @@ class CatalogStore:
             return FileIndex.from_bytes(data)
         except StateError:
             return None  # what cannot be read is made again
+
+    def _note_vanished(self, before: FileIndex | None, now: FileIndex | None) -> None:
+        """Of series of which a file shows nothing any more where it showed something: it is gone, or was begun anew."""
+        if before is None or before.reading != self.source.reading_digest:
+            return
+        shown = {} if now is None else now.series_ranges
+        gone = [
+            (name, held.start_ns, held.end_ns)
+            for name, held in before.series_ranges.items()
+            if name not in shown or not shown[name].overlaps(held)
+        ]
+        if gone:
+            rows = [[name, each.start_ns, each.end_ns] for name, ranges in self.vanished().items() for each in ranges]
+            self.state_dir.write(_VANISHED, json.dumps([*rows, *map(list, gone)]).encode())
 
     def _note_change(self, indexes: Sequence[FileIndex | None], run: int) -> None:
         ranges = [found for index in indexes if index is not None and (found := index.range) is not None]

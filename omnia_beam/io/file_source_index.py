@@ -76,6 +76,18 @@ class FileIndex:
         )
         return mine == others and self.range == other.range
 
+    @property
+    def series_ranges(self) -> dict[str, TimeRange]:
+        """By series, from its first point to behind its last."""
+        if not len(self.rows):
+            return {}
+        first = np.full(len(self.series), np.iinfo(np.int64).max)
+        last = np.full(len(self.series), np.iinfo(np.int64).min)
+        np.minimum.at(first, self.rows["series"], self.rows["first"])
+        np.maximum.at(last, self.rows["series"], self.rows["last"])
+        bounds = zip(self.series, first.tolist(), last.tolist(), strict=True)
+        return {name: TimeRange(start, end + 1) for name, start, end in bounds if start <= end}
+
     def place(self, block: int) -> BlockPlace:
         start, length, first = self.places[block].tolist()
         return BlockPlace(start, length, first, self.folds.get(block, ()))

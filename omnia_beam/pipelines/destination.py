@@ -28,6 +28,7 @@ PARQUET_SUFFIXES: Final = (".parquet",)
 
 _DELETED_AT_ONCE: Final = 100
 _FOLDER: Final = re.compile(r"year=-?\d+/month=\d\d")
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")
 _MOMENT: Final = r"(-?\d{4,})(\d\d)(\d\dT\d\d)(\d\d)(\d\dZ)"
 
 
@@ -176,15 +177,17 @@ def _concerns(path: str, name: str, prefix: str, wanted: TimeRange | None) -> bo
 
 
 def _last_time(path: str) -> int:
-    """Of a Parquet file, ns; far in the future where that cannot be told."""
-    if not path.endswith(".parquet"):
-        return MAX_TIME_NS
+    """Of the points in a file, ns; far in the past where that cannot be told: then the file stays."""
     try:
+        if path.endswith(".parquet"):
+            with FileSystems.open(path) as file:
+                times = pq.ParquetFile(file, page_checksum_verification=True).read(["time"]).column("time")
+            return int(pc.max(times).cast(pa.int64()).as_py() or MIN_TIME_NS)
         with FileSystems.open(path) as file:
-            times = pq.ParquetFile(file, page_checksum_verification=True).read(["time"]).column("time")
-    except (pa.ArrowException, KeyError):
-        return MAX_TIME_NS
-    return int(pc.max(times).cast(pa.int64()).as_py() or MIN_TIME_NS)
+            found = [parse_time(match[0]) for line in file if (match := _TIME.search(line.decode(errors="replace")))]
+        return max(found, default=MIN_TIME_NS)
+    except (pa.ArrowException, KeyError, ValueError, OSError, EOFError):
+        return MIN_TIME_NS
 
 
 def _range_of(name: str, prefix: str) -> TimeRange | None:

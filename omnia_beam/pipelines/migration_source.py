@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 import apache_beam as beam
@@ -56,6 +57,8 @@ class MigrationSource(Protocol):
     warnings: tuple[str, ...]
     about: Mapping[str, FileFacts]
     spans: Mapping[str, tuple[int, int]]
+    vanished: Mapping[str, tuple[TimeRange, ...]]
+    """By series, the times of points that files held which are gone, and that were not yet copied again."""
 
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
         """Windows that cover what is wanted."""
@@ -85,6 +88,7 @@ class ServiceSource:
     warnings: tuple[str, ...] = ()
     about: Mapping[str, FileFacts]
     spans: Mapping[str, tuple[int, int]]
+    vanished: Mapping[str, tuple[TimeRange, ...]]
 
     def __init__(self, config: JobConfig, source: OmniaSource, ledger: Ledger) -> None:
         self.wanted = wanted_range(config)
@@ -102,6 +106,7 @@ class ServiceSource:
         spelled = {canonical_id(id): id for id in as_recorded(ledger, [each.id for each in found])}
         self.series = tuple(replace(each, id=spelled[each.id]) for each in found)
         self.facts, self.about, self.spans = {}, {}, {}
+        self.vanished = {}
 
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
         return plan_windows(self.sessions[0], wanted, statuses=self._options.statuses, limits=self.limits)
@@ -138,6 +143,7 @@ class FilesSource:
         catalog: what they hold.
         changes: what changed in them since it was copied.
         keep: where points without a certain time go.
+        vanished: by series, what files held that are gone.
     """
 
     sessions: tuple[ServiceSession, ...]
@@ -150,12 +156,14 @@ class FilesSource:
         catalog: FileCatalog,
         changes: Sequence[FileChange] = (),
         keep: MappingLetters | None = None,
+        vanished: Mapping[str, tuple[TimeRange, ...]] = MappingProxyType({}),
     ) -> None:
         self._keep = keep
         self._source = file_source(source)
         check_holds_something(catalog, self._source)
         self.catalog = catalog
         self._changes = changes
+        self.vanished = vanished
         self._max_points = config.max_chunk_points
         self.limits = file_limits(config.max_chunk_points)
         self.sessions = ()
@@ -175,7 +183,7 @@ class FilesSource:
     def stale(self, state: JobState, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
         if not self._changes:
             return []
-        asked = set(series_ids)
+        asked = {*series_ids, *self.vanished}
         return [
             (each.receipt.key, each.receipt.count)
             for each in state.ledger.receipts(state.scope.digest)
@@ -226,7 +234,7 @@ def open_source(config: JobConfig, state: JobState, context: RunContext, *, keep
     letters = None
     if isinstance(source, CsvSource) and source.dst_fold == "dead_letter":
         letters = MappingLetters(DeadLetterFiles.of(state.state_dir), READING)
-    return FilesSource(config, source, catalog, store.changes(), letters)
+    return FilesSource(config, source, catalog, store.changes(), letters, store.vanished())
 
 
 def files_series(source: CsvSource | ParquetSource, catalog: FileCatalog) -> tuple[Timeseries, ...]:

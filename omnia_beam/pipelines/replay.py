@@ -34,6 +34,7 @@ from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.net.shared import reset_shared_sessions, shared_session
 from omnia_beam.pipelines.cluster import check_job
 from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.destination_check import Asked, Look, look_at_letters
 from omnia_beam.pipelines.job_state import JobState, opened_state
 from omnia_beam.pipelines.replay_letters import (
     SortedLetters,
@@ -118,13 +119,19 @@ def run_replay(job: JobConfig, context: RunContext, path: str | None = None) -> 
                 raise UsageError(f"--dead-letters {path}: there are no files of dead letters (*.parquet)")
             tally.files = len(names)
             context.say(f"sending the dead letters of {counted(len(names), 'window')} again: {files}")
+            asked = Asked(state.scope.digest, state.sink)
+            lost = Look() if path else look_at_letters(state.ledger, state.state_dir, asked)
             _Replay(state, files, service, session, sink, tally).run(names)
     except (OmniaBeamError, KeyboardInterrupt) as error:
         reached = _summary(tally, session, context.clock() - began)
         error.summary = reached.having(dead_letters=reached.dead_letters + tally.unsettled)  # type: ignore[union-attr]  # for the CLI
         raise
     summary = _summary(tally, session, context.clock() - began)
-    return summary.having(details=_details(tally, files))
+    details = _details(tally, files)
+    if lost.lost:
+        summary = summary.having(status="incomplete")
+        details["lost"] = f"{'; '.join(lost.texts)}: run migrate, which reads their windows again"
+    return summary.having(details=details).with_warnings(*lost.warnings)
 
 
 class _Replay:

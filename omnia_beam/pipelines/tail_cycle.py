@@ -75,6 +75,7 @@ class Cycle:
         windows, again: windows planned, and those of them that replace recorded ones.
         points_read, points_written: points.
         failures: windows that failed; `first_failure` is the message of one of them.
+        lost: windows that are recorded and that the destination does not hold, where the cycle has looked.
     """
 
     series: int
@@ -86,6 +87,7 @@ class Cycle:
     points_written: int = 0
     failures: int = 0
     first_failure: str = ""
+    lost: int = 0
 
 
 @dataclass(frozen=True)

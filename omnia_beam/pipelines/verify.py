@@ -335,6 +335,7 @@ def _summarise(
     details: dict[str, Any] = {
         "differences": last.total,
         "by_kind": last.counts_json(),
+        "kept_point": last.kept_points,
         "found": _in_words(before),
         **places,
     }
@@ -351,6 +352,7 @@ def _summarise(
         windows_failed=len(last.unread),
         points_read=before.points + before.source_points,
         points_written=facts.repair.points_written if facts.repair else 0,
+        points_kept=last.kept_points,
         warnings=warnings,
         details=details,
         elapsed_s=elapsed_s,

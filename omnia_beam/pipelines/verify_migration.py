@@ -114,7 +114,9 @@ class MigrationReader:
     def _read(self, pipeline: Any, plan: Plan) -> tuple[Any, Any]:
         opened = self._opened()
         chunks, failures = opened.source.read(pipeline, plan, local=is_local(self.context.options))
-        mapped = (chunks | "Map" >> MapSeries(opened.rules)).chunks
+        # Recorded windows may name series that the source no longer shows: of those nothing comes.
+        rules = {series_id: SeriesRule(series_id) for group in plan.groups for series_id in group} | dict(opened.rules)
+        mapped = (chunks | "Map" >> MapSeries(rules)).chunks
         if isinstance(self.config.sink, OmniaSink):
             options = write_options(self.config.sink)
             mapped = mapped | "Judge" >> beam.Map(storable, options).with_output_types(Chunk)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import apache_beam as beam
@@ -111,7 +111,8 @@ def map_chunk(chunk: Chunk, rules: Mapping[str, SeriesRule]) -> tuple[Chunk, lis
     points: dict[str, Points] = {}
     for source_id, _, found in chunk.by_series():
         points[source_id] = _mapped(chunk.key, source_id, found, rules[source_id], letters)
-    return Chunk.from_points(chunk.key, points, targets), letters
+    mapped = Chunk.from_points(chunk.key, points, targets)
+    return replace(mapped, rejected=sum(letter.count for letter in letters)), letters
 
 
 def _mapped(key: ChunkKey, source_id: str, points: Points, rule: SeriesRule, letters: list[DeadLetter]) -> Points:

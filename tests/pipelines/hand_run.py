@@ -84,6 +84,8 @@ class Ask:
     newest_first: bool = False
     broken: frozenset[str] = frozenset()
     stop_after: int | None = None
+    vanished: str = "follow"
+    max_removed: str = "100%"
     die_at: int | None = None
 
 
@@ -116,8 +118,8 @@ class HandRun:
         patch(backfill, "shared_session", lambda service: _Session())
         patch(backfill, "select_series", lambda session, series: tuple(sorted(series.ids)))
         patch(backfill, "plan_windows", self._plan)
-        patch(backfill, "counting", lambda job, session: self._count)
-        patch(backfill, "build_pipeline", lambda job, state, plan, *, local: (job, state))
+        patch(backfill, "named_counts", self._counts)
+        patch(backfill, "build_pipeline", lambda job, state, plan, *, local, guard=None: (job, state, guard))
         patch(backfill, "run_pipeline", self._run)
         patch(job_state.LeaseOwner, "here", self._owner)
         patch(record, "LedgerWriter", self._recorder)
@@ -185,6 +187,8 @@ class HandRun:
             "sink": {"kind": "parquet", "path": str(self.root / "out")},
             "state": str(self.root / "state"),
             "max_chunk_points": ask.chunk,
+            "vanished": ask.vanished,
+            "max_removed": ask.max_removed,
             "order": "newest_first" if ask.newest_first else "oldest_first",
             **({"refresh": f"{ask.refresh}h"} if ask.refresh else {}),
         }
@@ -205,8 +209,8 @@ class HandRun:
         columns = list(zip(*here, strict=True)) or [(), (), ()]
         return Points(np.array(columns[0], np.int64), np.array(columns[1], np.float64), np.array(columns[2], np.uint32))
 
-    def _count(self, series_ids: tuple[str, ...], asked: TimeRange) -> dict[str, int]:
-        return {series_id: len(self._points(series_id, asked).times) for series_id in series_ids}
+    def _counts(self, session: Any, ids: tuple[str, ...], start: int, end: int, *, statuses: Any) -> dict[str, int]:
+        return {each: len(self._points(each, TimeRange(start, end)).times) for each in ids}
 
     def _plan(self, session: Any, wanted: Any, *, statuses: Any, limits: PackLimits) -> Plan:
         packed: list[packing.PackedWindow] = []
@@ -215,7 +219,8 @@ class HandRun:
         return Plan.of(packed)
 
     def _run(self, build: Any, plan: Plan, context: Any, traffic: Any, deadline_s: float | None = None) -> Outcome:
-        job, state = build
+        job, state, guard = build
+        guarding = None if guard is None else guard.worker
         write = WriteToParquet(job.sink.path, prefix=file_prefix(job.config.name), sink=state.sink)._write
         write._known_dirs = set()
         recording = RecordReceipts(state.state_dir, state.scope, state.token)._record
@@ -229,8 +234,9 @@ class HandRun:
                     failure = WindowFailure.of(window.key, NotFoundError("gone"))
                     state.state_dir.write(f"runs/{failure_file(state.run_id)}", _line(failure))
                     continue
-                for chunk in self._chunks(window):
-                    list(recording.process(write._store(chunk)))
+                for read in self._chunks(window):
+                    for chunk in [read] if guarding is None else guarding.process(read):
+                        list(recording.process(write._store(chunk)))
             recording.finish_bundle()
         finally:
             recording.teardown()

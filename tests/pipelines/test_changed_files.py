@@ -76,7 +76,7 @@ def test_a_file_that_is_changed_while_a_run_goes_on_leaves_it_incomplete(
         patch.setattr(backfill, "_carry_out", woken)
         summary = run_backfill(config, context)
     assert summary.status == "incomplete"
-    assert "not what this job wrote" in summary.warnings[0]
+    assert "not as recorded" in str(summary.details["incomplete"])
     assert run_backfill(config, context).status == "complete"
     assert exact(emulator, out)
 

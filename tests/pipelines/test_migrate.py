@@ -237,7 +237,7 @@ class TestGoingOn:
         assert differences(job.stored(), expect(expected)) == {}
 
         (job.input / "b.csv").unlink()
-        assert run_migrate(job.load(**limit), context).status == "complete"
+        assert run_migrate(job.load(**limit, vanished="follow"), context).status == "complete"
         expected["a"] = [*((i, 1.0, 192) for i in range(100)), (month + 5, 7.0, 192)]
         assert differences(job.stored(), expect(expected)) == {}
         again = run_migrate(job.load(**limit), context)

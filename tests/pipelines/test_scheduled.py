@@ -116,8 +116,9 @@ def test_a_refresh_follows_late_changed_and_deleted_points(scheduled: Scheduled)
     unseen = scheduled.run(window=window)
     assert (unseen.status, unseen.windows_done) == ("complete", 0)
     before = scheduled.served()
-    summary = scheduled.run(window=window, refresh="3d")
+    summary = scheduled.run(window=window, refresh="3d", vanished="follow", max_removed="100%")
     assert summary.status == "complete"
+    assert summary.points_removed == 1_380
     assert scheduled.wrong(START, START + 9 * DAY) == {}
     assert summary.windows_skipped > 0
     assert scheduled.served() - before < 2 * 6 * 1_440  # not the days before
