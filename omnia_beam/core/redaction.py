@@ -178,7 +178,7 @@ class RedactingFilter(logging.Filter):
         try:
             message = record.getMessage()
         except (TypeError, ValueError):
-            message = f"{record.msg} {record.args}"  # logging prints both for a malformed call, so the filter checks both
+            message = f"{record.msg} {record.args}"  # logging prints both for a malformed call
         clean = redact(message)
         if clean != message:
             record.msg, record.args = clean, ()

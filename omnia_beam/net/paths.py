@@ -1,4 +1,4 @@
-"""Paths below a service's base URL, made of segments that can only mean what they say; and ids, each once."""
+"""Build paths below a service's base URL from segments that cannot change its meaning, and check that ids occur only once."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from omnia_beam.core.errors import UsageError
 
 
 def path_of(*segments: str) -> str:
-    """`a/b/c` with every segment percent-encoded, so that no id can reach another path.
+    """Return `a/b/c` with every segment percent-encoded, so that no id can reach another path.
 
     Raises:
-        UsageError: an empty segment, `.` or `..`: HTTP clients would resolve those away, and an id that is missing
-            would turn one series' path into all series'.
+        UsageError: a segment is empty, `.` or `..`. HTTP clients would resolve those, and a missing id
+            would turn one series' path into the path of all series.
     """
     for segment in segments:
         if not isinstance(segment, str) or segment.strip() in ("", ".", ".."):
@@ -22,7 +22,7 @@ def path_of(*segments: str) -> str:
 
 
 def check_each_once(series_ids: Iterable[str]) -> None:
-    """Refuse a series that is named twice: the service takes ids in capitals and in small letters for the same.
+    """Check that no series is named twice; the service treats ids in capitals and in small letters as the same.
 
     Raises:
         UsageError: names the series, in both spellings where they differ.
