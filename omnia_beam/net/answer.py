@@ -86,11 +86,11 @@ def is_transient(status: int) -> bool:
 
 
 def was_not_acted_on(status: int, retry_after_s: float | None) -> bool:
-    """Return whether the status itself shows that the service did nothing, so that even a request that must not run twice may
-    be sent again.
+    """Return whether the status itself shows that the service did nothing.
 
-    429 and 425 refuse before anything is done (RFC 6585, RFC 8470). A 503 shows it only when it names a time to come
-    back; without one it may be from a gateway that lost its back end half way.
+    Then even a request that must not run twice may be sent again. 429 and 425 refuse before anything is done (RFC 6585,
+    RFC 8470). A 503 shows it only when it names a time to come back; without one it may be from a gateway that lost its back
+    end half way.
     """
     return status in (425, 429) or (status == 503 and retry_after_s is not None)
 

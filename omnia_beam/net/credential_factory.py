@@ -212,8 +212,9 @@ def _on_behalf_of(spec: CredentialSpec, sources: _Sources) -> TokenCredential:
 
 
 def _with_certificate(path: str, make: Callable[[], TokenCredential]) -> TokenCredential:
-    """Return what `make` builds. Errors of azure-identity get the name of the file, because they do not contain it: they say
-    "could not deserialize key data" and no more.
+    """Return what `make` builds, and add the name of the file to errors of azure-identity.
+
+    Those errors only say "could not deserialize key data".
     """
     try:
         return make()

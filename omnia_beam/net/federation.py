@@ -1,5 +1,6 @@
-"""The sources in which the service looks for data. Each may respond differently, so the source belongs in every key of a
-result. [sdk]
+"""The sources in which the service looks for data. [sdk]
+
+Each source may respond differently, so it belongs in every key of a result.
 """
 
 from __future__ import annotations

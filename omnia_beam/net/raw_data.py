@@ -136,10 +136,10 @@ def named_counts(
     statuses: tuple[int, ...] = (),
     federation_source: str | None = None,
 ) -> dict[str, int]:
-    """Return the counts of `probe_counts`, but only of the series that the service names: those counts are evidence, and a
-    missing one is not.
+    """Return the counts of `probe_counts`, but only of the series that the service names.
 
-    Series that a response for many leaves out are queried one by one, until five of them turn out to be unnamed too.
+    Those counts are evidence, and a missing one is not. Series that a response for many leaves out are queried one by one,
+    until five of them turn out to be unnamed too.
     """
     query = RawQuery(series_ids, start_ns, end_ns, 1, statuses, federation_source)
     counts = _counted(session, query) if len(series_ids) > 1 else {}

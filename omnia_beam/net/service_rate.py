@@ -7,9 +7,9 @@ A refusal (429) can mean two things, and the controller finds out which:
 - A *share*: the service refuses some requests at any rate, as a gateway does that has one overloaded server behind it. A
   lower rate does not help: the refused request waits alone, and the others keep the whole budget.
 
-Responses are counted in *trials*, each at one rate. A few refusals end a trial. If the share refused is as large as in the
-trial before, at a higher rate, it is a share; otherwise the rate falls to what was accepted, and the next trial begins.
-A trial in which refusals stop shows a limit.
+Responses are counted in *trials*, each at one rate. A few refusals end a trial. Where as large a part is refused as in
+the trial before, at a higher rate, the cause is a share; otherwise the rate falls to what was accepted, and the next trial
+begins. A trial in which refusals stop shows a limit.
 """
 
 from __future__ import annotations

@@ -145,7 +145,7 @@ class TokenProvider:
     def token(self) -> str | None:
         """Return the token to send now; None where the service needs none.
 
-        It waits only when there is no valid token: for the authority, at most about 80 s beyond its own time-outs.
+        The call waits only when there is no valid token: for the authority, at most about 80 s beyond its own time-outs.
 
         Raises:
             CredentialError: there is no valid token, and none can be obtained.

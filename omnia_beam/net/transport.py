@@ -104,7 +104,7 @@ class Transport:
             params=list(params),
             data=body,
             headers=dict(headers),
-            # Never None: without it `requests` reads ~/.netrc and overwrites the bearer token.
+            # Never None: without an auth `requests` takes one from ~/.netrc and overwrites the bearer token.
             auth=_KeepHeaders(),
             timeout=(min(self._connect_timeout_s, timeout_s), min(self._read_timeout_s, timeout_s)),
             allow_redirects=False,
