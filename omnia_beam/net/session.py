@@ -78,9 +78,7 @@ class ServiceSession:
         settings: the service, the credential's names, the budget, the time-outs and the retries.
         token_provider: the source of tokens; made from the settings when None.
         environ: where the settings' environment variables are looked up; this process's environment when None.
-        clock: monotonic seconds.
-        sleep: waits seconds; when None, waits that `close` can end.
-        rng: draws the jitter.
+        clock: monotonic seconds. sleep: waits seconds; when None, waits that `close` can end. rng: draws the jitter.
         wall_clock: seconds since the Unix epoch, to interpret the date of a `Retry-After`.
 
     Raises:
@@ -185,11 +183,7 @@ class ServiceSession:
         raise self._nothing_there(call, found) or found
 
     def sign_in(self) -> bool:
-        """Get a token now, ahead of any request, and return whether the service needs one at all.
-
-        Raises:
-            CredentialError: no token can be obtained.
-        """
+        """Get a token ahead of any request, or raise CredentialError; return whether the service needs one at all."""
         return self._tokens.token() is not None
 
     @property
@@ -230,10 +224,7 @@ class ServiceSession:
         return Answer(answer.status, answer.headers, answer.body, call.tries, call.method, call.path)
 
     def _nothing_there(self, call: _Call, error: ServiceError) -> NotTheServiceError | None:
-        """Return the error that explains a 404 by a wrong base URL; None where that is not the cause.
-
-        It applies where no request has succeeded yet and the base URL itself gets a 404 too.
-        """
+        """Return the error for a 404 where no request has succeeded yet and the base URL itself gets a 404 too; else None."""
         if error.status != 404 or call.method not in ("GET", "POST") or self.stats.has_succeeded:
             return None
         if isinstance(error, NotFoundError) and (call.path, call.params) != ("/", _ANYTHING):
