@@ -30,6 +30,7 @@ T = TypeVar("T")
 _JOB_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_OFFSET: Final = re.compile(r"[+-](0\d|1[0-7]):[0-5]\d|[+-]18:00", re.ASCII)
 _BLANK: Final = re.compile(r"\s")
 _SHELL_VARIABLE: Final = re.compile(r"\$(\{|[A-Za-z_])")
 
@@ -134,11 +135,24 @@ def _check_delimiter(text: str) -> str:
 
 
 def _check_zone(name: str) -> str:
+    if _OFFSET.fullmatch(name):
+        return name
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):  # unknown, a path out of the database, a directory of it
-        raise ValueError(f"{show_value((), name)} is not a time zone: use UTC or a name such as Europe/Oslo") from None
+        raise ValueError(
+            f"{show_value((), name)} is not a time zone: use UTC, a name such as Europe/Oslo, or an offset such as +01:00"
+        ) from None
     return name
+
+
+def _check_series_from(pattern: str) -> str:
+    if pattern.count("{series}") != 1 or pattern.startswith("/") or "**" in pattern:
+        raise ValueError(
+            f'{show_value((), pattern)} does not say where the name stands: write "{{series}}.csv" for the end of the path, or '
+            '"tag={series}/" for a folder'
+        )
+    return pattern
 
 
 def _check_base_url(text: str) -> str:
@@ -246,6 +260,7 @@ Template = Annotated[
     str, AfterValidator(_said(_check_template)), WithJsonSchema({"type": ["string", "number"], "title": "template"})
 ]
 Delimiter = Annotated[str, AfterValidator(_said(_check_delimiter)), _schema("delimiter", minLength=1)]
+SeriesFrom = Annotated[str, AfterValidator(_said(_check_series_from)), _schema("pattern", pattern=r"\{series\}")]
 ZoneName = Annotated[str, AfterValidator(_said(_check_zone)), _schema("time zone", minLength=1)]
 BaseUrl = Annotated[str, AfterValidator(_said(_check_base_url)), _schema("URL", pattern="^ *https?://[^/?#@]+")]
 Status = Annotated[int, Field(ge=0, le=MAX_STATUS)]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, ValidationInfo, WithJsonSchema, field_validator, model_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
+from omnia_beam.config.accept import AcceptItem
 from omnia_beam.config.fields import Duration, JobName, Moment, OneOrMany, PathText
-from omnia_beam.config.mapping import FINDINGS, MappingConfig
-from omnia_beam.config.secrecy import show_value
+from omnia_beam.config.mapping import MappingConfig
 from omnia_beam.config.section import Section, key, problem
 from omnia_beam.config.sink import Sink
 from omnia_beam.config.source import Source
@@ -54,15 +54,6 @@ class TailConfig(Section):
         return value
 
 
-def _check_finding(name: str) -> str:
-    if name not in FINDINGS:
-        raise problem(f"{show_value((), name)} is not a finding; known: {', '.join(FINDINGS)}")
-    return name
-
-
-Finding = Annotated[str, AfterValidator(_check_finding), WithJsonSchema({"enum": list(FINDINGS), "title": "finding"})]
-
-
 class JobConfig(Section):
     """A job: what to read, what to do with it, where to put it, and where to remember what is done.
 
@@ -85,4 +76,7 @@ class JobConfig(Section):
     )
     workers: int = key("Processes on this machine; the rate is for all of them together.", 1, ge=1, le=256)
     tail: TailConfig = key("How `omnia-beam tail` keeps the copy fresh.", default_factory=TailConfig)
-    accept: OneOrMany[Finding] = key("Findings of the loss report that shall not stop a migration.", ())
+    accept: OneOrMany[AcceptItem] = key(
+        "Findings of the loss report that do not stop a migration: names, or `{NAME: {series: [PATTERN], at_most: POINTS}}`.",
+        (),
+    )

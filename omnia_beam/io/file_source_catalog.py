@@ -15,10 +15,11 @@ from omnia_beam.core.errors import StateError, UsageError
 from omnia_beam.core.json_text import load_json
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.file_facts import SeriesFacts
 from omnia_beam.io.file_source import FileSource
 from omnia_beam.io.file_source_blocks import BlockPlace
 from omnia_beam.io.file_source_files import SourceFile, list_files
-from omnia_beam.io.file_source_index import ROW, FileIndex, SeriesFacts, index_file
+from omnia_beam.io.file_source_index import ROW, FileIndex, index_file
 from omnia_beam.io.state_dir import StateDir
 
 _PREFIX: Final = "file-"
@@ -68,6 +69,17 @@ class FileCatalog:
     def series(self) -> tuple[str, ...]:
         """Names, ascending."""
         return tuple(self.facts)
+
+    @cached_property
+    def spans(self) -> Mapping[str, tuple[int, int]]:
+        """By series with points the times of its first and last point, ns."""
+        rows = ((name, self._rows_of(name)) for name in self.facts)
+        return {name: (int(found["first"].min()), int(found["last"].max())) for name, found in rows if len(found)}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the person who runs the job has to know of the files, a text each."""
+        return tuple(text for index in self.indexes for text in index.about.warnings)
 
     @cached_property
     def range(self) -> TimeRange | None:
@@ -198,7 +210,7 @@ class CatalogStore:
             kept.add(name)
             found.append(index)
             if before is not index:
-                if recorded:
+                if recorded and not _only_told_anew(index, before):
                     self._note_change([index, before], run)
                 self.state_dir.write(name, index.to_bytes())
         for name in [each for each in self._names() if each not in kept]:
@@ -230,7 +242,7 @@ class CatalogStore:
         for file in list_files(self.source.paths):
             name = f"plan/{_PREFIX}{_digest(file.path)}.idx"
             before = self._read(name)
-            if before is not None and before.file == file and before.reading == reading:
+            if before is not None and before.file == file and before.reading == reading and not before.outdated:
                 yield name, before, before
                 continue
             on_file(file)
@@ -253,6 +265,16 @@ class CatalogStore:
         changes = [*self.changes(), *(FileChange(each, run) for each in ranges)]
         rows = [[each.range.start_ns, each.range.end_ns, each.run] for each in changes]
         self.state_dir.write(_CHANGES, json.dumps(rows).encode())
+
+
+def _only_told_anew(index: FileIndex, before: FileIndex | None) -> bool:
+    """Whether only the index's form is another: the file is the same, and so are its points."""
+    return (
+        before is not None
+        and before.outdated
+        and (before.file, before.reading) == (index.file, index.reading)
+        and index.holds_the_same_as(before)
+    )
 
 
 def check_holds_something(catalog: FileCatalog, source: FileSource) -> None:

@@ -14,9 +14,10 @@ from omnia_beam.core.errors import TransientServiceError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.progress import BOARD
 from omnia_beam.io.write_group import Run
 from omnia_beam.io.write_memory import Refusal
-from omnia_beam.io.write_policy import Judged, WriteOptions, judge
+from omnia_beam.io.write_policy import FINDING_OF, Judged, WriteOptions, judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,9 @@ class PendingChunk:
             return WrittenChunk(self.ticket, None, self.failure, (), counts)
         letters = tuple(letter for each in self._series for letter in each.letters())
         dead = sum(letter.count for letter in letters)
+        for each in self._series:
+            for points, reason in each.judged.dead:
+                BOARD.note_found(FINDING_OF[reason], each.source_id, len(points.times))
         receipt = Receipt(self.key, sink, tuple(each.receipt() for each in self._series), (), dead)
         return WrittenChunk(self.ticket, receipt, None, letters, counts)
 

@@ -63,6 +63,7 @@ class _Call:
     idempotent: bool
     timeout_s: float
     most_bytes: int
+    before: Callable[[], object] = lambda: None
     token: str | None = field(default=None, repr=False)
     renewed: bool = False
     tries: int = 0
@@ -71,8 +72,7 @@ class _Call:
 class ServiceSession:
     """A session that sends requests to one service: pooled, paced, signed in, retried, and explained when they fail.
 
-    Thread-safe; make one per process and service (`shared_session` does). It cannot be pickled: pickle its
-    `ServiceSettings`.
+    Thread-safe; make one per process and service, as `shared_session` does. Pickle its `ServiceSettings`: it cannot be pickled.
 
     Args:
         settings: the service, the credential's names, the budget, the time-outs and the retries.
@@ -139,6 +139,7 @@ class ServiceSession:
         accept: str = JSON,
         timeout: float | None = None,
         most_bytes: int = MAX_BODY_BYTES,
+        before: Callable[[], object] = lambda: None,
     ) -> Answer:
         """Send one request and return its successful response.
 
@@ -153,6 +154,7 @@ class ServiceSession:
             accept: `application/json` or `application/protobuf`; a response of another type is refused.
             timeout: seconds that one attempt may take in all; the settings' when None.
             most_bytes: a larger response is refused; see `body.most_page_bytes`.
+            before: called immediately before each attempt is sent; an exception that it raises ends the request.
 
         Raises:
             ServiceError: the class is the kind of failure, the message names what failed, where and what to do; see `core.errors`.
@@ -169,6 +171,7 @@ class ServiceSession:
             idempotent=idempotent,
             timeout_s=self.settings.attempt_timeout_s if timeout is None else timeout,
             most_bytes=most_bytes,
+            before=before,
         )
         self.stats.request()
         try:
@@ -260,6 +263,7 @@ class ServiceSession:
             with self._limiter.slot(patience_s):
                 # The token is fetched here so that an attempt that waited for a slot does not send an old one.
                 headers = self._headers_of(call, token_of())
+                call.before()
                 started = self._clock()
                 answer = self._transport.exchange(
                     call.method,

@@ -9,21 +9,26 @@ What ends in dead letters, from this run or earlier ones, leaves the job incompl
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import apache_beam as beam
 
-from omnia_beam.config import JobConfig, OmniaSink
+from omnia_beam.config import JobConfig, OmniaSink, OmniaSource
+from omnia_beam.config.accept import Acceptance
 from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.dead_letters import DeadLetterFiles
 from omnia_beam.io.plan import Plan
+from omnia_beam.io.progress import Limit
 from omnia_beam.io.record import RecordFailures, RecordReceipts
 from omnia_beam.net.stats import StatsSnapshot
+from omnia_beam.pipelines.changed_files import announce_changed, changed_windows
 from omnia_beam.pipelines.cluster import check_job
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.execution import Outcome, run_pipeline
+from omnia_beam.pipelines.id_spelling import named_in_two_spellings
 from omnia_beam.pipelines.job_state import JobState, opened_state
 from omnia_beam.pipelines.mapping_letters import MappingLetters, tidy_dead_letters
 from omnia_beam.pipelines.mapping_resolution import Resolution
@@ -32,6 +37,7 @@ from omnia_beam.pipelines.migration_source import MigrationSource, open_source
 from omnia_beam.pipelines.plan_audit import audit_counts
 from omnia_beam.pipelines.runner import is_local
 from omnia_beam.pipelines.selection_memory import remember_selection
+from omnia_beam.pipelines.series_memory import remember_series
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.work_plan import (
     WorkPlan,
@@ -44,6 +50,9 @@ from omnia_beam.pipelines.work_plan import (
     with_traffic,
 )
 from omnia_beam.transforms.map_series import MapSeries
+
+_LISTED = 100
+"""Series of one finding in the summary."""
 
 _COUNTED = ("points_rejected", "points_dropped", "points_substituted", "points_truncated")
 _LEFT_OUT = ("points_rejected", "points_dropped", "points_truncated")
@@ -69,16 +78,20 @@ def run_migrate(config: JobConfig, context: RunContext) -> Summary:
         with opened_state(config, context) as state:
             source = open_source(config, state, context, keep=True)
             sessions += source.sessions
-            prepared = prepare(job, source)
+            if isinstance(config.source, OmniaSource):
+                summary = summary.with_warnings(*named_in_two_spellings(config.source.series))
+            prepared = prepare(job, source, state.state_dir)
             _tell(prepared, job, context)
             prepared.report.check(config.accept)
-            summary = summary.having(series=len(prepared.series_ids))
+            summary = summary.having(series=len(prepared.series_ids)).with_warnings(*source.warnings)
             resolution = prepared.resolution.created(job.sink.targets)
+            remember_series(state.state_dir, source.series)
             remember_selection(state.state_dir, config, state.scope.digest, prepared.series_ids, source.wanted)
             work = _plan(job, source, prepared, state)
             summary = summary.having(windows_planned=len(work.plan) + work.recorded, windows_skipped=work.recorded)
             outcome = _carry_out(job, source, resolution, state, work, context)
             _audit(job, source, prepared, state, work, outcome)
+            summary = announce_changed(summary, job.sink.place, state, prepared.series_ids, source.wanted)
             summary = summarise_work(summary, state, prepared.series_ids, source.wanted, work, outcome)
             if summary.status == "complete":
                 source.settled(state)
@@ -98,7 +111,10 @@ def _plan(job: MigrationJob, source: MigrationSource, prepared: Prepared, state:
         limits=source.limits,
         plan_missing=source.plan,
         refresh=refresh_range(job.config.refresh, source.wanted),
-        stale=source.stale(state, prepared.series_ids),
+        stale=[
+            *source.stale(state, prepared.series_ids),
+            *changed_windows(job.sink.place, state.ledger, state.sink, prepared.series_ids, source.wanted),
+        ],
         newest_first=job.config.order == "newest_first",
     )
 
@@ -121,7 +137,7 @@ def build_pipeline(
 ) -> Any:
     """A function that puts the migration's transforms on a pipeline."""
     rules = {each.source.id: each.rule() for each in resolution.mapped}
-    keep = MappingLetters(DeadLetterFiles.of(state.state_dir))
+    keep = MappingLetters(DeadLetterFiles.of(state.state_dir, state.fence))
 
     def build(pipeline: Any) -> None:
         chunks, unread = source.read(pipeline, plan, local=local)
@@ -156,9 +172,20 @@ def _carry_out(
         context,
         lambda: _traffic(job, source),
         None if job.config.deadline is None else job.config.deadline / NS_PER_SECOND,
+        limits=_limits(job, resolution),
     )
     job.sink.tidy(state)
     return outcome
+
+
+def _limits(job: MigrationJob, resolution: Resolution) -> list[Limit]:
+    """What `accept` allows at most of findings that only points tell."""
+    names = {each.source.id: each.source.name for each in resolution.mapped}
+
+    def covering(acceptance: Acceptance) -> Callable[[str, str], bool]:
+        return lambda finding, series_id: acceptance.covers(finding, series_id, names.get(series_id, series_id))
+
+    return [Limit(covering(each), each.at_most, str(each)) for each in job.config.accept if each.at_most is not None]
 
 
 def _traffic(job: MigrationJob, source: MigrationSource) -> StatsSnapshot:
@@ -195,11 +222,21 @@ def _with_losses(summary: Summary, prepared: Prepared, state: JobState, outcome:
         details["reasons"] = reasons
         reason, points = next(iter(reasons.items()))
         details["most frequent reason"] = f"{reason} ({points:,} points)"
+    if outcome.exceeded is not None:
+        details["stopped"] = f"{outcome.exceeded}: raise accept's at_most, or look at the source"
+    if outcome.found:
+        details["found"] = {name: _most(series) for name, series in outcome.found.items()}
     details |= {name: outcome.counters[name] for name in _COUNTED if outcome.counters.get(name)}
     if prepared.report.findings:
         details["findings"] = prepared.report.counts()
     return summary.having(
         dead_letters=sum(reasons.values()),
-        status="incomplete" if reasons else summary.status,
+        duplicates=outcome.counters.get("points_repeated", 0),
+        status="incomplete" if reasons or outcome.exceeded is not None else summary.status,
         details=details,
     )
+
+
+def _most(points: Mapping[str, int]) -> dict[str, int]:
+    """The series with the most points."""
+    return dict(sorted(points.items(), key=lambda item: (-item[1], item[0]))[:_LISTED])

@@ -97,7 +97,7 @@ class MigrationReader:
             ledger = Ledger.load(self.state_dir)
             state = JobState(self.state_dir, self.run_id, self.scope, LeaseToken(0, ""), ledger)
             source = open_source(self.config, state, self.context, keep=False)
-            prepared = prepare(MigrationJob.of(self.config), source)
+            prepared = prepare(MigrationJob.of(self.config), source, state.state_dir)
             mapped = prepared.resolution.mapped
             # What is to be created has no id yet; here none is needed, since results are known by the source's ids.
             rules = {each.source.id: each.rule() if each.existing else each.rule_of("to be created") for each in mapped}

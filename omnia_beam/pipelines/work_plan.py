@@ -12,6 +12,7 @@ from typing import Any, Final
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.lease import advance_run
+from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.ledger_holes import Holes
 from omnia_beam.io.ledger_redo import count_recorded, outermost, recorded_points, redo_keys
 from omnia_beam.io.packing import PackLimits, requests_for
@@ -92,11 +93,25 @@ def plan_work(
 
 
 def announce_again(state: JobState, work: WorkPlan) -> None:
-    """Put on record which windows are about to be replaced, before anything is written."""
-    keys = (window.key for window in work.again)
+    """Put on record which windows are about to be replaced, before anything is written.
+
+    A window of which a series is announced already is read again until it has a new receipt, whatever becomes of this run: to
+    announce its other series too would only have them count as missing should it not be readable.
+    """
+    keys = (window.key for window in work.again if not _is_announced(state.ledger, state.scope.digest, window.key))
     with state.writer() as writer:
         while some := tuple(islice(keys, _ANNOUNCED_AT_ONCE)):
             writer.intend(*some)
+
+
+def _is_announced(ledger: Ledger, scope: str, key: ChunkKey) -> bool:
+    """Whether some series of a recorded window count no more, those as a whole, and nothing later has taken their place."""
+    covered = {each: ledger.coverage(scope, each).intersect(key.range) for each in key.series_ids}
+    announced = [each for each, part in covered.items() if not part]
+    if not announced or not all(part.covers(key.range) for part in covered.values() if part):
+        return False
+    others = [other for other in ledger.known_scopes if other != scope]
+    return not any(ledger.coverage(other, each).intersect(key.range) for other in others for each in announced)
 
 
 def for_other_clocks(state: JobState) -> JobState:
