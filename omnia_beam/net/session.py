@@ -72,7 +72,7 @@ class _Call:
 class ServiceSession:
     """A session that sends requests to one service: pooled, paced, signed in, retried, and explained when they fail.
 
-    Thread-safe; make one per process and service, as `shared_session` does. Pickle its `ServiceSettings`: it cannot be pickled.
+    Thread-safe; make one per process and service, as `shared_session` does. It cannot be pickled; its `ServiceSettings` can.
 
     Args:
         settings: the service, the credential's names, the budget, the time-outs and the retries.
