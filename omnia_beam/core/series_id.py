@@ -1,4 +1,4 @@
-"""Ids of timeseries are GUIDs: in capitals, in braces, without dashes or as a URN, one id is one series."""
+"""Compare ids of timeseries: they are GUIDs, and one id in capitals, in braces, without dashes or as a URN is one series."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _GUID: Final = re.compile(
 
 
 def canonical_id(text: str) -> str:
-    """An id in the service's spelling: small letters with dashes for a GUID, anything else as it is.
+    """Return an id in the service's spelling: small letters with dashes for a GUID, any other text unchanged.
 
     >>> canonical_id("{6F9619FF-8B86-D011-B42D-00C04FC964FF}")
     '6f9619ff-8b86-d011-b42d-00c04fc964ff'
@@ -24,5 +24,5 @@ def canonical_id(text: str) -> str:
 
 
 def id_key(text: str) -> str:
-    """What two ids have in common that are one series, also where they are no GUIDs: the service does not look at the case."""
+    """Return a key that is equal for two spellings of one series, also where ids are not GUIDs: the service ignores the case."""
     return canonical_id(text).lower()

@@ -1,7 +1,8 @@
-"""Patterns of times, in the notation of `strptime`, of which every directive counts.
+"""Read patterns of times, in the notation of `strptime`, of which every directive counts.
 
-`strptime` ignores a weekday, a zone's name, `%p` beside `%H` and a week without its weekday, and invents a day where none is
-written. Such a pattern is refused here, with the one to write instead. Names of months and days are English, in any case.
+`strptime` ignores a weekday, a zone's name, `%p` beside `%H` and a week without its weekday, and invents a day where the
+pattern has none. Such a pattern is refused here, and the error names the one to write instead. Names of months and days are
+English, in any case.
 """
 
 from __future__ import annotations
@@ -84,13 +85,13 @@ _OFFSET: Final = re.compile(r"[+-]\d\d:?\d\d|(?:utc|gmt)[+-]\d.*", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class TimePattern:
-    """A pattern that was understood.
+    """A valid pattern, ready to parse times.
 
     Args:
-        text: as it was written.
-        regex: the same as a regular expression, with a group a directive, called by its letter (small letters behind `l_`:
-            names must differ in more than their case for some engines).
-        fields: the directives.
+        text: the pattern as written.
+        regex: the same as a regular expression, with one group for each directive, named by its letter (small letters behind
+            `l_`, because some engines need names that differ in more than their case).
+        fields: the letters of the directives.
     """
 
     text: str
@@ -98,12 +99,12 @@ class TimePattern:
     fields: frozenset[str]
 
     def parse(self, text: str) -> tuple[int, int | None]:
-        """A time as ns since the Unix epoch on the clock that showed it, and that clock's offset from UTC in seconds.
+        """Return a time as ns since the Unix epoch on the clock that showed it, and that clock's offset from UTC in seconds.
 
         The offset is None where the pattern has no `%z`.
 
         Raises:
-            ValueError: why it is no such time.
+            ValueError: the text is not such a time; the message gives the reason.
         """
         found = _compiled(self.regex).fullmatch(text)
         if found is None:
@@ -124,10 +125,10 @@ class TimePattern:
 
 @lru_cache(maxsize=64)
 def read_pattern(text: str) -> TimePattern:
-    """Understand a pattern.
+    """Return the pattern of a text.
 
     Raises:
-        ValueError: a directive that would not count, or too few of them; says what to write.
+        ValueError: a directive would not count, or there are too few of them; the message names what to write instead.
     """
     tokens = _tokens(text)
     found = [letter for is_field, letter in tokens if is_field]
@@ -136,11 +137,14 @@ def read_pattern(text: str) -> TimePattern:
 
 
 def check_zone_words(text: str, zone: str) -> None:
-    """Raise ValueError where the plain text of a pattern names another zone than the one that would be taken.
+    """Check that the plain text of a pattern names no other zone than the one that would be applied.
 
     Args:
         text: the pattern.
         zone: of times that name none.
+
+    Raises:
+        ValueError: the plain text names another zone or an offset, which would be ignored.
     """
     literal = "".join("\0" if is_field else letter for is_field, letter in _tokens(text))
     for word in re.findall(r"[A-Za-z]+(?:[+-]\d[\d:]*)?|[+-]\d\d:?\d\d", literal.split("\0", 1)[-1]):
@@ -159,7 +163,11 @@ def check_zone_words(text: str, zone: str) -> None:
 
 
 def _tokens(text: str) -> list[tuple[bool, str]]:
-    """(is a directive, its letter) or (False, a plain character)."""
+    """Return the tokens of a pattern: (True, the letter) for a directive, (False, the character) for plain text.
+
+    Raises:
+        ValueError: a directive is not supported.
+    """
     tokens: list[tuple[bool, str]] = []
     at = 0
     while at < len(text):
@@ -189,7 +197,7 @@ def _regex(tokens: list[tuple[bool, str]]) -> str:
             else:
                 parts.append(re.escape(letter))
             continue
-        # Digits that touch digits cannot be told apart but by their number.
+        # Directives whose digits touch can be separated only by a fixed number of digits.
         beside = [tokens[i] for i in (at - 1, at + 1) if 0 <= i < len(tokens)]
         fixed = any(each[0] and each[1] not in "bBaApz" for each in beside)
         if letter in _WIDTHS:
@@ -204,7 +212,7 @@ def _regex(tokens: list[tuple[bool, str]]) -> str:
 
 
 def group(letter: str) -> str:
-    """The name of a directive's group."""
+    """Return the name of the regular expression's group for a directive."""
     return letter if letter.isupper() else f"l_{letter}"
 
 
@@ -291,12 +299,16 @@ def _compiled(regex: str) -> re.Pattern[str]:
 
 
 def year_of(two_digits: int) -> int:
-    """The year that `%y` means: 69 to 99 are of the last century, as POSIX has it."""
+    """Return the year that `%y` means: 69 to 99 belong to the last century, as in POSIX."""
     return two_digits + (1900 if two_digits >= 69 else 2000)
 
 
 def _day(parts: Mapping[str, str]) -> int:
-    """Days since the Unix epoch."""
+    """Return the days since the Unix epoch.
+
+    Raises:
+        ValueError: the date does not exist.
+    """
     try:
         return _date(parts).toordinal() - _EPOCH_DAY
     except ValueError as error:
@@ -319,7 +331,11 @@ def _date(parts: Mapping[str, str]) -> date:
 
 
 def _date_of_week(parts: Mapping[str, str], first: date) -> date:
-    """Week 0 is what comes before the first Monday (`%W`) or Sunday (`%U`)."""
+    """Return the date of a weekday in a week; week 0 has the days before the first Monday (`%W`) or Sunday (`%U`).
+
+    Raises:
+        ValueError: the year has no such day.
+    """
     week = int(parts["W"] if "W" in parts else parts["U"])
     shift = 0 if "W" in parts else 1  # days by which the week begins before Monday
     in_week = (_weekday(parts) + shift) % 7
@@ -338,7 +354,7 @@ def _month(parts: Mapping[str, str]) -> int:
 
 
 def _weekday(parts: Mapping[str, str]) -> int:
-    """From Monday, 0."""
+    """Return the weekday as a number; Monday is 0."""
     if "u" in parts:
         return int(parts["u"]) - 1
     if "w" in parts:

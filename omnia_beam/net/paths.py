@@ -1,4 +1,4 @@
-"""Paths below a service's base URL, made of segments that can only mean what they say; and ids, each once."""
+"""Build paths below a service's base URL from segments that cannot change its meaning, and check that ids occur only once."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from omnia_beam.core.series_id import canonical_id, id_key
 
 
 def path_of(*segments: str) -> str:
-    """`a/b/c` with every segment percent-encoded, so that no id can reach another path; ids in the service's spelling.
+    """Return `a/b/c` with every segment percent-encoded and ids in the service's spelling; no id can reach another path.
 
     Raises:
-        UsageError: an empty segment, `.` or `..`: HTTP clients would resolve those away, and an id that is missing
-            would turn one series' path into all series'.
+        UsageError: a segment is empty, `.` or `..`. HTTP clients would resolve those, and a missing id
+            would turn one series' path into the path of all series.
     """
     for segment in segments:
         if not isinstance(segment, str) or segment.strip() in ("", ".", ".."):
@@ -23,7 +23,7 @@ def path_of(*segments: str) -> str:
 
 
 def check_each_once(series_ids: Iterable[str]) -> None:
-    """Refuse a series that is named twice: the service takes ids in capitals and in small letters for the same.
+    """Check that no series is named twice; the service treats ids in capitals and in small letters as the same.
 
     Raises:
         UsageError: names the series, in both spellings where they differ.

@@ -1,8 +1,8 @@
-"""Raw datapoints as the service sends them: pages of bytes, and how many points there are. The pipeline's hot path.
+"""Raw datapoints as the service sends them: pages of bytes, and the number of points. The pipeline's hot path.
 
 Ranges are half-open `[start, end)` in ns. The service reads times with seven decimals [sdk], so a bound between two
-of its ticks is rounded outward; whether it counts a point at the end itself is unknown. Both can only bring points too
-many, and in `totalCount` too: callers cut what lies outside their range after counting.
+of its ticks is rounded outward; whether it includes a point at the end itself is unknown. Both can only add points, also
+to `totalCount`: callers cut what lies outside their range after counting.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _UNNAMED_ASKED: Final = 5
 Format = Literal["protobuf", "json"]
 
 _BYTES_A_POINT: Final = {"protobuf": 40, "json": 160}
-"""What a point takes in an answer at most: 28 bytes as protobuf, some 120 as JSON with spaces. [ours]"""
+"""Upper bounds of a point's size in a response: it takes 28 bytes as protobuf, some 120 as JSON with spaces. [ours]"""
 
 
 @dataclass(frozen=True)
 class RawQuery:
-    """Which points to read.
+    """The points to read.
 
     Attributes:
         series_ids: 1 to 100 ids, each once.
@@ -45,7 +45,7 @@ class RawQuery:
         limit: points in one page, at most 100,000.
         statuses: only points with one of these; empty for all.
         federation_source: `IMS`, `TSDB` or `DataLake`; None leaves it to the session's settings.
-        format: of the answer.
+        format: of the response.
 
     Raises:
         UsageError: a value outside these bounds.
@@ -71,10 +71,10 @@ class RawQuery:
 
 
 def fetch_page(session: ServiceSession, query: RawQuery, continuation_token: str | None = None) -> bytes:
-    """One page of the answer, undecoded.
+    """Return one page of the response, undecoded.
 
     Args:
-        continuation_token: the one in the page before; None for the first page.
+        continuation_token: the token in the page before; None for the first page.
 
     Raises:
         NotFoundError: the service does not know a series.
@@ -99,10 +99,10 @@ def probe_counts(
     statuses: tuple[int, ...] = (),
     federation_source: str | None = None,
 ) -> dict[str, int]:
-    """How many points each series has in `[start, end)`, for a single point's transfer each.
+    """Return the number of points of each series in `[start, end)`, at the cost of one transferred point each.
 
-    It is the `totalCount` of a protobuf answer with `limit=1`. Where the service counts the limit per answer and leaves
-    out the series that it does not reach, those are asked one by one.
+    The number is the `totalCount` of a protobuf response with `limit=1`. Where the service counts the limit per response and
+    leaves out the series that it does not reach, those are queried one by one.
 
     Args:
         series_ids: 1 to 100 ids, each once.
@@ -112,7 +112,7 @@ def probe_counts(
 
     Raises:
         SelectionError: the service does not know a series; names it.
-        IncompleteReadError: the answer is of another range.
+        IncompleteReadError: the response belongs to another range.
         ServiceError: as `ServiceSession.send`.
     """
     query = RawQuery(series_ids, start_ns, end_ns, 1, statuses, federation_source)
@@ -121,7 +121,7 @@ def probe_counts(
         try:
             counts = _counted(session, query)
         except NotFoundError:
-            # It does not say which one: asking for each will.
+            # The error does not name the unknown series; probing each one does.
             counts = {}
     for series_id in series_ids:
         if series_id not in counts:
@@ -138,9 +138,10 @@ def named_counts(
     statuses: tuple[int, ...] = (),
     federation_source: str | None = None,
 ) -> dict[str, int]:
-    """As `probe_counts`, of those series alone that the service names: evidence, where a missing count is none.
+    """Return the counts of `probe_counts`, but only of the series that the service names.
 
-    Series that an answer for many leaves out are asked for one by one, until the first few turn out to be unnamed too.
+    Those counts are evidence, and a missing one is not. Series that a response for many leaves out are queried one by one,
+    until five of them turn out to be unnamed too.
     """
     query = RawQuery(series_ids, start_ns, end_ns, 1, statuses, federation_source)
     counts = _counted(session, query) if len(series_ids) > 1 else {}
@@ -189,7 +190,7 @@ def probe_ranges(session: ServiceSession, ranges: Mapping[str, tuple[int, int]])
 
 
 def outward(start_ns: int, end_ns: int) -> tuple[str, str]:
-    """The bounds as the service reads them: RFC 3339 with seven decimals, the start rounded down, the end up."""
+    """Return the bounds as the service reads them: RFC 3339 with seven decimals, the start rounded down, the end up."""
     start = start_ns - start_ns % TIME_RESOLUTION_NS
     end = end_ns + -end_ns % TIME_RESOLUTION_NS
     return format_time(start, _DECIMALS), format_time(end, _DECIMALS)
@@ -205,10 +206,10 @@ def _probe_one(session: ServiceSession, query: RawQuery, series_id: str) -> int:
 
 
 def _counted(session: ServiceSession, query: RawQuery) -> dict[str, int]:
-    """The points of each series that the answer names. One that answers another question is asked for again.
+    """Return the points of each series that the response names. A response that belongs to another query is requested again.
 
     Raises:
-        IncompleteReadError: it stays one.
+        IncompleteReadError: the third response, too, belongs to another query.
     """
     tries = _COUNT_TRIES
     while True:
@@ -221,7 +222,7 @@ def _counted(session: ServiceSession, query: RawQuery) -> dict[str, int]:
 
 
 def _totals(page: bytes, query: RawQuery) -> dict[str, int]:
-    """Ids are GUIDs: a service may spell them in another way."""
+    """Return the points of each series that the page names. Ids are GUIDs: a service may spell them in another way."""
     asked = {id_key(series_id): series_id for series_id in query.series_ids}
     totals: dict[str, int] = {}
     for item in decode_page(page).items:
@@ -230,7 +231,7 @@ def _totals(page: bytes, query: RawQuery) -> dict[str, int]:
             continue
         if item.times is not None and len(item.times):
             check_times(series_id, query.start_ns, query.end_ns, (int(item.times.min()), int(item.times.max())))
-        # What came is a lower bound for a service that writes no total.
+        # For a service that writes no total, the points received are a lower bound.
         totals[series_id] = max(totals.get(series_id, 0), item.total_count or 0, item.n_points)
     return totals
 

@@ -1,4 +1,4 @@
-"""Reading datapoints: of one series and of many, raw and aggregated, all pages, cut to what was asked for."""
+"""Read datapoints: of one series and of many, raw and aggregated, all pages, cut to the requested range."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ Params = list[tuple[str, str]]
 
 
 class DatapointReads(ApiClient):
-    """The reading half of `OmniaClient`.
+    """The reading calls of `OmniaClient`.
 
     Common arguments: `start_time` and `end_time` bound `[start, end)`, as `TimeLike`; without one the range is open, without
     both it is the whole history. `status` keeps only points with one of these statuses (192 is good). `page_size` is the
-    points in one answer, `federation_source` one of `IMS`, `TSDB`, `DataLake`. Common errors: those of
-    `ServiceSession.send`; UsageError for arguments that cannot be; IncompleteReadError where the service sent fewer raw
-    points than it counts itself (protobuf, without a status filter), or a point outside of the range that it was asked for.
+    number of points in one response, `federation_source` one of `IMS`, `TSDB`, `DataLake`. Common errors: those of
+    `ServiceSession.send`; UsageError for arguments with invalid values; IncompleteReadError where the service sent fewer raw
+    points than it counts itself (protobuf, without a status filter), or a point outside the requested range.
     """
 
     def __init__(self, session: ServiceSession, format: Literal["protobuf", "json"] = "protobuf") -> None:
@@ -56,7 +56,7 @@ class DatapointReads(ApiClient):
         page_size: int = MAX_POINTS_PER_ANSWER,
         federation_source: str | None = None,
     ) -> Iterator[Datapoints]:
-        """Raw points of one series, page by page: memory holds one page.
+        """Yield raw points of one series page by page, so that memory holds one page.
 
         `include_outside_points` adds the point just before and the one just after the range.
         """
@@ -76,7 +76,7 @@ class DatapointReads(ApiClient):
         limit: int | None = None,
         federation_source: str | None = None,
     ) -> Datapoints:
-        """Raw points of one series: all of the range, or the first `limit` of them."""
+        """Return raw points of one series: all of the range, or the first `limit` of them."""
         pieces = self.iter_datapoints(
             id,
             start_time,
@@ -101,7 +101,7 @@ class DatapointReads(ApiClient):
         limit: int | None = None,
         federation_source: str | None = None,
     ) -> Datapoints:
-        """As `get_datapoints`, by name and facility instead of the id (the answer tells it)."""
+        """Return raw points as `get_datapoints`, by name and facility instead of the id (which is in the response)."""
         span = Span.of(start_time, end_time)
         params = _pairs(name=name, facility=facility, terminal=terminal)
         params += self._params(span, status, include_outside_points, _page_size(limit), federation_source)
@@ -120,10 +120,10 @@ class DatapointReads(ApiClient):
         align_to_cache: bool | None = None,
         federation_source: str | None = None,
     ) -> Iterator[Datapoints]:
-        """Points of many series as they come: a series may come in several pieces, in the order of its points.
+        """Yield points of many series as they arrive: a series may come in several pieces, in the order of its points.
 
         Args:
-            series: ids, which take the other arguments, or `SeriesQuery`s with their own; any number (100 a request).
+            series: ids, to which the other arguments apply, or `SeriesQuery`s with their own; any number (100 a request).
         """
         check_page_size(page_size)
         queries = [
@@ -145,7 +145,7 @@ class DatapointReads(ApiClient):
         align_to_cache: bool | None = None,
         federation_source: str | None = None,
     ) -> dict[str, Datapoints]:
-        """Points of many series, each complete, by id in the given order; arguments as `iter_multi_datapoints`."""
+        """Return points of many series, each complete, by id in the given order; arguments as `iter_multi_datapoints`."""
         wanted = list(series)
         ids = [each if isinstance(each, str) else each.id for each in wanted]
         spelled = {id_key(id): id for id in ids}
@@ -178,10 +178,10 @@ class DatapointReads(ApiClient):
         align_to_cache: bool | None = None,
         federation_source: str | None = None,
     ) -> Datapoints:
-        """Aggregates of one series: a column per function, `time` is the start of the interval.
+        """Return aggregates of one series: a column per function; `time` is the start of the interval.
 
-        The first interval may begin before `start_time` where the service aligns intervals. Keep to 10,000 intervals a
-        request [wiki].
+        The first interval may begin before `start_time` where the service aligns intervals. Request at most 10,000 intervals
+        at a time [wiki].
         """
         check_aggregates(aggregate_functions, processing_interval)
         span = Span.of(start_time, end_time)
@@ -200,9 +200,9 @@ class DatapointReads(ApiClient):
         status: Sequence[int] = (),
         federation_source: str | None = None,
     ) -> Datapoint | None:
-        """The first point of one series between two times, None where there is none.
+        """Return the first point of one series between two times, None where there is none.
 
-        Whether a point at one of the times counts is the service's own reading. Times in steps of 100 ns.
+        Whether a point at one of the times counts depends on the service. Times are in steps of 100 ns.
         """
         return self._one(ops.GET_FIRST, id, after_time, before_time, status, federation_source)
 
@@ -215,19 +215,19 @@ class DatapointReads(ApiClient):
         status: Sequence[int] = (),
         federation_source: str | None = None,
     ) -> Datapoint | None:
-        """The last point of one series; as `get_first_datapoint`."""
+        """Return the last point of one series between two times, None where there is none; see `get_first_datapoint`."""
         return self._one(ops.GET_LATEST, id, after_time, before_time, status, federation_source)
 
     def get_first_multi_datapoint(
         self, series: Iterable[str | SeriesQuery], *, federation_source: str | None = None
     ) -> dict[str, Datapoint | None]:
-        """The first point of each series, by id; None where there is none."""
+        """Return the first point of each series, by id; None where there is none."""
         return self._one_each(ops.QUERY_FIRST, series, federation_source)
 
     def get_latest_multi_datapoint(
         self, series: Iterable[str | SeriesQuery], *, federation_source: str | None = None
     ) -> dict[str, Datapoint | None]:
-        """The last point of each series, by id; None where there is none."""
+        """Return the last point of each series, by id; None where there is none."""
         return self._one_each(ops.QUERY_LATEST, series, federation_source)
 
     def _pieces(
@@ -344,7 +344,7 @@ def _gather(id: str, pieces: Iterator[Datapoints], limit: int | None) -> Datapoi
 
 
 def _content(page: Page) -> bytes:
-    """The points of a page; empty where it has none."""
+    """Return the points of a page as bytes; empty where it has none."""
     parts: list[bytes] = []
     for item in page.items:
         if item.n_points:

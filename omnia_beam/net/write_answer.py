@@ -1,8 +1,8 @@
-"""Whether the answer to a write is the service's word that the points are stored.
+"""Decide whether the response to a write confirms that the points are stored.
 
-With `async=false` the service answers after the commit, with a message: `{"statusCode": 200, "message": …, "traceId": …}`
-[sdk]. An empty body is what a gateway says that has forwarded nothing; an answer of points is one to another request; and
-whether a batch may be stored in part is unknown, so that a count or a status that says so is believed.
+With `async=false` the service responds after the commit, with a message: `{"statusCode": 200, "message": …, "traceId": …}`
+[sdk]. An empty body comes from a gateway that has forwarded nothing, and a body with points responds to another request.
+Whether a batch may be stored in part is unknown, so a count or a status in the body that reports it is believed.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ _NOT_STORED: Final = frozenset({"failed", "rejected", "failures", "errors", "err
 
 
 def send_until_committed(send: Callable[[], Answer], points: int, series: int) -> Answer:
-    """Send a write, and again while its answer does not say that the points are stored: an upsert may be repeated.
+    """Send a write until its response confirms that the points are stored, and return that response; an upsert may be repeated.
 
     Args:
-        send: sends it; the answer to one that the service has only queued (202) is passed on.
-        points, series: that it carries.
+        send: sends the write; the response to one that the service has only queued (202) is returned.
+        points, series: the numbers of points and series in the write.
 
     Raises:
-        TransientServiceError: no answer said so; nobody knows what is stored. And what `send` raises.
+        TransientServiceError: no response of three confirmed it, so it is unknown what is stored.
+        Exception: whatever `send` raises.
     """
     tries = _TRIES
     while True:
@@ -47,7 +48,7 @@ def send_until_committed(send: Callable[[], Answer], points: int, series: int) -
 
 
 def _doubt(answer: Answer, points: int, series: int) -> str | None:
-    """Why the answer is no word of a commit; None where it is one."""
+    """Return why the response does not confirm a commit; None where it does."""
     if answer.status not in (200, 201):
         return "in place of 200" if answer.body else "without a body"
     if not answer.body.strip():
@@ -65,7 +66,7 @@ def _doubt(answer: Answer, points: int, series: int) -> str | None:
     if isinstance(status, int) and status not in (200, 201):
         return f"with a body that says {status}"
     for name, value in members.items():
-        # What `count` counts in an answer is not said anywhere: in those to reads it is the series.
+        # What `count` counts in a response is not documented: in responses to reads it is the series.
         right = (points, series) if name == "count" else (points,)
         if (name in _STORED or name == "count") and _is_count(value) and value not in right:
             return f"with {name} {value}"
