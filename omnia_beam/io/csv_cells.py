@@ -126,12 +126,9 @@ def note_value(notes: ReadingNotes, series: str, text: str, value: float, readin
 
 def very_large(values: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
     """Where values are so large that their texts must be looked at."""
-    with np.errstate(invalid="ignore"):
-        if not len(values) or not (
-            np.fmax.reduce(values) >= _EXACT_INTEGER or np.fmin.reduce(values) <= -_EXACT_INTEGER
-        ):
-            return np.empty(0, np.intp)
-        return np.flatnonzero(np.abs(values) >= _EXACT_INTEGER)
+    if not len(values) or not (np.fmax.reduce(values) >= _EXACT_INTEGER or np.fmin.reduce(values) <= -_EXACT_INTEGER):
+        return np.empty(0, np.intp)
+    return np.flatnonzero(np.abs(values) >= _EXACT_INTEGER)
 
 
 def parse_status(text: str, reading: CsvReading) -> int:

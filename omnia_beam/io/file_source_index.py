@@ -152,6 +152,11 @@ def index_file(source: FileSource, file: SourceFile, block_bytes: int = BLOCK_BY
                     )
                 rows.append((len(places), code, first, last, len(points.times)))
                 facts[name] = facts.get(name, SeriesFacts()).plus(_facts(points))
+            for name, points in getattr(found, "doubtful", {}).items():
+                code = codes.setdefault(name, len(codes))
+                facts.setdefault(name, SeriesFacts())
+                rows.append((len(places), code, int(points.times.min()), int(points.times.max()), len(points.times)))
+                opened.notes.warn(f"{file.path}: {name}: points at local times that came twice become dead letters")
             for name, noted in opened.notes.take_series().items():
                 codes.setdefault(name, len(codes))
                 facts[name] = facts.get(name, SeriesFacts()).plus(SeriesFacts(noted=noted))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
 from omnia_beam.core.chunk import Chunk, Points
+from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.errors import IncompleteReadError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.csv_folds import BlockPoints
 from omnia_beam.io.file_source import FileSource
 from omnia_beam.io.file_source_blocks import BlockFile
 from omnia_beam.io.file_source_catalog import BlockRef
@@ -23,7 +25,10 @@ CACHE_BYTES: Final = 128 << 20
 
 _OPEN_FILES: Final = 8
 
-BlockPoints = Mapping[str, Points]
+PointsBySeries = Mapping[str, Points]
+KeepLetters = Callable[[ChunkKey, Sequence[DeadLetter]], None]
+
+_TWICE: Final = "the local time came twice when clocks went back (source.dst_fold: dead_letter)"
 
 
 class BlockCache:
@@ -37,11 +42,11 @@ class BlockCache:
     def __init__(self, source: FileSource, cache_bytes: int = CACHE_BYTES) -> None:
         self._source = source
         self._cache_bytes = cache_bytes
-        self._blocks: OrderedDict[tuple[str, BlockRef], tuple[BlockPoints, int]] = OrderedDict()
+        self._blocks: OrderedDict[tuple[str, BlockRef], tuple[PointsBySeries, int]] = OrderedDict()
         self._bytes = 0
         self._files: OrderedDict[SourceFile, BlockFile] = OrderedDict()
 
-    def get(self, file: SourceFile, block: BlockRef) -> BlockPoints:
+    def get(self, file: SourceFile, block: BlockRef) -> PointsBySeries:
         """The points of a block.
 
         Raises:
@@ -94,6 +99,7 @@ def read_window(
     statuses: tuple[int, ...],
     max_points: int,
     on_repeats: Callable[[str, int], None] = lambda name, points: None,
+    keep: KeepLetters | None = None,
 ) -> Iterator[Chunk]:
     """The points of a window: one chunk, or several one after the other where it holds more than planned.
 
@@ -103,6 +109,7 @@ def read_window(
         cache: where blocks are read.
         statuses: only points with one of these; empty for all.
         max_points: of one chunk.
+        keep: called for each chunk, before it is given, with the points that have no certain time.
         on_repeats: called with each series of which rows repeat the time of a later row, and how many.
 
     Yields:
@@ -120,6 +127,8 @@ def read_window(
         if points is None:
             pending.extend(reversed(time_range.split(2)))
             continue
+        if keep is not None:
+            keep(key, list(_doubtful(key, item.blocks, files, cache)))
         yield Chunk.from_points(key, dict(_settled(points, statuses, on_repeats)))
 
 
@@ -132,6 +141,19 @@ def _settled(
         if repeats:
             on_repeats(name, repeats)
         yield name, settled.take(np.isin(settled.statuses, statuses)) if statuses else settled
+
+
+def _doubtful(
+    key: ChunkKey, blocks: tuple[BlockRef, ...], files: Mapping[int, SourceFile], cache: BlockCache
+) -> Iterator[DeadLetter]:
+    """Points at local times that came twice, by the first of the two."""
+    for block in blocks:
+        held = cache.get(files[block.file], block)
+        if not isinstance(held, BlockPoints):
+            continue
+        for name in key.series_ids:
+            if name in held.doubtful and len((points := _cut(held.doubtful[name], key.range)).times):
+                yield DeadLetter(key, name, name, points, _TWICE)
 
 
 def _gather(

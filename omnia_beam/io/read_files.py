@@ -14,10 +14,10 @@ from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.limits import MAX_CHUNK_POINTS
 from omnia_beam.core.window import Window
 from omnia_beam.io import coders
-from omnia_beam.io.file_source import FileSource
+from omnia_beam.io.file_source import CsvForm, FileSource
 from omnia_beam.io.file_source_catalog import FileCatalog, catalog_files
 from omnia_beam.io.file_source_plan import FileShard, file_shards, plan_files
-from omnia_beam.io.file_source_reader import BlockCache, read_window
+from omnia_beam.io.file_source_reader import BlockCache, KeepLetters, read_window
 from omnia_beam.io.progress import BOARD, STOP
 
 coders.register_coders()
@@ -35,6 +35,7 @@ class ReadFromFiles(beam.PTransform):
             with the outputs `chunks` and `failures` (WindowFailure); other windows go on.
         windows_per_shard: windows that one worker reads one after the other.
         reshuffle: spread the shards over the workers first.
+        keep: where points without a certain time go (`dst_fold: dead_letter`); required where the source asks for it.
 
     Raises (when it is constructed without a catalog):
         UsageError: a path without a file, or a cell that cannot be read: file, line, column and value; whole numbers
@@ -57,6 +58,7 @@ class ReadFromFiles(beam.PTransform):
         on_error: str = "raise",
         windows_per_shard: int = 64,
         reshuffle: bool = False,
+        keep: KeepLetters | None = None,
     ) -> None:
         super().__init__()
         if on_error not in ("raise", "output"):
@@ -68,7 +70,9 @@ class ReadFromFiles(beam.PTransform):
             wanted = [] if catalog.range is None else [(catalog.series, catalog.range)]
             windows = plan_files(catalog, wanted, max_chunk_points=max_chunk_points)
         self._shards = list(file_shards(catalog, windows, windows_per_shard))
-        self._read = _ReadFiles(source, max_chunk_points, None if on_error == "raise" else self.FAILURES)
+        if keep is None and isinstance(source.form, CsvForm) and source.form.dst_fold == "dead_letter":
+            raise UsageError("source.dst_fold: dead_letter needs a place for dead letters: give keep")
+        self._read = _ReadFiles(source, max_chunk_points, None if on_error == "raise" else self.FAILURES, keep)
         self._reshuffle = reshuffle
 
     def expand(self, pipeline: Any) -> Any:
@@ -91,8 +95,11 @@ def _check_exact(catalog: FileCatalog) -> None:
 
 
 class _ReadFiles(beam.DoFn):
-    def __init__(self, source: FileSource, max_chunk_points: int, failures_tag: str | None) -> None:
+    def __init__(
+        self, source: FileSource, max_chunk_points: int, failures_tag: str | None, keep: KeepLetters | None = None
+    ) -> None:
         self._source = source
+        self._keep = keep
         self._max_chunk_points = max_chunk_points
         self.failures_tag = failures_tag
         self._points = Metrics.counter("omnia_beam", "points_read")
@@ -111,8 +118,8 @@ class _ReadFiles(beam.DoFn):
             if STOP.is_set():
                 break  # windows not read stay out of the ledger
             try:
-                statuses, at_most = self._source.statuses, self._max_chunk_points
-                for chunk in read_window(item, shard.files, self._cache, statuses, at_most, self._repeated):
+                limits = (self._source.statuses, self._max_chunk_points)
+                for chunk in read_window(item, shard.files, self._cache, *limits, self._repeated, self._keep):
                     self._points.inc(chunk.num_points)
                     yield chunk
             except OmniaBeamError as error:

@@ -7,6 +7,7 @@ this table. Paths and methods: [sdk].
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -35,6 +36,7 @@ class Operation:
         json_body: Any = None,
         accept: str = JSON,
         most_bytes: int = MAX_BODY_BYTES,
+        before: Callable[[], object] = lambda: None,
     ) -> Answer:
         """Send it; `ids` fill the path's gaps in order. Arguments and exceptions are those of `ServiceSession.send`."""
         return session.send(
@@ -45,6 +47,7 @@ class Operation:
             json_body=json_body,
             accept=accept,
             most_bytes=most_bytes,
+            before=before,
         )
 
     def send_delete(self, session: ServiceSession, *ids: str, params: Query = ()) -> Answer | None:

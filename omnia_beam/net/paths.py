@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 from omnia_beam.core.errors import UsageError
+from omnia_beam.core.series_id import canonical_id, id_key
 
 
 def path_of(*segments: str) -> str:
-    """`a/b/c` with every segment percent-encoded, so that no id can reach another path.
+    """`a/b/c` with every segment percent-encoded, so that no id can reach another path; ids in the service's spelling.
 
     Raises:
         UsageError: an empty segment, `.` or `..`: HTTP clients would resolve those away, and an id that is missing
@@ -18,7 +19,7 @@ def path_of(*segments: str) -> str:
     for segment in segments:
         if not isinstance(segment, str) or segment.strip() in ("", ".", ".."):
             raise UsageError(f"{segment!r} cannot be part of a path to the service: is an id empty?")
-    return "/".join(quote(segment, safe="") for segment in segments)
+    return "/".join(quote(canonical_id(segment), safe="") for segment in segments)
 
 
 def check_each_once(series_ids: Iterable[str]) -> None:
@@ -29,7 +30,7 @@ def check_each_once(series_ids: Iterable[str]) -> None:
     """
     first: dict[str, str] = {}
     for series_id in series_ids:
-        folded = series_id.lower()
+        folded = id_key(series_id)
         if folded not in first:
             first[folded] = series_id
             continue

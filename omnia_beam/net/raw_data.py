@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from omnia_beam.core.asked_range import check_times
 from omnia_beam.core.errors import IncompleteReadError, NotFoundError, SelectionError, UsageError
 from omnia_beam.core.limits import MAX_POINTS_PER_ANSWER, MAX_SERIES_PER_REQUEST, TIME_RESOLUTION_NS
+from omnia_beam.core.series_id import canonical_id, id_key
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.net.answer import JSON, PROTOBUF
 from omnia_beam.net.body import most_page_bytes
@@ -187,11 +188,11 @@ def _counted(session: ServiceSession, query: RawQuery) -> dict[str, int]:
 
 
 def _totals(page: bytes, query: RawQuery) -> dict[str, int]:
-    """Ids are GUIDs: a service may write them in another case."""
-    asked = {series_id.lower(): series_id for series_id in query.series_ids}
+    """Ids are GUIDs: a service may spell them in another way."""
+    asked = {id_key(series_id): series_id for series_id in query.series_ids}
     totals: dict[str, int] = {}
     for item in decode_page(page).items:
-        series_id = asked.get(item.series_id.lower())
+        series_id = asked.get(id_key(item.series_id))
         if series_id is None:
             continue
         if item.times is not None and len(item.times):
@@ -219,7 +220,7 @@ def _range_params(query: RawQuery) -> list[tuple[str, str]]:
 
 def _range_item(query: RawQuery, series_id: str) -> dict[str, Any]:
     start, end = outward(query.start_ns, query.end_ns)
-    item: dict[str, Any] = {"id": series_id, "startTime": start, "endTime": end, "limit": query.limit}
+    item: dict[str, Any] = {"id": canonical_id(series_id), "startTime": start, "endTime": end, "limit": query.limit}
     if query.statuses:
         item["statusFilter"] = list(query.statuses)
     return item

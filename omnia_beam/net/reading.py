@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
+from omnia_beam.core.asked_range import check_times
 from omnia_beam.core.errors import NotTheServiceError, UsageError
 from omnia_beam.core.limits import MAX_POINTS_PER_ANSWER, MAX_SERIES_PER_REQUEST
+from omnia_beam.core.series_id import id_key
 from omnia_beam.net import operations as ops
 from omnia_beam.net.answer import JSON, PROTOBUF
 from omnia_beam.net.api import ApiClient
@@ -18,7 +20,7 @@ from omnia_beam.net.paths import check_each_once
 from omnia_beam.net.series_query import AggregateFunction, SeriesQuery, Span, check_aggregates, check_page_size
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.tally import Tally
-from omnia_beam.net.time_argument import TimeLike, exact_text
+from omnia_beam.net.time_argument import TimeLike, exact_text, time_to_ns
 from omnia_beam.wire import Page, PageItem, decode_json_page, decode_page
 
 _RAW = ("time", "value", "status")
@@ -33,7 +35,7 @@ class DatapointReads(ApiClient):
     both it is the whole history. `status` keeps only points with one of these statuses (192 is good). `page_size` is the
     points in one answer, `federation_source` one of `IMS`, `TSDB`, `DataLake`. Common errors: those of
     `ServiceSession.send`; UsageError for arguments that cannot be; IncompleteReadError where the service sent fewer raw
-    points than it counts itself (protobuf, without a status filter).
+    points than it counts itself (protobuf, without a status filter), or a point outside of the range that it was asked for.
     """
 
     def __init__(self, session: ServiceSession, format: Literal["protobuf", "json"] = "protobuf") -> None:
@@ -146,7 +148,7 @@ class DatapointReads(ApiClient):
         """Points of many series, each complete, by id in the given order; arguments as `iter_multi_datapoints`."""
         wanted = list(series)
         ids = [each if isinstance(each, str) else each.id for each in wanted]
-        spelled = {id.lower(): id for id in ids}
+        spelled = {id_key(id): id for id in ids}
         check_each_once(ids)
         parts: dict[str, list[Datapoints]] = {id: [] for id in ids}
         for piece in self.iter_multi_datapoints(
@@ -157,7 +159,7 @@ class DatapointReads(ApiClient):
             align_to_cache=align_to_cache,
             federation_source=federation_source,
         ):
-            parts[spelled[piece.series_id.lower()]].append(piece)
+            parts[spelled[id_key(piece.series_id)]].append(piece)
         return {
             id: joined(id, pieces, _columns_of(query))
             for query, (id, pieces) in zip(wanted, parts.items(), strict=True)
@@ -247,7 +249,7 @@ class DatapointReads(ApiClient):
 
     def _multi_pieces(self, queries: Sequence[SeriesQuery], page_size: int, params: Params) -> Iterator[Datapoints]:
         for batch in _batches(queries):
-            asked = {query.id.lower(): query for query in batch}
+            asked = {id_key(query.id): query for query in batch}
             check_each_once([query.id for query in batch])
             body = [query.to_json(page_size) for query in batch]
 
@@ -281,7 +283,8 @@ class DatapointReads(ApiClient):
         )
         params += [("status", str(each)) for each in status] + self._source(federation_source)
         page = self._decode(operation.send(self._session, id, params=params, accept=self._accept).body)
-        points = [point for item in page.items for point in _datapoints(item, id, Span())]
+        bounds = _open_span(after_time, before_time)
+        points = [point for item in page.items for point in _datapoints(item, id, bounds, cut=False)]
         return points[0] if points else None
 
     def _one_each(
@@ -292,11 +295,11 @@ class DatapointReads(ApiClient):
         params = self._source(federation_source)
         for batch in _batches(queries):
             body = [query.to_json(None) for query in batch]
-            asked = {query.id.lower(): query for query in batch}
+            asked = {id_key(query.id): query for query in batch}
             answer = operation.send(self._session, params=params, json_body=body, accept=self._accept)
             for item in self._decode(answer.body).items:
                 query = _asked_for(asked, item)
-                found[query.id] = next(iter(_datapoints(item, query.id, Span())), found[query.id])
+                found[query.id] = next(iter(_datapoints(item, query.id, query.span, cut=False)), found[query.id])
         return found
 
     def _params(
@@ -349,16 +352,27 @@ def _content(page: Page) -> bytes:
     return b"".join(parts)
 
 
-def _datapoints(item: PageItem, series_id: str, bounds: Span) -> Datapoints:
+def _datapoints(item: PageItem, series_id: str, bounds: Span, *, cut: bool = True) -> Datapoints:
     if not item.columns:
         return joined(series_id, [])
     if "time" not in item.columns:
         raise NotTheServiceError(f"series {series_id}: the answer has the columns {', '.join(item.columns)}, no time")
-    return Datapoints(series_id, dict(item.columns)).between(bounds.start_ns, bounds.end_ns)
+    points = Datapoints(series_id, dict(item.columns))
+    if len(points):
+        edges = (int(points.times.min()), int(points.times.max()))
+        check_times(f"series {series_id}", bounds.start_ns, bounds.end_ns, edges)
+    return points.between(bounds.start_ns, bounds.end_ns) if cut else points
+
+
+def _open_span(after_time: TimeLike | None, before_time: TimeLike | None) -> Span:
+    return Span(
+        start_ns=None if after_time is None else time_to_ns(after_time, "after_time"),
+        end_ns=None if before_time is None else time_to_ns(before_time, "before_time"),
+    )
 
 
 def _asked_for(asked: dict[str, SeriesQuery], item: PageItem) -> SeriesQuery:
-    query = asked.get(item.series_id.lower())
+    query = asked.get(id_key(item.series_id))
     if query is None:
         raise NotTheServiceError(f"the answer holds series {item.series_id!r}, which was not asked for")
     return query

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.limits import MAX_POINTS_PER_ANSWER, TIME_RESOLUTION_NS
+from omnia_beam.core.series_id import canonical_id
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.net.paths import path_of
 from omnia_beam.net.time_argument import TimeLike, time_to_ns
@@ -80,7 +81,7 @@ class SeriesQuery:
         """As the service takes it."""
         start, end = self.span.texts()
         content: dict[str, Any] = {
-            "id": self.id,
+            "id": canonical_id(self.id),
             "startTime": start,
             "endTime": end,
             "limit": page_size,

@@ -63,6 +63,7 @@ class _Call:
     idempotent: bool
     timeout_s: float
     most_bytes: int
+    before: Callable[[], object] = lambda: None
     token: str | None = field(default=None, repr=False)
     renewed: bool = False
     tries: int = 0
@@ -139,6 +140,7 @@ class ServiceSession:
         accept: str = JSON,
         timeout: float | None = None,
         most_bytes: int = MAX_BODY_BYTES,
+        before: Callable[[], object] = lambda: None,
     ) -> Answer:
         """Send one request and give its successful answer.
 
@@ -153,6 +155,7 @@ class ServiceSession:
             accept: `application/json` or `application/protobuf`; an answer of another type is refused.
             timeout: seconds that one attempt may take in all; the settings' when None.
             most_bytes: a larger answer is refused; see `body.most_page_bytes`.
+            before: called in the last instant before each attempt; what it raises ends the request.
 
         Raises:
             ServiceError: the class tells what kind, the message what, where and what to do; see `core.errors`.
@@ -169,6 +172,7 @@ class ServiceSession:
             idempotent=idempotent,
             timeout_s=self.settings.attempt_timeout_s if timeout is None else timeout,
             most_bytes=most_bytes,
+            before=before,
         )
         self.stats.request()
         try:
@@ -183,11 +187,7 @@ class ServiceSession:
         raise self._nothing_there(call, found) or found
 
     def sign_in(self) -> bool:
-        """Get a token now, ahead of any request. Returns whether one is needed at all.
-
-        Raises:
-            CredentialError: none can be had.
-        """
+        """Get a token now, ahead of any request. Returns whether one is needed. Raises CredentialError: none can be had."""
         return self._tokens.token() is not None
 
     @property
@@ -264,6 +264,7 @@ class ServiceSession:
             with self._limiter.slot(patience_s):
                 # Only now: an attempt that waited out a pause must not send the token of before it.
                 headers = self._headers_of(call, token_of())
+                call.before()
                 started = self._clock()
                 answer = self._transport.exchange(
                     call.method,

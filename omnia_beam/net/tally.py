@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from omnia_beam.core.errors import IncompleteReadError
+from omnia_beam.core.series_id import id_key
 from omnia_beam.wire import PageItem
 
 
@@ -18,7 +19,7 @@ class Tally:
 
     def add(self, item: PageItem) -> None:
         """Count one item of a page."""
-        id = item.series_id.lower()
+        id = id_key(item.series_id)
         self._received[id] = self._received.get(id, 0) + item.n_points
         if item.total_count:
             # The least of all pages: points may also have been deleted meanwhile.

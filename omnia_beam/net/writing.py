@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from omnia_beam.core.errors import ServiceError, UsageError
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST, TIME_RESOLUTION_NS
+from omnia_beam.core.series_id import canonical_id
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.net import operations as ops
 from omnia_beam.net.answer import Answer
@@ -18,6 +20,7 @@ from omnia_beam.net.items import ServiceMessage, message_of
 from omnia_beam.net.paths import path_of
 from omnia_beam.net.series_query import Span
 from omnia_beam.net.time_argument import TimeLike, exact_text
+from omnia_beam.net.write_answer import send_until_committed
 from omnia_beam.wire import encode_datapoints, encode_series_datapoints
 
 BATCH_POINTS = 10_000
@@ -116,13 +119,15 @@ class DatapointWrites(ApiClient):
         messages: list[ServiceMessage] = []
         stored = 0
         for batch in batches:
+            points = sum(map(len, batch))
+            send = partial(self._send_alone, batch[0]) if alone else partial(self._send_together, batch)
             try:
-                answer = self._send_alone(batch[0], params) if alone else self._send_together(batch, params)
+                answer = send_until_committed(partial(send, params), points, len(batch))
             except ServiceError as error:
                 error.message += f" ({stored} of {total} points were stored before)"
                 error.args = (error.message,)
                 raise
-            stored += sum(map(len, batch))
+            stored += points
             messages.append(message_of(answer))
         return Written(stored, tuple(messages))
 
@@ -131,7 +136,7 @@ class DatapointWrites(ApiClient):
         return ops.WRITE_DATA.send(self._session, points.series_id, params=params, json_body=body)
 
     def _send_together(self, batch: Sequence[Datapoints], params: list[tuple[str, str]]) -> Answer:
-        body = encode_datapoints([(p.series_id, p.times, p.values, p.statuses) for p in batch])
+        body = encode_datapoints([(canonical_id(p.series_id), p.times, p.values, p.statuses) for p in batch])
         return ops.WRITE_MULTIPLE.send(self._session, params=params, json_body=body)
 
 

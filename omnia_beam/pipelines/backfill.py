@@ -34,10 +34,12 @@ from omnia_beam.net.reachability import check_reachable
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.net.shared import shared_session
+from omnia_beam.pipelines.changed_files import announce_changed, changed_windows
 from omnia_beam.pipelines.cluster import check_cluster, worker_share
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import check_writable, file_prefix, say_tidied, tidy_files
 from omnia_beam.pipelines.execution import Outcome, run_pipeline
+from omnia_beam.pipelines.id_spelling import as_recorded, named_in_two_spellings
 from omnia_beam.pipelines.job_state import JobState, RunState, opened_state
 from omnia_beam.pipelines.plan_audit import audit_counts
 from omnia_beam.pipelines.runner import is_local
@@ -109,7 +111,9 @@ def run_backfill(config: JobConfig, context: RunContext) -> Summary:
         series_ids = select_series(session, job.source.series)
         summary = summary.having(series=len(series_ids))
         check_writable(job.sink.path, file_prefix(config.name))
+        summary = summary.with_warnings(*named_in_two_spellings(job.source.series))
         with opened_state(config, context) as state:
+            series_ids = as_recorded(state.ledger, series_ids)
             remember_selection(state.state_dir, config, state.scope.digest, series_ids, job.wanted)
             found = make_plan(job, session, state, series_ids, keep=True)
             summary = summary.having(windows_planned=len(found.plan) + found.recorded, windows_skipped=found.recorded)
@@ -117,6 +121,7 @@ def run_backfill(config: JobConfig, context: RunContext) -> Summary:
             outcome = _carry_out(job, session, state, found, context)
             if audit_counts(state, series_ids, found, outcome, counting(job, session)):
                 PlanCache(state.state_dir, state.scope.digest, job.options.pack_limits).forget()
+            summary = announce_changed(summary, job.sink.path, state, series_ids, job.wanted)
             summary = summarise_work(summary, state, series_ids, job.wanted, found, outcome)
             asked = session.stats.snapshot().requests - before
             summary = summary.having(details={**summary.details, **_reading_facts(summary, asked, job, outcome)})
@@ -159,6 +164,7 @@ def make_plan(
         limits=limits,
         plan_missing=plan_missing,
         refresh=refresh_range(job.config.refresh, job.wanted),
+        stale=changed_windows(job.sink.path, state.ledger, state.sink, series_ids, job.wanted),
         newest_first=job.config.order == "newest_first",
     )
 
@@ -210,6 +216,7 @@ def build_pipeline(job: BackfillJob, state: RunState, plan: Plan, *, local: bool
             prefix=file_prefix(config.name),
             options=ParquetOptions(job.sink.compression, job.sink.compression_level or 1),
             sink=state.sink,
+            fence=state.fence,
         )
         written = decoded.chunks | "Write" >> write
         _ = written.receipts | "Record" >> RecordReceipts(state.state_dir, state.scope, state.token, state.clock)

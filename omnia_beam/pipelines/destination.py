@@ -21,10 +21,12 @@ from omnia_beam.core.errors import DestinationError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS, NS_PER_SECOND, parse_time
 from omnia_beam.io.durable_file import TEMPORARY_PREFIX, is_local, reason, write_durably
+from omnia_beam.io.lease_fence import LeaseFence
 from omnia_beam.pipelines.job_state import JobState
 
 PARQUET_SUFFIXES: Final = (".parquet",)
 
+_DELETED_AT_ONCE: Final = 100
 _FOLDER: Final = re.compile(r"year=-?\d+/month=\d\d")
 _MOMENT: Final = r"(-?\d{4,})(\d\d)(\d\dT\d\d)(\d\d)(\d\dZ)"
 
@@ -76,7 +78,7 @@ def tidy_files(
     Raises:
         DestinationError: the place cannot be listed, a file cannot be deleted, or it holds files of this job although the
             job's state is new: nothing is deleted then.
-        StateError: the ledger cannot be read.
+        StateError: the ledger cannot be read, or the lease was lost: nothing more is deleted.
     """
     ledger = state.reload()
     keep = ledger.live_files(state.sink) | ledger.doubtful_files(state.sink)
@@ -88,7 +90,7 @@ def tidy_files(
         if stray and state.token.run == 1:
             raise _state_is_new(path, stray, state)
         gone = {name for name in stray if name in replaced or _concerns(path, name, prefix, wanted)}
-        _delete(path, [*temporaries, *sorted(gone)])
+        _delete_fenced(path, [*temporaries, *sorted(gone)], state.fence)
     except (OSError, BeamIOError) as error:
         raise DestinationError(f"{path}: files of an earlier run cannot be tidied: {reason(error)}") from error
     return Tidied((*temporaries, *sorted(gone)), tuple(sorted(set(stray) - gone)))
@@ -200,6 +202,13 @@ def _range_of(name: str, prefix: str) -> TimeRange | None:
 
 def _base(name: str) -> str:
     return name.rpartition("/")[2]
+
+
+def _delete_fenced(path: str, names: list[str], fence: LeaseFence) -> None:
+    """Of a run that was taken over, what no receipt names may be its successor's, who is about to record it."""
+    for at in range(0, len(names), _DELETED_AT_ONCE):
+        with fence.placing():
+            _delete(path, names[at : at + _DELETED_AT_ONCE])
 
 
 def _delete(path: str, names: Iterable[str]) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from omnia_beam.config import JobConfig, MappingConfig, MappingRow, OmniaSink, render_template
+from omnia_beam.config import JobConfig, MappingConfig, MappingRow, OmniaSink, OmniaSource, render_template
 from omnia_beam.config.sink import CreateMissing
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.series import Timeseries, TimeseriesDraft
+from omnia_beam.core.series_id import canonical_id
 from omnia_beam.pipelines.loss_report import Finding
 from omnia_beam.pipelines.mapping_targets import TargetName, Targets
 from omnia_beam.pipelines.unit_conversion import Conversion, UnitError, convert_unit
@@ -93,7 +94,8 @@ def resolve_mapping(
         UsageError: a template needs a field that a series does not have; pint is not there where it is needed.
         ServiceError: the target cannot be asked.
     """
-    by_source = {row.source: row for row in rows}
+    spelled = canonical_id if isinstance(job.source, OmniaSource) else str  # the name of a file's series is no id
+    by_source = _rows_by_source(rows, spelled)
     create = job.sink.create_missing if isinstance(job.sink, OmniaSink) else None
     if create is not None and create.source is not None:
         raise UsageError("sink.create_missing.source: the service sets this field itself: remove the key")
@@ -101,7 +103,7 @@ def resolve_mapping(
     named: list[tuple[Timeseries, MappingRow | None, TargetName]] = []
     left_out: list[Timeseries] = []
     for told in series:
-        row = by_source.get(told.id) or by_source.get(told.name)
+        row = by_source.get(spelled(told.id)) or by_source.get(told.name)
         each = told if row is None or row.source_unit is None else replace(told, unit=row.source_unit)
         target = _target_name(each, row, job, create)
         if target is None:
@@ -118,9 +120,21 @@ def resolve_mapping(
         else:
             mapped.append(one)
     findings.extend(_duplicates(mapped))
-    known = {each.id for each in series} | {each.name for each in series}
-    unused = tuple(row.source for row in rows if row.source not in known)
+    known = {spelled(each.id) for each in series} | {each.name for each in series}
+    unused = tuple(row.source for row in rows if not {row.source, spelled(row.source)} & known)
     return Resolution(tuple(mapped), tuple(findings), tuple(left_out), unused)
+
+
+def _rows_by_source(rows: Sequence[MappingRow], spelled: Callable[[str], str]) -> dict[str, MappingRow]:
+    found: dict[str, MappingRow] = {}
+    for row in rows:
+        first = found.setdefault(spelled(row.source), row)
+        if first is not row:
+            raise UsageError(
+                f"mapping.file: the rows for {first.source} (line {first.line}) and {row.source} (line {row.line}) are of one "
+                "series: leave one of them out"
+            )
+    return {**{row.source: row for row in rows}, **found}
 
 
 def template_values(series: Timeseries) -> dict[str, str | None]:

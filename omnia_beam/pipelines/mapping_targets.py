@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from omnia_beam.core.errors import NotFoundError, ServiceError, UsageError
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
 from omnia_beam.core.series import Timeseries, TimeseriesDraft
+from omnia_beam.core.series_id import id_key
 from omnia_beam.net.metadata import MetadataCalls
 from omnia_beam.net.session import ServiceSession
 
@@ -106,7 +107,8 @@ class ServiceTargets:
         if len(ids) <= _ONE_BY_ONE:
             return {TargetName(id): series for id in sorted(ids) if (series := self._one(id)) is not None}
         listed, whole = self._listed()
-        found = {each.id: each for each in listed if each.id in ids}
+        by_key = {id_key(each.id): each for each in listed}
+        found = {id: by_key[id_key(id)] for id in ids if id_key(id) in by_key}
         for id in [] if whole else sorted(ids - found.keys()):
             series = self._one(id)
             found |= {} if series is None else {id: series}

@@ -14,7 +14,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from omnia_beam.config import JobConfig, OmniaSink
+from omnia_beam.config import JobConfig, OmniaSink, OmniaSource
 from omnia_beam.config.accept import Acceptance
 from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.printable import counted, one_line
@@ -24,9 +24,11 @@ from omnia_beam.io.plan import Plan
 from omnia_beam.io.progress import Limit
 from omnia_beam.io.record import RecordFailures, RecordReceipts
 from omnia_beam.net.stats import StatsSnapshot
+from omnia_beam.pipelines.changed_files import announce_changed, changed_windows
 from omnia_beam.pipelines.cluster import check_job
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.execution import Outcome, run_pipeline
+from omnia_beam.pipelines.id_spelling import named_in_two_spellings
 from omnia_beam.pipelines.job_state import JobState, opened_state
 from omnia_beam.pipelines.mapping_letters import MappingLetters, tidy_dead_letters
 from omnia_beam.pipelines.mapping_resolution import Resolution
@@ -76,6 +78,8 @@ def run_migrate(config: JobConfig, context: RunContext) -> Summary:
         with opened_state(config, context) as state:
             source = open_source(config, state, context, keep=True)
             sessions += source.sessions
+            if isinstance(config.source, OmniaSource):
+                summary = summary.with_warnings(*named_in_two_spellings(config.source.series))
             prepared = prepare(job, source, state.state_dir)
             _tell(prepared, job, context)
             prepared.report.check(config.accept)
@@ -87,6 +91,7 @@ def run_migrate(config: JobConfig, context: RunContext) -> Summary:
             summary = summary.having(windows_planned=len(work.plan) + work.recorded, windows_skipped=work.recorded)
             outcome = _carry_out(job, source, resolution, state, work, context)
             _audit(job, source, prepared, state, work, outcome)
+            summary = announce_changed(summary, job.sink.place, state, prepared.series_ids, source.wanted)
             summary = summarise_work(summary, state, prepared.series_ids, source.wanted, work, outcome)
             if summary.status == "complete":
                 source.settled(state)
@@ -106,7 +111,10 @@ def _plan(job: MigrationJob, source: MigrationSource, prepared: Prepared, state:
         limits=source.limits,
         plan_missing=source.plan,
         refresh=refresh_range(job.config.refresh, source.wanted),
-        stale=source.stale(state, prepared.series_ids),
+        stale=[
+            *source.stale(state, prepared.series_ids),
+            *changed_windows(job.sink.place, state.ledger, state.sink, prepared.series_ids, source.wanted),
+        ],
         newest_first=job.config.order == "newest_first",
     )
 
@@ -129,7 +137,7 @@ def build_pipeline(
 ) -> Any:
     """A function that puts the migration's transforms on a pipeline."""
     rules = {each.source.id: each.rule() for each in resolution.mapped}
-    keep = MappingLetters(DeadLetterFiles.of(state.state_dir))
+    keep = MappingLetters(DeadLetterFiles.of(state.state_dir, state.fence))
 
     def build(pipeline: Any) -> None:
         chunks, unread = source.read(pipeline, plan, local=local)

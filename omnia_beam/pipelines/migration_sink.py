@@ -34,6 +34,10 @@ class MigrationSink(Protocol):
     def tidy(self, state: JobState) -> int:
         """Remove what dead runs left without a receipt; returns how much that was. For the holder of the lease."""
 
+    @property
+    def place(self) -> str | None:
+        """Where its files are; None where it has none."""
+
     def write(self, chunks: Any, state: JobState) -> tuple[Any, Any | None]:
         """Puts the writing on a pipeline; returns the collections of Receipt and, if there can be any, of WindowFailure."""
 
@@ -55,13 +59,18 @@ class ServiceSink:
     def tidy(self, state: JobState) -> int:
         return 0  # an upsert leaves nothing half done: what was written without a receipt is written again, the same
 
+    @property
+    def place(self) -> str | None:
+        return None
+
     def write(self, chunks: Any, state: JobState) -> tuple[Any, Any | None]:
         written = chunks | "Write" >> WriteToOmnia(
             worker_share(self._service, chunks.pipeline.options),
             self._options,
             on_error="output",
-            dead_letter_files=DeadLetterFiles.of(state.state_dir),
+            dead_letter_files=DeadLetterFiles.of(state.state_dir, state.fence),
             sink=state.sink,
+            fence=state.fence,
         )
         return written.receipts, written.failures
 
@@ -84,15 +93,19 @@ class FilesSink:
     def tidy(self, state: JobState) -> int:
         return len(tidy_files(self._sink.path, self._prefix, state, suffixes=self._suffixes).removed)
 
+    @property
+    def place(self) -> str | None:
+        return self._sink.path
+
     def write(self, chunks: Any, state: JobState) -> tuple[Any, Any | None]:
         sink = self._sink
         write: Any
         if isinstance(sink, ParquetSink):
             parquet = ParquetOptions(sink.compression, sink.compression_level or 1)
-            write = WriteToParquet(sink.path, prefix=self._prefix, options=parquet, sink=state.sink)
+            write = WriteToParquet(sink.path, prefix=self._prefix, options=parquet, sink=state.sink, fence=state.fence)
         else:
             options = CsvOptions(sink.layout, sink.delimiter, sink.compression)
-            write = WriteToCsv(sink.path, prefix=self._prefix, options=options, sink=state.sink)
+            write = WriteToCsv(sink.path, prefix=self._prefix, options=options, sink=state.sink, fence=state.fence)
         receipts = (chunks | "Write" >> write).receipts
         return receipts, None  # a file sink stores a chunk or ends the run: no window fails by itself
 

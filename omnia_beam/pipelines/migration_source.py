@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 import apache_beam as beam
@@ -11,12 +12,15 @@ from omnia_beam.config import CsvSource, JobConfig, OmniaSink, OmniaSource, Parq
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.printable import counted
 from omnia_beam.core.series import Timeseries
+from omnia_beam.core.series_id import canonical_id
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.dead_letters import DeadLetterFiles
 from omnia_beam.io.file_facts import FileFacts, SeriesFacts
 from omnia_beam.io.file_source import CsvForm, FileSource, ParquetForm
 from omnia_beam.io.file_source_catalog import CatalogStore, FileCatalog, FileChange, check_holds_something
 from omnia_beam.io.file_source_plan import file_limits, plan_files
+from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.packing import PackLimits
 from omnia_beam.io.plan import Plan
 from omnia_beam.io.planner import Wanted, plan_windows
@@ -29,7 +33,9 @@ from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.backfill import wanted_range
 from omnia_beam.pipelines.cluster import worker_share
 from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.id_spelling import as_recorded
 from omnia_beam.pipelines.job_state import JobState
+from omnia_beam.pipelines.mapping_letters import READING, MappingLetters
 from omnia_beam.pipelines.selection import describe_series, select_series
 from omnia_beam.pipelines.service import read_options, service_settings
 from omnia_beam.transforms.decode import DecodeChunks
@@ -80,7 +86,7 @@ class ServiceSource:
     about: Mapping[str, FileFacts]
     spans: Mapping[str, tuple[int, int]]
 
-    def __init__(self, config: JobConfig, source: OmniaSource) -> None:
+    def __init__(self, config: JobConfig, source: OmniaSource, ledger: Ledger) -> None:
         self.wanted = wanted_range(config)
         self._options = read_options(source, config.max_chunk_points)
         self._service = service_settings(source)
@@ -90,9 +96,11 @@ class ServiceSource:
         check_reachable(self._service)
         if config.mapping is None and not isinstance(config.sink, OmniaSink):
             # Nothing is made of their metadata then, and asking for each would take a request a series.
-            self.series = tuple(Timeseries(id, "", "") for id in select_series(session, source.series))
+            found = [Timeseries(id, "", "") for id in select_series(session, source.series)]
         else:
-            self.series = tuple(describe_series(session, source.series))
+            found = list(describe_series(session, source.series))
+        spelled = {canonical_id(id): id for id in as_recorded(ledger, [each.id for each in found])}
+        self.series = tuple(replace(each, id=spelled[each.id]) for each in found)
         self.facts, self.about, self.spans = {}, {}, {}
 
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
@@ -129,6 +137,7 @@ class FilesSource:
         source: its files.
         catalog: what they hold.
         changes: what changed in them since it was copied.
+        keep: where points without a certain time go.
     """
 
     sessions: tuple[ServiceSession, ...]
@@ -140,7 +149,9 @@ class FilesSource:
         source: CsvSource | ParquetSource,
         catalog: FileCatalog,
         changes: Sequence[FileChange] = (),
+        keep: MappingLetters | None = None,
     ) -> None:
+        self._keep = keep
         self._source = file_source(source)
         check_holds_something(catalog, self._source)
         self.catalog = catalog
@@ -181,6 +192,7 @@ class FilesSource:
             on_error="output",
             windows_per_shard=_LOCAL_SHARD if local else _CLUSTER_SHARD,
             reshuffle=not local,
+            keep=self._keep,
         )
         return read.chunks, read.failures
 
@@ -202,7 +214,7 @@ def open_source(config: JobConfig, state: JobState, context: RunContext, *, keep
     """
     source = config.source
     if isinstance(source, OmniaSource):
-        return ServiceSource(config, source)
+        return ServiceSource(config, source, state.ledger)
     store = CatalogStore(state.state_dir, file_source(source))
     read: list[str] = []
     if keep:
@@ -211,7 +223,10 @@ def open_source(config: JobConfig, state: JobState, context: RunContext, *, keep
         catalog = store.load(lambda file: read.append(file.path))
     if read:
         context.say(f"looked through {counted(len(read), 'new or changed file')}")
-    return FilesSource(config, source, catalog, store.changes())
+    letters = None
+    if isinstance(source, CsvSource) and source.dst_fold == "dead_letter":
+        letters = MappingLetters(DeadLetterFiles.of(state.state_dir), READING)
+    return FilesSource(config, source, catalog, store.changes(), letters)
 
 
 def files_series(source: CsvSource | ParquetSource, catalog: FileCatalog) -> tuple[Timeseries, ...]:

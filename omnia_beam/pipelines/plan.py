@@ -11,6 +11,7 @@ from omnia_beam.net.reachability import check_reachable
 from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.backfill import BackfillJob, make_plan
 from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.id_spelling import as_recorded
 from omnia_beam.pipelines.job_state import JobState, scope_of
 from omnia_beam.pipelines.migrate_plan import run_migrate_plan
 from omnia_beam.pipelines.migration import is_migration
@@ -38,6 +39,7 @@ def run_plan(config: JobConfig, context: RunContext, mapping_template: str | Non
     series_ids = select_series(session, job.source.series)
     state_dir = StateDir.open(config.state, config.name, create=False)
     state = JobState(state_dir, "plan", scope_of(config), LeaseToken(0, ""), Ledger.load(state_dir))
+    series_ids = as_recorded(state.ledger, series_ids)
     found = make_plan(job, session, state, series_ids, keep=False)
     facts = PlanFacts.of(found.plan, job.options.page_limit, job.service.requests_per_second)
     if not context.quiet:

@@ -111,7 +111,8 @@ def run_replay(job: JobConfig, context: RunContext, path: str | None = None) -> 
     tally = _Tally()
     try:
         with opened_state(job, context) as state:
-            files = DeadLetterFiles.of(state.state_dir) if path is None else DeadLetterFiles.at(path)
+            fence = state.fence
+            files = DeadLetterFiles.of(state.state_dir, fence) if path is None else DeadLetterFiles.at(path, fence)
             names = files.names()
             if path is not None and not names:
                 raise UsageError(f"--dead-letters {path}: there are no files of dead letters (*.parquet)")
@@ -154,7 +155,7 @@ class _Replay:
         """Send everything, wait for it, and leave files and ledger in step."""
         pool = ThreadPoolExecutor(self._service.max_in_flight, thread_name_prefix="omnia-replay")
         writer = OmniaWriter(
-            partial(send_group, self._session),
+            partial(send_group, self._session, fence=self._state.fence),
             pool=pool,
             threads=self._service.max_in_flight,
             options=self._options,

@@ -32,6 +32,7 @@ from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.cluster import check_job
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import file_prefix
+from omnia_beam.pipelines.id_spelling import as_recorded
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.migrate import run_migrate
 from omnia_beam.pipelines.migration import is_migration
@@ -221,7 +222,7 @@ def _series(job: VerifyJob, ledger: Ledger, *, online: bool) -> tuple[tuple[str,
         return found.series_ids, frozenset(), [found.note] if found.note else []
     selected = _selected(job)
     if isinstance(job.config.source, OmniaSource):
-        return selected, frozenset(), []
+        return as_recorded(ledger, selected), frozenset(), []
     source = file_source(job.config.source)
     vanished = sorted(each for each in set(ledger.series_ids(job.scope.digest)) - set(selected) if source.selects(each))
     if not vanished:

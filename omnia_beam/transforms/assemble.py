@@ -14,6 +14,7 @@ import numpy.typing as npt
 from omnia_beam.core.asked_range import check_times
 from omnia_beam.core.chunk import NO_POINTS, Chunk, Points, RawChunk
 from omnia_beam.core.errors import IncompleteReadError, WireFormatError
+from omnia_beam.core.series_id import id_key
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.wire import PageItem, decode_body
 
@@ -47,12 +48,12 @@ def assemble_chunk(raw: RawChunk) -> Chunk:
 
 def _by_query(raw: RawChunk) -> list[tuple[TimeRange, dict[str, list[PageItem]]]]:
     """The items of all pages of each query, by series as it was asked for."""
-    asked = {series_id.lower(): series_id for series_id in raw.key.series_ids}  # GUIDs: any case is the same
+    asked = {id_key(series_id): series_id for series_id in raw.key.series_ids}
     queries: dict[TimeRange, dict[str, list[PageItem]]] = {}
     for page in raw.pages:
         items = queries.setdefault(page.query, {})
         for item in decode_body(page.body, raw.format).items:
-            series_id = asked.get(item.series_id.lower())
+            series_id = asked.get(id_key(item.series_id))
             if series_id is None:
                 raise IncompleteReadError(
                     f"{raw.key}: the service sent series {item.series_id!r}, which was not asked for"

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,7 @@ class HandRun:
         patch(backfill, "shared_session", lambda service: _Session())
         patch(backfill, "select_series", lambda session, series: tuple(sorted(series.ids)))
         patch(backfill, "plan_windows", self._plan)
+        patch(backfill, "counting", lambda job, session: self._count)
         patch(backfill, "build_pipeline", lambda job, state, plan, *, local: (job, state))
         patch(backfill, "run_pipeline", self._run)
         patch(job_state.LeaseOwner, "here", self._owner)
@@ -204,6 +205,9 @@ class HandRun:
         columns = list(zip(*here, strict=True)) or [(), (), ()]
         return Points(np.array(columns[0], np.int64), np.array(columns[1], np.float64), np.array(columns[2], np.uint32))
 
+    def _count(self, series_ids: tuple[str, ...], asked: TimeRange) -> dict[str, int]:
+        return {series_id: len(self._points(series_id, asked).times) for series_id in series_ids}
+
     def _plan(self, session: Any, wanted: Any, *, statuses: Any, limits: PackLimits) -> Plan:
         packed: list[packing.PackedWindow] = []
         for ids, part in wanted:
@@ -262,9 +266,9 @@ class HandRun:
         real = state_store.LocalStore.create
 
         @contextmanager
-        def create(store: Any, path: str) -> Iterator[Any]:
+        def create(store: Any, path: str, placing: Any = nullcontext) -> Iterator[Any]:
             self.mortality.step()
-            with real(store, path) as out:
+            with real(store, path, placing) as out:
                 yield out
                 self.mortality.step()  # the temporary is there, the name is not
             self.mortality.step()

@@ -236,11 +236,11 @@ def test_a_change_that_is_killed_half_way_is_gone_on_with(
     scheduled.run(window=window)
     write, written = write_files.write_durably, []
 
-    def dying(path: str, *args: Any, **options: Any) -> None:
+    def dying(path: str, *args: Any, **options: Any) -> Any:
         if len(written) == 4:
             raise OSError("pulled the plug")
         written.append(path)
-        write(path, *args, **options)
+        return write(path, *args, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(write_files, "write_durably", dying)
