@@ -79,6 +79,7 @@ class _Head:
         self._form = form
         self._path = path
         self._whole = whole
+        self._data = data
         self._view = text.view(data[text.mark :])
         self._at = 0
         self._line = 1
@@ -103,7 +104,20 @@ class _Head:
             if not self._row(delimiter)[0]:
                 break
         body = self._text.mark + self._text.raw_length(self._view[: self._at])
+        self._check_text(body)
         return CsvHead(self._text, header, line, self._delimiter, body, self._line)
+
+    def _check_text(self, body: int) -> None:
+        """The view of UTF-16 has a sign for what cannot be decoded, such as half of a character at the end of a cut file."""
+        if self._text.is_utf16:
+            try:
+                self._data[self._text.mark : body].decode(self._text.encoding)
+            except UnicodeDecodeError as error:
+                at = self._text.mark + error.start
+                raise UsageError(
+                    f"{self._path}:1: is not {self._text.encoding} text (byte {at}): is the file cut short, or source.encoding "
+                    "another?"
+                ) from None
 
     def _skip_rows(self) -> None:
         for number in range(self._form.skip_rows):

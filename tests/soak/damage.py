@@ -36,6 +36,9 @@ _BLOCK_BYTES: Final = 300
 _FILES: Final = 16
 """Different files that damage begins with."""
 
+_KEPT: Final = 3
+"""Files on which the product was wrong, kept in the folder of temporary files."""
+
 
 @dataclass
 class Verdict:
@@ -72,8 +75,9 @@ def judge(form: Form, cases: int, seed: int) -> Verdict:
             path.write_bytes(data)
             verdict.ways[way] += 1
             wanted = _expected(form, data, texts[at])
+            told = len(verdict.wrong)
             _judge_one(verdict, path, wanted, f"case {case} ({way}, {hashlib.sha1(data).hexdigest()[:8]})")
-            if verdict.wrong and len(verdict.wrong) <= 3:
+            if told < len(verdict.wrong) <= _KEPT:
                 _keep(form, case, data)
     verdict.peak_bytes = _peak() - before
     return verdict
