@@ -15,16 +15,17 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import logging
 import os
 import random
+import re
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -41,6 +42,10 @@ from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.migrate import run_migrate
 from omnia_beam.pipelines.runner import pipeline_options
 from omnia_beam.pipelines.summary import Summary
+from omnia_beam.pipelines.verify import run_verify
+from tests.soak.elsewhere import become_another_machine
+from tests.soak.forked import Forked
+from tests.soak.quick_beam import remember_lookups
 from tests.soak.world_places import CsvSource, FileTarget, OmniaSource, ServiceTarget
 
 PAIRS: Final = ("omnia-parquet", "csv-parquet", "csv-omnia")
@@ -48,6 +53,10 @@ T0: Final = parse_time("2024-01-30")
 HOUR: Final = 3_600 * 10**9
 HOURS: Final = 96
 _TRIES: Final = 4
+_LONGEST_S: Final = 60.0
+_LIFTED: Final = re.compile(r"--set max_removed=(\d+)")
+_IS_NEW: Final = "is new and knows nothing of them"
+_NO_POINTS: Final = ("hold no points", "no such file")
 
 
 class WorldError(AssertionError):
@@ -62,7 +71,7 @@ class World:
         pair: which source and which destination.
         draw: where every choice comes from.
         folder: of this world alone.
-        rare: how often a step may be one with a process of its own.
+        counted: what was done, a count each.
     """
 
     pair: str
@@ -72,7 +81,8 @@ class World:
     options: dict[str, Any] = field(default_factory=dict)
     span: tuple[int, int] = (0, HOURS)
     saved: Path | None = None
-    rare: float = 0.1
+    counted: Counter[str] = field(default_factory=Counter)
+    held: set[tuple[str, int, float]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         source, _, target = self.pair.partition("-")
@@ -93,31 +103,44 @@ class World:
             step = self.draw.choice(self._steps())
             name = step.__name__.strip("_")
             self.told.append(name)
+            self.counted[name] += 1
             step()
             self.settle(name)
 
     def settle(self, after: str) -> None:
         """Run again and again; the world is quiet, so that a few runs have to be enough."""
+        more: dict[str, Any] = {}
+        said = ""
         for _ in range(_TRIES):
-            summary, error = self.run()
-            if summary is not None and summary.status == "complete":
-                self._judge(summary, after)
-                return
-            if error:
+            summary, error = self.run(**more)
+            if summary is None:
+                said = error
                 if not error.strip():
                     raise WorldError(f"after {after}: failed and does not say why")
-                if self._may_refuse(error):
+                if _IS_NEW in error:  # what it advises
+                    self.counted["(refused: the state is new)"] += 1
+                    self.target.reset()
+                elif any(text in error for text in _NO_POINTS):
+                    self.counted["(refused: nothing there to read)"] += 1
                     return
-            elif summary is not None and not (
-                summary.details.get("incomplete") or summary.details.get("first failure")
-            ):
-                raise WorldError(f"after {after}: {summary.status} and does not say why: {summary.details}")
-        raise WorldError(f"after {after}: not complete after {_TRIES} runs: {error or (summary and summary.details)}")
+                continue
+            if summary.status == "complete":
+                self._judge(summary, after)
+                return
+            said = str(summary.details)
+            if not (summary.details.get("incomplete") or summary.details.get("first failure")):
+                raise WorldError(f"after {after}: {summary.status} and does not say why: {said}")
+            self.counted["(incomplete, with a reason)"] += 1
+            if found := _LIFTED.search(said):
+                self.counted["(more points would go than may)"] += 1
+                more = {"max_removed": int(found[1])}
+        raise WorldError(f"after {after}: not complete after {_TRIES} runs: {said}")
 
     def run(self, **more: Any) -> tuple[Summary | None, str]:
         """One run; what ended it where it did not come to its end."""
-        silent = Console(file=io.StringIO())
-        context = RunContext(pipeline_options(None, []), silent, silent)
+        self.counted["(runs)"] += 1
+        self._remember()
+        context = _silent_context()
         run = run_backfill if self.pair == "omnia-parquet" else run_migrate
         STOP.clear()
         try:
@@ -126,6 +149,11 @@ class World:
             return None, str(error)
         finally:
             reset_shared_sessions()
+
+    def _remember(self) -> None:
+        """What the source has ever held: nothing else may ever be at the destination."""
+        for name, points in self.source.points().items():
+            self.held |= {(name, t, v) for t, v in points.items()}
 
     def _judge(self, summary: Summary, after: str) -> None:
         start, end = (T0 + h * HOUR for h in self.span)
@@ -138,19 +166,36 @@ class World:
             if len({t for t, _ in there}) != len(there):
                 raise WorldError(f"after {after}: {series_id}: points twice")
             missing = shown.items() - dict(there).items()
-            extra = [t for t, _ in there if t not in shown]
+            extra = [(t, v) for t, v in there if t not in shown]
             if missing:
                 raise WorldError(
                     f"after {after}: complete, and {len(missing)} points of {series_id} are missing or wrong"
                 )
+            if any((series_id, t, v) not in self.held for t, v in extra):
+                raise WorldError(f"after {after}: complete, with points of {series_id} that the source never held")
             more += len(extra)
         if more > summary.points_kept:
             raise WorldError(
                 f"after {after}: complete, and {more} points are not the source's; {summary.points_kept} are said to be kept"
             )
+        self._judge_strays(summary, after)
 
-    def _may_refuse(self, error: str) -> bool:
-        return "is new and knows nothing of them" in error or "hold no points" in error or "no such file" in error
+    def _judge_strays(self, summary: Summary, after: str) -> None:
+        """Copies that the job did not write stay as they are, and are told."""
+        if harmed := self.target.harmed_strays():
+            raise WorldError(f"after {after}: a run touched what it did not write: {harmed}")
+        if not self.target.strays:
+            return
+        if not any("no receipt names" in text for text in summary.warnings):
+            raise WorldError(f"after {after}: complete without a word of {len(self.target.strays)} stray files")
+        if after == "copy_at_the_target" and self.draw.random() < 0.3:
+            self.counted["(verify looked for strays)"] += 1
+            report = self.folder / "report"
+            exit_code = run_verify(self._config(), _silent_context(), report=str(report)).exit_code
+            reset_shared_sessions()
+            kinds = [each["kind"] for each in json.loads((report / "report.json").read_text())["differences"]]
+            if exit_code != 1 or kinds.count("stray_file") != len(self.target.strays):
+                raise WorldError(f"after {after}: verify ends with {exit_code} and finds {Counter(kinds)}")
 
     def _config(self, **more: Any) -> Any:
         start, end = (format_time(T0 + h * HOUR) for h in self.span)
@@ -171,7 +216,10 @@ class World:
         return load_config(str(path), now_ns=time.time_ns())
 
     def _steps(self) -> list[Callable[[], None]]:
-        steps = [
+        copies = [self._copy_at_the_source] if isinstance(self.source, CsvSource) else []
+        copies += [self._copy_at_the_target] if isinstance(self.target, FileTarget) else []
+        return [
+            *copies,
             self._append,
             self._run_again,
             self._stop_half_way,
@@ -186,9 +234,9 @@ class World:
             self._harm_the_target,
             self._reset_the_target,
             self._lose_letters,
+            self._kill,
+            self._suspend,
         ]
-        # A process of its own takes seconds to start.
-        return [*steps, self._kill, self._suspend] if self.draw.random() < self.rare else steps
 
     def _append(self) -> None:
         at = self.draw.randrange(HOURS)
@@ -200,35 +248,37 @@ class World:
     def _stop_half_way(self) -> None:
         self.run(deadline="1ms", refresh="96h")
 
-    def _process(self) -> subprocess.Popen[bytes]:
-        """A run of the job in a process of its own, somewhere between its start and its end."""
-        self._config(refresh="200h")
-        command = "backfill" if self.pair == "omnia-parquet" else "migrate"
-        process = subprocess.Popen(
-            [sys.executable, "-m", "omnia_beam.cli", command, str(self.folder / "job.yaml"), "--quiet"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(self.draw.uniform(1.0, 5.0))
-        return process
-
     def _kill(self) -> None:
-        process = self._process()
-        process.kill()
-        process.wait()
+        """A run ends with signal 9 somewhere between its start and its end."""
+        with Forked(lambda: self.run(refresh="200h")) as process:
+            over = process.wait(self.draw.uniform(0.0, 0.6))
+        self.counted["(killed behind its end)" if over else "(killed before its end)"] += 1
 
     def _suspend(self) -> None:
-        """A driver sleeps while another one is started, and then goes on."""
-        process = self._process()
-        if process.poll() is None:
-            process.send_signal(signal.SIGSTOP)
-        summary, error = self.run()
-        if summary is None and not error.strip():
-            raise WorldError("a run beside a suspended one failed and does not say why")
-        if process.poll() is None:
-            process.send_signal(signal.SIGCONT)
-        process.wait()
+        """A driver of another machine sleeps while the source changes and another driver takes over; then it goes on."""
+
+        def work() -> None:
+            become_another_machine()
+            self.run(refresh="200h")
+
+        with Forked(work) as process:
+            over = process.wait(self.draw.uniform(0.0, 0.6))
+            process.signal(signal.SIGSTOP)
+            if self.draw.random() < 0.7:
+                self._append()
+            summary, error = self.run()
+            if summary is None and not error.strip():
+                raise WorldError("a run beside a suspended one failed and does not say why")
+            process.signal(signal.SIGCONT)
+            if not process.wait(_LONGEST_S):
+                raise WorldError("a driver that was taken over does not come to its end")
+        self.counted["(suspended behind its end)" if over else "(suspended before its end)"] += 1
+
+    def _copy_at_the_source(self) -> None:
+        self.source.copy(self.draw)
+
+    def _copy_at_the_target(self) -> None:
+        self.target.copy(self.draw)
 
     def _narrow(self) -> None:
         at = self.draw.randrange(HOURS - 10)
@@ -246,6 +296,7 @@ class World:
                 {"max_chunk_points": 1_000},
                 {"workers": 1, "deadline": "10m"},
                 {"vanished": "follow"},
+                {"max_removed": 1},
             ]
         )
 
@@ -258,14 +309,17 @@ class World:
             self.draw.choice(found).unlink()
 
     def _save_the_ledger(self) -> None:
-        self.saved = self.folder / "saved"
-        shutil.rmtree(self.saved, ignore_errors=True)
-        shutil.copytree(self.folder / "state" / "world" / "ledger", self.saved)
+        ledger = self.folder / "state" / "world" / "ledger"
+        if ledger.is_dir():
+            self.saved = self.folder / "saved"
+            shutil.rmtree(self.saved, ignore_errors=True)
+            shutil.copytree(ledger, self.saved)
+        self.target.remember()
 
     def _restore_the_ledger(self) -> None:
         if self.saved is not None:
             ledger = self.folder / "state" / "world" / "ledger"
-            shutil.rmtree(ledger)
+            shutil.rmtree(ledger, ignore_errors=True)
             shutil.copytree(self.saved, ledger)
 
     def _shrink_the_source(self) -> None:
@@ -275,7 +329,7 @@ class World:
         self.source.archive(self.draw)
 
     def _harm_the_target(self) -> None:
-        self.target.harm(self.draw)
+        self.counted[f"(harmed: {self.target.harm(self.draw)})"] += 1
 
     def _reset_the_target(self) -> None:
         self.target.reset()
@@ -285,7 +339,9 @@ class World:
             each.unlink()
 
 
-def play_one(seed: int, number: int, steps: int, pair: str | None = None) -> list[str]:
+def play_one(
+    seed: int, number: int, steps: int, pair: str | None = None, counted: Counter[str] | None = None
+) -> list[str]:
     """One sequence; its steps. Raises WorldError, with what was played."""
     draw = random.Random(f"{seed} {number}")
     chosen = draw.choice(PAIRS)
@@ -298,7 +354,15 @@ def play_one(seed: int, number: int, steps: int, pair: str | None = None) -> lis
             raise WorldError(f"{world.pair}, --seed {seed} --only {number}: {error}; played {world.told}") from error
         finally:
             world.close()
+            if counted is not None:
+                counted[f"{world.pair}: sequences"] += 1
+                counted.update({f"{world.pair}: {name}": n for name, n in world.counted.items()})
         return world.told
+
+
+def _silent_context() -> RunContext:
+    silent = Console(file=io.StringIO())
+    return RunContext(pipeline_options(None, []), silent, silent)
 
 
 def main() -> int:
@@ -307,19 +371,28 @@ def main() -> int:
     parser.add_argument("--sequences", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no further sequence behind them")
     parser.add_argument("--only", type=int)
     parser.add_argument("--pair", choices=PAIRS)
     args = parser.parse_args()
+    logging.disable(logging.ERROR)
+    remember_lookups()
     numbers = range(args.sequences) if args.only is None else [args.only]
-    wrong, steps, began = 0, 0, time.monotonic()
+    wrong, played, steps, began = 0, 0, 0, time.monotonic()
+    counted: Counter[str] = Counter()
     for number in numbers:
+        if time.monotonic() - began > 60 * args.minutes:
+            break
+        played += 1
         try:
-            steps += len(play_one(args.seed, number, args.steps, args.pair))
+            steps += len(play_one(args.seed, number, args.steps, args.pair, counted))
         except WorldError as error:
             wrong += 1
             print(error, flush=True)
+    for name, n in sorted(counted.items()):
+        print(f"{n:8,}  {name}")
     print(
-        f"{len(numbers)} sequences, {steps} steps behind their first runs, {wrong} false, {time.monotonic() - began:.0f} s, "
+        f"{played} sequences, {steps} steps behind their first runs, {wrong} false, {time.monotonic() - began:.0f} s, "
         f"seed {args.seed}"
     )
     return 1 if wrong else 0
