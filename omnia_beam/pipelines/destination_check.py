@@ -20,15 +20,18 @@ from omnia_beam.core.receipt import FileStamp, Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.dead_letters import WRITING, DeadLetterFiles, file_name
+from omnia_beam.io.destination_files import shown_name
 from omnia_beam.io.durable_file import is_local, reason
 from omnia_beam.io.ledger import Ledger, RecordedReceipt
 from omnia_beam.io.ledger_facts import StandingReceipt, receipts_with_letters
 from omnia_beam.io.ledger_files import receipts_of_files, recorded_stamps
 from omnia_beam.io.state_dir import StateDir
 from omnia_beam.io.stored_points import StoredFiles
+from omnia_beam.pipelines.destination import PARQUET_SUFFIXES, file_prefix
 from omnia_beam.pipelines.job_state import RunState
 from omnia_beam.pipelines.mapping_letters import MAPPING
 from omnia_beam.pipelines.verify_fingerprint import Fingerprint
+from omnia_beam.pipelines.verify_strays import is_of_another_job
 
 _FULL_SERIES = 10_000
 """Up to so many series, points are counted unless the job says otherwise."""
@@ -83,7 +86,15 @@ def check_mode(asked: str | None, series: int) -> str:
     return asked or ("full" if series <= _FULL_SERIES else "existence")
 
 
-def look_at_files(ledger: Ledger, path: str, asked: Asked, files: StoredFiles | None = None) -> Look:
+def look_at_files(
+    ledger: Ledger,
+    path: str,
+    asked: Asked,
+    files: StoredFiles | None = None,
+    *,
+    prefix: str = "",
+    suffixes: tuple[str, ...] = PARQUET_SUFFIXES,
+) -> Look:
     """Compare a destination of files with the receipts by one listing: names, and sizes and times where those are recorded.
 
     A tree that was copied or restored has other times and the same content: files of the recorded size are read then, and
@@ -94,6 +105,8 @@ def look_at_files(ledger: Ledger, path: str, asked: Asked, files: StoredFiles | 
         path: of the sink.
         asked: what the caller answers for.
         files: how the files are read back; Parquet where it is not given.
+        prefix: of `destination.file_prefix`; files beside the job's own are named in a warning where it is given.
+        suffixes: of the files that a reader of the destination takes in.
 
     Raises:
         DestinationError: the destination cannot be listed.
@@ -103,9 +116,10 @@ def look_at_files(ledger: Ledger, path: str, asked: Asked, files: StoredFiles | 
     if not recorded:
         return Look()
     there = list_stamps(path)
+    beside = _files_beside(ledger, path, asked.sink, there.keys() - recorded.keys(), prefix, suffixes) if prefix else []
     wrong = {name: text for name, stamp in recorded.items() if (text := _difference(stamp, there.get(name)))}
     if not wrong:
-        return Look()
+        return Look(warnings=tuple(beside))
     lost: dict[ChunkKey, int] = {}
     named: set[str] = set()
     outside: set[str] = set()
@@ -123,7 +137,7 @@ def look_at_files(ledger: Ledger, path: str, asked: Asked, files: StoredFiles | 
     texts = (
         [f"{path}: {len(named):,} files are not as recorded, such as {first}, which {wrong[first]}"] if named else []
     )
-    warnings = []
+    warnings = beside
     if outside:
         one = min(outside)
         warnings.append(
@@ -131,6 +145,27 @@ def look_at_files(ledger: Ledger, path: str, asked: Asked, files: StoredFiles | 
             f"such as {one}, which {wrong[one]}; a run over them copies them again"
         )
     return Look(lost, tuple(texts), tuple(warnings))
+
+
+def _files_beside(
+    ledger: Ledger, path: str, sink: str, names: Collection[str], prefix: str, suffixes: tuple[str, ...]
+) -> list[str]:
+    """Name what a reader of the destination takes in besides the files of jobs: copies, mostly. Verify looks into it."""
+    found = [each for each in names if _is_read(each, suffixes) and not is_of_another_job(each, prefix)]
+    if found:
+        doubtful = ledger.doubtful_files(sink)  # of windows that are missing: what is wrong with those is told already
+        found = [each for each in found if each not in doubtful]
+    if not found:
+        return []
+    return [
+        f"{path}: {len(found):,} files that no receipt names, such as {shown_name(min(found))}: whoever reads the folder "
+        "takes their points in as well; verify looks into them"
+    ]
+
+
+def _is_read(name: str, suffixes: tuple[str, ...]) -> bool:
+    base = name.rpartition("/")[2]
+    return base.lower().endswith(suffixes) and not base.startswith((".", "_"))
 
 
 def look_at_letters(ledger: Ledger, state_dir: StateDir, asked: Asked) -> Look:
@@ -233,7 +268,7 @@ def file_look(
         letters = look_at_letters(ledger, state.state_dir, asked)
         if config.destination_check == "off":
             return letters.plus(not_looked_at(path))
-        return look_at_files(ledger, path, asked).plus(letters)
+        return look_at_files(ledger, path, asked, prefix=file_prefix(config.name)).plus(letters)
 
     return look
 

@@ -130,7 +130,9 @@ class FilesSink:
     def look(self, state: JobState, asked: Asked, targets: Mapping[str, str]) -> Callable[[Ledger], Look]:
         if self._check == "off":
             return lambda ledger: not_looked_at(self._sink.path)
-        return lambda ledger: look_at_files(ledger, self._sink.path, asked, self.files)
+        return lambda ledger: look_at_files(
+            ledger, self._sink.path, asked, self.files, prefix=self._prefix, suffixes=self._suffixes
+        )
 
     def erase(self, state: JobState, removals: Iterable[Removal]) -> list[str]:
         return []  # a window that is written again replaces its files

@@ -9,17 +9,19 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from omnia_beam.config import JobConfig, OmniaSink
+from omnia_beam.config import JobConfig, OmniaSink, ParquetSink
 from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.timestamps import format_time
+from omnia_beam.io.csv_file import CSV_SUFFIXES
 from omnia_beam.io.dead_letters import DeadLetterFiles
 from omnia_beam.io.durable_file import is_local
 from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.ledger_scope import describe_scope_change
 from omnia_beam.io.state_dir import StateDir
 from omnia_beam.pipelines.context import RunContext
-from omnia_beam.pipelines.destination_check import Asked, Look, look_at_files, look_at_letters
+from omnia_beam.pipelines.destination import PARQUET_SUFFIXES, file_prefix
+from omnia_beam.pipelines.destination_check import Asked, Look, look_at_files, look_at_letters, not_looked_at
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.selection_memory import remembered_selection
 from omnia_beam.pipelines.status_lease import LeaseFacts, lease_facts
@@ -181,10 +183,19 @@ def _look(config: JobConfig, ledger: Ledger, state_dir: StateDir, asked: Asked) 
         asked = Asked(asked.scope, asked.sink)
     letters = look_at_letters(ledger, state_dir, asked)
     if isinstance(config.sink, OmniaSink):
-        return letters
-    if config.destination_check == "off" or not is_local(config.sink.path):
-        return letters
-    return look_at_files(ledger, config.sink.path, asked).plus(letters)
+        return letters.plus(_unseen(config.sink.base_url or "the service", "status asks no service"))
+    if config.destination_check == "off":
+        return letters.plus(not_looked_at(config.sink.path))
+    if not is_local(config.sink.path):
+        return letters.plus(_unseen(config.sink.path, "status lists local folders alone"))
+    suffixes = PARQUET_SUFFIXES if isinstance(config.sink, ParquetSink) else tuple(CSV_SUFFIXES.values())
+    prefix = file_prefix(config.name)
+    return look_at_files(ledger, config.sink.path, asked, prefix=prefix, suffixes=suffixes).plus(letters)
+
+
+def _unseen(place: str, why: str) -> Look:
+    text = f"{place}: whether it still holds what was written was not looked at: {why}; the next run looks, and verify does"
+    return Look(warnings=(text,))
 
 
 def _notes(ledger: Ledger, selection_note: str, config: JobConfig) -> Iterator[str]:

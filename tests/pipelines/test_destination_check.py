@@ -117,6 +117,44 @@ def test_lost_files_are_written_again(
     assert run_migrate(job.load(sink), context).points_written == 0
 
 
+@pytest.mark.parametrize("name", ["Copy of {0}", "{1} (1){2}", "old-{0}"])
+@pytest.mark.parametrize("sink", [PARQUET, {"kind": "csv", "path": "out", "compression": "gzip"}])
+def test_a_copy_beside_a_file_is_a_warning_and_stays(
+    job: Job, context: RunContext, sink: dict[str, Any], name: str
+) -> None:
+    assert run_migrate(job.load(sink), context).warnings == ()
+    file = job.files()[0]
+    stem, dot, suffix = file.name.partition(".csv") if ".csv" in file.name else file.name.partition(".parquet")
+    copy = file.with_name(name.format(file.name, stem, dot + suffix))
+    shutil.copy(file, copy)
+    for keys in ({}, {"refresh": "100000d"}):
+        summary = run_migrate(job.load(sink, **keys), context)
+        assert summary.status == "complete"
+        assert [copy.name in each and "no receipt names" in each for each in summary.warnings] == [True]
+        assert copy.exists()
+    assert any(copy.name in each for each in run_status(job.load(sink), context).warnings)
+
+
+def test_files_of_another_job_and_hidden_ones_are_no_copies(job: Job, context: RunContext) -> None:
+    assert run_migrate(job.load(PARQUET), context).status == "complete"
+    (job.folder / "in" / "a.csv").rename(job.folder / "in" / "b.csv")
+    other = job.load({**PARQUET}, name="other", state=str(job.folder / "state2"))
+    assert run_migrate(other, context).status == "complete"
+    file = job.files()[0]
+    shutil.copy(file, file.with_name(f"_{file.name}"))
+    shutil.copy(file, file.with_name("notes.txt"))
+    assert run_migrate(job.load(PARQUET), context).warnings == ()
+
+
+@pytest.mark.parametrize("sink", ["service", "off"])
+def test_status_tells_what_it_did_not_look_at(job: Job, context: RunContext, sink: str) -> None:
+    with EmulatorThread() as emulator:
+        config = job.load(service(emulator.url)) if sink == "service" else job.load(PARQUET, destination_check="off")
+        assert run_migrate(config, context).status == "complete"
+        found = run_status(config, context)
+        assert (found.status, ["not looked at" in each for each in found.warnings]) == ("complete", [True])
+
+
 def test_what_is_lost_at_both_ends_is_named_once(job: Job, context: RunContext) -> None:
     job.rows("b.csv", 24 * 40, 24 * 40 + 50)
     assert run_migrate(job.load(PARQUET), context).status == "complete"
