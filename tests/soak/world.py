@@ -16,10 +16,12 @@ import argparse
 import logging
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -65,15 +67,17 @@ def main() -> int:
     numbers = range(args.sequences) if args.only is None else [args.only]
     wrong, played, steps, began = 0, 0, 0, time.monotonic()
     counted: Counter[str] = Counter()
-    for number in numbers:
-        if time.monotonic() - began > 60 * args.minutes:
-            break
-        played += 1
-        try:
-            steps += len(play_one(args.seed, number, args.steps, args.pair, counted))
-        except WorldError as error:
-            wrong += 1
-            print(error, flush=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):  # what was played is told
+        for number in numbers:
+            if time.monotonic() - began > 60 * args.minutes:
+                break
+            try:
+                steps += len(play_one(args.seed, number, args.steps, args.pair, counted))
+            except WorldError as error:
+                wrong += 1
+                print(error, flush=True)
+            played += 1
     for name, n in sorted(counted.items()):
         print(f"{n:8,}  {name}")
     print(
