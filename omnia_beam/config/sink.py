@@ -1,4 +1,4 @@
-"""Where points go to: a service, Parquet files, CSV files."""
+"""The places that points go to: a service, Parquet files, CSV files."""
 
 from __future__ import annotations
 

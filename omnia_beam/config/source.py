@@ -1,4 +1,4 @@
-"""Where points come from: a service, CSV files, Parquet files."""
+"""The places that points come from: a service, CSV files, Parquet files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class SearchConfig(Section):
         return self
 
     def patterns(self) -> dict[str, str]:
-        """The keys that were given, by name."""
+        """Return the keys that were given, by name."""
         return {name: value for name, value in self if value is not None}
 
 

@@ -149,12 +149,12 @@ def _rounds(
 
 
 def guard_rules(job: BackfillJob, state: RunState) -> GuardRules:
-    """What a run of a backfill or of a tail may take away, before anything was allowed."""
+    """Return what a run of a backfill or of a tail may take away, before anything was allowed."""
     return GuardRules(job.config.vanished == "keep", state.scope.digest, files=StoredFiles(job.sink.path))
 
 
 def _reading_facts(summary: Summary, requests: int, job: BackfillJob, outcome: Outcome) -> dict[str, Any]:
-    """How full the answers were, and which workers died."""
+    """Return how full the answers were, and which workers died."""
     facts: dict[str, Any] = {}
     if requests:
         facts["mean_request_fill"] = round(summary.points_read / (requests * job.options.page_limit), 3)
@@ -192,7 +192,7 @@ def make_plan(
 
 
 def counting(job: BackfillJob, session: ServiceSession) -> Count:
-    """How the service is asked for its count, as the job reads it."""
+    """Return how the service is asked for its count, as the job reads it."""
 
     def count(series_ids: tuple[str, ...], asked: TimeRange) -> dict[str, int]:
         return named_counts(session, series_ids, asked.start_ns, asked.end_ns, statuses=job.options.statuses)
@@ -201,7 +201,7 @@ def counting(job: BackfillJob, session: ServiceSession) -> Count:
 
 
 def wanted_range(config: JobConfig) -> TimeRange:
-    """The window of the configuration; without an end, up to now.
+    """Return the window of the configuration; without an end, up to now.
 
     It may reach into the future, where forecasts lie: see `redo_keys` for why that is not done with once it was read.
 
@@ -221,7 +221,7 @@ def wanted_range(config: JobConfig) -> TimeRange:
 def build_pipeline(
     job: BackfillJob, state: RunState, plan: Plan, *, local: bool, guard: RemovalGuard | None = None
 ) -> Any:
-    """A function that puts the backfill's transforms on a pipeline."""
+    """Return a function that puts the backfill's transforms on a pipeline."""
     config = job.config
 
     def build(pipeline: Any) -> None:
@@ -257,7 +257,7 @@ def build_pipeline(
 def worker_tasks(
     job: BackfillJob, state: JobState, plan: Plan, context: RunContext, guard: RemovalGuard | None = None
 ) -> list[WorkerTask]:
-    """A share of the plan and of the budget for each worker; fewer workers where there is not enough to share.
+    """Return a share of the plan and of the budget for each worker; fewer workers where there is not enough to share.
 
     Raises:
         UsageError: workers where there can be none.

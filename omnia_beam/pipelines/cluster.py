@@ -122,7 +122,7 @@ def _check_process(options: Any) -> None:
 
 
 def worker_place(options: Any) -> str:
-    """Where workers run: LOOPBACK (in this process), PROCESS, EXTERNAL, DOCKER or DATAFLOW.
+    """Return where workers run: LOOPBACK (in this process), PROCESS, EXTERNAL, DOCKER or DATAFLOW.
 
     Raises:
         UsageError: it is not said, or not known.
@@ -142,7 +142,7 @@ def worker_place(options: Any) -> str:
 
 
 def is_elsewhere(options: Any) -> bool:
-    """Whether workers run outside of this process, so that they hear nothing of what is said in it."""
+    """Return whether workers run outside of this process, so that they hear nothing of what is said in it."""
     return not is_local(options) and worker_place(options) != "LOOPBACK"
 
 
@@ -165,7 +165,7 @@ def worker_processes(options: Any) -> int:
 
 
 def worker_share(service: ServiceSettings, options: Any) -> ServiceSettings:
-    """The service with one worker's share of the budget: together they are never above it.
+    """Return the service with one worker's share of the budget: together they are never above it.
 
     Raises:
         UsageError: the options do not tell how many share it, or more workers than requests may be in flight.

@@ -45,13 +45,13 @@ class CommandEnd:
     began_s: float = field(default_factory=time.monotonic)
 
     def failed(self, error: OmniaBeamError) -> int:
-        """An error of ours: one line, and its exit code."""
+        """Return an error of ours: one line, and its exit code."""
         self._say(str(error))
         self._sum_up(error, status="failed", details={"error": type(error).__name__, "message": str(error)})
         return EXIT_USAGE if isinstance(error, UsageError) else EXIT_UNREACHABLE
 
     def failed_unforeseen(self, error: Exception) -> int:
-        """What nobody has thought of: one line like any other failure, and how to see more of it."""
+        """Return what nobody has thought of: one line like any other failure, and how to see more of it."""
         if os.environ.get(_TRACEBACK_ENV):
             print(redact("".join(traceback.format_exception(error))), file=sys.stderr)
         what = " ".join(f"{type(error).__name__}: {error}".split())
@@ -60,14 +60,16 @@ class CommandEnd:
         return EXIT_INCOMPLETE
 
     def interrupted(self, interrupt: KeyboardInterrupt) -> int:
-        """A signal."""
+        """Return a signal."""
         self._say("interrupted; what is done is recorded, run the same command to go on")
         details = getattr(getattr(interrupt, "summary", None), "details", {})
         self._sum_up(interrupt, status="incomplete", details={**details, "interrupted": True})
         return EXIT_INTERRUPTED
 
     def written(self, code: int, output: GuardedStream) -> int:
-        """The exit code, once standard output was flushed. A run that is not complete keeps the code that says why."""
+        """Return the exit code, once standard output was flushed. A run that is not complete keeps the code that says
+        why.
+        """
         if output.error is None:
             return code
         if isinstance(output.error, BrokenPipeError) and self.command in _LOOKING:
@@ -86,7 +88,7 @@ class CommandEnd:
             print(json.dumps(reached.having(**changes).to_json()), flush=True)
 
     def _so_far(self) -> Summary:
-        """What is known of a command that ended before it could sum up: its requests and its time."""
+        """Return what is known of a command that ended before it could sum up: its requests and its time."""
         summary = Summary(self.command, elapsed_s=time.monotonic() - self.began_s)
         shared = sys.modules.get("omnia_beam.net.shared")  # where nothing was asked, it need not be loaded
         if shared is None:

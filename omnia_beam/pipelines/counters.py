@@ -27,7 +27,7 @@ class Counts(Protocol):
     """Whether they move before the end: otherwise there is no progress to show."""
 
     def __call__(self) -> dict[str, int]:
-        """The counts now; called from any thread, several times a second."""
+        """Return the counts now; called from any thread, several times a second."""
 
     def follow(self, result: Any) -> None:
         """Told Beam's PipelineResult once the pipeline runs."""
@@ -43,7 +43,7 @@ def counters_of(result: Any) -> dict[str, int]:
 
 
 def counts_of(options: Any, clock: Callable[[], float] = time.monotonic) -> Counts:
-    """Where the counts of a run with these options come from.
+    """Return where the counts of a run with these options come from.
 
     Args:
         options: Beam's.

@@ -105,7 +105,9 @@ def _end_kept(pid_file: Path) -> None:
 
 
 def _program() -> str:
-    """What to type to run omnia-beam again: its name alone only where the shell finds this very program under it."""
+    """Return what to type to run omnia-beam again: its name alone only where the shell finds this very program under
+    it.
+    """
     called = Path(sys.argv[0])
     if called.name != "omnia-beam":
         return f"{_shown(sys.executable)} -m omnia_beam"
@@ -114,7 +116,7 @@ def _program() -> str:
 
 
 def _shown(program: str) -> str:
-    """A path relative to the current directory where it lies below, as one would type it."""
+    """Return a path relative to the current directory where it lies below, as one would type it."""
     with suppress(ValueError):
         return str(Path(program).absolute().relative_to(Path.cwd()))
     return program

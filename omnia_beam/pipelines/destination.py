@@ -46,7 +46,7 @@ class Tidied:
 
 
 def file_prefix(job_name: str) -> str:
-    """The first part of the names of a job's files: readable, and no prefix of another job's.
+    """Return the first part of the names of a job's files: readable, and no prefix of another job's.
 
     Two jobs may share a destination; each must know its own files.
     """
@@ -167,7 +167,7 @@ def _is_temporary(name: str, prefix: str) -> bool:
 
 
 def _concerns(path: str, name: str, prefix: str, wanted: TimeRange | None) -> bool:
-    """Whether a file may hold points of the wanted time."""
+    """Return whether a file may hold points of the wanted time."""
     of_file = _range_of(name, prefix)
     if wanted is None or of_file is None or not of_file.overlaps(wanted):
         return wanted is None or of_file is None
@@ -191,7 +191,9 @@ def _last_time(path: str) -> int:
 
 
 def _range_of(name: str, prefix: str) -> TimeRange | None:
-    """The range of a file's window, to the second and no less than all of it; None for a name that is no window's."""
+    """Return the range of a file's window, to the second and no less than all of it; None for a name that is no
+    window's.
+    """
     found = re.fullmatch(rf"{re.escape(prefix)}-{_MOMENT}-{_MOMENT}-[0-9a-f]{{16}}\.[a-z]+(\.gz|\.zst)?", _base(name))
     if found is None:
         return None

@@ -154,7 +154,7 @@ def describe_files(source: CsvSource | ParquetSource) -> FilesDescription:
 
 
 def describe_catalog(kind: str, catalog: FileCatalog) -> FilesDescription:
-    """What files are seen to be that were all read."""
+    """Return what files are seen to be that were all read."""
     return _description(kind, catalog.files, True, [(index.file, *_of_index(index)) for index in catalog.indexes])
 
 
@@ -250,7 +250,9 @@ def starter_keys(kind: str, paths: tuple[str, ...]) -> tuple[dict[str, Any], lis
 
 
 def _tried(kind: str, paths: tuple[str, ...], given: Mapping[str, Any]) -> FilesDescription | None:
-    """What the files are seen to be with these keys; None where they cannot be read so, or give times of another age."""
+    """Return what the files are seen to be with these keys; None where they cannot be read so, or give times of another
+    age.
+    """
     model: Any = CsvSource if kind == "csv" else ParquetSource
     try:
         found = describe_files(model.model_validate({"kind": kind, "path": list(paths), **given}))

@@ -28,7 +28,7 @@ _WORDS: Final[Mapping[str, tuple[bool, Callable[[int], str]]]] = {
 
 
 def series_findings(shown: str, series_id: str, facts: SeriesFacts) -> Iterator[Finding]:
-    """What a series' index noted."""
+    """Yield what a series' index noted."""
     for name, noted in sorted(facts.noted.items()):
         blocking, words = _WORDS[name]
         yield Finding(name, shown, _with_example(words(noted.points), noted), blocking, noted.points, series_id)
@@ -48,7 +48,7 @@ def time_findings(shown: str, series_id: str, span: tuple[int, int], job: JobCon
 
 
 def file_findings(job: JobConfig, about: Mapping[str, FileFacts]) -> Iterator[Finding]:
-    """What whole files tell: columns that are not read, long files taken as wide.
+    """Yield what whole files tell: columns that are not read, long files taken as wide.
 
     Args:
         job: its source.

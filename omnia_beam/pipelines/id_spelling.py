@@ -33,7 +33,7 @@ def as_recorded(ledger: Ledger, series_ids: Collection[str]) -> tuple[str, ...]:
 
 
 def named_in_two_spellings(selection: SeriesSelection) -> list[str]:
-    """A warning for each id that a selection spells in two ways."""
+    """Return a warning for each id that a selection spells in two ways."""
     first: dict[str, str] = {}
     texts: dict[str, str] = {}
     for named in named_ids(selection):
@@ -46,7 +46,7 @@ def named_in_two_spellings(selection: SeriesSelection) -> list[str]:
 
 
 def named_ids(selection: SeriesSelection) -> Iterable[str]:
-    """The ids that a selection names, as they are spelled there.
+    """Yield the ids that a selection names, as they are spelled there.
 
     Raises:
         UsageError: the file of ids cannot be read.

@@ -62,11 +62,11 @@ class JobState(RunState):
     ledger: Ledger
 
     def for_workers(self) -> RunState:
-        """All but the ledger, which can be large and is the driver's alone."""
+        """Return all but the ledger, which can be large and is the driver's alone."""
         return RunState(self.state_dir, self.run_id, self.scope, self.token, clock=self.clock)
 
     def reload(self) -> Ledger:
-        """The ledger as it is now."""
+        """Return the ledger as it is now."""
         return Ledger.load(self.state_dir)
 
     def writer(self) -> LedgerWriter:
@@ -113,7 +113,7 @@ def held_lease(job: JobConfig, run_id: str) -> Iterator[tuple[StateDir, Lease]]:
 
 
 def new_run_id() -> str:
-    """A name for a run, that sorts by time."""
+    """Return a name for a run, that sorts by time."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
 
 

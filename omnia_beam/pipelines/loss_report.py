@@ -86,7 +86,7 @@ class LossReport:
     unused_rows: tuple[str, ...] = ()
 
     def blocking(self, accepted: Sequence[Acceptance]) -> tuple[Finding, ...]:
-        """Those that stop the run: what blocks and is not accepted, and what is more than `at_most` accepts."""
+        """Return those that stop the run: what blocks and is not accepted, and what is more than `at_most` accepts."""
         exceeded = [each for each in accepted if each.at_most is not None and self._points(each) > each.at_most]
         allowed = [each for each in accepted if each not in exceeded]
 
@@ -130,7 +130,7 @@ class LossReport:
         )
 
     def counts(self) -> dict[str, int]:
-        """Findings by name."""
+        """Return findings by name."""
         return dict(Counter(each.name for each in self.findings))
 
     def to_json(self, accepted: Sequence[Acceptance] = ()) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def sorted_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def series_table(report: LossReport) -> Table:
-    """What becomes of the first series."""
+    """Return what becomes of the first series."""
     table = Table("source", "target", "values", "statuses", "state", box=None, pad_edge=False)
     for each in report.series[:_LISTED]:
         cells = (each.source, each.target, each.values, each.statuses, each.state)
@@ -167,7 +167,7 @@ def series_table(report: LossReport) -> Table:
 
 
 def findings_table(report: LossReport, accepted: Sequence[Acceptance]) -> Table:
-    """What would be lost."""
+    """Return what would be lost."""
     table = Table("finding", "series", "what", "", box=None, pad_edge=False)
     blocking = set(report.blocking(accepted))
     for each in report.findings[:_SHOWN]:

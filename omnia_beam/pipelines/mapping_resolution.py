@@ -138,7 +138,7 @@ def _rows_by_source(rows: Sequence[MappingRow], spelled: Callable[[str], str]) -
 
 
 def template_values(series: Timeseries) -> dict[str, str | None]:
-    """What a template can refer to."""
+    """Return what a template can refer to."""
     return {
         "id": series.id,
         "name": series.name or None,
@@ -154,7 +154,7 @@ def template_values(series: Timeseries) -> dict[str, str | None]:
 def _target_name(
     series: Timeseries, row: MappingRow | None, job: JobConfig, create: CreateMissing | None
 ) -> TargetName | None:
-    """How the target is known; None where nothing maps the series."""
+    """Return how the target is known; None where nothing maps the series."""
     mapping = job.mapping
     if row is not None and row.target_id is not None:
         return TargetName(row.target_id)
@@ -202,7 +202,7 @@ def _mapped(
     create: CreateMissing | None,
     findings: list[Finding],
 ) -> MappedSeries | None:
-    """One series; None where there is no target and none will be created."""
+    """Return one series; None where there is no target and none will be created."""
     shown = series.name or series.id
     creatable = create is not None and target.id is None
     if existing is None and (not creatable or not target.facility):

@@ -39,13 +39,13 @@ class Targets(Protocol):
     """Where the target's timeseries are looked up."""
 
     def find(self, names: Iterable[TargetName]) -> Mapping[TargetName, Timeseries]:
-        """Those that exist."""
+        """Return those that exist."""
 
     def create(self, drafts: Sequence[TimeseriesDraft]) -> Mapping[TargetName, Timeseries]:
         """Make those that do not exist."""
 
     def candidates(self) -> Sequence[Timeseries]:
-        """What series of a source could become: all there are, as far as the target lists them."""
+        """Return what series of a source could become: all there are, as far as the target lists them."""
 
 
 class FileTargets:
@@ -128,7 +128,9 @@ class ServiceTargets:
         return {TargetName(name=name, facility=facility): series for name, series in found.items()}
 
     def _listed(self, facility: str | None = None) -> tuple[list[Timeseries], bool]:
-        """What a listing gives, and whether it is all: the service cuts listings, and the client says so at their end."""
+        """Return what a listing gives, and whether it is all: the service cuts listings, and the client says so at
+        their end.
+        """
         found: list[Timeseries] = []
         try:
             for each in self._calls.get_timeseries(facility=facility, page_size=_PAGE):

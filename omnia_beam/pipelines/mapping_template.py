@@ -118,7 +118,7 @@ def _check_reads_back(path: str, names: Collection[str]) -> None:
 
 
 def guess_targets(series: Sequence[Timeseries], candidates: Sequence[Timeseries]) -> Iterator[Guess]:
-    """The best target of each series, each target at most once: the better fit has it.
+    """Yield the best target of each series, each target at most once: the better fit has it.
 
     Args:
         series: of the source.
@@ -150,7 +150,7 @@ class _Index:
             self._by_digits[_digits(each.name)].append(each)
 
     def best(self, series: Timeseries) -> Guess:
-        """The best guess for one series; ties go to the unit, then to the same facility, and are said."""
+        """Return the best guess for one series; ties go to the unit, then to the same facility, and are said."""
         name = series.name or series.id
         for found, score, why in (
             (self._by_name.get(name, []), 3.0, "the same name"),
@@ -217,7 +217,7 @@ def _beaten(guess: Guess, winner: Guess) -> Guess:
 
 
 def _cells(guess: Guess, source: str, row: MappingRow | None) -> list[str]:
-    """A row; what the mapping file gives already stays."""
+    """Return a row; what the mapping file gives already stays."""
     target = guess.target
     name, facility, unit = ("", "", "") if target is None else (target.name, target.facility, target.unit or "")
     source_unit = guess.source.unit or ""
@@ -235,7 +235,7 @@ def _cells(guess: Guess, source: str, row: MappingRow | None) -> list[str]:
 
 
 def _names_of(series: Sequence[Timeseries]) -> dict[str, str]:
-    """How a mapping file names each series: by its name where no other has it, or else by its id."""
+    """Return how a mapping file names each series: by its name where no other has it, or else by its id."""
     count: dict[str, int] = defaultdict(int)
     for each in series:
         count[each.name] += 1

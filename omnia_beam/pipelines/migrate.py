@@ -174,7 +174,7 @@ def build_pipeline(
     local: bool,
     guard: RemovalGuard | None = None,
 ) -> Any:
-    """A function that puts the migration's transforms on a pipeline."""
+    """Return a function that puts the migration's transforms on a pipeline."""
     rules = {each.source.id: each.rule() for each in resolution.mapped}
     if guard is not None:
         # A series that the source no longer shows is in recorded windows all the same: it stays what it was.
@@ -224,7 +224,7 @@ def _carry_out(
 
 
 def _limits(job: MigrationJob, resolution: Resolution) -> list[Limit]:
-    """What `accept` allows at most of findings that only points tell."""
+    """Return what `accept` allows at most of findings that only points tell."""
     names = {each.source.id: each.source.name for each in resolution.mapped}
 
     def covering(acceptance: Acceptance) -> Callable[[str, str], bool]:
@@ -258,7 +258,7 @@ def _tell(prepared: Prepared, job: MigrationJob, context: RunContext) -> None:
 
 
 def _with_losses(summary: Summary, prepared: Prepared, state: JobState, outcome: Outcome) -> Summary:
-    """The summary with what did not arrive: the dead letters that there are now, and what policies changed."""
+    """Return the summary with what did not arrive: the dead letters that there are now, and what policies changed."""
     files = DeadLetterFiles.of(state.state_dir)
     reasons = files.count_by_reason()
     details = dict(summary.details)
@@ -283,5 +283,5 @@ def _with_losses(summary: Summary, prepared: Prepared, state: JobState, outcome:
 
 
 def _most(points: Mapping[str, int]) -> dict[str, int]:
-    """The series with the most points."""
+    """Return the series with the most points."""
     return dict(sorted(points.items(), key=lambda item: (-item[1], item[0]))[:_LISTED])

@@ -65,7 +65,9 @@ class Prepared:
 
 
 def is_migration(config: JobConfig) -> bool:
-    """Whether a job is more than a backfill: another source than a service, another sink than Parquet, or a mapping."""
+    """Return whether a job is more than a backfill: another source than a service, another sink than Parquet, or a
+    mapping.
+    """
     plain = isinstance(config.source, OmniaSource) and isinstance(config.sink, ParquetSink)
     return not plain or config.mapping is not None
 

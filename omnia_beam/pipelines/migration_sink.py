@@ -46,7 +46,7 @@ class MigrationSink(Protocol):
         """Remove what dead runs left without a receipt in the time that this run covers. For the holder of the lease."""
 
     def look(self, state: JobState, asked: Asked, targets: Mapping[str, str]) -> Callable[[Ledger], Look]:
-        """How the world is held against the ledger at the end of a run; `targets` by source id."""
+        """Return how the world is held against the ledger at the end of a run; `targets` by source id."""
 
     def erase(self, state: JobState, removals: Iterable[Removal]) -> list[str]:
         """Take stored points away before their windows are written again; returns why it could not, a text each."""
@@ -149,7 +149,7 @@ class FilesSink:
 
 
 def open_sink(config: JobConfig) -> MigrationSink:
-    """The sink of a job; nothing is asked or written yet."""
+    """Return the sink of a job; nothing is asked or written yet."""
     if isinstance(config.sink, OmniaSink):
         return ServiceSink(config, config.sink)
     return FilesSink(config, config.sink)

@@ -209,7 +209,7 @@ class FilesSource:
 
 
 def open_source(config: JobConfig, state: JobState, context: RunContext, *, keep: bool) -> MigrationSource:
-    """The source of a job. Files that are new or changed are read once, to know what they hold.
+    """Return the source of a job. Files that are new or changed are read once, to know what they hold.
 
     Args:
         config: the job.
@@ -238,12 +238,12 @@ def open_source(config: JobConfig, state: JobState, context: RunContext, *, keep
 
 
 def files_series(source: CsvSource | ParquetSource, catalog: FileCatalog) -> tuple[Timeseries, ...]:
-    """The series of files, as far as files tell: each is known by its name."""
+    """Return the series of files, as far as files tell: each is known by its name."""
     return tuple(Timeseries(name, name, source.facility or "") for name in catalog.series)
 
 
 def file_source(source: CsvSource | ParquetSource) -> FileSource:
-    """A file source of the configuration, as the reading takes it."""
+    """Return a file source of the configuration, as the reading takes it."""
     form: CsvForm | ParquetForm
     if isinstance(source, CsvSource):
         form = CsvForm(
@@ -287,7 +287,7 @@ def file_source(source: CsvSource | ParquetSource) -> FileSource:
 
 
 def _files_range(config: JobConfig, catalog: FileCatalog, changes: Sequence[FileChange]) -> TimeRange:
-    """The window of the configuration; without one, everything that the files hold, or held when it was copied."""
+    """Return the window of the configuration; without one, everything that the files hold, or held when it was copied."""
     if config.window is not None:
         return wanted_range(config)
     ranges = [each.range for each in changes]

@@ -64,7 +64,7 @@ class PlanFacts:
 
 
 def work_line(work: WorkPlan) -> str:
-    """What a run would do now, in one sentence."""
+    """Return what a run would do now, in one sentence."""
     recorded = f"; {counted(work.recorded, 'window')} recorded before" if work.recorded else ""
     if not len(work.plan):
         return f"nothing to move{recorded}"
@@ -74,7 +74,7 @@ def work_line(work: WorkPlan) -> str:
 
 
 def facts_table(facts: PlanFacts) -> Table:
-    """The totals."""
+    """Return the totals."""
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column()
@@ -89,7 +89,7 @@ def facts_table(facts: PlanFacts) -> Table:
 
 
 def windows_table(plan: Plan) -> Table:
-    """The first and last windows, for a look."""
+    """Return the first and last windows, for a look."""
     table = Table("start", "end", "series", "points", "requests", box=None, pad_edge=False)
     for column in table.columns[2:]:
         column.justify = "right"

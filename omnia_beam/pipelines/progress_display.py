@@ -75,7 +75,7 @@ def showing_progress(
 
 
 def describe(facts: ProgressFacts, elapsed_s: float) -> str:
-    """One line for a log."""
+    """Return one line for a log."""
     rate = facts.points / elapsed_s if elapsed_s > 0 else 0.0
     parts = [
         f"{facts.windows:,}/{facts.windows_total:,} windows",

@@ -99,7 +99,7 @@ class Repair:
         return 0 if self.copied is None else self.copied.points_written
 
     def words(self) -> Iterator[str]:
-        """What a person has to know of it, a text each."""
+        """Yield what a person has to know of it, a text each."""
         if self.trouble:
             yield f"The copying ended early; the next run of the job goes on with what is left: {self.trouble}"
         if self.unreadable:
@@ -226,13 +226,15 @@ def _announcement(key: ChunkKey, series_ids: Collection[str]) -> ChunkKey:
 
 
 def _pinned(config: JobConfig, wanted: TimeRange) -> JobConfig:
-    """The job as it was verified: no later end, and no refresh of what does not differ."""
+    """Return the job as it was verified: no later end, and no refresh of what does not differ."""
     window = WindowConfig.model_construct(start=wanted.start_ns, end=wanted.end_ns)
     return config.model_copy(update={"window": window, "refresh": None})
 
 
 def _would_be_deleted(stray: Stray, plan: RepairPlan, state: JobState, replaced: Collection[str]) -> bool:
-    """Whether a run would delete a file that it had better not: nothing proves that the job wrote it, or it may be missed."""
+    """Return whether a run would delete a file that it had better not: nothing proves that the job wrote it, or it may
+    be missed.
+    """
     if stray.outside or not is_own_name(stray.name, plan.prefix):
         return False
     return stray.name not in replaced or any(

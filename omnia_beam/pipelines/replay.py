@@ -255,7 +255,7 @@ class _Replay:
 
 
 def _receipt_now(sent: _Sent, written: WrittenChunk, dead_letters: int) -> Receipt | None:
-    """What is stored of a file's chunk now; None where that is not known."""
+    """Return what is stored of a file's chunk now; None where that is not known."""
     base = sent.stored.receipt
     if base is None or written.receipt is None or sent.letters.is_leftover:
         return None

@@ -107,7 +107,7 @@ def sort_letters(stored: StoredLetters, standing: Standing) -> SortedLetters:
 
 
 def chunk_of_letters(key: ChunkKey, letters: Sequence[DeadLetter]) -> Chunk:
-    """The letters' points as a chunk of their key, each series under its target's id."""
+    """Return the letters' points as a chunk of their key, each series under its target's id."""
     parts: dict[str, list[Points]] = {}
     targets: dict[str, str] = {}
     for letter in letters:
@@ -147,7 +147,7 @@ def with_history(refused: Sequence[DeadLetter], before: Sequence[DeadLetter]) ->
 
 
 def receipt_after(base: Receipt, stored: Receipt, dead_letters: int) -> Receipt:
-    """The receipt of a chunk of which more is stored now: fingerprints of disjoint points add up.
+    """Return the receipt of a chunk of which more is stored now: fingerprints of disjoint points add up.
 
     Args:
         base: what was stored before.
@@ -182,7 +182,7 @@ def _inside(times: npt.NDArray[np.int64], ranges: TimeRangeSet) -> Mask:
 
 
 def _part(letter: DeadLetter, where: Mask) -> Iterator[DeadLetter]:
-    """The letter with these points alone; nothing where there are none."""
+    """Yield the letter with these points alone; nothing where there are none."""
     if where.all():
         if letter.count:
             yield letter

@@ -24,7 +24,7 @@ _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def report_page(report: VerifyReport) -> str:
-    """The whole page."""
+    """Return the whole page."""
     body = "".join(_sections(report))
     title = f"{report.job}: verification"
     return (
@@ -78,7 +78,7 @@ def _verdict(report: VerifyReport) -> str:
 
 
 def _unknown(report: VerifyReport) -> str:
-    """What was not compared: it comes before everything that was."""
+    """Return what was not compared: it comes before everything that was."""
     texts = [f"Not compared: {report.last.not_compared}"] if report.last.not_compared else []
     return "".join(f'<p class="note unknown">{escape(text)}</p>' for text in (*texts, *report.last.limits))
 

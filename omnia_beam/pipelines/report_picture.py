@@ -27,7 +27,7 @@ _AXIS: Final = 22
 
 
 def coverage_svg(grid: CoverageGrid) -> str:
-    """The picture; rows become thin where there are many."""
+    """Return the picture; rows become thin where there are many."""
     cells = grid.worst
     rows = len(cells)
     high = 16 if rows <= _LABELS else 6
@@ -58,7 +58,7 @@ def coverage_svg(grid: CoverageGrid) -> str:
 
 
 def coverage_legend() -> str:
-    """What the colours mean."""
+    """Return what the colours mean."""
     items = (
         f'<span><svg viewBox="0 0 16 12"><rect class="{_CLASSES[state]}" width="16" height="12" rx="2"/></svg>'
         f"{escape(text)}</span>"

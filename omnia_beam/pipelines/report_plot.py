@@ -49,7 +49,7 @@ class _Frame:
 
 
 def difference_plot(curve: DifferingCurve) -> str:
-    """One figure: the series, the curves, the marks."""
+    """Return one figure: the series, the curves, the marks."""
     marks = _marks(curve)
     shown = _near(curve, marks)
     frame = _frame(shown, marks)
@@ -70,7 +70,7 @@ def difference_plot(curve: DifferingCurve) -> str:
 
 
 def plot_legend() -> str:
-    """What lines and circles mean."""
+    """Return what lines and circles mean."""
     line = '<svg viewBox="0 0 18 12"><path class="curve {0}" d="M0 6H18"/></svg>'
     circle = '<svg viewBox="0 0 18 12"><circle class="mark" cx="9" cy="6" r="5"/></svg>'
     texts = (
@@ -111,7 +111,7 @@ def _between(points: Points, first: int, last: int) -> Points:
 
 
 def _thinned(points: Points, kept: NDArray[np.int64]) -> Points:
-    """The points at these times, or the next ones."""
+    """Return the points at these times, or the next ones."""
     if len(points.times) <= _MOST:
         return points
     return points.take(np.unique(np.searchsorted(points.times, kept).clip(0, len(points.times) - 1)))

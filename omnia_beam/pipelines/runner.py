@@ -76,7 +76,7 @@ class CheckpointOptions(PipelineOptions):
 
 
 def is_local(options: PipelineOptions) -> bool:
-    """Whether the pipeline runs inside this process."""
+    """Return whether the pipeline runs inside this process."""
     return runner_name(options) in _LOCAL
 
 
@@ -114,7 +114,7 @@ def pipeline_options(runner: str | None, beam_args: Sequence[str]) -> PipelineOp
 
 
 def _defaults(runner: str | None, flags: Sequence[str]) -> list[str]:
-    """What Flink should do unless told otherwise.
+    """Return what Flink should do unless told otherwise.
 
     Stage by stage: otherwise all stages of a job are one region of failure, and a worker that dies makes Flink begin the whole
     job again. What stages hand on is small (descriptors, receipts), so that keeping it costs nothing.
@@ -126,12 +126,12 @@ def _defaults(runner: str | None, flags: Sequence[str]) -> list[str]:
 
 
 def make_runner(options: PipelineOptions) -> Any:
-    """The runner to give to `beam.Pipeline`: an instance for the local one, a name for the rest."""
+    """Return the runner to give to `beam.Pipeline`: an instance for the local one, a name for the rest."""
     return FnApiRunner() if is_local(options) else _REMOTE[runner_name(options)]
 
 
 def runner_name(options: PipelineOptions) -> str:
-    """The runner's name in lower case, without its module; empty for the default."""
+    """Return the runner's name in lower case, without its module; empty for the default."""
     return (options.view_as(StandardOptions).runner or "").rsplit(".", 1)[-1].lower()
 
 

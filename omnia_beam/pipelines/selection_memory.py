@@ -59,7 +59,7 @@ def remember_selection(
 
 
 def remembered_selection(state_dir: StateDir, config: JobConfig, scope: str) -> RememberedSelection | None:
-    """What was remembered of this very selection; None where nothing was, or of another one.
+    """Return what was remembered of this very selection; None where nothing was, or of another one.
 
     Raises:
         StateError: the directory cannot be read.

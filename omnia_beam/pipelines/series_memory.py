@@ -33,7 +33,7 @@ def remember_series(state_dir: StateDir, series: Iterable[Timeseries]) -> None:
 
 
 def series_changes(state_dir: StateDir, series: Iterable[Timeseries]) -> Iterator[Finding]:
-    """Findings about series that have another name, unit or step than remembered.
+    """Yield findings about series that have another name, unit or step than remembered.
 
     Raises:
         StateError: the directory cannot be read.

@@ -65,7 +65,7 @@ class Summary:
         return self.points_written / self.elapsed_s if self.elapsed_s else 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """One flat object; `details` are merged in."""
+        """Return one flat object; `details` are merged in."""
         data = asdict(self)
         details = data.pop("details")
         data["throttled_s"] = round(self.throttled_s, 3)

@@ -116,7 +116,7 @@ class _Tail:
         return self.summary.having(status="complete")
 
     def reached(self, error: BaseException) -> Summary:
-        """The summary of all cycles that ended, and of the one that the error has ended."""
+        """Return the summary of all cycles that ended, and of the one that the error has ended."""
         facts: ProgressFacts | None = getattr(error, "facts", None)
         if facts is None:
             return self.summary
@@ -130,7 +130,7 @@ class _Tail:
         )
 
     def _tried(self) -> bool:
-        """One cycle, whatever comes of it; whether it was the last."""
+        """Return one cycle, whatever comes of it; whether it was the last."""
         now_ns = self.times.now()
         try:
             cycle = self._cycle(now_ns)

@@ -127,7 +127,7 @@ class TailPlanner:
     renewed_ns: int | None = None
 
     def next_cycle(self, run: RunState, token: LeaseToken, now_ns: int) -> PlannedCycle:
-        """What is to be read now. Tidies up and compacts the ledger where that pays; nothing else is changed.
+        """Return what is to be read now. Tidies up and compacts the ledger where that pays; nothing else is changed.
 
         Args:
             run: the job's; no writer of it is at work.
@@ -183,7 +183,7 @@ class TailPlanner:
         return max(_RENEW_AFTER_POLLS * tail.poll, (tail.refresh or 24 * HOUR_NS) // _RENEWALS)
 
     def _state(self, run: RunState, token: LeaseToken, wanted: TimeRange) -> JobState:
-        """The ledger as it is now, compacted where that pays; files of a cycle that failed are tidied up."""
+        """Return the ledger as it is now, compacted where that pays; files of a cycle that failed are tidied up."""
         ledger = Ledger.load(run.state_dir)
         delete_spent(ledger, token)
         state = JobState(run.state_dir, run.run_id, run.scope, token, ledger, clock=run.clock)
@@ -224,7 +224,7 @@ def plan_cycle(
     join: bool,
     renew: bool,
 ) -> tuple[WorkPlan, Groups]:
-    """What one cycle reads.
+    """Return what one cycle reads.
 
     What is older than anything that may still change is planned as a backfill plans it, by density; what is newer in
     groups that stay the same, so that its windows can be joined.
@@ -275,7 +275,7 @@ def plan_cycle(
 
 
 def describe_cycle(cycle: Cycle, now_ns: int) -> str:
-    """One line for people and logs."""
+    """Return one line for people and logs."""
     behind_s = (now_ns - cycle.complete_to_ns) // NS_PER_SECOND
     again = f", {cycle.again:,} of them again" if cycle.again else ""
     failed = (

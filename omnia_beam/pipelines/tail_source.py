@@ -155,7 +155,7 @@ class TailPoller:
         self._report = TailReport()
 
     def look(self, cursor: TailCursor) -> Look:
-        """One look; whatever fails is told and tried again, unless the lease is lost: then the tail is over.
+        """Return one look; whatever fails is told and tried again, unless the lease is lost: then the tail is over.
 
         It may have announced windows that nobody comes to give out; they are planned again by the next.
         """
@@ -206,7 +206,7 @@ class TailPoller:
     def _landed(
         self, cursor: TailCursor, ledger: Ledger, failures: Sequence[Mapping[str, Any]], now_ns: int
     ) -> tuple[TailCursor, bool]:
-        """All of a cycle is stored or has failed: told; and whether that was all there will be."""
+        """Return all of a cycle is stored or has failed: told; and whether that was all there will be."""
         reach = TimeRange(
             min(each.key.range.start_ns for each in cursor.flying), max(each.key.range.end_ns for each in cursor.flying)
         )
@@ -306,7 +306,7 @@ def first_windows(work: WorkPlan) -> tuple[WorkPlan, bool]:
 
 
 def under_way(ledger: Ledger, scope: str, windows: Iterable[Window], failures: Iterable[Mapping[str, Any]]) -> int:
-    """How many windows are neither recorded whole nor told to have failed in what is missing of them.
+    """Return how many windows are neither recorded whole nor told to have failed in what is missing of them.
 
     Args:
         ledger: just loaded.

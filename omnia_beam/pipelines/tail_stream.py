@@ -123,7 +123,7 @@ def set_streaming(options: Any) -> None:
 
 
 def for_workers(job: BackfillJob, service: ServiceSettings, series_ids: tuple[str, ...]) -> BackfillJob:
-    """The job with a worker's budget, and with ids in place of a file of ids, which only this machine may have."""
+    """Return the job with a worker's budget, and with ids in place of a file of ids, which only this machine may have."""
     series = job.source.series
     if series.ids_file is None:
         return replace(job, service=service)
@@ -132,7 +132,7 @@ def for_workers(job: BackfillJob, service: ServiceSettings, series_ids: tuple[st
 
 
 def stream_builder(spec: TailSpec) -> Callable[[Any], None]:
-    """A function that puts the tail's transforms on a pipeline."""
+    """Return a function that puts the tail's transforms on a pipeline."""
 
     def build(pipeline: Any) -> None:
         _ = pipeline | "Tail" >> TailWindows(spec) | "Spread" >> beam.Reshuffle() | "Copy" >> CopyWindows(spec)

@@ -31,7 +31,7 @@ Bucket = Callable[[int], TimeRange]
 
 
 def day_start(instant_ns: int) -> int:
-    """The beginning of the UTC day of an instant, ns."""
+    """Return the beginning of the UTC day of an instant, ns."""
     return instant_ns // DAY_NS * DAY_NS
 
 
@@ -112,7 +112,7 @@ def windows_again(
 
 
 def unsettled(window: RecentWindow, settle_ns: int) -> bool:
-    """Whether it was read so soon after its end that points may have come since."""
+    """Return whether it was read so soon after its end that points may have come since."""
     return window.read_ns < window.key.range.end_ns + settle_ns
 
 

@@ -27,6 +27,8 @@ class PlainConsole(Console):
 
 
 def console(*, stderr: bool = False) -> PlainConsole:
-    """A terminal as wide as it is; into a file or a pipe, tables as wide as what they hold: nothing is cut off there."""
+    """Return a terminal as wide as it is; into a file or a pipe, tables as wide as what they hold: nothing is cut off
+    there.
+    """
     found = PlainConsole(stderr=stderr)
     return found if found.is_terminal else PlainConsole(stderr=stderr, width=_WIDTH_OF_FILES)

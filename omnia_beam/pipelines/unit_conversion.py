@@ -32,7 +32,7 @@ class UnitError(ValueError):
 
 @lru_cache(maxsize=4096)
 def convert_unit(source: str, target: str) -> Conversion:
-    """The conversion between two units.
+    """Return the conversion between two units.
 
     Args:
         source, target: such as `bar`, `kPa`, `degC`, `°F`, `m3/h`, `%`.

@@ -215,7 +215,7 @@ def _check_recorded(job: VerifyJob, ledger: Ledger) -> None:
 
 
 def _series(job: VerifyJob, ledger: Ledger, *, online: bool) -> tuple[tuple[str, ...], frozenset[str], list[str]]:
-    """The series that the destination should hold, those of them that the source has lost, and notes about them."""
+    """Return the series that the destination should hold, those of them that the source has lost, and notes about them."""
     if not online:
         remembered = remembered_selection(job.state_dir, job.config, job.scope.digest)
         found = offline_selection(job.config, ledger, job.scope.digest, remembered)
@@ -242,7 +242,7 @@ def _dead_letters(job: VerifyJob) -> list[str]:
 
 
 def _selected(job: VerifyJob) -> tuple[str, ...]:
-    """What the job selects now. The service is asked even where all ids are known: it must be there."""
+    """Return what the job selects now. The service is asked even where all ids are known: it must be there."""
     if isinstance(job.source, MigrationReader):
         return job.source.series_ids()
     source = job.config.source

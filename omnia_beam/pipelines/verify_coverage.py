@@ -68,7 +68,7 @@ class CoverageGrid:
         return found
 
     def row_name(self, row: int) -> str:
-        """The series of a row."""
+        """Return the series of a row."""
         ids = self.series_ids[row * self.series_per_row : (row + 1) * self.series_per_row]
         return ids[0] if len(ids) == 1 else f"{ids[0]} to {ids[-1]} ({len(ids)} series)"
 
@@ -85,5 +85,5 @@ class CoverageGrid:
 
 
 def _bounds(range: TimeRange) -> list[int]:
-    """The first instant of each column, ns: integers, since a float cannot tell nanoseconds apart."""
+    """Return the first instant of each column, ns: integers, since a float cannot tell nanoseconds apart."""
     return [range.start_ns + range.duration_ns * i // COLUMNS for i in np.arange(COLUMNS).tolist()]

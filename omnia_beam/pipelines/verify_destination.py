@@ -82,7 +82,7 @@ class Destination(Protocol):
         """For each receipt, in order, what is there. Raises DestinationError or ServiceError: nothing can be read."""
 
     def points(self, receipt: Receipt, stored_ids: Collection[str]) -> dict[str, Points]:
-        """What is there of some series of a receipt, in any order of time."""
+        """Return what is there of some series of a receipt, in any order of time."""
 
     def surplus(self, live: Collection[str]) -> Surplus:
-        """What lies there besides the files that receipts name."""
+        """Return what lies there besides the files that receipts name."""

@@ -106,7 +106,7 @@ class Difference:
 
 
 def point_counts(comparison: PointComparison) -> dict[str, int]:
-    """How many points differ, by kind; kinds without any are left out."""
+    """Return how many points differ, by kind; kinds without any are left out."""
     counts = {
         "missing_point": len(comparison.missing.times),
         "extra_point": len(comparison.extra.times),

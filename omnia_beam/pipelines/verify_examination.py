@@ -251,7 +251,7 @@ class _Run:
         self._differing(receipt, differing, expected, found, stored)
 
     def _hides_statuses(self, should: Fingerprint, there: Fingerprint) -> bool:
-        """Whether fingerprints differ for the statuses alone, as far as can be known, since the files hold none."""
+        """Return whether fingerprints differ for the statuses alone, as far as can be known, since the files hold none."""
         if self._e.destination.holds_statuses or len(should.statuses) < 2:
             return False
         return (should.count, should.first_ns, should.last_ns) == (there.count, there.first_ns, there.last_ns)
@@ -292,7 +292,9 @@ class _Run:
         return frozenset(unread)
 
     def _differs_by_kept_points(self, receipt: Receipt, series_id: str, source: Fingerprint) -> bool:
-        """Whether the destination holds what the source shows, and beside it only points that are recorded as kept."""
+        """Return whether the destination holds what the source shows, and beside it only points that are recorded as
+        kept.
+        """
         ranges = [each.range for each in receipt.kept if each.series_id == series_id]
         truth = self._source_points(receipt.key, [series_id]) if ranges and source.count else {}
         if not ranges or truth is None:
@@ -342,7 +344,7 @@ class _Run:
                 self._name_points(receipt, series_id, (truth or {}).get(series_id, NO_POINTS), points)
 
     def _points(self, receipt: Receipt, stored_ids: Collection[str]) -> dict[str, Points] | None:
-        """The destination's points of some series in one window; None where it does not give them a second time."""
+        """Return the destination's points of some series in one window; None where it does not give them a second time."""
         try:
             return self._e.destination.points(receipt, stored_ids)
         except (IncompleteReadError, ServiceError, CredentialError) as error:
@@ -352,7 +354,7 @@ class _Run:
             return None
 
     def _source_points(self, key: ChunkKey, series_ids: Sequence[str]) -> dict[str, Points] | None:
-        """The source's points of some series in one window; None where it does not give them."""
+        """Return the source's points of some series in one window; None where it does not give them."""
         if self._e.source is None:
             self.findings.note(
                 "Differences are told by window, since the source cannot be read: a fingerprint says that a window differs, not "

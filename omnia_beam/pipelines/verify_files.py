@@ -44,7 +44,7 @@ class FileForm:
 
     @classmethod
     def of(cls, sink: ParquetSink | CsvSink) -> FileForm:
-        """What a sink writes."""
+        """Return what a sink writes."""
         if isinstance(sink, ParquetSink):
             return cls(parquet_reader.read_points, parquet_reader.SUFFIXES, parquet_reader.file_has_checksums)
         options = CsvOptions(sink.layout, sink.delimiter, sink.compression)
@@ -80,7 +80,7 @@ class FilesDestination:
                 yield from pool.map(self._observe, receipts[at : at + _AHEAD])
 
     def points(self, receipt: Receipt, stored_ids: Collection[str]) -> dict[str, Points]:
-        """What can be read of some series; missing and unreadable files give nothing."""
+        """Return what can be read of some series; missing and unreadable files give nothing."""
         parts: dict[str, list[Points]] = {}
         for name in receipt.files:
             try:

@@ -42,7 +42,7 @@ class Fingerprint:
 
     @classmethod
     def of_receipt(cls, receipt: SeriesReceipt) -> Fingerprint:
-        """What a sink said that it stored."""
+        """Return what a sink said that it stored."""
         return cls(receipt.count, receipt.first_ns, receipt.last_ns, receipt.statuses, receipt.content_hash)
 
     def plus(self, other: Fingerprint) -> Fingerprint:
@@ -78,7 +78,7 @@ def total_fingerprint(parts: Iterable[Fingerprint]) -> Fingerprint:
 
 
 def describe_change(expected: Fingerprint, found: Fingerprint) -> str:
-    """How two fingerprints differ, in words."""
+    """Return how two fingerprints differ, in words."""
     if expected.count != found.count:
         return f"{expected.count:,} points expected, {found.count:,} found"
     if (expected.first_ns, expected.last_ns) != (found.first_ns, found.last_ns):

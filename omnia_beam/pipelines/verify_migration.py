@@ -66,7 +66,7 @@ class MigrationReader:
         return self
 
     def series_ids(self) -> tuple[str, ...]:
-        """What the mapping leaves to copy, ascending.
+        """Return what the mapping leaves to copy, ascending.
 
         Raises:
             UsageError, CredentialError, ServiceError: the source cannot be opened or the mapping not be resolved.
@@ -127,6 +127,8 @@ class MigrationReader:
 
 
 def storable(chunk: Chunk, options: WriteOptions) -> Chunk:
-    """What the Omnia sink sends of a chunk: what its policies leave out, or change, is left out and changed here too."""
+    """Return what the Omnia sink sends of a chunk: what its policies leave out, or change, is left out and changed here
+    too.
+    """
     points = {source_id: judge(found, chunk.key.range, options).good for source_id, _, found in chunk.by_series()}
     return Chunk.from_points(chunk.key, points, chunk.series_ids)

@@ -28,7 +28,7 @@ class OmniaDestination:
         return True
 
     def observe(self, receipts: Sequence[Receipt]) -> Iterator[Observation]:
-        """A series that was deleted, or that fails, keeps no other of its windows from being read.
+        """Yield a series that was deleted, or that fails, keeps no other of its windows from being read.
 
         Raises:
             CredentialError, ServiceError: the service cannot be read.
@@ -44,7 +44,7 @@ class OmniaDestination:
         return self.reader.points(ChunkKey(tuple(sorted(stored_ids)), receipt.key.range))
 
     def surplus(self, live: Collection[str]) -> Surplus:
-        """A service has no files; other series of it are none of this job's business."""
+        """Return a service has no files; other series of it are none of this job's business."""
         return Surplus()
 
     def _observation(self, key: ChunkKey, read: WindowPrints) -> Observation:
@@ -58,7 +58,7 @@ class OmniaDestination:
         return Observation(prints, series_failures=left, gone=gone)
 
     def _is_gone(self, series_id: str) -> bool:
-        """Whether the service answers, and does not know the series: a wrong address answers 404 to everything."""
+        """Return whether the service answers, and does not know the series: a wrong address answers 404 to everything."""
         if series_id not in self._gone:
             calls = MetadataCalls(self.reader.session)
             try:
@@ -79,5 +79,5 @@ class OmniaDestination:
 
 
 def target_key(receipt: Receipt) -> ChunkKey:
-    """The receipt's window in the ids of the target."""
+    """Return the receipt's window in the ids of the target."""
     return ChunkKey(tuple(sorted({each.target_id for each in receipt.series})), receipt.key.range)

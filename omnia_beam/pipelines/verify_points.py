@@ -77,7 +77,7 @@ def compare_points(expected: Points, found: Points) -> PointComparison:
 
 
 def value_bits(points: Points) -> npt.NDArray[np.uint64]:
-    """The 64 bits of each value."""
+    """Return the 64 bits of each value."""
     return np.ascontiguousarray(points.values, np.float64).view(np.uint64)
 
 

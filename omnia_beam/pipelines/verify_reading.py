@@ -63,13 +63,13 @@ class WindowSource(Protocol):
         """Requests so far; None where there were none."""
 
     def hurried(self) -> WindowSource:
-        """The same, that gives a service up soon: for questions that can stay open."""
+        """Return the same, that gives a service up soon: for questions that can stay open."""
 
     def fingerprints(self, windows: Sequence[tuple[ChunkKey, int]]) -> WindowPrints:
         """Of windows and the points expected in each; 1 KB for each series of each window comes back."""
 
     def points(self, key: ChunkKey) -> dict[str, Points]:
-        """All points of one window, by id of its key. Raises OmniaBeamError: it cannot be read."""
+        """Return all points of one window, by id of its key. Raises OmniaBeamError: it cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class WindowRun:
         run_pipeline(build, plan, context, self.traffic)
 
     def _collected(self, run_id: str, keys: Sequence[ChunkKey]) -> WindowPrints:
-        """A window without all its time has failed."""
+        """Return a window without all its time has failed."""
         failures = {}
         for each in read_failures(self.state_dir, run_id):
             failed = ChunkKey(tuple(each["series"]), TimeRange(each["start_ns"], each["end_ns"]))
@@ -208,7 +208,7 @@ def fingerprints_apart(
 
 
 def is_not_found(failure: str) -> bool:
-    """Whether a failure says that the service does not know the series."""
+    """Return whether a failure says that the service does not know the series."""
     return failure.startswith(f"{NotFoundError.__name__}:")
 
 
@@ -225,7 +225,9 @@ def _series_alone(
 
 
 def failure_error(kind: str, message: str) -> OmniaBeamError:
-    """A failure keeps of its error only the class's name: the kind that says whether another window would fare better."""
+    """Return a failure keeps of its error only the class's name: the kind that says whether another window would fare
+    better.
+    """
     known = getattr(errors, kind, OmniaBeamError)
     if issubclass(known, TransientServiceError):
         return TransientServiceError(message)
@@ -233,7 +235,7 @@ def failure_error(kind: str, message: str) -> OmniaBeamError:
 
 
 def _inside(ranges: Sequence[TimeRange], outer: TimeRange) -> Sequence[TimeRange]:
-    """Those of ascending, disjoint ranges that lie in another."""
+    """Return those of ascending, disjoint ranges that lie in another."""
     first = bisect_left(ranges, outer.start_ns, key=lambda each: each.start_ns)
     last = bisect_right(ranges, outer.end_ns, key=lambda each: each.end_ns)
     return ranges[first:last]

@@ -33,7 +33,8 @@ class OfflineSelection:
 def offline_selection(
     config: JobConfig, ledger: Ledger, scope: str, remembered: RememberedSelection | None = None
 ) -> OfflineSelection:
-    """The ids of the configuration; where it searches, or reads files, the series of the ledger and of the last run besides.
+    """Return the ids of the configuration; where it searches, or reads files, the series of the ledger and of the last
+    run besides.
 
     Args:
         remembered: what the last run of this configuration has selected, where that is known.
@@ -59,7 +60,7 @@ def offline_selection(
 
 
 def recorded_end(ledger: Ledger, scope: str) -> int | None:
-    """The latest end of anything that counts under a scope, ns; None where there is nothing."""
+    """Return the latest end of anything that counts under a scope, ns; None where there is nothing."""
     index = ledger.index
     if scope not in index.scopes:
         return None
@@ -74,7 +75,8 @@ def wanted_range(
     clock: Callable[[], int] = time.time_ns,
     remembered: RememberedSelection | None = None,
 ) -> TimeRange:
-    """The window of the configuration; without an end, up to where the last run got: what came since was never asked for.
+    """Return the window of the configuration; without an end, up to where the last run got: what came since was never
+    asked for.
 
     Args:
         clock: ns since the Unix epoch, for a job without an end that has recorded nothing.

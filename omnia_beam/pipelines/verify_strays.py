@@ -54,13 +54,15 @@ def find_surplus(path: str, prefix: str, suffixes: tuple[str, ...], read: Read, 
 
 
 def is_own_name(name: str, prefix: str) -> bool:
-    """Whether a name is one that a file sink gives for this job, to the letter."""
+    """Return whether a name is one that a file sink gives for this job, to the letter."""
     found = _OF_A_JOB.fullmatch(name)
     return found is not None and f"{found['name']}-{found['digest']}" == prefix
 
 
 def is_of_another_job(name: str, prefix: str) -> bool:
-    """Whether a name is one that a file sink gives for another job: this job's digest in it tells a renamed copy."""
+    """Return whether a name is one that a file sink gives for another job: this job's digest in it tells a renamed
+    copy.
+    """
     found = _OF_A_JOB.fullmatch(name)
     return found is not None and found["digest"] != prefix.rpartition("-")[2]
 

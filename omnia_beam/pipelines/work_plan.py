@@ -106,7 +106,9 @@ def announce_again(state: JobState, work: WorkPlan) -> None:
 
 
 def _is_announced(ledger: Ledger, scope: str, key: ChunkKey) -> bool:
-    """Whether some series of a recorded window count no more, those as a whole, and nothing later has taken their place."""
+    """Return whether some series of a recorded window count no more, those as a whole, and nothing later has taken
+    their place.
+    """
     covered = {each: ledger.coverage(scope, each).intersect(key.range) for each in key.series_ids}
     announced = [each for each, part in covered.items() if not part]
     if not announced or not all(part.covers(key.range) for part in covered.values() if part):
@@ -116,7 +118,7 @@ def _is_announced(ledger: Ledger, scope: str, key: ChunkKey) -> bool:
 
 
 def for_other_clocks(state: JobState) -> JobState:
-    """The state for workers on other machines: the next run under the same lease.
+    """Return the state for workers on other machines: the next run under the same lease.
 
     Records of one run are ordered by their times. A worker whose clock is behind this machine's would date its receipts before
     the announcement that they answer, and its windows would stay missing.
@@ -136,7 +138,7 @@ def summarise_work(
     outcome: Outcome,
     ledger: Ledger | None = None,
 ) -> Summary:
-    """The summary of a run that came to its end: what the ledger says is still missing decides.
+    """Return the summary of a run that came to its end: what the ledger says is still missing decides.
 
     Args:
         ledger: as it is now; None to load it.
@@ -163,7 +165,7 @@ def summarise_work(
 
 
 def with_traffic(summary: Summary, sessions: Iterable[ServiceSession], elapsed_s: float) -> Summary:
-    """The summary with what went over the wire; of one service reached twice, once."""
+    """Return the summary with what went over the wire; of one service reached twice, once."""
     stats = [session.stats.snapshot() for session in dict.fromkeys(sessions)]
     return summary.having(
         requests=sum(each.requests for each in stats),
@@ -193,14 +195,14 @@ def kept_windows(state: JobState, vanished: str) -> list[tuple[ChunkKey, int]]:
 
 
 def reach_of(wanted: TimeRange, plan: Plan) -> TimeRange:
-    """All that a run covers: a window that is read again may reach beyond what is asked for."""
+    """Return all that a run covers: a window that is read again may reach beyond what is asked for."""
     start = plan.rows["start"].min(initial=wanted.start_ns)
     end = plan.rows["end"].max(initial=wanted.end_ns)
     return TimeRange(int(start), int(end))
 
 
 def refresh_range(refresh_ns: int | None, wanted: TimeRange) -> TimeRange | None:
-    """The trailing interval of a range; None for no refresh."""
+    """Return the trailing interval of a range; None for no refresh."""
     if refresh_ns is None:
         return None
     return TimeRange(max(wanted.start_ns, wanted.end_ns - refresh_ns), wanted.end_ns)
@@ -213,7 +215,7 @@ def _touches(window: Window, holes: dict[str, TimeRangeSet]) -> bool:
 
 
 def _minus(holes: Holes, again: tuple[Window, ...]) -> list[tuple[tuple[str, ...], TimeRange]]:
-    """The holes without what is read again anyway, as the planner takes them."""
+    """Return the holes without what is read again anyway, as the planner takes them."""
     taken: dict[str, list[TimeRange]] = {}
     for window in again:
         for series_id in window.key.series_ids:

@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def worker_environment(worker_id: str, info: Any, given: dict[str, str | None]) -> dict[str, str]:
-    """What Beam's worker reads from its environment.
+    """Return what Beam's worker reads from its environment.
 
     Args:
         worker_id: as the runner calls this worker.

@@ -181,7 +181,7 @@ class _Pool:
         return [each.process.pid for each in self._workers]
 
     def counts(self) -> Counter[str]:
-        """The boards of all, added up."""
+        """Return the boards of all, added up."""
         found: Counter[str] = Counter()
         for worker in self._workers:
             found.update(worker.progress.counts)
@@ -195,7 +195,7 @@ class _Pool:
         return found
 
     def traffic(self) -> list[StatsSnapshot]:
-        """What all did, by service."""
+        """Return what all did, by service."""
         heard = [each.progress.traffic for each in self._workers if each.progress.traffic]
         return [StatsSnapshot.together(each[place] for each in heard) for place in range(self._services)]
 

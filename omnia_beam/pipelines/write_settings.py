@@ -7,7 +7,7 @@ from omnia_beam.io.write_policy import WriteOptions
 
 
 def write_options(sink: OmniaSink) -> WriteOptions:
-    """How points are written to an Omnia sink of the configuration."""
+    """Return how points are written to an Omnia sink of the configuration."""
     return WriteOptions(
         batch_points=sink.batch_points,
         batch_bytes=sink.batch_bytes,
