@@ -1,4 +1,4 @@
-"""What a pipeline has done so far and in the end: from this process's board, or from the runner's metrics."""
+"""Counts of what a pipeline has done so far and in the end: from this process's board, or from the runner's metrics."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Counts(Protocol):
     """Whether they move before the end: otherwise there is no progress to show."""
 
     def __call__(self) -> dict[str, int]:
-        """Return the counts now; called from any thread, several times a second."""
+        """Return the counts now. Any thread may call this, several times a second."""
 
     def follow(self, result: Any) -> None:
-        """Told Beam's PipelineResult once the pipeline runs."""
+        """Take Beam's PipelineResult; called once the pipeline runs."""
 
 
 def counters_of(result: Any) -> dict[str, int]:
-    """Beam's counters of our namespace, by name, summed over steps."""
+    """Return Beam's counters of omnia-beam's namespace, by name, summed over steps."""
     counters: dict[str, int] = {}
     for each in result.metrics().query(MetricsFilter().with_namespace(_NAMESPACE))["counters"]:
         name = each.key.metric.name
@@ -43,7 +43,7 @@ def counters_of(result: Any) -> dict[str, int]:
 
 
 def counts_of(options: Any, clock: Callable[[], float] = time.monotonic) -> Counts:
-    """Return where the counts of a run with these options come from.
+    """Return the counts for a run with these options.
 
     Args:
         options: Beam's.
@@ -55,7 +55,7 @@ def counts_of(options: Any, clock: Callable[[], float] = time.monotonic) -> Coun
 
 
 class _BoardCounts:
-    """Workers are threads of this process, and count on its board."""
+    """The counts of workers that are threads of this process and count on its board."""
 
     tells = True
 
@@ -66,7 +66,7 @@ class _BoardCounts:
 
 
 class _RunnerCounts:
-    """Workers are elsewhere: the runner is asked, now and then, and the last answer stands in between."""
+    """The counts of workers elsewhere: the runner is asked every 10 s, and its last response is used in between."""
 
     def __init__(self, tells: bool, clock: Callable[[], float]) -> None:
         self.tells = tells

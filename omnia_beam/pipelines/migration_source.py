@@ -1,4 +1,4 @@
-"""The two kinds of source of a migration, seen alike: a service, and files."""
+"""The two kinds of source of a migration behind one interface: a service, and files."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _CLUSTER_SHARD: Final = 16
 
 
 class MigrationSource(Protocol):
-    """Where the points of a migration come from."""
+    """The place where the points of a migration come from."""
 
     sessions: tuple[ServiceSession, ...]
     series: tuple[Timeseries, ...]
@@ -61,26 +61,28 @@ class MigrationSource(Protocol):
     """By series, the times of points that files held which are gone, and that were not yet copied again."""
 
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
-        """Windows that cover what is wanted."""
+        """Return windows that cover what is wanted."""
 
     def count(self, series_ids: tuple[str, ...], asked: TimeRange) -> Mapping[str, int]:
-        """Points of those series that the source names when it is asked for their number."""
+        """Return the number of points that the source counts for those series, by series; a source that cannot count returns nothing.
+        """
 
     def stale(self, state: JobState, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
-        """Recorded windows that this source knows to be out of date, with the points they held."""
+        """Return recorded windows that this source knows to be out of date, with the points they held."""
 
     def read(self, pipeline: Any, plan: Plan, *, local: bool) -> tuple[Any, Any]:
-        """Puts the reading on a pipeline; returns the collections of Chunk and of WindowFailure."""
+        """Put the reading on a pipeline; return the collections of Chunk and of WindowFailure."""
 
     def settled(self, state: JobState) -> None:
-        """Told when everything wanted has been copied."""
+        """Note that everything wanted has been copied."""
 
 
 class ServiceSource:
     """Series of an Omnia service.
 
     Raises (when it is made):
-        UsageError: no window, or a selection of nothing. CredentialError, ServiceError: it cannot be asked.
+        UsageError: no window, or a selection of nothing.
+        CredentialError, ServiceError: it cannot be asked.
     """
 
     sessions: tuple[ServiceSession, ...]
@@ -143,7 +145,7 @@ class FilesSource:
         catalog: what they hold.
         changes: what changed in them since it was copied.
         keep: where points without a certain time go.
-        vanished: by series, what files held that are gone.
+        vanished: by series, the times of points that files held which are gone.
     """
 
     sessions: tuple[ServiceSession, ...]
@@ -209,16 +211,16 @@ class FilesSource:
 
 
 def open_source(config: JobConfig, state: JobState, context: RunContext, *, keep: bool) -> MigrationSource:
-    """Return the source of a job. Files that are new or changed are read once, to know what they hold.
+    """Return the source of a job. Files that are new or changed are read once, to index what they hold.
 
     Args:
         config: the job.
         state: where the indexes of files are.
-        context: told which files are read.
-        keep: whether indexes are kept: only by the holder of the lease.
+        context: prints how many files are read.
+        keep: whether indexes are stored, which only the holder of the lease may do.
 
     Raises:
-        UsageError, CredentialError, ServiceError: what is asked for is not there, or cannot be read.
+        UsageError, CredentialError, ServiceError: what is selected does not exist, or cannot be read.
     """
     source = config.source
     if isinstance(source, OmniaSource):
@@ -238,12 +240,12 @@ def open_source(config: JobConfig, state: JobState, context: RunContext, *, keep
 
 
 def files_series(source: CsvSource | ParquetSource, catalog: FileCatalog) -> tuple[Timeseries, ...]:
-    """Return the series of files, as far as files tell: each is known by its name."""
+    """Return the series of files, each under its name, with the metadata that files have."""
     return tuple(Timeseries(name, name, source.facility or "") for name in catalog.series)
 
 
 def file_source(source: CsvSource | ParquetSource) -> FileSource:
-    """Return a file source of the configuration, as the reading takes it."""
+    """Return a file source of the configuration in the form that the reading takes."""
     form: CsvForm | ParquetForm
     if isinstance(source, CsvSource):
         form = CsvForm(
