@@ -128,7 +128,9 @@ class ServiceTargets:
         return {TargetName(name=name, facility=facility): series for name, series in found.items()}
 
     def _listed(self, facility: str | None = None) -> tuple[list[Timeseries], bool]:
-        """Return a listing, and whether it is complete: the service cuts listings, and the client raises at the end of one that is cut.
+        """Return a listing, and whether it is complete.
+
+        The service cuts listings, and the client raises UsageError at the end of one that is cut.
         """
         found: list[Timeseries] = []
         try:

@@ -47,7 +47,9 @@ class MigrationSink(Protocol):
         """The files from which stored points can be read back; None where the sink only counts points."""
 
     def tidy(self, state: JobState, reach: TimeRange) -> Tidied:
-        """Remove what dead runs left without a receipt in the time that this run covers. Only the holder of the lease may call it.
+        """Remove what dead runs left without a receipt in the time that this run covers.
+
+        Only the holder of the lease may call it.
         """
 
     def look(self, state: JobState, asked: Asked, targets: Mapping[str, str]) -> Callable[[Ledger], Look]:

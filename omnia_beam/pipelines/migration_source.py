@@ -64,8 +64,7 @@ class MigrationSource(Protocol):
         """Return windows that cover what is wanted."""
 
     def count(self, series_ids: tuple[str, ...], asked: TimeRange) -> Mapping[str, int]:
-        """Return the number of points that the source counts for those series, by series; a source that cannot count returns nothing.
-        """
+        """Return the number of points that the source counts, by series; a source that cannot count returns nothing."""
 
     def stale(self, state: JobState, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
         """Return recorded windows that this source knows to be out of date, with the points they held."""

@@ -1,4 +1,4 @@
-"""Plots of what differs: both curves around the first differing points, which are marked. Inline SVG."""
+"""Plot what differs as inline SVG: both curves around the first differing points, which are marked."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LARGEST: Final = float(np.finfo(np.float64).max)
 
 @dataclass(frozen=True)
 class _Frame:
-    """From times (ns) and values to pixels."""
+    """A mapping from times (ns) and values to pixels."""
 
     start: int
     end: int
@@ -49,7 +49,7 @@ class _Frame:
 
 
 def difference_plot(curve: DifferingCurve) -> str:
-    """Return one figure: the series, the curves, the marks."""
+    """Return one figure with the series' name, both curves and the marks."""
     marks = _marks(curve)
     shown = _near(curve, marks)
     frame = _frame(shown, marks)
@@ -70,7 +70,7 @@ def difference_plot(curve: DifferingCurve) -> str:
 
 
 def plot_legend() -> str:
-    """Return what lines and circles mean."""
+    """Return a legend of lines and circles."""
     line = '<svg viewBox="0 0 18 12"><path class="curve {0}" d="M0 6H18"/></svg>'
     circle = '<svg viewBox="0 0 18 12"><circle class="mark" cx="9" cy="6" r="5"/></svg>'
     texts = (
@@ -82,7 +82,7 @@ def plot_legend() -> str:
 
 
 def _marks(curve: DifferingCurve) -> list[tuple[int, float]]:
-    """(time, value) of the first differing points, on whichever side they stand."""
+    """Return (time, value) of the first 60 differing points of either side."""
     comparison = curve.comparison
     sides = (comparison.missing, comparison.extra, *comparison.changed, *comparison.shifted)
     every = [(int(t), float(v)) for side in sides for t, v in zip(side.times[:_MOST_MARKS], side.values, strict=False)]
@@ -90,7 +90,7 @@ def _marks(curve: DifferingCurve) -> list[tuple[int, float]]:
 
 
 def _near(curve: DifferingCurve, marks: list[tuple[int, float]]) -> list[Points]:
-    """Both curves around the marks: the same time of both, thinned to what can be seen; the marked times always stay."""
+    """Return both curves around the marks, thinned to what can be seen; the marked times always stay."""
     curves = [points.take(np.argsort(points.times, kind="stable")) for points in (curve.expected, curve.found)]
     bounds: list[int] = []
     for points in curves:
@@ -111,7 +111,7 @@ def _between(points: Points, first: int, last: int) -> Points:
 
 
 def _thinned(points: Points, kept: NDArray[np.int64]) -> Points:
-    """Return the points at these times, or the next ones."""
+    """Return the points at these times, or the next ones after them."""
     if len(points.times) <= _MOST:
         return points
     return points.take(np.unique(np.searchsorted(points.times, kept).clip(0, len(points.times) - 1)))
@@ -129,7 +129,7 @@ def _frame(shown: list[Points], marks: list[tuple[int, float]]) -> _Frame:
 
 
 def _path(points: Points, frame: _Frame) -> str:
-    """Lines between neighbours; a value that is no number breaks the line."""
+    """Return lines between neighbours; a value that is not finite breaks the line."""
     parts: list[str] = []
     broken = True
     for time, value in zip(points.times.tolist(), points.values.tolist(), strict=True):

@@ -1,4 +1,4 @@
-"""How anybody recomputes a fingerprint: a program of the standard library alone, printed in the report and in docs/verify.md."""
+"""A program that recomputes a fingerprint with the standard library alone, printed in the report and in docs/verify.md."""
 
 from __future__ import annotations
 

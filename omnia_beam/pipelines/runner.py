@@ -1,7 +1,7 @@
-"""Which runner runs a pipeline, and which ones must not.
+"""Choose the runner of a pipeline, and refuse those that are unsafe.
 
 `DirectRunner` is a switch in Beam: it first looks for Prism, whose binary it downloads without a time-out, and may then take a
-runner that cannot run splittable DoFns. Locally we always take FnApiRunner in memory, in this process: measured with
+runner that cannot run splittable DoFns. Locally FnApiRunner is always used in memory, in this process: measured with
 Beam 2.77, its other modes lose elements silently, with the job's state DONE.
 """
 
@@ -63,7 +63,7 @@ _ITS_OWN: Final = dict.fromkeys(
 
 
 class CheckpointOptions(PipelineOptions):
-    """Flink's checkpoints, which Beam's own classes for Python do not know."""
+    """Options for Flink's checkpoints, which Beam's own option classes for Python lack."""
 
     @classmethod
     def _add_argparse_args(cls, parser: Any) -> None:
@@ -81,7 +81,7 @@ def is_local(options: PipelineOptions) -> bool:
 
 
 def pipeline_options(runner: str | None, beam_args: Sequence[str]) -> PipelineOptions:
-    """Beam's options from the command line, checked.
+    """Return Beam's options from the command line, checked.
 
     Args:
         runner: a runner's name, None for the local one.
@@ -114,10 +114,10 @@ def pipeline_options(runner: str | None, beam_args: Sequence[str]) -> PipelineOp
 
 
 def _defaults(runner: str | None, flags: Sequence[str]) -> list[str]:
-    """Return what Flink should do unless told otherwise.
+    """Return options for Flink that apply unless they are given: it runs a batch job stage by stage.
 
-    Stage by stage: otherwise all stages of a job are one region of failure, and a worker that dies makes Flink begin the whole
-    job again. What stages hand on is small (descriptors, receipts), so that keeping it costs nothing.
+    Otherwise all stages of a job are one region of failure, and a worker that dies makes Flink begin the whole job again.
+    What stages pass on is small (descriptors, receipts), so that keeping it costs nothing.
     """
     name = "execution_mode_for_batch"
     if (runner or "").lower() != "flinkrunner" or any(flag.startswith(f"--{name}") for flag in flags):

@@ -1,6 +1,6 @@
-"""Units by their names, through `pint` (the extra `units`).
+"""Convert units by their names, through `pint` (the extra `units`).
 
-Factors are worked out in rational numbers and rounded once, to the nearest float64.
+Factors are computed as rational numbers and rounded once, to the nearest float64.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _POWER = re.compile(r"(?<=[A-Za-zµ])([23])(?![0-9.])")
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """value in the target's unit = value · scale + offset."""
+    """A linear conversion: value in the target's unit = value · scale + offset."""
 
     scale: float = 1.0
     offset: float = 0.0
 
 
 class UnitError(ValueError):
-    """A unit that nobody knows, or two that do not measure the same; the message says which."""
+    """A unit that pint does not know, or two that do not measure the same; the message says which."""
 
 
 @lru_cache(maxsize=4096)
