@@ -76,7 +76,7 @@ class _Tally:
 
 @dataclass(frozen=True)
 class _Sent:
-    """A file that is being sent; `recorded` is the ledger's receipt, where all of it counts and the file is not older than it."""
+    """A file that is being sent; `recorded` is the ledger's receipt, where all of it counts and the file is no leftover."""
 
     name: str
     stored: StoredLetters

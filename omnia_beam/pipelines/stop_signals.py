@@ -18,7 +18,7 @@ STOP_SIGNALS: Final = tuple(
 
 @contextmanager
 def handling_stop_signals(handle: Callable[[int, FrameType | None], Any]) -> Iterator[bool]:
-    """Call `handle` for each stop signal while the block runs. Yields whether that is possible, which only the main thread is.
+    """Call `handle` for each stop signal while the block runs. Yields whether it does: only the main thread can.
 
     A SIGHUP that the process was started to ignore stays ignored, as `nohup` asks for.
     """

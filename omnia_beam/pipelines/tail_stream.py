@@ -1,12 +1,12 @@
 """The tail on a runner elsewhere: one streaming job, which this process starts, watches and ends.
 
-    here: check, select, take the lease, tidy up ─ start the job ─ tell each line that it reports ─ cancel it at the end
+    here: check, select, take the lease, clean up ─ start the job ─ print each line that it reports ─ cancel it at the end
     there: TailWindows ─ Reshuffle ─ FetchWindows ─ DecodeChunks ─ WriteToParquet ─ RecordReceipts
                 └──────────────── the ledger ◄──────────────────────────────────────────┘
 
-This process holds the lease as long as it lives. Where it dies, the job goes on; the next start takes the lease over, and the
+This process holds the lease as long as it lives. Where it dies, the job continues; the next start takes the lease over, and the
 job before finds that at its next look and ends. So the tail needs no savepoint: what is stored is in the ledger, and a new job
-goes on from there.
+continues from there.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _SILENCE_S: Final = 300.0
 
 
 def run_tail_elsewhere(config: JobConfig, context: RunContext, times: TailTimes = TailTimes()) -> Summary:
-    """Follow the source until the window's end has been copied, or for ever, as a streaming job of the runner.
+    """Follow the source until the window's end has been copied, or forever, as a streaming job of the runner.
 
     Raises:
         UsageError, UnsafeRunnerError: the configuration is no tail, or the options cannot work.
@@ -101,7 +101,7 @@ def run_tail_elsewhere(config: JobConfig, context: RunContext, times: TailTimes 
 
 
 def set_streaming(options: Any) -> None:
-    """Make it a streaming job; on Flink, one with checkpoints.
+    """Set the options of a streaming job; on Flink, of one with checkpoints.
 
     Raises:
         UnsafeRunnerError: checkpoints are turned off.
@@ -141,7 +141,7 @@ def stream_builder(spec: TailSpec) -> Callable[[Any], None]:
 
 
 class CopyWindows(beam.PTransform):
-    """WindowShard to nothing: read, decode, write, record, as a backfill does it. What fails is reported to the source.
+    """WindowShard to nothing: reads, decodes, writes and records as a backfill does. Failures are reported to the source.
 
     Args:
         spec: the tail's.
@@ -170,7 +170,7 @@ class CopyWindows(beam.PTransform):
 
 
 def _watched(build: Callable[[Any], None], context: RunContext, state_dir: StateDir, run_id: str) -> TailReport:
-    """Run the job until it is over; its last report."""
+    """Run the job until it is over, and return its last report."""
     BOARD.reset()
     STOP.clear()
     with stopping_on_signals() as signals, own_errors_told_once():
@@ -192,7 +192,7 @@ def _watched(build: Callable[[Any], None], context: RunContext, state_dir: State
 
 
 def _followed(result: Any, context: RunContext, state_dir: StateDir, run_id: str) -> TailReport:
-    """Tell what the job reports until it is over, it ended, or it is to stop."""
+    """Print what the job reports until it is over, it ended, or it is to stop; return the last report."""
     report = TailReport()
     since_s = context.clock()
     while not STOP.wait(_LOOK_EVERY_S):
@@ -216,7 +216,7 @@ def _followed(result: Any, context: RunContext, state_dir: StateDir, run_id: str
 
 
 def _cancel(result: Any) -> None:
-    """Cancel the job, and wait for that a few seconds: a job server that goes away first might not have passed it on."""
+    """Cancel the job, and wait up to 5 s for that: a job server that stops first might not have passed it on."""
     try:
         if PipelineState.is_terminal(result.state):
             return

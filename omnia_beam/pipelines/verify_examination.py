@@ -34,17 +34,17 @@ _BATCH_SERIES: Final = 50_000
 
 @dataclass(frozen=True)
 class Examination:
-    """What is compared with what.
+    """A comparison of a destination with its reference.
 
     Args:
-        ledger, scope, sink: whose receipts.
+        ledger, scope, sink: whose receipts are compared.
         series_ids, wanted: what the destination should hold.
         destination: what it does hold.
         source: reads the source, as the destination should hold it; None where it cannot be read.
         against_source: compare with the source and not only with the receipts.
-        vanished: series that were copied and that the source does not hold now: they are held against their receipts.
-        only: which receipts to look at; for the look after a repair.
-        on_window: told the points of each window of the destination that has been looked at.
+        vanished: series that were copied and that the source does not hold now: they are compared with their receipts.
+        only: returns whether to compare a receipt; for the comparison after a repair.
+        on_window: called with the number of points of each window of the destination that has been compared.
     """
 
     ledger: Ledger
@@ -72,7 +72,7 @@ class Examination:
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """A receipt that is held against the destination, but for series whose replacement was announced and not finished."""
+    """A receipt to compare with the destination, without the series whose replacement was announced and not finished."""
 
     receipt: Receipt
     announced: frozenset[str]
@@ -138,9 +138,9 @@ class _Run:
                 yield _Claim(recorded.receipt, announced)
 
     def _announced(self, recorded: RecordedReceipt) -> frozenset[str] | None:
-        """Series of a receipt that count no more, since they are about to be replaced: they are told as not covered.
+        """Return the series of a receipt that no longer count, since they are about to be replaced: they are reported as not covered.
 
-        None where a later copy has replaced a part of it, and may hold the same points.
+        None means that a later copy has replaced a part of the receipt, and may hold the same points.
         """
         announced = []
         whole = recorded.receipt.key.range
@@ -251,13 +251,13 @@ class _Run:
         self._differing(receipt, differing, expected, found, stored)
 
     def _hides_statuses(self, should: Fingerprint, there: Fingerprint) -> bool:
-        """Return whether fingerprints differ for the statuses alone, as far as can be known, since the files hold none."""
+        """Return whether fingerprints may differ by statuses alone, which the files do not hold."""
         if self._e.destination.holds_statuses or len(should.statuses) < 2:
             return False
         return (should.count, should.first_ns, should.last_ns) == (there.count, there.first_ns, there.last_ns)
 
     def _compare_values(self, receipt: Receipt, series_ids: Sequence[str], stored: Mapping[str, str]) -> None:
-        """Compare times and values with the source: a receipt's fingerprint is of points with statuses, and these have none."""
+        """Compare times and values with the source: a receipt's fingerprint includes statuses, and these files hold none."""
         if not series_ids:
             return
         truth = self._source_points(receipt.key, series_ids)
@@ -292,9 +292,7 @@ class _Run:
         return frozenset(unread)
 
     def _differs_by_kept_points(self, receipt: Receipt, series_id: str, source: Fingerprint) -> bool:
-        """Return whether the destination holds what the source shows, and beside it only points that are recorded as
-        kept.
-        """
+        """Return whether the destination holds what the source shows, and besides it only points that are recorded as kept."""
         ranges = [each.range for each in receipt.kept if each.series_id == series_id]
         truth = self._source_points(receipt.key, [series_id]) if ranges and source.count else {}
         if not ranges or truth is None:
@@ -344,7 +342,7 @@ class _Run:
                 self._name_points(receipt, series_id, (truth or {}).get(series_id, NO_POINTS), points)
 
     def _points(self, receipt: Receipt, stored_ids: Collection[str]) -> dict[str, Points] | None:
-        """Return the destination's points of some series in one window; None where it does not give them a second time."""
+        """Return the destination's points of some series in one window; None where they cannot be read a second time."""
         try:
             return self._e.destination.points(receipt, stored_ids)
         except (IncompleteReadError, ServiceError, CredentialError) as error:

@@ -1,7 +1,7 @@
-"""Several processes for one run: each an in-memory pipeline of its own over its share of the plan.
+"""Run several processes for one run: each an in-memory pipeline of its own over its share of the plan.
 
 The driver holds the lease and the plan, shows the progress of all, stops all, and adds up what they did. A worker that
-dies is noticed; what it had not recorded stays missing in the ledger, which is what decides whether a run is complete.
+dies is noticed; what it had not recorded stays missing in the ledger, which decides whether a run is complete.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def run_workers(
     *,
     on_started: Callable[[Sequence[int]], None] = lambda pids: None,
 ) -> Outcome:
-    """Run each task in a process of its own, to the end of all.
+    """Run each task in a process of its own, until all have ended.
 
     Args:
         tasks: one for each worker.
@@ -53,7 +53,7 @@ def run_workers(
         context: the terminal.
         sessions: of this process, one for each service of the tasks, in their order: they take over the workers' counts.
         deadline_s: seconds after which no further window is begun.
-        on_started: told the workers' process ids.
+        on_started: called with the workers' process ids.
 
     Raises:
         Interrupted: a signal came; what was under way is recorded or abandoned.
@@ -95,7 +95,7 @@ def run_workers(
 
 
 class _Worker:
-    """One process, its end of the line, and the last that was heard of it."""
+    """One worker process, the driver's end of its connection, and the last message from it."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -113,12 +113,12 @@ class _Worker:
         self.is_gone = False
 
     def tell(self, message: Any) -> None:
-        """A worker that is gone cannot be told; that shows by itself."""
+        """Send a message. A failure is ignored: it means that the worker is gone, which `hear` finds."""
         with suppress(OSError):
             self.connection.send(message)
 
     def hear(self) -> None:
-        """Take in one message, or that there will be no more."""
+        """Receive one message, or note that there will be no more."""
         try:
             message = self.connection.recv()
         except (EOFError, OSError):
@@ -131,7 +131,7 @@ class _Worker:
             self.progress = message
 
     def close(self) -> None:
-        """It is dead after this, however it was."""
+        """Close the connection and wait for the process, which is killed where it does not end by itself."""
         self.connection.close()
         if self.end is None:
             self.process.kill()
@@ -143,7 +143,7 @@ class _Worker:
 
 
 class _Pool:
-    """The workers of one run. `error` is the first that ended one; `lost` says which died without a word, and how."""
+    """The workers of one run. `error` is the first that ended a worker; `lost` says which died without a message, and how."""
 
     def __init__(self, services: int) -> None:
         self._services = services
@@ -154,7 +154,7 @@ class _Pool:
 
     @contextmanager
     def started(self, tasks: Sequence[WorkerTask]) -> Iterator[None]:
-        """The processes, for as long as the block runs."""
+        """Start the processes, and end them when the block does."""
         try:
             # All are started before the first is told anything: a large task waits until its worker reads it.
             for number in range(1, len(tasks) + 1):
@@ -167,7 +167,7 @@ class _Pool:
                 worker.close()
 
     def attend(self) -> None:
-        """Listen to all until all are gone; once STOP is set, tell them."""
+        """Receive messages until all workers are gone; pass STOP on to them once it is set."""
         while listening := {each.connection: each for each in self._workers if not each.is_gone}:
             for connection in wait(list(listening), _LOOK_S):
                 worker = listening[connection]  # type: ignore[index]  # they are the connections that went in
@@ -181,21 +181,21 @@ class _Pool:
         return [each.process.pid for each in self._workers]
 
     def counts(self) -> Counter[str]:
-        """Return the boards of all, added up."""
+        """Return the boards of all workers, added up."""
         found: Counter[str] = Counter()
         for worker in self._workers:
             found.update(worker.progress.counts)
         return found
 
     def counters(self) -> Counter[str]:
-        """Beam's counters of all that came to their end. Of a worker that did not, what its board said last."""
+        """Return Beam's counters, added up. A worker that did not come to its end counts with the last state of its board."""
         found: Counter[str] = Counter()
         for worker in self._workers:
             found.update(worker.progress.counts if worker.end is None else worker.end.counters)
         return found
 
     def traffic(self) -> list[StatsSnapshot]:
-        """Return what all did, by service."""
+        """Return the traffic of all workers, by service."""
         heard = [each.progress.traffic for each in self._workers if each.progress.traffic]
         return [StatsSnapshot.together(each[place] for each in heard) for place in range(self._services)]
 

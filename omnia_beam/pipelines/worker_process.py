@@ -1,6 +1,6 @@
 """One worker of a driver: a process that runs its share of a plan.
 
-It holds one end of a socket pair: the task comes in through it, progress goes out, and its end means that the driver is
+It holds one end of a socket pair: the task comes in through it, progress goes out, and when it closes the driver is
 gone; then this process ends too, at once.
 """
 
@@ -45,7 +45,7 @@ def work_for(descriptor: int) -> None:
 
 
 class _Driver:
-    """The other end. Told by two threads, heard by one."""
+    """The connection to the driver. Two threads write to it, one reads."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
