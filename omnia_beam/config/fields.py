@@ -92,10 +92,10 @@ def has_control_character(text: str) -> bool:
 
 
 def check_series_id(text: str) -> str:
-    """Return the id if it is not empty and holds no blanks or control characters; the service checks the rest of its syntax.
+    """Return an id unchanged. The service checks its further syntax.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: it is empty, or holds a blank or a control character.
     """
     if not text:
         raise ValueError("an id is empty")

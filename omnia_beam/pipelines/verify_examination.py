@@ -138,9 +138,10 @@ class _Run:
                 yield _Claim(recorded.receipt, announced)
 
     def _announced(self, recorded: RecordedReceipt) -> frozenset[str] | None:
-        """Return the series of a receipt that no longer count, since they are about to be replaced: they are reported as not covered.
+        """Return the series of a receipt that no longer count, since they are about to be replaced.
 
-        None means that a later copy has replaced a part of the receipt, and may hold the same points.
+        They are reported as not covered. None means that a later copy has replaced a part of the receipt, and may hold the same
+        points.
         """
         announced = []
         whole = recorded.receipt.key.range

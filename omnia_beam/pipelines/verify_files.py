@@ -96,8 +96,7 @@ class FilesDestination:
         return {series_id: Points.concat(each) for series_id, each in parts.items()}
 
     def surplus(self, live: Collection[str]) -> Surplus:
-        """Return the files that a reader of the destination would include and no receipt names; other jobs' files are only counted.
-        """
+        """Return the files that no receipt names and that a reader would include; other jobs' files are only counted."""
         return find_surplus(self.path, self.prefix, self.form.suffixes, self.form.read, live)
 
     def _observe(self, receipt: Receipt) -> Observation:

@@ -125,7 +125,9 @@ class Findings:
     def add_points(
         self, series_id: str, range: TimeRange, expected: Points, found: Points, comparison: PointComparison
     ) -> None:
-        """Add the differing points of two copies of one series in one window: count, name and mark them, and keep both copies for a plot.
+        """Add two differing copies of one series in one window.
+
+        Their points are counted, named and marked in the picture; the first 12 copies are kept for plots.
         """
         self.counts.update(point_counts(comparison))
         for difference in point_differences(series_id, comparison, NAMED):

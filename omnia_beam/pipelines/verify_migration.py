@@ -131,7 +131,6 @@ class MigrationReader:
 
 
 def storable(chunk: Chunk, options: WriteOptions) -> Chunk:
-    """Return what the Omnia sink sends of a chunk: points that its policies leave out or change are left out or changed here too.
-    """
+    """Return what the Omnia sink would send of a chunk, with its policies applied to points that it cannot hold."""
     points = {source_id: judge(found, chunk.key.range, options).good for source_id, _, found in chunk.by_series()}
     return Chunk.from_points(chunk.key, points, chunk.series_ids)

@@ -66,7 +66,9 @@ class WindowSource(Protocol):
         """Return a reader of the same source that gives up on a service soon, for questions that need no response."""
 
     def fingerprints(self, windows: Sequence[tuple[ChunkKey, int]]) -> WindowPrints:
-        """Return the fingerprints of windows, given with the points expected in each; 1 KB for each series of each window comes back.
+        """Return the fingerprints of windows, which are given with the points expected in each.
+
+        1 KB comes back for each series of each window.
         """
 
     def points(self, key: ChunkKey) -> dict[str, Points]:
