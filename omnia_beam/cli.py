@@ -29,7 +29,7 @@ from omnia_beam.pipelines.streams import guarded_streams, set_up_logging
 _TIME_OPTIONS: Final = ("--start", "--end")
 _OPTIONS_WITH_VALUE: Final = (*_TIME_OPTIONS, "--set", "--runner", "--workers", "--mapping-template")
 _OWN_OPTIONS: Final = ("-h", "--help", "--version")
-"""Those of `omnia-beam` itself. All others are the command's, wherever they stand."""
+"""Options of `omnia-beam` itself. All others belong to the command, wherever they are written."""
 
 _MINUS_TIME: Final = re.compile(r"-\d")
 
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code."""
     own, beam_args = _split(sys.argv[1:] if argv is None else argv)
     arguments = _command_first(own)
-    # What an interruption needs to know, as long as a busy machine still loads the modules.
+    # Made before anything is imported, so that a signal during a slow import is reported too.
     end = CommandEnd(arguments[0] if arguments else "", "--json" in arguments)
     with guarded_streams() as output, _terminated_as_interrupted():
         code = _run(end, arguments, beam_args)
@@ -387,7 +387,7 @@ def _finished(args: argparse.Namespace, summary: Any) -> int:
 
     if args.json:
         print(json.dumps(summary.to_json()), flush=True)
-    elif summary.command != "plan":  # which has printed its figures
+    elif summary.command != "plan":  # `plan` has printed its figures
         print_summary(summary, console())
     return int(summary.exit_code)
 

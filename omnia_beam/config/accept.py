@@ -32,7 +32,7 @@ REPORTED: Final = ("duplicates", "unread_column", "odd_times", "renamed_series",
 """Findings that stop no run, unless `at_most` says so."""
 
 FINDINGS: Final = BLOCKING + REPORTED
-"""What a migration's loss report may find, and `accept` may let pass, by name."""
+"""Names of all findings of a migration's loss report, which `accept` may let pass."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ def _mapping(mapping: MappingConfig, rows: Sequence[MappingRow] | None) -> str:
         rows = read_mapping_file(mapping.file, tuple(mapping.tables())) if mapping.file is not None else ()
     table = mapping.status_table()
     rules = {
-        # on_unmapped is no part: it decides whether a series is copied, not what its copy holds.
+        # on_unmapped is left out: it decides whether a series is copied, not what its copy holds.
         "by": [mapping.by, mapping.target_name, mapping.target_facility],
         "status": _pairs(table.items()) if table is not None else None,
         "unlisted": str(mapping.unlisted_status),
@@ -111,7 +111,7 @@ def _mapping(mapping: MappingConfig, rows: Sequence[MappingRow] | None) -> str:
 
 
 def _row(row: MappingRow, mapping: MappingConfig) -> list[str]:
-    # Texts throughout, since rows are sorted, and None and a number have no order.
+    # All parts are texts, since rows are sorted, and None and a number have no order.
     table = _pairs(mapping.tables()[row.status_map].items()) if row.status_map is not None else None
     parts = (
         row.source,

@@ -20,7 +20,7 @@ from omnia_beam.core.errors import UsageError
 Path = tuple[str | int, ...]
 """Keys and list indices from the root."""
 
-# The parser in C, where PyYAML has it, reads a list of 100,000 ids in a fraction of a second instead of ten.
+# PyYAML's parser in C, where it is built in, reads a list of 100,000 ids in a fraction of a second instead of ten.
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CORE: Final = "tag:yaml.org,2002:"
 _SCALAR_TAGS: Final = frozenset(
@@ -133,7 +133,7 @@ def _compose(text: str, origin: str) -> yaml.Node | None:
         problem = f"{origin}: not valid YAML: {getattr(error, 'reason', 'a character that YAML does not admit')}"
     except RecursionError:
         problem = f"{origin}: not valid YAML: nested too deeply"
-    # Raised outside of the except blocks: PyYAML's errors carry pieces of the text, and would be the context of ours.
+    # Raised outside of the except blocks: PyYAML's errors carry pieces of the text, and would be the context of this one.
     raise UsageError(problem)
 
 
@@ -165,7 +165,7 @@ class _Reader:
     def value(self, node: yaml.Node, path: Path) -> Any:
         self._nodes += 1
         if len(path) > _MAX_DEPTH or self._nodes > _MAX_NODES:
-            # An alias that holds itself has no end either.
+            # An alias that contains itself has no end either.
             raise UsageError(
                 f"{_at(node, self.origin)}: nested too deeply, or aliases that repeat themselves without end"
             )

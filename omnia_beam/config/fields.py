@@ -173,7 +173,7 @@ def _check_zone(name: str) -> str:
         return name
     try:
         ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # unknown, a path out of the database, a directory of it
+    except (KeyError, ValueError, OSError):  # unknown, or a path outside of the database, or one of its directories
         raise ValueError(
             f"{show_value((), name)} is not a time zone: use UTC, a name such as Europe/Oslo, or an offset such as +01:00"
         ) from None
@@ -290,7 +290,7 @@ SeriesId = Annotated[str, AfterValidator(_said(check_series_id)), _schema("id", 
 Text = Annotated[
     str, AfterValidator(_said(_check_text)), WithJsonSchema({"type": ["string", "number"], "title": "text"})
 ]
-"""A text with something in it; YAML may take it for a number (`facility: 1191`)."""
+"""A text that is not blank; YAML may read it as a number (`facility: 1191`)."""
 PathText = Annotated[str, AfterValidator(_said(_check_path)), _schema("path", minLength=1)]
 """A path or URL; `~` is the home directory."""
 Template = Annotated[
@@ -303,7 +303,7 @@ BaseUrl = Annotated[str, AfterValidator(_said(_check_base_url)), _schema("URL", 
 Removable = Annotated[
     str, BeforeValidator(_said(_read_removable)), WithJsonSchema({"type": ["string", "integer"], "title": "share"})
 ]
-"""How many points may go: a whole number, or a percentage such as `1%`; see `removable_points`."""
+"""How many points may be removed: a whole number, or a percentage such as `1%`; see `removable_points`."""
 Status = Annotated[int, Field(ge=0, le=MAX_STATUS)]
 Factor = Annotated[float, AfterValidator(_said(_check_finite))]
 

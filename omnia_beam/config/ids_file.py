@@ -13,7 +13,7 @@ from omnia_beam.core.errors import UsageError
 
 _WHAT: Final = "the file of ids"
 ID_COLUMNS: Final = ("id", "series_id", "source")
-"""Headers of the column that holds the ids, the first that is there: a listing of metadata has `source` too, for another thing."""
+"""Headers of the column that holds the ids; the first of them that is there counts: in a listing of metadata `source` is no id."""
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ def _read(path: str) -> str:
         problem = f"the configuration cannot be read: {error.strerror or error}"
     except UnicodeDecodeError as error:
         problem = f"is not UTF-8 text (byte {error.start}); save it as UTF-8"
-    # Raised outside of the except blocks: a UnicodeDecodeError carries the whole file, and would be the context of ours.
+    # Raised outside of the except blocks: a UnicodeDecodeError carries the whole file, and would be the context of this error.
     raise UsageError(f"{path}: {problem}")
 
 

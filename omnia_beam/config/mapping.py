@@ -131,7 +131,7 @@ class MappingConfig(Section):
     @field_validator("status_map", mode="before")
     @classmethod
     def _is_known_map(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, str) and "status_maps" in info.data:  # it is not where it was wrong itself
+        if isinstance(value, str) and "status_maps" in info.data:  # absent where status_maps itself was wrong
             check_status_map(value, {**STATUS_MAPS, **info.data["status_maps"]})
         return value
 

@@ -29,7 +29,7 @@ COLUMNS: Final = (
     "source_unit",
 )
 COMMENT: Final = "why"
-"""A column that is there for people: `plan --mapping-template` says in it what a guess rests on."""
+"""A column for people: `plan --mapping-template` writes into it what a guess rests on."""
 
 METADATA: Final = (
     "series_id",
@@ -45,7 +45,7 @@ METADATA: Final = (
     "source_system",
     "extra",
 )
-"""Columns of the series metadata beside a sink's data (`_series-<job>.csv`), which serve as a mapping file as they are."""
+"""Columns of the series metadata beside a sink's data (`_series-<job>.csv`), which serve as a mapping file unchanged."""
 
 _FROM_METADATA: Final = {
     "series_id": "source",
@@ -157,7 +157,7 @@ class _Reader:
             self._complain(line.number, str(error))
             return None
         if len(cells) != len(header):
-            # Also when there are fewer: a line that was cut short would lose its scale without a word.
+            # Fewer cells are refused too: a line that was cut short would silently lose its scale.
             self._complain(
                 line.number,
                 f"{len(cells)} cells where the header has {len(header)}; leave cells empty, and quote one that holds "

@@ -19,7 +19,7 @@ from omnia_beam.config.source import OmniaSource
 from omnia_beam.core.errors import UsageError
 
 _HIDDEN: Final = ("_", ".")
-"""Names that begin so are no data: the rule of Arrow, Spark and Hive."""
+"""Prefixes of names that hold no data, by the rule of Arrow, Spark and Hive."""
 _STATE_FOLDERS: Final = ("dead_letters", "ledger", "plan", "runs")
 _PARTITION: Final = "year=2000/month=01"
 

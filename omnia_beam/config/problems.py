@@ -30,7 +30,7 @@ _EXPECTED: Final = {
     "tuple_type": "is not a list",
     "dict_type": "is not a mapping of keys to values",
 }
-"""pydantic's error type -> what to say after the value."""
+"""pydantic's error type -> the text after the value."""
 
 _BOUNDS: Final = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
 _BOUND_WORDS: Final = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
@@ -64,7 +64,7 @@ def problem_lines(errors: Iterable[ErrorDetails], document: Document, root: type
     meant = {_meant(spot) for error, spot in spots if error["type"] == "extra_forbidden"}
     for error, spot in spots:
         if error["type"] == "missing" and spot.path in meant:
-            continue  # it is there, misspelt: one mistake is one line
+            continue  # the key is there but misspelt: one mistake gives one line
         path, text = _describe(error, spot, document)
         lines.append((path, problem_line(document, path, text)))
     return lines
@@ -89,7 +89,7 @@ def locate(loc: Iterable[str | int], data: Any, root: type[Section]) -> Spot:
     for part in loc:
         if part == "[key]":
             continue
-        if part in sections and "" not in sections:  # the tag that chose among several models
+        if part in sections and "" not in sections:  # a tag of a union, which is not in the data
             sections = {"": sections[str(part)]}
             continue
         parent = sections

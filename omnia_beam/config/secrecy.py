@@ -64,7 +64,7 @@ def show_key(path: Iterable[str | int]) -> str:
             text = f"{word[0] if word else ''}…"
         guarded = guarded or part == _CREDENTIAL
         text = text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}…"
-        # A key with blanks or a line break in it would not look like one.
+        # A key with blanks or a line break in it would not look like a key.
         parts.append(text if text and text.isprintable() and " " not in text else json.dumps(text, ensure_ascii=False))
     return ".".join(parts)
 

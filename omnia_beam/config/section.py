@@ -28,7 +28,7 @@ class Section(BaseModel):
         extra="forbid",
         validate_default=True,  # defaults are written as in YAML: "15m"
         allow_inf_nan=False,
-        hide_input_in_errors=True,  # also where somebody builds a model by hand
+        hide_input_in_errors=True,  # also where code builds a model directly
     )
 
 
@@ -49,7 +49,7 @@ def problem(text: str, at: str | None = None) -> PydanticCustomError:
         text: the whole message. It must not repeat a value that may be a secret.
         at: the key of the section that the message is about, where a validator checks several.
     """
-    # The text travels as a value, so that braces in it are no placeholders.
+    # The text is passed as a value, so that braces in it are not placeholders.
     return PydanticCustomError("config", "{text}", {"text": text, "at": at})
 
 

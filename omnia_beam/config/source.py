@@ -23,7 +23,7 @@ class SearchConfig(Section):
     model_config = ConfigDict(json_schema_extra=_one_selection)
     starter: ClassVar = {"name": ""}
 
-    # The service's own spelling, so that what its documentation says can be written here. [sdk]
+    # Field names keep the service's own spelling, so that its documentation applies here. [sdk]
     name: Text | None = key("Name, such as `*PT*`.", None)
     description: Text | None = key("Description.", None)
     facility: Text | None = key("Facility (plant) code, such as `1191`.", None)

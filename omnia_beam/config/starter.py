@@ -25,7 +25,7 @@ MARK: Final = "FILL IN"
 
 _COMMENT_COLUMN: Final = 36
 _OPTIONAL_DEPTH: Final = 1
-"""Optional keys are listed for the job and for the sections in it; further down, those that a job needs are enough."""
+"""Depth to which optional keys are listed: the job and the sections in it; further down only those that a job needs."""
 
 
 def kinds_of(end: Literal["source", "sink"]) -> dict[str, type[Section]]:

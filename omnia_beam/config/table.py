@@ -63,7 +63,7 @@ def read_lines(path: str, what: str) -> list[Line]:
 def _decoded(data: bytes) -> str:
     if data.startswith(_MARKS):
         return data.decode("utf-16")
-    if b"\0" in data[:512]:  # no text in UTF-8 has zeros
+    if b"\0" in data[:512]:  # text in UTF-8 has no zero bytes
         return data.decode("utf-16-be" if data[:1] == b"\0" else "utf-16-le")
     return data.decode("utf-8-sig")
 

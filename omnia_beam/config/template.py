@@ -10,7 +10,7 @@ from typing import Final
 from omnia_beam.core.errors import UsageError
 
 TEMPLATE_FIELDS: Final = ("id", "name", "facility", "description", "unit", "source", "assetId", "externalId")
-"""What a template may refer to: the metadata of the source's timeseries, in the service's own spelling. [sdk]"""
+"""Fields that a template may refer to: the metadata of the source's timeseries, in the service's own spelling. [sdk]"""
 
 
 def template_fields(template: str) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ MOMENT_PATTERN: Final = (
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?([Zz]|[+-][0-9]{2}:?[0-9]{2})?)?"
     rf"|now( *[+-] *({DURATION_PATTERN}))?|[+-] *({DURATION_PATTERN})"
 )
-"""The same for moments."""
+"""A regular expression, unanchored, that `parse_moment` and the JSON Schema share."""
 
 _DURATION: Final = re.compile(DURATION_PATTERN, re.ASCII)
 _PART: Final = re.compile(rf"({_NUMBER})(ns|us|ms|[wdhms])")
@@ -67,7 +67,7 @@ def parse_duration(text: str) -> int:
     stripped = text.strip()
     if not _DURATION.fullmatch(stripped):
         raise ValueError(f"{show_value((), text)} is not a duration: {_duration_hint(stripped)}")
-    # In ISO 8601 only the case differs, for what follows the T has the same letters and months are not admitted.
+    # ISO 8601 differs only in case: what follows the T has the same letters, and months are refused.
     total = sum(Decimal(number) * UNIT_NS[unit] for number, unit in _PART.findall(stripped.lower().lstrip("p")))
     if total != int(total):
         raise ValueError(f"{show_value((), text)} is finer than a nanosecond")

@@ -68,8 +68,8 @@ from omnia_beam.transforms.decode import DecodeChunks
 
 _LOCAL_SHARD = 1024
 _CLUSTER_SHARD = 16
-"""Windows in one element of the source. In this process shards run one after another, so they are large; on a cluster they
-are what workers share."""
+"""Windows in one element of the source: many in this process, where shards run one after another, and few on a cluster, where
+workers share them."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def run_backfill(config: JobConfig, context: RunContext) -> Summary:
     began = context.clock()
     job = BackfillJob.of(config)
     check_cluster(context.options, {"sink.path": job.sink.path, "state": config.state}, [job.service])
-    worker_share(job.service, context.options)  # said before anything is read
+    worker_share(job.service, context.options)  # raises before anything is read
     session = shared_session(job.service)
     summary = Summary("backfill")
     try:

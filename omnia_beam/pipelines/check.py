@@ -174,7 +174,7 @@ def _leaving_no_folders(config: JobConfig) -> Iterator[None]:
         yield
     finally:
         for folder in sorted(missing, key=lambda each: len(each.parts), reverse=True):
-            with suppress(OSError):  # never made, or somebody else has put something there
+            with suppress(OSError):  # it was never made, or something else was put there
                 folder.rmdir()
 
 

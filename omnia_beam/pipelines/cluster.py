@@ -131,7 +131,7 @@ def worker_place(options: Any) -> str:
         return "DATAFLOW"
     given = options.view_as(PortableOptions).environment_type
     if not given and _is_embedded(options):
-        return "LOOPBACK"  # as Beam has it
+        return "LOOPBACK"  # Beam's own default there
     place = (given or "").upper()
     if place not in _ENVIRONMENTS:
         found = f"{given} is not known here" if given else "is not given"
@@ -176,7 +176,7 @@ def worker_share(service: ServiceSettings, options: Any) -> ServiceSettings:
             f"rate.max_in_flight: {service.max_in_flight} requests cannot be shared by {processes} workers: raise it to at least "
             f"{processes}, or use fewer workers"
         )
-    return service.divided(processes)[-1]  # where it does not divide, the smallest share
+    return service.divided(processes)[-1]  # the last share is the smallest where the budget does not divide evenly
 
 
 def _dataflow_processes(options: Any) -> int:

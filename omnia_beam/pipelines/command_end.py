@@ -21,13 +21,13 @@ EXIT_INCOMPLETE: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNREACHABLE: Final = 3
 EXIT_NO_OUTPUT: Final = 74
-"""EX_IOERR of sysexits(3)."""
+"""The value of EX_IOERR in sysexits(3)."""
 EXIT_INTERRUPTED: Final = 130
 
 _TRACEBACK_ENV: Final = "OMNIA_BEAM_TRACEBACK"
 
 _LOOKING: Final = frozenset({"series", "plan", "status", "check", "schema", "init"})
-"""Commands whose reader may go away early (`| head`)."""
+"""Commands whose reader may close the pipe early (`| head`)."""
 
 
 @dataclass
@@ -71,7 +71,7 @@ class CommandEnd:
         if output.error is None:
             return code
         if isinstance(output.error, BrokenPipeError) and self.command in _LOOKING:
-            return code  # the reader has seen enough (`| head`): nothing is wrong
+            return code  # the reader closed the pipe early (`| head`), which is no failure
         why = getattr(output.error, "strerror", None) or output.error
         ended = "it is complete" if code == EXIT_COMPLETE else f"without that the exit code is {code}"
         self._say(f"standard output could not be written: {why}; the summary is lost, not the work: {ended}")
@@ -88,7 +88,7 @@ class CommandEnd:
     def _so_far(self) -> Summary:
         """Return the requests and the time of a command that ended before it made a summary."""
         summary = Summary(self.command, elapsed_s=time.monotonic() - self.began_s)
-        shared = sys.modules.get("omnia_beam.net.shared")  # where nothing was asked, it need not be loaded
+        shared = sys.modules.get("omnia_beam.net.shared")  # not imported here: without requests it is not loaded
         if shared is None:
             return summary
         traffic = shared.shared_traffic()

@@ -17,14 +17,14 @@ _log = logging.getLogger(__name__)
 _NAMESPACE: Final = "omnia_beam"
 _ASK_EVERY_S: Final = 10.0
 _TELL_WHILE_RUNNING: Final = {"dataflowrunner"}
-"""Runners whose metrics move while a job runs; Flink's and the local job service's come with its end."""
+"""Runners whose metrics change while a job runs; those of Flink and the local job service arrive at its end."""
 
 
 class Counts(Protocol):
     """Counts by name while a pipeline runs."""
 
     tells: bool
-    """Whether they move before the end: otherwise there is no progress to show."""
+    """Whether the counts change before the end; otherwise there is no progress to show."""
 
     def __call__(self) -> dict[str, int]:
         """Return the counts now. Any thread may call this, several times a second."""
@@ -80,7 +80,7 @@ class _RunnerCounts:
             self._asked_s = self._clock()
             try:
                 self._counts = counters_of(self._result)
-            except Exception as error:  # progress is a comfort: what fails here must not end the job
+            except Exception as error:  # progress is optional: a failure here must not end the job
                 _log.debug("the runner's metrics cannot be had now: %s", error)
         return self._counts
 

@@ -52,7 +52,7 @@ class Served(Protocol):
 
 
 Serve = Callable[[Sequence[str]], AbstractContextManager[Served]]
-"""Starts an emulator with these arguments, and stops it when the block ends."""
+"""A function that starts an emulator with these arguments, and stops it when the block ends."""
 
 
 def run_demo(path: str, context: RunContext, serve: Serve, *, keep: bool = False) -> Summary:
@@ -98,7 +98,7 @@ def _end_kept(pid_file: Path) -> None:
     """End the emulator that an earlier demo has left, if its process id still belongs to an emulator."""
     with suppress(OSError, ValueError, subprocess.SubprocessError):
         pid = int(pid_file.read_text(encoding="utf-8"))
-        ps = ["ps", "-p", str(pid), "-o", "args="]  # Linux and macOS alike
+        ps = ["ps", "-p", str(pid), "-o", "args="]  # works on Linux and macOS
         if "omnia_beam.emulator" in subprocess.run(ps, capture_output=True, text=True, check=True, timeout=5).stdout:  # noqa: S603  # a number
             os.kill(pid, signal.SIGTERM)
     pid_file.unlink(missing_ok=True)
@@ -128,7 +128,7 @@ def _job_text(url: str, root: Path) -> str:
             "base_url": url,
             "credential": {"kind": "anonymous"},
             "series": {"search": {"name": "*"}},
-            # An emulator of one's own needs no budget; a real service does.
+            # A local emulator needs no budget; a real service does.
             "rate": {"requests_per_second": None, "max_in_flight": 8},
         },
         "window": {"start": "2024-01-01", "end": "2024-01-31"},

@@ -162,7 +162,7 @@ def _is_ours(name: str, prefix: str, suffixes: tuple[str, ...]) -> bool:
 
 
 def _is_temporary(name: str, prefix: str) -> bool:
-    # Other jobs may be writing into the same folders just now: theirs are not ours to delete.
+    # Other jobs may be writing into the same folders now: their temporaries must stay.
     return re.match(rf"{re.escape(TEMPORARY_PREFIX)}[0-9a-f]+-{re.escape(prefix)}-", _base(name)) is not None
 
 
@@ -171,7 +171,7 @@ def _concerns(path: str, name: str, prefix: str, wanted: TimeRange | None) -> bo
     of_file = _range_of(name, prefix)
     if wanted is None or of_file is None or not of_file.overlaps(wanted):
         return wanted is None or of_file is None
-    # Its name gives whole seconds: of a window that ends where the wanted time begins, only the points tell.
+    # The name gives whole seconds: where a window ends at the start of the wanted time, only its points decide.
     only_the_last_second = of_file.end_ns - NS_PER_SECOND <= wanted.start_ns
     return not only_the_last_second or _last_time(f"{path.rstrip('/')}/{name}") >= wanted.start_ns
 
@@ -199,7 +199,7 @@ def _range_of(name: str, prefix: str) -> TimeRange | None:
     try:
         start, end = (parse_time("{}-{}-{}:{}:{}".format(*each)) for each in (parts[:5], parts[5:]))
         return TimeRange(start, end + NS_PER_SECOND)  # the end was cut off to whole seconds
-    except ValueError:  # at the edge of what int64 ns can hold
+    except ValueError:  # the range is at the edge of int64 ns
         return TimeRange(MIN_TIME_NS, MAX_TIME_NS)
 
 

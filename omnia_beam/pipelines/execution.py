@@ -165,7 +165,7 @@ def _cancelling(result: Any) -> Iterator[None]:
     thread.start()
     try:
         yield
-    except RuntimeError:  # Beam's word for a job that was cancelled, too
+    except RuntimeError:  # Beam raises it for a cancelled job, too
         if not cancelled.is_set():
             raise
     finally:

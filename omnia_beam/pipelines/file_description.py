@@ -23,10 +23,10 @@ from omnia_beam.io.file_source_index import FileIndex, index_file
 from omnia_beam.pipelines.migration_source import file_source
 
 _WHOLE_BYTES: Final = 64 << 20
-"""Files of so many bytes together are read whole; of more, the first and the last one's first block."""
+"""Total bytes up to which files are read whole; beyond it, the first blocks of 20 files are read."""
 
 _EXPANDS: Final = 8
-"""What a byte of a compressed file is taken for."""
+"""Bytes of content that a byte of a compressed file is estimated to hold."""
 
 _LOOKED_AT: Final = 20
 _SHOWN: Final = 8
@@ -66,10 +66,10 @@ _TIME_FORMATS: Final = (
     "epoch_ns",
     "excel",
 )
-"""How exports write times, the likelier first."""
+"""Formats in which exports write times, the likelier first; None is RFC 3339."""
 
 _PLAUSIBLE_NS: Final = (parse_time("1985-01-01T00:00:00Z"), parse_time("2100-01-01T00:00:00Z"))
-"""Epochs of another unit lie outside."""
+"""Times that are accepted as plausible, ns: epochs read in a wrong unit lie outside."""
 
 _SWAPPED: Final = {"%d/%m/": "%m/%d/", "%m/%d/": "%d/%m/"}
 

@@ -24,7 +24,7 @@ _WORDS: Final[Mapping[str, tuple[bool, Callable[[int], str]]]] = {
         ),
     ),
 }
-"""By note: whether it blocks, and what to say of so many points."""
+"""Note -> whether it blocks, and its message for a number of points."""
 
 
 def series_findings(shown: str, series_id: str, facts: SeriesFacts) -> Iterator[Finding]:

@@ -93,7 +93,7 @@ def opened_state(job: JobConfig, context: RunContext) -> Iterator[JobState]:
         state = JobState(state_dir, run_id, scope_of(job), lease.token, open_ledger(state_dir, lease.token))
         _say_what_changed(state, context)
         yield state
-        state.fence.check()  # a run that was taken over has nothing to say of how the job stands
+        state.fence.check()  # a run that was taken over must not report the job's state
 
 
 @contextmanager

@@ -94,7 +94,7 @@ def resolve_mapping(
         UsageError: a template needs a field that a series does not have; pint is not installed where it is needed.
         ServiceError: the target cannot be asked.
     """
-    spelled = canonical_id if isinstance(job.source, OmniaSource) else str  # the name of a file's series is no id
+    spelled = canonical_id if isinstance(job.source, OmniaSource) else str  # a file's series has a name and no id
     by_source = _rows_by_source(rows, spelled)
     create = job.sink.create_missing if isinstance(job.sink, OmniaSink) else None
     if create is not None and create.source is not None:

@@ -16,7 +16,7 @@ from omnia_beam.net.metadata import MetadataCalls
 from omnia_beam.net.session import ServiceSession
 
 _ONE_BY_ONE: Final = 20
-"""Up to so many are asked for one by one; for more it is cheaper to list."""
+"""Number of targets up to which each is requested alone; beyond it a listing is cheaper."""
 
 _PAGE: Final = 1_000
 

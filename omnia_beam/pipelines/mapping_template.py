@@ -34,7 +34,7 @@ COLUMNS: Final = (
     "why",
 )
 _CLOSE: Final = 0.75
-"""Of two names, how alike they have to be, 1 being the same."""
+"""How similar two names must be to match; 1 means that they are the same."""
 
 _NEAREST: Final = 5
 _PART: Final = re.compile(r"[^0-9a-z]+")
@@ -93,7 +93,7 @@ def write_template(
     }
     names = _names_of(series)
     text = io.StringIO()
-    # A line that begins with # is a comment: a name that does has to stand in quotes.
+    # A line that begins with # is a comment: a name that begins with # has to be quoted.
     comments = any(each.startswith("#") for each in names.values())
     table = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if comments else csv.QUOTE_MINIMAL)
     table.writerow(COLUMNS)
@@ -190,7 +190,7 @@ def _unit_fit(series: Timeseries, target: Timeseries) -> int:
         return 3
     try:
         convert_unit(series.unit, target.unit)
-    except (UnitError, UsageError):  # UsageError: without pint nothing is known of units
+    except (UnitError, UsageError):  # UsageError: pint is not installed
         return 0
     return 2
 
@@ -230,7 +230,7 @@ def _cells(guess: Guess, source: str, row: MappingRow | None) -> list[str]:
         offset = "" if row.offset is None else repr(row.offset)
         status_map = row.status_map or ""
     if not source_unit and not scale and not offset:
-        unit = ""  # a unit to convert to, without one to convert from, is a finding
+        unit = ""  # a target unit without a source unit would be a finding
     return [source, source_unit, name, facility if name else "", unit, scale, offset, status_map, guess.why]
 
 

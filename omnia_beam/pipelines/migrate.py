@@ -57,7 +57,7 @@ from omnia_beam.pipelines.work_plan import (
 from omnia_beam.transforms.map_series import MapSeries, SeriesRule
 
 _LISTED = 100
-"""Series of one finding in the summary."""
+"""Number of series of one finding that the summary lists."""
 
 _COUNTED = ("points_rejected", "points_dropped", "points_substituted", "points_truncated")
 _LEFT_OUT = ("points_rejected", "points_dropped", "points_truncated")
@@ -130,7 +130,7 @@ def _rounds(
 ) -> Rounds:
     targets = {each.source.id: each.existing.id for each in resolution.mapped if each.existing is not None}
     asked = Asked(state.scope.digest, state.sink)
-    if job.config.window is not None:  # otherwise files are read whole: all is asked for, also what they held once
+    if job.config.window is not None:  # without a window files are read whole, so everything recorded is checked
         asked = Asked(state.scope.digest, state.sink, frozenset(targets), source.wanted)
     look = job.sink.look(state, asked, targets)
 
@@ -181,7 +181,7 @@ def build_pipeline(
     """Return a function that puts the migration's transforms on a pipeline."""
     rules = {each.source.id: each.rule() for each in resolution.mapped}
     if guard is not None:
-        # A series that the source no longer shows is in recorded windows all the same: it stays what it was.
+        # Recorded windows may hold series that the source no longer shows: they keep their targets.
         rules = {source_id: SeriesRule(target) for source_id, target in guard.targets.items()} | rules
     keep = MappingLetters(DeadLetterFiles.of(state.state_dir, state.fence))
 

@@ -82,7 +82,7 @@ class ServiceSink:
         return None
 
     def tidy(self, state: JobState, reach: TimeRange) -> Tidied:
-        # An upsert leaves nothing half done: what was written without a receipt is written again, the same.
+        # Nothing to remove: points that were written without a receipt are upserted again with the same values.
         return Tidied()
 
     def look(self, state: JobState, asked: Asked, targets: Mapping[str, str]) -> Callable[[Ledger], Look]:

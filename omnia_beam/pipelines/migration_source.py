@@ -58,7 +58,7 @@ class MigrationSource(Protocol):
     about: Mapping[str, FileFacts]
     spans: Mapping[str, tuple[int, int]]
     vanished: Mapping[str, tuple[TimeRange, ...]]
-    """By series, the times of points that files held which are gone, and that were not yet copied again."""
+    """By series, the times of points in files that are gone, as long as they were not copied again."""
 
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
         """Return windows that cover what is wanted."""
@@ -100,7 +100,7 @@ class ServiceSource:
         self.sessions = (session,)
         check_reachable(self._service)
         if config.mapping is None and not isinstance(config.sink, OmniaSink):
-            # Nothing is made of their metadata then, and asking for each would take a request a series.
+            # Their metadata is not used then, and reading it would take a request for each series.
             found = [Timeseries(id, "", "") for id in select_series(session, source.series)]
         else:
             found = list(describe_series(session, source.series))
@@ -179,7 +179,7 @@ class FilesSource:
         return plan_files(self.catalog, wanted, max_chunk_points=self._max_points)
 
     def count(self, series_ids: tuple[str, ...], asked: TimeRange) -> Mapping[str, int]:
-        return {}  # the plan of files is made of their blocks, and counts nothing that could be asked again
+        return {}  # the plan of files is made from their blocks: there is no count to request again
 
     def stale(self, state: JobState, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
         if not self._changes:

@@ -138,7 +138,7 @@ def _short_windows(held: _Held, settled: frozenset[str], count: Count, elsewhere
     if not suspects or not inner(held.counted.range):
         return
     now = _counted_now(suspects, held.counted.range, count)
-    # One that is named no more is no proof that its points are gone: the plan's count stands.
+    # A series that the count leaves out may still have its points: the plan's count is used.
     short = {s: now.get(s, held.counted.points[s]) for s in suspects}
     short = {s: points for s, points in short.items() if held.points.get(s, 0) + elsewhere < points}
     if not short:

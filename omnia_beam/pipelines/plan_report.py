@@ -13,7 +13,7 @@ from omnia_beam.io.plan import Plan
 from omnia_beam.pipelines.work_plan import WorkPlan
 
 BYTES_PER_POINT = 28
-"""Of raw data in protobuf: 9-byte time, double, two-byte status, each with its tags."""
+"""Bytes of a point of raw data in protobuf: 9-byte time, double, two-byte status, each with its tags."""
 
 _SHOWN = 12
 

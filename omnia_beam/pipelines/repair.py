@@ -31,11 +31,11 @@ from omnia_beam.pipelines.verify_reading import WindowPrints
 from omnia_beam.pipelines.verify_strays import is_own_name
 
 Copy = Callable[[JobConfig, RunContext], Summary]
-"""What runs the job: `run_backfill`, say."""
+"""A function that runs the job, such as `run_backfill`."""
 
 _FIRST_ASKED: Final = 4
 _ASKED_MORE: Final = 8
-"""Windows that the source is asked for at first, and how many times as many each time that it gives none of them."""
+"""Windows that the source is asked for at first, and the factor by which that grows each time that it gives none of them."""
 
 
 @dataclass(frozen=True)

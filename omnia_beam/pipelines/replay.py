@@ -50,7 +50,7 @@ from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.write_settings import write_options
 
 _BLOCK_FILES: Final = 5_000
-"""Files looked up in the ledger at a time: each look is a pass over its receipts."""
+"""Files looked up in the ledger at a time: each lookup is a pass over its receipts."""
 
 
 @dataclass
@@ -150,8 +150,8 @@ class _Replay:
         self._files = files
         self._service = service
         self._session = session
-        # Times finer than the service keeps are never cut here: whether the cut one meets another point, only a run that
-        # sees the whole window can tell.
+        # Times finer than the service keeps are never cut here: only a run that reads the whole window knows whether the
+        # cut time collides with another point.
         self._options = replace(write_options(sink), time_resolution="dead_letter")
         self._tally = tally
         self._ledgers: dict[str, LedgerWriter] = {}
@@ -166,7 +166,7 @@ class _Replay:
             pool=pool,
             threads=self._service.max_in_flight,
             options=self._options,
-            memory=WriteMemory(),  # what was refused before may be taken now: that is the point of it
+            memory=WriteMemory(),  # empty, so that what was refused before is tried again
             sink=self._state.sink,
             give_up_chunks=True,
         )
@@ -196,7 +196,7 @@ class _Replay:
         self._tally.read += stored.count
         self._tally.targets.update(letter.target_id for letter in stored.letters)
         if stored.origin != WRITING:
-            # They were given up before they had a form that the target could take: only the job itself can do that again.
+            # These letters were rejected before they were mapped for the target: only the job itself can read them again.
             self._leave(stored.letters)
             return
         letters = sort_letters(stored, standing)
@@ -221,7 +221,7 @@ class _Replay:
         news = receipt is not None and sent.recorded is not None and receipt != sent.recorded[0]
         name = sent.name
         if left or news:
-            # Also without letters: until the ledger knows the receipt, the file is where it is kept.
+            # Written even without letters: until the ledger has the receipt, the file holds it.
             name = self._files.put(sent.stored.key, left, receipt=receipt)
         if name != sent.name:
             self._emptied.append(sent.name)

@@ -20,7 +20,7 @@ _TABLE_ROWS: Final = 200
 _PRINT_ROWS: Final = 50
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
-"""The browser itself keeps the page from asking anybody for anything."""
+"""Content security policy: with it the browser lets the page load nothing from elsewhere."""
 
 
 def report_page(report: VerifyReport) -> str:

@@ -21,7 +21,7 @@ _LEGEND: Final = (
 )
 _CELL: Final = 8
 _LABELS: Final = 40
-"""Rows up to which each is labelled."""
+"""Number of rows up to which each has a label."""
 _LABEL_WIDTH: Final = 96
 _AXIS: Final = 22
 

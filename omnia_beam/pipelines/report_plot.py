@@ -42,7 +42,7 @@ class _Frame:
 
     def y(self, value: float) -> float:
         if not np.isfinite(value):
-            return _HEIGHT - _BOTTOM  # NaN and infinities stand on the floor
+            return _HEIGHT - _BOTTOM  # NaN and infinities are drawn at the bottom
         # Halved, since a range from the lowest to the highest double overflows.
         share = (value / 2 - self.low / 2) / (self.high / 2 - self.low / 2)
         return _HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM)
@@ -100,7 +100,7 @@ def _near(curve: DifferingCurve, marks: list[tuple[int, float]]) -> list[Points]
         return curves
     shown = [_between(points, min(bounds), max(bounds)) for points in curves]
     longer = max(shown, key=lambda points: len(points.times)).times
-    # The same instants of both: otherwise copies that are equal would be drawn as if they were not.
+    # Both curves keep the same instants: otherwise equal copies would be drawn as if they differed.
     kept = longer[np.linspace(0, len(longer) - 1, _MOST).astype(np.intp)]
     return [_thinned(points, np.union1d(kept, [t for t, _ in marks])) for points in shown]
 
@@ -122,7 +122,7 @@ def _frame(shown: list[Points], marks: list[tuple[int, float]]) -> _Frame:
     values = np.concatenate([*(each.values for each in shown), np.array([v for _, v in marks], np.float64)])
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
-    if not high / 2 - low / 2:  # one value, or two that are next to nothing: give it room on either side
+    if not high / 2 - low / 2:  # a range of zero, or too small to halve, gets room on either side
         room = max(abs(low) * 0.5, 1e-300 if low else 1.0)
         low, high = max(low - room, -_LARGEST), min(high + room, _LARGEST)
     return _Frame(int(times.min()), int(times.max()), low, high)

@@ -59,7 +59,7 @@ _ITS_OWN: Final = dict.fromkeys(
         }
     ),
 )
-"""Options that Beam's Python does not know, but asks the job server for: by runner."""
+"""Runner -> options that Beam's Python does not define, but gets from the job server."""
 
 
 class CheckpointOptions(PipelineOptions):
@@ -97,7 +97,7 @@ def pipeline_options(runner: str | None, beam_args: Sequence[str]) -> PipelineOp
     flags.extend(_defaults(runner, flags))
     complaint = io.StringIO()
     try:
-        with redirect_stderr(complaint):  # argparse prints two pages of usage before the one line that matters
+        with redirect_stderr(complaint):  # argparse prints two pages of usage before the error
             options = PipelineOptions(flags)
             unknown = _unknown_flags(options, _ITS_OWN.get(runner_name(options), frozenset()))
     except SystemExit:
@@ -108,7 +108,7 @@ def pipeline_options(runner: str | None, beam_args: Sequence[str]) -> PipelineOp
             f"Beam knows no option {', '.join(unknown)}: see the pages of the runner {runner or 'DirectRunner'}"
         )
     _refuse_unsafe(options)
-    # Workers import omnia_beam; nothing of __main__ has to travel, and pickling it drags in what cannot travel.
+    # Workers import omnia_beam and need nothing of __main__, and pickling it fails on what cannot be pickled.
     options.view_as(SetupOptions).save_main_session = False
     return options
 
@@ -158,7 +158,7 @@ def _refuse_unsafe(options: PipelineOptions) -> None:
 
 
 def _unknown_flags(options: PipelineOptions, of_runner: frozenset[str]) -> list[str]:
-    logging.getLogger("apache_beam.options.pipeline_options").setLevel(logging.ERROR)  # it says "discarding"; we refuse
+    logging.getLogger("apache_beam.options.pipeline_options").setLevel(logging.ERROR)  # it logs "discarding"; we raise
     known = options.get_all_options(retain_unknown_options=False)
     asked = options.get_all_options(retain_unknown_options=True)
     return sorted(f"--{name}" for name in asked.keys() - known.keys() - of_runner)

@@ -74,7 +74,7 @@ def _table(series: Iterable[Timeseries]) -> Table:
     rows = [[one_line(cell) for cell in _row(each, _SHOWN)] for each in series]
     table = Table(box=None, pad_edge=False)
     for at, name in enumerate(_SHOWN):
-        # Ids and names are there to be copied: the description is what gives way on a narrow terminal.
+        # Ids and names are meant to be copied, so the description is cut first on a narrow terminal.
         gives_way = name == "description"
         widest = max([len(name), *(len(row[at]) for row in rows)])
         table.add_column(name, no_wrap=True, overflow="ellipsis", min_width=8 if gives_way else widest)

@@ -28,10 +28,10 @@ from omnia_beam.pipelines.verify_selection import offline_selection, wanted_rang
 
 _TABLE_ROWS: Final = 40
 _NAMED_SERIES: Final = 1_000
-"""Series with holes that the JSON summary names; all are counted."""
+"""Number of series with holes that the JSON summary names; all are counted."""
 _NAMED_HOLES: Final = 20
 _COUNTED_RECEIPTS: Final = 200_000
-"""Receipts up to which their points are added up: each is read from disk, 100,000 a few seconds."""
+"""Number of receipts up to which their points are added up: each is read from disk, 100,000 in a few seconds."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def job_status(config: JobConfig, clock: Callable[[], int] = time.time_ns) -> Jo
 
 def _look(config: JobConfig, ledger: Ledger, state_dir: StateDir, asked: Asked) -> Look:
     """Check what can be seen without a service: the dead letters, and the files of a local destination."""
-    if config.window is None:  # files that are read whole are all asked for, also what they held once
+    if config.window is None:  # files without a window are read whole, so everything recorded is checked
         asked = Asked(asked.scope, asked.sink)
     letters = look_at_letters(ledger, state_dir, asked)
     if isinstance(config.sink, OmniaSink):

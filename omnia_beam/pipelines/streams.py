@@ -30,7 +30,7 @@ class GuardedStream:
                 self._stream.write(text)
             except UnicodeEncodeError as error:
                 self.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
-            except (OSError, ValueError) as error:  # ValueError: somebody has closed it
+            except (OSError, ValueError) as error:  # ValueError: the stream is closed
                 self._failed(error)
         return len(text)
 
@@ -50,7 +50,7 @@ class GuardedStream:
     def _failed(self, error: Exception) -> None:
         self.error = error
         with suppress(OSError, ValueError):
-            # What is still buffered goes nowhere: the interpreter would fail over it again at its end.
+            # What is still buffered is discarded: the interpreter would fail to flush it at exit.
             _to_nowhere(self._stream.fileno())
 
 

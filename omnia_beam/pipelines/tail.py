@@ -61,7 +61,7 @@ from omnia_beam.pipelines.tail_stream import run_tail_elsewhere
 from omnia_beam.pipelines.work_plan import WorkPlan, announce_again, with_traffic
 
 _PATIENCE_S = 5.0
-"""After a signal: seconds for what is under way to end by itself; then its connections are closed."""
+"""Seconds that requests have to end after a signal; then their connections are closed."""
 
 
 def run_tail(config: JobConfig, context: RunContext, times: TailTimes = TailTimes()) -> Summary:
@@ -138,7 +138,7 @@ class _Tail:
             if self.lease.lost or isinstance(error, UnsafeRunnerError):
                 raise
             if self.is_first and isinstance(error, UsageError | CredentialError | TerminalServiceError):
-                raise  # what was never right will not mend by itself
+                raise  # at the start such an error will not go away by itself
             self.context.say(f"{format_time(now_ns, 0)} cycle failed, tried again in the next one: {error}")
             return False
         self.is_first = False

@@ -37,11 +37,11 @@ from omnia_beam.pipelines.tail_windows import (
 from omnia_beam.pipelines.work_plan import WorkPlan, plan_work
 
 _SELECT_EVERY_POLLS = 10
-"""A search costs requests, and series are rare: new ones are looked for at every tenth cycle."""
+"""Cycles between two searches for new series: a search costs requests, and new series are rare."""
 _RENEWALS = 8
 _RENEW_AFTER_POLLS = 10
 _JOINED_WITHIN_NS = 62 * DAY_NS
-"""Older windows are left as they are, unless they have not settled."""
+"""Age up to which windows are joined, ns; older ones are read again only where they have not settled."""
 
 Groups = tuple[tuple[str, ...], ...]
 
@@ -190,7 +190,7 @@ class TailPlanner:
         pays = compaction_pays(ledger, token)
         if pays or not self.is_tidy:
             self.tidy(state, wanted)
-        if pays:  # what was replaced is deleted by now, and need not be named for ever
+        if pays:  # replaced files are deleted by now, and the ledger can forget their names
             compact_ledger(ledger, token, forget={state.sink: ledger.superseded_files(state.sink)})
             state = replace(state, ledger=Ledger.load(run.state_dir))
         return state

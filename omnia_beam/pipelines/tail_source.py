@@ -48,10 +48,10 @@ from omnia_beam.pipelines.work_plan import WorkPlan, announce_again
 _log = logging.getLogger(__name__)
 
 _LOOK_S = 5.0
-"""Between giving windows out and looking what became of them: whoever waits for the status line waits that long."""
+"""Seconds between giving windows out and checking what became of them, which delays the status line as much."""
 _TELL_EVERY_NS = 60 * NS_PER_SECOND
 _MOST_WINDOWS = 2_000
-"""Of one cycle: they are in every checkpoint. What is left of a backlog is given out by the next, at once."""
+"""Windows of one cycle, at most: they are in every checkpoint. The next cycle gives out the rest of a backlog at once."""
 _WINDOWS_PER_SHARD = 4
 
 
@@ -116,9 +116,9 @@ class _Poll(beam.DoFn, beam.transforms.core.RestrictionProvider):
     ) -> Iterator[Any]:
         cursor = tracker.current_restriction()
         raise_watermark(watermark, cursor.complete_to_ns)
-        # Before the claim, so that a slow service does not hold up a runner's checkpoint.
+        # The look precedes the claim, so that a slow service does not delay a runner's checkpoint.
         look = self._poller.look(cursor)
-        # Where it was taken away meanwhile, whoever has it now looks for himself.
+        # A failed claim means that the runner has taken the remainder away; its new holder looks again.
         if tracker.try_claim(look.round):
             at = as_timestamp(cursor.complete_to_ns)
             for shard in shard_windows(look.round.given, _WINDOWS_PER_SHARD):
@@ -178,7 +178,7 @@ class TailPoller:
         if cursor.flying:
             ledger = Ledger.load(self._run.state_dir)
             failures = read_failures(self._run.state_dir, self._run.run_id)
-            # A later run is there where a runner went back to an older cursor: the cycle had ended before that began.
+            # A later run means that the runner went back to an older cursor, whose cycle ended before that run began.
             left = under_way(ledger, self._run.scope.digest, cursor.flying, failures) if run == cursor.run else 0
             if left:
                 return self._waiting(cursor, left, now_ns)
@@ -192,7 +192,7 @@ class TailPoller:
     def _waiting(self, cursor: TailCursor, left: int, now_ns: int) -> Look:
         if self._waits_since_ns is None:
             self._waits_since_ns = self._told_ns = now_ns
-        # By the clock, not by the number of looks: Beam's local runner does not mind how long it is asked to wait.
+        # Measured by the clock, not by the number of looks: Beam's local runner ignores how long it is asked to wait.
         if now_ns - self._told_ns >= _TELL_EVERY_NS:
             self._told_ns = now_ns
             waited_s = (now_ns - self._waits_since_ns) // NS_PER_SECOND
@@ -232,7 +232,7 @@ class TailPoller:
         series_ids = self._planner.series_ids
         wanted = TimeRange(self._job.wanted.start_ns, cursor.read_to_ns)
         complete_ns = cursor.complete_to_ns
-        if series_ids:  # otherwise this look is the first here: the next cycle selects them
+        if series_ids:  # empty at the first look of a new instance: the next cycle selects them
             complete_ns = complete_at(ledger, self._run.scope.digest, series_ids, wanted)
         cycle = Cycle(
             series=len(series_ids),
@@ -292,7 +292,7 @@ class TailPoller:
         self._report = self._report.having(line, cycle, is_over)
         try:
             write_report(self._run.state_dir, self._run.run_id, self._report)
-        except StateError as error:  # what matters is in the ledger
+        except StateError as error:  # the report is only for display; the ledger is complete
             _log.warning("%s: %s", line, error)
 
 

@@ -58,7 +58,7 @@ _CHECKPOINT_MS: Final = 60_000
 _LOOK_EVERY_S: Final = 0.5
 _CANCEL_S: Final = 5.0
 _SILENCE_S: Final = 300.0
-"""Without a word of the source after the start: then the runner has lost it, and nobody would notice."""
+"""Seconds after the start without a report of the source, after which the job counts as lost by the runner."""
 
 
 def run_tail_elsewhere(config: JobConfig, context: RunContext, times: TailTimes = TailTimes()) -> Summary:
@@ -110,8 +110,8 @@ def set_streaming(options: Any) -> None:
     if runner_name(options) not in ("flinkrunner", "portablerunner"):
         return
     checkpoints = options.view_as(CheckpointOptions)
-    # Measured: otherwise what a bundle gives out while it is ended for a checkpoint waits for the next element of the same
-    # stage. The source's stage before the polling sees but one element: then nothing is ever polled.
+    # Measured: otherwise what a bundle outputs while it is ended for a checkpoint waits for the next element of the same
+    # stage. The source's stage before the polling gets only one element: then nothing is ever polled.
     checkpoints.finish_bundle_before_checkpointing = True
     if checkpoints.checkpointing_interval is None:
         checkpoints.checkpointing_interval = _CHECKPOINT_MS
@@ -182,7 +182,7 @@ def _watched(build: Callable[[Any], None], context: RunContext, state_dir: State
                 report = _followed(result, context, state_dir, run_id)
             finally:
                 _cancel(result)
-        except (RuntimeError, grpc.RpcError) as error:  # Beam's words for a job or a job server that failed
+        except (RuntimeError, grpc.RpcError) as error:  # Beam raises these where a job or a job server failed
             raise BOARD.fatal or OmniaBeamError(f"the runner ended the tail: {error}") from error
         finally:
             STOP.clear()
@@ -196,7 +196,7 @@ def _followed(result: Any, context: RunContext, state_dir: StateDir, run_id: str
     report = TailReport()
     since_s = context.clock()
     while not STOP.wait(_LOOK_EVERY_S):
-        with suppress(StateError):  # a store that is away for a moment
+        with suppress(StateError):  # the store may be unreachable for a moment
             found = read_report(state_dir, run_id) or report
             if found.told != report.told:
                 context.say(found.line)

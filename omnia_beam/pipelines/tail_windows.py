@@ -24,10 +24,10 @@ from omnia_beam.io.packing import month_starts
 HOUR_NS: Final = 3_600 * NS_PER_SECOND
 DAY_NS: Final = 24 * HOUR_NS
 _FULL: Final = 0.9
-"""How full a joined window may be of what a chunk holds: late points must still fit in."""
+"""Share of a chunk's points that a joined window may hold, so that late points still fit."""
 
 Bucket = Callable[[int], TimeRange]
-"""The hour, day or month in which an instant lies."""
+"""A function from an instant, ns, to the hour, day or month in which it lies."""
 
 
 def day_start(instant_ns: int) -> int:
@@ -127,7 +127,7 @@ def _mend(windows: Sequence[RecentWindow], again: dict[ChunkKey, int]) -> list[R
         if stop - at > 1:
             key = ChunkKey(windows[at].key.series_ids, TimeRange(windows[at].key.range.start_ns, until))
             again[key] = max(each.count for each in windows[at:stop])
-        elif windows[at].is_whole:  # the others are read again as they are
+        elif windows[at].is_whole:  # windows that are not whole are read again by themselves
             left.append(windows[at])
         at = stop
     return left

@@ -15,7 +15,7 @@ from typing import Any
 from omnia_beam.core.errors import UsageError
 
 _POWER = re.compile(r"(?<=[A-Za-zµ])([23])(?![0-9.])")
-"""`m3/h` and `kg/m2`, as plants write them."""
+"""Powers without an operator, such as in `m3/h` and `kg/m2`, which plants use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def convert_unit(source: str, target: str) -> Conversion:
         UnitError: a name that pint does not know, units that do not measure the same, or no linear conversion.
         UsageError: pint is not installed.
     """
-    if source.strip() == target.strip():  # case matters: mW is no MW
+    if source.strip() == target.strip():  # case matters: mW is not MW
         return Conversion()
     registry = _registry()
     for name in (source, target):

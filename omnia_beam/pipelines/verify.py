@@ -57,7 +57,7 @@ from omnia_beam.pipelines.verify_selection import offline_selection, wanted_rang
 from omnia_beam.pipelines.verify_service import ServiceReader
 
 _TOLD: Final = 20
-"""Differences told on the terminal; the report names more."""
+"""Number of differences shown on the terminal; the report names more."""
 
 _EXTRA_POINTS: Final = (
     "Writing to a service adds and replaces points and takes none away: extra points stay, since they may be somebody else's. "
@@ -209,7 +209,7 @@ def _warn_of_a_run(job: VerifyJob) -> None:
 
 def _check_recorded(job: VerifyJob, ledger: Ledger) -> None:
     recorded = [each for each in ledger.scopes() if each.receipts]
-    # What a repair or a run has announced and not finished counts as missing, and was recorded all the same.
+    # Windows that a repair or a run has announced and not finished count as missing, but they were recorded.
     if not recorded and not bool((ledger.index.state >= DOUBTFUL).any()):
         raise UsageError(
             f"{job.state_dir}: nothing is recorded for job {job.config.name!r}: run it first, or mend name and state"
@@ -293,14 +293,14 @@ def _mended(job: VerifyJob, examination: Examination, before: Findings) -> tuple
 
 def _unreadable(job: VerifyJob, examination: Examination, before: Findings) -> dict[ChunkKey, str]:
     """Return the windows that differ and cannot be copied again now, and why: they must not be announced."""
-    # Read again as a whole, such a window would come without the series that the source has lost.
+    # Such a window, read again as a whole, would lose the series that the source no longer holds.
     lost = "the source does not hold all series of the window any more"
     found = {key: lost for key in before.concerned if not examination.vanished.isdisjoint(key.series_ids)}
     found |= {key: why for key, why in before.unread.items() if examination.against_source and key in before.concerned}
     left = [key for key in before.concerned if key not in found]
     try:
         job.source.check_copyable()
-        if left and not examination.against_source:  # otherwise all of them have just been read
+        if left and not examination.against_source:  # against the source all of them have just been read
             found |= unreadable_windows(job.source.hurried().fingerprints, left)
     except (UsageError, ServiceError, CredentialError) as error:
         before.note(f"Nothing was copied again: {error}")

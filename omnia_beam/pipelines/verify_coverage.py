@@ -13,7 +13,7 @@ from omnia_beam.core.time_range import TimeRange
 
 COLUMNS: Final = 120
 MAX_ROWS: Final = 100
-"""Where there are more series, each row stands for several."""
+"""Number of rows, at most; where there are more series, each row stands for several."""
 
 NOT_KNOWN: Final = 0
 EMPTY: Final = 1
@@ -21,7 +21,7 @@ DONE: Final = 2
 MISSING: Final = 4
 DIFFERENT: Final = 8
 STATES: Final = {EMPTY: "empty", DONE: "done", MISSING: "missing", DIFFERENT: "different"}
-"""Bits of a cell, the worst highest: a cell shows its worst."""
+"""Bits of a cell and their names; the worst is the highest, and a cell shows its worst."""
 
 
 class CoverageGrid:

@@ -32,7 +32,7 @@ KINDS: Final = {
     "replaced_in_part": "windows of which a later copy holds a part too",
     "wrong_receipt": "windows whose points are those of the source, and whose receipt says something else",
 }
-"""Every kind of difference, and what it is."""
+"""Kind of difference -> its description."""
 
 POINT_KINDS: Final = ("missing_point", "extra_point", "changed_value", "changed_status", "shifted_time")
 

@@ -29,7 +29,7 @@ _VALUES_UNKNOWN: Final = (
     "statuses, but only against the source: run verify --source"
 )
 _BATCH_SERIES: Final = 50_000
-"""Series-windows compared at a time: some 50 MB of fingerprints."""
+"""Series-windows compared at a time, which take some 50 MB of fingerprints."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ class _Run:
                 self._not_compared(receipt, receipt.key.series_ids, f"the destination: {observation.failure}")
                 continue
             failure = source.failures.get(receipt.key, "")
-            if failure:  # what was stored is known all the same, and damage is
+            if failure:  # the receipt still shows what was stored, and whether it is damaged
                 self._not_compared(receipt, receipt.key.series_ids, f"the source: {failure}")
             self._compare_one(claim, observation, source)
 
@@ -192,7 +192,7 @@ class _Run:
         except (ServiceError, CredentialError) as error:
             if not self.findings.windows:
                 raise
-            # After the first window, what cannot be asked is not compared; `zip` takes as many as are left.
+            # After the first window the rest counts as not compared; `zip` takes as many as are left.
             while True:
                 yield Observation(failure=str(error))
 
@@ -246,7 +246,7 @@ class _Run:
                 differing.append(series_id)
         if observation.problems or differing:
             self.findings.concern(receipt.key, differing)
-        if observation.problems:  # that says it: what differs is what they held
+        if observation.problems:  # a missing or unreadable file explains what differs
             return
         self._compare_values(receipt, by_point, stored)
         self._differing(receipt, differing, expected, found, stored)
@@ -288,7 +288,7 @@ class _Run:
         for series in receipt.series:
             if series.target_id in observation.gone:
                 self.findings.gone.add(series.series_id)
-        if not self._e.destination.holds_statuses:  # of what the source did not give, the receipts say too little
+        if not self._e.destination.holds_statuses:  # a receipt cannot replace what the source did not give
             unread |= in_source | dict.fromkeys(receipt.key.series_ids if receipt.key in source.failures else (), "")
         return frozenset(unread)
 
@@ -364,7 +364,7 @@ class _Run:
             return None
         try:
             return self._e.source.points(ChunkKey(tuple(series_ids), key.range))
-        except IncompleteReadError as error:  # this window alone
+        except IncompleteReadError as error:  # only this window is affected
             self.findings.note(f"A window of the source could not be read, its differences are told by window: {error}")
             return None
         except (ServiceError, CredentialError, UsageError) as error:
@@ -384,7 +384,7 @@ class _Run:
         if comparison.count:
             self.findings.add_points(series_id, receipt.key.range, expected, found, comparison)
             return
-        # The destination holds what the source has now, and the receipt is of another time.
+        # The destination holds what the source has now, and the receipt is outdated.
         self._wrong_receipt(receipt, series_id)
 
 

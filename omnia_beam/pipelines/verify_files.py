@@ -117,10 +117,10 @@ class FilesDestination:
             except ValueError as error:
                 problems.append(self._problem("unreadable_file", name, receipt, f"cannot be read: {error}"))
             except DestinationError as error:
-                if not is_local(self.path):  # a store that does not answer says nothing of its files
+                if not is_local(self.path):  # an unreachable store proves nothing about its files
                     raise
                 problems.append(self._problem("unreadable_file", name, receipt, str(error.__cause__ or error)))
-            else:  # of a file that breaks off half way nothing counts
+            else:  # nothing counts of a file that breaks off half way
                 for series_id, each in found.items():
                     prints[series_id] = prints.get(series_id, Fingerprint()).plus(each)
         return Observation(prints, tuple(problems), unchecked_files=unchecked)

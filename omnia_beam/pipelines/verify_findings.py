@@ -17,7 +17,7 @@ from omnia_beam.pipelines.verify_fingerprint import Fingerprint
 from omnia_beam.pipelines.verify_points import PointComparison
 
 NAMED: Final = 500
-"""Differences of each kind that are named one by one; all are counted."""
+"""Number of differences of each kind that are named one by one; all are counted."""
 
 MAX_CURVES: Final = 12
 
@@ -118,7 +118,7 @@ class Findings:
         """Count a difference `count` times, name it if there is room, and mark its series and range in the picture."""
         self.counts[difference.kind] += count
         self._name(difference)
-        if difference.range is not None and difference.kind != "not_covered":  # that has a colour of its own
+        if difference.range is not None and difference.kind != "not_covered":  # `not_covered` has a colour of its own
             for series_id in series_ids or [difference.series_id]:
                 self.grid.mark(series_id, difference.range, DIFFERENT)
 
@@ -218,7 +218,7 @@ class Findings:
 
 
 _RANK: Final = {"not_compared": 0, "missing_series": 1, "missing_file": 2, "unreadable_file": 3}
-"""What is not known, then the largest; then by series and time."""
+"""Order of the kinds: what is not known, then the largest; other kinds follow by series and time."""
 
 
 def _order(difference: Difference) -> tuple[int, str, int, str]:

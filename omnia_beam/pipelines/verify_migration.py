@@ -103,7 +103,7 @@ class MigrationReader:
             source = open_source(self.config, state, self.context, keep=False)
             prepared = prepare(MigrationJob.of(self.config), source, state.state_dir)
             mapped = prepared.resolution.mapped
-            # What is to be created has no id yet; here none is needed, since results are known by the source's ids.
+            # A target that is to be created has no id yet; none is needed, since results are keyed by the source's ids.
             rules = {each.source.id: each.rule() if each.existing else each.rule_of("to be created") for each in mapped}
             self._open.append(_Opened(source, prepared, rules))
         return self._open[0]
@@ -118,7 +118,7 @@ class MigrationReader:
     def _read(self, pipeline: Any, plan: Plan) -> tuple[Any, Any]:
         opened = self._opened()
         chunks, failures = opened.source.read(pipeline, plan, local=is_local(self.context.options))
-        # Recorded windows may name series that the source no longer shows: of those nothing comes.
+        # Recorded windows may name series that the source no longer shows: they yield no points.
         rules = {series_id: SeriesRule(series_id) for group in plan.groups for series_id in group} | dict(opened.rules)
         mapped = (chunks | "Map" >> MapSeries(rules)).chunks
         if isinstance(self.config.sink, OmniaSink):

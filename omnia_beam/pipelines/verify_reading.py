@@ -37,7 +37,7 @@ _FLUSH: Final = 500
 _SINK: Final = "verify"
 
 Read = Callable[[Any, Plan], tuple[Any, Any]]
-"""Puts the reading of a plan on a pipeline; gives the collections of Chunk and of WindowFailure."""
+"""A function that puts the reading of a plan on a pipeline and returns the collections of Chunk and of WindowFailure."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class WindowRun:
         """
         run_id = f"{self.run_id}-{uuid.uuid4().hex[:6]}"
         try:
-            # Without a display: one window is nothing to watch, and whoever asks may show progress of his own.
+            # No display for one window: the caller may show progress of its own.
             unwatched = replace(self.context, progress="none")
             self._run([(key, 0)], run_id, _Chunks(self.state_dir, run_id), unwatched)
             for failure in read_failures(self.state_dir, run_id):
@@ -155,7 +155,7 @@ class WindowRun:
             failures[failed] = f"{each['error']}: {each['message']}"
         parts: dict[tuple[str, ...], dict[TimeRange, Receipt]] = {}
         for receipt in self._receipts(run_id):
-            # By range: a runner that repeats a bundle leaves the same part twice.
+            # Keyed by range, since a runner that repeats a bundle leaves the same part twice.
             parts.setdefault(receipt.key.series_ids, {})[receipt.key.range] = receipt
         ranges = {ids: sorted(found) for ids, found in parts.items()}
         prints: dict[ChunkKey, dict[str, Fingerprint]] = {}

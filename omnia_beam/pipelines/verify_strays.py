@@ -20,7 +20,7 @@ _OF_A_JOB: Final = re.compile(
     r"\.(parquet|csv|csv\.gz|csv\.zst)",
     re.ASCII,
 )
-"""The names that file sinks give, of any job."""
+"""The names that file sinks give, for any job."""
 
 Read = Callable[[str], Iterator[tuple[str, Points]]]
 

@@ -11,7 +11,7 @@ from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.net.stats import StatsSnapshot
 
 STOP_ORDER: Final = "stop"
-"""From the driver: begin no further window."""
+"""The driver's order to begin no further window."""
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,8 @@ _log = logging.getLogger(__name__)
 _LOOK_S: Final = 0.1
 
 GRACE_S: Final = 8.0
-"""How long workers have to record what is done once they are to stop; then they are killed. A single process ends its own
-work within seconds of a signal, so this is for one that hangs."""
+"""Seconds that workers have to record what is done once they are to stop; then they are killed. A process ends its own work
+within seconds of a signal, so only one that hangs is killed."""
 
 
 def run_workers(
@@ -101,8 +101,8 @@ class _Worker:
         self.number = number
         ours, theirs = socket.socketpair()
         with theirs:
-            # The task, which tells where secrets are to be found, goes over the socket and not into the arguments; a
-            # session of its own keeps a terminal's Ctrl-C for the driver, who passes it on.
+            # The task, which says where secrets are, goes over the socket and not into the arguments. With a session of its
+            # own the worker gets no Ctrl-C from the terminal: the driver passes it on.
             command = [sys.executable, "-m", "omnia_beam.pipelines.worker", str(theirs.fileno())]
             self.process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
                 command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
@@ -126,7 +126,7 @@ class _Worker:
             return
         if isinstance(message, WorkerEnd):
             self.end = message
-            self.is_gone = True  # whatever still keeps its process: `close` ends that
+            self.is_gone = True  # its process may still run: `close` ends it
         else:
             self.progress = message
 
@@ -156,7 +156,7 @@ class _Pool:
     def started(self, tasks: Sequence[WorkerTask]) -> Iterator[None]:
         """Start the processes, and end them when the block does."""
         try:
-            # All are started before the first is told anything: a large task waits until its worker reads it.
+            # All are started before the first task is sent: sending a large task blocks until its worker reads it.
             for number in range(1, len(tasks) + 1):
                 self._workers.append(_Worker(number))
             for worker, task in zip(self._workers, tasks, strict=True):
