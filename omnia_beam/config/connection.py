@@ -22,7 +22,7 @@ class RateConfig(Section):
 
 
 class RetryConfig(Section):
-    """How often and how long one request is tried: exponential waits with full jitter; `Retry-After` goes before them."""
+    """How often and how long one request is tried: exponential waits with full jitter; `Retry-After` takes precedence."""
 
     attempts: int = key("Tries of one request, the first included; a 429 uses up none.", 10, ge=1, le=1000)
     deadline: Duration = key("Time after the first failure within which a further try may start.", "10m")

@@ -97,7 +97,7 @@ Seconds = Annotated[float, Field(gt=0)]
 
 
 class CredentialConfig(Section):
-    """How to sign in. A key that means nothing to the kind is refused."""
+    """How to sign in. A key that does not apply to the kind is refused."""
 
     kind: Annotated[CredentialKind, BeforeValidator(_canonical_kind)] = key(
         "Which credential of azure-identity to use; `anonymous` sends no token (a local emulator)."

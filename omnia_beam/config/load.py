@@ -62,7 +62,7 @@ def load_config(
 
 
 def validate(document: Document, now_ns: int) -> JobConfig:
-    """Check a document's data.
+    """Check a document's data, and return it as a configuration.
 
     Raises:
         UsageError: as for `load_config`.

@@ -17,7 +17,7 @@ from omnia_beam.core.limits import MAX_STATUS
 
 
 class UnitRule(Section):
-    """What becomes of one unit: value in the target's unit = value · scale + offset."""
+    """The conversion of one unit: value in the target's unit = value · scale + offset."""
 
     to: Text = key("The target's unit.")
     scale: Factor | None = key("Factor; without scale and offset the conversion follows from the units' names.", None)
@@ -77,7 +77,7 @@ StatusMap = Annotated[
 
 
 class MappingConfig(Section):
-    """Mapping of series, units and statuses. Rows of the file go before the rule."""
+    """Mapping of series, units and statuses. Rows of the file take precedence over the rule."""
 
     starter: ClassVar = {"by": "name_and_facility"}
 

@@ -77,7 +77,7 @@ class OmniaSource(OmniaConnection):
 
 
 class FileSource(Section):
-    """What CSV and Parquet sources have in common."""
+    """The keys that CSV and Parquet sources share."""
 
     path: OneOrMany[PathText] = key(
         "File, glob or list of them, on any Beam filesystem. Where two rows give the same series and time, the later file in "
@@ -173,7 +173,7 @@ class ParquetColumns(Section):
 
 
 class ParquetSource(FileSource):
-    """Parquet files of one row a point: ours, or others by the names of their columns."""
+    """Parquet files of one row a point: those of this program, or others by the names of their columns."""
 
     kind: Literal["parquet"] = key("The kind of source.")
     columns: ParquetColumns = key("Names of the files' columns.", default_factory=ParquetColumns)

@@ -3,7 +3,7 @@
     select the series ─ take the lease, load the ledger ─ plan = wanted − covered ─ clean up after dead runs
     ─ read, decode, write, record ─ load the ledger again: what is still missing?
 
-The answer to the last question, not the absence of errors, is what makes a run complete.
+A run is complete when nothing is missing in that last step, not when no error occurred.
 """
 
 from __future__ import annotations

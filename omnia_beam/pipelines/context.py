@@ -14,7 +14,7 @@ from omnia_beam.pipelines.progress_display import DisplayKind
 
 @dataclass(frozen=True)
 class RunContext:
-    """How a command runs.
+    """The runner, the terminal and the clock of a command.
 
     Args:
         options: Beam's PipelineOptions, checked (see `pipelines.runner`).

@@ -66,7 +66,7 @@ class _BoardCounts:
 
 
 class _RunnerCounts:
-    """The counts of workers elsewhere: the runner is asked every 10 s, and its last response is used in between."""
+    """The counts of workers elsewhere: the runner is asked at most every 10 s, and its last response is used in between."""
 
     def __init__(self, tells: bool, clock: Callable[[], float]) -> None:
         self.tells = tells

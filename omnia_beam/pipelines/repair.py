@@ -130,7 +130,7 @@ def unreadable_windows(
 ) -> dict[ChunkKey, str]:
     """Ask the source for windows, a few and then more, until it gives one; return those before that it does not give, and why.
 
-    A source that gives nothing is thereby asked for every window once, and one that responds only for a few.
+    A source that gives nothing is thereby asked for every window once; one that gives something is asked only for a few.
     """
     left = sorted(keys, key=lambda key: (key.range, key.series_ids))
     failures: dict[ChunkKey, str] = {}

@@ -60,7 +60,7 @@ class Examination:
     on_window: Callable[[int], None] = lambda points: None
 
     def run(self) -> Findings:
-        """Compare everything.
+        """Compare everything, and return the findings.
 
         Raises:
             StateError: the ledger cannot be read.

@@ -127,7 +127,7 @@ class Findings:
     ) -> None:
         """Add two differing copies of one series in one window.
 
-        Their points are counted, named and marked in the picture; the first 12 copies are kept for plots.
+        Their points are counted, named and marked in the picture; the first 12 pairs of copies are kept for plots.
         """
         self.counts.update(point_counts(comparison))
         for difference in point_differences(series_id, comparison, NAMED):

@@ -63,7 +63,7 @@ class WindowSource(Protocol):
         """Requests so far; None where there were none."""
 
     def hurried(self) -> WindowSource:
-        """Return a reader of the same source that gives up on a service soon, for questions that need no response."""
+        """Return a reader of the same source that gives up on a service soon, for questions that may stay open."""
 
     def fingerprints(self, windows: Sequence[tuple[ChunkKey, int]]) -> WindowPrints:
         """Return the fingerprints of windows, which are given with the points expected in each.
