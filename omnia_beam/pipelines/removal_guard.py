@@ -151,7 +151,7 @@ class _Guard(beam.DoFn):
         with BOARD.noting_fatal():
             found = self._prior.get(chunk.key)
             if found is None:
-                # A window that had to be cut into parts holds more than one chunk does: it has not become empty.
+                # The window had to be cut into parts, so it holds more than one chunk does: it has not become empty.
                 yield chunk
                 return
             before = joined_receipt(chunk.key, [record.receipt for record in found])
@@ -263,7 +263,7 @@ def _by_points(
     chunk: Chunk, before: Receipt, stored: Mapping[str, SeriesReceipt], rules: GuardRules
 ) -> tuple[Chunk, Removal]:
     """Guard a chunk by reading the stored points, and finding those whose times the chunk does not have."""
-    assert rules.files is not None  # the caller's branch
+    assert rules.files is not None  # the caller checks it
     old, _ = rules.files.points(before.files)
     removed: dict[str, int] = {}
     gone: dict[str, int] = {}

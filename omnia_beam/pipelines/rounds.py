@@ -30,9 +30,10 @@ from omnia_beam.pipelines.work_plan import WorkPlan
 _NAMED: Final = 3
 
 Carry = Callable[[WorkPlan, RemovalGuard | None], Outcome]
-"""Carries out a plan, with a guard between reading and writing where windows are read again."""
+"""A function that carries out a plan, with a guard between reading and writing where windows are read again."""
 Erase = Callable[[Iterable[Removal]], list[str]]
-"""Takes the stored points of windows away that are about to be written again; returns why it could not, a text each."""
+"""A function that removes the stored points of windows that are about to be written again; it returns why it could not, a text
+each."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Rounds:
             more = self._work_again(again, ledger)
             rules = replace(self.rules, allowed=frozenset(each.key for each in allowed))
             outcome = _plus(outcome, self.carry(more, self._guard(more, rules, ledger)))
-            # What the second round says of a window is the last word on it; lost windows may be withheld only now.
+            # For a window the second round's report replaces the first one's; lost windows may be withheld only now.
             later = self._taken_reports()
             problems += [_refused_text(each) for each in later if each.withheld]
             said = {each.key for each in later}
