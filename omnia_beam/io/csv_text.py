@@ -53,7 +53,7 @@ def find_text_form(head: bytes, encoding: str, path: str) -> TextForm:
     """Return a file's encoding by its first bytes and by `source.encoding`.
 
     Raises:
-        UsageError: the file is no text, or its encoding does not allow to tell its lines apart.
+        UsageError: the file is no text, or its lines cannot be separated in its encoding.
     """
     named = _checked(encoding, path)
     for magic, what in _NO_TEXT:
