@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from omnia_beam.core.chunk import Points
-from omnia_beam.core.errors import UsageError
+from omnia_beam.core.limits import GOOD
 from omnia_beam.io.csv_file import CsvOptions
-from omnia_beam.io.file_source import CsvForm, FileSource
-from omnia_beam.io.file_source_blocks import BlockFile
+from omnia_beam.io.csv_reader import read_csv_points
 from omnia_beam.io.parquet_reader import read_points
 
 
@@ -36,7 +35,7 @@ class StoredFiles:
             try:
                 for stored_id, points in self._read(f"{self.path.rstrip('/')}/{name}"):
                     found.setdefault(stored_id, []).append(points)
-            except (FileNotFoundError, ValueError, UsageError):
+            except (FileNotFoundError, ValueError):
                 unread.append(name)
                 continue
             for stored_id, each in found.items():
@@ -47,10 +46,10 @@ class StoredFiles:
         if self.csv is None:
             yield from read_points(path)
             return
-        form = CsvForm(self.csv.layout, self.csv.delimiter)
-        with BlockFile(FileSource((path,), form), path) as file:
-            for _, points in file.blocks():
-                yield from points.items()
+        for stored_id, points in read_csv_points(path, self.csv):
+            if self.csv.layout == "wide":  # it holds no statuses
+                points = Points(points.times, points.values, np.full_like(points.statuses, GOOD))
+            yield stored_id, points
 
 
 def _by_time(points: Points) -> Points:
