@@ -60,7 +60,7 @@ def cut_blocks(
         start: offset behind the header.
         path: for messages.
         form: how rows are separated.
-        block_bytes: least size of a block.
+        block_bytes: number of bytes that are read for each block.
         line: number of the line at `start`.
 
     Raises:

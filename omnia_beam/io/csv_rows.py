@@ -65,7 +65,7 @@ def read_rows(
                 return BlockPoints()
         block = _Block(text, columns, reading, notes, FoldRows(reading.times.fold, folds or {}))
         return block.wide() if columns.layout == "wide" else block.long()
-    except ValueError:  # ArrowInvalid and UnicodeDecodeError are subclasses
+    except ValueError:  # includes ArrowInvalid and UnicodeDecodeError
         return read_lines(data, columns, reading, first_line, notes=notes, folds=folds)
 
 

@@ -48,7 +48,7 @@ class BlockFile:
     Args:
         source: how it is read.
         path: the whole path.
-        block_bytes: least size of a CSV block.
+        block_bytes: number of bytes that are read for each CSV block.
 
     Attributes:
         notes: what reading shows beside points; the notes on format and columns are complete once the file is open.

@@ -271,7 +271,7 @@ def _texts(array: Any, column: str, rows: Rows) -> Any:
 def _text_times(texts: Any, column: str, rows: Rows, form: TimeForm) -> npt.NDArray[np.int64]:
     try:
         return parse_times(texts, form).earlier
-    except ValueError:  # ArrowInvalid is a subclass; one by one finds the cell, and reads some that Arrow does not
+    except ValueError:  # includes ArrowInvalid; one by one finds the cell, and reads some that Arrow does not
         return _one_by_one(texts.to_pylist(), lambda text: parse_time_cell(text.strip(), form)[0], column, rows, form)
 
 

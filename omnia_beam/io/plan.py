@@ -120,7 +120,7 @@ class Plan:
             taken, part = heap[0]
             of[place] = part
             heapq.heapreplace(heap, (taken + cost, part))
-        alone = replace(self, counted=())  # only the driver checks the counts
+        alone = replace(self, counted=())  # the counts stay with the driver
         return [alone.having(self.rows[of == part]) for part in range(parts) if (of == part).any()]
 
     def having(self, rows: npt.NDArray[Any]) -> Plan:
