@@ -39,7 +39,7 @@ class BlockPoints(dict[str, Points]):
 
 @dataclass
 class FoldRows:
-    """Resolve ambiguous times, series by series, in the order of the rows.
+    """Resolver of ambiguous times, series by series, in the order of the rows.
 
     Args:
         rule: `order` or `dead_letter`; under the other rules no time is ambiguous.

@@ -141,7 +141,7 @@ class _Head:
         return True
 
     def _skip_comments(self, *, blank: bool = False) -> None:
-        """Skip comments and the empty lines between them."""
+        """Skip comments, and empty lines with them."""
         mark = None if self._form.comment is None else self._form.comment.encode()
         while mark is not None or blank:
             at, line = self._at, self._line

@@ -84,7 +84,7 @@ def read_lines(
 
 
 class _Clock:
-    """Resolves ambiguous times of a wide file row by row."""
+    """Resolver of ambiguous times of a wide file, row by row."""
 
     def __init__(self, rule: FoldRows) -> None:
         self._rule = rule
