@@ -159,7 +159,7 @@ class _Replay:
         self._open = ExitStack()
 
     def run(self, names: list[str]) -> None:
-        """Send everything, wait until it is settled, and bring files and ledger to the same state."""
+        """Send everything, wait for it, and leave files and ledger in step."""
         pool = ThreadPoolExecutor(self._service.max_in_flight, thread_name_prefix="omnia-replay")
         writer = OmniaWriter(
             partial(send_group, self._session, fence=self._state.fence),

@@ -138,10 +138,9 @@ class _Run:
                 yield _Claim(recorded.receipt, announced)
 
     def _announced(self, recorded: RecordedReceipt) -> frozenset[str] | None:
-        """Return the series of a receipt that no longer count, since they are about to be replaced.
+        """Return the series that count no more, since they are about to be replaced: they are reported as not covered.
 
-        They are reported as not covered. None means that a later copy has replaced a part of the receipt, and may hold the same
-        points.
+        None means that a later copy has replaced a part of the receipt, and may hold the same points.
         """
         announced = []
         whole = recorded.receipt.key.range
