@@ -1,4 +1,4 @@
-"""The points that files of a job hold, read back: what a window that is read again is compared with."""
+"""Read back the points that files of a job hold, with which a window that is read again is compared."""
 
 from __future__ import annotations
 
@@ -8,27 +8,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from omnia_beam.core.chunk import Points
-from omnia_beam.core.errors import UsageError
+from omnia_beam.core.limits import GOOD
 from omnia_beam.io.csv_file import CsvOptions
-from omnia_beam.io.file_source import CsvForm, FileSource
-from omnia_beam.io.file_source_blocks import BlockFile
+from omnia_beam.io.csv_reader import read_csv_points
 from omnia_beam.io.parquet_reader import read_points
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFiles:
-    """Files below one path. Plain data: it pickles.
+    """Files below one path. This is plain data, which can be pickled.
 
     Args:
         path: of the sink.
-        csv: how they are written; None for Parquet.
+        csv: their format; None for Parquet.
     """
 
     path: str
     csv: CsvOptions | None = None
 
     def points(self, names: Iterable[str]) -> tuple[dict[str, Points], list[str]]:
-        """By stored id the points of some files, ascending in time, and the files that cannot be read."""
+        """Return the points of some files by stored id, ascending in time, and the files that cannot be read."""
         parts: dict[str, list[Points]] = {}
         unread = []
         for name in names:
@@ -36,7 +35,7 @@ class StoredFiles:
             try:
                 for stored_id, points in self._read(f"{self.path.rstrip('/')}/{name}"):
                     found.setdefault(stored_id, []).append(points)
-            except (FileNotFoundError, ValueError, UsageError):
+            except (FileNotFoundError, ValueError):
                 unread.append(name)
                 continue
             for stored_id, each in found.items():
@@ -47,10 +46,10 @@ class StoredFiles:
         if self.csv is None:
             yield from read_points(path)
             return
-        form = CsvForm(self.csv.layout, self.csv.delimiter)
-        with BlockFile(FileSource((path,), form), path) as file:
-            for _, points in file.blocks():
-                yield from points.items()
+        for stored_id, points in read_csv_points(path, self.csv):
+            if self.csv.layout == "wide":  # it holds no statuses
+                points = Points(points.times, points.values, np.full_like(points.statuses, GOOD))
+            yield stored_id, points
 
 
 def _by_time(points: Points) -> Points:
