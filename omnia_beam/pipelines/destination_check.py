@@ -150,16 +150,16 @@ def look_at_files(
 def _files_beside(
     ledger: Ledger, path: str, sink: str, names: Collection[str], prefix: str, suffixes: tuple[str, ...]
 ) -> list[str]:
-    """Name what a reader of the destination takes in besides the files of jobs: copies, mostly. Verify looks into it."""
+    """Name what a reader of the destination takes in besides the files of jobs: mostly copies, which `verify` examines."""
     found = [each for each in names if _is_read(each, suffixes) and not is_of_another_job(each, prefix)]
     if found:
-        doubtful = ledger.doubtful_files(sink)  # of windows that are missing: what is wrong with those is told already
+        doubtful = ledger.doubtful_files(sink)  # their windows are missing, which is reported already
         found = [each for each in found if each not in doubtful]
     if not found:
         return []
     return [
-        f"{path}: {len(found):,} files that no receipt names, such as {shown_name(min(found))}: whoever reads the folder "
-        "takes their points in as well; verify looks into them"
+        f"{path}: {len(found):,} files that no receipt names, such as {shown_name(min(found))}: a reader of the "
+        "folder takes in their points too; verify examines them"
     ]
 
 
