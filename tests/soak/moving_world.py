@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -337,4 +338,9 @@ class World:
 
 def _silent_context() -> RunContext:
     silent = Console(file=io.StringIO())
-    return RunContext(pipeline_options(None, []), silent, silent)
+    return RunContext(_options(), silent, silent)
+
+
+@cache
+def _options() -> Any:
+    return pipeline_options(None, [])

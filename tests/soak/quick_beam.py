@@ -7,6 +7,7 @@ stays the same.
 
 from __future__ import annotations
 
+import argparse
 import copy
 import sys
 from collections.abc import Callable
@@ -78,7 +79,13 @@ def _remember_options() -> None:
             was(made, flags)
             known[key] = made
         self._flags = flags
-        self._visible_options = copy.deepcopy(known[key]._visible_options)
-        self._all_options = {**copy.deepcopy(known[key]._all_options), **kwargs}
+        self._visible_options = argparse.Namespace(**_copied(vars(known[key]._visible_options)))
+        self._all_options = {**_copied(known[key]._all_options), **kwargs}
 
+    formatter = argparse.HelpFormatter("")
+    argparse.ArgumentParser._get_formatter = lambda self: formatter  # type: ignore[method-assign]  # asks the terminal
     PipelineOptions.__init__ = init  # type: ignore[method-assign]  # that is what this file is for
+
+
+def _copied(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: copy.copy(value) if isinstance(value, list | dict) else value for name, value in options.items()}
