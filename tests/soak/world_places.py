@@ -55,6 +55,12 @@ def emptied_emulator() -> EmulatorThread:
     return _EMULATOR[0]
 
 
+def stop_emulator() -> None:
+    """Behind the last world."""
+    while _EMULATOR:
+        _EMULATOR.pop().stop()
+
+
 def service(url: str, **keys: Any) -> dict[str, Any]:
     """A service of this machine, as fast as it goes."""
     rate = {"requests_per_second": None, "max_in_flight": 2}
