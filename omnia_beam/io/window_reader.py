@@ -38,10 +38,10 @@ _LOOK_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class MoreAhead:
-    """Further queries while requests wait because of the service, for others need not wait with them.
+    """Further queries, or batches, while requests wait because of the service, for others need not wait with them.
 
     `most` are under way or waiting to be taken while `is_wanted` says so, as long as they hold no more than `points` in all:
-    those that they have brought, or are expected to bring.
+    those that they have brought or carry, or are expected to bring.
     """
 
     most: int
