@@ -58,15 +58,18 @@ class _Query:
     range: TimeRange
     last: bool
     answer: Future[QueryAnswer | Divide] | None = None
+    held: int | None = None
 
     @property
     def points(self) -> int:
         """Points that it holds, or is expected to."""
-        answer = self.answer
-        if answer is None or not answer.done() or answer.cancelled() or answer.exception() is not None:
-            return -(-self.window.expected_points // max(1, self.window.requests))
-        found = answer.result()
-        return found.points if isinstance(found, QueryAnswer) else 0
+        if self.held is None:
+            answer = self.answer
+            if answer is None or not answer.done() or answer.cancelled() or answer.exception() is not None:
+                return -(-self.window.expected_points // max(1, self.window.requests))
+            found = answer.result()
+            self.held = found.points if isinstance(found, QueryAnswer) else 0
+        return self.held
 
     def divided(self, parts: int) -> list[_Query]:
         ranges = self.range.split(parts)

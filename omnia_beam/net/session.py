@@ -261,7 +261,7 @@ class ServiceSession:
         wait_s = 0.0
         size = len(call.body or b"")
         try:
-            with self._limiter.slot(patience_s):
+            with self._limiter.slot(patience_s, is_again=call.tries > 1):
                 # Only now: an attempt that waited out a pause must not send the token of before it.
                 headers = self._headers_of(call, token_of())
                 started = self._clock()
