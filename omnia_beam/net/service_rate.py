@@ -22,8 +22,8 @@ from typing import Final
 _LEAST: Final = 0.5
 """Requests a second that are sent however much is refused: a service that recovers must be noticed."""
 
-_ENOUGH: Final = 8
-_ANSWERS: Final = 40
+_ENOUGH: Final = 6
+_ANSWERS: Final = 30
 _TRIAL_S: Final = 5.0
 """A trial ends after so many refusals, and so many answers or seconds from the first of them on."""
 
@@ -39,8 +39,8 @@ _IN_A_ROW: Final = 10
 _BELOW: Final = 0.9
 """Of the rate that is accepted, what is sent next."""
 
-_CLEAN: Final = 3.0
-"""Refusals have stopped after so many times the requests in which one is expected (by chance: one case in twenty)."""
+_CLEAN: Final = 5.0
+"""Refusals have stopped after so many times the requests in which one is expected (by chance: one case in 150)."""
 
 _CALM_S: Final = 10.0
 """Refusals have stopped after this time, too."""
@@ -49,6 +49,9 @@ _GROWTH: Final = 0.05
 _GROWTH_DOUBLES_S: Final = 2.0
 _GROWTH_MOST: Final = 1.0
 """After refusals have stopped the rate grows by `_GROWTH` a second, by twice as much every two seconds, up to doubling."""
+
+_GROWN: Final = 1.3
+"""Everybody waits at the refusal that ends a growth by more than this: the rate has gone far beyond the limit."""
 
 _UNPACED: Final = 10_000.0
 """Requests a second from which on there is no pacing where none is configured."""
@@ -196,8 +199,9 @@ class ServiceRate:
             return has_burst
         trial.refuse(now)
         if self._growth is not None:
+            has_grown = self._rate > _GROWN * self._growth[1]
             self._end_growth(now)
-            return True
+            return has_grown
         if not has_burst and not trial.is_enough(now):
             return False
         if trial.shows_share(now) and now >= self._no_share_until:
