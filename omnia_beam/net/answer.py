@@ -32,6 +32,9 @@ _LONGEST_MESSAGE = 400
 _LONGEST_READ = 4_096
 """Characters that are looked through for secrets before a text is cut: what is cut first cannot be recognised."""
 
+_NESTING: Final = re.compile(r"(.{0,32}?[\[{])\1{7,}")
+"""The same brackets, and what stands between them, over and over: JSON without an end to its depth."""
+
 _TRANSIENT = frozenset({408, 425, 429})
 _TERMINAL: Final[dict[int, type[TerminalServiceError]]] = {
     400: BadRequestError,
@@ -194,7 +197,7 @@ def _first_text(places: list[Any], names: tuple[str, ...]) -> str:
 
 
 def _clean(text: str) -> str:
-    """One line of printable characters, not too long, without secrets: a log cannot be forged or flooded by it."""
+    """One line of printable characters, not too long, without secrets and deep nesting: a log cannot be forged or flooded by it."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text[:_LONGEST_READ]).split())
-    line = redact(line)
+    line = _NESTING.sub(r"\1\1\1…", redact(line))
     return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 1] + "…"
