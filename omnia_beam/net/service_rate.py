@@ -64,7 +64,7 @@ _WATCHED: Final = 100
 """Answers by which a share is recognised as wrong, or as larger than it was."""
 
 _DOUBT_S: Final = 4.0
-"""After a wrong share, a limit is believed for so long; twice as long each time, to 32 times."""
+"""After a second wrong share, a limit is believed for so long; twice as long each time, to 16 times."""
 
 
 @dataclass
@@ -250,13 +250,16 @@ class ServiceRate:
             return False
         accepted = self._shared.count(False) / _WATCHED
         self._shared.clear()
-        return accepted < (1 - self._share) * (1 + 2 * self._drop) / 3
+        of_limit = (1 - self._share) * self._drop
+        # Nearer to a limit than to the share, by more than chance explains.
+        between = of_limit + (1 - self._share - of_limit) / 3 - math.sqrt(self._share * (1 - self._share) / _WATCHED)
+        return accepted < max(of_limit, between)
 
     def _doubt(self, now: float) -> None:
         """The share was none, or has grown: find out anew."""
         was_short = now - self._share_since < 2 * _DOUBT_S
-        self._doubts = min(5, self._doubts + 1) if was_short else 0
-        self._no_share_until = now + (_DOUBT_S * 2 ** (self._doubts - 1) if was_short else 0.0)
+        self._doubts = min(6, self._doubts + 1) if was_short else 0
+        self._no_share_until = now + (_DOUBT_S * 2 ** (self._doubts - 2) if self._doubts > 1 else 0.0)
         self._share = 0.0
         self._trial = _Trial(now)
 
