@@ -146,9 +146,10 @@ class ServiceRate:
         self._growth: tuple[float, float] | None = None  # since when, and from which rate
         self._grown_at = 0.0
         self._share = 0.0
-        self._drop = 0.0
+        self._share_in_trial = self._sent_in_trial = 0.0
         self._shared: list[bool] = []
         self._share_since = -math.inf
+        self._watched_since = -math.inf
         self._no_share_until = -math.inf
         self._doubts = 0
 
@@ -189,7 +190,7 @@ class ServiceRate:
         self._in_a_row += 1
         if self._share:
             self._note_share(is_refused=True)
-            if not self._share_is_wrong():
+            if not self._share_is_wrong(now):
                 return False
             self._doubt(now)
             return False
@@ -230,11 +231,10 @@ class ServiceRate:
 
     def _begin_share(self, now: float) -> None:
         trial = self._trial
-        self._share = (trial.share + trial.share_before) / 2
-        # Were there a limit, so much less of the full rate would be accepted.
-        self._drop = trial.slowdown(now)
+        self._share = self._share_in_trial = (trial.share + trial.share_before) / 2
+        self._sent_in_trial = trial.sent(now)
         self._shared.clear()
-        self._share_since = now
+        self._share_since = self._watched_since = now
         self._rate = self._ceiling
         self._trial = _Trial(now)
 
@@ -244,16 +244,24 @@ class ServiceRate:
         if self._share < _GONE:
             self._share = 0.0
 
-    def _share_is_wrong(self) -> bool:
+    def _share_is_wrong(self, now: float) -> bool:
         """Whether much more than the share is refused of late."""
         if len(self._shared) < _WATCHED:
             return False
-        accepted = self._shared.count(False) / _WATCHED
+        accepted = self._shared.count(False) / len(self._shared)
+        # Were there a limit, it would let through as many a second as in the trial.
+        sent = len(self._shared) / max(now - self._watched_since, 1e-3)
+        slowdown = min(1.0, self._sent_in_trial / sent)
         self._shared.clear()
-        of_limit = (1 - self._share) * self._drop
-        # Nearer to a limit than to the share, by more than chance explains.
-        between = of_limit + (1 - self._share - of_limit) / 3 - math.sqrt(self._share * (1 - self._share) / _WATCHED)
-        return accepted < max(of_limit, between)
+        self._watched_since = now
+        of_share, of_limit = 1 - self._share_in_trial, (1 - self._share_in_trial) * slowdown
+        chance = 2 * math.sqrt(of_share * (1 - of_share) / _WATCHED)
+        between = of_limit + (of_share - of_limit) / 3
+        # Where the two differ little, chance must not decide.
+        if accepted < (between if slowdown < 0.5 else between - chance):
+            return True
+        self._share_in_trial += (1 - accepted - self._share_in_trial) / 8
+        return False
 
     def _doubt(self, now: float) -> None:
         """The share was none, or has grown: find out anew."""
