@@ -2,7 +2,7 @@
 # and PyPI. `make PYTHON=/path/to/python3.12 install` names the Python to use; ARGS="..." reaches the command of a target.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-install flink-jar test-flink lint format bench profile soak soak-tail chaos clean distclean
+.PHONY: help install demo test test-long test-install flink-jar test-flink lint format bench profile soak soak-tail soak-world chaos fuzz-files clean distclean
 
 PYTHON ?=
 # The Pythons that both omnia-beam (setup.py) and Apache Beam support; Debian cuts ensurepip out where python3-venv is
@@ -80,11 +80,17 @@ profile: $(INSTALLED)  ## Draw where a backfill's time goes: bench-out/profile.s
 soak: $(INSTALLED)  ## Kill a backfill fifty times and prove that nothing is lost; ARGS="--sink omnia", "--kills 200"
 	.venv/bin/python -m tests.soak.kills $(ARGS)
 
+soak-world: $(INSTALLED)  ## Play random sequences of runs, losses and changes against the truth; ARGS="--sequences 2000 --seed 7"
+	.venv/bin/python -m tests.soak.world $(ARGS)
+
 soak-tail: $(INSTALLED)  ## Run days of a tail's cycles and prove that memory stays level; ARGS="--cycles 3000 --series 20"
 	.venv/bin/python -m tests.soak.tail $(ARGS)
 
 chaos: $(INSTALLED)  ## Run a backfill through a storm of all faults at once and prove that the copy is exact
 	.venv/bin/python -m tests.chaos.storm $(ARGS)
+
+fuzz-files: $(INSTALLED)  ## Damage 10,000 source files of each form: read exactly or refused; ARGS="--cases 1000 --form gz --seed 7"
+	.venv/bin/python -m tests.soak.damage $(ARGS)
 
 # Not out/ and state/: they may hold somebody's data and ledger.
 clean:  ## Remove caches and what the demo, benchmarks and builds wrote

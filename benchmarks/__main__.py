@@ -18,7 +18,7 @@ from benchmarks.table import Row, machine, markdown, print_rows
 
 
 def suites(repeats: int) -> dict[str, Callable[[], list[Row]]]:
-    """By title; together some eight minutes on two quiet cores."""
+    """Return the suites by title; together they take some eight minutes on two quiet cores."""
     dense = {"series": 8, "days": 40, "few_days": 2}
     here = Case(0, **dense, contestants=(OURS, OURS_NUMPY, DOWNLOAD, SDK_PROTOBUF, SDK_JSON, DLT))
     slow = Case(500, **dense, contestants=(OURS, DOWNLOAD, SDK_JSON))

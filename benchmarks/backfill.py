@@ -5,8 +5,8 @@ REST source, and merely downloading the same pages.
 
 Every contestant is a process of its own, reads from the same emulator process, and (but for the download) writes Parquet.
 Steady rates are compared: points over the seconds from the first request to the last file, without the start of the
-interpreter. Slow contestants read less, so that a run ends. Runs alternate; medians. On a machine with other work compare
-the processor seconds too: they are the whole process's, its start included.
+interpreter. Slow contestants read less, so that a run ends. Runs alternate; figures are medians. On a machine with other
+work, compare the processor seconds too: they are the whole process's, its start included.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _DAY_S = 86_400
 class Case:
     """A service to read from: `series` of one point every `step` seconds over `days`.
 
-    `few_series` and `few_days` are what the loops that read one page after the other get.
+    `few_series` and `few_days` are the smaller task of the loops that read one page after the other.
     """
 
     latency_ms: float
@@ -69,7 +69,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Result:
-    """Points, seconds and processor seconds of one run; `peak_mb` of its process."""
+    """Points, seconds and processor seconds of one run, and the peak memory of its process (`peak_mb`)."""
 
     points: int
     seconds: float
@@ -82,7 +82,7 @@ class Result:
 
 
 def run(case: Case, repeats: int = 3) -> list[Row]:
-    """Median rates, and the ratio of ours to each."""
+    """Return the median rate of each contestant, and how many times faster ours is."""
     arguments = ["--synthetic", f"dense:series={case.series},days={case.days},step={case.step}s"]
     arguments += ["--latency-ms", str(case.latency_ms)]
     with EmulatorProcess(arguments) as emulator, tempfile.TemporaryDirectory() as folder:
@@ -141,7 +141,7 @@ def _ids(url: str) -> list[str]:
 
 
 def job_of(url: str, case: Case, folder: Path) -> dict[str, Any]:
-    """The configuration of our side."""
+    """Return the configuration of our side's job."""
     return {
         "name": "bench",
         "source": {
@@ -159,7 +159,7 @@ def job_of(url: str, case: Case, folder: Path) -> dict[str, Any]:
 
 
 def ours(url: str, case: Case, folder: Path, *, kernel: bool = True) -> Result:
-    """One backfill of everything there is, from nothing; with the compiled kernel, if there is one, or without."""
+    """Run one backfill of all points from an empty state, with the compiled kernel, if there is one, or without."""
     for name in ("out", "state"):
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / "job.yaml").write_text(yaml.safe_dump(job_of(url, case, folder)))

@@ -1,4 +1,4 @@
-"""What no backfill can beat on this machine: pyarrow writing the same table, and copying the same bytes in memory.
+"""The limits of any backfill on this machine: pyarrow writing the same table, and copying the same bytes in memory.
 
 python -m benchmarks.ceilings
 """
@@ -22,7 +22,7 @@ POINTS = 1_000_000
 
 
 def run(repeats: int = 5) -> list[Row]:
-    """Points a second of each, medians."""
+    """Return the median points a second of each limit."""
     random = np.random.default_rng(1)
     table = pa.table(
         {

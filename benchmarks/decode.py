@@ -1,9 +1,9 @@
-"""Decoding a page into numpy columns, beside what google.protobuf takes to do the same, and to merely parse it.
+"""Decoding a page into numpy columns, beside the time that google.protobuf takes to do the same, and to merely parse it.
 
     python -m benchmarks.decode [--points 100000] [--repeats 7] [--json]
 
-Pages: one series of one status, one series of mixed statuses, 100 series of mixed statuses. Contestants run in turn, round
-after round, each for at least 50 ms a round after a warm-up; figures are medians over the rounds.
+The pages are one series of one status, one series of mixed statuses, and 100 series of mixed statuses. Contestants run in
+turn, round after round, each for at least 50 ms a round after a warm-up; figures are medians over the rounds.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def contestants(page: bytes) -> dict[str, Callable[[], object]]:
 
 
 def without_kernel(read: Callable[[bytes], object], page: bytes) -> object:
-    """As on a machine for which no kernel was compiled."""
+    """Read a page as on a machine for which no kernel was compiled."""
     compiled = kernel.COMPILED
     kernel.COMPILED = None
     try:
@@ -76,7 +76,7 @@ def without_kernel(read: Callable[[bytes], object], page: bytes) -> object:
 
 
 def read_per_field(page: bytes) -> Columns:
-    """What one writes with the library alone: parse, then a Python loop for each column."""
+    """Read a page with the library alone, as people write it: parse, then a Python loop for each column."""
     columns: Columns = []
     for item in CompactDatapointsDto.FromString(page).data:
         values, n = item.values, len(item.values) // 3
@@ -91,7 +91,7 @@ def read_per_field(page: bytes) -> Columns:
 
 
 def check(page: bytes) -> None:
-    """Both readings give the same columns, or the comparison is void."""
+    """Raise AssertionError where the two readings give different columns, which would make the comparison void."""
     for ours, theirs in zip(decode_page(page).items, read_per_field(page), strict=True):
         for mine, other in zip(ours.columns.values(), theirs, strict=True):
             np.testing.assert_array_equal(mine, other)
@@ -106,7 +106,7 @@ def pages(points: int) -> dict[str, bytes]:
 
 
 def encode(points: int, n_series: int, statuses: list[int]) -> bytes:
-    """Make a page as the service does, nine points in ten of the first status, by the library."""
+    """Return a page made by the library as the service makes it, nine points in ten of the first status."""
     random = np.random.default_rng(1)
     share = [0.9] + [0.1 / (len(statuses) - 1)] * (len(statuses) - 1) if len(statuses) > 1 else [1.0]
     page = CompactDatapointsDto()
@@ -123,7 +123,7 @@ def encode(points: int, n_series: int, statuses: list[int]) -> bytes:
 
 
 def measure(functions: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds a call, over rounds in which the functions take turns."""
+    """Return the median seconds a call, over rounds in which the functions take turns."""
     calls = {name: calibrate(function) for name, function in functions.items()}
     samples: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(repeats):

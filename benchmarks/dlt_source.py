@@ -1,6 +1,6 @@
 """A general tool at the same work: dlt's REST source, JSON pages to Parquet files.
 
-Run by the Python of an environment that holds `dlt`; it imports nothing of omnia-beam. Prints one JSON line.
+It is run by the Python of an environment that holds `dlt`, imports nothing of omnia-beam, and prints one JSON line.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PAGE = 100_000
 
 
 def source(url: str, series_id: str, start: str, end: str) -> Any:
-    """One series as a resource, its pages by continuation token."""
+    """Return one series as a resource, its pages linked by continuation token."""
     return rest_api_source(
         {
             "client": {"base_url": f"{url}/"},

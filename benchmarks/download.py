@@ -1,6 +1,6 @@
 """The limit of any backfill: the same pages fetched with the same concurrency, and thrown away.
 
-Run as a process of its own. Prints one JSON line: points, bytes, seconds, processor seconds.
+It runs as a process of its own and prints one JSON line: points, bytes, seconds, processor seconds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HEADERS = {"Accept": "application/protobuf", "Accept-Encoding": "identity"}
 
 
 def ranges(start: str, end: str, step_s: float) -> list[tuple[str, str]]:
-    """Cut a range into pages of a series of one point every `step_s`."""
+    """Cut a range into pages of a series of one point every `step_s` seconds."""
     at, last, page = datetime.fromisoformat(start), datetime.fromisoformat(end), timedelta(seconds=step_s * PAGE)
     found = []
     while at < last:

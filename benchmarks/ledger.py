@@ -2,7 +2,7 @@
 
 Two ledgers of a million rows (receipts times series) over 100,000 series, ten years of windows: one receipt a series
 and window, and one receipt a hundred series. Each is written by `LedgerWriter`, loaded from its segments, compacted,
-and loaded from its snapshot; "holes" asks what all series miss of twelve years. Every figure comes from a process of
+and loaded from its snapshot; "holes" finds what all series miss of twelve years. Every figure comes from a process of
 its own, with Apache Beam imported as in a real run; MB is the peak resident set of the whole process.
 """
 
@@ -43,7 +43,7 @@ def series_id(number: int) -> str:
 
 
 def receipts(count: int, per_receipt: int) -> Iterator[Receipt]:
-    """`count` receipts of so many series, window after window over all series."""
+    """Yield `count` receipts of so many series each, window after window over all series."""
     groups = SERIES // per_receipt
     windows = -(-count // groups)
     length = 10 * 365 * DAY_NS // windows
@@ -106,7 +106,7 @@ SHOWN = (
 
 
 def run(rows: int = 1_000_000) -> list[Row]:
-    """Both ledgers, every step."""
+    """Measure every step on both ledgers."""
     found: list[Row] = []
     for count, per_receipt in ((rows, 1), (rows // 100, 100)):
         with tempfile.TemporaryDirectory() as state:
@@ -120,7 +120,7 @@ def run(rows: int = 1_000_000) -> list[Row]:
 
 
 def measured(*args: str) -> Row:
-    """One step in a process of its own."""
+    """Run one step in a process of its own and return its figures."""
     command = [sys.executable, "-m", "benchmarks.ledger", "--step", *args]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return dict(json.loads(done.stdout))
@@ -138,7 +138,7 @@ def run_step(step: str, state: str, *counts: str) -> None:
 
 
 def peak_mb() -> float:
-    """The peak resident set; getrusage would carry over that of the process that started this one."""
+    """Return the peak resident set in MB; getrusage would include that of the process that started this one."""
     status = Path("/proc/self/status")
     if not status.exists():
         return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 2**20  # bytes on macOS

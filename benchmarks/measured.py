@@ -1,5 +1,6 @@
-"""Runs an omnia-beam command and adds a line of JSON: the process's peak memory and processor time; of the time, its
-workers' is included."""
+"""Runs an omnia-beam command and adds a line of JSON with the process's peak memory, and its processor time, which
+includes that of its workers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Peak memory of one worker: it must not grow with what is copied. Dense series, 16 requests in flight.
+"""Peak memory of one worker, which must not grow with the points copied. Dense series, 16 requests in flight.
 
 python -m benchmarks.memory [--million 20 200]
 """
@@ -20,7 +20,7 @@ _DAY_POINTS = SERIES * 86_400
 
 
 def run(millions: tuple[float, ...] = (20, 200)) -> list[Row]:
-    """A row for each number of points."""
+    """Return a row for each number of points."""
     days = [max(1, round(each * 1e6 / _DAY_POINTS)) for each in millions]
     rows: list[Row] = []
     with EmulatorProcess(["--synthetic", f"dense:series={SERIES},days={max(days)},step=1s"]) as emulator:

@@ -1,4 +1,4 @@
-"""The most memory that this process has had."""
+"""The peak memory of this process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from pathlib import Path
 
 
 def peak_mb() -> float:
-    """Resident set, MB. Not `ru_maxrss` where it can be helped: that starts with what the parent had at the fork."""
+    """Return the peak resident set in MB.
+
+    `ru_maxrss` is only the fallback: it starts with the memory that the parent had at the fork.
+    """
     try:
         found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     except OSError:

@@ -21,11 +21,11 @@ from omnia_beam.emulator.process import EmulatorProcess
 
 ROOT = Path(__file__).parent.parent
 SHARES = {"dense:step=1s": 1, "dense:step=60s": 49, "dense:step=3600s": 49, "bursty:step=1s": 1}
-"""Per cent of the catalogue: one point a second, a minute, an hour, and bursts."""
+"""Per cent of the catalogue: series of one point a second, a minute, an hour, and of bursts."""
 
 
 def run(series: int = 99_900) -> list[Row]:
-    """One row. A search that finds 100,000 is refused: that is all that the service lists, so there may be more."""
+    """Return one row. A search that finds 100,000 is refused: the service lists no more, so there may be more series."""
     arguments: list[str] = []
     for spec, share in SHARES.items():
         kind, _, step = spec.partition(":")

@@ -1,4 +1,4 @@
-"""A service that allows 20 requests a second and answers 429 above, met by a job that was given no rate at all.
+"""A job without a configured rate against a service that allows 20 requests a second and refuses more with 429.
 
 python -m benchmarks.politeness [--days 120]
 """
@@ -25,7 +25,7 @@ SERIES = 12
 
 
 def run(days: int = 120) -> list[Row]:
-    """One row: about 12 requests for each day, in small pages, so that the rate is what limits."""
+    """Return one row, of about 12 requests for each day in small pages, so that the rate is the limit."""
     spec = f"dense:series={SERIES},days={days},step=60s"
     arguments = ["--synthetic", spec, "--rate-limit", str(LIMIT), "--latency-ms", "20"]
     with EmulatorProcess(arguments) as emulator, tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""`make profile`: a flame graph of a backfill, as SVG: every thread, the start of the interpreter included.
+"""`make profile`: a flame graph of a backfill as SVG, with every thread and the start of the interpreter.
 
 python -m benchmarks.profile [--out bench-out/profile.svg] [--latency-ms 0] [--days 30]
 """

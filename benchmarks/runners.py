@@ -2,10 +2,11 @@
 
     python -m benchmarks.runners [--latency-ms 50] [--days 8] [--markdown FILE]
 
-Flink takes part where `make flink-jar` has been. All read from one emulator on the same machine, with the same requests in
-flight in all. *In all* counts from the command's first request to its last file: Flink's start is in it, the interpreter's is not.
-*Steady* counts from the first receipt in the ledger to the last: what a job of hours comes to. *Share* is the part of the windows
-that the idlest and the busiest writer recorded. On a machine with other work compare the processor seconds.
+Flink takes part where `make flink-jar` has been run. All read from one emulator on the same machine, with the same requests
+in flight in all. *In all* counts from the command's first request to its last file: it includes Flink's start, not the
+interpreter's. *Steady* counts from the first receipt in the ledger to the last, which is the rate of a job of hours. *Share*
+is the part of the windows that the least and the most busy writer recorded. On a machine with other work, compare the
+processor seconds.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Contestant:
 
 
 def contestants() -> list[Contestant]:
-    """Local ones, and Flink where its job server is."""
+    """Return the local contestants, and Flink where its job server has been built."""
     found = [Contestant(f"local, {count} worker{'s' * (count > 1)}", count) for count in (1, 2, 4)]
     if JAR.exists():
         found.append(Contestant("Flink, LOOPBACK, 2 subtasks, 1 process", 2, flink("LOOPBACK", 2)))
@@ -50,7 +51,7 @@ def contestants() -> list[Contestant]:
 
 
 def flink(place: str, parallelism: int) -> list[str]:
-    """Options of an embedded Flink; with PROCESS, a process for each subtask."""
+    """Return the options of an embedded Flink; with PROCESS, each subtask has a process."""
     known = json.loads(JAR.with_suffix(".json").read_text(encoding="utf-8"))
     options = [
         "--runner=FlinkRunner",
@@ -72,7 +73,7 @@ def flink(place: str, parallelism: int) -> list[str]:
 
 
 def run(case: Case) -> list[Row]:
-    """One row for each contestant."""
+    """Return one row for each contestant."""
     arguments = ["--synthetic", f"dense:series={case.series},days={case.days},step={case.step}s"]
     with (
         EmulatorProcess([*arguments, "--latency-ms", str(case.latency_ms)]) as emulator,
@@ -82,7 +83,7 @@ def run(case: Case) -> list[Row]:
 
 
 def measured(each: Contestant, url: str, case: Case, folder: Path) -> Row:
-    """Run it once, from nothing."""
+    """Run one contestant once, from an empty state, and return its figures."""
     for name in ("out", "state"):
         shutil.rmtree(folder / name, ignore_errors=True)
     case = replace(case, workers=1 if each.flink else each.workers)
@@ -110,13 +111,13 @@ def measured(each: Contestant, url: str, case: Case, folder: Path) -> Row:
 
 
 def processor_s() -> float:
-    """Of all commands that have ended, with all the processes that they started: the emulator goes on, and is not in it."""
+    """Return the processor seconds of all ended commands and their processes; the emulator still runs and is not included."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def recorded(ledger: Path) -> tuple[list[tuple[int, int]], list[float]]:
-    """Receipts as time (ns) and points, in order; and the part of them that each writer has."""
+    """Return all receipts in order, each as time (ns) and points, and the share of them that each writer has."""
     receipts: list[tuple[int, int]] = []
     counts = []
     for segment in ledger.glob("segment-*.jsonl"):

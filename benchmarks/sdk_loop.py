@@ -1,7 +1,7 @@
 """The loop that people write today: the official SDK, page after page, into one Parquet file a series.
 
-Run by the Python of an environment that holds `omnia-timeseries`, `pyarrow` and `protobuf`; it imports nothing of
-omnia_beam. Prints one JSON line: points and seconds.
+It is run by the Python of an environment that holds `omnia-timeseries`, `pyarrow` and `protobuf`, imports nothing of
+omnia_beam, and prints one JSON line: points and seconds.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class NoToken:
 
 def connect(url: str) -> TimeseriesAPI:
     api = TimeseriesAPI(azure_credential=NoToken(), environment=TimeseriesEnvironment.Dev())
-    api._base_url = url.rstrip("/")  # the SDK knows no other way to point it at a service of one's own
+    api._base_url = url.rstrip("/")  # the SDK has no other way to use another service
     return api
 
 
@@ -88,7 +88,7 @@ def read_protobuf(api: TimeseriesAPI, series_id: str, start: str, end: str, writ
 
 
 def load_messages() -> Any:
-    """The generated messages, by path: importing omnia_beam would need Beam in this environment."""
+    """Return the generated messages, loaded by path: importing omnia_beam would need Beam in this environment."""
     path = Path(__file__).parent.parent / "omnia_beam" / "wire" / "timeseries_pb2.py"
     spec = importlib.util.spec_from_file_location("timeseries_pb2", path)
     assert spec is not None

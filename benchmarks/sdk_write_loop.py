@@ -1,7 +1,7 @@
 """The loop that people write today to fill a service: the official SDK's `write_multiple`, batch after batch.
 
-Run by the Python of an environment that holds `omnia-timeseries`; it imports nothing of omnia-beam. The points are those
-of `benchmarks.writing`: the same times, the values and the statuses as text is made of them here. Prints one JSON line.
+It is run by the Python of an environment that holds `omnia-timeseries`, imports nothing of omnia-beam, and prints one JSON
+line. The points are those of `benchmarks.writing`: the same times, values and statuses, turned into text here.
 """
 
 from __future__ import annotations

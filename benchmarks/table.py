@@ -15,13 +15,13 @@ Row = dict[str, Any]
 
 
 def machine() -> str:
-    """One line: what all figures of a run were measured on."""
+    """Return one line about the machine and libraries that all figures of a run were measured with."""
     libraries = ", ".join(f"{name} {version(name)}" for name in ("apache-beam", "numpy", "pyarrow", "protobuf"))
     return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, {libraries}"
 
 
 def print_rows(title: str, rows: Sequence[Row], console: Console) -> None:
-    """All rows have the keys of the first."""
+    """Print rows as a table; all must have the keys of the first."""
     table = Table(*rows[0], title=title, title_justify="left", box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
@@ -32,7 +32,7 @@ def print_rows(title: str, rows: Sequence[Row], console: Console) -> None:
 
 
 def markdown(title: str, rows: Sequence[Row]) -> str:
-    """The same for a page."""
+    """Return rows as a Markdown table under a title; all must have the keys of the first."""
     lines = [f"### {title}", "", "| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
     lines += ["| " + " | ".join(map(_text, row.values())) + " |" for row in rows]
     return "\n".join(lines) + "\n"

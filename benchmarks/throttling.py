@@ -1,4 +1,4 @@
-"""A service that refuses requests: how much of what it would accept a job gets.
+"""A service that refuses requests: which share of the requests that it would accept a job gets through.
 
 python -m benchmarks.throttling [--requests 840] [--jobs]
 
@@ -40,7 +40,7 @@ Accepts = Callable[[float], bool]
 
 
 class Bucket:
-    """Accepts `rate` requests a second, and as many at once after a quiet second."""
+    """A rule that accepts `rate` requests a second, and as many at once after a quiet second."""
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
@@ -56,7 +56,7 @@ class Bucket:
 
 
 class Share:
-    """Refuses this share of the requests, whatever their rate."""
+    """A rule that refuses this share of the requests, whatever their rate."""
 
     def __init__(self, share: float) -> None:
         self._share = share
@@ -67,7 +67,7 @@ class Share:
 
 
 class Drop:
-    """Accepts one request a second between two moments, everything before and after."""
+    """A rule that accepts one request a second between two moments, and all requests before and after."""
 
     def __init__(self, start: float, end: float) -> None:
         self._start, self._end = start, end
@@ -95,7 +95,7 @@ class Refusing:
             disable_nagle_algorithm = True
 
             def log_message(self, format: str, *args: Any) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
             def do_GET(self) -> None:
                 with lock:
@@ -133,7 +133,7 @@ class Refusing:
 
 
 def sent(accepts: Accepts, retry_after_s: int | None, requests: int, ideal_s: float, name: str) -> Row:
-    """Send so many requests, each until it is accepted."""
+    """Send so many requests, each until it is accepted, and return the figures."""
     service = Refusing(accepts, retry_after_s)
     with service.serving() as url:
         settings = ServiceSettings(url, requests_per_second=RATE, max_in_flight=8)
@@ -155,7 +155,7 @@ def sent(accepts: Accepts, retry_after_s: int | None, requests: int, ideal_s: fl
 
 
 def run(requests: int = 840) -> list[Row]:
-    """A row for each kind of refusal, with and without `Retry-After`."""
+    """Return a row for each kind of refusal, with and without `Retry-After`."""
     free_s = requests / RATE
     rows = [sent(lambda _now: True, None, requests, free_s, "accepts all")]
     for retry_after_s in (None, 1):
@@ -168,7 +168,7 @@ def run(requests: int = 840) -> list[Row]:
 
 
 def jobs() -> list[Row]:
-    """Whole backfills of some 840 requests against the emulator."""
+    """Run whole backfills of some 840 requests against the emulator, and return a row for each."""
     rows: list[Row] = []
     free_s = 0.0
     for share in (0.0, *SHARES):

@@ -2,10 +2,11 @@
 
     python -m benchmarks.writing [--points 300000] [--series 10] [--repeats 3] [--faults]
 
-Ours is `WriteToOmnia` in a Beam pipeline in a process of its own; the emulator is another process on the same machine and
-reads every point of every body, so that the figures at 0 ms are those of both together; `discarding` sends to a server
-that reads the body and looks at none of it: what our side can do. `--faults` measures instead what the faults of a bad
-day cost: one point in 1,000 refused without a name, a cap on size, 5% 503, 2% connections lost after the write.
+Our side is `WriteToOmnia` in a Beam pipeline in a process of its own. The emulator is another process on the same machine
+and reads every point of every body, so that the figures at 0 ms are those of both together. `discarding` sends to a server
+that reads the body and looks at none of it, which shows what our side alone can do. `--faults` measures instead the cost
+of a bad day's faults: one point in 1,000 refused without a name, a cap on size, 5% 503, 2% connections lost after the
+write.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ FAULTS = ("reject_points rate=0.001", "path=/data status=503 rate=0.05", "path=/
 
 
 def chunks(ids: list[str], points: int) -> Iterator[Chunk]:
-    """Windows of so many points a series, one point a second."""
+    """Yield windows of so many points a series, one point a second."""
     for first in range(0, points, WINDOW_POINTS):
         at = np.arange(first, min(first + WINDOW_POINTS, points), dtype=np.int64)
         times = START + at * SECOND
@@ -64,7 +65,7 @@ def chunks(ids: list[str], points: int) -> Iterator[Chunk]:
 
 
 def write(url: str, ids: list[str], points: int, state: str | None) -> Row:
-    """Write everything through the transform; figures of this process."""
+    """Write everything through the transform, and return the figures of this process."""
     retry = RetryPolicy(first_wait_s=0.05, max_wait_s=1.0)
     service = ServiceSettings(url, requests_per_second=None, max_in_flight=8, retry=retry)
     files = DeadLetterFiles.of(StateDir.open(state, "bench")) if state else None
@@ -91,7 +92,7 @@ def write(url: str, ids: list[str], points: int, state: str | None) -> Row:
 
 
 def run(points: int = 300_000, series: int = 10, repeats: int = 3) -> list[Row]:
-    """Median rates at 0 and 50 ms latency; runs alternate."""
+    """Return the median rates at 0 and 50 ms latency; runs alternate."""
     rows: list[Row] = []
     for latency in (0, 50):
         with EmulatorProcess(["--latency-ms", str(latency)]) as emulator:
@@ -125,7 +126,7 @@ def rows_of(latency: str, found: dict[str, list[Row]]) -> list[Row]:
 
 
 def run_faults(points: int, series: int) -> list[Row]:
-    """One bad day: what is stored, what is kept, and at what cost."""
+    """Measure one bad day: how many points are stored, how many become dead letters, and at what cost."""
     arguments = ["--max-write-points", "8000", *(word for rule in FAULTS for word in ("--fault", rule))]
     with EmulatorProcess(arguments) as emulator, tempfile.TemporaryDirectory() as state:
         told = ours(emulator.url, made_series(emulator.url, series), points, state)
@@ -194,12 +195,12 @@ class _Discard(BaseHTTPRequestHandler):
         self.wfile.write(b"{}")
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def discarding() -> Iterator[str]:
-    """A server that says yes to everything."""
+    """Serve on a free port, answer every POST with 200, and yield the URL."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Discard)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

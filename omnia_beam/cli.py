@@ -27,7 +27,7 @@ from omnia_beam.pipelines.stop_signals import handling_stop_signals
 from omnia_beam.pipelines.streams import guarded_streams, set_up_logging
 
 _TIME_OPTIONS: Final = ("--start", "--end")
-_OPTIONS_WITH_VALUE: Final = (*_TIME_OPTIONS, "--set", "--runner", "--workers")
+_OPTIONS_WITH_VALUE: Final = (*_TIME_OPTIONS, "--set", "--runner", "--workers", "--mapping-template")
 _OWN_OPTIONS: Final = ("-h", "--help", "--version")
 """Those of `omnia-beam` itself. All others are the command's, wherever they stand."""
 
@@ -186,6 +186,12 @@ def _parser() -> _Parser:
             )
         if name == "verify":
             _add_verify_arguments(command)
+        if name == "plan":
+            command.add_argument(
+                "--mapping-template",
+                metavar="FILE.csv",
+                help="write a mapping file to be reviewed: each series' best target",
+            )
         command.set_defaults(run=_run_config_command, command=name)
     _add_init(commands)
     _add_schema(commands)
@@ -229,22 +235,22 @@ def _add_init(commands: Any) -> None:
     parser = commands.add_parser("init", help="print a commented job of two kinds, to be filled in")
     parser.add_argument("source", metavar="SOURCE", help="the kind of source, such as omnia or csv")
     parser.add_argument("sink", metavar="SINK", help="the kind of sink, such as parquet or omnia")
-    parser.add_argument(
-        "--output",
-        metavar="job.yaml",
-        type=os.path.expanduser,
-        help="write it there, and the JSON Schema beside it for the editor",
-    )
+    text = "write it there, and the JSON Schema beside it for the editor"
+    parser.add_argument("--output", metavar="job.yaml", type=os.path.expanduser, help=text)
+    text = "files of the source to look at: what they are seen to be is written into the job; repeatable"
+    parser.add_argument("--path", action="append", default=[], metavar="FILES", help=text)
     parser.set_defaults(run=_run_init, command="init")
 
 
 def _run_init(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
     from omnia_beam.config.starter import starter_job, write_starter
+    from omnia_beam.pipelines.file_description import starter_keys
 
+    known = starter_keys(args.source, tuple(args.path))
     if args.output is None:
-        print(starter_job(args.source, args.sink), end="")
+        print(starter_job(args.source, args.sink, *known), end="")
     else:
-        for line in write_starter(args.source, args.sink, args.output):
+        for line in write_starter(args.source, args.sink, args.output, *known):
             print(line, file=sys.stderr)
     return EXIT_COMPLETE
 
@@ -331,7 +337,7 @@ def _run_config_command(args: argparse.Namespace, beam_args: Sequence[str]) -> i
     if args.command == "plan":
         from omnia_beam.pipelines.plan import run_plan
 
-        return _finished(args, run_plan(job, context))
+        return _finished(args, run_plan(job, context, args.mapping_template))
     if args.command == "verify":
         from omnia_beam.pipelines.verify import run_verify
 

@@ -122,6 +122,7 @@ def _row(row: MappingRow, mapping: MappingConfig) -> list[str]:
         row.scale,
         row.offset,
         table,
+        *(() if row.source_unit is None else (row.source_unit,)),
     )
     return [json.dumps(part) for part in parts]
 

@@ -11,6 +11,7 @@ import math
 import os
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -30,7 +31,10 @@ T = TypeVar("T")
 _JOB_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_OFFSET: Final = re.compile(r"[+-](0\d|1[0-7]):[0-5]\d|[+-]18:00", re.ASCII)
 _BLANK: Final = re.compile(r"\s")
+_REMOVABLE: Final = re.compile(r"\d{1,18}|\d{1,3}(\.\d{1,6})?%", re.ASCII)
+_LEAST_REMOVABLE: Final = 1_000
 _SHELL_VARIABLE: Final = re.compile(r"\$(\{|[A-Za-z_])")
 
 
@@ -133,12 +137,49 @@ def _check_delimiter(text: str) -> str:
     return named
 
 
+def _read_removable(value: Any) -> Any:
+    text = str(value).replace(" ", "").replace("_", "")
+    if isinstance(value, bool) or not isinstance(value, str | int) or not _REMOVABLE.fullmatch(text):
+        raise ValueError(f"{show_value((), value)} is not a share or a number of points: write 1%, 0.5% or 5000")
+    if text.endswith("%") and float(text[:-1]) > 100:
+        raise ValueError(f"{show_value((), value)} is more than all: write 100% or less")
+    return text
+
+
+def removable_points(allowed: str, recorded: Callable[[], int]) -> int:
+    """How many points a run may take away.
+
+    Args:
+        allowed: as `Removable` reads it.
+        recorded: tells how many points are recorded for the job; asked only for a percentage above the least.
+
+    Returns:
+        The number; a percentage means at least 1,000.
+    """
+    if not allowed.endswith("%"):
+        return int(allowed)
+    return max(_LEAST_REMOVABLE, int(Fraction(allowed[:-1]) * recorded() / 100))
+
+
 def _check_zone(name: str) -> str:
+    if _OFFSET.fullmatch(name):
+        return name
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):  # unknown, a path out of the database, a directory of it
-        raise ValueError(f"{show_value((), name)} is not a time zone: use UTC or a name such as Europe/Oslo") from None
+        raise ValueError(
+            f"{show_value((), name)} is not a time zone: use UTC, a name such as Europe/Oslo, or an offset such as +01:00"
+        ) from None
     return name
+
+
+def _check_series_from(pattern: str) -> str:
+    if pattern.count("{series}") != 1 or pattern.startswith("/") or "**" in pattern:
+        raise ValueError(
+            f'{show_value((), pattern)} does not say where the name stands: write "{{series}}.csv" for the end of the path, or '
+            '"tag={series}/" for a folder'
+        )
+    return pattern
 
 
 def _check_base_url(text: str) -> str:
@@ -246,8 +287,13 @@ Template = Annotated[
     str, AfterValidator(_said(_check_template)), WithJsonSchema({"type": ["string", "number"], "title": "template"})
 ]
 Delimiter = Annotated[str, AfterValidator(_said(_check_delimiter)), _schema("delimiter", minLength=1)]
+SeriesFrom = Annotated[str, AfterValidator(_said(_check_series_from)), _schema("pattern", pattern=r"\{series\}")]
 ZoneName = Annotated[str, AfterValidator(_said(_check_zone)), _schema("time zone", minLength=1)]
 BaseUrl = Annotated[str, AfterValidator(_said(_check_base_url)), _schema("URL", pattern="^ *https?://[^/?#@]+")]
+Removable = Annotated[
+    str, BeforeValidator(_said(_read_removable)), WithJsonSchema({"type": ["string", "integer"], "title": "share"})
+]
+"""How many points may go: a whole number, or a percentage such as `1%`; see `removable_points`."""
 Status = Annotated[int, Field(ge=0, le=MAX_STATUS)]
 Factor = Annotated[float, AfterValidator(_said(_check_finite))]
 

@@ -8,7 +8,7 @@ from typing import Final
 from omnia_beam.config.fields import check_series_id
 from omnia_beam.config.problems import shorten
 from omnia_beam.config.secrecy import show_value
-from omnia_beam.config.table import Line, cells_of, delimiter_of, read_lines
+from omnia_beam.config.table import Line, cells_of, delimiter_of, fitted, read_lines
 from omnia_beam.core.errors import UsageError
 
 _WHAT: Final = "the file of ids"
@@ -52,7 +52,7 @@ def read_ids_file(path: str) -> IdsFile:
     """
     lines = read_lines(path, _WHAT)
     delimiter = delimiter_of(lines[0].text)
-    header = _cells(path, lines[0], delimiter)
+    header = fitted(_cells(path, lines[0], delimiter))
     names = [name.lower() for name in header]
     column = next((names.index(name) for name in ID_COLUMNS if name in names), None)
     if column is not None:
@@ -79,7 +79,7 @@ def _cells(path: str, line: Line, delimiter: str) -> tuple[str, ...]:
 
 
 def _cell(path: str, line: Line, delimiter: str, column: int, width: int) -> str:
-    cells = _cells(path, line, delimiter)
+    cells = fitted(_cells(path, line, delimiter), width)
     if len(cells) != width:
         raise UsageError(
             f"{path}:{line.number}: {len(cells)} cells where the header has {width}; quote a cell that holds the delimiter"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, ValidationInfo, WithJsonSchema, field_validator, model_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
-from omnia_beam.config.fields import Duration, JobName, Moment, OneOrMany, PathText
-from omnia_beam.config.mapping import FINDINGS, MappingConfig
-from omnia_beam.config.secrecy import show_value
+from omnia_beam.config.accept import AcceptItem
+from omnia_beam.config.fields import Duration, JobName, Moment, OneOrMany, PathText, Removable
+from omnia_beam.config.mapping import MappingConfig
 from omnia_beam.config.section import Section, key, problem
 from omnia_beam.config.sink import Sink
 from omnia_beam.config.source import Source
@@ -54,15 +54,6 @@ class TailConfig(Section):
         return value
 
 
-def _check_finding(name: str) -> str:
-    if name not in FINDINGS:
-        raise problem(f"{show_value((), name)} is not a finding; known: {', '.join(FINDINGS)}")
-    return name
-
-
-Finding = Annotated[str, AfterValidator(_check_finding), WithJsonSchema({"enum": list(FINDINGS), "title": "finding"})]
-
-
 class JobConfig(Section):
     """A job: what to read, what to do with it, where to put it, and where to remember what is done.
 
@@ -84,5 +75,24 @@ class JobConfig(Section):
         "Points in one chunk, at most: what bounds the memory.", MAX_CHUNK_POINTS, ge=1, le=100_000_000
     )
     workers: int = key("Processes on this machine; the rate is for all of them together.", 1, ge=1, le=256)
+    destination_check: Literal["full", "existence", "off"] | None = key(
+        "How the destination is held against the ledger at the end of a run. Files: names and sizes, by one listing. Target "
+        "series of a service: `existence`, or `full` for the counts of their points too. What is lost is written again. "
+        "Without it `full` up to 10,000 series, `existence` above.",
+        None,
+    )
+    vanished: Literal["keep", "follow"] = key(
+        "What becomes of stored points whose window, series or file held points and now shows none: `keep` names them and "
+        "keeps them, `follow` removes them.",
+        "keep",
+    )
+    max_removed: Removable = key(
+        "Points that a run may take away from the destination without replacing them: a number, or a percentage of what is "
+        "recorded for the job, which means at least 1,000. Above it nothing is removed.",
+        "1%",
+    )
     tail: TailConfig = key("How `omnia-beam tail` keeps the copy fresh.", default_factory=TailConfig)
-    accept: OneOrMany[Finding] = key("Findings of the loss report that shall not stop a migration.", ())
+    accept: OneOrMany[AcceptItem] = key(
+        "Findings of the loss report that do not stop a migration: names, or `{NAME: {series: [PATTERN], at_most: POINTS}}`.",
+        (),
+    )

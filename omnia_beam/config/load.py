@@ -17,6 +17,7 @@ from omnia_beam.config.document import (
     walk,
 )
 from omnia_beam.config.job import JobConfig
+from omnia_beam.config.places import check_places
 from omnia_beam.config.problems import locate, problem_line, problem_lines, shorten
 from omnia_beam.config.secrecy import is_secret_key, is_secret_value, secret_problem, secret_value_problem, show_key
 from omnia_beam.core.errors import UsageError
@@ -50,7 +51,14 @@ def load_config(
     for name, value in (("start", start), ("end", end)):
         if value is not None:
             apply_setting(document, f"window.{name}", value, f"--{name}")
-    return validate(document, now_ns)
+    config = validate(document, now_ns)
+    try:
+        check_places(config)
+    except UsageError as error:
+        problem = f"{path}: {error}"
+    else:
+        return config
+    raise UsageError(problem, problems=(problem,))
 
 
 def validate(document: Document, now_ns: int) -> JobConfig:

@@ -82,8 +82,8 @@ class MappingConfig(Section):
     starter: ClassVar = {"by": "name_and_facility"}
 
     file: PathText | None = key(
-        "CSV with columns source, target_name, target_facility, target_id, target_unit, scale, offset, status_map; all but "
-        "source optional.",
+        "CSV with columns source, source_unit, target_name, target_facility, target_id, target_unit, scale, offset, status_map; "
+        "all but source optional, a column why is a comment. Series metadata (`_series-<job>.csv`) will do too.",
         None,
     )
     by: Literal["same_id", "name_and_facility", "template"] | None = key(
@@ -163,15 +163,3 @@ def check_status_map(name: str, tables: Mapping[str, Any]) -> None:
         near = difflib.get_close_matches(name, tables, n=1)
         hint = f'; did you mean "{near[0]}"?' if near else ";"
         raise problem(f'"{name}" is not a status map{hint} known: {", ".join(tables)}')
-
-
-FINDINGS: Final = (
-    "unmapped_series",
-    "missing_target",
-    "duplicate_target",
-    "unknown_unit",
-    "unlisted_status",
-    "nan_values",
-    "time_resolution",
-)
-"""What a migration's loss report may find, and `accept` may let pass, by name."""

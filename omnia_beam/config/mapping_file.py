@@ -13,7 +13,7 @@ from omnia_beam.config.fields import check_series_id, has_control_character
 from omnia_beam.config.problems import shorten
 from omnia_beam.config.secrecy import show_value
 from omnia_beam.config.status_maps import STATUS_MAPS
-from omnia_beam.config.table import Line, cells_of, delimiter_of, read_lines
+from omnia_beam.config.table import Line, cells_of, delimiter_of, fitted, read_lines
 from omnia_beam.core.errors import UsageError
 
 _WHAT: Final = "the mapping file"
@@ -26,7 +26,33 @@ COLUMNS: Final = (
     "scale",
     "offset",
     "status_map",
+    "source_unit",
 )
+COMMENT: Final = "why"
+"""A column that is there for people: `plan --mapping-template` says in it what a guess rests on."""
+
+METADATA: Final = (
+    "series_id",
+    "name",
+    "facility",
+    "description",
+    "unit",
+    "step",
+    "value_type",
+    "states",
+    "asset_id",
+    "external_id",
+    "source_system",
+    "extra",
+)
+"""Columns of the series metadata beside a sink's data (`_series-<job>.csv`), which serve as a mapping file as they are."""
+
+_FROM_METADATA: Final = {
+    "series_id": "source",
+    "unit": "source_unit",
+    "name": "target_name",
+    "facility": "target_facility",
+}
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -41,6 +67,7 @@ class MappingRow:
         target_unit: the target's unit; without scale and offset the conversion follows from the units' names.
         scale, offset: value in the target = value · scale + offset, the offset in the target's unit.
         status_map: name of a status map.
+        source_unit: the unit of the source's values; it goes before what the source says.
         line: in the file, from 1.
     """
 
@@ -52,11 +79,14 @@ class MappingRow:
     scale: float | None = None
     offset: float | None = None
     status_map: str | None = None
+    source_unit: str | None = None
     line: int = field(default=0, compare=False)
 
 
 def read_mapping_file(path: str, status_maps: Collection[str] = tuple(STATUS_MAPS)) -> tuple[MappingRow, ...]:
-    """Read a mapping file: CSV with a header of `COLUMNS`, in any order, all but `source` optional.
+    """Read a mapping file: CSV with a header of `COLUMNS`, in any order, all but `source` optional; or series metadata.
+
+    A column `why` is a comment.
 
     Args:
         path: a local file, UTF-8.
@@ -97,11 +127,16 @@ class _Reader:
     def header(self, line: Line, delimiter: str) -> tuple[str, ...]:
         """The names of the columns, "" for one that cannot be used; empty where no row can be read."""
         try:
-            names = tuple(cell.lower() for cell in cells_of(line, delimiter))
+            names = tuple(cell.lower() for cell in fitted(cells_of(line, delimiter)))
         except ValueError as error:
             self._complain(line.number, str(error))
             return ()
+        if "series_id" in names and "source" not in names and set(names) <= set(METADATA):
+            names = tuple(_FROM_METADATA.get(name, COMMENT) for name in names)
+            return names
         for position, name in enumerate(names, start=1):
+            if name == COMMENT:
+                continue
             if name not in COLUMNS:
                 self._complain(line.number, _unknown_column(name), position=position)
             elif name in names[: position - 1]:
@@ -117,7 +152,7 @@ class _Reader:
 
     def row(self, line: Line, delimiter: str, header: tuple[str, ...]) -> MappingRow | None:
         try:
-            cells = cells_of(line, delimiter)
+            cells = fitted(cells_of(line, delimiter), len(header))
         except ValueError as error:
             self._complain(line.number, str(error))
             return None
@@ -140,6 +175,7 @@ class _Reader:
             scale=self._number(line, values, "scale"),
             offset=self._number(line, values, "offset"),
             status_map=self._status_map(line, values),
+            source_unit=self._text(line, values, "source_unit"),
             line=line.number,
         )
         self._check_target(row, values)

@@ -113,7 +113,7 @@ def _alternatives(field: _Schema) -> list[_Schema]:
 
 def _number(field: _Schema) -> str:
     words = {"integer": "whole number", "number": "number", "boolean": "`true`, `false`", "string": "text"}
-    word = words[field["type"]]
+    word = "text" if isinstance(field["type"], list) else words[field["type"]]  # a text that looks like a number is one
     if "exclusiveMinimum" in field:
         return f"{word} above {field['exclusiveMinimum']:g}"
     if "minimum" in field and "maximum" in field:

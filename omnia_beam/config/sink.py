@@ -18,7 +18,9 @@ _LEVELS: Final = {"zstd": (1, 22), "gzip": (1, 9), "lz4": (1, 12)}
 class CreateMissing(Section):
     """Metadata of target timeseries that have to be created. What is not given is carried over from the source."""
 
-    facility: Template = key("Facility: a text or template such as `{facility}`.")
+    facility: Template | None = key(
+        "Facility: a text or template such as `{facility}`. Without it, it comes from the mapping or the source.", None
+    )
     name: Template = key("Name: a text or template such as `{name}`.", "{name}")
     description: Template | None = key("Description, as a template.", None)
     unit: Template | None = key("Engineering unit, as a template; the mapping's target unit goes before it.", None)

@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from omnia_beam.config.connection import OmniaConnection
-from omnia_beam.config.fields import Delimiter, OneOrMany, PathText, SeriesId, Status, Text, ZoneName
+from omnia_beam.config.csv_fields import CommentMark, TimeColumn, WordStatus, check_csv, check_time_format
+from omnia_beam.config.fields import Delimiter, OneOrMany, PathText, SeriesFrom, SeriesId, Status, Text, ZoneName
 from omnia_beam.config.section import Section, key, problem
 from omnia_beam.core.limits import GOOD
 
@@ -87,7 +88,12 @@ class FileSource(Section):
     status: OneOrMany[Status] = key("Read only points with one of these statuses.", ())
     default_status: Status = key("Status of points that come without one.", GOOD)
     facility: Text | None = key("Facility of the series, for templates and rules of the mapping.", None)
-    timezone: ZoneName = key("Zone of times that name none.", "UTC")
+    timezone: ZoneName = key("Zone of times that name none: a name, or a fixed offset such as `+01:00`.", "UTC")
+    series_from: SeriesFrom | None = key(
+        "The series' name from the file's path, where the file has none: its end (`{series}.csv`), or a folder "
+        "(`tag={series}/`).",
+        None,
+    )
 
 
 class CsvSource(FileSource):
@@ -103,26 +109,57 @@ class CsvSource(FileSource):
         "Character between cells; `tab`; or `auto`: what the header uses of `,`, `;` and tab.", "auto"
     )
     decimal: Literal[".", ","] = key("Decimal mark of values.", ".")
-    encoding: Text = key("Text encoding of the files.", "utf-8")
+    encoding: Text = key(
+        "Text encoding of the files. A byte order mark goes before it, and UTF-16 is known without a mark too.", "utf-8"
+    )
     missing: OneOrMany[str] = key("Texts that mean that there is no point, besides the empty cell.", ())
-    time_column: Text | None = key("Header of the time column; the first column, or `time` in long files.", None)
+    time_column: TimeColumn | None = key(
+        "Header of the time column; the first column, or `time` in long files. `[Date, Time]`: columns that are joined by a "
+        "blank.",
+        None,
+    )
     series_column: Text | None = key("Long files: header of the series column; `series_id` or `name`.", None)
     value_column: Text | None = key("Long files: header of the value column; `value`.", None)
     status_column: Text | None = key("Long files: header of the status column; `status` where there is one.", None)
     time_format: Text | None = key(
-        "How times are written: a `strptime` pattern, or `epoch_s`, `epoch_ms`, `epoch_us`, `epoch_ns`; otherwise RFC 3339, "
-        "a blank for the `T` allowed.",
+        "How times are written: a `strptime` pattern, or `epoch_s`, `epoch_ms`, `epoch_us`, `epoch_ns`, or `excel` for serial "
+        "dates, to the millisecond; otherwise RFC 3339, a blank for the `T` allowed. `%f` takes one to nine decimals.",
         None,
+    )
+    dst_fold: Literal["refuse", "order", "earlier", "later", "dead_letter"] = key(
+        "What becomes of local times that come twice when clocks go back: the file is refused with the line, the order of the "
+        "rows tells (of each series, and of a wide file), the earlier or the later is meant, or such points become dead letters.",
+        "refuse",
+    )
+    skip_rows: Annotated[int, Field(ge=0, le=100_000)] = key("Lines before the header.", 0)
+    skip_after_header: Annotated[int, Field(ge=0, le=100_000)] = key(
+        "Rows behind the header that are no points, such as one of units; empty lines and comments do not count.", 0
+    )
+    skip_footer: Annotated[int, Field(ge=0, le=100_000)] = key(
+        "Rows at the end that are no points; empty lines and comments do not count.", 0
+    )
+    comment: CommentMark | None = key("What lines that do not count begin with, such as `#`.", None)
+    thousands: Literal[" ", ".", ",", "'"] | None = key(
+        "Mark between groups of three digits of values; a blank stands for no-break and narrow ones too.", None
+    )
+    values: dict[str, WordStatus] = key(
+        default_factory=dict,
+        description="Words in value cells: each is a NaN with this status, or with `skip` no point.",
+    )
+    status_words: dict[str, WordStatus] = key(
+        default_factory=dict, description="Words in status cells: {word: status}."
+    )
+    status_suffix: Text | None = key(
+        "Wide files: a column called like another with this behind it holds the statuses of that one, such as `.q`.",
+        None,
+    )
+    quality_columns: dict[str, Text] = key(
+        default_factory=dict, description="Wide files: {value column: column of its statuses}."
     )
 
     @model_validator(mode="after")
     def _fits_together(self) -> CsvSource:
-        if self.layout == "wide":
-            for name in ("series_column", "value_column", "status_column"):
-                if getattr(self, name) is not None:
-                    raise problem("is for long files; in a wide one every column but the time's is a series", at=name)
-        if self.delimiter == self.decimal:
-            raise problem("is the decimal mark too: a value could not be told from two cells", at="delimiter")
+        check_csv(self)
         return self
 
 
@@ -130,7 +167,7 @@ class ParquetColumns(Section):
     """Names of a Parquet file's columns."""
 
     series_id: Text = key("Column of the series' id or name, a text.", "series_id")
-    time: Text = key("Column of the time, a timestamp or an integer.", "time")
+    time: Text = key("Column of the time: a timestamp, a date, an integer or a text.", "time")
     value: Text = key("Column of the value, a number.", "value")
     status: Text | None = key("Column of the status, an integer; `null` where there is none.", "status")
 
@@ -141,6 +178,12 @@ class ParquetSource(FileSource):
     kind: Literal["parquet"] = key("The kind of source.")
     columns: ParquetColumns = key("Names of the files' columns.", default_factory=ParquetColumns)
     time_unit: Literal["s", "ms", "us", "ns"] = key("What an integer in the time column counts, since 1970 UTC.", "ns")
+    time_format: Text | None = key("How texts in the time column are written, as in CSV; otherwise RFC 3339.", None)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> ParquetSource:
+        check_time_format(self.time_format, self.timezone)
+        return self
 
 
 Source = Annotated[OmniaSource | CsvSource | ParquetSource, Field(discriminator="kind")]

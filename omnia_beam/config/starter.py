@@ -6,7 +6,7 @@ starter_job("csv", "parquet")     # YAML; its places marked FILL IN are what onl
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin
@@ -33,8 +33,13 @@ def kinds_of(end: Literal["source", "sink"]) -> dict[str, type[Section]]:
     return variants(JobConfig.model_fields[end].annotation)
 
 
-def starter_job(source: str, sink: str) -> str:
+def starter_job(source: str, sink: str, found: Mapping[str, Any] = {}, seen: Sequence[str] = ()) -> str:
     """Write a job of two kinds as commented YAML.
+
+    Args:
+        source, sink: the kinds.
+        found: keys of the source whose values are known.
+        seen: what else is known of the source, a comment each.
 
     Raises:
         UsageError: there is no such kind.
@@ -47,12 +52,17 @@ def starter_job(source: str, sink: str) -> str:
     lines = [
         f"# From {source} to {sink}. Fill in what is marked {MARK}; what is commented out shows the default.",
         f"# Then: omnia-beam check job.yaml; omnia-beam plan job.yaml; omnia-beam {command} job.yaml",
-        *_Writer(chosen).section(JobConfig, preset, depth=0),
+        *(f"# {line}" for line in seen),
+        *_Writer(chosen, {"source": {name: _yaml(value) for name, value in found.items()}}).section(
+            JobConfig, preset, depth=0
+        ),
     ]
     return "\n".join(lines) + "\n"
 
 
-def write_starter(source: str, sink: str, path: str) -> list[str]:
+def write_starter(
+    source: str, sink: str, path: str, found: Mapping[str, Any] = {}, seen: Sequence[str] = ()
+) -> list[str]:
     """Write the job, and the JSON Schema beside it, which the first line names for editors.
 
     Returns:
@@ -62,7 +72,7 @@ def write_starter(source: str, sink: str, path: str) -> list[str]:
         UsageError: there is no such kind; the file is there already; the directory cannot be written.
     """
     job, schema = Path(path), Path(path).with_name(SCHEMA_FILE)
-    text = f"# yaml-language-server: $schema=./{SCHEMA_FILE}\n{starter_job(source, sink)}"
+    text = f"# yaml-language-server: $schema=./{SCHEMA_FILE}\n{starter_job(source, sink, found, seen)}"
     if schema.exists() and not _is_ours(schema):
         raise UsageError(
             f"{schema}: is there already and is no schema of omnia-beam: move it, or write {job.name} elsewhere"
@@ -100,9 +110,10 @@ def _model(end: Literal["source", "sink"], kind: str) -> type[Section]:
 
 @dataclass(frozen=True)
 class _Writer:
-    """Writes sections; `chosen` are the models of the job's keys that have several."""
+    """Writes sections; `chosen` are the models of the job's keys that have several, `found` values of their keys."""
 
     chosen: Mapping[str, type[Section]]
+    found: Mapping[str, Mapping[str, str]]
 
     def section(self, model: type[Section], given: Mapping[str, str], depth: int) -> Iterator[str]:
         """The lines of one section: the keys that a job must or should give, then the others as comments."""
@@ -122,7 +133,7 @@ class _Writer:
             (model,) = models.values()
         if model is not None:
             yield _line(depth, f"{name}:", _sentence(field))
-            yield from self.section(model, {}, depth + 1)
+            yield from self.section(model, self.found.get(name, {}) if depth == 0 else {}, depth + 1)
             return
         choices = _choices(field.annotation)
         if len(choices) == 1:
@@ -153,6 +164,8 @@ def _default(field: FieldInfo) -> str:
         (model,) = models.values()
         known = {name: each.get_default(call_default_factory=True) for name, each in model.model_fields.items()}
         needed = [name for name, each in model.model_fields.items() if each.is_required()]
+        if not needed and field.get_default(call_default_factory=True) is None:
+            return ""
         shown = {name: value for name, value in known.items() if name not in needed and value not in (None, (), {})}
         return _yaml({**dict.fromkeys(needed), **shown})
     value = field.get_default(call_default_factory=True)

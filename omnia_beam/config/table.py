@@ -1,17 +1,25 @@
 """Small text tables that people keep in editors and spreadsheets: lines, cells, and the line numbers to complain about.
 
-UTF-8 with or without a byte order mark; cells between `,`, `;` or tabs, whichever the first line uses most; quotes as in
-RFC 4180, but not across lines; blank lines, and lines that begin with `#`, do not count. Blanks around a cell do not belong to it.
+UTF-8 or UTF-16, with or without a byte order mark; cells between `,`, `;` or tabs, whichever the first line uses most, or what a
+line `sep=;` before it names; quotes as in RFC 4180, but not across lines; blank lines, lines with nothing but delimiters, and lines
+that begin with `#`, do not count. Blanks around a cell do not belong to it.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
+import re
 from dataclasses import dataclass
+from typing import Final
 
 from omnia_beam.core.errors import UsageError
 
-_DELIMITERS = ",;\t"
+_DELIMITERS: Final = ",;\t"
+_SEP: Final = re.compile(r'"?sep=.?"?', re.IGNORECASE)
+_EMPTY: Final = re.compile(r'[\s,;"]*')
+_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True)
@@ -30,21 +38,34 @@ def read_lines(path: str, what: str) -> list[Line]:
         what: what the file is to the user, for messages: "the mapping file".
 
     Raises:
-        UsageError: missing, unreadable, not UTF-8, or without a line that counts.
+        UsageError: missing, unreadable, not UTF-8 or UTF-16, or without a line that counts.
     """
     try:
-        with open(path, encoding="utf-8-sig", newline=None) as file:
-            found = [Line(number, text.rstrip("\n")) for number, text in enumerate(file, start=1)]
+        with open(path, "rb") as file:
+            text = _decoded(file.read())
     except FileNotFoundError:
         raise UsageError(f"{path}: there is no such file ({what})") from None
     except OSError as error:
         raise UsageError(f"{path}: {what} cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: {what} is not UTF-8 text (byte {error.start}): save it as UTF-8") from None
-    lines = [line for line in found if line.text.strip() and not line.text.lstrip().startswith("#")]
+        raise UsageError(
+            f"{path}: {what} is not {error.encoding.upper()} text (byte {error.start}): save it as UTF-8"
+        ) from None
+    found = [Line(number, line.rstrip("\n")) for number, line in enumerate(io.StringIO(text, newline=None), start=1)]
+    if found and _SEP.fullmatch(found[0].text.strip(" ")):
+        del found[0]
+    lines = [line for line in found if not _EMPTY.fullmatch(line.text) and not line.text.lstrip().startswith("#")]
     if not lines:
         raise UsageError(f"{path}: {what} holds nothing")
     return lines
+
+
+def _decoded(data: bytes) -> str:
+    if data.startswith(_MARKS):
+        return data.decode("utf-16")
+    if b"\0" in data[:512]:  # no text in UTF-8 has zeros
+        return data.decode("utf-16-be" if data[:1] == b"\0" else "utf-16-le")
+    return data.decode("utf-8-sig")
 
 
 def delimiter_of(header: str) -> str:
@@ -64,6 +85,14 @@ def cells_of(line: Line, delimiter: str) -> tuple[str, ...]:
         raise ValueError(
             "a quote is not closed on its line, or something follows it; write a quote inside a cell twice"
         ) from None
+
+
+def fitted(cells: tuple[str, ...], width: int = 1) -> tuple[str, ...]:
+    """Cells without the empty ones at the end that are beyond a width: columns that a spreadsheet adds."""
+    end = len(cells)
+    while end > width and not cells[end - 1]:
+        end -= 1
+    return cells[:end]
 
 
 def _cut(text: str, delimiter: str, *, strict: bool) -> tuple[str, ...]:

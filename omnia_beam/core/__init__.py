@@ -1,1 +1,1 @@
-"""The nouns: time range, window, chunk, receipt, errors, limits. Nothing here does I/O or knows Beam."""
+"""The nouns of the package: time range, window, chunk, receipt, errors, limits. Nothing here does I/O or depends on Beam."""

@@ -1,7 +1,8 @@
-"""Whether times that a service sent lie in the range that it was asked for.
+"""Check that the times in a response lie in the range that the query requested.
 
-A query is rounded outward to what the service's times can express, and whether its end counts is unknown: a point between
-the rounded bounds, at the end too, belongs to the answer. One beyond them does not: it answers another question.
+A query is rounded outward to what the service's times can express, and whether its end is included is unknown: a point
+between the rounded bounds, at the end too, belongs to the response. A point beyond them shows that the response belongs
+to another query.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from omnia_beam.core.timestamps import format_time
 
 
 def check_times(what: str, start_ns: int | None, end_ns: int | None, times: Iterable[int]) -> None:
-    """Check times against the range `[start_ns, end_ns)`, ns since the Unix epoch; None is open.
+    """Check times against the range `[start_ns, end_ns)`, ns since the Unix epoch; a bound of None is open.
 
     Args:
-        what: of what the times are, for the message.
-        times: a few of them: the least and the greatest stand for all.
+        what: the data that the times belong to, for the message.
+        times: some of the times; the least and the greatest are enough to check all.
 
     Raises:
-        IncompleteReadError: one lies outside, so that the answer is none to this question.
+        IncompleteReadError: a time lies outside the range, so the response does not belong to this query.
     """
     least = None if start_ns is None else start_ns - start_ns % TIME_RESOLUTION_NS
     most = None if end_ns is None else end_ns + -end_ns % TIME_RESOLUTION_NS

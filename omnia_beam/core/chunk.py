@@ -1,7 +1,7 @@
-"""Raw chunk and chunk: what flows through the pipeline.
+"""Raw chunk and chunk: the elements that flow through the pipeline.
 
-A chunk **holds every point of its series in its range**. That claim travels with it, so that any order, any shuffle and
-any retry stay correct.
+A chunk **holds every point of its series in its range**. That claim travels with the chunk, so that the result stays
+correct in any order, after any shuffle and after any retry.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from omnia_beam.core.kept import KeptPoints
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import BodyFormat, ChunkKey
 
@@ -25,13 +26,13 @@ CHUNK_SCHEMA: Final = pa.schema(
         pa.field("status", pa.uint32(), nullable=False),
     ]
 )
-"""A chunk's columns. Ids are dictionary-encoded: 4 bytes a point instead of 40; files carry them as plain strings."""
+"""The columns of a chunk. Ids are dictionary-encoded, 4 bytes a point instead of 40; files hold them as plain strings."""
 
 
 class Points(NamedTuple):
     """Datapoints of one series as columns of equal length n.
 
-    `times` int64 ns, ascending; `values` float64; `statuses` uint32.
+    `times` is int64 ns, ascending; `values` is float64; `statuses` is uint32.
     """
 
     times: npt.NDArray[np.int64]
@@ -39,12 +40,12 @@ class Points(NamedTuple):
     statuses: npt.NDArray[np.uint32]
 
     def take(self, where: slice | npt.NDArray[Any]) -> Points:
-        """The points at these places: a slice (no copy), a boolean mask or indices."""
+        """Return the points that `where` selects: a slice (no copy), a boolean mask or indices."""
         return Points(self.times[where], self.values[where], self.statuses[where])
 
     @staticmethod
     def concat(parts: Sequence[Points]) -> Points:
-        """One after the other; no copy where there is just one."""
+        """Return the parts joined in their order; a single part is returned without a copy."""
         if len(parts) == 1:
             return parts[0]
         times, values, statuses = zip(*parts, strict=True) if parts else ([], [], [])
@@ -60,11 +61,11 @@ NO_POINTS: Final = Points(np.empty(0, np.int64), np.empty(0, np.float64), np.emp
 
 @dataclass(frozen=True, slots=True)
 class RawPage:
-    """One answer of the service, as fetched.
+    """One response of the service, as fetched.
 
     Args:
-        query: the range that this answer's query asked for. Pages of one query share it: together they are that query's
-            whole answer.
+        query: the range that this page's query requested. Pages of one query share it: together they are the whole
+            response to that query.
         body: the bytes, after any content encoding was undone.
     """
 
@@ -74,11 +75,11 @@ class RawPage:
 
 @dataclass(frozen=True, slots=True)
 class RawChunk:
-    """The bytes of all pages of one window: complete for its series and range.
+    """The bytes of all pages of one window, complete for its series and range.
 
     Args:
-        key: which series, which range.
-        pages: in the order of their queries; the queries' ranges join without gaps to the key's.
+        key: the series and the range.
+        pages: in the order of their queries; the ranges of the queries join without gaps to the range of the key.
         format: `protobuf` or `json`.
     """
 
@@ -96,9 +97,11 @@ class Chunk:
     """The points of one window as one Arrow record batch.
 
     Args:
-        key: the claim, in the source's ids.
-        batch: of CHUNK_SCHEMA, sorted by series and time. The dictionary of `series_id` names one series for each id of
-            the key, in the key's order: the same ids, or, after a mapping, the target's.
+        key: the series and the range that the chunk claims to hold, in the source's ids.
+        batch: a batch of CHUNK_SCHEMA, sorted by series and time. The dictionary of `series_id` names one series for each
+            id of the key, in the key's order: the same ids, or, after a mapping, the ids of the target.
+        rejected: the number of the window's points that a mapping has put into the dead letters.
+        kept: which points come from the destination, because the source no longer shows them.
 
     Raises:
         ValueError: the batch does not have CHUNK_SCHEMA's columns, or its dictionary does not fit the key.
@@ -106,6 +109,8 @@ class Chunk:
 
     key: ChunkKey
     batch: Any = field(repr=False)
+    rejected: int = 0
+    kept: tuple[KeptPoints, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.batch.schema.equals(CHUNK_SCHEMA):
@@ -115,15 +120,15 @@ class Chunk:
 
     @classmethod
     def from_points(cls, key: ChunkKey, points: Mapping[str, Points], series_ids: Sequence[str] | None = None) -> Chunk:
-        """From columns by source id; a series of the key without an entry has no points.
+        """Build a chunk from columns by source id; a series of the key without an entry has no points.
 
         Args:
-            key: the claim.
+            key: the series and the range that the chunk claims to hold.
             points: by source id, each ascending in time and inside the key's range.
-            series_ids: the ids to store, in the key's order; None for the source's own.
+            series_ids: the ids to store, in the key's order; None stores the source's own.
 
         Raises:
-            ValueError: points of a series that the key does not name: they would be lost.
+            ValueError: `points` has a series that the key does not name; its points would be lost.
         """
         strangers = sorted(points.keys() - set(key.series_ids))
         if strangers:
@@ -136,7 +141,14 @@ class Chunk:
     def from_columns(
         cls, key: ChunkKey, codes: npt.NDArray[np.int32], points: Points, series_ids: Sequence[str] | None = None
     ) -> Chunk:
-        """From columns of all series one after the other; `codes` (int32) index the key's series, ascending."""
+        """Build a chunk from columns that hold all series one after the other.
+
+        Args:
+            key: the series and the range that the chunk claims to hold.
+            codes: int32, for each point the index of its series in the key, ascending.
+            points: the columns, as long as `codes`.
+            series_ids: the ids to store, in the key's order; None stores the source's own.
+        """
         stored = list(key.series_ids if series_ids is None else series_ids)
         ids = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(stored, pa.string()))
         times = pa.array(points.times).cast(pa.timestamp("ns", tz="UTC"))
@@ -158,7 +170,7 @@ class Chunk:
 
     @property
     def codes(self) -> npt.NDArray[np.int32]:
-        """For each point the index of its series, ascending; int32, shape (n,), no copy."""
+        """The index of each point's series, ascending; int32, shape (n,), no copy."""
         codes: npt.NDArray[np.int32] = self.batch.column(0).indices.to_numpy()
         return codes
 
@@ -172,7 +184,7 @@ class Chunk:
         )
 
     def by_series(self) -> Iterator[tuple[str, str, Points]]:
-        """For each series of the key, also those without points: source id, stored id, its points (no copy)."""
+        """Yield source id, stored id and points (no copy) for each series of the key, also for those without points."""
         codes, points = self.codes, self.points
         bounds = np.searchsorted(codes, np.arange(len(self.key.series_ids) + 1, dtype=np.int32))
         for i, (source_id, stored_id) in enumerate(zip(self.key.series_ids, self.series_ids, strict=True)):

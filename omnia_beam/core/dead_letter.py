@@ -1,4 +1,4 @@
-"""A dead letter: points that could not be stored, kept to the last bit with the reason, so that they can be sent again."""
+"""Dead letters: points that could not be stored, kept to the last bit with the reason, so that they can be sent again."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ class DeadLetter:
     """Points of one series of one chunk that were not stored, all for the same reason.
 
     Args:
-        key: of the chunk that they belong to, in the source's ids.
+        key: of the chunk that the points belong to, in the source's ids.
         source_id: the series at the source.
-        target_id: the series that they were meant for.
-        points: exactly as they came: a NaN keeps its payload, a time its nanoseconds.
-        reason: for people, and to count by: without time, trace or other things that differ from point to point.
+        target_id: the series in which the points were to be stored.
+        points: exactly as received: a NaN keeps its payload, a time its nanoseconds.
+        reason: text for people that also serves to count dead letters by reason: it holds no time, trace or other detail
+            that differs from point to point.
         http_status: of the service's refusal; None where the points were never sent.
-        trace_id: the service's own, of the refusal; None where there is none.
-        first_attempt_ns, last_attempt_ns: when they were first and last refused by the service; ns since the Unix
-            epoch, None where they were never sent.
+        trace_id: the service's trace id of the refusal; None where there is none.
+        first_attempt_ns, last_attempt_ns: when the service first and last refused the points; ns since the Unix epoch,
+            None where they were never sent.
     """
 
     key: ChunkKey
@@ -36,5 +37,5 @@ class DeadLetter:
 
     @property
     def count(self) -> int:
-        """How many points."""
+        """The number of points."""
         return len(self.points.times)

@@ -4,9 +4,9 @@
     ├── UsageError                 bad configuration or arguments: exit 2
     │   ├── SelectionError         the selection names no series, or one that does not exist
     │   └── UnsafeRunnerError      a runner mode that is known to lose data
-    ├── WireFormatError            bytes that are not what the schema says (also a ValueError)
+    ├── WireFormatError            bytes that do not follow the schema (also a ValueError)
     ├── CredentialError            no token, or one that the service refuses: exit 3
-    ├── ServiceError               an answer, or no answer, from the service
+    ├── ServiceError               an error response, or no response, from the service
     │   ├── TransientServiceError  worth another try: 408, 425, 429, 5xx, connection lost, body cut short
     │   │   ├── ThrottledError     429
     │   │   └── UnreachableError   no connection at all: exit 3 when it ends a run
@@ -17,7 +17,7 @@
     │       ├── NotFoundError      404
     │       ├── ConflictError      409
     │       ├── PayloadTooLargeError 413
-    │       └── NotTheServiceError an answer that no Omnia service gives (HTML, another content type)
+    │       └── NotTheServiceError a response that no Omnia service gives (HTML, another content type)
     ├── IncompleteReadError        a window whose points do not add up to the service's own count
     └── DestinationError           the sink's place cannot be written or read: exit 3
         └── StateError             the ledger, lease or plan under `state:` cannot be used
@@ -34,9 +34,9 @@ from omnia_beam.core.redaction import redact
 
 
 class OmniaBeamError(Exception):
-    """The root: catch it to catch everything that is ours.
+    """The root of all errors of omnia-beam: catch it to catch all of them.
 
-    Keyword members of a subclass are kept as attributes, and pickling keeps them.
+    Keyword members of a subclass become attributes, and pickling keeps them.
     """
 
     def __init__(self, message: str, **members: Any) -> None:
@@ -60,7 +60,7 @@ def _rebuild(kind: type[OmniaBeamError], message: str, members: dict[str, Any]) 
 
 
 class UsageError(OmniaBeamError):
-    """What the user gave cannot be run: a configuration key, an argument, a file. Exit code 2."""
+    """A configuration key, an argument or a file of the user cannot be used. Exit code 2."""
 
 
 class SelectionError(UsageError):
@@ -68,13 +68,13 @@ class SelectionError(UsageError):
 
 
 class UnsafeRunnerError(UsageError):
-    """A runner mode that is known to lose data. Exit code 2."""
+    """The runner mode is known to lose data. Exit code 2."""
 
 
 class WireFormatError(OmniaBeamError, ValueError):
-    """Bytes that do not follow the schema: truncated, corrupt, or of the wrong kind.
+    """Bytes do not follow the schema: they are truncated, corrupt, or of the wrong kind.
 
-    `offset` is the byte offset in the page at which the reading failed, None where there is none (JSON).
+    `offset` is the byte offset in the page at which reading failed, None where there is none (JSON).
     """
 
     def __init__(self, message: str, offset: int | None = None) -> None:
@@ -84,15 +84,15 @@ class WireFormatError(OmniaBeamError, ValueError):
 
 
 class CredentialError(OmniaBeamError):
-    """No token could be had, or the service refuses the one we hold. Exit code 3."""
+    """No token could be obtained, or the service refuses the current one. Exit code 3."""
 
 
 class ServiceError(OmniaBeamError):
-    """What the service answered, or that it did not.
+    """The service responded with an error, or did not respond.
 
-    `method` and `path` name the request (never its query's tokens or its body); `status` is the HTTP status or None
-    when no answer came; `trace_id` is the service's own; `attempts` counts the tries made; `retry_after_s` is what the
-    service asked for, in seconds.
+    `method` and `path` name the request (never the tokens in its query, nor its body); `status` is the HTTP status, None
+    where no response came; `trace_id` is the service's own; `attempts` counts the attempts made; `retry_after_s` is the
+    wait that the service requests, in seconds.
     """
 
     def __init__(
@@ -116,51 +116,51 @@ class ServiceError(OmniaBeamError):
 
 
 class TransientServiceError(ServiceError):
-    """The same request may succeed later."""
+    """The request failed, but the same request may succeed later."""
 
 
 class ThrottledError(TransientServiceError):
-    """429: over the service's rate. `retry_after_s` where the service said so."""
+    """The service responded with 429: the rate is too high. `retry_after_s` is the wait it requests, None where it names none."""
 
 
 class UnreachableError(TransientServiceError):
-    """No connection: refused, unknown host, TLS failure, proxy failure. Exit code 3 when it ends a run."""
+    """No connection was made: refused, unknown host, TLS failure, proxy failure. Exit code 3 when it ends a run."""
 
 
 class TerminalServiceError(ServiceError):
-    """The same request would fail again."""
+    """The request failed, and the same request would fail again."""
 
 
 class BadRequestError(TerminalServiceError):
-    """400."""
+    """The service responded with 400: it cannot process the request."""
 
 
 class UnauthorizedError(TerminalServiceError):
-    """401, also with a fresh token."""
+    """The service responded with 401, also to a fresh token."""
 
 
 class ForbiddenError(TerminalServiceError):
-    """403."""
+    """The service responded with 403: the identity lacks the permission."""
 
 
 class NotFoundError(TerminalServiceError):
-    """404."""
+    """The service responded with 404: it does not know the path or the id."""
 
 
 class ConflictError(TerminalServiceError):
-    """409."""
+    """The service responded with 409: the request conflicts with what exists."""
 
 
 class PayloadTooLargeError(TerminalServiceError):
-    """413: the body is over the service's size cap."""
+    """The service responded with 413: the body exceeds its size limit."""
 
 
 class NotTheServiceError(TerminalServiceError):
-    """An answer that no Omnia service gives, such as an HTML page of a proxy. Exit code 3 when it ends a run."""
+    """The response is one that no Omnia service gives, such as an HTML page of a proxy. Exit code 3 when it ends a run."""
 
 
 class IncompleteReadError(OmniaBeamError):
-    """A window whose points do not add up to what the service says that it holds: read it again.
+    """The points of a window do not add up to the service's own count: the window has to be read again.
 
     `expected` and `received` count points.
     """

@@ -1,4 +1,4 @@
-"""A window that could not be moved."""
+"""The record of a window that could not be moved."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from omnia_beam.core.window import ChunkKey
 
 @dataclass(frozen=True, slots=True)
 class WindowFailure:
-    """A window that could not be moved: reported, left out of the ledger, tried again by the next run.
+    """A window that could not be moved. It is reported, left out of the ledger, and tried again by the next run.
 
     Args:
-        key: which series, which range.
+        key: the series and the range.
         error: the error class's name.
         message: what happened, for people.
     """
@@ -27,7 +27,7 @@ class WindowFailure:
         return cls(key, type(error).__name__, redact(str(error)))
 
     def to_json(self) -> dict[str, object]:
-        """Plain data for a report."""
+        """Return plain data for a report."""
         return {
             "series": list(self.key.series_ids),
             "start_ns": self.key.range.start_ns,

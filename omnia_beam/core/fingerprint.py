@@ -1,6 +1,6 @@
-"""An order-independent fingerprint of datapoints, that adds up over disjoint ranges.
+"""An order-independent fingerprint of datapoints that adds up over disjoint ranges.
 
-How to recompute it, for anybody. All arithmetic is on unsigned 64-bit integers and wraps:
+The fingerprint can be recomputed with this recipe. All arithmetic is on unsigned 64-bit integers and wraps:
 
     mix(x):  x ^= x >> 30;  x *= 0xBF58476D1CE4E5B9;  x ^= x >> 27;  x *= 0x94D049BB133111EB;  x ^= x >> 31
              (the finalizer of splitmix64, Steele, Lea and Flood 2014)
@@ -10,10 +10,10 @@ How to recompute it, for anybody. All arithmetic is on unsigned 64-bit integers 
     text     = 32 hex digits: high, then low
 
 `time` is the int64 of ns, `bits(value)` the 64 bits of the double (so that -0.0, 0.0 and every NaN differ), `status`
-the uint32. No points give 32 zeros. The fingerprint of two disjoint sets is the lane by lane sum of theirs, so those
-of windows add up to that of the range.
+the uint32. An empty set gives 32 zeros. The fingerprint of the union of two disjoint sets is the lane by lane sum of
+their fingerprints, so the fingerprints of windows add up to the fingerprint of the range.
 
-It finds accidents, not attacks: it is not a cryptographic hash.
+It detects accidents, not attacks: it is not a cryptographic hash.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from omnia_beam.core import kernel
 _TIME_SALT: Final = np.uint64(0x9E3779B97F4A7C15)
 _LANE_SALT: Final = np.uint64(0xD1B54A32D192ED03)
 _MASK: Final = 2**64 - 1
-_BLOCK: Final = 16_384  # points worked on at a time: the temporaries stay inside the second-level cache
+_BLOCK: Final = 16_384  # points a step, so that the temporaries stay inside the second-level cache
 
 
 def hash_points(times: npt.NDArray[np.int64], values: npt.NDArray[np.float64], statuses: npt.NDArray[np.uint32]) -> str:
-    """The fingerprint of points in any order.
+    """Return the fingerprint of points, in whatever order they are given.
 
     Args:
         times: ns, int64, shape (n,).
@@ -72,7 +72,7 @@ def _hash_in_blocks(
 
 
 def add_hashes(*hashes: str) -> str:
-    """The fingerprint of the union of disjoint sets of points, from theirs."""
+    """Return the fingerprint of the union of disjoint sets of points, given the fingerprint of each."""
     high = sum(int(text[:16], 16) for text in hashes) & _MASK
     low = sum(int(text[16:], 16) for text in hashes) & _MASK
     return f"{high:016x}{low:016x}"

@@ -1,4 +1,4 @@
-"""JSON from a file that anything may have written."""
+"""Read JSON from files that may hold anything."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 
 def load_json(text: str | bytes) -> Any:
-    """The value of a JSON text; a text that is nested too deeply to be read is a ValueError like any other that is not JSON.
+    """Return the value of a JSON text.
 
     Raises:
-        ValueError: not JSON.
+        ValueError: the text is not JSON, or is nested too deeply to be read (`json` raises RecursionError for that).
     """
     try:
         return json.loads(text)

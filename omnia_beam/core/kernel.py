@@ -1,7 +1,8 @@
 """The compiled loops (`_kernel.c`), where this installation has them.
 
-They are optional: setup.py builds them where there is a C compiler, and every caller has a numpy path that gives the same
-to the bit. `OMNIA_BEAM_KERNEL=off` in the environment does without them, to compare or to rule them out.
+They are optional: setup.py builds them where there is a C compiler, and every caller has a numpy path that gives the
+same result to the bit. `OMNIA_BEAM_KERNEL=off` in the environment disables them, to compare the two or to exclude the
+kernel as a cause.
 """
 
 from __future__ import annotations
@@ -16,17 +17,21 @@ Array = npt.NDArray[Any]
 
 
 class Kernel(Protocol):
-    """What `_kernel.c` offers; arrays are contiguous and in the machine's own byte order."""
+    """The functions of `_kernel.c`; arrays are contiguous and in the machine's own byte order."""
 
     def read_rows(self, data: Bytes, begin: int, end: int, tags: bytes, columns: tuple[Array, ...], /) -> int:
         """Read `data[begin:end]` as rows of one plainly encoded protobuf value for each column.
 
-        tags: the member's tag of each column, one byte each. columns: where to put them, of 4 bytes a row for uint32,
-        of 8 for the others. Returns the rows; -1 where one is of another form or they do not fit into the columns.
+        Args:
+            tags: the member's tag of each column, one byte each.
+            columns: the arrays to fill, with 4 bytes a row for uint32 and 8 for the others.
+
+        Returns:
+            The number of rows; -1 where a row has another form or the rows do not fit into the columns.
         """
 
     def count_values(self, data: Bytes, begin: int, end: int, /) -> int:
-        """Count the `values` in `data[begin:end]` by tag and length; -1 where anything else lies among them."""
+        """Return the number of `values` in `data[begin:end]`, found by tag and length; -1 where anything else lies among them."""
 
     def hash_points(self, times: Array, values: Array, statuses: Array, /) -> tuple[int, int]:
         """Return the low and the high half of the fingerprint (see core.fingerprint)."""
@@ -43,4 +48,4 @@ def _load() -> Kernel | None:
 
 
 COMPILED: Final = _load()
-"""None where there is no compiled kernel."""
+"""The compiled kernel; None where there is none or it is switched off."""

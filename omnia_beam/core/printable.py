@@ -1,17 +1,17 @@
-"""Foreign text, made safe to print: names, units and messages that a service or a file gives."""
+"""Make foreign text safe to print: names, units and messages that come from a service or a file."""
 
 from __future__ import annotations
 
 from typing import Final
 
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
-"""What stands for a character that would move the cursor, colour the terminal or break the line."""
+"""Replaces a character that would move the cursor, colour the terminal or break the line."""
 
 _KEPT: Final = "\n\t"
 
 
 def printable(text: str) -> str:
-    r"""Return the text with every control character replaced, line ends and tabs excepted.
+    r"""Return the text with every control character replaced, except line feeds and tabs.
 
     Escape sequences, carriage returns, bells and marks that turn the reading direction would otherwise reach the terminal:
     `printable("A\x1b[31mB")` is `"A\ufffd[31mB"`.
@@ -22,10 +22,10 @@ def printable(text: str) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return `1 window`, `2,000 windows`: the noun takes an s."""
+    """Return the number with its noun, such as `1 window` or `2,000 windows`; the plural is formed with an s."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def one_line(text: str) -> str:
-    """Return the printable text on one line: a name with a line end in it must not look like two rows."""
+    """Return the printable text on one line, so that a name with a line end in it does not look like two rows."""
     return "".join(REPLACEMENT if c in _KEPT else c for c in printable(text))

@@ -1,4 +1,4 @@
-"""A receipt: a sink's word that a chunk is durably stored. The ledger is made of them."""
+"""Receipts: a sink's confirmations that chunks are durably stored. The ledger consists of them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ import numpy as np
 
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.fingerprint import hash_points
+from omnia_beam.core.kept import KeptPoints
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesReceipt:
-    """What was stored of one series.
+    """The points of one series that were stored.
 
     Args:
         series_id: the source's id.
-        target_id: the id it is stored under.
+        target_id: the id under which the series is stored.
         count: points.
-        first_ns, last_ns: times of the first and the last point, None where there are none.
+        first_ns, last_ns: times of the first and the last point, None where there are no points.
         statuses: (status, points) pairs, ascending by status.
         content_hash: 32 hex digits; see `core.fingerprint`.
     """
@@ -37,7 +38,7 @@ class SeriesReceipt:
 
     @classmethod
     def of(cls, series_id: str, target_id: str, points: Points) -> SeriesReceipt:
-        """Of points that are ascending in time."""
+        """Return the receipt of points that are ascending in time."""
         count = len(points.times)
         return cls(
             series_id,
@@ -52,11 +53,11 @@ class SeriesReceipt:
 
 @dataclass(frozen=True, slots=True)
 class FileStamp:
-    """What a file was when it was put in place, to compare it with what lies there later.
+    """Size and time of a file when it was put in place, to compare with the file that is there later.
 
     Args:
         size: bytes.
-        mtime_ns: time of change, ns since the Unix epoch; None on stores, which give their own.
+        mtime_ns: time of change, ns since the Unix epoch; None on object stores, which set their own.
     """
 
     size: int
@@ -65,15 +66,17 @@ class FileStamp:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A sink's word that a chunk is durably stored.
+    """A sink's confirmation that a chunk is durably stored.
 
     Args:
-        key: which series (the source's ids), which range.
+        key: the series (the source's ids) and the range.
         sink: the sink's kind and place, such as `parquet:out/`.
-        series: one for each series of the key, in its order.
-        files: what holds the points, relative to the sink's path; none for sinks without files.
-        dead_letters: points of this chunk that went to the dead letters instead.
-        stamps: one for each of the files; none at all in receipts of sinks without files, and of earlier releases.
+        series: one entry for each series of the key, in its order.
+        files: the files that hold the points, relative to the sink's path; empty for sinks without files.
+        dead_letters: the number of this chunk's points that went to the dead letters instead.
+        stamps: one for each file; empty in receipts of sinks without files, and of earlier releases.
+        rejected: the number of the window's points that the mapping put into the dead letters before the sink saw them.
+        kept: which of the points the source no longer shows.
     """
 
     key: ChunkKey
@@ -82,6 +85,8 @@ class Receipt:
     files: tuple[str, ...] = ()
     dead_letters: int = 0
     stamps: tuple[FileStamp, ...] = ()
+    rejected: int = 0
+    kept: tuple[KeptPoints, ...] = ()
 
     @classmethod
     def of(
@@ -92,19 +97,22 @@ class Receipt:
         dead_letters: int = 0,
         stamps: tuple[FileStamp, ...] = (),
     ) -> Receipt:
-        """Of a chunk that was stored whole."""
+        """Return the receipt of a chunk that was stored whole."""
         series = tuple(SeriesReceipt.of(*each) for each in chunk.by_series())
-        return cls(chunk.key, sink, series, files, dead_letters, stamps)
+        return cls(chunk.key, sink, series, files, dead_letters, stamps, chunk.rejected, chunk.kept)
 
     @property
     def count(self) -> int:
-        """Points stored, over all series."""
+        """The number of points stored, over all series."""
         return sum(each.count for each in self.series)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data that `from_json` reads back. `stamps` is left out where there are none: earlier releases wrote none."""
+        """Return plain data that `from_json` reads back.
+
+        What earlier releases did not write is left out where there is none.
+        """
         stamps = {"stamps": [[each.size, each.mtime_ns] for each in self.stamps]} if self.stamps else {}
-        return {
+        data: dict[str, Any] = {
             "start": self.key.range.start_ns,
             "end": self.key.range.end_ns,
             "sink": self.sink,
@@ -124,10 +132,19 @@ class Receipt:
             "dead_letters": self.dead_letters,
             **stamps,
         }
+        if self.rejected:
+            data["rejected"] = self.rejected
+        if self.kept:
+            data["kept"] = [each.to_json() for each in self.kept]
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Receipt:
-        """Raises KeyError, TypeError or ValueError where `data` is not what `to_json` wrote."""
+        """Build a receipt from plain data that `to_json` returned.
+
+        Raises:
+            KeyError, TypeError, ValueError: `data` is not what `to_json` returns.
+        """
         series = tuple(
             SeriesReceipt(
                 _text(series_id),
@@ -148,11 +165,13 @@ class Receipt:
         )
         if stamps and len(stamps) != len(files):
             raise ValueError(f"a receipt has {len(stamps)} stamps for {len(files)} files")
-        return cls(key, _text(data["sink"]), series, files, _whole(data["dead_letters"]), stamps)
+        kept = tuple(KeptPoints.from_json(each) for each in data.get("kept", ()))
+        rejected = _whole(data.get("rejected", 0))
+        return cls(key, _text(data["sink"]), series, files, _whole(data["dead_letters"]), stamps, rejected, kept)
 
 
 def status_histogram(points: Points) -> tuple[tuple[int, int], ...]:
-    """(status, points) pairs, ascending by status."""
+    """Return (status, points) pairs, ascending by status."""
     statuses = points.statuses
     if not len(statuses):
         return ()
@@ -164,7 +183,7 @@ def status_histogram(points: Points) -> tuple[tuple[int, int], ...]:
 
 
 def _whole(value: object) -> int:
-    if type(value) is not int:  # not isinstance: True is no count
+    if type(value) is not int:  # not isinstance: a bool would pass as an int
         raise TypeError(f"a receipt has {value!r} where a whole number belongs")
     return value
 

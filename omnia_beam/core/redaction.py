@@ -1,18 +1,18 @@
-"""Secrets taken out of text: of every error of ours, of what the command line logs, and of what the sign-in libraries log.
+"""Remove secrets from text: from every error of omnia-beam, and from the logs of the command line and the sign-in libraries.
 
 `redact` knows two things: the shapes that secrets have on the wire (a JSON web token, `client_secret=…`, a private key), and
-the very values that this process has read (`remember_secret`) or sends (`remember_token`). Values are found in other
+the exact values that this process has read (`remember_secret`) or sends (`remember_token`). It finds values in other
 spellings too (percent, base64, JSON and HTML escapes, upper and lower case, wrapped lines) and in pieces, since a service
 may cut its message in the middle of a token.
 
-`guard_logs` puts it in front of the loggers of azure-identity, msal, requests and urllib3. What those log otherwise, as their
-source has it and our tests found:
+`guard_logs` adds a filter to the loggers of azure-identity, msal, requests and urllib3. Without it they log the following,
+according to their source and our tests:
 
-- msal (1.39), at DEBUG, each token request: it stars out secrets and tokens, but not the authorization code, its verifier, the
-  device code and the client assertion. [msal/token_cache.py]
-- msal, at ERROR, the whole answer of a token endpoint that is not JSON; at DEBUG that of an identity endpoint. A proxy's page may
-  well repeat the request. [msal/oauth2cli/oauth2.py, msal/managed_identity.py]
-- azure-identity, at WARNING, the authority's error text, whatever that repeats; at DEBUG with the traceback.
+- msal (1.39), at DEBUG, logs each token request: it stars out secrets and tokens, but not the authorization code, its
+  verifier, the device code and the client assertion. [msal/token_cache.py]
+- msal, at ERROR, logs the whole response of a token endpoint that is not JSON; at DEBUG the response of an identity endpoint.
+  A proxy's page may well repeat the request. [msal/oauth2cli/oauth2.py, msal/managed_identity.py]
+- azure-identity, at WARNING, logs the authority's error text, whatever that repeats; at DEBUG with the traceback.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from typing import Final
 from urllib.parse import quote, quote_plus
 
 REDACTED: Final = "***"
-"""What stands where a secret was."""
+"""Replaces a secret in a text."""
 
 _SHORTEST_KNOWN_SECRET: Final = 4
-"""Characters: blotting out every occurrence of something shorter would make a message unreadable and hide nothing."""
+"""Characters. Removing every occurrence of a shorter value would make a message unreadable and hide nothing."""
 
 _SHORTEST_PIECE: Final = 8
 """Letters and digits in a row that count as a piece of a token."""
 
 _SHORTEST_IN_PIECES: Final = 10
-"""Letters and digits that a value must have for its pieces to be looked for."""
+"""Letters and digits that a value must have before pieces of it are searched for."""
 
 _TOKENS_KEPT: Final = 16
-"""Tokens that are remembered: they are replaced every hour, and a job may run for a year."""
+"""Number of tokens that are remembered. It is bounded because tokens change every hour and a job may run for a year."""
 
 _GUARDED: Final = ("azure", "msal", "msal_extensions", "requests", "urllib3")
-"""Roots of the loggers that see requests and answers of a sign-in."""
+"""Root names of the loggers that see the requests and responses of a sign-in."""
 
 _KEYS: Final = (
     "access_token|refresh_token|id_token|client_secret|client_assertion|user_assertion|assertion|code_verifier"
@@ -51,26 +51,26 @@ _KEYS: Final = (
 )
 
 _SHAPES: Final = (
-    # Three base64url parts, the first a JSON object: a JSON web token, whatever field it travels in.
+    # A JSON web token has three base64url parts, the first a JSON object; it may be in any field.
     re.compile(r"\beyJ[\w-]{5,}\.[\w-]*\.?[\w-]*"),
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
-    # key=value of a form or a query, "key": "value" of JSON and of a Python dict.
+    # These cover key=value of a form or a query, and "key": "value" of JSON and of a Python dict.
     re.compile(rf"(?P<kept>(?<![\w.-])(?:{_KEYS})=)[^&\s\"']+", re.IGNORECASE),
     re.compile(rf"(?P<kept>[\"'](?:{_KEYS})[\"']\s*:\s*)(?:\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?)", re.IGNORECASE),
-    # The authorization code is called just `code`, as an error's number is: only long ones, or those of a query.
+    # The authorization code is called `code`, like the number of an error: match only long values, or those of a query.
     re.compile(r"(?P<kept>[?&]code=)[^&\s\"']+"),
     re.compile(r"(?P<kept>[\"']code[\"']\s*:\s*)(?:\"[^\"]{16,}\"?|'[^']{16,}'?)"),
-    # JSON within JSON, as an error answer that is itself a text.
+    # JSON occurs within JSON where an error response is itself a text.
     re.compile(rf"(?P<kept>\\+\"(?:{_KEYS}|code)\\+\"\s*:\s*)\\+\"[^\"]{{5,}}\"?", re.IGNORECASE),
     re.compile(r"(?P<kept>\bBearer\s+)[\w.~+/=-]{8,}", re.IGNORECASE),
-    # A proxy's user and password.
+    # The URL of a proxy may hold its user and password.
     re.compile(r"(?P<kept>\b[a-z][a-z0-9+.-]*://)[^/@\s:]+:[^/@\s]+(?=@)", re.IGNORECASE),
 )
 
 
 @dataclass(frozen=True)
 class _Remembered:
-    """One value: how it is spelt as a whole, and all runs of `size` letters and digits in it."""
+    """One value: its spellings as a whole, and all runs of `size` letters and digits in it."""
 
     spellings: frozenset[str] = field(repr=False)
     size: int = 0
@@ -83,19 +83,19 @@ _lock = threading.Lock()
 
 
 def remember_secret(value: str) -> None:
-    """Have `redact` blot out this value from now on, and pieces of half its length or more.
+    """Make `redact` remove this value from now on, and pieces of half its length or more.
 
-    It is kept in this process's memory only. Values shorter than four characters are not remembered.
+    The value is kept in this process's memory only. Values shorter than four characters are not remembered.
     """
     if value not in _secrets and len(value) >= _SHORTEST_KNOWN_SECRET:
-        # Not shorter: people choose words, and a word of a password must not disappear from every message.
+        # People choose words as passwords: with shorter pieces such a word would disappear from every message.
         made = _remembered(value, max(_SHORTEST_PIECE, len(_letters(value)[0]) // 2))
         with _lock:
             _secrets[value] = made
 
 
 def remember_token(value: str) -> None:
-    """Have `redact` blot out this token and pieces of it of eight letters or more, until sixteen newer ones are known."""
+    """Make `redact` remove this token and pieces of it of eight letters or more, until sixteen newer tokens are known."""
     if value not in _tokens and len(value) >= _SHORTEST_KNOWN_SECRET:
         made = _remembered(value, _SHORTEST_PIECE)
         with _lock:
@@ -105,14 +105,14 @@ def remember_token(value: str) -> None:
 
 
 def redact(text: str) -> str:
-    """The text with `***` where a secret was: known values first, then what is shaped like one, then pieces of values."""
+    """Return the text with `***` in place of secrets: first of known values, then of text shaped like one, then of pieces."""
     with _lock:
         known = [*_secrets.values(), *_tokens.values()]
     for spelling in sorted({each for one in known for each in one.spellings}, key=len, reverse=True):
         text = text.replace(spelling, REDACTED)
     for shape in _SHAPES:
         text = shape.sub(_blot, text)
-    # Last: all tokens begin alike, and one without its beginning has lost its shape.
+    # Pieces come last: all tokens begin alike, and a token whose beginning is already replaced no longer has its shape.
     return _without_pieces(text, known)
 
 
@@ -121,7 +121,7 @@ def _remembered(value: str, size: int) -> _Remembered:
     spellings = {value, in_json, json.dumps(in_json)[1:-1], repr(value)[1:-1], quote(value, safe=""), quote_plus(value)}
     if len(_letters(value)[0]) < _SHORTEST_IN_PIECES:
         return _Remembered(frozenset(spellings))
-    # Base64 spells a value in three ways, by what stands before it.
+    # Base64 spells a value in three ways, depending on the number of bytes before it.
     forms = [value, *(base64.b64encode(b"\0" * before + value.encode()).decode()[4:-4] for before in range(3))]
     runs = [_letters(form)[0] for form in forms]
     pieces = {run[at : at + size] for run in runs for at in range(len(run) - size + 1)}
@@ -129,7 +129,7 @@ def _remembered(value: str, size: int) -> _Remembered:
 
 
 _ESCAPED: Final = re.compile(
-    r"%(?:25)*(?P<hex>[0-9a-f]{2})"  # percent, however often
+    r"%(?:25)*(?P<hex>[0-9a-f]{2})"  # percent-encoded, any number of times
     r"|\\+(?:u00|x)(?P<code>[0-9a-f]{2})"  # JSON, Python
     r"|&\#x(?P<html>[0-9a-f]{2});|&\#(?P<number>[0-9]{2,3});"
     r"|&(?:amp|lt|gt|quot|apos|plus|sol|equals|lowbar|hyphen|period);"
@@ -139,7 +139,7 @@ _ESCAPED: Final = re.compile(
 
 
 def _letters(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """The ASCII letters and digits of a text, escapes undone, in lower case; and where each stands."""
+    """Return the ASCII letters and digits of a text, in lower case and without escapes, and the span of each in the text."""
     found: list[str] = []
     places: list[tuple[int, int]] = []
     for match in _ESCAPED.finditer(text):
@@ -152,7 +152,7 @@ def _letters(text: str) -> tuple[str, list[tuple[int, int]]]:
 
 
 def _without_pieces(text: str, known: list[_Remembered]) -> str:
-    """The text without runs of letters that a remembered value has too."""
+    """Return the text with `***` in place of runs of letters that a remembered value has too."""
     letters, places = _letters(text)
     hidden = bytearray(len(letters))
     for one in known:
@@ -172,18 +172,18 @@ def _blot(match: re.Match[str]) -> str:
 
 
 class RedactingFilter(logging.Filter):
-    """Lets every record pass, without the secrets: in its message, its arguments and its traceback."""
+    """A log filter that passes every record, with secrets removed from its message, its arguments and its traceback."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         try:
             message = record.getMessage()
         except (TypeError, ValueError):
-            message = f"{record.msg} {record.args}"  # a malformed call: logging would print both, so must we
+            message = f"{record.msg} {record.args}"  # logging prints both for a malformed call
         clean = redact(message)
         if clean != message:
             record.msg, record.args = clean, ()
         if record.exc_info:
-            # Handlers that format the exception themselves would find the secret again: only the text is handed on.
+            # A handler that formats the exception itself would find the secret again, so only the text is passed on.
             record.exc_text = redact(record.exc_text or _FORMATTER.formatException(record.exc_info))
             record.exc_info = None
         if record.stack_info:
@@ -196,10 +196,10 @@ _FILTER: Final = RedactingFilter()
 
 
 def guard_logs() -> None:
-    """Filter the loggers of the sign-in libraries, those that exist by now. Calling it again is cheap and adds the newer ones.
+    """Add the redacting filter to the existing loggers of the sign-in libraries. Further calls are cheap and add newer loggers.
 
-    A filter of a logger does not see what its children log, so each logger gets it; a library makes its loggers when its
-    modules are imported, so this is called again before a token is asked for.
+    A filter of a logger does not see what its children log, so each logger gets the filter. A library creates its loggers when
+    its modules are imported, so this is called again before a token is requested.
     """
     for name, logger in list(logging.Logger.manager.loggerDict.items()):
         if isinstance(logger, logging.Logger) and name.split(".", 1)[0] in _GUARDED:

@@ -1,5 +1,6 @@
-"""A timeseries as metadata: what it is called and where it belongs. Its id (a GUID) is its identity for life; its name
-is not, and `name` and `facility` together are unique. [sdk]
+"""A timeseries as metadata: its name and where it belongs.
+
+Its id (a GUID) is its identity for life; its name is not, and `name` and `facility` together are unique. [sdk]
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _JSON_NAMES: Final = {
     "external_id": "externalId",
     "metadata": "metadata",
 }
-"""What a client may set, as Python and as the service spell it."""
+"""Fields that a client may set, by their Python names, with the service's names."""
 
 _SERVICE_NAMES: Final = {
     "id": "id",
@@ -29,14 +30,14 @@ _SERVICE_NAMES: Final = {
     "changed_time": "changedTime",
     "source": "source",
 }
-"""What the service sets by itself."""
+"""Fields that only the service sets, by their Python names, with the service's names."""
 
 
 @dataclass(frozen=True)
 class TimeseriesDraft:
-    """What a timeseries is to be: for creating one, or putting another's description in its place.
+    """The metadata of a timeseries to create, or to replace another's metadata with.
 
-    `name` and `facility` are mandatory; what is None is left to the service.
+    `name` and `facility` are mandatory; a field that is None is left to the service.
 
     Raises:
         UsageError: no name or no facility.
@@ -56,17 +57,17 @@ class TimeseriesDraft:
             raise UsageError(f"a timeseries needs a name and a facility, not {self.name!r} and {self.facility!r}")
 
     def to_json(self) -> dict[str, Any]:
-        """As the service takes it; what is None is left out."""
+        """Return the draft as the service expects it, without the fields that are None."""
         return changes_to_json({name: value for name in _JSON_NAMES if (value := getattr(self, name)) is not None})
 
 
 @dataclass(frozen=True)
 class Timeseries:
-    """A timeseries that a service has.
+    """A timeseries that exists in a service.
 
-    `created_time` and `changed_time` are the service's own RFC 3339 texts: they may lie outside what ns can hold. `step`
-    says that a value holds until the next one. `metadata` is the owner's own; `other` are fields of the service
-    that have no attribute here.
+    `created_time` and `changed_time` are the service's own RFC 3339 texts, because they may lie outside the range of ns.
+    `step` means that a value holds until the next one. `metadata` belongs to the owner of the timeseries; `other` holds fields
+    of the service that have no attribute here.
     """
 
     id: str
@@ -86,10 +87,10 @@ class Timeseries:
 
     @classmethod
     def from_json(cls, content: Any) -> Timeseries:
-        """Read one item of the service's answer.
+        """Build a timeseries from one item of a response.
 
         Raises:
-            WireFormatError: no object, or one without an id.
+            WireFormatError: the item is not an object, or has no id.
         """
         if not isinstance(content, dict) or not isinstance(content.get("id"), str) or not content["id"]:
             raise WireFormatError("a timeseries in the answer has no id")
@@ -99,19 +100,19 @@ class Timeseries:
         return cls(**{"name": "", "facility": "", **known}, other=other)
 
     def draft(self) -> TimeseriesDraft:
-        """What of it can be carried to another service: everything that is not the service's own.
+        """Return what can be copied to another service: every field except those that the service sets itself.
 
         Raises:
-            UsageError: it has no name or no facility.
+            UsageError: the timeseries has no name or no facility.
         """
         return TimeseriesDraft(**{name: getattr(self, name) for name in _JSON_NAMES})
 
 
 def changes_to_json(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of a timeseries by their Python names, as the service spells them.
+    """Return fields of a timeseries, given by their Python names, under the service's names.
 
     Raises:
-        UsageError: a name that no client may set.
+        UsageError: a client cannot set a field of that name.
     """
     for name in changes:
         if name not in _JSON_NAMES:

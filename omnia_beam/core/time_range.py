@@ -1,7 +1,7 @@
-"""A half-open range of time, and sets of them: the arithmetic under plans, windows and the ledger.
+"""Half-open ranges of time and sets of them: the arithmetic under plans, windows and the ledger.
 
 `TimeRange` is `[start, end)` in ns. `TimeRangeSet` is a set of instants held as sorted, disjoint, non-touching ranges:
-what a ledger covers, and what a plan still wants.
+the ranges that a ledger covers, or those that a plan still has to read.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class TimeRange:
     """The instants t with `start_ns <= t < end_ns`.
 
     Args:
-        start_ns: first instant, ns since the Unix epoch.
+        start_ns: the first instant, ns since the Unix epoch.
         end_ns: the instant after the last; equal to the start for an empty range.
 
     Raises:
@@ -39,7 +39,7 @@ class TimeRange:
 
     @classmethod
     def parse(cls, start: str, end: str) -> TimeRange:
-        """From two RFC 3339 texts; see `parse_time`."""
+        """Return the range between two RFC 3339 texts; see `parse_time`."""
         return cls(parse_time(start), parse_time(end))
 
     def __str__(self) -> str:
@@ -56,15 +56,15 @@ class TimeRange:
         return self.end_ns - self.start_ns
 
     def covers(self, other: TimeRange) -> bool:
-        """Whether every instant of `other` is in this range; an empty range is covered by any."""
+        """Return whether every instant of `other` is in this range; every range covers an empty one."""
         return not other or (self.start_ns <= other.start_ns and other.end_ns <= self.end_ns)
 
     def overlaps(self, other: TimeRange) -> bool:
-        """Whether the two share an instant."""
+        """Return whether the two ranges share an instant."""
         return bool(self) and bool(other) and self.start_ns < other.end_ns and other.start_ns < self.end_ns
 
     def intersect(self, other: TimeRange) -> TimeRange | None:
-        """The instants in both, or None where there are none."""
+        """Return the instants that are in both ranges, or None where there are none."""
         return (
             TimeRange(max(self.start_ns, other.start_ns), min(self.end_ns, other.end_ns))
             if self.overlaps(other)
@@ -74,7 +74,10 @@ class TimeRange:
     def split(self, parts: int) -> list[TimeRange]:
         """Cut into at most `parts` non-empty ranges that differ by at most 1 ns in length, in order.
 
-        An empty range gives no parts. Integer arithmetic throughout: a float would be 3 ns off over ten years.
+        An empty range gives no parts. The arithmetic is in integers throughout: a float would be 3 ns off over ten years.
+
+        Raises:
+            ValueError: `parts` is less than 1.
         """
         if parts < 1:
             raise ValueError(f"a range cannot be cut into {parts} parts")
@@ -85,7 +88,7 @@ class TimeRange:
         return [TimeRange(a, b) for a, b in itertools.pairwise(cuts)]
 
     def split_at(self, cuts: Iterable[int]) -> list[TimeRange]:
-        """Cut at the instants of `cuts`, in any order, that lie strictly inside; an empty range gives no parts."""
+        """Cut at those instants of `cuts` that lie strictly inside; their order does not matter. An empty range gives no parts."""
         inside = sorted(cut for cut in cuts if self.start_ns < cut < self.end_ns)
         bounds = [self.start_ns, *inside, self.end_ns]
         return [TimeRange(a, b) for a, b in itertools.pairwise(bounds) if a < b]
@@ -135,7 +138,7 @@ class TimeRangeSet:
         return sum(self._ends) - sum(self._starts)
 
     def covers(self, item: TimeRange) -> bool:
-        """Whether every instant of `item` is in the set; an empty range always is."""
+        """Return whether every instant of `item` is in the set; every set covers an empty range."""
         if not item:
             return True
         at = bisect_right(self._starts, item.start_ns) - 1
@@ -149,14 +152,14 @@ class TimeRangeSet:
         return TimeRangeSet([*self, *other])
 
     def intersect(self, item: TimeRange) -> TimeRangeSet:
-        """The instants of the set that lie in `item`."""
+        """Return the instants of the set that lie in `item`."""
         first = bisect_right(self._ends, item.start_ns)
         last = bisect_left(self._starts, item.end_ns)
         found = (TimeRange(self._starts[i], self._ends[i]).intersect(item) for i in range(first, last))
         return TimeRangeSet(part for part in found if part is not None)
 
     def subtract(self, other: TimeRangeSet | Iterable[TimeRange]) -> TimeRangeSet:
-        """The instants of this set that are not in `other`."""
+        """Return the instants of this set that are not in `other`."""
         taken = other if isinstance(other, TimeRangeSet) else TimeRangeSet(other)
         left: list[TimeRange] = []
         for item in self:

@@ -25,7 +25,7 @@ _RFC3339 = re.compile(
 
 
 def parse_time(text: str) -> int:
-    """Read an RFC 3339 date or date-time; no zone means UTC.
+    """Return the time of an RFC 3339 date or date-time; a text without a zone means UTC.
 
     Args:
         text: such as `2024-01-01`, `2024-01-01T06:30:00.1234567Z`, `2024-01-01 06:30+01:00`.
@@ -34,14 +34,14 @@ def parse_time(text: str) -> int:
         ns since the Unix epoch.
 
     Raises:
-        ValueError: not such a text, a date that does not exist, finer than 1 ns, or outside what int64 ns can hold
-            (1677-09-21 to 2262-04-11).
+        ValueError: the text has another form, names a date that does not exist, is finer than 1 ns, or lies outside what
+            int64 ns can hold (1677-09-21 to 2262-04-11).
     """
     match = _RFC3339.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a time: write 2024-01-31 or 2024-01-31T06:30:00Z (RFC 3339)")
     try:
-        # Not fromisoformat: from Python 3.14 on it takes 24:00 for the next day.
+        # fromisoformat is unsuitable: from Python 3.14 on it accepts 24:00 as the next day.
         day = date(int(match["year"]), int(match["month"]), int(match["day"]))
         clock = time(int(match["hour"] or 0), int(match["minute"] or 0), int(match["second"] or 0))
         whole = datetime_to_ns(datetime.combine(day, clock, UTC)) - _zone_to_ns(match["zone"] or "Z")
@@ -54,17 +54,17 @@ def parse_time(text: str) -> int:
 
 
 def format_time(ns: int, digits: int | None = None) -> str:
-    """Write a time as RFC 3339 with `Z`.
+    """Return a time as RFC 3339 text with `Z`.
 
     Args:
         ns: since the Unix epoch.
-        digits: decimals of the second, 0 to 9; what does not fit is cut off towards the past. None: as many of 0, 3,
+        digits: decimals of the second, 0 to 9; further decimals are cut off towards the past. None writes as many of 0, 3,
             6, 7 or 9 as the time needs.
 
     Raises:
-        ValueError: outside the years 1 to 9999.
+        ValueError: the time is outside the years 1 to 9999.
     """
-    seconds, fraction = divmod(index(ns), NS_PER_SECOND)  # timedelta takes no numpy integers
+    seconds, fraction = divmod(index(ns), NS_PER_SECOND)  # timedelta does not accept numpy integers
     try:
         moment = _EPOCH + timedelta(seconds=seconds)
     except OverflowError:
@@ -77,7 +77,7 @@ def format_time(ns: int, digits: int | None = None) -> str:
 
 
 def datetime_to_ns(moment: datetime) -> int:
-    """An aware datetime as ns since the Unix epoch.
+    """Return an aware datetime as ns since the Unix epoch.
 
     Raises:
         ValueError: the datetime has no zone.

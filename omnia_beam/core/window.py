@@ -1,7 +1,7 @@
-"""A window: the unit of work, of memory, of retry and of the ledger.
+"""Windows: the unit of work, of memory, of retry and of the ledger.
 
-Its bounds come from the plan alone, never from how a runner splits, so that file names, ledger keys and retries are the
-same on every run and every runner.
+The bounds of a window come from the plan alone, never from how a runner splits, so that file names, ledger keys and retries
+are the same on every run and every runner.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ BodyFormat = Literal["protobuf", "json"]
 
 @dataclass(frozen=True, slots=True)
 class ChunkKey:
-    """What a chunk claims to hold: every point of these series in this range.
+    """The claim of a chunk: it holds every point of these series in this range.
 
     Args:
         series_ids: the source's ids, ascending, each once.
         range: half-open, ns.
 
     Raises:
-        ValueError: no series, or ids that are not ascending.
+        ValueError: there are no series, or the ids are not ascending.
     """
 
     series_ids: tuple[str, ...]
@@ -41,11 +41,11 @@ class ChunkKey:
 
     @property
     def name(self) -> str:
-        """A short text that is a function of series and range alone, fit for file names.
+        """A short text that depends on series and range alone and is fit for file names.
 
-        `START-END-DIGEST`: the bounds in seconds for people, and 16 hex digits of the BLAKE2b of the exact bounds and
-        all ids, since the bounds alone would not tell two groups of series apart. Hashed is `START END `, in ns, and
-        then each id in UTF-8 after its length in bytes and a colon, so that no two keys are the same text.
+        It has the form `START-END-DIGEST`: the bounds in seconds for people, and 16 hex digits of the BLAKE2b of the exact bounds
+        and all ids, since the bounds alone would not distinguish two groups of series. The hashed text is `START END `, in ns, and
+        then each id in UTF-8 after its length in bytes and a colon, so that no two keys give the same text.
         """
         digest = hashlib.blake2b(digest_size=8)
         digest.update(f"{self.range.start_ns} {self.range.end_ns} ".encode())
@@ -64,11 +64,11 @@ class Window:
     """A planned range of one group of series.
 
     Args:
-        key: which series, which range.
-        expected_points: what the probe makes the planner expect; an estimate.
-        requests: into how many equal sub-ranges the reading is cut, each about a full page.
-        recorded: of a window that is read again, points of each series that the ledger has recorded under the same
-            configuration, in the order of the key; none at all otherwise.
+        key: the series and the range.
+        expected_points: the planner's estimate from the probe.
+        requests: the number of equal sub-ranges that are read one by one, each about a full page.
+        recorded: for a window that is read again, the number of points that the ledger has recorded of each series under the
+            same configuration, in the order of the key; empty otherwise.
     """
 
     key: ChunkKey
@@ -78,11 +78,11 @@ class Window:
 
     @property
     def held(self) -> frozenset[str]:
-        """The series of which points are recorded."""
+        """The series that have recorded points."""
         return frozenset(s for s, points in zip(self.key.series_ids, self.recorded, strict=False) if points)
 
 
 def _compact(ns: int) -> str:
-    """ISO 8601 basic, whole seconds, cut off towards the past."""
+    """Return the time in ISO 8601 basic form with whole seconds, cut off towards the past."""
     whole = ns // NS_PER_SECOND * NS_PER_SECOND
     return format_time(whole, 0).replace("-", "").replace(":", "")

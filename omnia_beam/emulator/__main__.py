@@ -1,4 +1,4 @@
-"""`python -m omnia_beam.emulator`."""
+"""The entry point of `python -m omnia_beam.emulator`."""
 
 import argparse
 import sys

@@ -1,15 +1,15 @@
 """Aggregates of one series over intervals.
 
-Intervals are aligned to multiples of their length since the Unix epoch and carry their start [wiki]; without a
-processing interval there is one, the whole window, which carries the window's start. Only points inside the window
-count, also in an interval that it cuts. Statistics are over the points as they are: no weighting by time; `stddev` is
-that of a sample (n - 1), 0 for one point [unknown which the service has].
+Intervals are aligned to multiples of their length since the Unix epoch and carry their start [wiki]. Without a
+processing interval, the whole window is the only interval and carries the window's start. Only points inside the
+window count, also in an interval that the window cuts. Statistics are not weighted by time; `stddev` is that of a
+sample (n - 1), and 0 for one point [unknown which the service has].
 
 An interval without points is left out, or filled [as best understood]:
 - `previous`: the values of the interval before it, with a count of 0;
 - `linear`: values on the line between its neighbours with points, by their starts, with a count of 0; after the last
   interval with points it is left out.
-Before the first point nothing is filled.
+Nothing is filled before the first point.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FILLS: Final = ("none", "previous", "linear")
 Fill = Literal["none", "previous", "linear"]
 
 MAX_FILLED: Final = 1_000_000
-"""Intervals of one filled query; more are refused."""
+"""Most intervals that one filled query may have; more are refused."""
 
 _BLOCK: Final = 524_288
 _Table = dict[str, NDArray[Any]]
@@ -41,9 +41,10 @@ _Table = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class AggregateQuery:
-    """Aggregates of the points of `[start_ns, stop_ns)`, None leaving a side open, that have one of these statuses.
+    """A query for aggregates of the points of `[start_ns, stop_ns)` that have one of these statuses.
 
-    `interval_ns` None makes one interval of the window. `state` tells apart the states of a series that changes.
+    A bound that is None leaves its side open. `interval_ns` None makes one interval of the window. `state` distinguishes
+    the states of a series that changes.
     """
 
     series_id: str
@@ -59,7 +60,7 @@ class AggregateQuery:
     tables: Memo[_Table] = field(default_factory=lambda: Memo(4))
 
     def rows(self, position: Position, limit: int) -> tuple[Rows, bool]:
-        """The next intervals, at most `limit`, and whether they are the last."""
+        """Return the next intervals, at most `limit`, and whether they are the last."""
         table = self._table()
         times = table["time"]
         begin = 0 if position == START else int(np.searchsorted(times, int(position), side="right"))
@@ -111,7 +112,7 @@ class AggregateQuery:
 def _partials(
     source: PointSource, first: int, stop: int, statuses: tuple[int, ...] | None, interval_ns: int | None
 ) -> tuple[NDArray[np.int64], _Table]:
-    """The numbers of the intervals that have points, and their aggregates; `time` is that of the first point."""
+    """Return the numbers of the intervals that have points, and their aggregates; `time` is that of the first point."""
     wanted = None if statuses is None else np.array(statuses, dtype=np.uint32)
     blocks = []
     for low in range(first, stop, _BLOCK):
@@ -135,7 +136,7 @@ _NOTHING: Final[_Table] = {
 
 
 def _block(points: Points, interval_ns: int | None) -> _Table:
-    """The aggregates of neighbouring points, `spread` being the sum of squared distances from the mean."""
+    """Return the aggregates of neighbouring points; `spread` is the sum of squared distances from the mean."""
     numbers = np.zeros(len(points), np.int64) if interval_ns is None else points.times // interval_ns
     starts = np.flatnonzero(np.concatenate(([True], numbers[1:] != numbers[:-1])))
     counts = np.diff(starts, append=len(points))
@@ -159,12 +160,12 @@ def _block(points: Points, interval_ns: int | None) -> _Table:
 
 
 def _merged(table: _Table) -> _Table:
-    """One row per interval: those that a block boundary has cut are put together again (Chan's formula)."""
+    """Return one row per interval, with the parts of an interval that a block boundary cut joined (Chan's formula)."""
     numbers = table["number"]
     again = np.flatnonzero(numbers[1:] == numbers[:-1]) + 1
     with np.errstate(invalid="ignore", over="ignore"):
         for row in again.tolist():
-            # Into the later row, so that an interval over many blocks gathers as it goes.
+            # Into the later row, so that an interval over many blocks is summed up block by block.
             earlier, later = row - 1, row
             n1, n2 = float(table["count"][earlier]), float(table["count"][later])
             distance = table["mean"][later] - table["mean"][earlier]

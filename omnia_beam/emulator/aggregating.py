@@ -1,4 +1,4 @@
-"""The endpoints that read aggregates: one series, and items of a query of many."""
+"""The endpoints that read aggregates: of one series, and of the items of a query for many."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _INTERVAL: Final = re.compile(r"[1-9]\d{0,8}[smhd]", re.ASCII)
 
 
 async def get_aggregates(service: Service, call: Call) -> Answer:
-    """`GET B/{id}/data/aggregates`."""
+    """Answer `GET B/{id}/data/aggregates`."""
     series = found(service, call.values["id"])
     item = item_of_query(call) | {"aggregateFunctions": call.texts("aggregateFunction")}
     bool_of("alignToCache", call.text("alignToCache"))
@@ -33,14 +33,14 @@ async def get_aggregates(service: Service, call: Call) -> Answer:
 
 
 async def query_data(service: Service, call: Call) -> Answer:
-    """`POST B/query/data`: raw points, or aggregates for the items that name functions."""
+    """Answer `POST B/query/data` with raw points, or with aggregates for the items that name functions."""
     return await query_many(service, call, aggregate_query)
 
 
 def aggregate_query(
     service: Service, call: Call, series: Series, item: dict[str, Any], federation: str | None
 ) -> Query:
-    """The query of one item, whether it came as query parameters or in a body."""
+    """Return the query of one item, which came either as query parameters or in a body."""
     start, stop = time_range(service, item, federation)
     return AggregateQuery(
         series.id,

@@ -1,7 +1,7 @@
-"""Keep glibc from giving memory back to the system between two answers.
+"""Keep glibc from returning memory to the system between two responses.
 
-An answer of 100,000 points passes through a dozen arrays of a megabyte. Given back and asked for again, each of their
-pages faults: measured, that takes as long as computing and encoding the points.
+A response of 100,000 points passes through a dozen arrays of a megabyte. If these are returned to the system and
+allocated again, each of their pages faults: measured, that takes as long as computing and encoding the points.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 _LARGEST_MMAP_THRESHOLD: Final = 32 << 20
 _KEPT: Final = 1 << 30
-"""Bytes at the heap's end that stay with the process."""
+"""Free bytes at the end of the heap that malloc keeps."""
 
 
 def keep_freed_memory() -> bool:
-    """Does nothing where the C library is another, or where the environment has settings of its own (MALLOC_…).
+    """Set malloc's thresholds so that freed memory stays with the process, and return whether they were set.
 
-    Returns whether it was done.
+    Nothing is set where the C library is not glibc, or where the environment has settings of its own (MALLOC_…).
     """
     if any(name.startswith("MALLOC_") for name in os.environ):
         return False

@@ -1,4 +1,4 @@
-"""What the service answers: a status, headers and a body, before anything is sent; and the refusals among them."""
+"""Responses of the service before they are sent (status, headers and body), and the refusals among them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from .protobuf import Buffer
 
 JSON: Final = "application/json"
 PROTOBUF_TYPES: Final = ("application/protobuf", "application/x-google-protobuf", "application/x-protobuf")
-"""The three spellings that ask for protobuf [sdk, wiki]."""
+"""The three media types that stand for protobuf in a request [sdk, wiki]."""
 
 _LONGEST_MESSAGE: Final = 1_000
-"""Characters: a message may repeat a value of a request, whatever its size."""
+"""Characters that are kept of a message, which may repeat a value of a request, however long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer. The body is sent part by part, uncopied; `points` counts the rows in it."""
+    """One response. The body is sent part by part without copying; `points` counts the rows in it."""
 
     status: int = 200
     parts: tuple[Buffer, ...] = ()
@@ -32,12 +32,12 @@ class Answer:
 
     @property
     def size(self) -> int:
-        """Bytes of body."""
+        """Bytes of the body."""
         return sum(len(part) for part in self.parts)
 
 
 class Refusal(Exception):
-    """The service refuses: becomes an answer with the service's error body."""
+    """A refusal of the service; it becomes a response with the service's error body."""
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
@@ -47,24 +47,24 @@ class Refusal(Exception):
 
 
 def json_answer(content: Any, status: int = 200) -> Answer:
-    """Any JSON content."""
+    """Return a response with this content as JSON."""
     return Answer(status, (orjson.dumps(content),))
 
 
 def list_answer(items: list[Any], token: str | None = None, status: int = 200, **more: Any) -> Answer:
-    """A list of items as the service wraps it."""
+    """Return a response with a list of items, wrapped as the service wraps it."""
     body = {"data": {"items": items}, "count": len(items), "continuationToken": token}
     return json_answer(body | more, status)
 
 
 def message_answer(status: int, message: str, trace_id: str, headers: Mapping[str, str] | None = None) -> Answer:
-    """The service's message body, which errors and writes share."""
+    """Return a response with the service's message body, which errors and writes share."""
     body = {"statusCode": status, "message": message[:_LONGEST_MESSAGE], "traceId": trace_id}
     return Answer(status, (orjson.dumps(body),), headers=dict(headers or {}))
 
 
 def retry_after(kind: str, seconds: float) -> dict[str, str]:
-    """The header that asks for this patience: `seconds`, an HTTP `date`, or `none`."""
+    """Return the Retry-After header for this wait, as `seconds` or as an HTTP `date`; no header for `none`."""
     if kind == "none":
         return {}
     whole = max(1, -int(-seconds // 1))

@@ -1,6 +1,6 @@
-"""Who may ask: bearer tokens checked against the issuer's keys, and a subscription key.
+"""Access control: bearer tokens checked against the issuer's keys, and a subscription key.
 
-No token and no key is ever kept, logged or repeated in an answer.
+No token and no key is ever kept, logged or repeated in a response.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ _REALM: Final = 'Bearer realm="omnia-beam emulator"'
 
 
 class TokenCheck:
-    """Checks RS256 tokens: signature by the key set, expiry, not-before, and audience and issuer where these are wanted.
+    """A check of RS256 tokens: signature by the key set, expiry, not-before, and audience and issuer where they are required.
 
-    The key set is read again when a token names a key that it does not hold, as issuers roll their keys. Without a key set
-    no signature can be checked: then any token passes that does not say itself that it has expired or is for others.
+    The key set is read again when a token names a key that it does not hold, because issuers roll their keys. Without a
+    key set no signature can be checked: any token then passes whose own claims do not show that it has expired or is
+    meant for another audience or issuer.
     """
 
     def __init__(self, jwks: Path | None, audiences: tuple[str, ...], issuer: str | None) -> None:
@@ -34,7 +35,7 @@ class TokenCheck:
         self._keys = {} if jwks is None else self._read_keys(jwks)
 
     def check(self, headers: Mapping[str, str]) -> None:
-        """401 without a valid token; 403 for a valid one whose `roles` or `scp` contain `denied`."""
+        """Refuse a request without a valid token with 401, and one whose `roles` or `scp` contain `denied` with 403."""
         scheme, _, token = headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise _unauthorized("A bearer token is required.", "")
@@ -45,7 +46,7 @@ class TokenCheck:
         except jwt.InvalidAudienceError:
             raise _unauthorized("The token is for another audience.", "invalid_token") from None
         except (jwt.PyJWTError, ValueError):
-            # The library's text could hold parts of the token.
+            # The message of the library could contain parts of the token.
             raise _unauthorized("The token is not valid.", "invalid_token") from None
         if "denied" in _permissions(claims):
             raise Refusal(403, "Access to this resource is denied.")
@@ -95,14 +96,14 @@ class TokenCheck:
 
 
 class Guard:
-    """Everything that a request must show."""
+    """The check of everything that a request must show: its subscription key and its token."""
 
     def __init__(self, token_check: TokenCheck | None, subscription_key: str | None) -> None:
         self._token_check = token_check
         self._subscription_key = subscription_key
 
     def check(self, headers: Mapping[str, str]) -> None:
-        """401 or 403 for a request that may not go on."""
+        """Refuse a request without the required key or token with 401, one whose token is denied access with 403."""
         if self._subscription_key is not None:
             given = headers.get(KEY_HEADER, "")
             if not hmac.compare_digest(given.encode(), self._subscription_key.encode()):
@@ -113,10 +114,10 @@ class Guard:
 
 
 class ControlGuard:
-    """What the emulator's own endpoints want to see: their own token, or else what the service wants.
+    """The check of requests to the emulator's own endpoints: their own token, or else what the service requires.
 
-    They change what a test sees, so a page in a browser must not reach them: it can post to this machine without asking
-    first (a text or a form), but it says where it comes from.
+    These endpoints change what a test sees, so a page in a browser must not reach them. Such a page can post a text or
+    a form to this machine without a preflight request, but it names its origin.
     """
 
     def __init__(self, token: str | None, guard: Guard | None) -> None:
@@ -124,7 +125,7 @@ class ControlGuard:
         self._guard = guard
 
     def check(self, headers: Mapping[str, str]) -> None:
-        """401 or 403 for a request that may not go on, 415 for a body that is said to be no JSON."""
+        """Refuse with 401 or 403 a request without access, and with 415 a body of a type other than JSON."""
         if "Origin" in headers:
             raise Refusal(403, "The emulator's own endpoints are not for pages in a browser.")
         self._check_token(headers)
@@ -144,11 +145,15 @@ class ControlGuard:
 
 
 _CONTROL_TYPES: Final = ("", "application/json", "application/x-www-form-urlencoded")
-"""The last is what `curl -d` and urllib call whatever they are given; a form of a page cannot spell a JSON list in it."""
+"""Content types that are accepted. `curl -d` and urllib name the last one for any body, and the form of a page cannot
+express a JSON list in it."""
 
 
 def control_guard_of(settings: Settings, guard: Guard | None, token: str | None) -> ControlGuard:
-    """The guard of the emulator's own endpoints; `token` goes before the settings'. ValueError for an empty variable."""
+    """Return the guard of the emulator's own endpoints; `token` takes precedence over the settings.
+
+    Raises ValueError where the settings name an environment variable that is empty or not set.
+    """
     if token is None and settings.control_token_env:
         token = os.environ.get(settings.control_token_env)
         if not token:
@@ -157,7 +162,10 @@ def control_guard_of(settings: Settings, guard: Guard | None, token: str | None)
 
 
 def guard_of(settings: Settings) -> Guard | None:
-    """The guard that the settings ask for, None for none. ValueError or OSError where they are incomplete."""
+    """Return the guard that the settings describe, or None where they require nothing.
+
+    Raises ValueError or OSError where the settings are incomplete.
+    """
     token_check = None
     if settings.auth == "bearer":
         token_check = TokenCheck(Path(settings.jwks) if settings.jwks else None, settings.audience, settings.issuer)

@@ -16,10 +16,10 @@ _NONE: Final = type(None)
 
 
 def read_datapoints(content: Any) -> Points:
-    """The points of a `datapoints` list, in its order. Times are cut to 100 ns, a missing status is good.
+    """Return the points of a `datapoints` list in its order; times are cut to 100 ns, a missing status becomes good.
 
-    400 where the list is none, or where a point lacks its time or value, or has one of the wrong kind: a value must be
-    a finite number.
+    Refuses with 400 what is not a list, and a point that lacks its time or value or has one of the wrong kind: a value
+    must be a finite number.
     """
     if not isinstance(content, list):
         raise Refusal(400, "The request has no list 'datapoints'.")

@@ -24,7 +24,7 @@ _ACCEPTED = re.compile(r"[^,;\s]+/[^,;\s]+")
 
 @dataclass(frozen=True, slots=True)
 class PageFaults:
-    """What fault rules make of the page that is about to be answered."""
+    """The faults that the fault rules apply to the page of this response."""
 
     duplicate: bool = False
     repeat: bool = False
@@ -49,35 +49,38 @@ class Call:
     faults: PageFaults = field(default_factory=PageFaults)
 
     def protobuf_type(self) -> str | None:
-        """The spelling of protobuf that the client asks for, None where it takes JSON."""
+        """Return the spelling of protobuf in the client's Accept header, or None where the client takes JSON."""
         for media_type in _ACCEPTED.findall(self.accept.lower()):
             if media_type in PROTOBUF_TYPES:
                 return str(media_type)
         return None
 
     def content(self) -> Any:
-        """The JSON body. Refused with 400 where it is none, NaN and Infinity included."""
+        """Return the JSON body; refuse with 400 what is not JSON, NaN and Infinity included."""
         try:
             return orjson.loads(self.body)
         except orjson.JSONDecodeError as error:
             raise Refusal(400, f"The request body is not valid JSON: {error}.") from None
 
     def text(self, name: str) -> str | None:
-        """A query parameter, None where it is absent or empty."""
+        """Return a query parameter, or None where it is absent or empty."""
         return self.query.get(name) or None
 
     def texts(self, name: str) -> list[str]:
-        """A list: the parameter repeated, or its values separated by commas."""
+        """Return a list parameter: either repeated, or with its values separated by commas."""
         return [part.strip() for value in self.query.getall(name, []) for part in value.split(",") if part.strip()]
 
     def federation(self) -> str | None:
-        """The federation source asked for, in the service's spelling."""
+        """Return the requested federation source in the service's spelling, or None; refuse an unknown one with 400."""
         given = self.text("federationSource")
         return None if given is None else one_of("federationSource", given, FEDERATION_SOURCES)
 
 
 def time_of(name: str, given: Any) -> int | None:
-    """A time parameter in ns, whole ticks of 100 ns as the service keeps them; None for none. 400 for a bad one."""
+    """Return a time parameter in ns, cut to ticks of 100 ns as the service does, or None where none is given.
+
+    Refuses a time that cannot be read with 400.
+    """
     if given is None or given == "":
         return None
     if not isinstance(given, str):
@@ -89,7 +92,7 @@ def time_of(name: str, given: Any) -> int | None:
 
 
 def bool_of(name: str, given: Any) -> bool | None:
-    """A boolean parameter, `True` and `true` alike; None for none. 400 for a bad one."""
+    """Return a boolean parameter, `True` and `true` alike, or None where none is given; refuse others with 400."""
     if given is None or isinstance(given, bool):
         return given
     if isinstance(given, str) and given.lower() in ("true", "false"):
@@ -98,7 +101,7 @@ def bool_of(name: str, given: Any) -> bool | None:
 
 
 def limit_of(given: Any, default: int, largest: int) -> int:
-    """A `limit` from 1 to `largest`; 400 for any other."""
+    """Return a `limit` from 1 to `largest`, or the default where none is given; refuse any other with 400."""
     if given is None or given == "":
         return default
     try:
@@ -111,7 +114,7 @@ def limit_of(given: Any, default: int, largest: int) -> int:
 
 
 def statuses_of(name: str, given: list[Any] | None) -> tuple[int, ...] | None:
-    """A status filter, None for none. 400 for what is no status."""
+    """Return a status filter, or None where none is given; refuse with 400 what is not a status."""
     if not given:
         return None
     if not isinstance(given, list):
@@ -126,7 +129,7 @@ def statuses_of(name: str, given: list[Any] | None) -> tuple[int, ...] | None:
 
 
 def one_of(name: str, given: str, known: tuple[str, ...]) -> str:
-    """The known value that was given in any case; 400 for any other."""
+    """Return the known value that equals the given one in any case; refuse any other with 400."""
     for value in known:
         if given.lower() == value.lower():
             return value
@@ -134,7 +137,7 @@ def one_of(name: str, given: str, known: tuple[str, ...]) -> str:
 
 
 def guid_of(text: str) -> str:
-    """A series id in its usual spelling, anything else unchanged: it will be found nowhere."""
+    """Return a series id in its usual spelling, and any other text unchanged: no series will have it."""
     try:
         return str(uuid.UUID(text))
     except ValueError:
@@ -142,7 +145,7 @@ def guid_of(text: str) -> str:
 
 
 def refuse_deep(name: str, value: Any, most: int = 16) -> None:
-    """400 for a value that is nested deeper than `most`: what is kept must also be written and answered again."""
+    """Refuse with 400 a value nested deeper than `most`: a stored value must also be written to disk and sent again."""
     level, depth = [value], 0
     while level:
         depth += 1

@@ -21,17 +21,17 @@ _Test = Callable[[SeriesMetadata], bool]
 
 
 async def list_series(service: Service, call: Call) -> Answer:
-    """`GET B`."""
+    """Answer `GET B`, filtered by the fields of `LISTED_BY`."""
     return _listing(service, call, "list", _field_tests(call, LISTED_BY))
 
 
 async def search_series(service: Service, call: Call) -> Answer:
-    """`GET B/search`."""
+    """Answer `GET B/search`, filtered by the fields of `SEARCHED_BY`."""
     return _listing(service, call, "search", _field_tests(call, SEARCHED_BY))
 
 
 async def search_text(service: Service, call: Call) -> Answer:
-    """`GET B/search/{query}`: the text anywhere in name, description or external id; `*` stands for anything."""
+    """Answer `GET B/search/{query}`: the text anywhere in name, description or external id; `*` matches anything."""
     text = call.values["query"]
     matches = text_pattern(text if "*" in text else f"*{text}*")
 
@@ -42,7 +42,7 @@ async def search_text(service: Service, call: Call) -> Answer:
 
 
 async def get_series(service: Service, call: Call) -> Answer:
-    """`GET B/{id}`."""
+    """Answer `GET B/{id}` with a list of one series."""
     return list_answer([found(service, call.values["id"]).metadata.as_json()])
 
 
@@ -65,7 +65,7 @@ def _listing(service: Service, call: Call, what: str, tests: list[_Test]) -> Ans
 
 
 def _page(series: Iterator[Series], tests: list[_Test], limit: int) -> tuple[list[object], int | None]:
-    """The first matches, and the place of the last of them where more follow."""
+    """Return the first matches, and the ordinal of the last of them where more follow."""
     items: list[object] = []
     last = None
     for one in series:
@@ -91,6 +91,6 @@ def _field_test(name: str, value: str) -> _Test:
 
 
 def text_pattern(text: str) -> Callable[[str | None], bool]:
-    """Whether a value is the text in any case, `*` in it standing for anything, also nothing."""
+    """Return a test whether a value equals the text in any case, where `*` matches anything, also nothing."""
     expression = re.compile(".*".join(map(re.escape, text.split("*"))), re.IGNORECASE | re.DOTALL)
     return lambda value: value is not None and expression.fullmatch(value) is not None

@@ -1,6 +1,6 @@
 """Every way in which the state of an emulator changes, as plain data: applied in memory, and written to the journal.
 
-A change is applied whole or not at all; replaying the changes of a journal over the same base data gives the same
+A change is applied whole or not at all. Replaying the changes of a journal over the same base data yields the same
 state again.
 """
 
@@ -25,7 +25,7 @@ _POINT_BYTES = 20
 
 @dataclass(frozen=True, slots=True)
 class WritePoints:
-    """Upserts per series, or, for `replace`, all the points that the series have from now on."""
+    """Upserts per series, or, with `replace`, all the points that the series have from now on."""
 
     batches: tuple[tuple[str, Points], ...]
     replace: bool = False
@@ -37,7 +37,7 @@ class WritePoints:
 
 @dataclass(frozen=True, slots=True)
 class DeletePoints:
-    """Removes `[start_ns, end_ns)` of one series, None leaving a side open."""
+    """The removal of `[start_ns, end_ns)` from one series; None leaves a side open."""
 
     series_id: str
     start_ns: int | None
@@ -46,7 +46,7 @@ class DeletePoints:
 
 @dataclass(frozen=True, slots=True)
 class PutSeries:
-    """Creates a series, or gives it new metadata; `history` is all that there is from now on."""
+    """A new series, or new metadata of one that exists; `history` replaces its whole history."""
 
     metadata: Mapping[str, Any]
     history: tuple[Mapping[str, Any], ...] = ()
@@ -54,14 +54,14 @@ class PutSeries:
 
 @dataclass(frozen=True, slots=True)
 class RemoveSeries:
-    """Forgets a series, or, where there is none of that id, only retires the id."""
+    """The removal of a series; where no series has the id, only the id is retired."""
 
     series_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class PutCompanion:
-    """The whole state of subscriptions from now on."""
+    """A new state of all subscriptions, which replaces the old one."""
 
     state: Mapping[str, Any]
 
@@ -77,7 +77,7 @@ _JSON_KINDS: Mapping[bytes, type[DeletePoints] | type[PutSeries] | type[RemoveSe
 
 
 def apply_change(store: Store, companion: Companion, change: Change) -> int:
-    """Makes the change; returns how many points it wrote or removed. KeyError for a series that does not exist."""
+    """Apply the change and return how many points it wrote or removed. Raises KeyError for an unknown series."""
     match change:
         case WritePoints():
             for series_id, points in change.batches:
@@ -98,7 +98,7 @@ def apply_change(store: Store, companion: Companion, change: Change) -> int:
 
 
 def encode_change(change: Change) -> bytes:
-    """The payload of a journal record."""
+    """Return the payload of the journal record of a change."""
     if isinstance(change, WritePoints):
         parts = [b"R" if change.replace else b"W"]
         for series_id, points in change.batches:
@@ -110,7 +110,7 @@ def encode_change(change: Change) -> bytes:
 
 
 def decode_change(payload: bytes) -> Change:
-    """The change of a journal record. ValueError for one of an unknown kind."""
+    """Return the change of a journal record. Raises ValueError for a record of an unknown kind."""
     kind = payload[:1]
     if kind in (b"W", b"R"):
         return WritePoints(tuple(_decoded_batches(payload)), kind == b"R")
@@ -120,7 +120,7 @@ def decode_change(payload: bytes) -> Change:
 
 
 def compacted(store: Store, companion: Companion) -> Iterator[Change]:
-    """The fewest changes that lead from the base data to the present state."""
+    """Yield the fewest changes that lead from the base data to the present state."""
     for series_id in sorted(store.used_ids - store.series.keys()):
         yield RemoveSeries(series_id)
     for series in store.listed():
@@ -148,7 +148,7 @@ def _decoded_batches(payload: bytes) -> Iterator[tuple[str, Points]]:
     while offset < len(payload):
         series_id, count = _BATCH.unpack_from(payload, offset)
         offset += _BATCH.size
-        # Copies: what lies in the record is unaligned and read-only.
+        # Copies, because the columns in the record are unaligned and read-only.
         times = np.frombuffer(payload, np.int64, count, offset).copy()
         values = np.frombuffer(payload, np.float64, count, offset + 8 * count).copy()
         statuses = np.frombuffer(payload, np.uint32, count, offset + 16 * count).copy()

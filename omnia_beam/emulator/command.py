@@ -26,7 +26,7 @@ _FAULT_HELP = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds every option of the emulator to a parser."""
+    """Add every option of the emulator to a parser."""
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", type=int, default=0, help="port to listen on; 0 takes a free one (default)")
@@ -49,43 +49,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serves until SIGTERM or SIGINT. Exit code 0 after a clean stop, 2 for arguments that cannot be used.
+    """Serve until SIGTERM or SIGINT; return exit code 0 after a clean stop, 2 for arguments that cannot be used.
 
     Raises ModuleNotFoundError where the extra `emulator` is not installed.
     """
     keep_freed_memory()
     try:
         return asyncio.run(_serve(settings_of(args)))
-    except (ValueError, OSError, OverflowError) as error:  # the last for a port that is none
+    except (ValueError, OSError, OverflowError) as error:  # OverflowError is for a port out of range
         print(f"omnia-beam emulator: {error}", file=sys.stderr)
         return 2
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
-    """The settings of parsed arguments."""
+    """Return the settings of parsed arguments."""
     given: dict[str, Any] = {field.name: getattr(args, field.name) for field in fields(Settings)}
     given.update({name: tuple(value) for name, value in given.items() if isinstance(value, list)})
     return Settings(**given)
 
 
 def settings_from(arguments: list[str]) -> Settings:
-    """The settings of a command line; argparse ends the process where it is wrong."""
+    """Return the settings of a command line; argparse ends the process where the command line is wrong."""
     parser = argparse.ArgumentParser(prog="omnia-beam emulator")
     add_arguments(parser)
     return settings_of(parser.parse_args(arguments))
 
 
 async def _serve(settings: Settings) -> int:
-    # Only here: whoever reads the options, as every other command of omnia-beam does, need not wait for a web server.
+    # Imported here, because every command of omnia-beam reads these options and only this one needs a web server.
     from .server import Server
     from .service import build_service
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` asks
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` ignores it
             loop.add_signal_handler(number, stop.set)
-    gc.disable()  # A hundred thousand series are a million objects that live on: nothing to collect among them.
+    gc.disable()  # a hundred thousand series are a million objects that stay: none can be collected
     service = build_service(settings)
     gc.freeze()
     gc.enable()
@@ -139,7 +139,7 @@ def _add_behaviour(group: argparse._ArgumentGroup) -> None:
 
 
 def _checked(read: Callable[[str], _T]) -> Callable[[str], _T]:
-    """The reader with its own message: argparse shows only that of its own error."""
+    """Return the reader with its own message kept: argparse shows only the message of its own error."""
 
     def checked(text: str) -> _T:
         try:

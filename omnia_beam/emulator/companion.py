@@ -1,4 +1,4 @@
-"""State beside the series: streaming subscriptions, and what has been set on IMS subscriptions."""
+"""The state beside the series: streaming subscriptions, and what has been set on IMS subscriptions."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ STATE_DEFAULTS: Final[Mapping[str, Any]] = {
     "sourceFirstCountedTime": None,
     "sourceLastCountedTime": None,
 }
-"""The state fields of an IMS subscription [sdk], as they are before anything happened."""
+"""The state fields of an IMS subscription [sdk], with the values that a new one has."""
 
 SUBSCRIPTION_FIELDS: Final = ("name", "plantStidCode", "plantSapCode", "terminal", "fieldId", "timeseriesId")
-"""What else may be set on one [sdk]."""
+"""The other fields of an IMS subscription that may be set [sdk]."""
 
 
 class Companion:
-    """What the companion APIs have been told. `changed` once anything was."""
+    """The state that the companion APIs have been given; `changed` is true once it is not empty."""
 
     def __init__(self) -> None:
         self.streamed: list[str] = []
@@ -38,12 +38,12 @@ class Companion:
         return bool(self.streamed or self.patches or self.has_destination)
 
     def state(self) -> dict[str, Any]:
-        """All of it, as JSON content."""
+        """Return the whole state as JSON content."""
         patches = {uid: dict(patch) for uid, patch in self.patches.items()}
         return {"streamed": list(self.streamed), "patches": patches, "has_destination": self.has_destination}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Becomes what `state` gave."""
+        """Replace the state with one that `state` returned."""
         self.streamed = list(state["streamed"])
         self.patches = {uid: dict(patch) for uid, patch in state["patches"].items()}
         self.has_destination = bool(state["has_destination"])

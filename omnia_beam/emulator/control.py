@@ -1,4 +1,4 @@
-"""The emulator's own endpoints, beside the service's: what happened, which faults are in force."""
+"""The emulator's own endpoints beside the service's: counts of what happened, and the faults in force."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import orjson
 from .service import Service
 
 MAX_CONTROL_BODY: Final = 1 << 20
-"""Bytes of a body to the emulator's own endpoints: thousands of rules."""
+"""Most bytes of a body to the emulator's own endpoints, enough for thousands of rules."""
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """One endpoint: a function of the service and the body to JSON content. ValueError becomes a 400."""
+    """One endpoint: a function from the service and the body to JSON content; its ValueError becomes a 400."""
 
     method: str
     path: str

@@ -1,4 +1,4 @@
-"""Sending an answer, well or as badly as the fault rules want."""
+"""Sending a response, either intact or damaged as the fault rules require."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _AT_ONCE = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How the answer goes out: reset instead, cut off half way, or at so many bytes a second."""
+    """How a response is sent: the connection reset instead, the body cut off half way, or at so many bytes a second."""
 
     reset: bool = False
     truncate: bool = False
@@ -27,7 +27,7 @@ class Delivery:
 
 
 async def deliver(request: web.Request, answer: Answer, delivery: Delivery) -> web.StreamResponse:
-    """Sends the answer part by part with its length announced."""
+    """Send the response part by part, with its length announced."""
     if delivery.reset:
         reset_connection(request)
         return web.Response()
@@ -50,7 +50,7 @@ async def deliver(request: web.Request, answer: Answer, delivery: Delivery) -> w
 
 
 def _gathered(parts: Sequence[Buffer]) -> Iterator[Buffer]:
-    """The parts as they are, short ones joined: a write to a socket costs more than a copy of a few kilobytes."""
+    """Yield the parts with short ones joined: a write to a socket costs more than a copy of a few kilobytes."""
     short: list[Buffer] = []
     size = 0
     for part in parts:
@@ -67,7 +67,7 @@ def _gathered(parts: Sequence[Buffer]) -> Iterator[Buffer]:
 
 
 def reset_connection(request: web.Request) -> None:
-    """Ends the connection with a TCP reset: what a crashed gateway looks like from outside."""
+    """End the connection with a TCP reset, which is what a client sees of a crashed gateway."""
     transport = request.transport
     if transport is None:
         return

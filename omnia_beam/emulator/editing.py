@@ -1,4 +1,4 @@
-"""The endpoints that create, change and delete metadata, and the history of it."""
+"""The endpoints that create, change and delete metadata, and that read its history."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .store import Series
 from .timetext import format_time
 
 _MAX_METADATA_KEYS: Final = 17
-"""Keys of the free `metadata` object [wiki]."""
+"""Most keys that the free `metadata` object may have [wiki]."""
 
 _CHANGED_BY: Final = "emulator"
 
 
 async def create_series(service: Service, call: Call) -> Answer:
-    """`POST B`: 201, or 409 where the facility has a series of that name."""
+    """Answer `POST B` with 201, or with 409 where the facility has a series of that name."""
     given = _checked(call.content(), complete=True)
     series = service.store.named(given["facility"], given["name"])
     if series is not None:
@@ -30,7 +30,7 @@ async def create_series(service: Service, call: Call) -> Answer:
 
 
 async def get_or_add(service: Service, call: Call) -> Answer:
-    """`POST B/getoradd`: each of a list, found by name and facility or created, in the order asked."""
+    """Answer `POST B/getoradd`: find or create each series of a list by name and facility, in the order of the list."""
     content = call.content()
     if not isinstance(content, list):
         raise Refusal(400, "The request body is not a list of timeseries.")
@@ -43,13 +43,13 @@ async def get_or_add(service: Service, call: Call) -> Answer:
 
 
 async def patch_series(service: Service, call: Call) -> Answer:
-    """`PATCH B/{id}`: the fields given; others stay."""
+    """Answer `PATCH B/{id}`: change the fields that are given and keep the others."""
     series = found(service, call.values["id"])
     return await _changed(service, call, series, _checked(call.content(), complete=False))
 
 
 async def put_series(service: Service, call: Call) -> Answer:
-    """`PUT B/{id}`: all fields; those not given are emptied."""
+    """Answer `PUT B/{id}`: replace all fields; those that are not given become empty."""
     series = found(service, call.values["id"])
     given = _checked(call.content(), complete=True)
     empty = {field.name: field.default for field in fields(SeriesMetadata) if field.name in WRITABLE}
@@ -58,14 +58,14 @@ async def put_series(service: Service, call: Call) -> Answer:
 
 
 async def delete_series(service: Service, call: Call) -> Answer:
-    """`DELETE B/{id}`: the series and its points; its id is never given again."""
+    """Answer `DELETE B/{id}`: remove the series and its points; its id is never used again."""
     series = found(service, call.values["id"])
     await service.commit(RemoveSeries(series.id))
     return message_answer(200, "Timeseries deleted.", call.trace_id)
 
 
 async def get_history(service: Service, call: Call) -> Answer:
-    """`GET B/{id}/history`: the changes of the metadata, oldest first, each field with its old and new value."""
+    """Answer `GET B/{id}/history`: the changes of the metadata, oldest first, each field with its old and new value."""
     return json_answer({"data": {"items": found(service, call.values["id"]).history}})
 
 
@@ -95,7 +95,10 @@ async def _changed(service: Service, call: Call, series: Series, given: dict[str
 
 
 def _checked(content: Any, *, complete: bool) -> dict[str, Any]:
-    """The writable fields of a body; others are ignored. 400 for one of the wrong kind, or a mandatory one missing."""
+    """Return the writable fields of a body; refuse with 400 a field of the wrong kind or a missing mandatory one.
+
+    Other fields are ignored.
+    """
     if not isinstance(content, dict):
         raise Refusal(400, "The request body is not a timeseries.")
     given = {name: content[name] for name in WRITABLE if name in content}

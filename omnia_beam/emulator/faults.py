@@ -1,6 +1,6 @@
 """Faults by rule, deterministic from the seed.
 
-A rule is words of the form `key=value`, and names one kind of fault:
+A rule is a list of words of the form `key=value`, and names one kind of fault:
 
     path=/data method=GET rate=0.1 count=5 after=2 status=503 retry_after=2 body=html
 
@@ -14,11 +14,11 @@ A rule is words of the form `key=value`, and names one kind of fault:
 
 | kind | what happens |
 |---|---|
-| status=NNN | that status instead of an answer; retry_after=SECONDS or date; body=json (default), html or empty |
+| status=NNN | that status instead of a response; retry_after=SECONDS or date; body=json (default), html or empty |
 | truncate | the body is cut off half way and the connection closed |
 | reset | the connection is reset before the request is looked at |
-| reset_after_apply | the request is carried out, then the connection is reset without an answer |
-| stall=SECONDS | nothing at all for that long, then the answer |
+| reset_after_apply | the request is carried out, then the connection is reset without a response |
+| stall=SECONDS | nothing is sent for that long, then the response |
 | slow=BYTES | the body trickles at that many bytes a second |
 | garbage | random bytes under the right content type |
 | redirect=URL | 302 to that scheme, host and port, with the same path and query |
@@ -46,7 +46,7 @@ from .counterhash import hash_one, hashes_of, key_of, unit
 from .points import Times
 
 _WITH_TOKEN: Final = ("duplicate_page", "bad_token")
-KINDS: Final[dict[str, Callable[[str], Any]]] = {  # Every kind, and how its value is read.
+KINDS: Final[dict[str, Callable[[str], Any]]] = {  # every kind, and the reader of its value
     "status": int,
     "truncate": str,
     "reset": str,
@@ -67,7 +67,7 @@ _DEFAULTS: Final[dict[str, Any]] = {"wrong_total": 1, "stall": None, "slow": Non
 
 @dataclass(frozen=True, slots=True)
 class FaultRule:
-    """One rule, read. `value` is what its kind was given."""
+    """One parsed rule; `value` is the value given for its kind."""
 
     text: str
     kind: str
@@ -86,14 +86,14 @@ class FaultRule:
         return f"status_{self.value}" if self.kind == "status" else self.kind
 
     def concerns(self, method: str, path: str, *, has_token: bool) -> bool:
-        """Whether a request is one that the rule counts."""
+        """Return whether the rule counts such a request."""
         if (self.method and self.method != method) or (self.kind in _WITH_TOKEN and not has_token):
             return False
         return self.path in path or re.search(self.path, path) is not None
 
 
 def parse_rule(text: str) -> FaultRule:
-    """Reads one rule. ValueError says which word cannot be used."""
+    """Parse one rule. Raises ValueError, which names the word that cannot be used."""
     rule = FaultRule(text, "", None)
     for word in shlex.split(text):
         name, equals, value = word.partition("=")
@@ -107,7 +107,7 @@ def parse_rule(text: str) -> FaultRule:
 
 
 def rejected(seed: int, series_id: str, times: Times, rate: float) -> NDArray[np.bool_]:
-    """Which points of a series belong to the fixed set that `reject_points rate=…` refuses."""
+    """Return which points of a series belong to the fixed set that `reject_points rate=…` refuses."""
     drawn = hashes_of(key_of(seed, "reject", series_id), times) >> np.uint64(11)
     chosen: NDArray[np.bool_] = drawn < np.uint64(int(rate * 2.0**53))
     return chosen
@@ -115,16 +115,16 @@ def rejected(seed: int, series_id: str, times: Times, rate: float) -> NDArray[np
 
 @dataclass(frozen=True, slots=True)
 class Injection:
-    """What the rules that fired make of one request."""
+    """The rules that fired for one request."""
 
     rules: tuple[FaultRule, ...] = ()
 
     def of(self, kind: str) -> FaultRule | None:
-        """The first fired rule of that kind."""
+        """Return the first fired rule of that kind, or None."""
         return next((rule for rule in self.rules if rule.kind == kind), None)
 
     def page(self) -> PageFaults:
-        """The share of the faults that concerns the content of a page or of a write."""
+        """Return the faults that concern the content of a page or of a write."""
         total, reject = self.of("wrong_total"), self.of("reject_points")
         return PageFaults(
             duplicate=self.of("duplicate_page") is not None,
@@ -146,13 +146,13 @@ class FaultBook:
     _fired: list[int] = field(default_factory=list)
 
     def change(self, texts: Iterable[str]) -> None:
-        """Puts these rules in force, and no others. ValueError, and no change, if one cannot be read."""
+        """Replace the rules in force with these. Raises ValueError, and changes nothing, if one cannot be parsed."""
         self.rules = tuple(parse_rule(text) for text in texts)
         self._matched = [0] * len(self.rules)
         self._fired = [0] * len(self.rules)
 
     def draw(self, method: str, path: str, *, has_token: bool) -> Injection:
-        """The rules that fire for this request; counts it for each that it concerns."""
+        """Return the rules that fire for this request, and count the request for each rule that it concerns."""
         fired = []
         for number, rule in enumerate(self.rules):
             if not rule.concerns(method, path, has_token=has_token):

@@ -1,9 +1,9 @@
-"""Series out of files: wide and long CSV, Parquet.
+"""Series read from files: wide and long CSV, Parquet.
 
-A table is long where it has `time`, `value` and `series_id` or `name` (and `status`, if it likes); otherwise it is wide:
-the first column is the time, every other column a series of that name. A wide cell that is empty is no point. Values
-are what Python's `float` makes of the text. Where rows name the same series and time, the later row wins, within
-files and across them in the order given. Status is 192 where the data has none; a time without zone is UTC.
+A table is long where it has `time`, `value` and `series_id` or `name` (and optionally `status`). Otherwise it is wide:
+the first column is the time, and every other column is a series of that name. An empty wide cell is not a point.
+Values are what Python's `float` makes of the text. Where rows name the same series and time, the later row wins,
+within files and across them in the order given. Status is 192 where the data has none; a time without zone is UTC.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TIME_UNITS_NS: Final = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns":
 
 @dataclass(slots=True, eq=False)
 class _Gathered:
-    """The batches of each series in the order of the rows, and what the rows call it."""
+    """The batches of each series in the order of the rows, and the name that the rows give it."""
 
     batches: dict[str, list[Points]] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
@@ -43,7 +43,10 @@ class _Gathered:
 
 
 def load_files(store: Store, patterns: list[str], *, facility: str) -> None:
-    """Adds the series of the files that the names and globs give. OSError or ValueError names file and place."""
+    """Add the series of all files that match the names and globs.
+
+    Raises OSError or ValueError, which names file and place.
+    """
     gathered = _Gathered()
     for path in _expanded(patterns):
         try:
@@ -63,7 +66,7 @@ def load_files(store: Store, patterns: list[str], *, facility: str) -> None:
 
 
 def _expanded(patterns: list[str]) -> list[Path]:
-    """The files of names, globs and directories, in the order given; those of one glob in order of name."""
+    """Return the files of names, globs and directories in the order given; those of one glob in order of name."""
     paths: list[Path] = []
     for pattern in patterns:
         names = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))
@@ -82,7 +85,7 @@ def _read_table(path: Path) -> pa.Table:
     if not header:
         raise ValueError("the file has no header line")
     delimiter = ";" if header.count(";") >= header.count(",") and ";" in header else ","
-    # Everything as text: what float() makes of it is decided here, not by the reader's own idea of a number or a null.
+    # All columns are read as text, because float() decides below what a number is, not the rules of the CSV reader.
     names = _header_names(path, delimiter)
     return pacsv.read_csv(
         path,
@@ -150,7 +153,7 @@ def _gather_long(gathered: _Gathered, table: pa.Table, by_name: dict[str, str], 
 
 
 def _first_names(table: pa.Table, by_name: dict[str, str], codes: Any, count: int) -> list[str] | None:
-    """The name of each series where the rows have both, that of its first row."""
+    """Return the name of each series, taken from its first row, or None where the rows have no names."""
     if "name" not in by_name:
         return None
     column = table.column(by_name["name"])

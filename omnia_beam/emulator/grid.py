@@ -13,10 +13,11 @@ from .source import clamped_time
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TimeGrid:
-    """`time(i) = start + (i // m) * period + offsets[i % m] + jitter(i)` for `0 <= i < points`, `m = len(offsets)`.
+    """A grid of times, all in ns, in which the time of an index is computed.
 
-    All in ns. `offsets` ascend strictly within `[0, period)`; jitter is a multiple of `jitter_unit_ns`, at least 0 and
-    less than `jitter_ns`, which is no more than the smallest gap between neighbours, so that times ascend strictly.
+    `time(i) = start + (i // m) * period + offsets[i % m] + jitter(i)` for `0 <= i < points`, `m = len(offsets)`.
+    `offsets` ascend strictly within `[0, period)`. Jitter is a multiple of `jitter_unit_ns`, at least 0 and less than
+    `jitter_ns`, which is no more than the smallest gap between neighbours, so that times ascend strictly.
     """
 
     start_ns: int
@@ -28,18 +29,18 @@ class TimeGrid:
     jitter_unit_ns: int = 1
 
     def times(self, first: int, stop: int) -> Times:
-        """The times of the indices `first <= i < stop`."""
+        """Return the times of the indices `first <= i < stop`."""
         times = self._regular(first, stop)
         if self.jitter_ns:
             steps = hashes(self.key, first, stop) >> np.uint64(34)
-            # 30 random bits, scaled without a division: below `jitter_ns // jitter_unit_ns` always.
+            # 30 random bits are scaled without a division, so that the result is below `jitter_ns // jitter_unit_ns`.
             steps *= np.uint64(self.jitter_ns // self.jitter_unit_ns)
             steps >>= np.uint64(30)
             times += (steps * np.uint64(self.jitter_unit_ns)).view(np.int64)
         return times
 
     def locate(self, time_ns: int) -> int:
-        """How many times lie before `time_ns`."""
+        """Return how many times lie before `time_ns`."""
         time_ns = clamped_time(time_ns)
         tile, within = divmod(time_ns - self.start_ns, self.period_ns)
         per_tile = len(self.offsets)
@@ -79,7 +80,7 @@ def grid_over(
     jitter_ns: int = 0,
     jitter_unit_ns: int = 1,
 ) -> TimeGrid:
-    """A grid with as many points as begin within `[start_ns, start_ns + span_ns)`, jitter aside."""
+    """Return a grid with as many points as begin within `[start_ns, start_ns + span_ns)`, jitter aside."""
     tiles, rest = divmod(span_ns, period_ns)
     points = tiles * len(offsets) + int(np.searchsorted(offsets, rest, side="left"))
     unit = max(1, jitter_unit_ns)

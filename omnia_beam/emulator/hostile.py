@@ -1,4 +1,4 @@
-"""The catalogue of hostile series: everything that has broken a reader of time series before."""
+"""The catalogue of hostile series: the kinds of data that have broken readers of time series before."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNLISTED_STATUSES = (1, 127, 128, 193, 16_383, 16_384, 2_097_152, 268_435_456, 2
 
 
 def add_hostile(store: Store, label: str, *, facility: str, seed: int) -> None:
-    """Adds the catalogue; each series is called `<label>-<what it is>`."""
+    """Add the catalogue; each series is named `<label>-<what it is>`."""
     for name, description, content in catalogue(seed):
         full_name = f"{label}-{name}"
         metadata = SeriesMetadata(
@@ -38,7 +38,7 @@ def add_hostile(store: Store, label: str, *, facility: str, seed: int) -> None:
 
 
 def catalogue(seed: int) -> Iterator[tuple[str, str, Points | PointSource]]:
-    """Name, description and points of each hostile series."""
+    """Yield name, description and points of each hostile series."""
     yield "empty", "No point at all", no_points()
     yield "one-point", "A single point", as_points([_YEAR_2024 + 12_345_678_900], [1.25])
     yield "before-1970", "Negative times, and across the epoch", _spaced("1965-01-01", 4_000, _DAY_NS, seed)

@@ -1,6 +1,6 @@
 """The companion APIs: IMS metadata, IMS subscriptions, and the management of them.
 
-Every series is taken to come from one tag of a PI server per facility: `systemCode` is `PI-<facility>`, `uid` is
+Every series is assumed to come from one tag of a PI server per facility: `systemCode` is `PI-<facility>`, `uid` is
 `ims-<series id>`.
 """
 
@@ -20,13 +20,13 @@ from .service import Service
 from .store import Series
 
 QUOTA: Final = 100_000
-"""Subscriptions that a system may have, in this emulator [unknown]."""
+"""Subscriptions that a system may have in this emulator; the quota of the service is not known [unknown]."""
 
 _PREFIX: Final = "ims-"
 
 
 async def search_metadata(service: Service, call: Call) -> Answer:
-    """`GET …/ims-metadata/v1.3/search`: by `tag` (with `*`) and `uid`."""
+    """Answer `GET …/ims-metadata/v1.3/search`, filtered by `tag` (with `*`) and `uid`."""
     tag, uid = call.text("tag"), call.text("uid")
     matches = text_pattern(tag or "*")
 
@@ -37,38 +37,38 @@ async def search_metadata(service: Service, call: Call) -> Answer:
 
 
 async def list_subscriptions(service: Service, call: Call) -> Answer:
-    """`GET …/ims-subscriptions/v1.2`."""
+    """Answer `GET …/ims-subscriptions/v1.2` with one subscription per series, page by page."""
     return _listing(service, call, ["subscriptions"], lambda series: True, lambda s: _subscription(service, s))
 
 
 async def subscription_by_uid(service: Service, call: Call) -> Answer:
-    """`GET …/uid/{uid}`: a list of one, or of none."""
+    """Answer `GET …/uid/{uid}` with a list of one subscription, or of none."""
     series = _of_uid(service, call.values["uid"])
     return list_answer([_subscription(service, series)] if series else [])
 
 
 async def subscription_by_series(service: Service, call: Call) -> Answer:
-    """`GET …/timeseriesId/{id}`: a list of one, or of none."""
+    """Answer `GET …/timeseriesId/{id}` with a list of one subscription, or of none."""
     series = service.store.series.get(guid_of(call.values["id"]))
     return list_answer([_subscription(service, series)] if series else [])
 
 
 async def subscriptions_of_system(service: Service, call: Call) -> Answer:
-    """`GET …/{systemCode}`: the subscriptions, and, as the SDK's type has it, quota and count of the system."""
+    """Answer `GET …/{systemCode}` with the subscriptions and, as in the SDK's type, quota and count of the system."""
     system = _known_system(service, call)
     items = [_subscription(service, series) for series in service.store.listed() if _system(series) == system]
     return list_answer(items, quota=QUOTA)
 
 
 async def subscription_counter(service: Service, call: Call) -> Answer:
-    """`GET …/ims-subscriptions-management/v1.2/{systemCode}/counter`."""
+    """Answer `GET …/ims-subscriptions-management/v1.2/{systemCode}/counter` with quota and count."""
     system = _known_system(service, call)
     count = sum(_system(series) == system for series in service.store.listed())
     return json_answer({"quota": QUOTA, "count": count})
 
 
 async def patch_subscription(service: Service, call: Call) -> Answer:
-    """`PATCH …/uid/{uid}`: sets fields; with `resetState`, the state fields not given return to their beginning."""
+    """Answer `PATCH …/uid/{uid}`: set fields. With `resetState`, state fields that are not given get their defaults."""
     series = _of_uid(service, call.values["uid"])
     if series is None:
         raise Refusal(404, f"Subscription '{call.values['uid']}' not found.")
@@ -108,7 +108,7 @@ def _listing(
 
 
 def _first(listed: Iterator[Series], test: Callable[[Series], bool], limit: int) -> tuple[list[Series], int | None]:
-    """The first series that pass, and the place of the last where more follow."""
+    """Return the first series that pass, and the ordinal of the last of them where more follow."""
     passed: list[Series] = []
     for series in listed:
         if test(series):
@@ -139,7 +139,7 @@ def _known_system(service: Service, call: Call) -> str:
 
 
 def _tag(series: Series) -> dict[str, Any]:
-    """The IMS metadata of a series [sdk]: every field that the SDK's type names."""
+    """Return the IMS metadata of a series [sdk], with every field that the SDK's type names."""
     metadata = series.metadata
     return {
         "id": metadata.id,
@@ -175,7 +175,7 @@ def _tag(series: Series) -> dict[str, Any]:
 
 
 def _subscription(service: Service, series: Series) -> dict[str, Any]:
-    """The IMS subscription of a series, with what has been set on it."""
+    """Return the IMS subscription of a series, with the fields that have been set on it."""
     metadata = series.metadata
     subscription: dict[str, Any] = {
         "uid": _uid(series),

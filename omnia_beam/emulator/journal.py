@@ -1,10 +1,10 @@
-"""What has been written, on disk: an append-only log that is synced before a write is acknowledged.
+"""The writes on disk: an append-only log that is synced before a write is acknowledged.
 
     magic, then records: length (uint32), CRC-32 of the payload (uint32), payload; little-endian
 
-Requests that come while a sync is under way share the next one. A last record that is not whole is what a crash left
-of a write that nobody was told had succeeded: it is dropped. A damaged record with more behind it is not that, and is
-refused: such a file has been changed by something else.
+Requests that come while a sync is running share the next one. An incomplete last record is what a crash left of a
+write that was never acknowledged: it is dropped. A damaged record with more records behind it has another cause, a
+change of the file from outside, and is refused.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ _LOG = logging.getLogger(__name__)
 
 
 def read_records(path: Path) -> list[bytes]:
-    """The payloads of a log, none where there is no file. ValueError where it is damaged or of another version."""
+    """Return the payloads of a log, none where there is no file.
+
+    Raises ValueError where the log is damaged or of another version.
+    """
     if not path.exists():
         return []
     content = path.read_bytes()
@@ -52,7 +55,7 @@ def read_records(path: Path) -> list[bytes]:
 
 
 class Journal:
-    """The open log of a state directory. One emulator at a time: OSError where another has it."""
+    """The open log of a state directory, for one emulator at a time. Raises OSError where another has it open."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +68,7 @@ class Journal:
         self._broken = False
 
     def begin(self, payloads: Iterable[bytes]) -> None:
-        """Replaces the log with these records, all or nothing, and opens it for more."""
+        """Replace the log with these records, all or nothing, and open it for more."""
         fresh = self._folder / "state.log.new"
         with fresh.open("wb") as file:
             file.write(MAGIC)
@@ -82,7 +85,7 @@ class Journal:
         self._file = self.path.open("ab")
 
     async def commit(self, payload: bytes) -> None:
-        """Appends a record; returns when it is on disk. OSError where the disk refused it, or any before it."""
+        """Append a record and return when it is on disk. Raises OSError where the disk refused it or an earlier one."""
         done = asyncio.get_running_loop().create_future()
         self._queue.append((_framed(payload), done))
         if self._flushing is None or self._flushing.done():
@@ -90,7 +93,7 @@ class Journal:
         await done
 
     async def close(self) -> None:
-        """Waits for what is under way and lets the directory go."""
+        """Wait for the writes that are running, close the log and release the directory."""
         if self._flushing is not None:
             await self._flushing
         if self._file is not None:

@@ -1,7 +1,7 @@
-"""Columns to the service's JSON, a page at a time.
+"""Encoding of columns as the service's JSON, a page at a time.
 
-Times have seven decimals, finer ones cut off [sdk]. JSON has no NaN and no infinities: they are answered as the strings
-`"NaN"`, `"Infinity"` and `"-Infinity"`, as .NET's serialiser does where it is allowed to.
+Times have seven decimals; finer ones are cut off [sdk]. JSON has no NaN and no infinities: they are sent as the
+strings `"NaN"`, `"Infinity"` and `"-Infinity"`, as .NET's serialiser does where that is enabled.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from .timetext import format_times
 
 
 def encode_page(items: Sequence[bytes], token: str | None, *, federated: bool) -> bytes:
-    """A whole answer of encoded items. `count` is the number of items in this answer [unknown: all samples have 1]."""
+    """Return a whole response of encoded items. `count` is the number of its items [unknown: all samples have 1]."""
     tail = orjson.dumps({"count": len(items), "continuationToken": token, "federated": federated})
     return b'{"data":{"items":[' + b",".join(items) + b"]}," + tail[1:]
 
 
 def encode_item(rows: Rows) -> bytes:
-    """One item: `id`, `datapoints` with `time` and every column, and `totalCount` [spec]."""
+    """Return one item: `id`, `datapoints` with `time` and every column, and `totalCount` [spec]."""
     head: bytes = orjson.dumps({"id": rows.series_id} | (rows.labels or {}))[:-1] + b',"datapoints":['
     tail = b'],"totalCount":' + str(rows.total).encode() + b"}"
     if not len(rows.times):
@@ -38,7 +38,10 @@ def encode_item(rows: Rows) -> bytes:
 
 
 def _rows(times: Times, members: Sequence[tuple[str, NDArray[np.bytes_]]]) -> bytes:
-    """`,{"time":"…","value":…}` for every row: a matrix of bytes padded with NUL, which no JSON text contains."""
+    """Return `,{"time":"…","value":…}` for every row.
+
+    The rows come from a matrix of bytes padded with NUL, which no JSON text contains.
+    """
     cells: list[bytes | NDArray[np.uint8]] = [b',{"time":"', format_times(times), b'"']
     for label, texts in members:
         cells += [f',"{label}":'.encode(), texts.view(np.uint8).reshape(len(times), -1)]
@@ -54,7 +57,7 @@ def _rows(times: Times, members: Sequence[tuple[str, NDArray[np.bytes_]]]) -> by
 
 
 def _numbers(column: NDArray[Any]) -> NDArray[np.bytes_]:
-    """Each number as JSON: the shortest text that reads back to the same double."""
+    """Return each number as JSON: the shortest text that reads back to the same double."""
     if not len(column):
         return np.empty(0, dtype="S1")
     texts = orjson.dumps(np.ascontiguousarray(column), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
@@ -66,6 +69,6 @@ def _numbers(column: NDArray[Any]) -> NDArray[np.bytes_]:
 
 
 def _spelled(column: NDArray[Any]) -> NDArray[np.bytes_]:
-    """Whole numbers of which few are distinct."""
+    """Return whole numbers as JSON, each distinct one converted once: few are distinct."""
     distinct, which = np.unique(column, return_inverse=True)
     return np.array([str(number).encode() for number in distinct.tolist()], dtype="S10")[which]

@@ -19,7 +19,7 @@ from .signal import SignalSource
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LateSource:
-    """What will be visible in the end (`complete`), and when. All times in ns."""
+    """The points that will be visible in the end (`complete`), and when they become visible. All times are in ns."""
 
     complete: SignalSource
     key: int
@@ -27,7 +27,7 @@ class LateSource:
     lateness_ns: int
 
     def published_ns(self, block: int) -> int:
-        """When the points of `[block * block_ns, (block + 1) * block_ns)` become visible."""
+        """Return when the points of `[block * block_ns, (block + 1) * block_ns)` become visible."""
         end = (block + 1) * self.block_ns
         drawn = hash_one(self.key, block)
         if drawn % 10 == 0:
@@ -35,7 +35,7 @@ class LateSource:
         return end + int(unit(drawn) * self.block_ns) // 10
 
     def at(self, now_ns: int) -> VisibleSource:
-        """The points that are visible at `now_ns`: one steady view, whatever the clock does meanwhile."""
+        """Return the points that are visible at `now_ns`, as a view that stays the same while the clock goes on."""
         newest = now_ns // self.block_ns
         settled = newest - self.lateness_ns // self.block_ns - 3
         ranges = [(0, self.complete.locate(settled * self.block_ns))]
@@ -50,7 +50,7 @@ class LateSource:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VisibleSource:
-    """A `PointSource` of some index ranges of another, ascending and apart."""
+    """A `PointSource` of some index ranges of another source; the ranges ascend and do not overlap."""
 
     complete: SignalSource
     starts: NDArray[np.int64]

@@ -7,7 +7,7 @@ from time import monotonic
 
 
 class RateLimiter:
-    """Allows `per_second` requests a second, in a burst at most as many as in one second (at least one)."""
+    """A limit of `per_second` requests a second; a burst has at most as many as one second allows (at least one)."""
 
     def __init__(self, per_second: float, clock: Callable[[], float] = monotonic) -> None:
         self._per_second = per_second
@@ -17,7 +17,7 @@ class RateLimiter:
         self._at = clock()
 
     def refused_for(self) -> float | None:
-        """None and one request taken, or the seconds until one would be allowed."""
+        """Take one request and return None, or return the seconds until one would be allowed."""
         now = self._clock()
         self._held = min(self._size, self._held + (now - self._at) * self._per_second)
         self._at = now

@@ -1,4 +1,4 @@
-"""A store filled from everything that the command line and a program can name: specifications, files, arrays."""
+"""Filling a store from everything that the command line and a program can name: specifications, files, arrays."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def load_store(
     Args:
         data: files and globs.
         synthetic: specifications as on the command line.
-        facility: of series that name none.
-        seed: of synthetic points.
-        series: names to `(times, values[, statuses])`, times in ns, or to a dict of metadata fields with such a tuple under
-            `points`.
+        facility: the facility of series that name none.
+        seed: the seed of synthetic points.
+        series: names to `(times, values[, statuses])`, times in ns, or to a dict of metadata fields with such a tuple
+            under `points`.
         now: the clock, ns since the Unix epoch.
 
     Raises:

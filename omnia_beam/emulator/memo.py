@@ -1,4 +1,4 @@
-"""Results that cost a scan and are asked for with every page."""
+"""A memory of results that cost a scan and are needed again for every page."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Memo(Generic[T]):
         self._size = size
 
     def get(self, key: Any) -> T | None:
-        """The result of a key, None where it is not known."""
+        """Return the result of a key, or None where it is not known."""
         return self._results.get(key)
 
     def put(self, key: Any, result: T) -> T:
-        """Remembers a result, forgets the oldest, and returns it."""
+        """Store and return a result, and drop the oldest one above `size`."""
         self._results[key] = result
         if len(self._results) > self._size:
             self._results.popitem(last=False)

@@ -12,10 +12,11 @@ from .store import Store
 
 
 def add_memory_series(store: Store, series: Mapping[str, Any], *, facility: str) -> None:
-    """Adds the series of `load_store(series=…)`.
+    """Add the series of `load_store(series=…)`.
 
-    A value is `(times, values[, statuses])`, times in ns, or a dict of the service's metadata fields, `id` among
-    them if it matters, with such a tuple under `points`. Later points of one time win. ValueError names what is wrong.
+    A value is `(times, values[, statuses])`, times in ns, or a dict of the service's metadata fields, optionally with
+    `id`, and with such a tuple under `points`. The last of several points with one time wins. Raises ValueError, which
+    names what is wrong.
     """
     for name, given in series.items():
         fields: dict[str, Any] = dict(given) if isinstance(given, Mapping) else {"points": given}

@@ -1,4 +1,4 @@
-"""What is known of a series beside its points, and how its id is made."""
+"""The metadata of a series, and how its id is made."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 ID_NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_DNS, "emulator.omnia-beam")
-"""The namespace of every id that the emulator gives: ac2664dd-b275-5e51-a74d-c0e987e761df, which is
+"""The namespace of every id that the emulator makes: ac2664dd-b275-5e51-a74d-c0e987e761df, which is
 `uuid5(NAMESPACE_DNS, "emulator.omnia-beam")`."""
 
 MANDATORY: Final = ("name", "facility")
@@ -16,10 +16,10 @@ WRITABLE: Final = (*TEXT_FIELDS, "step", "metadata")
 
 
 def series_id(facility: str, name: str, generation: int = 0) -> str:
-    """The id of a series: `uuid5(ID_NAMESPACE, facility.upper() + "\\n" + name)`, the same on every start.
+    r"""Return the id of a series: `uuid5(ID_NAMESPACE, facility.upper() + "\n" + name)`, the same on every start.
 
     Facilities are case-insensitive [wiki], names are not. `generation` counts the earlier series of that name which
-    were deleted: a GUID is never used again, so from the first on `"\\n" + str(generation)` is appended to the text.
+    were deleted. A GUID is never used again, so `"\n" + str(generation)` is appended to the text where it is not 0.
     """
     text = f"{facility.upper()}\n{name}"
     if generation:
@@ -45,7 +45,7 @@ class SeriesMetadata:
     metadata: dict[str, Any] | None = field(default=None)
 
     def as_json(self) -> dict[str, Any]:
-        """The object that the service answers with."""
+        """Return the object that the service sends for the series."""
         return {
             "id": self.id,
             "name": self.name,
@@ -63,5 +63,5 @@ class SeriesMetadata:
         }
 
     def changed(self, changes: dict[str, Any], changed_time: str) -> SeriesMetadata:
-        """The same series with these fields set anew."""
+        """Return the same series with these fields changed, at this RFC 3339 time."""
         return replace(self, **changes, changedTime=changed_time)

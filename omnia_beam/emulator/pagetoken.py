@@ -1,7 +1,7 @@
-"""Continuation tokens: where the next page of a query begins, sealed so that no client can make or mend one.
+"""Continuation tokens: where the next page of a query begins, sealed so that no client can make or alter one.
 
-A token holds positions as times, not as indices, so that it stays right while points come and go. It knows the query
-that it belongs to (everything but the limit), when it was given, and where its own page had begun.
+A token holds positions as times, not as indices, so that it stays right while points are added and removed. It
+contains the query that it belongs to (everything but the limit), when it was issued, and where its own page had begun.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .answer import Refusal
 START: Final = "start"
 DONE: Final = "done"
 Position = int | str
-"""Where a series stands in a paged query: START, DONE, or the time (ns) of the last row that was answered."""
+"""Where a series stands in a paged query: START, DONE, or the time (ns) of the last row that was sent."""
 
 _VERSION = 1
 _HEAD = struct.Struct("<B8sQH")
@@ -31,27 +31,27 @@ _SEAL_BYTES = 12
 
 @dataclass(frozen=True, slots=True)
 class PageToken:
-    """Where the page of this token begins, and where the page that gave it began."""
+    """The positions where the page of this token begins, and where the page that issued it began."""
 
     positions: tuple[Position, ...]
     before: tuple[Position, ...]
 
 
 class TokenSealer:
-    """Makes and reads tokens. `ttl_s` seconds after it was given, a token is refused; None for never."""
+    """A maker and reader of tokens. A token is refused `ttl_s` seconds after it was issued; with None, never."""
 
     def __init__(self, seed: int, ttl_s: float | None) -> None:
         self._key = hashlib.blake2b(f"continuation {seed}".encode(), digest_size=32).digest()
         self._ttl_s = ttl_s
 
     def seal(self, query: Any, token: PageToken, now_ns: int) -> str:
-        """The text of a token for a query, which is any JSON content."""
+        """Return the text of a token for a query, which is any JSON content."""
         payload = _HEAD.pack(_VERSION, _fingerprint(query), now_ns // 1_000_000, len(token.positions))
         payload += _packed(token.positions) + _packed(token.before)
         return base64.urlsafe_b64encode(payload + self._seal_of(payload)).decode().rstrip("=")
 
     def unseal(self, query: Any, text: str, now_ns: int) -> PageToken:
-        """Reads a token. 400 where it was not given by this emulator, not for this query, or too long ago."""
+        """Read a token; refuse with 400 one that is expired, of another query, or not issued by this emulator."""
         try:
             sealed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
             payload, seal = sealed[:-_SEAL_BYTES], sealed[-_SEAL_BYTES:]

@@ -1,9 +1,9 @@
-"""One page of a query of one or many series: which series it holds, how many rows of each, and the way on.
+"""One page of a query of one or many series: which series it holds, how many rows of each, and the token of the next page.
 
-Two readings of `limit` in a query of many series are played [unknown which the service has]:
-- per item: every series answers up to its own limit; those with more come again in the next page;
+The emulator implements two readings of `limit` in a query of many series [unknown which the service has]:
+- per item: every series has up to its own limit in a page; those with more come again in the next page;
 - per answer: the page ends when the largest limit of the query is reached; series not reached yet are absent from it.
-Series that have been answered wholly are absent from later pages.
+Series whose rows have all been sent are absent from later pages.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class Query(Protocol):
     def limit(self) -> int: ...
 
     def rows(self, position: Position, limit: int) -> tuple[Rows, bool]:
-        """The next rows, at most `limit`, and whether they are the last."""
+        """Return the next rows, at most `limit`, and whether they are the last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The rows of one answer, and where each series stands after it."""
+    """The rows of one response, and where each series stands after it."""
 
     rows: tuple[Rows, ...]
     after: tuple[Position, ...]
@@ -48,7 +48,7 @@ class Page:
 
 
 async def page_of(queries: Sequence[Query], positions: Sequence[Position], scope: LimitScope) -> Page:
-    """The page that begins at these positions."""
+    """Return the page that begins at these positions."""
     left = max((query.limit for query in queries), default=0) if scope == "answer" else None
     after, found = list(positions), []
     for number, query in enumerate(queries):
@@ -63,16 +63,16 @@ async def page_of(queries: Sequence[Query], positions: Sequence[Position], scope
         if left is not None:
             left -= len(rows)
         if len(queries) > 1 and len(rows) > 10_000:
-            await asyncio.sleep(0)  # Other clients wait no longer than for one series.
+            await asyncio.sleep(0)  # so that other clients wait for one series at most
     return Page(tuple(found), tuple(after))
 
 
 async def answer_page(
     call: Call, queries: Sequence[Query], query: Any, token: str | None, sealer: TokenSealer, scope: LimitScope
 ) -> tuple[Page, str | None]:
-    """The page that the token names, or the first, and the token of the next; `query` tells queries apart.
+    """Return the page that the token names, or the first one, and the token of the next page.
 
-    400 for a token that is not valid here.
+    `query` distinguishes queries: a token is valid only for its own. Refuses any other token with 400.
     """
     begin = _begin(call, len(queries), query, token, sealer)
     page = await page_of(queries, begin.positions, scope)
@@ -86,7 +86,7 @@ async def answer_page(
 
 
 def encoded(call: Call, page: Page, token: str | None, *, federated: bool, protobuf_on: bool) -> Answer:
-    """The page in the form that the client asks for."""
+    """Return the page as a response, in protobuf where the client accepts it and `protobuf_on`, else in JSON."""
     points = sum(len(rows) for rows in page.rows)
     media_type = call.protobuf_type() if protobuf_on else None
     if media_type:
@@ -107,7 +107,7 @@ def _begin(call: Call, count: int, query: Any, token: str | None, sealer: TokenS
 
 
 def _spoiled(page: Page, faults: PageFaults, key: int) -> Page:
-    """The page as the fault rules want it; where each series stands after it remains true."""
+    """Return the page as the fault rules require; its positions after the page stay true."""
     if not faults.reorder and not faults.total_off:
         return page
     rows = tuple(_spoiled_rows(one, faults, key) for one in page.rows)

@@ -23,7 +23,7 @@ _PLACES: Final = ("separator inlet", "export compressor", "well A-12", "produced
 
 
 def add_plant(store: Store, *, seed: int) -> None:
-    """Adds the plant: names such as 1191-PT-1001, from 2024-01-01 on."""
+    """Add the plant: its series have names such as 1191-PT-1001 and begin on 2024-01-01."""
     number = 0
     for kind, step_s, count in _SECTIONS:
         spec = replace(SyntheticSpec(kind), step_ns=step_s * NS_PER_SECOND)

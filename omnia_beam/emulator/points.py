@@ -1,4 +1,4 @@
-"""Points as columns."""
+"""Points as columns of equal length."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Statuses = NDArray[np.uint32]
 class Points:
     """Points of one series: three columns of one length.
 
-    `times` are int64 ns since the Unix epoch, `values` float64, `statuses` uint32. Sorted by time with each time once
-    wherever a `PointSource` gives them.
+    `times` are int64 ns since the Unix epoch, `values` float64, `statuses` uint32. Points from a `PointSource` are
+    sorted by time and have each time once.
     """
 
     times: Times
@@ -29,17 +29,17 @@ class Points:
         return len(self.times)
 
     def take(self, which: Any) -> Points:
-        """The points that a slice, a mask or an index array names."""
+        """Return the points that a slice, a mask or an index array selects."""
         return Points(self.times[which], self.values[which], self.statuses[which])
 
 
 def no_points() -> Points:
-    """No points at all."""
+    """Return three empty columns."""
     return Points(np.empty(0, np.int64), np.empty(0, np.float64), np.empty(0, np.uint32))
 
 
 def as_points(times: Any, values: Any, statuses: Any = 192) -> Points:
-    """Columns of any array-like kind as `Points`; one status stands for all. ValueError where lengths differ."""
+    """Return array-like columns as `Points`; one status stands for all. Raises ValueError where lengths differ."""
     time_column = np.ascontiguousarray(times, dtype=np.int64)
     value_column = np.ascontiguousarray(values, dtype=np.float64)
     status_column = np.ascontiguousarray(np.broadcast_to(np.asarray(statuses, dtype=np.uint32), time_column.shape))
@@ -49,7 +49,7 @@ def as_points(times: Any, values: Any, statuses: Any = 192) -> Points:
 
 
 def joined(parts: list[Points]) -> Points:
-    """The parts one after the other, unsorted."""
+    """Return the parts one after the other, unsorted."""
     if not parts:
         return no_points()
     if len(parts) == 1:
@@ -62,7 +62,7 @@ def joined(parts: list[Points]) -> Points:
 
 
 def upserted(points: Points) -> Points:
-    """The points sorted by time; where several name one time, the last of them wins, as an upsert would."""
+    """Return the points sorted by time; the last of several points with one time wins, as in an upsert."""
     times = points.times
     if len(times) < 2 or bool(np.all(times[1:] > times[:-1])):
         return points

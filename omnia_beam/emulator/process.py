@@ -19,11 +19,11 @@ _CONTROL_TOKEN_ENV = "OMNIA_EMULATOR_CONTROL_TOKEN"  # noqa: S105 - the name of 
 
 
 class EmulatorProcess(Remote):
-    """Starts `python -m omnia_beam.emulator ARGUMENTS…` and waits for its first line; a context manager.
+    """A process `python -m omnia_beam.emulator ARGUMENTS…`, ready when it has printed its first line; a context manager.
 
     `url` is the base URL, `pid` the process. `stop()` ends it cleanly (SIGTERM, exit code 0 expected), `kill()` at
-    once (SIGKILL); `leave()` lets it serve on. RuntimeError, with what the emulator wrote to stderr, if it does not get
-    ready within `timeout_s` seconds or does not stop cleanly.
+    once (SIGKILL); `leave()` leaves it running. Raises RuntimeError, with what the emulator wrote to stderr, if it does
+    not get ready within `timeout_s` seconds or does not stop cleanly.
     """
 
     def __init__(
@@ -41,15 +41,15 @@ class EmulatorProcess(Remote):
             self._command += ["--control-token-env", _CONTROL_TOKEN_ENV]
             self._env[_CONTROL_TOKEN_ENV] = self._control_token
         self._timeout_s = timeout_s
-        self._detached = detached  # in a session of its own: neither Ctrl-C nor the end of the terminal reaches it
+        self._detached = detached  # a session of its own keeps Ctrl-C and the end of the terminal away
         self._process: subprocess.Popen[bytes] | None = None
         self._stderr: IO[bytes] | None = None
         self.url = ""
         self.pid = 0
 
     def start(self) -> EmulatorProcess:
-        """Starts the process and returns when it serves."""
-        # A file, not a pipe: nobody needs to read it for the emulator to go on.
+        """Start the process and return when it serves."""
+        # A file, because the emulator would block on a full pipe that is not read.
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by _end, with the process
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module, no shell
             self._command,
@@ -70,7 +70,7 @@ class EmulatorProcess(Remote):
         return self
 
     def stop(self) -> None:
-        """Ends it cleanly; no effect where it has ended."""
+        """End the process cleanly; do nothing where it was ended by this object before."""
         if self._process is None:
             return
         if self._process.poll() is None:
@@ -86,16 +86,16 @@ class EmulatorProcess(Remote):
             raise RuntimeError(f"the emulator ended with exit code {code}: {errors}")
 
     def kill(self) -> None:
-        """Ends it at once, as a power cut would."""
+        """End the process at once, as a power cut would."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._end()
 
     def leave(self) -> None:
-        """Let it serve on after this process: whoever wants its end sends SIGTERM to `pid`."""
+        """Leave the emulator running after this process; SIGTERM to `pid` ends it."""
         if self._process is not None:
-            self._process.returncode = 0  # it is nobody's child any more: no warning that it still runs
+            self._process.returncode = 0  # keeps Popen from warning that the process still runs
             self._end()
 
     def __enter__(self) -> EmulatorProcess:
@@ -113,7 +113,7 @@ class EmulatorProcess(Remote):
         stdout = process.stdout
         if stdout is None:
             return b""
-        # A timer that kills the process ends the read below, whatever the emulator is doing.
+        # The timer kills the process, which ends the read below even when the emulator hangs.
         timer = threading.Timer(self._timeout_s, process.kill)
         timer.start()
         try:

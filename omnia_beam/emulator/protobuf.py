@@ -1,4 +1,4 @@
-"""Columns to the service's compact protobuf, a page at a time instead of a value at a time.
+"""Encoding of columns as the service's compact protobuf, a page at a time instead of a value at a time.
 
     message CompactDatapointsDto   { repeated CompactDatapointsItem data = 1; string continuationToken = 2; }
     message CompactDatapointsItem  { string id = 1; uint64 totalCount = 2; repeated string fields = 3;
@@ -6,10 +6,10 @@
     message CompactDataPointValue  { oneof value { int64 int64 = 1; double double = 2; uint32 uint32 = 3;
                                                    uint64 uint64 = 4; } }
 
-The rows of a page are laid out in one matrix of bytes, as wide as most of them are; rows of another width are laid out
-apart and spliced in, or, where they are many, all rows are as wide as the widest and the bytes that a row does not use
-are squeezed out. Varints are the shortest, members of a oneof are written
-even where they are zero: byte for byte what the protobuf library writes.
+The rows of a page are laid out in one matrix of bytes, as wide as most of them are. Rows of another width are laid out
+apart and spliced in; where they are many, all rows are as wide as the widest and the bytes that a row does not use are
+squeezed out. Varints are the shortest, and members of a oneof are written even where they are zero: byte for byte what
+the protobuf library writes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MEMBER_TAGS: Final = {"int64": 0x08, "double": 0x11, "uint32": 0x18, "uint64": 
 _VALUES_TAG: Final = 0x22
 
 
-# Made once: a numpy scalar costs more than the operation that it goes into.
+# Constants, because making a numpy scalar costs more than the operation that uses it.
 _LOW_28: Final = np.uint64(0x0FFFFFFF)
 _HIGH_28: Final = np.uint64(0x00FFFFFFF0000000)
 _4: Final = np.uint64(4)
@@ -44,11 +44,11 @@ _LOW_7: Final = np.uint64(0x007F007F007F007F)
 _MORE: Final = np.uint64(0x8080808080808080)
 
 _TOGETHER: Final = 16_384
-"""Series with fewer rows than this are laid out together: a page of a hundred short ones costs little more than one."""
+"""Series with fewer rows are laid out together, so that a page of a hundred short series costs little more than one."""
 
 
 def encode_page(series: Sequence[Rows], token: str | None) -> list[Buffer]:
-    """A whole `CompactDatapointsDto`, as the buffers to send one after the other."""
+    """Return a whole `CompactDatapointsDto`, as the buffers to send one after the other."""
     parts: list[Buffer] = []
     for rows, body in zip(series, _bodies(series), strict=True):
         head = _head(rows)
@@ -72,7 +72,7 @@ class EncodedRows:
     ends: NDArray[np.intp] | None = None
 
     def between(self, first: int, stop: int) -> memoryview:
-        """The bytes of the rows `first <= row < stop`."""
+        """Return the bytes of the rows `first <= row < stop`."""
         return self.content[self._before(first) : self._before(stop)]
 
     def _before(self, row: int) -> int:
@@ -82,7 +82,7 @@ class EncodedRows:
 
 
 def encode_rows(columns: Sequence[tuple[Kind, NDArray[Any]]]) -> EncodedRows:
-    """Rows of these columns, each value in the member of its column's kind."""
+    """Return rows of these columns, each value in the member of its column's kind."""
     cells = [_Cell(kind, column) for kind, column in columns]
     odd = _odd_rows(cells)
     if len(odd) * 8 > len(columns[0][1]):
@@ -101,7 +101,7 @@ def encode_rows(columns: Sequence[tuple[Kind, NDArray[Any]]]) -> EncodedRows:
 
 
 def _head(rows: Rows) -> bytes:
-    """Everything of a `CompactDatapointsItem` before its values."""
+    """Return the bytes of a `CompactDatapointsItem` before its values."""
     head = [b"\x0a" + _text(rows.series_id)]
     if rows.total:
         head.append(b"\x10" + varint(rows.total))
@@ -111,7 +111,7 @@ def _head(rows: Rows) -> bytes:
 
 
 def _bodies(series: Sequence[Rows]) -> list[memoryview]:
-    """The values of each series, neighbours of the same kinds of columns laid out together where they are short."""
+    """Return the values of each series; short neighbours with the same kinds of columns are laid out together."""
     bodies: list[memoryview] = []
     for _, together in groupby(series, key=_batch_key):
         group = list(together)
@@ -134,7 +134,7 @@ def _joined(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
 
 
 def varint(number: int) -> bytes:
-    """One unsigned number as a varint."""
+    """Return one unsigned number as a varint."""
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
@@ -144,7 +144,7 @@ def varint(number: int) -> bytes:
 
 
 class _Cell:
-    """One column's share of each row: `22 <length> <member tag> <payload>`.
+    """The share of each row that belongs to one column: `22 <length> <member tag> <payload>`.
 
     `lengths` holds the payload's length per row, None where all have the same; `usual` is the commonest length.
     """
@@ -162,7 +162,7 @@ class _Cell:
         self.usual_width = 3 + self.usual
 
     def fill(self, cells: Bytes, payload: int, lengths: NDArray[np.uint8] | None = None) -> None:
-        """Writes the cells of all rows for payloads of this length, or of each row's own."""
+        """Write the cells of all rows for payloads of this length, or of each row's own length."""
         cells[:, 0] = _VALUES_TAG
         cells[:, 1] = payload + 1 if lengths is None else lengths + 1
         cells[:, 2] = _MEMBER_TAGS[self.kind]
@@ -179,7 +179,7 @@ class _Cell:
 
 
 def _odd_rows(cells: Sequence[_Cell]) -> NDArray[np.intp]:
-    """The rows in which some payload has not its usual length, ascending."""
+    """Return the rows in which a payload does not have its usual length, ascending."""
     odd = [np.flatnonzero(cell.lengths != cell.usual) for cell in cells if cell.lengths is not None]
     if not odd:
         return np.empty(0, dtype=np.intp)
@@ -187,7 +187,7 @@ def _odd_rows(cells: Sequence[_Cell]) -> NDArray[np.intp]:
 
 
 def _masked_rows(cells: Sequence[_Cell]) -> tuple[Bytes, NDArray[np.intp]]:
-    """Rows of any lengths, one after the other, and where each ends."""
+    """Return rows of any lengths, one after the other, and where each ends."""
     count = len(cells[0].column)
     widths = [3 + cell.longest for cell in cells]
     rows = np.empty((count, sum(widths)), dtype=np.uint8)
@@ -203,7 +203,7 @@ def _masked_rows(cells: Sequence[_Cell]) -> tuple[Bytes, NDArray[np.intp]]:
 
 
 def _spliced(flat: memoryview, width: int, odd: NDArray[np.intp], cells: Sequence[_Cell]) -> EncodedRows:
-    """Rows of the usual width with a few odd ones, as a few bad points among good ones, put in their places.
+    """Return rows of the usual width with the few odd ones in their places, such as a few bad points among good ones.
 
     Joining slices copies at memory speed, where a mask over all rows would cost a nanosecond a byte.
     """
@@ -226,7 +226,7 @@ def _spliced(flat: memoryview, width: int, odd: NDArray[np.intp], cells: Sequenc
 
 
 def _varint_lengths(column: NDArray[np.uint64]) -> tuple[int, NDArray[np.uint8] | None]:
-    """The longest varint of the column, and the length of each where they differ."""
+    """Return the longest varint of the column, and the length of each, or None where all are equal."""
     if not len(column):
         return 1, None
     shortest, longest = _varint_length(int(column.min())), _varint_length(int(column.max()))
@@ -243,7 +243,7 @@ def _varint_length(number: int) -> int:
 
 
 def _spread(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The low 56 bits of each number as eight bytes of seven bits, every one with its continuation bit."""
+    """Return the low 56 bits of each number as eight bytes of seven bits, every one with its continuation bit."""
     low = numbers & _LOW_28
     high = numbers & _HIGH_28
     high <<= _4
@@ -261,7 +261,7 @@ def _spread(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _words(cells: Bytes, offset: int) -> NDArray[np.uint64]:
-    """Eight bytes of each row as one little-endian word to write to."""
+    """Return a view of eight bytes of each row as one little-endian word to write to."""
     return cells[:, offset : offset + 8].view("<u8")[:, 0]
 
 

@@ -1,4 +1,4 @@
-"""Raw points of one series in a time range, through status filter and limit, from any position on."""
+"""Raw points of one series in a time range, with status filter and limit, from any position on."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _FIRST_BLOCK = 64
 
 @dataclass(frozen=True, slots=True)
 class RawQuery:
-    """The points of `[start_ns, stop_ns)`, None leaving a side open, that have one of these statuses.
+    """A query for the points of `[start_ns, stop_ns)` that have one of these statuses; None leaves a side open.
 
-    `outside` adds the nearest such point on either side of the range: part of the query like any other, so that limit
-    and total count them. `state` tells apart the states of a series that changes.
+    `outside` adds the nearest such point on either side of the range. These points are part of the query like any other,
+    so that limit and total count include them. `state` distinguishes the states of a series that changes.
     """
 
     series_id: str
@@ -39,7 +39,7 @@ class RawQuery:
     counts: Memo[int] = field(default_factory=Memo)
 
     def rows(self, position: Position, limit: int) -> tuple[Rows, bool]:
-        """The next rows, at most `limit`, and whether they are the last."""
+        """Return the next rows, at most `limit`, and whether they are the last."""
         first, stop = self._range()
         resumed = 0 if position == START else self.source.locate(int(position) + 1)
         if self.statuses is None:
@@ -54,13 +54,13 @@ class RawQuery:
         return rows, len(points) <= limit
 
     def first(self) -> Points:
-        """The first point, if there is one."""
+        """Return the first point, or no points."""
         first, stop = self._range()
         found = _first_match(self.source, self._wanted(), first, stop)
         return no_points() if found is None else self.source.read(found, found + 1)
 
     def latest(self) -> Points:
-        """The last point, if there is one."""
+        """Return the last point, or no points."""
         first, stop = self._range()
         found = _last_match(self.source, self._wanted(), first, stop)
         return no_points() if found is None else self.source.read(found, found + 1)
@@ -112,10 +112,10 @@ def _blocks(source: PointSource, first: int, stop: int) -> Iterator[tuple[int, N
 
 
 def is_wanted(statuses: NDArray[np.uint32], wanted: NDArray[np.uint32] | None) -> NDArray[np.bool_]:
-    """Which statuses are among those wanted, all of them for None."""
+    """Return which statuses are among those wanted; None wants all of them."""
     if wanted is None:
         return np.ones(len(statuses), dtype=bool)
-    # A handful of statuses: comparing with each is several times faster than a set lookup.
+    # There are few statuses: comparing with each is several times faster than a set lookup.
     hits: NDArray[np.bool_] = statuses == wanted[0]
     for status in wanted[1:]:
         hits |= statuses == status

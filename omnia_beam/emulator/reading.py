@@ -19,12 +19,12 @@ _LAKE_LAG_NS: Final = 2 * 86_400 * 1_000_000_000
 
 
 async def get_data(service: Service, call: Call) -> Answer:
-    """`GET B/{id}/data`."""
+    """Answer `GET B/{id}/data` with raw points."""
     return await _one(service, call, found(service, call.values["id"]))
 
 
 async def get_data_by_name(service: Service, call: Call) -> Answer:
-    """`GET B/query/data`: 400 for a facility that has no series, 404 for a name that the facility has not."""
+    """Answer `GET B/query/data`; refuse a facility without series with 400, and a name that it does not have with 404."""
     series = named(service, call)
     labels = {
         "facility": series.metadata.facility,
@@ -35,7 +35,10 @@ async def get_data_by_name(service: Service, call: Call) -> Answer:
 
 
 async def query_many(service: Service, call: Call, more: Callable[..., Query] | None = None) -> Answer:
-    """`POST B/query/data`: raw points, or aggregates where an item names functions (`more` makes those queries)."""
+    """Answer `POST B/query/data` with raw points, or with aggregates where an item names functions.
+
+    `more` makes the queries for aggregates.
+    """
     items, federation = many(call), call.federation()
     bool_of("alignToCache", call.text("alignToCache"))
     queries = []
@@ -54,27 +57,27 @@ async def query_many(service: Service, call: Call, more: Callable[..., Query] | 
 
 
 async def get_first(service: Service, call: Call) -> Answer:
-    """`GET B/{id}/data/first`: the first point from `afterTime` on and before `beforeTime`."""
+    """Answer `GET B/{id}/data/first` with the first point from `afterTime` on and before `beforeTime`."""
     return _edge(service, call, [_edge_item(call)], RawQuery.first)
 
 
 async def get_latest(service: Service, call: Call) -> Answer:
-    """`GET B/{id}/data/latest`: the last such point."""
+    """Answer `GET B/{id}/data/latest` with the last point from `afterTime` on and before `beforeTime`."""
     return _edge(service, call, [_edge_item(call)], RawQuery.latest)
 
 
 async def query_first(service: Service, call: Call) -> Answer:
-    """`POST B/query/data/first`."""
+    """Answer `POST B/query/data/first` with the first point of each item's range."""
     return _edge(service, call, many(call), RawQuery.first)
 
 
 async def query_latest(service: Service, call: Call) -> Answer:
-    """`POST B/query/data/latest`."""
+    """Answer `POST B/query/data/latest` with the last point of each item's range."""
     return _edge(service, call, many(call), RawQuery.latest)
 
 
 def found(service: Service, series_id: Any) -> Series:
-    """The series of that id; 404 if there is none."""
+    """Return the series of that id; refuse with 404 an id that no series has, and with 400 what is not text."""
     if not isinstance(series_id, str):
         raise Refusal(400, "An item of the request has no 'id'.")
     series = service.store.series.get(guid_of(series_id))
@@ -84,7 +87,7 @@ def found(service: Service, series_id: Any) -> Series:
 
 
 def named(service: Service, call: Call) -> Series:
-    """The series of the parameters `name` and `facility`."""
+    """Return the series of the parameters `name` and `facility`; refuse with 400 or 404 where there is none."""
     name, facility = call.text("name"), call.text("facility")
     if not name or not facility:
         raise Refusal(400, "Both 'name' and 'facility' are required.")
@@ -97,7 +100,7 @@ def named(service: Service, call: Call) -> Series:
 
 
 def many(call: Call) -> list[dict[str, Any]]:
-    """The items of a request for many series; 400 where they are none or too many."""
+    """Return the items of a request for many series; refuse with 400 where there are none or too many."""
     items = call.content()
     if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
         raise Refusal(400, "The request body is not a list of timeseries queries.")
@@ -107,7 +110,7 @@ def many(call: Call) -> list[dict[str, Any]]:
 
 
 def time_range(service: Service, item: dict[str, Any], federation: str | None) -> tuple[int | None, int | None]:
-    """Start and exclusive stop of a query in ns, by the emulator's reading of `endTime`. 400 where end < start."""
+    """Return start and exclusive stop of a query in ns, by the setting `end_time`; refuse end < start with 400."""
     start, end = time_of("startTime", item.get("startTime")), time_of("endTime", item.get("endTime"))
     if start is not None and end is not None and end < start:
         raise Refusal(400, "'endTime' is before 'startTime'.")
@@ -128,7 +131,7 @@ def raw_query(
     federation: str | None,
     labels: dict[str, Any] | None = None,
 ) -> RawQuery:
-    """The query of one item, whether it came as query parameters or in a body."""
+    """Return the query of one item, which came either as query parameters or in a body."""
     start, stop = time_range(service, item, federation)
     return RawQuery(
         series.id,
@@ -145,7 +148,7 @@ def raw_query(
 
 
 def item_of_query(call: Call) -> dict[str, Any]:
-    """The query parameters of one series under the names that a body uses."""
+    """Return the query parameters of one series under the names that a body uses."""
     names = ("startTime", "endTime", "limit", "includeOutsidePoints", "fill", "processingInterval")
     item: dict[str, Any] = {name: call.text(name) for name in names}
     bool_of("debug", call.text("debug"))
@@ -182,7 +185,7 @@ def _edge_item(call: Call) -> dict[str, Any]:
 
 
 def _token_of_many(call: Call, items: list[dict[str, Any]]) -> str | None:
-    """The one token of a query of many: as a parameter, or in its items."""
+    """Return the one token of a query of many, given as a parameter or in its items, or None."""
     tokens = {item["continuationToken"] for item in items if item.get("continuationToken")}
     tokens |= {token} if (token := call.text("continuationToken")) else set()
     if len(tokens) > 1 or not all(isinstance(token, str) for token in tokens):
@@ -191,10 +194,10 @@ def _token_of_many(call: Call, items: list[dict[str, Any]]) -> str | None:
 
 
 def encoded_for(service: Service, call: Call, page: Page, token: str | None, federation: str | None) -> Answer:
-    """The page as the client asks for it and the emulator gives it."""
+    """Return the page as a response, in a format that the client accepts and the settings allow."""
     return encoded(call, page, token, federated=federation == "IMS", protobuf_on=service.settings.protobuf == "on")
 
 
 def without(item: dict[str, Any], *names: str) -> dict[str, Any]:
-    """What of an item tells queries apart, beside the named members."""
+    """Return the members of an item that distinguish queries: all that are not empty and not named here."""
     return {name: value for name, value in item.items() if name not in names and value not in (None, [], "")}

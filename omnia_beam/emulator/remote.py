@@ -1,4 +1,4 @@
-"""What a test may ask a running emulator, wherever it runs."""
+"""What a test may request of a running emulator, on a thread or in another process."""
 
 from __future__ import annotations
 
@@ -13,31 +13,34 @@ _TIMEOUT_S = 10.0
 
 
 def control_token_for(arguments: Sequence[str]) -> str | None:
-    """A new token for the emulator's own endpoints, where its arguments shut them; None where they are open.
+    """Return a new token for the emulator's own endpoints where its arguments protect them, or None where they are open.
 
-    A test that starts an emulator need not hold a token of the service to set faults.
+    With it, a test that starts an emulator can set faults without a token of the service.
     """
     shut = any(each.startswith(("--auth", "--subscription-key-env")) for each in arguments)
     return secrets.token_urlsafe(24) if shut else None
 
 
 class Remote:
-    """The emulator's own endpoints. `url` is its base URL."""
+    """A client of the emulator's own endpoints. `url` is the emulator's base URL."""
 
     url: str
     _control_token: str | None = None
 
     def stats(self) -> dict[str, Any]:
-        """Counts since the start; see `Stats.as_json`."""
+        """Return the counts since the start; see `Stats.as_json`."""
         return cast(dict[str, Any], self._ask("GET", "stats"))
 
     def set_faults(self, rules: Sequence[str]) -> None:
-        """Puts these rules in force and no others; none lifts all. ValueError for a rule that cannot be read."""
+        """Replace the rules in force with these; an empty list removes all.
+
+        Raises ValueError for a rule that cannot be parsed.
+        """
         self._ask("POST", "faults", list(rules))
 
     def _ask(self, method: str, what: str, content: Any = None) -> Any:
         body = None if content is None else json.dumps(content).encode()
-        # The URL is the emulator's own, printed by it: always http.
+        # The emulator itself printed the URL, so its scheme is always http.
         headers = {"Content-Type": "application/json"} if body is not None else {}
         if self._control_token is not None:
             headers["Authorization"] = f"Bearer {self._control_token}"

@@ -1,4 +1,4 @@
-"""The body of a request, unpacked, and never more of it than may be."""
+"""Reading and unpacking the body of a request, with a bound on its size."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ _WINDOW_BITS: Final = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBIT
 
 
 async def read_body(request: web.Request, limit: int) -> bytes:
-    """The body, at most `limit` bytes on the wire and unpacked; 413 above that, as soon as it is known.
+    """Return the body, at most `limit` bytes on the wire and unpacked; refuse a larger one with 413 as soon as it is known.
 
-    400 for a body that is cut short or not what its Content-Encoding says, 415 for another encoding than gzip and deflate.
+    Refuses with 400 a body that is cut short or not what its Content-Encoding names, with 415 another encoding than gzip
+    and deflate.
     """
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in ("", "identity", *_WINDOW_BITS):
@@ -38,7 +39,7 @@ async def read_body(request: web.Request, limit: int) -> bytes:
 
 
 def _unpacked(stream: zlib._Decompress, chunk: bytes, most: int) -> bytes:
-    """What a chunk unpacks to, cut at `most` bytes: one above the limit shows that it is passed."""
+    """Return what a chunk unpacks to, cut at `most` bytes: one byte above the limit is enough to show an excess."""
     if stream.eof:
         raise _broken()
     try:

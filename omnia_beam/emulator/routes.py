@@ -1,4 +1,4 @@
-"""Every path that the emulator serves, and who answers it."""
+"""Every path that the emulator serves, and the endpoint that answers it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one series contributes to one page: a time column and named value columns, whatever they hold."""
+"""The rows that one series contributes to one page: a time column and any named value columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Kind: TypeAlias = Literal["int64", "double", "uint32", "uint64"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Column:
-    """One named column; `kind` says how it is written."""
+    """One named column; `kind` is the type in which its values are written."""
 
     name: str
     kind: Kind
@@ -37,6 +37,6 @@ class Rows:
 
 
 def raw_rows(series_id: str, total: int, points: Points, labels: dict[str, Any] | None = None) -> Rows:
-    """Raw points as the columns `value` and `status`."""
+    """Return raw points as the columns `value` and `status`."""
     columns = (Column("value", "double", points.values), Column("status", "uint32", points.statuses))
     return Rows(series_id, total, points.times, columns, labels)

@@ -1,7 +1,7 @@
-"""HTTP: aiohttp at the edge, plain answers behind it.
+"""The HTTP server: aiohttp at the edge, plain responses behind it.
 
-A request goes through: stats, rate limit, credentials, faults, latency, endpoint, faults again, delivery. The emulator's
-own endpoints under `/_emulator/` go through credentials alone.
+A request passes through stats, rate limit, credentials, faults, latency, endpoint, faults again, and delivery, in this
+order. The emulator's own endpoints under `/_emulator/` check credentials alone.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from .service import Service
 
 _LOG = logging.getLogger(__name__)
 _MAX_HEADER_BYTES: Final = 65_536
-"""Continuation tokens of queries of 100 series travel in the URL."""
+"""Most bytes of a header or a request line, which holds the continuation token of a query of 100 series."""
 
 _GRACE_S: Final = 2.0
-"""How long a clean stop waits for requests in flight, in seconds."""
+"""Seconds that a clean stop waits for requests in flight."""
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -49,7 +49,7 @@ def _cannot_listen(host: str, port: int, error: OSError) -> str:
 
 
 class Server:
-    """A service on a socket. `start` binds and returns; `stop` lets requests in flight end."""
+    """A service on a socket. `start` binds and returns; `stop` waits for requests in flight."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -57,7 +57,7 @@ class Server:
         self.url = ""
 
     async def start(self) -> None:
-        """Binds to the host and port of the settings. OSError where that is not possible."""
+        """Bind to the host and port of the settings. Raises OSError where that is not possible."""
         settings = self._service.settings
         self._runner = web.AppRunner(
             self._application(),
@@ -66,7 +66,7 @@ class Server:
             max_field_size=_MAX_HEADER_BYTES,
             handler_cancellation=False,
             logger=_quiet_log(),
-            auto_decompress=False,  # a body is unpacked below, with a bound
+            auto_decompress=False,  # `read_body` unpacks a body with a bound on its size
             shutdown_timeout=_GRACE_S,
         )
         await self._runner.setup()
@@ -83,7 +83,7 @@ class Server:
         self.url = f"http://{host}:{listener.getsockname()[1]}{TIMESERIES}"
 
     async def stop(self, *, abrupt: bool = False) -> None:
-        """Ends: lets requests in flight end for two seconds, or cuts every connection at once."""
+        """Stop serving: wait up to two seconds for requests in flight, or cut every connection at once."""
         if self._runner is None:
             return
         if abrupt and self._runner.server is not None:
@@ -94,7 +94,7 @@ class Server:
             await asyncio.wait_for(self._runner.cleanup(), 0.1 if abrupt else None)
 
     def _application(self) -> web.Application:
-        # Bodies are read here with a limit of our own, so aiohttp's is off.
+        # `read_body` limits the size of bodies, so aiohttp's limit is off.
         application = web.Application(client_max_size=0)
         for prefix in ("", TIMESERIES):
             for control in CONTROL:
@@ -135,7 +135,7 @@ class Server:
                     service.stats.points_served += answer.points
                 return await deliver(request, answer, delivery)
             except ConnectionError:
-                # The client has left in the middle of its answer: its right, and no failure of ours.
+                # The client closed the connection during its response, which is not an error of the emulator.
                 outcome = "client_left"
                 return web.Response()
             finally:
@@ -161,7 +161,7 @@ class Server:
         except Refusal as refusal:
             answer = message_answer(refusal.status, refusal.message, trace_id, refusal.headers)
         except ConnectionError:
-            raise  # the client has left in the middle of its request
+            raise  # the client closed the connection during its request
         except RecursionError:
             answer = message_answer(400, "The request is nested too deeply.", trace_id)
         except Exception:
@@ -170,17 +170,17 @@ class Server:
         return self._late(answer, injection, trace_id)
 
     def _injection(self, request: web.Request) -> Injection:
-        """The fault rules that fire for this request, counted."""
+        """Return the fault rules that fire for this request, and count them."""
         service = self._service
         has_token = "continuationToken" in request.query
         injection = service.faults.draw(request.method, request.path, has_token=has_token)
         for rule in injection.rules:
-            if rule.kind != "reject_points":  # Counted where a write is refused for it.
+            if rule.kind != "reject_points":  # this kind is counted where a write is refused
                 service.stats.faults[rule.label] += 1
         return injection
 
     async def _early(self, request: web.Request, injection: Injection, trace_id: str) -> tuple[Answer, Delivery] | None:
-        """The faults that come in place of an answer, before the request is looked at."""
+        """Return the response of a fault that replaces the endpoint's, before the request is looked at, or None."""
         if injection.of("reset"):
             return Answer(), Delivery(reset=True)
         if stall := injection.of("stall"):
@@ -193,7 +193,7 @@ class Server:
         return None
 
     def _late(self, answer: Answer, injection: Injection, trace_id: str) -> tuple[Answer, Delivery]:
-        """The faults that befall an answer on its way out."""
+        """Return the response with the faults that change its content, and how to send it."""
         if injection.of("garbage"):
             noise = hashes(key_of(trace_id), 0, max(64, min(answer.size, 1 << 20) // 8)).tobytes()
             answer = replace(answer, parts=(noise,), points=0)
@@ -240,7 +240,7 @@ def _compressed(request: web.Request, answer: Answer) -> Answer:
 
 
 def _quiet_log() -> logging.Logger:
-    """aiohttp's log, which would print the lines of a request that it cannot read: its token too."""
+    """Return aiohttp's log without the lines of a request that cannot be parsed: they may contain its token."""
     log = logging.getLogger(f"{__name__}.http")
     log.addFilter(_without_requests)
     return log

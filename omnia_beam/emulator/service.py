@@ -25,7 +25,7 @@ from .store import Store
 
 @dataclass(slots=True, eq=False)
 class Service:
-    """One running emulator, HTTP aside."""
+    """One running emulator without its HTTP server."""
 
     settings: Settings
     store: Store
@@ -43,10 +43,10 @@ class Service:
     _requests: int = 0
 
     async def commit(self, change: Change) -> int:
-        """Makes a change; returns when it is durable, with the number of points that it wrote or removed.
+        """Make a change, and return how many points it wrote or removed once it is durable.
 
-        It is made in memory first, so that changes are journalled in the order in which they were made. OSError where
-        the journal fails: the change is then visible here, but the client is told that it failed.
+        It is made in memory first, so that changes are journalled in the order in which they were made. Raises OSError
+        where the journal fails: the change is then visible here, although the client receives an error.
         """
         affected = apply_change(self.store, self.companion, change)
         if self.journal is not None:
@@ -54,24 +54,24 @@ class Service:
         return affected
 
     async def queue(self, change: WritePoints, delay_s: float) -> None:
-        """Accepts a write; durable when this returns, visible after the delay, or at once after a restart."""
+        """Accept a write, durable when this returns; it becomes visible after the delay, or at once after a restart."""
         if self.journal is not None:
             await self.journal.commit(encode_change(change))
         asyncio.get_running_loop().call_later(delay_s, self._apply_queued, change)
 
     def trace_id(self) -> str:
-        """A new trace id: 32 hex digits, the same from run to run for the same seed and order of requests."""
+        """Return a new trace id: 32 hex digits, the same from run to run for the same seed and order of requests."""
         self._requests += 1
         key = key_of(self.settings.seed, "trace")
         return f"{hash_one(key, 2 * self._requests):016x}{hash_one(key, 2 * self._requests + 1):016x}"
 
     async def close(self) -> None:
-        """Lets the state directory go."""
+        """Close the journal and release the state directory."""
         if self.journal is not None:
             await self.journal.close()
 
     def _apply_queued(self, change: WritePoints) -> None:
-        # A series may have been deleted since; its queued points then have no place to go, as in any queue.
+        # A series may have been deleted since; its queued points are dropped, as in any queue.
         kept = tuple(batch for batch in change.batches if batch[0] in self.store.series)
         apply_change(self.store, self.companion, WritePoints(kept))
 
@@ -79,9 +79,9 @@ class Service:
 def build_service(
     settings: Settings, series: dict[str, Any] | None = None, control_token: str | None = None
 ) -> Service:
-    """The service that these settings describe. ValueError or OSError names the setting that cannot be used.
+    """Return the service that these settings describe. Raises ValueError or OSError, which names the unusable setting.
 
-    `control_token` is for the emulator's own endpoints, as `--control-token-env` names one.
+    `control_token` protects the emulator's own endpoints, like the one that `--control-token-env` names.
     """
     now = clock_of(settings)
     faults = FaultBook(settings.seed)
@@ -106,7 +106,7 @@ def build_service(
 
 
 def _opened_journal(service: Service, folder: Path) -> Journal:
-    """The journal of a state directory, its changes made again, itself compacted."""
+    """Return the journal of a state directory, compacted, after its changes have been applied again."""
     journal = Journal(folder)
     for payload in read_records(journal.path):
         try:

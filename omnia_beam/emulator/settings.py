@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 MAX_BODY: Final = 64 << 20
-"""Bytes of a request's body, unless told otherwise: some hundred thousand points as JSON are a tenth of that."""
+"""Default limit of a request's body in bytes: some hundred thousand points as JSON are a tenth of that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How one emulator behaves. See `command.py` for what each setting means to the user."""
+    """The behaviour of one emulator. See `command.py` for what each setting means to the user."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -46,7 +46,7 @@ class Settings:
 
 
 def parse_rate(text: str) -> float:
-    """Requests per second from `20/s`, `20` or `600/m`. ValueError for anything else."""
+    """Return requests per second from `20/s`, `20` or `600/m`. Raises ValueError for anything else."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(?:/(s|m|h))?", text.strip())
     if match is None or not float(match[1]):
         raise ValueError(f"not a rate: {text!r} (such as 20/s or 600/m)")
@@ -54,7 +54,7 @@ def parse_rate(text: str) -> float:
 
 
 def clock_of(settings: Settings, real: Callable[[], int] = time.time_ns) -> Callable[[], int]:
-    """The emulator's clock in ns: it starts at `now`, or at the real time, and runs `clock_rate` times as fast."""
+    """Return the emulator's clock in ns: it starts at `now`, or at the real time, and runs `clock_rate` times as fast."""
     if settings.now is None and settings.clock_rate == 1.0:
         return real
     begun = real()

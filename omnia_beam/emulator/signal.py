@@ -11,17 +11,17 @@ from .grid import TimeGrid
 from .points import Points, Statuses, Times, Values
 
 _STATUS_BLOCK_BITS = 6
-# What a point in a disturbed block may carry: half of them good, the listed codes of the service, and two that its
-# table does not list.
+# A point in a disturbed block has one of these: half of them are good, the others codes that the service lists, and two
+# that its table does not list.
 _DISTURBED = np.array([192] * 16 + [64] * 5 + [0] * 5 + [24] * 2 + [8, 60, 193, 1073741824], dtype=np.uint32)
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How the values run: a level, two waves, noise, all in the unit of the series; periods in ns.
+    """The course of the values: a level, two waves, noise, all in the unit of the series; periods are in ns.
 
     `hold` > 1 makes a stepped signal: the value stays for that many points. `single` rounds to float32, as most
-    transmitters send. Only additions, multiplications and floors are used: the same bits on every machine.
+    transmitters send. Only additions, multiplications and floors are used, so that every machine computes the same bits.
     """
 
     key: int
@@ -35,7 +35,7 @@ class Shape:
     single: bool = True
 
     def values(self, first: int, times: Times) -> Values:
-        """The values of the points from index `first` on, whose times these are."""
+        """Return the values of the points from index `first` on, whose times these are."""
         if self.hold > 1:
             return self._held(first, len(times))
         seconds = times.astype(np.float64)
@@ -60,13 +60,13 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How the statuses run: `disturbed` of 1,024 blocks of 64 neighbouring points are not wholly good."""
+    """The course of the statuses: `disturbed` of 1,024 blocks of 64 neighbouring points are not wholly good."""
 
     key: int
     disturbed: int = 30
 
     def statuses(self, first: int, stop: int) -> Statuses:
-        """The statuses of the indices `first <= i < stop`."""
+        """Return the statuses of the indices `first <= i < stop`."""
         statuses = np.full(stop - first, 192, dtype=np.uint32)
         if stop <= first:
             return statuses
@@ -83,7 +83,7 @@ class Quality:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SignalSource:
-    """A `PointSource` that computes what it is asked for and stores nothing."""
+    """A `PointSource` that computes its points when they are read and stores nothing."""
 
     grid: TimeGrid
     shape: Shape
@@ -104,7 +104,7 @@ class SignalSource:
 
 
 def _bow(seconds: Values, period: int) -> Values:
-    """A wave in `[0, 1/4]`: `x * (1 - x)` of the phase x of each time."""
+    """Return a wave in `[0, 1/4]`: `x * (1 - x)` of the phase x of each time."""
     phase = seconds * (1.0 / period)
     phase -= np.floor(phase)
     bow = 1.0 - phase

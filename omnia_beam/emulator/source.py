@@ -1,4 +1,4 @@
-"""Where the points of one series come from: random access by index, sorted by time."""
+"""Sources of the points of one series: random access by index, sorted by time."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ class PointSource(Protocol):
     """The points of one series in order of time, each time once, numbered from 0."""
 
     def count(self) -> int:
-        """How many points there are."""
+        """Return how many points there are."""
 
     def locate(self, time_ns: int) -> int:
-        """How many points lie before `time_ns`; equally, the index of the first point at or after it."""
+        """Return how many points lie before `time_ns`; equally, the index of the first point at or after it."""
 
     def read(self, first: int, stop: int) -> Points:
-        """The points `first <= index < stop`; both within `0..count()`."""
+        """Return the points `first <= index < stop`; both are within `0..count()`."""
 
     def statuses(self, first: int, stop: int) -> Statuses:
-        """The statuses of `read(first, stop)`, which may be much cheaper to have alone."""
+        """Return the statuses of `read(first, stop)`, which may be much cheaper to have alone."""
 
 
 def clamped_time(time_ns: int) -> int:
-    """The time inside int64: what lies outside is before or after everything."""
+    """Return the time cut to int64: a time outside is before or after everything."""
     return min(max(int(time_ns), MIN_TIME_NS), MAX_TIME_NS)
 
 
 def points_between(source: PointSource, start_ns: int | None = None, end_ns: int | None = None) -> Points:
-    """The points of `[start_ns, end_ns)`; None leaves that side open."""
+    """Return the points of `[start_ns, end_ns)`; None leaves that side open."""
     first = 0 if start_ns is None else source.locate(start_ns)
     stop = source.count() if end_ns is None else source.locate(end_ns)
     return source.read(first, max(first, stop))
@@ -65,7 +65,7 @@ class StoredPoints:
         return self._merged().statuses[first:stop]
 
     def write(self, points: Points) -> None:
-        """Adds the points, or replaces those of the same times; later ones of one time win."""
+        """Add the points, or replace those of the same times; the last of several points with one time wins."""
         if not len(points):
             return
         points = upserted(points)
@@ -76,7 +76,7 @@ class StoredPoints:
             self._pending.append(points)
 
     def delete(self, start_ns: int | None, end_ns: int | None) -> int:
-        """Removes the points of `[start_ns, end_ns)`, an open side for None; returns how many they were."""
+        """Remove the points of `[start_ns, end_ns)`, where None leaves a side open, and return how many they were."""
         merged = self._merged()
         first = 0 if start_ns is None else self.locate(start_ns)
         stop = len(merged) if end_ns is None else self.locate(end_ns)
@@ -89,8 +89,8 @@ class StoredPoints:
     def _append(self, points: Points) -> None:
         used, size = len(self._sorted), len(self._sorted) + len(points)
         if size > len(self._capacity):
-            # Doubling: a million small writes must not copy the whole series a million times. What readers already
-            # hold are views of the old arrays, which nobody writes to again below `used`.
+            # Capacity doubles, because a million small writes must not copy the whole series a million times. Readers
+            # hold views of the old arrays, which are not written to again below `used`.
             room = max(size, 2 * len(self._capacity))
             grown = Points(np.empty(room, np.int64), np.empty(room, np.float64), np.empty(room, np.uint32))
             for column, old in ((c, getattr(self._sorted, c)) for c in ("times", "values", "statuses")):
@@ -109,5 +109,5 @@ class StoredPoints:
 
 
 def stored(batches: Iterable[Points]) -> StoredPoints:
-    """The batches upserted one after the other."""
+    """Return the batches as stored points, upserted one after the other."""
     return StoredPoints(joined(list(batches)))

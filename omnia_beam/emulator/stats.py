@@ -1,4 +1,4 @@
-"""What has happened so far, for `GET <url>/_emulator/stats`."""
+"""Counts of what has happened so far, for `GET <url>/_emulator/stats`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Stats:
     _seen: weakref.WeakSet[Any] = field(default_factory=weakref.WeakSet)
 
     def entered(self, connection: Any) -> None:
-        """A request has come on this connection."""
+        """Count a request that has come on this connection."""
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
         if connection is not None and connection not in self._seen:
@@ -33,12 +33,12 @@ class Stats:
             self.connections += 1
 
     def left(self, route: str, outcome: str) -> None:
-        """That request has been answered; the outcome is a status, `reset` or `client_left`."""
+        """Count the end of a request; the outcome is a status, `reset`, `client_left` or `aborted`."""
         self.in_flight -= 1
         self.requests[route][outcome] += 1
 
     def as_json(self) -> dict[str, Any]:
-        """The object that the endpoint answers with. `requests` goes by route, then by status."""
+        """Return the object that the endpoint sends. `requests` is keyed by route, then by status."""
         by_status: Counter[str] = Counter()
         for outcomes in self.requests.values():
             by_status.update(outcomes)

@@ -13,18 +13,18 @@ from .points import Points
 from .source import PointSource, StoredPoints, points_between
 
 Clock = Callable[[], int]
-"""Gives ns since the Unix epoch."""
+"""Returns ns since the Unix epoch."""
 
 
 class NameTaken(Exception):
-    """Another series of that facility has that name."""
+    """Another series of that facility has that name, or the id is in use."""
 
 
 @dataclass(slots=True, eq=False)
 class Series:
     """One timeseries. `version` grows with every change of its points; `ordinal` is its place in the listing.
 
-    `touched` and `edited` say that its points, or its metadata, are no longer those of the base data.
+    `touched` and `edited` show that its points, or its metadata, are no longer those of the base data.
     """
 
     metadata: SeriesMetadata
@@ -40,32 +40,32 @@ class Series:
         return self.metadata.id
 
     def visible(self, now_ns: int) -> PointSource:
-        """A steady view of the points that a reader may see at `now_ns`."""
+        """Return a steady view of the points that a reader may see at `now_ns`."""
         return self.source.at(now_ns) if isinstance(self.source, LateSource) else self.source
 
     def complete(self) -> PointSource:
-        """Every point, also those that no reader sees yet."""
+        """Return every point, also those that no reader sees yet."""
         return self.source.complete if isinstance(self.source, LateSource) else self.source
 
     def points(self, start_ns: int | None = None, end_ns: int | None = None) -> Points:
-        """The exact points of `[start_ns, end_ns)`, None leaving a side open, whether visible yet or not."""
+        """Return the exact points of `[start_ns, end_ns)`, visible yet or not; None leaves a side open."""
         return points_between(self.complete(), start_ns, end_ns)
 
     def write(self, points: Points) -> None:
-        """Upserts the points. A synthetic series becomes arrays first, with everything late then visible."""
+        """Upsert the points. A synthetic series is first turned into arrays, in which late points are visible at once."""
         self.stored().write(points)
 
     def delete(self, start_ns: int | None, end_ns: int | None) -> int:
-        """Removes `[start_ns, end_ns)`; returns how many points that were."""
+        """Remove `[start_ns, end_ns)` and return how many points that were."""
         return self.stored().delete(start_ns, end_ns)
 
     def replace(self, points: Points) -> None:
-        """These points and no others from now on."""
+        """Replace all points with these."""
         self.source = StoredPoints(points)
         self.stored()
 
     def stored(self) -> StoredPoints:
-        """The points as arrays that can be changed; marks the series as changed."""
+        """Return the points as arrays that can be changed, and mark the series as changed."""
         if not isinstance(self.source, StoredPoints):
             source = self.complete()
             self.source = StoredPoints(source.read(0, source.count()))
@@ -75,7 +75,7 @@ class Series:
 
 
 class Store:
-    """Every series by id. Not thread-safe: one event loop owns it."""
+    """Every series by id. The store is not thread-safe: one event loop owns it."""
 
     def __init__(self, now: Clock = time.time_ns) -> None:
         self.now = now
@@ -85,7 +85,10 @@ class Store:
         self._listing: list[Series | None] = []
 
     def add(self, metadata: SeriesMetadata, source: PointSource | LateSource | None = None) -> Series:
-        """Adds a series with these points, or none. NameTaken if name and facility, or the id, are in use."""
+        """Add and return a series with these points, or none.
+
+        Raises NameTaken if name and facility, or the id, are in use.
+        """
         key = _name_key(metadata)
         if key in self._names or metadata.id in self.series:
             raise NameTaken(metadata.name)
@@ -97,13 +100,13 @@ class Store:
         return series
 
     def remove(self, series: Series) -> None:
-        """Forgets the series and its points; its id will not be given again."""
+        """Remove the series and its points; its id will not be used again."""
         del self.series[series.id]
         del self._names[_name_key(series.metadata)]
         self._listing[series.ordinal] = None
 
     def rename(self, series: Series, metadata: SeriesMetadata) -> None:
-        """Sets new metadata of the same id. NameTaken if another series has that name and facility."""
+        """Set new metadata of the same id. Raises NameTaken if another series has that name and facility."""
         old_key, new_key = _name_key(series.metadata), _name_key(metadata)
         if new_key != old_key and new_key in self._names:
             raise NameTaken(metadata.name)
@@ -112,31 +115,31 @@ class Store:
         series.metadata = metadata
 
     def named(self, facility: str, name: str) -> Series | None:
-        """The series of that name and facility, the facility in any case."""
+        """Return the series of that name and facility (the facility in any case), or None."""
         found = self._names.get((facility.casefold(), name))
         return self.series[found] if found else None
 
     def fresh_id(self, facility: str, name: str) -> str:
-        """The id for a new series of that name: one that was never in use."""
+        """Return an id for a new series of that name that was never in use."""
         generation = 0
         while (candidate := series_id(facility, name, generation)) in self._used:
             generation += 1
         return candidate
 
     def listed(self, after_ordinal: int = -1) -> Iterator[Series]:
-        """The series in the order in which they came, those after the given place."""
+        """Yield the series in the order in which they were added, from after the given ordinal."""
         for ordinal in range(after_ordinal + 1, len(self._listing)):
             series = self._listing[ordinal]
             if series is not None:
                 yield series
 
     def retire_id(self, used: str) -> None:
-        """Remembers an id that a deleted series had."""
+        """Record an id that a deleted series had, so that it is not used again."""
         self._used.add(used)
 
     @property
     def used_ids(self) -> frozenset[str]:
-        """Every id ever given, of deleted series too."""
+        """Every id ever used, also those of deleted series."""
         return frozenset(self._used)
 
 

@@ -15,23 +15,23 @@ _CUSTOMER: Final = "00000000-0000-0000-0000-000000000001"
 
 
 async def facility_facets(service: Service, call: Call) -> Answer:
-    """`GET B/facets/facility[?source=]`: how many series each facility has."""
+    """Answer `GET B/facets/facility[?source=]` with the number of series of each facility."""
     return _facets(service, "facility", "source", call.text("source"))
 
 
 async def source_facets(service: Service, call: Call) -> Answer:
-    """`GET B/facets/source[?facility=]`: how many series come from each source."""
+    """Answer `GET B/facets/source[?facility=]` with the number of series from each source."""
     return _facets(service, "source", "facility", call.text("facility"))
 
 
 async def get_subscriptions(service: Service, call: Call) -> Answer:
-    """`GET B/streaming/subscriptions`."""
+    """Answer `GET B/streaming/subscriptions` with all subscriptions, on one page."""
     items = [{"id": series_id, "customerId": _CUSTOMER} for series_id in service.companion.streamed]
     return json_answer({"data": {"items": items}})
 
 
 async def add_subscriptions(service: Service, call: Call) -> Answer:
-    """`POST B/streaming/subscriptions`: a list of `{"id"}`; those that exist already stay."""
+    """Answer `POST B/streaming/subscriptions`: add a list of `{"id"}`; those that exist already stay."""
     content = call.content()
     if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
         raise Refusal(400, "The request body is not a list of subscriptions.")
@@ -41,7 +41,7 @@ async def add_subscriptions(service: Service, call: Call) -> Answer:
 
 
 async def delete_subscription(service: Service, call: Call) -> Answer:
-    """`DELETE B/streaming/subscriptions/{id}`."""
+    """Answer `DELETE B/streaming/subscriptions/{id}`; refuse an unknown subscription with 404."""
     left = [series_id for series_id in service.companion.streamed if series_id != call.values["id"].lower()]
     if len(left) == len(service.companion.streamed):
         raise Refusal(404, f"Subscription '{call.values['id']}' not found.")
@@ -50,7 +50,7 @@ async def delete_subscription(service: Service, call: Call) -> Answer:
 
 
 async def set_destination(service: Service, call: Call) -> Answer:
-    """`POST B/streaming/destination`: checked and forgotten, for a connection string is a secret."""
+    """Answer `POST B/streaming/destination`: check the connection string but do not store it, because it is a secret."""
     content = call.content()
     given = content.get("connectionString") if isinstance(content, dict) else None
     if not isinstance(given, str) or not given:

@@ -1,4 +1,4 @@
-"""Synthetic series by specification: what `--synthetic` takes.
+"""Synthetic series by specification: the values of `--synthetic`.
 
     default
     KIND[:series=N,days=D,step=1s,start=2024-01-01]      late also takes lateness=6h,publish=5m
@@ -13,8 +13,8 @@
 | late | dense, visible only some time after its timestamps (see late.py) | 1s |
 | hostile | the catalogue of hostile.py; `series`, `days` and `step` do not apply | |
 
-Series of one spec are called `<kind>-<type>-<number>`; a second spec of the same kind has `<kind>2`, and so on. The
-points of a series are a function of the seed, its id and its spec, and of nothing else.
+Series of one spec are named `<kind>-<type>-<number>`; a second spec of the same kind has `<kind>2`, and so on. The
+points of a series depend on the seed, its id and its spec, and on nothing else.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class SyntheticSpec:
 
 
 def parse_spec(text: str) -> SyntheticSpec:
-    """Reads one specification. ValueError says what of it cannot be used and what could be."""
+    """Parse one specification. Raises ValueError, which names what cannot be used and what could be."""
     kind, _, rest = text.partition(":")
     kind = kind.strip()
     if kind not in ("default", "hostile", *_GRIDS):
@@ -102,14 +102,14 @@ def parse_spec(text: str) -> SyntheticSpec:
 
 
 def signal_of(kind: str, spec: SyntheticSpec, key: int, measurement: Measurement) -> SignalSource:
-    """The signal of one series: `key` alone tells it from others of the same spec and measurement."""
+    """Return the signal of one series; only `key` distinguishes it from others of the same spec and measurement."""
     grid = _GRIDS[kind](spec, key)
     quality = Quality(hash_one(key, 100), disturbed=30 + hash_one(key, 3) % 40)
     return SignalSource(grid, _shape(kind, key, measurement), quality)
 
 
 def add_kind(store: Store, spec: SyntheticSpec, label: str, *, facility: str, seed: int) -> None:
-    """Add the series of one specification of a generated kind, called `<label>-<type>-<number>`."""
+    """Add the series of one specification of a generated kind, named `<label>-<type>-<number>`."""
     variants = [_variant(spec, number) for number in range(len(_MIXTURE))]
     for number in range(spec.series):
         kind, own = variants[number % len(variants)]
@@ -136,7 +136,7 @@ def add_kind(store: Store, spec: SyntheticSpec, label: str, *, facility: str, se
 
 
 def _variant(spec: SyntheticSpec, number: int) -> tuple[str, SyntheticSpec]:
-    """The kind of one series and the spec with that kind's step; `mixed` goes round its parts."""
+    """Return the kind of one series and the spec with that kind's step; `mixed` cycles through its parts."""
     if spec.kind != "mixed":
         return spec.kind, replace(spec, step_ns=spec.step_ns or _STEPS[spec.kind])
     kind, factor = _MIXTURE[number % len(_MIXTURE)]
@@ -208,7 +208,7 @@ def _stepped(spec: SyntheticSpec, key: int) -> TimeGrid:
 
 @lru_cache(maxsize=256)
 def _burst_offsets(pattern: int, step_ns: int) -> Times:
-    """Five bursts of 60 to 570 points in 21,600 steps, at least an hour of steps between their starts."""
+    """Return five bursts of 60 to 570 points in 21,600 steps, at least an hour of steps between their starts."""
     drawn = hashes(key_of("bursts", pattern), 0, 10)
     starts = np.arange(5) * 4_320 + (drawn[:5] % np.uint64(3_600)).astype(np.int64)
     sizes = 60 + (drawn[5:] % np.uint64(511)).astype(np.int64)
@@ -217,19 +217,19 @@ def _burst_offsets(pattern: int, step_ns: int) -> Times:
 
 @lru_cache(maxsize=256)
 def _scattered_offsets(pattern: int, step_ns: int) -> Times:
-    """About 50 of 144 steps, the first among them."""
+    """Return about 50 of 144 steps, the first among them."""
     kept = hashes(key_of("scattered", pattern), 0, 144) % np.uint64(3) == 0
     kept[0] = True
     return np.flatnonzero(kept).astype(np.int64) * step_ns
 
 
 def _jitter_unit(jitter_ns: int) -> int:
-    """Whole milliseconds where the jitter spans some, else the service's 100 ns, else 1 ns."""
+    """Return whole milliseconds where the jitter spans some, else the service's 100 ns, else 1 ns."""
     return 1_000_000 if jitter_ns >= 10_000_000 else 100 if jitter_ns >= 1_000 else 1
 
 
 def _shape(kind: str, key: int, measurement: Measurement) -> Shape:
-    """The values of one series around the levels of its measurement."""
+    """Return the values of one series around the levels of its measurement."""
     factor = 0.6 + 0.8 * unit(hash_one(key, 0))
     return Shape(
         key=hash_one(key, 101),
@@ -250,7 +250,7 @@ _GRIDS: Final[dict[str, Callable[[SyntheticSpec, int], TimeGrid]]] = {
     "bursty": _bursty,
     "stepped": _stepped,
     "late": _dense,
-    "mixed": _dense,  # Never called: a mixed spec is resolved to its parts first.
+    "mixed": _dense,  # never called, because a mixed spec is resolved to its parts first
 }
 _STEPS: Final = {
     "dense": _SECOND_NS,

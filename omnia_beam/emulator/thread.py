@@ -19,11 +19,11 @@ _TIMEOUT_S = 30.0
 
 
 class EmulatorThread(Remote):
-    """Serves with the given command-line arguments on its own thread and event loop; a context manager.
+    """An emulator that serves with the given command-line arguments on its own thread and event loop; a context manager.
 
-    `series` adds series as arrays (see `load_store`). `store` is the emulator's own: read it while nobody writes.
-    The same surface as `EmulatorProcess`; `pid` is this process. ValueError or OSError for arguments that cannot be
-    used.
+    `series` adds series as arrays (see `load_store`). `store` is the emulator's own: read it only while no request
+    writes. It has the same methods as `EmulatorProcess`, except `leave`; `pid` is this process. Raises ValueError or
+    OSError for arguments that cannot be used.
     """
 
     def __init__(self, arguments: Sequence[str] = (), *, series: Mapping[str, Any] | None = None) -> None:
@@ -47,7 +47,7 @@ class EmulatorThread(Remote):
         return self._store
 
     def start(self) -> EmulatorThread:
-        """Starts the thread and returns when it serves."""
+        """Start the thread and return when it serves."""
         ready = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(ready,), name="omnia-emulator", daemon=True)
         self._thread.start()
@@ -58,7 +58,7 @@ class EmulatorThread(Remote):
         return self
 
     def stop(self) -> None:
-        """Ends it; requests in flight are answered first."""
+        """Stop the emulator after requests in flight have been answered."""
         if self._thread is None or self._loop is None or self._stopping is None:
             return
         if self._thread.is_alive():
@@ -67,7 +67,7 @@ class EmulatorThread(Remote):
         self._thread = None
 
     def kill(self) -> None:
-        """Ends it without a farewell: connections are cut, what is queued is lost."""
+        """Stop the emulator at once: connections are cut, queued writes are lost."""
         self._abrupt = True
         self.stop()
 

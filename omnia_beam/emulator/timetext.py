@@ -1,6 +1,6 @@
 """Times as text: RFC 3339 to ns and back, one by one and by the million.
 
-Reading takes the profile that the service is known to take: a date or a date-time, `T` or a space between them, any
+Reading accepts the profile that the service is known to accept: a date or a date-time, `T` or a space between them, any
 number of decimals, `Z`, an offset, or no zone, which means UTC. Writing gives seven decimals [sdk].
 """
 
@@ -17,7 +17,7 @@ from .points import Times
 
 NS_PER_SECOND: Final = 1_000_000_000
 TICK_NS: Final = 100
-"""What the service's JSON times resolve: seven decimals of a second [sdk]."""
+"""The resolution of times in the service's JSON: seven decimals of a second [sdk]."""
 
 _TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)"
@@ -39,7 +39,10 @@ _UNIT_NS = {
 
 
 def parse_time(text: str, resolution_ns: int = 1) -> int:
-    """The time in ns since the Unix epoch, rounded down to a multiple of `resolution_ns`. ValueError if it is none."""
+    """Return the time in ns since the Unix epoch, rounded down to a multiple of `resolution_ns`.
+
+    Raises ValueError for a text that is not a time.
+    """
     match = _TIME.match(text)
     if match is None:
         raise ValueError(f"not a time: {text!r} (RFC 3339 is expected, such as 2024-01-31T12:00:00Z)")
@@ -55,9 +58,9 @@ def parse_time(text: str, resolution_ns: int = 1) -> int:
 
 
 def parse_times(texts: list[str], resolution_ns: int = 1) -> Times:
-    """The times of many texts, as `parse_time` reads each; fast where all are UTC and of one form.
+    """Return the times of many texts, as `parse_time` reads each; fast where all are UTC and of one form.
 
-    ValueError for the first that is no time, also where it lies beyond what int64 ns can hold (1677 to 2262).
+    Raises ValueError for the first text that is not a time, or whose time int64 ns cannot hold (1677 to 2262).
     """
     fast = _parse_uniform(texts)
     if fast is not None:
@@ -70,11 +73,11 @@ def parse_times(texts: list[str], resolution_ns: int = 1) -> Times:
 
 
 def format_times(times: Times) -> NDArray[np.uint8]:
-    """The times as rows of 28 ASCII bytes such as `2021-02-01T09:54:05.4200000Z`, finer decimals cut off."""
+    """Return the times as rows of 28 ASCII bytes such as `2021-02-01T09:54:05.4200000Z`, finer decimals cut off."""
     days = times // (86_400 * NS_PER_SECOND)
     ticks = (times - days * (86_400 * NS_PER_SECOND)) // TICK_NS
     rows = np.empty((len(times), 28), dtype=np.uint8)
-    # Dates are spelled once per run of a day, not once per point.
+    # A date is formatted once for each run of points of one day, which costs less than once for each point.
     starts = np.flatnonzero(np.concatenate(([True], days[1:] != days[:-1]))) if len(days) else np.empty(0, np.intp)
     rows[:, :11] = np.repeat(_date_rows(days[starts]), np.diff(starts, append=len(days)), axis=0)
     seconds = ticks // 10_000_000
@@ -88,12 +91,15 @@ def format_times(times: Times) -> NDArray[np.uint8]:
 
 
 def format_time(time_ns: int) -> str:
-    """One time as `format_times` writes it."""
+    """Return one time as `format_times` writes it."""
     return bytes(format_times(np.array([time_ns], dtype=np.int64))[0]).decode()
 
 
 def parse_duration(text: str) -> int:
-    """A duration such as `100ns`, `250ms`, `1s`, `5m`, `10h` or `20d` in ns. ValueError if it is none or nothing."""
+    """Return a duration such as `100ns`, `250ms`, `1s`, `5m`, `10h` or `20d` in ns.
+
+    Raises ValueError for other texts and for a duration of 0.
+    """
     match = _DURATION.match(text.strip())
     if match is None or not int(match[1]):
         raise ValueError(f"not a duration: {text!r} (a whole number and one of ns, us, ms, s, m, h, d is expected)")
@@ -107,7 +113,7 @@ def _seconds_of_day(text: str, hour: int, minute: int, second: int) -> int:
 
 
 def _parse_uniform(texts: list[str]) -> Times | None:
-    """The times where every text has the length of the first and is `YYYY-MM-DD?hh:mm:ss[.decimals][Z]`, else None."""
+    """Return the times where every text has the length of the first and is `YYYY-MM-DD?hh:mm:ss[.decimals][Z]`, else None."""
     length = len(texts[0]) if texts else 0
     if len(texts) < 8 or length < 19:
         return None
@@ -150,7 +156,7 @@ def _assemble(digits: NDArray[np.uint8], decimals: int) -> Times | None:
     days = month_starts + day - 1
     plausible = (month >= 1) & (month <= 12) & (day >= 1) & (days < next_starts) & (year >= 1678) & (year <= 2261)
     if not (plausible & (hour < 24) & (minute < 60) & (second < 60)).all():
-        return None  # The slow way will name the culprit.
+        return None  # reading one by one names the text that is wrong
     fraction = number(20, decimals) * 10 ** (9 - decimals) if decimals > 0 else 0
     return (((days * 24 + hour) * 60 + minute) * 60 + second) * NS_PER_SECOND + fraction
 

@@ -14,7 +14,7 @@ from .service import Service
 
 
 async def write_data(service: Service, call: Call) -> Answer:
-    """`POST B/{id}/data`: 200 after the commit for `async=false`, else 202."""
+    """Answer `POST B/{id}/data`: 200 after the commit for `async=false`, else 202."""
     series = found(service, call.values["id"])
     content = call.content()
     datapoints = content.get("datapoints") if isinstance(content, dict) else None
@@ -22,7 +22,7 @@ async def write_data(service: Service, call: Call) -> Answer:
 
 
 async def write_many(service: Service, call: Call) -> Answer:
-    """`POST B/data`: everything or nothing. The limit of series of a request holds for writes too [changelog]."""
+    """Answer `POST B/data`: write everything or nothing. The limit of series of a request holds for writes too [changelog]."""
     content = call.content()
     items = content.get("items") if isinstance(content, dict) else None
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
@@ -34,7 +34,7 @@ async def write_many(service: Service, call: Call) -> Answer:
 
 
 async def delete_data(service: Service, call: Call) -> Answer:
-    """`DELETE B/{id}/data`: `startTime` inclusive, `endTime` exclusive [old]; without them, everything."""
+    """Answer `DELETE B/{id}/data`: `startTime` inclusive, `endTime` exclusive [old]; without them, delete everything."""
     series = found(service, call.values["id"])
     start, end = time_of("startTime", call.text("startTime")), time_of("endTime", call.text("endTime"))
     if start is not None and end is not None and end < start:
@@ -60,7 +60,7 @@ async def _written(service: Service, call: Call, batches: list[tuple[str, Points
 
 
 def _reject(service: Service, call: Call, batches: list[tuple[str, Points]]) -> None:
-    """The fault that refuses a fixed set of points, and with them every batch that holds one."""
+    """Refuse the whole write with 400 where one of its points is in the fixed set of the fault `reject_points`."""
     rate = call.faults.reject_rate
     if rate and any(rejected(service.settings.seed, key, points.times, rate).any() for key, points in batches):
         service.stats.faults["reject_points"] += 1

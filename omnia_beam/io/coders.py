@@ -15,6 +15,7 @@ import pyarrow as pa
 from omnia_beam.core.chunk import Chunk, RawChunk, RawPage
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.json_text import load_json
+from omnia_beam.core.kept import KeptPoints
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
@@ -56,7 +57,7 @@ class ChunkCoder(beam.coders.Coder):
 
     def encode(self, value: Chunk) -> bytes:
         sink = pa.BufferOutputStream()
-        sink.write(_header(key=_key_to_json(value.key)))
+        sink.write(_header(key=_key_to_json(value.key), **_facts_to_json(value)))
         with pa.ipc.new_stream(sink, value.batch.schema) as writer:
             writer.write_batch(value.batch)
         encoded: bytes = sink.getvalue().to_pybytes()
@@ -66,7 +67,8 @@ class ChunkCoder(beam.coders.Coder):
         header, at = _read_header(encoded)
         with pa.ipc.open_stream(pa.py_buffer(encoded).slice(at)) as reader:
             batch = reader.read_next_batch()
-        return Chunk(_key_from_json(header["key"]), batch)
+        kept = tuple(KeptPoints.from_json(each) for each in header.get("kept", ()))
+        return Chunk(_key_from_json(header["key"]), batch, header.get("rejected", 0), kept)
 
     def estimate_size(self, value: Chunk) -> int:
         return value.nbytes
@@ -167,6 +169,16 @@ def _read_header(encoded: bytes) -> tuple[dict[str, Any], int]:
             f"an element of version {header.get('v')}, this is version {_VERSION}: drain the job before upgrading"
         )
     return header, end + 1
+
+
+def _facts_to_json(chunk: Chunk) -> dict[str, Any]:
+    """What most chunks have none of."""
+    facts: dict[str, Any] = {}
+    if chunk.rejected:
+        facts["rejected"] = chunk.rejected
+    if chunk.kept:
+        facts["kept"] = [[*k.to_json(), k.stored] if k.stored is not None else k.to_json() for k in chunk.kept]
+    return facts
 
 
 def _range(item: TimeRange) -> tuple[int, int]:

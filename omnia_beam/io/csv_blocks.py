@@ -1,28 +1,31 @@
-"""A CSV file cut into blocks of whole lines, a few megabytes each."""
+"""A CSV file cut into blocks of whole rows, a few megabytes each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
+
 from omnia_beam.core.errors import UsageError
+from omnia_beam.io.csv_quotes import QuoteScan, count_lines, last_row_end, scan_quotes
+from omnia_beam.io.csv_text import TextForm
 
 BLOCK_BYTES: Final = 4 << 20
 """Of one block: large enough that parsing dwarfs its overhead, small enough that many fit into memory."""
 
-_BOM: Final = b"\xef\xbb\xbf"
 _LONGEST_LINE: Final = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class CsvBlock:
-    """Whole lines.
+    """Whole rows.
 
     Args:
         start: offset of the first byte in the (uncompressed) file.
-        data: the lines.
-        first_line: number of the first, from 1.
+        data: the rows, as they stand in the file.
+        first_line: number of the first line, from 1.
     """
 
     start: int
@@ -30,50 +33,98 @@ class CsvBlock:
     first_line: int
 
 
-def read_first_line(file: Any, encoding: str, path: str) -> tuple[str, int]:
-    """The header without its end, and its length in bytes with it.
+@dataclass(frozen=True, slots=True)
+class BlockForm:
+    """How rows are told apart.
 
-    Raises:
-        UsageError: the file is empty, or its first line is not text of the encoding.
+    Args:
+        text: encoding.
+        delimiter: between cells.
+        comment: what lines that do not count begin with.
+        footer: rows at the end of the file that do not count.
     """
-    try:
-        feed = "\n".encode(encoding.lower().removesuffix("-sig"))
-    except LookupError:
-        raise UsageError(f"source.encoding: {encoding!r} is no encoding: use utf-8, latin-1, cp1252, …") from None
-    if feed != b"\n":
-        raise UsageError(f"source.encoding: {encoding}: lines cannot be told apart in it: save {path} as UTF-8")
-    line = file.readline()
-    if not line.strip():
-        raise UsageError(f"{path}:1: there is no header: the first line names the columns")
-    try:
-        text = line.removeprefix(_BOM).decode(encoding)
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}:1: is not {encoding} text (byte {error.start}): set source.encoding") from None
-    return text.rstrip("\r\n"), len(line)
+
+    text: TextForm = field(default_factory=lambda: TextForm("utf-8"))
+    delimiter: str = ","
+    comment: str | None = None
+    footer: int = 0
 
 
-def cut_blocks(file: Any, start: int, path: str, block_bytes: int = BLOCK_BYTES) -> Iterator[CsvBlock]:
+def cut_blocks(
+    file: Any, start: int, path: str, form: BlockForm = BlockForm(), block_bytes: int = BLOCK_BYTES, line: int = 2
+) -> Iterator[CsvBlock]:
     """The rest of a file, from behind its header.
 
     Args:
         file: binary, at `start`.
         start: offset behind the header.
         path: for messages.
+        form: how rows are told apart.
         block_bytes: of a block, at least.
+        line: number of the line at `start`.
 
     Raises:
-        UsageError: a line that is longer than 64 MB: no CSV, or with other line ends.
+        UsageError: a quoted cell that is not closed, or a row that is longer than 64 MB: no CSV.
     """
-    rest, line = b"", 2
+    blocks = _cut(file, start, path, form, block_bytes, line)
+    return _without_footer(blocks, form) if form.footer else blocks
+
+
+def _cut(file: Any, start: int, path: str, form: BlockForm, block_bytes: int, line: int) -> Iterator[CsvBlock]:
+    rest = b""
     while True:
         read = file.read(block_bytes)
         data = rest + read
-        end = len(data) if not read else data.rfind(b"\n") + 1
+        view = form.text.view(data)
+        scan = scan_quotes(view, form.delimiter, form.comment)
+        if not read:
+            if scan.open_at is not None:
+                raise _not_closed(path, line, view, scan)
+            if data:
+                yield CsvBlock(start, data, line)
+            return
+        at = last_row_end(view, scan, whole=False)
+        end = at if at == len(view) and not form.text.is_utf16 else form.text.raw_length(view[:at])
         if end:
             yield CsvBlock(start, data[:end], line)
-        if not read:
-            return
-        line += data.count(b"\n", 0, end)
+        line += count_lines(view, at)
         start, rest = start + end, data[end:]
         if len(rest) > _LONGEST_LINE:
+            if scan.open_at is not None:
+                raise _not_closed(path, line, view[at:], scan_quotes(view[at:], form.delimiter, form.comment))
             raise UsageError(f"{path}:{line}: the line is longer than {_LONGEST_LINE >> 20} MB: is this a CSV file?")
+
+
+def _not_closed(path: str, line: int, view: bytes, scan: QuoteScan) -> UsageError:
+    number = line + count_lines(view, scan.open_at)
+    return UsageError(
+        f"{path}:{number}: a quoted cell begins here and is not closed before the file ends: was the file cut short, or is the "
+        "quote part of the text? In a quoted cell it stands twice"
+    )
+
+
+def _without_footer(blocks: Iterator[CsvBlock], form: BlockForm) -> Iterator[CsvBlock]:
+    held: CsvBlock | None = None
+    for block in blocks:
+        if held is not None and len(_row_starts(block.data, form)) >= form.footer:
+            yield held
+            held = block
+        else:
+            held = block if held is None else CsvBlock(held.start, held.data + block.data, held.first_line)
+    if held is not None:
+        starts = _row_starts(held.data, form)
+        if len(starts) > form.footer:
+            end = form.text.raw_length(form.text.view(held.data)[: starts[-form.footer]])
+            yield CsvBlock(held.start, held.data[:end], held.first_line)
+
+
+def _row_starts(data: bytes, form: BlockForm) -> list[int]:
+    """Where rows with something in them begin, in the view of a block."""
+    view = form.text.view(data)
+    scan = scan_quotes(view, form.delimiter, form.comment)
+    signs = np.frombuffer(view, np.uint8)
+    ends = np.flatnonzero((signs == 10) | (signs == 13)).tolist()
+    comments = {start for start, _ in scan.comments}
+    starts = [0, *(at + 1 for at in ends if not scan.is_quoted(at))]
+    bounds = zip(starts, [*starts[1:], len(view)], strict=True)
+    return [start for start, end in bounds if start not in comments and view[start:end].strip()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 
 from omnia_beam.core.chunk import Chunk, Points
+from omnia_beam.core.errors import UsageError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.packing import month_starts
@@ -48,6 +49,27 @@ class CsvFile:
     content: Any  # pyarrow.Buffer: bytes without a copy
 
 
+def check_wide_names(names: Iterable[str]) -> None:
+    """Refuse series that could not be read back by name from the header of a wide file.
+
+    Raises:
+        UsageError: one of them is called as the time column is, or so that no header can hold it.
+    """
+    for name in names:
+        if name == TIME_COLUMN:
+            why = "as the time column of a wide file is"
+        elif name != name.strip() or not name:
+            why = "with blanks around it, or not at all"
+        elif any(ord(character) < 32 or ord(character) == 127 for character in name):
+            why = "with a control character"
+        else:
+            continue
+        raise UsageError(
+            f"sink.layout: wide: a series is called {name!r}, {why}: it could not be found again in the file's header. Give it "
+            "another name by a mapping file, leave it out by source.exclude, or set sink.layout: long"
+        )
+
+
 def csv_files(chunk: Chunk, prefix: str, options: CsvOptions = CsvOptions()) -> Iterator[CsvFile]:
     """The files that hold a chunk: one for each month in which it has points, none for a chunk without points.
 
@@ -55,6 +77,8 @@ def csv_files(chunk: Chunk, prefix: str, options: CsvOptions = CsvOptions()) -> 
     over its own files. Times are RFC 3339 with nine decimals, values the shortest text that reads back as the same
     float64 (of a NaN, its payload is lost). A NaN is `nan`; in wide files a series has an empty cell where it has no point.
     """
+    if options.layout == "wide":
+        check_wide_names(chunk.key.series_ids)
     encode = _long if options.layout == "long" else _wide
     batch = in_stored_order(chunk)
     for start_ns, part in _months(chunk.key.range, batch):

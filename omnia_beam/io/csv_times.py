@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any, Final
 
 import numpy as np
@@ -13,14 +12,27 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS, datetime_to_ns, parse_time
-from omnia_beam.io.local_time import local_to_utc
+from omnia_beam.core.time_pattern import read_pattern
+from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS, NS_PER_SECOND, parse_time
+from omnia_beam.io.csv_time_columns import parse_pattern_column
+from omnia_beam.io.file_source import DstFold
+from omnia_beam.io.local_time import BothTimes, both_times, local_to_utc
 
-_EPOCHS: Final = {"epoch_s": 1_000_000_000, "epoch_ms": 1_000_000, "epoch_us": 1_000, "epoch_ns": 1}
+EXCEL: Final = "excel"
+EPOCHS: Final = {"epoch_s": 1_000_000_000, "epoch_ms": 1_000_000, "epoch_us": 1_000, "epoch_ns": 1}
 _WHOLE: Final = re.compile(r"-?\d{1,19}", re.ASCII)
+_DECIMAL: Final = re.compile(r"[+-]?\d{1,25}(\.\d{0,40})?", re.ASCII)
+_SCIENTIFIC: Final = re.compile(r"[+-]?\d+([.,]\d*)?[eE][+-]?\d+", re.ASCII)
 _HOUR_ONLY: Final = re.compile(r"(\d{4}-\d\d-\d\d[ Tt]\d\d)(?=$|[Zz+-])", re.ASCII)
 _HOUR_ZONE: Final = re.compile(r":\d\d(?:\.\d+)?[+-]\d\d$", re.ASCII)
 _ZONED: Final = re.compile(r".*\d[Zz]|.*:\d\d(\.\d+)?[+-]\d\d(:?\d\d)?", re.ASCII)
+
+_EXCEL_EPOCH_DAYS: Final = 25_569
+"""Of 1970-01-01, counted from 1899-12-30."""
+_EXCEL_FIRST_DAY: Final = 61
+"""1900-03-01. Before it Excel counts a 29 February 1900 that never was."""
+_MS_PER_DAY: Final = 86_400_000
+_NS_PER_MS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +41,32 @@ class TimeForm:
 
     Args:
         pattern: see `CsvForm.time_format`.
-        zone: IANA name, of times that name none.
+        zone: IANA name or fixed offset, of times that name none.
+        fold: what becomes of local times that came twice.
+        decimal: mark of epochs and serial dates.
     """
 
     pattern: str | None = None
     zone: str = "UTC"
+    fold: DstFold = "refuse"
+    decimal: str = "."
+
+    def in_zone(self, local: npt.NDArray[np.int64]) -> BothTimes:
+        """Local times, int64 ns, as times of the world; both where `fold` leaves it open.
+
+        Raises:
+            ValueError: a time that there never was, or one that came twice where that is refused.
+        """
+        if self.fold == "refuse":
+            times = local_to_utc(local, self.zone)
+            return BothTimes(times, times)
+        both = both_times(local, self.zone)
+        if self.fold == "earlier":
+            return BothTimes(both.earlier, both.earlier)
+        return BothTimes(both.later, both.later) if self.fold == "later" else both
 
 
-def parse_times(texts: Any, form: TimeForm) -> npt.NDArray[np.int64]:
+def parse_times(texts: Any, form: TimeForm) -> BothTimes:
     """A column of times.
 
     Args:
@@ -49,37 +79,46 @@ def parse_times(texts: Any, form: TimeForm) -> npt.NDArray[np.int64]:
     Raises:
         ValueError: one of them is not such a time, or is written in a way that only `parse_time_cell` reads.
     """
-    if form.pattern in _EPOCHS:
-        return _epochs(texts, _EPOCHS[form.pattern])
+    if form.pattern in EPOCHS:
+        times = _epochs(texts, EPOCHS[form.pattern])
+        return BothTimes(times, times)
+    if form.pattern == EXCEL:
+        return form.in_zone(np.array([_excel(text, form.decimal) for text in texts.to_pylist()], np.int64))
     if form.pattern is not None:
-        return np.array([parse_time_cell(text, form) for text in texts.to_pylist()], np.int64)
+        local, is_utc = parse_pattern_column(texts, read_pattern(form.pattern))
+        return BothTimes(local, local) if is_utc else form.in_zone(local)
     try:
         local = texts.cast(pa.timestamp("ns"))
     except pa.ArrowInvalid:
         found: npt.NDArray[np.int64] = texts.cast(pa.timestamp("ns", "UTC")).cast(pa.int64()).to_numpy()
-        return found
-    return local_to_utc(local.cast(pa.int64()).to_numpy(), form.zone)
+        return BothTimes(found, found)
+    return form.in_zone(local.cast(pa.int64()).to_numpy())
 
 
-def parse_time_cell(text: str, form: TimeForm) -> int:
-    """One time, as ns since the Unix epoch.
+def parse_time_cell(text: str, form: TimeForm) -> tuple[int, int]:
+    """One time, as ns since the Unix epoch; the first and the last that it may be, which differ where it came twice.
 
     Raises:
         ValueError: why it is none.
     """
-    if form.pattern in _EPOCHS:
-        return _epoch(text, _EPOCHS[form.pattern])
+    if form.pattern in EPOCHS:
+        ns = _epoch(text, EPOCHS[form.pattern], form.decimal)
+        return ns, ns
+    if form.pattern == EXCEL:
+        return _in_zone(_excel(text, form.decimal), form)
     if form.pattern is not None:
-        moment = datetime.strptime(text, form.pattern)
-        local = _checked(datetime_to_ns(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)))
-        return local if moment.tzinfo is not None else _in_zone(local, form.zone)
+        local, offset = read_pattern(form.pattern).parse(text)
+        if offset is None:
+            return _in_zone(local, form)
+        ns = _checked(local - offset * NS_PER_SECOND)
+        return ns, ns
     normal = _HOUR_ONLY.sub(r"\1:00", text)
     if _HOUR_ZONE.search(normal):
         normal += ":00"
     ns = parse_time(normal)
     if form.zone == "UTC" or _ZONED.fullmatch(normal):
-        return ns
-    return _in_zone(ns, form.zone)
+        return ns, ns
+    return _in_zone(ns, form)
 
 
 def _epochs(texts: Any, factor: int) -> npt.NDArray[np.int64]:
@@ -90,20 +129,39 @@ def _epochs(texts: Any, factor: int) -> npt.NDArray[np.int64]:
     return times
 
 
-def _epoch(text: str, factor: int) -> int:
+def _epoch(text: str, factor: int, decimal: str) -> int:
     if _WHOLE.fullmatch(text):
         return _checked(int(text) * factor)
-    try:
-        ns = Decimal(text) * factor
-    except InvalidOperation:
-        raise ValueError(f"{text!r} is not a number") from None
-    if not ns.is_finite() or ns != ns.to_integral_value():
-        raise ValueError(f"{text!r} is no time, or finer than a nanosecond")
+    ns = _number(text, decimal) * factor
+    if ns != ns.to_integral_value():
+        raise ValueError(f"{text!r} is finer than a nanosecond")
     return _checked(int(ns))
 
 
-def _in_zone(local_ns: int, zone: str) -> int:
-    return int(local_to_utc(np.array([local_ns], np.int64), zone)[0])
+def _number(text: str, decimal: str) -> Decimal:
+    if _SCIENTIFIC.fullmatch(text):
+        raise ValueError("its last digits are lost, as a spreadsheet saves long numbers: export again with all digits")
+    plain = text.replace(decimal, ".") if decimal != "." and "." not in text else text
+    if not _DECIMAL.fullmatch(plain):
+        raise ValueError(f"{text!r} is not a number")
+    try:
+        return Decimal(plain)
+    except InvalidOperation:
+        raise ValueError(f"{text!r} is not a number") from None
+
+
+def _excel(text: str, decimal: str) -> int:
+    """A serial date as local ns, to the millisecond: finer than that such a number does not tell."""
+    days = _number(text, decimal)
+    if days < _EXCEL_FIRST_DAY:
+        raise ValueError("serial dates before 1900-03-01 (61) are not unique")
+    ms = int(((days - _EXCEL_EPOCH_DAYS) * _MS_PER_DAY).to_integral_value(ROUND_HALF_EVEN))
+    return _checked(ms * _NS_PER_MS)
+
+
+def _in_zone(local_ns: int, form: TimeForm) -> tuple[int, int]:
+    both = form.in_zone(np.array([local_ns], np.int64))
+    return int(both.earlier[0]), int(both.later[0])
 
 
 def _checked(ns: int) -> int:

@@ -12,7 +12,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,7 +24,8 @@ from omnia_beam.core.errors import OmniaBeamError, StateError
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.dead_letter_table import facts_of, key_of, letters_of_table, letters_to_table
-from omnia_beam.io.durable_file import is_local
+from omnia_beam.io.durable_file import Placing, is_local
+from omnia_beam.io.lease_fence import LeaseFence
 from omnia_beam.io.pending_chunk import WrittenChunk
 from omnia_beam.io.state_dir import StateDir, state_error
 from omnia_beam.io.state_store import BeamStore, LocalStore, StateStore
@@ -68,26 +69,28 @@ class DeadLetterFiles:
         store: how to read and write there.
         folder: whole path.
         only: the one file that is meant; None for all.
+        fence: of the run's lease: a run that has lost it changes no file. None where no lease is held.
     """
 
     store: StateStore
     folder: str
     only: str | None = None
+    fence: LeaseFence | None = None
 
     @classmethod
-    def of(cls, state_dir: StateDir) -> DeadLetterFiles:
+    def of(cls, state_dir: StateDir, fence: LeaseFence | None = None) -> DeadLetterFiles:
         """Those of a job."""
-        return cls(state_dir.store, state_dir.path(_FOLDER))
+        return cls(state_dir.store, state_dir.path(_FOLDER), fence=fence)
 
     @classmethod
-    def at(cls, path: str) -> DeadLetterFiles:
+    def at(cls, path: str, fence: LeaseFence | None = None) -> DeadLetterFiles:
         """Those in a folder, or the one file that the path names; on any Beam filesystem."""
         store: StateStore = LocalStore() if is_local(path) else BeamStore()
         whole = os.path.abspath(path) if is_local(path) else path.rstrip("/")
         if not whole.endswith(_SUFFIX):
-            return cls(store, whole)
+            return cls(store, whole, fence=fence)
         folder, _, name = whole.rpartition("/")
-        return cls(store, folder, name)
+        return cls(store, folder, name, fence)
 
     def __str__(self) -> str:
         return f"{self.folder}/{self.only}" if self.only else self.folder
@@ -121,7 +124,7 @@ class DeadLetterFiles:
             table, out, compression="zstd", use_dictionary=True, write_statistics=True, write_page_checksum=True
         )
         name = file_name(key, origin)
-        with self._naming("written", self.path(name)), self.store.create(self.path(name)) as file:
+        with self._naming("written", self.path(name)), self.store.create(self.path(name), self._placing) as file:
             file.write(out.getvalue())
         return name
 
@@ -150,7 +153,7 @@ class DeadLetterFiles:
 
     def remove(self, name: str) -> None:
         """Delete a file; one that is not there is deleted already."""
-        with self._naming("deleted", self.path(name)):
+        with self._naming("deleted", self.path(name)), self._placing():
             self.store.delete(self.path(name))
 
     def keep_only(self, keys: Iterable[ChunkKey], origins: Sequence[str] = (WRITING,)) -> list[str]:
@@ -191,6 +194,10 @@ class DeadLetterFiles:
                 self.remove(name)
 
         return keep
+
+    @property
+    def _placing(self) -> Placing:
+        return nullcontext if self.fence is None else self.fence.placing
 
     def _table(self, name: str, columns: list[str] | None = None) -> Any:
         try:

@@ -8,37 +8,47 @@ from __future__ import annotations
 
 import os
 import uuid
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
 from apache_beam.io.filesystems import FileSystems
 
-from omnia_beam.core.errors import DestinationError
+from omnia_beam.core.errors import DestinationError, OmniaBeamError
 from omnia_beam.core.receipt import FileStamp
+
+Placing = Callable[[], AbstractContextManager[object]]
+"""Wraps the one step that makes a file visible; raises before it where that must not happen."""
 
 TEMPORARY_PREFIX = ".omnia-beam-"
 """Files of this prefix were never finished; anyone may delete them once their writer is gone."""
 
 
-def write_durably(path: str, data: bytes | memoryview, *, known_dirs: set[str] | None = None) -> FileStamp:
+def write_durably(
+    path: str, data: bytes | memoryview, *, known_dirs: set[str] | None = None, placing: Placing = nullcontext
+) -> FileStamp:
     """Put a file in place, whole and on stable storage, over whatever was there under its name.
 
     Args:
         path: local, or of any Beam filesystem.
         data: the content, bytes.
         known_dirs: directories that are known to exist; the file's own is added. None: look each time.
+        placing: wraps the step in which the file appears: the rename, or the PUT.
 
     Returns:
         What the file is now.
 
     Raises:
         DestinationError: it cannot be written. What was there before is untouched; only an object store that publishes
-            half of an upload when told to give it up is left with nothing under the name.
+            half of an upload when told to give it up is left with nothing under the name. And what `placing` raises.
     """
     try:
         if is_local(path):
-            return _write_local(Path(path), data, known_dirs)
-        _put(path, data)
+            return _write_local(Path(path), data, known_dirs, placing)
+        with placing():
+            _put(path, data)
+    except OmniaBeamError:
+        raise
     except Exception as error:  # the clients of object stores have errors of their own, outside OSError
         raise DestinationError(f"{path}: cannot be written: {reason(error)}") from error
     return FileStamp(memoryview(data).nbytes)
@@ -63,7 +73,7 @@ def reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _write_local(path: Path, data: bytes | memoryview, known_dirs: set[str] | None) -> FileStamp:
+def _write_local(path: Path, data: bytes | memoryview, known_dirs: set[str] | None, placing: Placing) -> FileStamp:
     folder = path.parent
     if known_dirs is None or str(folder) not in known_dirs:
         _make_dirs(folder)
@@ -77,7 +87,8 @@ def _write_local(path: Path, data: bytes | memoryview, known_dirs: set[str] | No
             out.flush()
             os.fsync(out.fileno())
             written = os.fstat(out.fileno())  # a rename changes neither size nor time
-        temporary.replace(path)
+        with placing():
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

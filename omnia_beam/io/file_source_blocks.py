@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
 from types import TracebackType
 from typing import Any, Self
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.errors import UsageError
-from omnia_beam.io.csv_blocks import BLOCK_BYTES, cut_blocks, read_first_line
+from omnia_beam.io.csv_blocks import BLOCK_BYTES, BlockForm, cut_blocks
+from omnia_beam.io.csv_cells import CsvReading
+from omnia_beam.io.csv_folds import Fold
+from omnia_beam.io.csv_head import read_head
 from omnia_beam.io.csv_header import CsvColumns, read_header
-from omnia_beam.io.csv_lines import CsvReading
 from omnia_beam.io.csv_rows import read_rows
 from omnia_beam.io.csv_times import TimeForm
 from omnia_beam.io.durable_file import reason
+from omnia_beam.io.file_facts import ReadingNotes
 from omnia_beam.io.file_source import CsvForm, FileSource, ParquetForm
 from omnia_beam.io.file_source_files import open_source
-from omnia_beam.io.file_source_parquet import check_columns, open_parquet, read_slice, row_slices
+from omnia_beam.io.file_source_parquet import Block, ParquetPoints
+from omnia_beam.io.local_time import changes_soon
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +33,13 @@ class BlockPlace:
         start: CSV: offset of its first byte, uncompressed. Parquet: the row group.
         length: CSV: bytes. Parquet: rows.
         first: CSV: number of its first line, from 1. Parquet: the first row in the row group.
+        folds: CSV: where series stood at the end of the block before, where the order of rows tells repeated hours apart.
     """
 
     start: int
     length: int
     first: int
+    folds: tuple[tuple[str, int, int], ...] = ()
 
 
 class BlockFile:
@@ -43,6 +50,9 @@ class BlockFile:
         path: whole.
         block_bytes: of a CSV block.
 
+    Attributes:
+        notes: what reading shows beside points; what it says of the form and the columns is there once the file is open.
+
     Raises:
         UsageError: it cannot be opened, or has not the columns that it should have.
     """
@@ -51,6 +61,7 @@ class BlockFile:
         self._source = source
         self._path = path
         self._block_bytes = block_bytes
+        self.notes = ReadingNotes()
         self._file = open_source(path)
         try:
             self._open()
@@ -75,16 +86,34 @@ class BlockFile:
         Raises:
             UsageError: something that cannot be read: file, line, column, value.
         """
-        if self._csv is None:
-            for group, first, rows in row_slices(self._parquet):
-                place = BlockPlace(group, rows, first)
-                yield place, self.read(place)
+        if self._empty:
             return
+        if self._csv is None:
+            for part in self._parquet.blocks():
+                yield BlockPlace(part.group, part.rows, part.first), self._parquet.read(part)
+            return
+        if self._series is not None and not self._source.selects(self._series):
+            return  # none of its points is wanted
         with self._naming():
-            self._file.seek(self._header_bytes)
-        for block in cut_blocks(self._file, self._header_bytes, self._path, self._block_bytes):
-            points = read_rows(block.data, self._csv, self._reading, block.first_line)
-            yield BlockPlace(block.start, len(block.data), block.first_line), points
+            self._file.seek(self._head.body)
+        folds: dict[str, Fold] = {}
+        body = (self._head.body, self._path, self._block_form, self._block_bytes, self._head.body_line)
+        for block in cut_blocks(_Named(self._file, self._path), *body):
+            place = BlockPlace(
+                block.start,
+                len(block.data),
+                block.first_line,
+                tuple((name, *fold) for name, fold in folds.items()),
+            )
+            points = read_rows(block.data, self._csv, self._reading, block.first_line, notes=self.notes, folds=folds)
+            folds.update(points.folds)
+            self._forget_far(folds)
+            yield place, points
+
+    def _forget_far(self, folds: dict[str, Fold]) -> None:
+        """Keep only the series whose last row stands where clocks are changed."""
+        for name in [each for each, (ns, _) in folds.items() if not changes_soon(ns, self._source.timezone)]:
+            del folds[name]
 
     def read(self, place: BlockPlace) -> dict[str, Points]:
         """One block's points by series.
@@ -93,25 +122,58 @@ class BlockFile:
             UsageError: as `blocks`.
         """
         if self._csv is None:
-            block = (place.start, place.first, place.length)
-            with self._naming():
-                return read_slice(self._parquet, block, self._columns, self._source, self._path)
+            return self._parquet.read(Block(place.start, place.first, place.length))
         with self._naming():
             self._file.seek(place.start)
             data = self._file.read(place.length)
-        return read_rows(data, self._csv, self._reading, place.first)
+        folds = {name: (time, passed) for name, time, passed in place.folds}
+        return read_rows(data, self._csv, self._reading, place.first, folds=folds)
 
     def _open(self) -> None:
         form = self._source.form
         self._csv: CsvColumns | None = None
-        if isinstance(form, ParquetForm):
-            self._parquet = open_parquet(self._file, self._path)
-            self._columns = check_columns(self._parquet, form, self._path)
-            return
         with self._naming():
-            header, self._header_bytes = read_first_line(self._file, form.encoding, self._path)
-        self._csv = read_header(header, form, self._path)
-        self._reading = _reading(self._source, form, self._path)
+            self._empty = not self._file.read(1)
+            self._file.seek(0)
+        if self._empty:
+            self.notes.warn(f"{self._path}: is empty: it has no header and no points")
+            return
+        if isinstance(form, ParquetForm):
+            self._parquet = ParquetPoints(self._file, self._source, self._path, self.notes)
+            return
+        self._series = self._source.series_of(self._path)
+        with self._naming():
+            self._head = read_head(self._file, form, self._path)
+        head = self._head
+        if form.delimiter == "auto" and head.delimiter is not None:
+            form = replace(form, delimiter=head.delimiter)
+        selects = cache(self._source.selects)  # a header may have 20,000 names, and each block asks for all of them
+        self._csv = read_header(
+            head.header,
+            form,
+            self._path,
+            line=head.line,
+            selects=selects,
+            chosen=bool(self._source.include),
+            named_by_path=self._series is not None,
+        )
+        self._block_form = BlockForm(head.text, self._csv.delimiter, form.comment, form.skip_footer)
+        self._reading = _reading(self._source, form, self._path, head.text.encoding, selects, self._series)
+        self._note_form(form)
+
+    def _note_form(self, form: CsvForm) -> None:
+        if self._csv is None:
+            return
+        self.notes.guessed = form.layout == "auto"
+        self.notes.about_form(
+            layout=self._csv.layout,
+            delimiter="tab" if self._csv.delimiter == "\t" else self._csv.delimiter,
+            encoding=self._head.text.encoding,
+            times=form.time_format or "RFC 3339",
+        )
+        self.notes.about_columns(self._csv.meanings(self._reading.selects))
+        for name in self._csv.unread:
+            self.notes.unread_column(name)
 
     def _naming(self) -> Any:
         return _Naming(self._path)
@@ -131,13 +193,38 @@ class _Naming:
             raise UsageError(f"{self._path}: cannot be read: {reason(error)}") from error
 
 
-def _reading(source: FileSource, form: CsvForm, path: str) -> CsvReading:
+class _Named:
+    """A file whose errors have its name."""
+
+    def __init__(self, file: Any, path: str) -> None:
+        self._file = file
+        self._path = path
+
+    def read(self, size: int) -> bytes:
+        with _Naming(self._path):
+            data: bytes = self._file.read(size)
+            return data
+
+
+def _reading(
+    source: FileSource,
+    form: CsvForm,
+    path: str,
+    encoding: str,
+    selects: Callable[[str], bool],
+    series: str | None,
+) -> CsvReading:
     return CsvReading(
         path,
-        source.selects,
-        TimeForm(form.time_format, source.timezone),
+        selects,
+        TimeForm(form.time_format, source.timezone, form.dst_fold, form.decimal),
         frozenset(form.missing),
         form.decimal,
-        form.encoding,
+        encoding,
         source.default_status,
+        form.comment,
+        form.thousands,
+        dict(form.values),
+        dict(form.status_words),
+        series,
     )

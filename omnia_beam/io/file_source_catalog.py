@@ -15,14 +15,16 @@ from omnia_beam.core.errors import StateError, UsageError
 from omnia_beam.core.json_text import load_json
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.file_facts import SeriesFacts
 from omnia_beam.io.file_source import FileSource
 from omnia_beam.io.file_source_blocks import BlockPlace
 from omnia_beam.io.file_source_files import SourceFile, list_files
-from omnia_beam.io.file_source_index import ROW, FileIndex, SeriesFacts, index_file
+from omnia_beam.io.file_source_index import ROW, FileIndex, index_file
 from omnia_beam.io.state_dir import StateDir
 
 _PREFIX: Final = "file-"
 _CHANGES: Final = "plan/changed-files.json"
+_VANISHED: Final = "plan/vanished-points.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,17 @@ class FileCatalog:
     def series(self) -> tuple[str, ...]:
         """Names, ascending."""
         return tuple(self.facts)
+
+    @cached_property
+    def spans(self) -> Mapping[str, tuple[int, int]]:
+        """By series with points the times of its first and last point, ns."""
+        rows = ((name, self._rows_of(name)) for name in self.facts)
+        return {name: (int(found["first"].min()), int(found["last"].max())) for name, found in rows if len(found)}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the person who runs the job has to know of the files, a text each."""
+        return tuple(text for index in self.indexes for text in index.about.warnings)
 
     @cached_property
     def range(self) -> TimeRange | None:
@@ -198,13 +211,15 @@ class CatalogStore:
             kept.add(name)
             found.append(index)
             if before is not index:
-                if recorded:
+                if recorded and not _only_told_anew(index, before):
                     self._note_change([index, before], run)
+                    self._note_vanished(before, index)
                 self.state_dir.write(name, index.to_bytes())
         for name in [each for each in self._names() if each not in kept]:
             gone = self._read(name)
             if recorded and gone is not None and gone.reading == self.source.reading_digest:
                 self._note_change([gone], run)
+                self._note_vanished(gone, None)
             self.state_dir.delete(name)
         return FileCatalog(tuple(found))
 
@@ -220,9 +235,21 @@ class CatalogStore:
                 f"{self.state_dir.path(_CHANGES)}: damaged ({error}): delete it, and set a refresh that covers what changed"
             ) from error
 
+    def vanished(self) -> dict[str, tuple[TimeRange, ...]]:
+        """By series, the times of points that files held which are gone or hold other times now, as long as that is new."""
+        data = self.state_dir.read(_VANISHED)
+        found: dict[str, list[TimeRange]] = {}
+        try:
+            for name, start, end in json.loads(data or b"[]"):
+                found.setdefault(name, []).append(TimeRange(start, end))
+        except (ValueError, TypeError) as error:
+            raise StateError(f"{self.state_dir.path(_VANISHED)}: damaged ({error}): delete it") from error
+        return {name: tuple(ranges) for name, ranges in found.items()}
+
     def forget_changes(self) -> None:
         """All of it was read again."""
         self.state_dir.delete(_CHANGES)
+        self.state_dir.delete(_VANISHED)
 
     def _indexes(self, on_file: Callable[[SourceFile], None]) -> Iterator[tuple[str, FileIndex, FileIndex | None]]:
         """Name, index as it is now, and the one that is kept: the same object where nothing changed."""
@@ -230,7 +257,7 @@ class CatalogStore:
         for file in list_files(self.source.paths):
             name = f"plan/{_PREFIX}{_digest(file.path)}.idx"
             before = self._read(name)
-            if before is not None and before.file == file and before.reading == reading:
+            if before is not None and before.file == file and before.reading == reading and not before.outdated:
                 yield name, before, before
                 continue
             on_file(file)
@@ -248,11 +275,35 @@ class CatalogStore:
         except StateError:
             return None  # what cannot be read is made again
 
+    def _note_vanished(self, before: FileIndex | None, now: FileIndex | None) -> None:
+        """Of series of which a file shows nothing any more where it showed something: it is gone, or was begun anew."""
+        if before is None or before.reading != self.source.reading_digest:
+            return
+        shown = {} if now is None else now.series_ranges
+        gone = [
+            (name, held.start_ns, held.end_ns)
+            for name, held in before.series_ranges.items()
+            if name not in shown or not shown[name].overlaps(held)
+        ]
+        if gone:
+            rows = [[name, each.start_ns, each.end_ns] for name, ranges in self.vanished().items() for each in ranges]
+            self.state_dir.write(_VANISHED, json.dumps([*rows, *map(list, gone)]).encode())
+
     def _note_change(self, indexes: Sequence[FileIndex | None], run: int) -> None:
         ranges = [found for index in indexes if index is not None and (found := index.range) is not None]
         changes = [*self.changes(), *(FileChange(each, run) for each in ranges)]
         rows = [[each.range.start_ns, each.range.end_ns, each.run] for each in changes]
         self.state_dir.write(_CHANGES, json.dumps(rows).encode())
+
+
+def _only_told_anew(index: FileIndex, before: FileIndex | None) -> bool:
+    """Whether only the index's form is another: the file is the same, and so are its points."""
+    return (
+        before is not None
+        and before.outdated
+        and (before.file, before.reading) == (index.file, index.reading)
+        and index.holds_the_same_as(before)
+    )
 
 
 def check_holds_something(catalog: FileCatalog, source: FileSource) -> None:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Final
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from omnia_beam.core.errors import UsageError
+from omnia_beam.io.compressed_file import unpacked
 from omnia_beam.io.durable_file import is_local, reason
+
+_AS_IT_IS: Final = CompressionTypes.UNCOMPRESSED
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -33,6 +39,9 @@ class SourceFile:
 def list_files(paths: Iterable[str]) -> tuple[SourceFile, ...]:
     """The files that paths and globs name, each once, in the order of their paths.
 
+    A glob does not match what no dataset counts as data: names of files and folders that begin with `_` or `.`, unless the
+    glob itself spells them so.
+
     Raises:
         UsageError: a path or glob that names no file, or a place that cannot be looked at.
     """
@@ -40,7 +49,9 @@ def list_files(paths: Iterable[str]) -> tuple[SourceFile, ...]:
     for path in paths:
         matched = _local(path) if is_local(path) else _remote(path)
         if not matched:
-            raise UsageError(f"source.path: {path}: there is no such file")
+            raise UsageError(
+                f"source.path: {path}: there is no such file; names that begin with _ or . are no data and do not count"
+            )
         found.update((file.path, file) for file in matched)
     return tuple(sorted(found.values()))
 
@@ -54,27 +65,30 @@ def look_at(path: str) -> SourceFile | None:
 
 
 def open_source(path: str) -> Any:
-    """A file for reading, seekable; `.gz`, `.bz2` and `.zst` are undone on the way.
+    """A file for reading, seekable; `.gz`, `.bz2`, `.xz` and `.zst` are undone on the way.
 
     Raises:
-        UsageError: it cannot be opened.
+        UsageError: it cannot be opened, or is compressed otherwise than its name says.
     """
     try:
-        if is_local(path) and not is_compressed(path):
-            return open(path, "rb")
-        return FileSystems.open(path, compression_type=CompressionTypes.AUTO)
+        file = _plain(path)
     except Exception as error:  # cloud libraries raise what they like
         raise UsageError(f"source.path: {path}: cannot be read: {reason(error)}") from error
+    try:
+        return unpacked(file, path)
+    except BaseException:
+        file.close()
+        raise
 
 
-def is_compressed(path: str) -> bool:
-    """Whether a file's name says that it is compressed as a whole."""
-    kind = CompressionTypes.detect_compression_type(path)
-    return kind not in (CompressionTypes.UNCOMPRESSED, CompressionTypes.AUTO)
+def _plain(path: str) -> Any:
+    """A file as it is, not unpacked."""
+    return Path(path).open("rb") if is_local(path) else FileSystems.open(path, compression_type=_AS_IT_IS)
 
 
 def _local(pattern: str) -> list[SourceFile]:
     names = [pattern] if os.path.isfile(pattern) else glob.glob(pattern, recursive=True)
+    names = [name for name in names if _is_data(name, pattern)]
     stats = [(name, os.stat(name)) for name in names if os.path.isfile(name)]
     return [SourceFile(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 
@@ -87,4 +101,17 @@ def _remote(pattern: str) -> list[SourceFile]:
     return [
         SourceFile(each.path, each.size_in_bytes, int((each.last_updated_in_seconds or 0) * 1_000_000_000))
         for each in matched
+        if _is_data(each.path, pattern)
     ]
+
+
+def _is_data(path: str, pattern: str) -> bool:
+    """Whether no part of a path that a glob stands for begins with `_` or `.`; a part of the glob that does is meant."""
+    meant = [part for part in _parts(pattern) if part[:1] in ("_", ".")]
+    return not any(
+        part[:1] in ("_", ".") and not any(fnmatchcase(part, each) for each in meant) for part in _parts(path)
+    )
+
+
+def _parts(path: str) -> list[str]:
+    return re.split(r"[/\\]", path)

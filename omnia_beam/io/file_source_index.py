@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -25,39 +24,16 @@ from omnia_beam.core.receipt import status_histogram
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS
 from omnia_beam.io.csv_blocks import BLOCK_BYTES
+from omnia_beam.io.file_facts import FileFacts, Noted, SeriesFacts
 from omnia_beam.io.file_source import FileSource
 from omnia_beam.io.file_source_blocks import BlockFile, BlockPlace
 from omnia_beam.io.file_source_files import SourceFile
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 PLACE: Final = np.dtype([("start", np.int64), ("length", np.int64), ("first", np.int64)])
 ROW: Final = np.dtype(
     [("block", np.int32), ("series", np.int32), ("first", np.int64), ("last", np.int64), ("points", np.int64)]
 )
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesFacts:
-    """What files hold of one series, repeats counted each time.
-
-    Args:
-        points: rows with a value.
-        not_finite: of them NaN or infinite.
-        fine: of them at a time that is no multiple of 100 ns.
-        statuses: points by status.
-    """
-
-    points: int = 0
-    not_finite: int = 0
-    fine: int = 0
-    statuses: Mapping[int, int] = field(default_factory=dict, hash=False)
-
-    def plus(self, other: SeriesFacts) -> SeriesFacts:
-        statuses = Counter(self.statuses)
-        statuses.update(other.statuses)
-        return SeriesFacts(
-            self.points + other.points, self.not_finite + other.not_finite, self.fine + other.fine, dict(statuses)
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +47,9 @@ class FileIndex:
         facts: by name.
         places: of PLACE, the blocks in the file's order.
         rows: of ROW: block, index of the series, first and last time (ns), points.
+        about: how the file is written, and what of it was not read.
+        folds: by block, where series stood before it (see `BlockPlace.folds`).
+        outdated: whether a release before this one made it: to be made again, although the file is the same.
     """
 
     file: SourceFile
@@ -79,6 +58,9 @@ class FileIndex:
     facts: Mapping[str, SeriesFacts]
     places: npt.NDArray[Any] = field(repr=False)
     rows: npt.NDArray[Any] = field(repr=False)
+    about: FileFacts = field(default_factory=FileFacts)
+    outdated: bool = False
+    folds: Mapping[int, tuple[tuple[str, int, int], ...]] = field(default_factory=dict, repr=False)
 
     @property
     def range(self) -> TimeRange | None:
@@ -87,9 +69,28 @@ class FileIndex:
             return None
         return TimeRange(int(self.rows["first"].min()), int(self.rows["last"].max()) + 1)
 
+    def holds_the_same_as(self, other: FileIndex) -> bool:
+        """Whether both tell of the same points as far as an index can, whatever else they tell."""
+        mine, others = (
+            {n: (f.points, f.not_finite, f.fine, f.statuses) for n, f in each.facts.items()} for each in (self, other)
+        )
+        return mine == others and self.range == other.range
+
+    @property
+    def series_ranges(self) -> dict[str, TimeRange]:
+        """By series, from its first point to behind its last."""
+        if not len(self.rows):
+            return {}
+        first = np.full(len(self.series), np.iinfo(np.int64).max)
+        last = np.full(len(self.series), np.iinfo(np.int64).min)
+        np.minimum.at(first, self.rows["series"], self.rows["first"])
+        np.maximum.at(last, self.rows["series"], self.rows["last"])
+        bounds = zip(self.series, first.tolist(), last.tolist(), strict=True)
+        return {name: TimeRange(start, end + 1) for name, start, end in bounds if start <= end}
+
     def place(self, block: int) -> BlockPlace:
         start, length, first = self.places[block].tolist()
-        return BlockPlace(start, length, first)
+        return BlockPlace(start, length, first, self.folds.get(block, ()))
 
     def to_bytes(self) -> bytes:
         """A header line of JSON, then the arrays, compressed."""
@@ -99,10 +100,9 @@ class FileIndex:
             "v": _VERSION,
             "file": [self.file.path, self.file.size, self.file.changed_ns],
             "reading": self.reading,
-            "series": [
-                [name, f.points, f.not_finite, f.fine, sorted([s, n] for s, n in f.statuses.items())]
-                for name, f in ((name, self.facts[name]) for name in self.series)
-            ],
+            "series": [[name, *self.facts[name].to_json()] for name in self.series],
+            "about": self.about.to_json(),
+            "folds": [[block, *folds] for block, folds in self.folds.items()],
             "sizes": [len(self.places), len(self.rows), len(body)],
             "digest": hashlib.blake2b(packed, digest_size=16).hexdigest(),
         }
@@ -119,14 +119,15 @@ class FileIndex:
             end = data.index(b"\n")
             header = load_json(data[:end])
             packed = data[end + 1 :]
-            if header["v"] != _VERSION or header["digest"] != hashlib.blake2b(packed, digest_size=16).hexdigest():
+            outdated = header["v"] == 1  # without notes and facts of the file
+            if (
+                header["v"] not in (1, _VERSION)
+                or header["digest"] != hashlib.blake2b(packed, digest_size=16).hexdigest()
+            ):
                 raise ValueError("another version, or damaged")
             places, rows, size = header["sizes"]
             body = pa.decompress(packed, size, "zstd", asbytes=True)
-            facts = {
-                name: SeriesFacts(points, odd, fine, dict(map(tuple, statuses)))
-                for name, points, odd, fine, statuses in header["series"]
-            }
+            facts = {name: SeriesFacts.from_json([*rest, []] if outdated else rest) for name, *rest in header["series"]}
             return cls(
                 SourceFile(*header["file"]),
                 header["reading"],
@@ -134,6 +135,9 @@ class FileIndex:
                 facts,
                 np.frombuffer(body, PLACE, places),
                 np.frombuffer(body, ROW, rows, places * PLACE.itemsize),
+                FileFacts() if outdated else FileFacts.from_json(header["about"]),
+                outdated,
+                {block: tuple((name, ns, run) for name, ns, run in folds) for block, *folds in header.get("folds", [])},
             )
         except (ValueError, KeyError, TypeError) as error:
             raise StateError(f"an index of a file cannot be read: {error}") from error
@@ -160,7 +164,16 @@ def index_file(source: FileSource, file: SourceFile, block_bytes: int = BLOCK_BY
                     )
                 rows.append((len(places), code, first, last, len(points.times)))
                 facts[name] = facts.get(name, SeriesFacts()).plus(_facts(points))
+            for name, points in getattr(found, "doubtful", {}).items():
+                code = codes.setdefault(name, len(codes))
+                facts.setdefault(name, SeriesFacts())
+                rows.append((len(places), code, int(points.times.min()), int(points.times.max()), len(points.times)))
+                opened.notes.warn(f"{file.path}: {name}: points at local times that came twice become dead letters")
+            for name, noted in opened.notes.take_series().items():
+                codes.setdefault(name, len(codes))
+                facts[name] = facts.get(name, SeriesFacts()).plus(SeriesFacts(noted=noted))
             places.append(place)
+        about = opened.notes.file_facts()
     return FileIndex(
         file,
         source.reading_digest,
@@ -168,10 +181,21 @@ def index_file(source: FileSource, file: SourceFile, block_bytes: int = BLOCK_BY
         facts,
         np.array([(place.start, place.length, place.first) for place in places], PLACE),
         np.array(rows, ROW),
+        about,
+        folds={number: place.folds for number, place in enumerate(places) if place.folds},
     )
 
 
 def _facts(points: Points) -> SeriesFacts:
     finite = int(np.count_nonzero(np.isfinite(points.values)))
     fine = int(np.count_nonzero(points.times % TIME_RESOLUTION_NS))
-    return SeriesFacts(len(points.times), len(points.times) - finite, fine, dict(status_histogram(points)))
+    repeats = count_repeats(points.times)
+    noted = {"duplicates": Noted(repeats)} if repeats else {}
+    return SeriesFacts(len(points.times), len(points.times) - finite, fine, dict(status_histogram(points)), noted)
+
+
+def count_repeats(times: npt.NDArray[np.int64]) -> int:
+    """How many of these times stand there already, further ahead."""
+    if bool((times[1:] > times[:-1]).all() or (times[1:] < times[:-1]).all()):
+        return 0
+    return len(times) - len(np.unique(times))

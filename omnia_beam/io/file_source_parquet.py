@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -14,159 +15,281 @@ import pyarrow.parquet as pq
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.errors import UsageError
 from omnia_beam.io.csv_rows import split_series
+from omnia_beam.io.csv_times import TimeForm
+from omnia_beam.io.durable_file import reason
+from omnia_beam.io.file_facts import ReadingNotes, names_quality
 from omnia_beam.io.file_source import FileSource, ParquetForm
-from omnia_beam.io.local_time import local_to_utc
+from omnia_beam.io.parquet_columns import (
+    Rows,
+    check_int96,
+    has_value,
+    names_of,
+    plain,
+    statuses_of,
+    times_of,
+    values_of,
+)
 
 BLOCK_ROWS: Final = 1 << 20
 """Rows of one block: a row group that is larger is read in slices."""
 
-_EXACT_INTEGER: Final = 2**53
+_TEXT: Final = "text"
+_READ_ERRORS: Final = (pa.ArrowException, OSError, ValueError, KeyError, MemoryError)
+"""What Arrow raises for bytes that are not what they should be."""
 
 
-def open_parquet(file: Any, path: str) -> Any:
-    """A pyarrow ParquetFile.
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rows of one row group.
+
+    Args:
+        group: the row group.
+        first: of its rows, from 0.
+        rows: how many.
+    """
+
+    group: int
+    first: int
+    rows: int
+
+
+class ParquetPoints:
+    """An open Parquet file as blocks of points. Not for several threads.
+
+    Args:
+        file: binary and seekable.
+        source: how it is read.
+        path: for messages.
+        notes: where what is read beside points is noted.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is no Parquet file, is damaged or encrypted, or has not the columns that it should have.
     """
-    try:
-        return pq.ParquetFile(file, page_checksum_verification=True)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UsageError(f"{path}: is not a Parquet file: {error}") from error
 
+    def __init__(self, file: Any, source: FileSource, path: str, notes: ReadingNotes) -> None:
+        form = source.form
+        if not isinstance(form, ParquetForm):
+            raise TypeError("Parquet files are read in a Parquet form")
+        self._form = form
+        self._source = source
+        self._path = path
+        self._notes = notes
+        self._named = source.series_of(path)
+        self._parquet = self._opened(file)
+        self._names = self._check_columns()
+        self._int96 = self._opened(file, coerce_int96_timestamp_unit="s") if self._has_int96() else None
+        self._starts = self._group_starts()
+        self._has_texts = self._is_text_column()
+        self._note_columns()
 
-def row_slices(parquet: Any) -> Iterator[tuple[int, int, int]]:
-    """(row group, first row in it, rows) of each block of a file."""
-    for group in range(parquet.metadata.num_row_groups):
-        rows = parquet.metadata.row_group(group).num_rows
-        for first in range(0, rows, BLOCK_ROWS):
-            yield group, first, min(BLOCK_ROWS, rows - first)
+    def blocks(self) -> Iterator[Block]:
+        """All blocks in order."""
+        for group in range(self._parquet.metadata.num_row_groups):
+            rows = self._parquet.metadata.row_group(group).num_rows
+            for first in range(0, rows, BLOCK_ROWS):
+                yield Block(group, first, min(BLOCK_ROWS, rows - first))
 
+    def read(self, block: Block) -> dict[str, Points]:
+        """The points of one block by series, in the order of the rows. A row without a value is no point.
 
-def check_columns(parquet: Any, form: ParquetForm, path: str) -> tuple[str, ...]:
-    """The columns to read: series, time, value, and the status where there is one.
+        Raises:
+            UsageError: damaged data, a column of a kind that cannot be read exactly, a row without series or time.
+        """
+        names = (*self._names, _TEXT) if self._has_texts else self._names
+        table = self._table(self._parquet, block, names)
+        rows = Rows(self._path, self._starts[block.group] + block.first + 1)
+        whole = {name: plain(table[name]) for name in dict.fromkeys(names)}
+        if self._has_texts:
+            self._note_texts(whole, rows)
+        columns, rows = _chosen(whole, rows, has_value(whole[self._form.value]))
+        value = columns[self._form.value]
+        codes, series = self._series(columns, len(value), rows)
+        times = self._times(columns, block, rows)
+        values, beyond = values_of(value, self._form.value, rows)
+        points = Points(times, values, self._statuses(columns, len(value), rows))
+        if beyond is not None:
+            self._note("integer_precision", codes, series, beyond, lambda at: f"{rows.place(at)}: {value[at].as_py()}")
+        wanted = np.isin(codes, [index for index, name in enumerate(series) if self._source.selects(name)])
+        return split_series(codes[wanted], series, points.take(wanted))
 
-    Raises:
-        UsageError: one of them is not in the file.
-    """
-    there = parquet.schema_arrow.names
-    wanted = {"series_id": form.series_id, "time": form.time, "value": form.value}
-    if form.status is not None and (form.status in there or form.status != "status"):
-        wanted["status"] = form.status
-    for key, name in wanted.items():
-        if name not in there:
+    def _opened(self, file: Any, **options: Any) -> Any:
+        try:
+            return pq.ParquetFile(file, page_checksum_verification=True, **options)
+        except _READ_ERRORS as error:
             raise UsageError(
-                f"{path}: there is no column {name!r}; the columns are {', '.join(there)}: set source.columns.{key}"
+                f"{self._path}: is not a whole Parquet file: {_words(error)}: write or fetch it again"
+            ) from error
+
+    def _check_columns(self) -> tuple[str, ...]:
+        """The columns to read: series (unless the path names it), time, value, and the status where there is one."""
+        form, there = self._form, self._parquet.schema_arrow.names
+        wanted = {"series_id": form.series_id, "time": form.time, "value": form.value}
+        if self._named is not None:
+            del wanted["series_id"]
+        if form.status is not None and (form.status in there or form.status != "status"):
+            wanted["status"] = form.status
+        for key, name in wanted.items():
+            if name not in there:
+                hint = f"set source.columns.{key}"
+                if key == "series_id":
+                    hint += ", or source.series_from where the path names the series"
+                raise UsageError(
+                    f"{self._path}: there is no column {name!r}; the columns are {', '.join(there)}: {hint}"
+                )
+            if there.count(name) > 1:
+                raise UsageError(
+                    f"{self._path}: there are {there.count(name)} columns called {name!r}, and which one is meant is unknown: "
+                    f"rename one, or name another in source.columns.{key}"
+                )
+        return tuple(wanted.values())
+
+    def _has_int96(self) -> bool:
+        schema = self._parquet.schema
+        kinds = {schema.column(i).path: schema.column(i).physical_type for i in range(len(schema))}
+        return kinds.get(self._form.time) == "INT96"
+
+    def _is_text_column(self) -> bool:
+        """Whether there is a column of texts as our sinks write it: points that are no numbers."""
+        schema = self._parquet.schema_arrow
+        found = [each.type for each in schema if each.name == _TEXT]
+        return _TEXT not in self._names and len(found) == 1 and pa.types.is_string(found[0])
+
+    def _group_starts(self) -> list[int]:
+        metadata = self._parquet.metadata
+        starts = [0]
+        for group in range(metadata.num_row_groups):
+            starts.append(starts[-1] + metadata.row_group(group).num_rows)
+        return starts
+
+    def _table(self, parquet: Any, block: Block, names: tuple[str, ...]) -> Any:
+        try:
+            table = _rows(parquet, block, names)
+        except _READ_ERRORS as error:
+            column = self._damaged_column(parquet, block, names)
+            raise UsageError(
+                f"{self._path}: row group {block.group}: {column} is damaged: {_words(error)}: write or fetch the file again"
+            ) from error
+        if table.num_rows != block.rows:
+            raise UsageError(
+                f"{self._path}: row group {block.group}: is damaged: it has {table.num_rows} rows where its end names "
+                f"{block.rows}: write or fetch the file again"
             )
-    return tuple(wanted.values())
+        return table
+
+    def _damaged_column(self, parquet: Any, block: Block, names: tuple[str, ...]) -> str:
+        """The first column that cannot be read by itself."""
+        for name in names:
+            try:
+                _rows(parquet, block, (name,))
+            except _READ_ERRORS:
+                return f"column {name!r}"
+        return "it"
+
+    def _series(self, columns: dict[str, Any], count: int, rows: Rows) -> tuple[npt.NDArray[np.int32], list[str]]:
+        if self._named is not None:
+            return np.zeros(count, np.int32), [self._named]
+        return names_of(columns[self._form.series_id], self._form.series_id, rows)
+
+    def _times(self, columns: dict[str, Any], block: Block, rows: Rows) -> npt.NDArray[np.int64]:
+        column = columns[self._form.time]
+        if self._int96 is not None:
+            seconds = plain(self._table(self._int96, block, (self._form.time,))[self._form.time])
+            if rows.kept is not None:
+                seconds = seconds.take(pa.array(rows.kept))
+            ns, s = (each.cast(pa.int64()).fill_null(0).to_numpy() for each in (column, seconds))
+            check_int96(ns, s, self._form.time, rows)
+        form = TimeForm(self._form.time_format, self._source.timezone)
+        return times_of(column, self._form.time, rows, self._form.time_unit, form)
+
+    def _statuses(self, columns: dict[str, Any], count: int, rows: Rows) -> npt.NDArray[np.uint32]:
+        default = self._source.default_status
+        if self._form.status is None or self._form.status not in columns:
+            return np.full(count, default, np.uint32)
+        return statuses_of(columns[self._form.status], self._form.status, rows, default)
+
+    def _note_texts(self, columns: dict[str, Any], rows: Rows) -> None:
+        """Note rows of our own files that hold a text in place of a number."""
+        value = columns[self._form.value]
+        number = (
+            pc.and_(pc.is_valid(value), pc.invert(pc.is_nan(value)))
+            if pa.types.is_floating(value.type)
+            else pc.is_valid(value)
+        )
+        texts, rows = _chosen(
+            columns, rows, has_value(columns[_TEXT]) & ~number.fill_null(False).to_numpy(zero_copy_only=False)
+        )
+        count = len(texts[_TEXT])
+        if count:
+            codes, series = self._series(texts, count, rows)
+            self._note(
+                "text_values",
+                codes,
+                series,
+                np.full(count, True),
+                lambda at: f"{rows.place(at)}: {texts[_TEXT][at].as_py()!r:.60}",
+            )
+
+    def _note(
+        self,
+        note: str,
+        codes: npt.NDArray[np.int32],
+        series: list[str],
+        mask: npt.NDArray[np.bool_],
+        example: Callable[[int], str],
+    ) -> None:
+        """Note rows of a mask by series, with an example each."""
+        for code in np.unique(codes[mask]).tolist():
+            if self._source.selects(series[code]):
+                mine = np.flatnonzero(mask & (codes == code))
+                self._notes.about_points(note, series[code], len(mine), example(int(mine[0])))
+
+    def _note_columns(self) -> None:
+        meanings = {self._form.time: "time", self._form.value: "value"}
+        if self._named is None:
+            meanings[self._form.series_id] = "series"
+        if self._form.status is not None:
+            meanings[self._form.status] = "status"
+        schema = self._parquet.schema_arrow
+        self._notes.about_columns((each.name, meanings.get(each.name, "not read")) for each in schema)
+        for name in schema.names:
+            if name not in meanings and names_quality(name):
+                self._notes.unread_column(name)
+        kind = schema.field(schema.get_field_index(self._form.time)).type
+        self._notes.about_form(layout="long", times=_time_words(kind, self._form, self._source.timezone))
 
 
-def read_slice(
-    parquet: Any, block: tuple[int, int, int], columns: tuple[str, ...], source: FileSource, path: str
-) -> dict[str, Points]:
-    """The points of one block by series, in the order of the rows. A row without a value is no point.
-
-    Raises:
-        UsageError: a column of a kind that cannot be read exactly, or a row without series or time.
-    """
-    form = source.form
-    if not isinstance(form, ParquetForm):
-        raise TypeError("Parquet files are read in a Parquet form")
-    where = f"{path}: row group {block[0]}"
-    try:
-        table = _rows(parquet, block, columns)
-    except OSError as error:  # a page that does not fit its checksum among others
-        raise UsageError(f"{where}: {_damaged(parquet, block[0], columns)} cannot be read: {error}") from error
-    series = _series(table, form.series_id, where)
-    times = _times(table, form, source.timezone, where)
-    value, values = _values(table, form.value, where)
-    statuses = _statuses(table, columns[3] if len(columns) > 3 else None, source.default_status, where)
-    codes, names = series.indices.to_numpy(), series.dictionary.to_pylist()
-    keep = np.isin(codes, [i for i, name in enumerate(names) if source.selects(name)])
-    if value.null_count:
-        keep &= value.is_valid().to_numpy(zero_copy_only=False)
-    return split_series(codes[keep], names, Points(times, values, statuses).take(keep))
+def _chosen(columns: dict[str, Any], rows: Rows, mask: npt.NDArray[np.bool_]) -> tuple[dict[str, Any], Rows]:
+    """The rows of a mask."""
+    if mask.all():
+        return columns, rows
+    kept = np.flatnonzero(mask)
+    return {name: column.take(pa.array(kept)) for name, column in columns.items()}, Rows(rows.path, rows.first, kept)
 
 
-def _rows(parquet: Any, block: tuple[int, int, int], columns: tuple[str, ...]) -> Any:
-    group, first, rows = block
-    whole = parquet.metadata.row_group(group).num_rows == rows
-    if whole:
-        return parquet.read_row_group(group, columns=list(columns), use_threads=False)
+def _rows(parquet: Any, block: Block, names: tuple[str, ...]) -> Any:
+    if parquet.metadata.row_group(block.group).num_rows == block.rows:
+        return parquet.read_row_group(block.group, columns=list(names), use_threads=False)
     batches, at = [], 0
-    for batch in parquet.iter_batches(1 << 16, row_groups=[group], columns=list(columns), use_threads=False):
-        start, end = max(first - at, 0), min(first + rows - at, batch.num_rows)
+    for batch in parquet.iter_batches(1 << 16, row_groups=[block.group], columns=list(names), use_threads=False):
+        start, end = max(block.first - at, 0), min(block.first + block.rows - at, batch.num_rows)
         if start < end:
             batches.append(batch.slice(start, end - start))
         at += batch.num_rows
-        if at >= first + rows:
+        if at >= block.first + block.rows:
             break
     return pa.Table.from_batches(batches)
 
 
-def _damaged(parquet: Any, group: int, columns: tuple[str, ...]) -> str:
-    """The first column of a row group that cannot be read by itself."""
-    for name in columns:
-        try:
-            parquet.read_row_group(group, columns=[name], use_threads=False)
-        except OSError:
-            return f"column {name!r}"
-    return "it"
-
-
-def _column(table: Any, name: str) -> Any:
-    return table[name].combine_chunks()
-
-
-def _series(table: Any, name: str, where: str) -> Any:
-    column = _column(table, name)
-    if column.null_count:
-        raise UsageError(f"{where}: column {name!r}: a row names no series")
-    if not pa.types.is_dictionary(column.type):
-        if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-            raise UsageError(f"{where}: column {name!r} is {column.type}, not text")
-        column = column.dictionary_encode()
-    return column.cast(pa.dictionary(pa.int32(), pa.string()))
-
-
-def _times(table: Any, form: ParquetForm, zone: str, where: str) -> npt.NDArray[np.int64]:
-    column = _column(table, form.time)
-    if column.null_count:
-        raise UsageError(f"{where}: column {form.time!r}: a row has no time")
-    kind = column.type
-    try:
-        if pa.types.is_integer(kind):
-            column = column.cast(pa.int64()).cast(pa.timestamp(form.time_unit, "UTC"))
-        elif not pa.types.is_timestamp(kind):
-            raise UsageError(f"{where}: column {form.time!r} is {kind}, not a timestamp or an integer")
-        local = not pa.types.is_integer(kind) and kind.tz is None
-        times: npt.NDArray[np.int64] = column.cast(pa.timestamp("ns", column.type.tz)).cast(pa.int64()).to_numpy()
-        return local_to_utc(times, zone) if local else times
-    except ValueError as error:  # ArrowInvalid is of its kind
-        raise UsageError(f"{where}: column {form.time!r}: {error}") from error
-
-
-def _values(table: Any, name: str, where: str) -> tuple[Any, npt.NDArray[np.float64]]:
-    """The column, for its nulls, and its numbers."""
-    column = _column(table, name)
-    kind = column.type
+def _time_words(kind: Any, form: ParquetForm, zone: str) -> str:
+    if pa.types.is_timestamp(kind):
+        return f"{kind}" if kind.tz is not None else f"{kind} in {zone}"
     if pa.types.is_integer(kind):
-        extremes = pc.min_max(column).as_py()
-        if max(abs(extremes["min"] or 0), abs(extremes["max"] or 0)) > _EXACT_INTEGER:
-            raise UsageError(f"{where}: column {name!r}: an integer beyond 2^53 is no exact number in the target")
-    elif not pa.types.is_floating(kind) and not pa.types.is_boolean(kind):
-        raise UsageError(f"{where}: column {name!r} is {kind}, not a number")
-    return column, column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        return f"{kind}, {form.time_unit} since 1970"
+    if pa.types.is_date(kind):
+        return f"{kind} at midnight in {zone}"
+    return f"{kind}, {form.time_format or 'RFC 3339'}"
 
 
-def _statuses(table: Any, name: str | None, default: int, where: str) -> npt.NDArray[np.uint32]:
-    if name is None:
-        return np.full(table.num_rows, default, np.uint32)
-    column = _column(table, name)
-    if not pa.types.is_integer(column.type):
-        raise UsageError(f"{where}: column {name!r} is {column.type}, not a whole number")
-    try:
-        statuses: npt.NDArray[np.uint32] = column.cast(pa.uint32()).fill_null(default).to_numpy()
-    except pa.ArrowInvalid as error:
-        raise UsageError(f"{where}: column {name!r}: not a status, a whole number of 32 bits: {error}") from error
-    return statuses
+def _words(error: BaseException) -> str:
+    """One line of what Arrow says."""
+    return reason(error).strip().split("\n")[0]

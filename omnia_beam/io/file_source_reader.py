@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
 from omnia_beam.core.chunk import Chunk, Points
+from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.errors import IncompleteReadError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.csv_folds import BlockPoints
 from omnia_beam.io.file_source import FileSource
 from omnia_beam.io.file_source_blocks import BlockFile
 from omnia_beam.io.file_source_catalog import BlockRef
@@ -23,7 +25,10 @@ CACHE_BYTES: Final = 128 << 20
 
 _OPEN_FILES: Final = 8
 
-BlockPoints = Mapping[str, Points]
+PointsBySeries = Mapping[str, Points]
+KeepLetters = Callable[[ChunkKey, Sequence[DeadLetter]], None]
+
+_TWICE: Final = "the local time came twice when clocks went back (source.dst_fold: dead_letter)"
 
 
 class BlockCache:
@@ -37,11 +42,11 @@ class BlockCache:
     def __init__(self, source: FileSource, cache_bytes: int = CACHE_BYTES) -> None:
         self._source = source
         self._cache_bytes = cache_bytes
-        self._blocks: OrderedDict[tuple[str, BlockRef], tuple[BlockPoints, int]] = OrderedDict()
+        self._blocks: OrderedDict[tuple[str, BlockRef], tuple[PointsBySeries, int]] = OrderedDict()
         self._bytes = 0
         self._files: OrderedDict[SourceFile, BlockFile] = OrderedDict()
 
-    def get(self, file: SourceFile, block: BlockRef) -> BlockPoints:
+    def get(self, file: SourceFile, block: BlockRef) -> PointsBySeries:
         """The points of a block.
 
         Raises:
@@ -88,7 +93,13 @@ class BlockCache:
 
 
 def read_window(
-    item: FileWindow, files: Mapping[int, SourceFile], cache: BlockCache, statuses: tuple[int, ...], max_points: int
+    item: FileWindow,
+    files: Mapping[int, SourceFile],
+    cache: BlockCache,
+    statuses: tuple[int, ...],
+    max_points: int,
+    on_repeats: Callable[[str, int], None] = lambda name, points: None,
+    keep: KeepLetters | None = None,
 ) -> Iterator[Chunk]:
     """The points of a window: one chunk, or several one after the other where it holds more than planned.
 
@@ -98,6 +109,8 @@ def read_window(
         cache: where blocks are read.
         statuses: only points with one of these; empty for all.
         max_points: of one chunk.
+        keep: called for each chunk, before it is given, with the points that have no certain time.
+        on_repeats: called with each series of which rows repeat the time of a later row, and how many.
 
     Yields:
         Chunks whose ranges join without gaps to the window's. Where the window is cut follows from its points alone.
@@ -114,7 +127,33 @@ def read_window(
         if points is None:
             pending.extend(reversed(time_range.split(2)))
             continue
-        yield Chunk.from_points(key, {name: _settle(parts, statuses) for name, parts in points.items()})
+        if keep is not None:
+            keep(key, list(_doubtful(key, item.blocks, files, cache)))
+        yield Chunk.from_points(key, dict(_settled(points, statuses, on_repeats)))
+
+
+def _settled(
+    points: Mapping[str, list[Points]], statuses: tuple[int, ...], on_repeats: Callable[[str, int], None]
+) -> Iterator[tuple[str, Points]]:
+    for name, parts in points.items():
+        settled = _settle(parts)
+        repeats = sum(len(each.times) for each in parts) - len(settled.times)
+        if repeats:
+            on_repeats(name, repeats)
+        yield name, settled.take(np.isin(settled.statuses, statuses)) if statuses else settled
+
+
+def _doubtful(
+    key: ChunkKey, blocks: tuple[BlockRef, ...], files: Mapping[int, SourceFile], cache: BlockCache
+) -> Iterator[DeadLetter]:
+    """Points at local times that came twice, by the first of the two."""
+    for block in blocks:
+        held = cache.get(files[block.file], block)
+        if not isinstance(held, BlockPoints):
+            continue
+        for name in key.series_ids:
+            if name in held.doubtful and len((points := _cut(held.doubtful[name], key.range)).times):
+                yield DeadLetter(key, name, name, points, _TWICE)
 
 
 def _gather(
@@ -152,12 +191,12 @@ def _cut(points: Points, time_range: TimeRange) -> Points:
     return points.take((times >= time_range.start_ns) & (times < time_range.end_ns))
 
 
-def _settle(parts: list[Points], statuses: tuple[int, ...]) -> Points:
-    """Sorted by time; of rows that share one the last stays; then the filter, as a service would apply it."""
+def _settle(parts: list[Points]) -> Points:
+    """Sorted by time; of rows that share one the last stays."""
     points = Points.concat(parts)
     times = points.times
     if not bool((times[1:] > times[:-1]).all()):
         points = points.take(np.argsort(times, kind="stable"))
         times = points.times
         points = points.take(np.append(times[1:] != times[:-1], True))
-    return points.take(np.isin(points.statuses, statuses)) if statuses else points
+    return points

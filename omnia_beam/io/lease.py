@@ -12,7 +12,7 @@ judges, in this order:
    start wait longer and never makes two runs.
 
 A run that was taken over, since it was suspended or cut off, sees so at its next heartbeat, and its writers see so
-before and after each flush; from then on it writes nothing.
+before and after each flush, and before whatever else they put in place (`lease_fence.py`); from then on it writes nothing.
 
 On a local disk, reading and writing the lease happen under a lock (flock), so two starts cannot both win. Beam offers
 no conditional write on object stores: there a start writes the lease, waits `settle_s` and wins only if the lease is
@@ -33,13 +33,13 @@ from types import TracebackType
 from typing import Final
 
 from omnia_beam.core.errors import StateError
+from omnia_beam.io.lease_fence import LOCK_FILE
 from omnia_beam.io.lease_file import LEASE_FILE, LeaseRecord, LeaseToken, lost_error, read_lease, write_lease
 from omnia_beam.io.lease_owner import LeaseOwner, fate_of
 from omnia_beam.io.ledger_record import run_of
 from omnia_beam.io.state_dir import StateDir
 
 _log = logging.getLogger(__name__)
-LOCK_FILE: Final = ".lease.lock"
 _NS: Final = 1_000_000_000
 _CONFIRM_INTERVALS: Final = 3
 _LOOKS_PER_INTERVAL: Final = 5

@@ -6,7 +6,9 @@ many systems ship them, that was decades ago.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -20,37 +22,99 @@ _MINUTE_NS: Final = 60 * NS_PER_SECOND
 _WHOLE_MINUTES_NS: Final = 2 * 365 * 86_400 * NS_PER_SECOND
 """1972: since then no zone has been off UTC by anything but whole minutes."""
 
+Times = npt.NDArray[np.int64]
 
-def local_to_utc(local: npt.NDArray[np.int64], zone: str) -> npt.NDArray[np.int64]:
+
+@dataclass(frozen=True, slots=True)
+class BothTimes:
+    """Wall clock times as ns since the Unix epoch, where the clock may have shown one twice.
+
+    Args:
+        earlier: int64 ns, shape (n,): the first time at which the clock showed it.
+        later: the last; the same but for times that came twice.
+    """
+
+    earlier: Times
+    later: Times
+
+    @property
+    def twice(self) -> npt.NDArray[np.bool_]:
+        """Which came twice."""
+        twice: npt.NDArray[np.bool_] = self.earlier != self.later
+        return twice
+
+
+def local_to_utc(local: Times, zone: str) -> Times:
     """Wall clock times as ns since the Unix epoch.
 
     Args:
         local: int64 ns, shape (n,): what the clock showed, counted as if it were in UTC.
-        zone: IANA name.
+        zone: IANA name, or a fixed offset such as `+01:00`.
 
     Raises:
         ValueError: a time that the clocks of the zone showed twice or never, or one outside what int64 ns can hold.
     """
     if zone == "UTC" or not len(local):
         return local
+    both = both_times(local, zone)
+    if both.twice.any():
+        raise ValueError(
+            f"{_shown(int(local[both.twice.argmax()]))} happened twice or never in {zone}, where clocks were changed: write times "
+            "with their zone, or in UTC; or set source.dst_fold"
+        )
+    return both.earlier
+
+
+def both_times(local: Times, zone: str) -> BothTimes:
+    """As `local_to_utc`, and of times that came twice both.
+
+    Raises:
+        ValueError: a time that the clocks of the zone never showed, or one outside what int64 ns can hold.
+    """
+    if zone == "UTC" or not len(local):
+        return BothTimes(local, local)
     step = _MINUTE_NS if int(local.min()) >= _WHOLE_MINUTES_NS else NS_PER_SECOND
     slots, inverse = np.unique(local // step, return_inverse=True)
-    found = ZoneInfo(zone)
-    offsets = np.array([_offset_ns(slot * step, found) for slot in slots.tolist()], np.int64)
+    found = _zone(zone)
+    offsets = np.array([_offsets_ns(slot * step, found, zone) for slot in slots.tolist()], np.int64)[inverse]
     for at in (int(local.argmin()), int(local.argmax())):
-        if not MIN_TIME_NS <= int(local[at]) - int(offsets[inverse[at]]) <= MAX_TIME_NS:
-            raise ValueError("outside what 64-bit nanoseconds can hold (1677-09-21 to 2262-04-11)")
-    times: npt.NDArray[np.int64] = local - offsets[inverse]
-    return times
+        for offset in offsets[at].tolist():
+            if not MIN_TIME_NS <= int(local[at]) - offset <= MAX_TIME_NS:
+                raise ValueError("outside what 64-bit nanoseconds can hold (1677-09-21 to 2262-04-11)")
+    return BothTimes(local - offsets[:, 0], local - offsets[:, 1])
 
 
-def _offset_ns(local_ns: int, zone: ZoneInfo) -> int:
+def changes_soon(ns: int, zone: str) -> bool:
+    """Whether clocks of a zone are changed within a day and some hours of an instant, ns since the Unix epoch."""
+    found = _zone(zone)
+    instants = (
+        _EPOCH.replace(tzinfo=UTC) + timedelta(seconds=ns // NS_PER_SECOND + hours * 3_600) for hours in (-2, 28)
+    )
+    first, last = (instant.astimezone(found).utcoffset() for instant in instants)
+    return first != last
+
+
+@lru_cache(maxsize=16)
+def _zone(name: str) -> tzinfo:
+    if name[0] in "+-":
+        sign = -1 if name[0] == "-" else 1
+        return timezone(sign * timedelta(hours=int(name[1:3]), minutes=int(name[4:6])))
+    return ZoneInfo(name)
+
+
+def _offsets_ns(local_ns: int, zone: tzinfo, name: str) -> tuple[int, int]:
+    """Of the first and of the last time at which the clock showed it."""
     wall = _EPOCH + timedelta(seconds=local_ns // NS_PER_SECOND)
-    first, second = (wall.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
-    if first is None or first != second:
-        raise ValueError(
-            f"{wall} happened twice or never in {zone.key}, where clocks were changed: write times with their zone, or in UTC"
-        )
     # Through UTC, since a datetime's own subtraction of two times of one zone ignores the zone.
-    moment = wall.replace(tzinfo=zone).astimezone(UTC).replace(tzinfo=None)
-    return int((wall - moment) / timedelta(seconds=1)) * NS_PER_SECOND
+    first, last = (wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    if first > last:
+        raise ValueError(
+            f"{wall} happened twice or never in {name}, where clocks were changed: no clock showed it; write times with their "
+            "zone, or in UTC"
+        )
+    naive = [int((wall - each.replace(tzinfo=None)) / timedelta(seconds=1)) * NS_PER_SECOND for each in (first, last)]
+    return naive[0], naive[1]
+
+
+def _shown(local_ns: int) -> str:
+    return str(_EPOCH + timedelta(seconds=local_ns // NS_PER_SECOND))

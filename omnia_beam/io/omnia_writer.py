@@ -13,14 +13,16 @@ from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import OmniaBeamError, TerminalServiceError, TransientServiceError
 from omnia_beam.core.limits import MAX_CHUNK_POINTS, MAX_SERIES_PER_REQUEST
 from omnia_beam.core.timestamps import NS_PER_SECOND
+from omnia_beam.io.lease_fence import LeaseFence
 from omnia_beam.io.pending_chunk import PendingChunk, WrittenChunk, chunk_of, refuse_run
 from omnia_beam.io.window_reader import MoreAhead
 from omnia_beam.io.write_delivery import Delivery
-from omnia_beam.io.write_group import Group, Run, columns, ordered, size
+from omnia_beam.io.write_group import Group, Run, columns, ordered, size, targets
 from omnia_beam.io.write_memory import Refusal, WriteMemory
 from omnia_beam.io.write_policy import MAX_POINT_BYTES, SERIES_BYTES, WriteOptions
 from omnia_beam.net.operations import WRITE_MULTIPLE
 from omnia_beam.net.session import ServiceSession
+from omnia_beam.net.write_answer import send_until_committed
 from omnia_beam.wire import encode_datapoints
 
 _OUTAGE_REQUESTS: Final = 10
@@ -33,15 +35,25 @@ _LINGER_NS: Final = 5 * NS_PER_SECOND
 """How long points wait for others to fill their batch, as far as chunks keep coming: a slow source gets receipts too."""
 
 
-def send_group(session: ServiceSession, group: Group) -> None:
+def send_group(session: ServiceSession, group: Group, fence: LeaseFence | None = None) -> None:
     """Commit points to the service, or raise.
 
+    Args:
+        fence: of the run's lease, looked at before each try; None where no lease is held.
+
     Raises:
+        StateError: the lease was lost.
         TerminalServiceError: the service has queued them (202), so that nobody knows when they are stored.
+        TransientServiceError: its answers do not say that they are stored.
         ServiceError, CredentialError: as `ServiceSession.send`.
     """
     body = encode_datapoints(columns(group))
-    answer = WRITE_MULTIPLE.send(session, params=[("async", "false")], json_body=body)
+    before = (lambda: None) if fence is None else fence.check
+    answer = send_until_committed(
+        lambda: WRITE_MULTIPLE.send(session, params=[("async", "false")], json_body=body, before=before),
+        size(group),
+        len(targets(group)),
+    )
     if answer.status == 202:
         raise TerminalServiceError(
             f"{answer.method} {answer.path}: answered 202 to async=false: the points are queued and may still be lost; no "

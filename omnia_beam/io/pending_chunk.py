@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,10 @@ from omnia_beam.core.errors import TransientServiceError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.progress import BOARD
 from omnia_beam.io.write_group import Run
 from omnia_beam.io.write_memory import Refusal
-from omnia_beam.io.write_policy import Judged, WriteOptions, judge
+from omnia_beam.io.write_policy import FINDING_OF, Judged, WriteOptions, judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class PendingChunk:
     def __init__(self, chunk: Chunk, ticket: Any, options: WriteOptions) -> None:
         self.key: ChunkKey = chunk.key
         self.ticket = ticket
+        self._rejected, self._kept = chunk.rejected, chunk.kept
         self.failure: WindowFailure | None = None
         self._series = [
             _PendingSeries(self, source_id, target_id, judge(points, chunk.key.range, options))
@@ -131,7 +133,13 @@ class PendingChunk:
             return WrittenChunk(self.ticket, None, self.failure, (), counts)
         letters = tuple(letter for each in self._series for letter in each.letters())
         dead = sum(letter.count for letter in letters)
-        receipt = Receipt(self.key, sink, tuple(each.receipt() for each in self._series), (), dead)
+        for each in self._series:
+            for points, reason in each.judged.dead:
+                BOARD.note_found(FINDING_OF[reason], each.source_id, len(points.times))
+        stands = {each.series_id: SeriesReceipt(each.series_id, *each.stored) for each in self._kept if each.stored}
+        series = tuple(stands.get(each.source_id) or each.receipt() for each in self._series)
+        kept = tuple(replace(each, stored=None) for each in self._kept)
+        receipt = Receipt(self.key, sink, series, dead_letters=dead, rejected=self._rejected, kept=kept)
         return WrittenChunk(self.ticket, receipt, None, letters, counts)
 
 

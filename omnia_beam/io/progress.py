@@ -8,10 +8,26 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from omnia_beam.core.errors import OmniaBeamError
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How many points may have something found of them before the run stops.
+
+    Args:
+        covers: whether a finding about a series, both by name and id, is counted.
+        at_most: points of all those series together.
+        words: the finding in words, for the message.
+    """
+
+    covers: Callable[[str, str], bool]
+    at_most: int
+    words: str
 
 
 class ProgressBoard:
@@ -20,6 +36,9 @@ class ProgressBoard:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
+        self._found: Counter[tuple[str, str]] = Counter()
+        self._limits: tuple[Limit, ...] = ()
+        self._exceeded: str | None = None
         self._fatal: OmniaBeamError | None = None
 
     def add(self, **amounts: int) -> None:
@@ -31,6 +50,39 @@ class ProgressBoard:
         """All counters as they are now."""
         with self._lock:
             return dict(self._counts)
+
+    def limit(self, limits: Iterable[Limit]) -> None:
+        """Stop the source (`STOP`) once more is found than one of these allows."""
+        with self._lock:
+            self._limits = tuple(limits)
+
+    def note_found(self, finding: str, series_id: str, points: int) -> None:
+        """Count points of a series that something was found of, by the name of the finding."""
+        if not points:
+            return
+        with self._lock:
+            self._found[finding, series_id] += points
+            for each in self._limits:
+                if self._exceeded is None and each.covers(finding, series_id):
+                    total = sum(n for (name, of), n in self._found.items() if each.covers(name, of))
+                    if total > each.at_most:
+                        self._exceeded = (
+                            f"{each.words}: at most {each.at_most:,} points are accepted, and {total:,} are found"
+                        )
+                        STOP.set()
+
+    def found(self) -> dict[str, dict[str, int]]:
+        """Points by finding and series."""
+        with self._lock:
+            counted: dict[str, dict[str, int]] = {}
+            for (finding, series_id), points in sorted(self._found.items()):
+                counted.setdefault(finding, {})[series_id] = points
+            return counted
+
+    @property
+    def exceeded(self) -> str | None:
+        """What was found more often than accepted; None for nothing."""
+        return self._exceeded
 
     @property
     def fatal(self) -> OmniaBeamError | None:
@@ -50,6 +102,9 @@ class ProgressBoard:
     def reset(self) -> None:
         with self._lock:
             self._counts.clear()
+            self._found.clear()
+            self._limits = ()
+            self._exceeded = None
             self._fatal = None
 
 

@@ -18,6 +18,7 @@ from omnia_beam.core.errors import (
     UnauthorizedError,
     WireFormatError,
 )
+from omnia_beam.core.series_id import id_key
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import BodyFormat
 from omnia_beam.io.packing import PackLimits, requests_for
@@ -179,7 +180,7 @@ class QueryReader:
                 return divide
             if reading.names_the_empty():
                 self._witness.names_the_empty(series_ids)
-            named = {each for each in series_ids if each.lower() in reading.named}
+            named = {each for each in series_ids if id_key(each) in reading.named}
             doubt = Doubt(series_ids, frozenset(series_ids) - named, points_expected, recorded)
             if asked_again < self._witness.times_to_ask_again(doubt):
                 asked_again += 1
@@ -254,7 +255,7 @@ class QueryReader:
 
 def _check_question(series_ids: tuple[str, ...], query: TimeRange, facts: _PageFacts) -> None:
     """Whether the page answers what was asked: of no other series, and of no other range."""
-    asked = {series_id.lower() for series_id in series_ids}
+    asked = {id_key(series_id) for series_id in series_ids}
     for series_id in facts.points:
         if series_id not in asked:
             raise IncompleteReadError(
@@ -298,7 +299,7 @@ def _protobuf_facts(body: bytes) -> _PageFacts:
     scan = scan_page(body)
     facts = _PageFacts(scan.continuation_token, {}, Counter(), [])
     for item in scan.items:
-        series_id = item.series_id.lower()  # GUIDs: any case is the same
+        series_id = id_key(item.series_id)
         facts.points[series_id] += item.n_points
         facts.edges.append((series_id, item.edges))
         if item.total_count or not item.n_points:  # 0 beside points means that the service wrote no count
@@ -310,7 +311,7 @@ def _json_facts(body: bytes) -> _PageFacts:
     page = decode_json_page(body)
     facts = _PageFacts(page.continuation_token, {}, Counter(), [])
     for item in page.items:
-        series_id = item.series_id.lower()
+        series_id = id_key(item.series_id)
         facts.points[series_id] += item.n_points
         if item.times is not None and len(item.times):
             facts.edges.append((series_id, (int(item.times.min()), int(item.times.max()))))

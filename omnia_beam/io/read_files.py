@@ -9,15 +9,15 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from omnia_beam.core.chunk import Chunk
-from omnia_beam.core.errors import IncompleteReadError, OmniaBeamError
+from omnia_beam.core.errors import IncompleteReadError, OmniaBeamError, UsageError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.limits import MAX_CHUNK_POINTS
 from omnia_beam.core.window import Window
 from omnia_beam.io import coders
-from omnia_beam.io.file_source import FileSource
+from omnia_beam.io.file_source import CsvForm, FileSource
 from omnia_beam.io.file_source_catalog import FileCatalog, catalog_files
 from omnia_beam.io.file_source_plan import FileShard, file_shards, plan_files
-from omnia_beam.io.file_source_reader import BlockCache, read_window
+from omnia_beam.io.file_source_reader import BlockCache, KeepLetters, read_window
 from omnia_beam.io.progress import BOARD, STOP
 
 coders.register_coders()
@@ -35,9 +35,11 @@ class ReadFromFiles(beam.PTransform):
             with the outputs `chunks` and `failures` (WindowFailure); other windows go on.
         windows_per_shard: windows that one worker reads one after the other.
         reshuffle: spread the shards over the workers first.
+        keep: where points without a certain time go (`dst_fold: dead_letter`); required where the source asks for it.
 
     Raises (when it is constructed without a catalog):
-        UsageError: a path without a file, or a cell that cannot be read: file, line, column and value.
+        UsageError: a path without a file, or a cell that cannot be read: file, line, column and value; whole numbers
+            beyond 2^53, which float64 cannot hold.
 
     Example:
         `p | ReadFromFiles(FileSource(("pump/*.csv",))) | WriteToParquet("out/")`
@@ -56,16 +58,21 @@ class ReadFromFiles(beam.PTransform):
         on_error: str = "raise",
         windows_per_shard: int = 64,
         reshuffle: bool = False,
+        keep: KeepLetters | None = None,
     ) -> None:
         super().__init__()
         if on_error not in ("raise", "output"):
             raise ValueError(f"on_error is raise or output, not {on_error!r}")
-        catalog = catalog_files(source) if catalog is None else catalog
+        if catalog is None:
+            catalog = catalog_files(source)
+            _check_exact(catalog)
         if windows is None:
             wanted = [] if catalog.range is None else [(catalog.series, catalog.range)]
             windows = plan_files(catalog, wanted, max_chunk_points=max_chunk_points)
         self._shards = list(file_shards(catalog, windows, windows_per_shard))
-        self._read = _ReadFiles(source, max_chunk_points, None if on_error == "raise" else self.FAILURES)
+        if keep is None and isinstance(source.form, CsvForm) and source.form.dst_fold == "dead_letter":
+            raise UsageError("source.dst_fold: dead_letter needs a place for dead letters: give keep")
+        self._read = _ReadFiles(source, max_chunk_points, None if on_error == "raise" else self.FAILURES, keep)
         self._reshuffle = reshuffle
 
     def expand(self, pipeline: Any) -> Any:
@@ -78,12 +85,25 @@ class ReadFromFiles(beam.PTransform):
         return shards | "Read" >> read.with_outputs(self.FAILURES, main=self.CHUNKS).with_output_types(Chunk)
 
 
+def _check_exact(catalog: FileCatalog) -> None:
+    for name, facts in catalog.facts.items():
+        noted = facts.noted.get("integer_precision")
+        if noted is not None:
+            raise UsageError(
+                f"{name}: {noted.points:,} values are an integer beyond 2^53, which float64 rounds: {noted.example}"
+            )
+
+
 class _ReadFiles(beam.DoFn):
-    def __init__(self, source: FileSource, max_chunk_points: int, failures_tag: str | None) -> None:
+    def __init__(
+        self, source: FileSource, max_chunk_points: int, failures_tag: str | None, keep: KeepLetters | None = None
+    ) -> None:
         self._source = source
+        self._keep = keep
         self._max_chunk_points = max_chunk_points
         self.failures_tag = failures_tag
         self._points = Metrics.counter("omnia_beam", "points_read")
+        self._repeats = Metrics.counter("omnia_beam", "points_repeated")
         self._windows_read = Metrics.counter("omnia_beam", "windows_read")
         self._windows_failed = Metrics.counter("omnia_beam", "windows_failed")
 
@@ -98,7 +118,8 @@ class _ReadFiles(beam.DoFn):
             if STOP.is_set():
                 break  # windows not read stay out of the ledger
             try:
-                for chunk in read_window(item, shard.files, self._cache, self._source.statuses, self._max_chunk_points):
+                limits = (self._source.statuses, self._max_chunk_points)
+                for chunk in read_window(item, shard.files, self._cache, *limits, self._repeated, self._keep):
                     self._points.inc(chunk.num_points)
                     yield chunk
             except OmniaBeamError as error:
@@ -106,6 +127,10 @@ class _ReadFiles(beam.DoFn):
                 continue
             self._windows_read.inc()
             BOARD.add(windows_read=1)
+
+    def _repeated(self, name: str, points: int) -> None:
+        self._repeats.inc(points)
+        BOARD.note_found("duplicates", name, points)
 
     def _failed(self, failure: WindowFailure) -> Iterator[Any]:
         self._windows_failed.inc()

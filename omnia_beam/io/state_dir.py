@@ -152,11 +152,11 @@ class StateDir:
             self.store.delete_temporaries(self.path(folder))
 
     @contextmanager
-    def lock(self, name: str) -> Iterator[bool]:
-        """Hold every other process off that locks the same name; False where the store cannot."""
+    def lock(self, name: str, *, shared: bool = False) -> Iterator[bool]:
+        """Hold every other process off that locks the same name, but those that share it; False where the store cannot."""
         with ExitStack() as stack:
             with self.naming("locked", name):
-                held = stack.enter_context(self.store.lock(self.path(name)))
+                held = stack.enter_context(self.store.lock(self.path(name), shared=shared))
             yield held
 
     def _create(self) -> None:

@@ -18,7 +18,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -27,7 +27,7 @@ from typing import Any, BinaryIO, Protocol
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from omnia_beam.io.durable_file import TEMPORARY_PREFIX, sync_directory
+from omnia_beam.io.durable_file import TEMPORARY_PREFIX, Placing, sync_directory
 
 fcntl: ModuleType | None
 try:
@@ -70,8 +70,11 @@ class StateStore(Protocol):
     def open(self, path: str) -> BinaryIO:
         """For reading, seekable. Raises FileNotFoundError."""
 
-    def create(self, path: str) -> Any:
-        """A context manager of a binary file that appears, whole, when the block ends without an error."""
+    def create(self, path: str, placing: Placing = nullcontext) -> Any:
+        """A context manager of a binary file that appears, whole, when the block ends without an error.
+
+        `placing` wraps the step in which it appears.
+        """
 
     def append(self, path: str) -> Appender:
         """A new file to append to. Raises FileExistsError; OSError where the store cannot append."""
@@ -82,8 +85,9 @@ class StateStore(Protocol):
     def delete_temporaries(self, folder: str) -> None:
         """What writers that died left unfinished; only for who knows that no other writer lives."""
 
-    def lock(self, path: str) -> Any:
-        """A context manager that holds everybody else off; it yields False where the store has no such thing."""
+    def lock(self, path: str, *, shared: bool = False) -> Any:
+        """A context manager that holds everybody else off, or all who do not share it; it yields False where the store has
+        no such thing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +122,17 @@ class LocalStore:
         return Path(path).open("rb")
 
     @contextmanager
-    def create(self, path: str) -> Iterator[BinaryIO]:
+    def create(self, path: str, placing: Placing = nullcontext) -> Iterator[BinaryIO]:
         target = Path(path)
+        self.make_folder(str(target.parent))  # backups and archives leave empty folders out
         temporary = target.parent / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
         try:
             with temporary.open("xb") as out:
                 yield out
                 out.flush()
                 os.fsync(out.fileno())
-            temporary.replace(target)
+            with placing():
+                temporary.replace(target)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -143,10 +149,10 @@ class LocalStore:
             each.unlink(missing_ok=True)
 
     @contextmanager
-    def lock(self, path: str) -> Iterator[bool]:
+    def lock(self, path: str, *, shared: bool = False) -> Iterator[bool]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
         try:
-            yield _flock(descriptor)
+            yield _flock(descriptor, shared)
         finally:
             os.close(descriptor)  # and with it the lock
 
@@ -210,7 +216,7 @@ class BeamStore:
         return opened
 
     @contextmanager
-    def create(self, path: str) -> Iterator[BinaryIO]:
+    def create(self, path: str, placing: Placing = nullcontext) -> Iterator[BinaryIO]:
         filesystem = FileSystems.get_filesystem(path)
         if filesystem.has_dirs() and filesystem.exists(path):
             filesystem.delete([path])  # HDFS does not write over a file
@@ -223,7 +229,8 @@ class BeamStore:
                 out.close()
                 filesystem.delete([path])
             raise
-        out.close()
+        with placing():
+            out.close()
 
     def append(self, path: str) -> Appender:
         raise OSError(f"{path}: this store cannot append")
@@ -236,17 +243,17 @@ class BeamStore:
         """Nothing: an object is there whole or not at all."""
 
     @contextmanager
-    def lock(self, path: str) -> Iterator[bool]:
+    def lock(self, path: str, *, shared: bool = False) -> Iterator[bool]:
         yield False
 
 
-def _flock(descriptor: int) -> bool:
+def _flock(descriptor: int, shared: bool) -> bool:
     """Take the lock; False where this filesystem has none. Its holders keep it for milliseconds, unless one is stopped."""
     if fcntl is None:
         return False
     for _ in range(_LOCK_POLLS):
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
             time.sleep(_LOCK_POLL_S)

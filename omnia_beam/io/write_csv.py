@@ -10,6 +10,7 @@ import apache_beam as beam
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.io import coders
 from omnia_beam.io.csv_file import CsvOptions, csv_files, with_plain_nans
+from omnia_beam.io.lease_fence import LeaseFence
 from omnia_beam.io.write_files import WriteFiles
 
 coders.register_coders()
@@ -26,9 +27,11 @@ class WriteToCsv(beam.PTransform):
         prefix: the first part of every file's name.
         options: see CsvOptions.
         sink: how receipts name this sink; None for `csv:` and the path.
+        fence: of the run's lease: a run that has lost it puts no file in place. None where no lease is held.
 
     Raises (on the worker):
         DestinationError: the path cannot be written.
+        StateError: the lease was lost.
 
     Example:
         `receipts = (p | ReadFromFiles(...) | WriteToCsv("out/")).receipts`
@@ -38,11 +41,18 @@ class WriteToCsv(beam.PTransform):
     DEAD_LETTERS = "dead_letters"
 
     def __init__(
-        self, path: str, *, prefix: str = "points", options: CsvOptions = CsvOptions(), sink: str | None = None
+        self,
+        path: str,
+        *,
+        prefix: str = "points",
+        options: CsvOptions = CsvOptions(),
+        sink: str | None = None,
+        fence: LeaseFence | None = None,
     ) -> None:
         super().__init__()
         files_of = partial(csv_files, prefix=prefix, options=options)
-        self._write = WriteFiles(path, sink or f"csv:{path.rstrip('/')}/", files_of, as_held=with_plain_nans)
+        name = sink or f"csv:{path.rstrip('/')}/"
+        self._write = WriteFiles(path, name, files_of, as_held=with_plain_nans, fence=fence)
 
     def expand(self, chunks: Any) -> Any:
         write = beam.ParDo(self._write).with_output_types(Receipt)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.io.durable_file import write_durably
+from omnia_beam.io.lease_fence import LeaseFence
 from omnia_beam.io.progress import BOARD
 
 _WAITING = 1
@@ -50,6 +52,7 @@ class WriteFiles(beam.DoFn):
         files_of: encodes a chunk; pickled to the workers.
         as_held: what files of this kind can hold of a chunk, which is what its receipt speaks of; None: all of it.
         takes_unclaimed: whether `files_of` names the points of event messages apart, so that they may come.
+        fence: of the run's lease, looked at before each file appears; None where no lease is held.
     """
 
     def __init__(
@@ -60,8 +63,10 @@ class WriteFiles(beam.DoFn):
         *,
         as_held: Callable[[Chunk], Chunk] | None = None,
         takes_unclaimed: bool = False,
+        fence: LeaseFence | None = None,
     ) -> None:
         self._as_held = as_held
+        self._fence = fence
         self._takes_unclaimed = takes_unclaimed
         self._path = path.rstrip("/")
         self._sink = sink
@@ -104,8 +109,10 @@ class WriteFiles(beam.DoFn):
     def _store(self, chunk: Chunk) -> Receipt:
         files, stamps = [], []
         chunk = chunk if self._as_held is None else self._as_held(chunk)
+        placing = nullcontext if self._fence is None else self._fence.placing
         for file in self._files_of(chunk):
-            stamps.append(write_durably(f"{self._path}/{file.path}", file.content, known_dirs=self._known_dirs))
+            path = f"{self._path}/{file.path}"
+            stamps.append(write_durably(path, file.content, known_dirs=self._known_dirs, placing=placing))
             files.append(file.path)
         return Receipt.of(chunk, self._sink, tuple(files), stamps=tuple(stamps))
 

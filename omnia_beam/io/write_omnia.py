@@ -17,6 +17,7 @@ from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.io import coders, dead_letter_coder
 from omnia_beam.io.dead_letters import DeadLetterFiles
+from omnia_beam.io.lease_fence import LeaseFence
 from omnia_beam.io.omnia_writer import OmniaWriter, more_ahead, send_group
 from omnia_beam.io.pending_chunk import WrittenChunk
 from omnia_beam.io.progress import BOARD
@@ -53,12 +54,13 @@ class WriteToOmnia(beam.PTransform):
         dead_letter_files: where to make dead letters durable before the receipt of their chunk is given; None leaves
             them to whoever takes the output.
         sink: how receipts name this sink; None for `omnia ` and the base URL.
+        fence: of the run's lease: a run that has lost it sends nothing any more. None where no lease is held.
 
     Raises (on the worker):
         CredentialError, UnauthorizedError, ForbiddenError: nothing can be written.
         TerminalServiceError: the service refuses in a way that is no point's fault.
         TransientServiceError: the service is down.
-        StateError: the dead letters cannot be stored.
+        StateError: the dead letters cannot be stored, or the lease was lost.
 
     Example:
         `receipts = (chunks | WriteToOmnia(ServiceSettings(base_url=url))).receipts`
@@ -76,12 +78,13 @@ class WriteToOmnia(beam.PTransform):
         on_error: str = "raise",
         dead_letter_files: DeadLetterFiles | None = None,
         sink: str | None = None,
+        fence: LeaseFence | None = None,
     ) -> None:
         super().__init__()
         if on_error not in ("raise", "output"):
             raise ValueError(f"on_error is raise or output, not {on_error!r}")
         self._write = _WriteOmnia(
-            service, options, on_error == "output", dead_letter_files, sink or f"omnia {service.base_url}"
+            service, options, on_error == "output", dead_letter_files, sink or f"omnia {service.base_url}", fence
         )
 
     def expand(self, chunks: Any) -> Any:
@@ -101,7 +104,9 @@ class _WriteOmnia(beam.DoFn):
         give_up_chunks: bool,
         dead_letter_files: DeadLetterFiles | None,
         sink: str,
+        fence: LeaseFence | None,
     ) -> None:
+        self._fence = fence
         self._service = service
         self._options = options
         self._give_up_chunks = give_up_chunks
@@ -129,7 +134,7 @@ class _WriteOmnia(beam.DoFn):
             keeper = None if self._files is None else self._files.keeper()
             session = shared_session(self._service)
             self._writer = OmniaWriter(
-                partial(send_group, session),
+                partial(send_group, session, fence=self._fence),
                 pool=self._pool,
                 ahead=2 * self._service.max_in_flight,
                 more_ahead=more_ahead(session),

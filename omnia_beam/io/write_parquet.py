@@ -9,6 +9,7 @@ import apache_beam as beam
 
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.io import coders
+from omnia_beam.io.lease_fence import LeaseFence
 from omnia_beam.io.parquet_file import ParquetOptions, chunk_files
 from omnia_beam.io.write_files import WriteFiles
 
@@ -29,9 +30,11 @@ class WriteToParquet(beam.PTransform):
         unclaimed: what to do with points of event messages (see `DecodeEvents`), which no range is complete of. `refuse`
             (the default) fails the bundle. `by_content` gives each message a file of its own, named by its points: one
             that is delivered twice writes over its own file; a point that two different messages hold is in both files.
+        fence: of the run's lease: a run that has lost it puts no file in place. None where no lease is held.
 
     Raises (on the worker):
         DestinationError: the path cannot be written.
+        StateError: the lease was lost.
         UsageError: points of event messages, with `unclaimed="refuse"`.
 
     Example:
@@ -49,13 +52,15 @@ class WriteToParquet(beam.PTransform):
         options: ParquetOptions = ParquetOptions(),
         sink: str | None = None,
         unclaimed: str = "refuse",
+        fence: LeaseFence | None = None,
     ) -> None:
         super().__init__()
         if unclaimed not in ("refuse", "by_content"):
             raise ValueError(f"unclaimed is refuse or by_content, not {unclaimed!r}")
         files_of = partial(chunk_files, prefix=prefix, options=options)
         takes_any = unclaimed == "by_content"
-        self._write = WriteFiles(path, sink or f"parquet:{path.rstrip('/')}/", files_of, takes_unclaimed=takes_any)
+        name = sink or f"parquet:{path.rstrip('/')}/"
+        self._write = WriteFiles(path, name, files_of, takes_unclaimed=takes_any, fence=fence)
 
     def expand(self, chunks: Any) -> Any:
         # The type belongs to the ParDo: on what with_outputs returns it would be lost, and pickle would be the coder.

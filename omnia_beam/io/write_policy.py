@@ -22,6 +22,14 @@ TOO_FINE: Final = f"time finer than the {TIME_RESOLUTION_NS} ns that the service
 TIME_TAKEN: Final = f"time cut to {TIME_RESOLUTION_NS} ns meets that of an earlier point"
 TIME_LEAVES: Final = f"time cut to {TIME_RESOLUTION_NS} ns leaves the window, where it may meet another point"
 
+FINDING_OF: Final = {
+    NOT_FINITE: "nan_values",
+    TOO_FINE: "time_resolution",
+    TIME_TAKEN: "same_time",
+    TIME_LEAVES: "same_time",
+}
+"""The finding of the loss report that each reason is."""
+
 MAX_POINT_BYTES: Final = 100
 """More than one point takes in a body: a time of 28 characters, a value of at most 24, a status of at most 10."""
 

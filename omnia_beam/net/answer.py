@@ -1,4 +1,4 @@
-"""What the service answered: the good answer, or the error that says what failed, where and what to do."""
+"""Interpret responses of the service: a success, or an error that names what failed, where and what to do."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ PROTOBUF: Final = "application/protobuf"
 
 _LONGEST_MESSAGE = 400
 _LONGEST_READ = 4_096
-"""Characters that are looked through for secrets before a text is cut: what is cut first cannot be recognised."""
+"""Characters of a text that are searched for secrets before it is cut: a secret that is cut cannot be recognised."""
 
 _NESTING: Final = re.compile(r"(.{0,32}?[\[{])\1{7,}")
-"""The same brackets, and what stands between them, over and over: JSON without an end to its depth."""
+"""Brackets that repeat many times with the same text between them, as in deeply nested JSON."""
 
 _TRANSIENT = frozenset({408, 425, 429})
 _TERMINAL: Final[dict[int, type[TerminalServiceError]]] = {
@@ -53,7 +53,7 @@ _ADVICE: Final = {
 
 @dataclass(frozen=True)
 class Answer:
-    """A successful answer. `body` is decoded from its Content-Encoding; `attempts` counts the tries that it took."""
+    """A successful response. `body` is decoded from its Content-Encoding; `attempts` counts the attempts that were needed."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -63,10 +63,10 @@ class Answer:
     path: str = ""
 
     def json(self) -> Any:
-        """The body as JSON; None when there is no body.
+        """Return the body as JSON; None when there is no body.
 
         Raises:
-            NotTheServiceError: the body is no JSON.
+            NotTheServiceError: the body is not JSON.
         """
         if not self.body:
             return None
@@ -84,22 +84,22 @@ class Answer:
 
 
 def is_transient(status: int) -> bool:
-    """Whether the same request may succeed later: 408, 425, 429 and every 5xx but 501 and 505."""
+    """Return whether the same request may succeed later: after 408, 425, 429 and every 5xx except 501 and 505."""
     return status in _TRANSIENT or (500 <= status < 600 and status not in (501, 505))
 
 
 def was_not_acted_on(status: int, retry_after_s: float | None) -> bool:
-    """Whether the status itself says that the service did nothing, so that even a request that must not run twice may
-    be sent again.
+    """Return whether the status itself shows that the service did nothing.
 
-    429 and 425 refuse before anything is done (RFC 6585, RFC 8470). A 503 says so only when it names a time to come
-    back; without one it may be a gateway that lost its back end half way.
+    Then even a request that must not run twice may be sent again. 429 and 425 refuse before anything is done (RFC 6585,
+    RFC 8470). A 503 shows it only when it names a time to come back; without one it may be from a gateway that lost its back
+    end half way.
     """
     return status in (425, 429) or (status == 503 and retry_after_s is not None)
 
 
 def error_of(answer: RawAnswer, method: str, path: str, retry_after_s: float | None) -> ServiceError:
-    """The error for an answer that is no success. It holds the service's own words, secrets blotted out."""
+    """Return the error for a response that is not a success. It holds the service's own message, without secrets."""
     message, trace_id = _own_words(answer)
     status = answer.status
     html = _is_html(answer)
@@ -122,7 +122,7 @@ def error_of(answer: RawAnswer, method: str, path: str, retry_after_s: float | N
 
 
 def wrong_address(base_url: str, error: ServiceError) -> NotTheServiceError:
-    """The error for a base URL below which everything is answered 404."""
+    """Return the error for a base URL below which the service responds with 404 to everything."""
     return NotTheServiceError(
         f"nothing at {base_url} answers like the Omnia Timeseries API ({error}). Check base_url: it goes up to the version and "
         "no further, such as https://api.gateway.equinor.com/plant/timeseries/v1.7",
@@ -133,10 +133,9 @@ def wrong_address(base_url: str, error: ServiceError) -> NotTheServiceError:
 
 
 def wrong_content(answer: RawAnswer, method: str, path: str, accept: str) -> NotTheServiceError | None:
-    """The error for a success whose content is not what was asked for; None when it is.
+    """Return the error for a success whose content is not of the requested type; None when it is, or when there is no body.
 
-    An absent or general Content-Type (application/octet-stream, text/plain) is given the benefit of the doubt, an HTML
-    page never is.
+    An absent or general Content-Type (application/octet-stream, text/plain) is accepted, an HTML page never.
     """
     content_type = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if not answer.body or (_is_kind(content_type, accept) and not _is_html(answer)):
@@ -164,7 +163,7 @@ def _is_kind(content_type: str, accept: str) -> bool:
 def _is_html(answer: RawAnswer) -> bool:
     if "html" in answer.headers.get("Content-Type", "").lower():
         return True
-    # Only the whole word: protobuf may begin with a line feed and a '<'.
+    # Match whole words only: protobuf may begin with a line feed and a '<'.
     return answer.body[:200].lstrip().lower().startswith((b"<!doctype html", b"<html"))
 
 
@@ -174,7 +173,7 @@ def _title(body: bytes) -> str:
 
 
 def _own_words(answer: RawAnswer) -> tuple[str, str | None]:
-    """The service's message and trace id, as far as there are any."""
+    """Return the service's message and trace id; an empty text and None where there are none."""
     if _is_html(answer):
         return f"with an HTML page{_title(answer.body)}", None
     try:
@@ -197,7 +196,7 @@ def _first_text(places: list[Any], names: tuple[str, ...]) -> str:
 
 
 def _clean(text: str) -> str:
-    """One line of printable characters, not too long, without secrets and deep nesting: a log cannot be forged or flooded by it."""
+    """Return one line of printable characters, short and without secrets or deep nesting, that cannot forge or flood a log."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text[:_LONGEST_READ]).split())
     line = _NESTING.sub(r"\1\1\1…", redact(line))
     return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 1] + "…"

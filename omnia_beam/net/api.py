@@ -1,4 +1,4 @@
-"""What the clients of the four APIs have in common: a session, and how it comes to be and ends."""
+"""The common base of the clients of the four APIs: a session, and how it is opened and closed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from omnia_beam.net.stats import StatsSnapshot
 from omnia_beam.net.token_provider import TokenProvider
 
 Credential = TokenCredential | CredentialSpec | str | None
-"""Any azure TokenCredential; or which one to build, as a `CredentialSpec` or its kind (`client_secret`, …); or None."""
+"""Any azure TokenCredential; or a `CredentialSpec`, or its kind (`client_secret`, …), to build one; or None."""
 
 
 class ApiClient:
@@ -28,16 +28,16 @@ class ApiClient:
 
     @property
     def session(self) -> ServiceSession:
-        """The session underneath."""
+        """The session that sends this client's requests."""
         return self._session
 
     @property
     def stats(self) -> StatsSnapshot:
-        """What was sent and received so far."""
+        """The counts of what was sent and received so far."""
         return self._session.stats.snapshot()
 
     def close(self) -> None:
-        """End what is under way and close the connections."""
+        """End requests under way and close the connections."""
         self._session.close()
 
     def __enter__(self) -> Self:
@@ -55,7 +55,7 @@ class ApiClient:
 def open_session(
     settings: ServiceSettings, credential: Credential = None, environ: Mapping[str, str] | None = None
 ) -> ServiceSession:
-    """A session of one's own (not shared), signed in by `credential`; None leaves that to the settings.
+    """Return a new session that is not shared, signed in by `credential`; None uses the credential of the settings.
 
     Raises:
         UsageError: a credential without a resource id, or one that cannot be built.

@@ -1,10 +1,10 @@
-"""Reading a response's body: whole or not at all, and never more than it can rightly be.
+"""Read the body of a response: whole or not at all, and never more than the largest possible size.
 
-A small body is one read, since `requests` hands it out in pieces of 10 KB, which costs more than the network does. A large or
-compressed one is read and inflated piece by piece into one buffer, so that no second copy exists and a body without an end
-stops at its limit. Truncation shows as a length that does not match, a chunk that is missing, a gzip stream without
-its end, or headers that name no body at all. A body that ends only because the connection does (neither a length nor
-chunks) cannot be checked here: the reader of its content must, for which pages carry their total count.
+A small body is one read, because `requests` returns it in pieces of 10 KB, which costs more than the network does. A large
+or compressed one is read and inflated piece by piece into one buffer, so that no second copy exists and a body without an
+end stops at its limit. Truncation shows as a length that does not match, a missing chunk, a gzip stream without
+its end, or headers that announce no body at all. A body that ends only because the connection does (neither a length nor
+chunks) cannot be checked here: the reader of its content has to check it, and for that purpose pages carry their total count.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any, Final
 from omnia_beam.net.body_room import RoomShare
 
 MAX_BODY_BYTES: Final = 600 << 20
-"""Twice the largest answer there can be: 100 series of 100,000 points each as protobuf are 280 MB. [ours]"""
+"""Twice the largest possible response: 100 series of 100,000 points each as protobuf are 280 MB. [ours]"""
 
 MAX_ERROR_BYTES: Final = 256 << 10
-"""What is read of an error's body: the rest of it says nothing more. [ours]"""
+"""Bytes that are read of an error's body: the rest adds no information. [ours]"""
 
 _FLOOR_BYTES: Final = 16 << 20
 _FACTOR: Final = 2
@@ -35,7 +35,7 @@ _ONE_READ: Final = 4 << 20
 
 
 class BodyError(Exception):
-    """A body that cannot be used; `kind` is `truncated`, `encoding` or `oversize`."""
+    """The body cannot be used; `kind` is `truncated`, `encoding` or `oversize`."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -44,7 +44,7 @@ class BodyError(Exception):
 
 @dataclass(frozen=True)
 class Body:
-    """A body, decoded; `wire_bytes` is its size as it crossed the wire. `is_cut`: there was more than was to be read."""
+    """A decoded body. `wire_bytes` is its size as it crossed the wire; `is_cut` means that a part beyond the limit was not read."""
 
     content: bytes
     wire_bytes: int
@@ -52,9 +52,9 @@ class Body:
 
 
 def most_page_bytes(series: int, page_limit: int, bytes_a_point: int) -> int:
-    """The largest body that a page can have: twice what its points take, and 16 MiB at least.
+    """Return the largest body that a page can have: twice what its points take, and 16 MiB at least.
 
-    Whether the limit of a page counts per series or per answer is unknown: per series is assumed.
+    Whether the limit of a page counts per series or per response is unknown: per series is assumed.
     """
     return min(MAX_BODY_BYTES, max(_FLOOR_BYTES, _FACTOR * series * page_limit * bytes_a_point))
 
@@ -67,17 +67,17 @@ def read_body(
     share: RoomShare | None = None,
     is_given_up: Callable[[], bool] = lambda: False,
 ) -> Body:
-    """Read a body and undo its Content-Encoding.
+    """Read a body, undo its Content-Encoding and return it.
 
     Args:
         raw: the `urllib3` response of a streamed request.
         headers: its headers.
-        most_bytes: past this the body is refused; that of an error is cut at `MAX_ERROR_BYTES` instead.
+        most_bytes: a larger body is refused; the body of an error is cut at `MAX_ERROR_BYTES` instead.
         share: takes room for the body.
-        is_given_up: whether the exchange has ended while room is waited for.
+        is_given_up: returns whether the exchange has ended while the reader waits for room.
 
     Raises:
-        BodyError: too large, broken, cut short, or in an encoding that was not asked for.
+        BodyError: too large, broken, cut short, or in an encoding that was not requested.
         urllib3.exceptions.HTTPError: cut short, or the connection failed.
     """
     encoding = headers.get("Content-Encoding", "").strip().lower()
@@ -97,22 +97,22 @@ def read_body(
             raise BodyError(
                 "oversize", f"a body of more than {most_bytes:,} bytes, the most that it can rightly be"
             ) from None
-        # The connection is dropped with what is left of the body.
+        # The unread rest makes the connection useless for another request.
         raw.close()
         return Body(sink.content(), wire.size, is_cut=True)
     if not wire.size and not wire.has_end and raw.status not in _BODILESS:
-        # http.client takes a connection that ends among the headers for their end: the length was still to come.
+        # http.client treats a connection that ends among the headers as their end; the length was in the missing part.
         raise BodyError("truncated", "neither a body nor its length: cut short among the headers")
     raw.release_conn()
     return Body(content, wire.size)
 
 
 class _Full(Exception):
-    """The limit is passed."""
+    """The body exceeds its limit."""
 
 
 class _Sink:
-    """Gathers a body in one buffer, whose content is handed out without a copy."""
+    """A buffer that gathers one body and returns its content without a copy."""
 
     def __init__(self, most_bytes: int, share: RoomShare | None, is_given_up: Callable[[], bool]) -> None:
         self._most_bytes = most_bytes
@@ -123,7 +123,7 @@ class _Sink:
 
     @property
     def room(self) -> int:
-        """Bytes that may still come."""
+        """Bytes that may still be written."""
         return self._most_bytes - self.size
 
     def check(self, size: int) -> None:
@@ -142,7 +142,7 @@ class _Sink:
         self.size += len(piece)
 
     def take(self, size: int) -> None:
-        """Take room in what all bodies share."""
+        """Take `size` bytes of the room that all bodies share."""
         if self._share is not None and size:
             self._share.take(size, self._is_given_up)
 
@@ -151,7 +151,7 @@ class _Sink:
 
 
 class _Wire:
-    """The bytes of a body as they come."""
+    """The bytes of a body as they arrive."""
 
     def __init__(self, raw: Any, length: str) -> None:
         self._raw = raw
@@ -188,7 +188,7 @@ def _plain(wire: _Wire, sink: _Sink) -> bytes:
 
 
 def _inflated(wire: _Wire, sink: _Sink) -> bytes:
-    """Undo gzip or deflate, of one stream or several after each other."""
+    """Undo gzip or deflate, of one stream or several after each other, and return the content."""
     stream = None
     for piece in wire.pieces():
         rest = piece

@@ -1,7 +1,7 @@
-"""One bound for the bodies that all threads of a process read at the same time.
+"""Bound the memory of all bodies that the threads of a process read at the same time.
 
-A body takes room as it grows. Where there is none left a thread waits, and stops reading from its socket, until others
-have finished. One thread at a time may go on beyond the bound, up to its own body's limit, so that there is always one
+A body takes room as it grows. Where none is left, a thread waits, and stops reading from its socket, until others
+have finished. One thread at a time may continue beyond the bound, up to its own body's limit, so that there is always one
 that finishes.
 """
 
@@ -17,7 +17,7 @@ _LOOK_S: Final = 0.5
 
 
 class BodyRoom:
-    """Bytes for bodies on their way. Thread-safe."""
+    """The room in bytes for bodies that are being read. Thread-safe."""
 
     def __init__(self, total: int) -> None:
         self._total = total
@@ -32,7 +32,7 @@ class BodyRoom:
 
     @contextmanager
     def share(self) -> Iterator[RoomShare]:
-        """One body's room, given back at the end."""
+        """Yield a share for one body; the room that it took is released at the end."""
         share = RoomShare(self)
         try:
             yield share
@@ -56,14 +56,14 @@ class BodyRoom:
 
 
 class RoomShare:
-    """What one body has taken."""
+    """The room that one body has taken."""
 
     def __init__(self, room: BodyRoom) -> None:
         self._room = room
         self.taken = 0
 
     def take(self, size: int, is_given_up: Callable[[], bool] = lambda: False) -> None:
-        """Take `size` bytes more; waits for them, unless the body is given up meanwhile."""
+        """Take `size` bytes more, after waiting for them; return without them when the body is given up meanwhile."""
         self._room.take(self, size, is_given_up)
 
 
@@ -81,5 +81,5 @@ if hasattr(os, "register_at_fork"):
 
 
 def shared_room() -> BodyRoom:
-    """This process's room: 256 MiB."""
+    """Return this process's room of 256 MiB."""
     return _shared.room

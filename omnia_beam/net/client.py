@@ -4,7 +4,7 @@
         points = omnia.get_datapoints("0a1b…", "2024-01-01", "2024-02-01", status=[192])
         points.to_pandas()
 
-It does all that the service offers; the method names are those of the official SDK. Requests go through a
+It covers every operation of the service; the method names are those of the official SDK. Requests go through a
 `ServiceSession`: pooled, paced, retried where that is safe, with tokens fetched per attempt.
 """
 
@@ -27,20 +27,20 @@ from omnia_beam.net.writing import DatapointWrites
 
 
 class OmniaClient(DatapointReads, DatapointWrites, MetadataCalls, StreamingCalls):
-    """One Omnia Timeseries service. Thread-safe; a context manager; not picklable (make one where it is used).
+    """A client of one Omnia Timeseries service. Thread-safe; a context manager; not picklable (create it where it is used).
 
     Args:
         base_url: of the Timeseries API, such as `https://api.gateway.equinor.com/plant/timeseries/v1.7`.
         credential: any azure `TokenCredential`; a `CredentialSpec` or its kind (`"client_secret"`, which reads
-            AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET); None for a service that asks for no token.
-        resource_id: the OAuth resource that tokens are for; needed with a credential.
-        format: of the answers with datapoints; protobuf is several times faster.
+            AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET); None for a service that needs no token.
+        resource_id: the OAuth resource that tokens are for; required with a credential.
+        format: of the responses with datapoints; protobuf is several times faster.
         environ: where environment variables are looked up; this process's environment when None.
-        settings: everything else, by the names of `ServiceSettings`: `requests_per_second` (20), `max_in_flight` (8),
+        settings: all other options, by the names of `ServiceSettings`: `requests_per_second` (20), `max_in_flight` (8),
             `federation_source`, `retry`, `subscription_key_env`, `ca_bundle`, …
 
     Raises:
-        UsageError: arguments that cannot be, or a credential that cannot be built.
+        UsageError: an argument has an invalid value, or the credential cannot be built.
     """
 
     def __init__(
@@ -63,31 +63,31 @@ class OmniaClient(DatapointReads, DatapointWrites, MetadataCalls, StreamingCalls
 
     @classmethod
     def for_environment(cls, name: str, *, credential: Credential, **options: Any) -> Self:
-        """The client of an environment, `dev`, `test` or `prod`: its base URL and resource id are known.
+        """Return a client of the environment `dev`, `test` or `prod`, with its known base URL and resource id.
 
         Raises:
-            UsageError: another name; else as the constructor.
+            UsageError: another name; otherwise as the constructor.
         """
         endpoint = environment(name).timeseries
         return cls(endpoint.base_url, resource_id=endpoint.resource_id, credential=credential, **options)
 
     @cached_property
     def ims_metadata(self) -> ImsMetadataClient:
-        """The IMS Metadata API beside this service, with the same credential and manners."""
+        """The client of the IMS Metadata API at the same gateway, with the same credential and settings."""
         return ImsMetadataClient(self._beside("ims_metadata"))
 
     @cached_property
     def ims_subscriptions(self) -> ImsSubscriptionsClient:
-        """The IMS Subscriptions API beside this service."""
+        """The client of the IMS Subscriptions API at the same gateway, with the same credential and settings."""
         return ImsSubscriptionsClient(self._beside("ims_subscriptions"))
 
     @cached_property
     def ims_subscriptions_management(self) -> ImsSubscriptionsManagementClient:
-        """The IMS Subscriptions Management API beside this service."""
+        """The client of the IMS Subscriptions Management API at the same gateway, with the same credential and settings."""
         return ImsSubscriptionsManagementClient(self._beside("ims_subscriptions_management"))
 
     def close(self) -> None:
-        """End what is under way and close the connections, those to the companion APIs too."""
+        """End requests under way and close the connections, also those to the companion APIs."""
         super().close()
         for client in list(vars(self).values()):
             if isinstance(client, ApiClient):
@@ -96,7 +96,7 @@ class OmniaClient(DatapointReads, DatapointWrites, MetadataCalls, StreamingCalls
     def _beside(self, api: str) -> Any:
         settings = self.session.settings
         endpoint: Endpoint = getattr(companions_of(settings.base_url, settings.resource_id), api)
-        # The federation source is the Timeseries API's alone.
+        # Only the Timeseries API has a federation source.
         beside = replace(
             settings, base_url=endpoint.base_url, resource_id=endpoint.resource_id or None, federation_source=None
         )

@@ -1,15 +1,15 @@
-"""From a `CredentialSpec` to the azure-identity credential: the one place that reads secrets.
+"""Build the azure-identity credential of a `CredentialSpec`: the one place that reads secrets.
 
-What azure-identity (1.27) and msal (1.39) do with what they are given, from their source:
+azure-identity (1.27) and msal (1.39) treat their options as follows, according to their source:
 
 - All their requests go through one azure-core pipeline over `requests`. A private CA works through `connection_verify=` (our
   `ca_bundle`) and, where that is not given, through REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE; proxies through HTTPS_PROXY,
   HTTP_PROXY and NO_PROXY. The session below is ours, so that no request for this machine goes to a proxy: an identity
-  endpoint (App Service, Arc, Service Fabric, IMDS) gets a secret header and answers with a token, in plain http.
+  endpoint (App Service, Arc, Service Fabric, IMDS) gets a secret header and responds with a token, in plain http.
 - azure-core retries by itself: up to three times for a status, sleeping for as long as a Retry-After says, an hour if need be.
-  We turn that off (`retry_total=0`) and retry in `TokenProvider`, which has a bound; only the identity endpoint of a
-  machine keeps it, for Microsoft prescribes its rhythm there.
-- Time-outs are 300 s each unless given.
+  We turn that off (`retry_total=0`) and retry in `TokenProvider`, which has a bound. Only the identity endpoint of a
+  machine keeps it, because Microsoft prescribes its rhythm there.
+- Each time-out is 300 s unless given.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from omnia_beam.net.proxies import ProxySession
 from omnia_beam.net.user_sign_in import UserSignIn, record_path
 
 _CERTIFICATE_PATH_OF_AZURE: Final = "AZURE_CLIENT_CERTIFICATE_PATH"
-"""What azure-identity's own environment credential calls it; the Omnia SDK says AZURE_CLIENT_CERT_PATH."""
+"""The variable of azure-identity's own environment credential; the Omnia SDK uses AZURE_CLIENT_CERT_PATH."""
 
 _SECRETS_OF_THE_CHAIN: Final = (
     "AZURE_CLIENT_SECRET",
@@ -51,11 +51,11 @@ _SECRETS_OF_THE_CHAIN: Final = (
     "IDENTITY_HEADER",
     "MSI_SECRET",
 )
-"""Variables that azure-identity reads by itself, and that hold secrets."""
+"""Variables with secrets that azure-identity reads by itself."""
 
 
 def build(spec: CredentialSpec, environ: Mapping[str, str] | None = None) -> TokenCredential | None:
-    """See `CredentialSpec.build`."""
+    """Return the credential that `spec` describes, None for anonymous; see `CredentialSpec.build`."""
     if spec.kind == "anonymous":
         return None
     for name in _SECRETS_OF_THE_CHAIN:
@@ -68,23 +68,27 @@ def build(spec: CredentialSpec, environ: Mapping[str, str] | None = None) -> Tok
     else:
         guard_logs()
         return credential
-    # Raised outside the except block: azure-identity's exception, with its frames, stays behind.
+    # Raised outside the except block so that it does not carry azure-identity's exception with its frames.
     raise UsageError(f"the credential of kind {spec.kind!r} cannot be built: {reason}")
 
 
 class _Sources:
-    """Where the parts of one spec are read: its own fields, files, an environment."""
+    """The places from which the parts of one spec are read: its own fields, files, an environment."""
 
     def __init__(self, spec: CredentialSpec, environ: Mapping[str, str]) -> None:
         self._spec = spec
         self._environ = environ
 
     def get(self, name: str) -> str | None:
-        """The variable's value; None where it is not set or empty."""
+        """Return the variable's value; None where it is not set or empty."""
         return self._environ.get(name) or None
 
     def id(self, key: str) -> str:
-        """`tenant_id` or `client_id`: the literal, else its variable."""
+        """Return `tenant_id` or `client_id`: the literal, or else the value of its variable.
+
+        Raises:
+            UsageError: neither is given.
+        """
         literal: str | None = getattr(self._spec, key)
         variable: str = getattr(self._spec, f"{key}_env") or f"AZURE_{key.upper()}"
         value = literal or self.get(variable)
@@ -93,7 +97,11 @@ class _Sources:
         return value.strip()
 
     def secret(self, key: str) -> str:
-        """`client_secret`, `user_assertion`, `certificate_password`: from its file, else its variable. Raises without."""
+        """Return `client_secret`, `user_assertion` or `certificate_password`: from its file, or else from its variable.
+
+        Raises:
+            UsageError: neither is given, or the file cannot be read.
+        """
         value = self.optional_secret(key)
         if value is None:
             variable = getattr(self._spec, f"{key}_env")
@@ -101,7 +109,11 @@ class _Sources:
         return value
 
     def optional_secret(self, key: str) -> str | None:
-        """The same; None where neither is there."""
+        """Return the secret from its file, or else from its variable; None where neither is given.
+
+        Raises:
+            UsageError: the file cannot be read, is empty or is not text.
+        """
         path = getattr(self._spec, f"{key}_file")
         value = self._read_file(f"{key}_file", path) if path else self.get(getattr(self._spec, f"{key}_env"))
         if value:
@@ -109,7 +121,11 @@ class _Sources:
         return value
 
     def certificate_path(self) -> str:
-        """Where the certificate is. Raises UsageError where no place is named, or no file is there."""
+        """Return the path of the certificate.
+
+        Raises:
+            UsageError: no path is given, or there is no readable file.
+        """
         spec = self._spec
         standard = spec.certificate_path_env == "AZURE_CLIENT_CERT_PATH"
         names = [spec.certificate_path_env, *([_CERTIFICATE_PATH_OF_AZURE] if standard else [])]
@@ -119,7 +135,11 @@ class _Sources:
         return self.existing_file("certificate_path", path)
 
     def existing_file(self, key: str, path: str) -> str:
-        """The path, with `~` expanded. Raises UsageError where it is no readable file."""
+        """Return the path, with `~` expanded.
+
+        Raises:
+            UsageError: it is not a readable file.
+        """
         expanded = os.path.expanduser(path)
         if not (os.path.isfile(expanded) and os.access(expanded, os.R_OK)):
             raise UsageError(
@@ -131,7 +151,7 @@ class _Sources:
     def _read_file(self, key: str, path: str) -> str:
         expanded = self.existing_file(key, path)
         try:
-            value = Path(expanded).read_text(encoding="utf-8").strip()  # editors and `kubectl` leave a line end
+            value = Path(expanded).read_text(encoding="utf-8").strip()  # editors and `kubectl` add a line end
         except UnicodeDecodeError:
             value = ""
         if not value:
@@ -192,7 +212,10 @@ def _on_behalf_of(spec: CredentialSpec, sources: _Sources) -> TokenCredential:
 
 
 def _with_certificate(path: str, make: Callable[[], TokenCredential]) -> TokenCredential:
-    """Name the file in azure-identity's complaints about it: they say "could not deserialize key data" and no more."""
+    """Return what `make` builds, and add the name of the file to errors of azure-identity.
+
+    Those errors only say "could not deserialize key data".
+    """
     try:
         return make()
     except (ValueError, TypeError) as error:
@@ -219,7 +242,7 @@ def _device_code(spec: CredentialSpec, sources: _Sources) -> TokenCredential:
 
 
 def _prompt_on_stderr(verification_uri: str, user_code: str, expires_on: datetime) -> None:
-    """Ask for the code on stderr: stdout carries results, and a job without a terminal has its stderr in a log."""
+    """Write the prompt with the code to stderr: stdout carries results, and a job without a terminal has its stderr in a log."""
     until = expires_on.astimezone().strftime("%H:%M:%S")
     sys.stderr.write(f"To sign in, open {verification_uri} and enter the code {user_code} (valid until {until}).\n")
     sys.stderr.flush()
@@ -229,7 +252,7 @@ def _user_sign_in(spec: CredentialSpec, kind: Callable[..., Any], options: dict[
     def make(record: AuthenticationRecord | None) -> Any:
         if record is None:
             return kind(**options)
-        # The record brings its own authority and client, and azure-identity takes them once only.
+        # The record has its own authority and client, and azure-identity accepts each of them only once.
         others = {key: value for key, value in options.items() if key not in ("authority", "client_id")}
         return kind(authentication_record=record, **others)
 
@@ -257,7 +280,7 @@ def _person_options(spec: CredentialSpec, sources: _Sources) -> dict[str, Any]:
         "tenant_id": sources.id("tenant_id"),
         "client_id": sources.id("client_id"),
         "timeout": max(1, round(spec.prompt_timeout_s)),
-        "disable_automatic_authentication": True,  # UserSignIn decides when to ask
+        "disable_automatic_authentication": True,  # UserSignIn decides when to prompt
     }
     if spec.token_cache:
         options["cache_persistence_options"] = TokenCachePersistenceOptions(

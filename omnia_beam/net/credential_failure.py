@@ -1,8 +1,8 @@
-"""What went wrong when no token came: worth another try or not, in azure-identity's words without the secrets, and the cure.
+"""Explain why no token was obtained: whether to try again, the reason in azure-identity's words without secrets, and the cure.
 
-azure-identity wraps everything into `ClientAuthenticationError` and drops the HTTP status on the way, so the reading goes by the
-chain of causes, by msal's "HTTP Error: 503", and by the AADSTS numbers, which Microsoft documents as the stable part of the text
-(https://learn.microsoft.com/entra/identity-platform/reference-error-codes).
+azure-identity wraps all errors in `ClientAuthenticationError` and drops the HTTP status on the way. The reading therefore
+uses the chain of causes, msal's "HTTP Error: 503", and the AADSTS numbers, which Microsoft documents as the stable part of the
+text (https://learn.microsoft.com/entra/identity-platform/reference-error-codes).
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ from omnia_beam.core.redaction import redact
 
 @dataclass(frozen=True)
 class CredentialFailure:
-    """`reason`: one line, no secrets. `cure`: what to do, may be empty. `transient`: the same request may succeed later."""
+    """The explanation of a failed request for a token.
+
+    `reason` is one line without secrets. `cure` is what to do; it may be empty. `transient` means that the same request may
+    succeed later.
+    """
 
     reason: str
     cure: str
@@ -34,9 +38,9 @@ _TOO_DEEP: Final = re.compile(
 """What Python says of an answer such as `[[[[…`, which no token service gives."""
 
 _TRANSIENT: Final = re.compile(
-    r"HTTP Error: (?:408|429|5\d\d)"  # msal, of a token endpoint
-    r"|\btemporarily_unavailable\b|\bserver_error\b"  # OAuth
-    # external server, time-out, tenant throttled, transient error
+    r"HTTP Error: (?:408|429|5\d\d)"  # msal's words for the status of a token endpoint
+    r"|\btemporarily_unavailable\b|\bserver_error\b"  # OAuth error codes
+    # Entra ID: external server, time-out, tenant throttled, transient error
     r"|AADSTS(?:90006|90012|90055|90033)\b"
 )
 _TRANSIENT_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
@@ -106,7 +110,7 @@ _CURES: Final = tuple(
 
 
 def read_failure(error: BaseException) -> CredentialFailure:
-    """Read an exception of a credential's `get_token`, azure-identity's or anybody's."""
+    """Return the explanation of an exception that `get_token` of a credential raised, azure-identity's or any other."""
     chain = list(_chain(error))
     text = " ".join(redact(str(error)).split()).removeprefix("Authentication failed: ")
     text = _TOO_DEEP.sub("the answer is JSON that is nested too deeply to be read", text)
@@ -121,17 +125,17 @@ def read_failure(error: BaseException) -> CredentialFailure:
 
 def _is_transient(chain: list[BaseException], whole: str) -> bool:
     if isinstance(chain[0], CredentialUnavailableError):
-        return False  # there is no such identity here; azure-identity has already tried for as long as Microsoft says
+        return False  # the identity does not exist here; azure-identity has already retried for as long as Microsoft prescribes
     if any(isinstance(error, HttpResponseError) and error.status_code in _TRANSIENT_STATUSES for error in chain):
         return True
-    # No connection; or an answer that is no JSON, such as a gateway's page.
+    # There was no connection, or the response was not JSON, such as a gateway's page.
     if any(isinstance(error, ServiceRequestError | ServiceResponseError | json.JSONDecodeError) for error in chain):
         return True
     return _TRANSIENT.search(whole) is not None or _TOO_DEEP.search(whole) is not None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The exception and what caused it, the outermost first; each once."""
+    """Yield the exception and its causes, the outermost first, each once."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

@@ -1,4 +1,4 @@
-"""Who we are to the service: a description without secrets, and the azure-identity credential that it describes.
+"""Describe the identity used at the service without secrets, and build the azure-identity credential of that description.
 
     spec = CredentialSpec(kind="client_secret")          # AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_CLIENT_SECRET
     provider = TokenProvider.of(spec, resource_id)
@@ -44,7 +44,7 @@ ALIASES: Final[Mapping[str, str]] = {
     "default_chain": "default",
     "obo": "on_behalf_of",
 }
-"""Other names that `kind` takes; `-` counts as `_`, and case does not matter."""
+"""Other names that `kind` accepts; `-` counts as `_`, and case does not matter."""
 
 _PERSON: Final = ("interactive_browser", "device_code")
 _REGISTERED: Final = ("client_secret", "client_certificate", *_PERSON, "on_behalf_of")
@@ -79,7 +79,7 @@ _FIELD_KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "read_timeout_s": _ALL_BUT_ANONYMOUS,
     "prompt_timeout_s": _PERSON,
 }
-"""The kinds that each field means something to: set for another kind, it is a mistake, and said to be one."""
+"""The kinds for which each field has a meaning. A field that is set for another kind is an error."""
 
 _VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _CACHE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -87,39 +87,40 @@ _CACHE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, kw_only=True)
 class CredentialSpec:
-    """Which credential to build, and where its parts are found. Its fields are the keys below `credential:`.
+    """The description of a credential: its kind, and where its parts are found. Its fields are the keys below `credential:`.
 
-    Every `…_env` is the *name* of an environment variable, every `…_file` and `…_path` a path; a file goes before a
-    variable, a literal id before both. The defaults are the variables that the Azure SDKs read.
+    Every `…_env` is the *name* of an environment variable, every `…_file` and `…_path` a path. A file takes precedence over a
+    variable, a literal id over both. The defaults are the variables that the Azure SDKs read.
 
     Fields:
         kind: one of `KINDS`, or one of `ALIASES`.
-        tenant_id, client_id: ids of the directory and of the application; not secret, so they may stand here. For
-            `managed_identity` and `default`, `client_id` names a user-assigned identity (without one: the system's).
-        tenant_id_env, client_id_env: where they are when they do not; AZURE_TENANT_ID and AZURE_CLIENT_ID unless said
-            otherwise. `managed_identity` reads a variable only where `client_id_env` names one.
+        tenant_id, client_id: ids of the directory and of the application; not secret, so they may be given here. For
+            `managed_identity` and `default`, `client_id` names a user-assigned identity (without it the system's is used).
+        tenant_id_env, client_id_env: the variables that hold the ids where they are not given; by default AZURE_TENANT_ID and
+            AZURE_CLIENT_ID. `managed_identity` reads a variable only where `client_id_env` names one.
         client_secret_env, client_secret_file: the application's secret.
-        certificate_path, certificate_path_env: PEM or PKCS#12 with certificate and RSA key. AZURE_CLIENT_CERT_PATH, and
-            where that is not set AZURE_CLIENT_CERTIFICATE_PATH.
-        certificate_password_env, certificate_password_file: its password, where it has one.
+        certificate_path, certificate_path_env: PEM or PKCS#12 with certificate and RSA key. By default AZURE_CLIENT_CERT_PATH,
+            and where that is not set AZURE_CLIENT_CERTIFICATE_PATH.
+        certificate_password_env, certificate_password_file: the certificate's password, where it has one.
         send_certificate_chain: send the chain along, for applications that trust a subject name and issuer.
-        user_assertion_env, user_assertion_file: the access token of the user on whose behalf we act, issued for our own
-            application. `on_behalf_of` proves itself by a secret, or by a certificate where one is named here.
-        authority: the sign-in host, https; AZURE_AUTHORITY_HOST or the public cloud's without it.
+        user_assertion_env, user_assertion_file: the access token of the user on whose behalf the job acts, issued for its own
+            application. `on_behalf_of` authenticates with a secret, or with a certificate where one is named here.
+        authority: the sign-in host, https; without it AZURE_AUTHORITY_HOST or the public cloud's.
         disable_instance_discovery: do not ask Microsoft whether `authority` is theirs (private clouds, test authorities).
-        additionally_allowed_tenants: further tenants that tokens may be asked of; `*` for any.
+        additionally_allowed_tenants: further tenants of which tokens may be requested; `*` for any.
         ca_bundle: PEM file of the authorities that sign the sign-in host's TLS certificate, instead of the usual ones.
-        redirect_uri: where the browser is sent back to, with its port (http://localhost:8400), as registered. Without
-            it the first free port from 8400 on.
+        redirect_uri: the address to which the browser is sent back, with its port (http://localhost:8400), as registered.
+            Without it the first free port from 8400 on is used.
         login_hint: the user name to fill in on the sign-in page.
-        token_cache: name of a disk cache that keeps a person's sign-in for later runs; none without it.
-        token_cache_unencrypted: let that cache be a plain file (mode 600) where the system offers no key store.
-        scope_name: what stands after the resource id in the scope, instead of the kind's own.
-        connect_timeout_s, read_timeout_s: seconds to wait for the authority to connect, and between two bytes of its answer.
+        token_cache: name of a disk cache that keeps a person's sign-in for later runs; without it there is none.
+        token_cache_unencrypted: allow that cache to be a plain file (mode 600) where the system offers no key store.
+        scope_name: the part of the scope after the resource id, instead of the kind's own.
+        connect_timeout_s, read_timeout_s: seconds to wait for a connection to the authority, and between two bytes of its
+            response.
         prompt_timeout_s: seconds that a person has to sign in.
 
     Raises:
-        UsageError: an unknown kind, a field that means nothing to the kind, or a value of the wrong form. A value that may be
+        UsageError: an unknown kind, a field that has no meaning for the kind, or a value of the wrong form. A value that may be
             a misplaced secret is never shown.
     """
 
@@ -152,7 +153,7 @@ class CredentialSpec:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", _canonical_kind(self.kind))
-        # YAML gives a list, which has no hash; or one name, which must not become its letters.
+        # YAML yields a list, which is not hashable, or one name, which must not be split into its letters.
         tenants = self.additionally_allowed_tenants
         object.__setattr__(
             self, "additionally_allowed_tenants", (tenants,) if isinstance(tenants, str) else tuple(tenants)
@@ -168,13 +169,13 @@ class CredentialSpec:
 
     @property
     def is_interactive(self) -> bool:
-        """Whether a person has to answer a prompt: not for workers of a cluster, nor for unattended jobs."""
+        """Whether a person has to respond to a prompt; such kinds suit neither workers of a cluster nor unattended jobs."""
         return self.kind in _PERSON
 
     def scope(self, resource_id: str | None) -> str | None:
-        """The OAuth scope of a token for the API `resource_id`; None for anonymous.
+        """Return the OAuth scope of a token for the API `resource_id`; None for anonymous.
 
-        An application asks for what it was granted (`/.default`); a person delegates `user_impersonation`. [sdk]
+        An application requests what it was granted (`/.default`); a person delegates `user_impersonation`. [sdk]
 
         Raises:
             UsageError: no resource id, and the kind is not anonymous.
@@ -190,16 +191,17 @@ class CredentialSpec:
         return f"{resource_id.rstrip('/')}/{name}"
 
     def build(self, environ: Mapping[str, str] | None = None) -> TokenCredential | None:
-        """The azure-identity credential, or None for anonymous. Asks nobody for a token yet.
+        """Return the azure-identity credential, or None for anonymous. No token is requested yet.
 
-        `environ` is this process's environment where not given. `managed_identity` and `default` are azure-identity's own
-        search of the process's environment: whatever `environ` says, they read `os.environ`.
+        Args:
+            environ: where variables are looked up; this process's environment when None. `managed_identity` and `default` are
+                azure-identity's own search of the process's environment: they read `os.environ` whatever `environ` is.
 
         Raises:
             UsageError: a variable or file that the kind needs is missing or unusable; the message names the variable, the key
                 and the kind, and shows no value.
         """
-        # Here, for the factory imports this module, and azure-identity with it: a spec is often made where none is needed.
+        # Imported here because the factory imports this module and azure-identity, which most users of a spec do not need.
         from omnia_beam.net.credential_factory import build
 
         return build(self, environ)
@@ -258,7 +260,7 @@ def _check_variable_names(spec: CredentialSpec) -> None:
 
 
 def _is_variable_name(value: object) -> bool:
-    """Whether it is a name, and not a secret that happens to be made of letters and digits."""
+    """Return whether the value is a name, and not a secret that happens to consist of letters and digits."""
     if not isinstance(value, str) or not _VARIABLE_NAME.fullmatch(value):
         return False
     mixture = [any(map(test, value)) for test in (str.islower, str.isupper, str.isdigit)]

@@ -1,4 +1,4 @@
-"""Datapoints of one series as columns, for people who hold them in their hands."""
+"""Datapoints of one series as columns, for users of the client."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Datapoint:
 class Datapoints:
     """Points of one series, in the order of the service.
 
-    `columns` has `time` (int64, ns since the Unix epoch, UTC) and beside it, of the same length: `value` (float64) and
+    `columns` has `time` (int64, ns since the Unix epoch, UTC) and further columns of the same length: `value` (float64) and
     `status` (uint32) for raw data, one column per function for aggregates. `len()` counts points.
     """
 
@@ -50,15 +50,15 @@ class Datapoints:
         values: npt.ArrayLike,
         statuses: npt.ArrayLike | int = GOOD,
     ) -> Datapoints:
-        """Raw points from arrays or sequences.
+        """Build raw points from arrays or sequences.
 
         Args:
-            times: int64 ns, numpy datetime64 of any unit, or anything that `TimeLike` allows, one by one.
+            times: int64 ns, numpy datetime64 of any unit, or a sequence of `TimeLike` values.
             values: float64.
             statuses: 0 to 2^32 - 1; one for all, or one each.
 
         Raises:
-            UsageError: lengths differ, or a value that its column cannot hold.
+            UsageError: the lengths differ, or a column cannot hold a value.
         """
         time_column = _times(times)
         value_column = np.asarray(values, np.float64).reshape(-1)
@@ -69,35 +69,43 @@ class Datapoints:
 
     @classmethod
     def of_points(cls, series_id: str, points: Iterable[Datapoint]) -> Datapoints:
-        """Raw points from single ones."""
+        """Build raw points from single ones."""
         rows = list(points)
         return cls.of(series_id, [p.time for p in rows], [p.value for p in rows], [p.status for p in rows] or GOOD)
 
     @property
     def times(self) -> npt.NDArray[np.int64]:
-        """ns since the Unix epoch, UTC."""
+        """The times in ns since the Unix epoch, UTC."""
         return self.columns["time"]
 
     @property
     def values(self) -> npt.NDArray[np.float64]:
-        """Raw values. Raises KeyError for aggregates, whose columns are the functions' names."""
+        """The values of raw points.
+
+        Raises:
+            KeyError: these are aggregates, whose columns have the names of the functions.
+        """
         return self.columns["value"]
 
     @property
     def statuses(self) -> npt.NDArray[np.uint32]:
-        """Raw statuses. Raises KeyError for aggregates without a status."""
+        """The statuses of raw points.
+
+        Raises:
+            KeyError: these are aggregates without a status.
+        """
         return self.columns["status"]
 
     def __len__(self) -> int:
         return len(self.times)
 
     def __iter__(self) -> Iterator[Datapoint]:
-        """The points one by one: for looking at a few, not for millions."""
+        """Yield the points one by one: suitable to look at a few, too slow for millions."""
         for time, value, status in zip(self.times, self.values, self.statuses, strict=True):
             yield Datapoint(int(time), float(value), int(status))
 
     def __eq__(self, other: object) -> bool:
-        """Same series, columns, kinds and bits (a NaN equals the same NaN)."""
+        """Return whether series, columns, types and bits are the same (a NaN equals the same NaN)."""
         if not isinstance(other, Datapoints):
             return NotImplemented
         if self.series_id != other.series_id or list(self.columns) != list(other.columns):
@@ -105,7 +113,7 @@ class Datapoints:
         pairs = [(column, other.columns[name]) for name, column in self.columns.items()]
         return all(a.dtype == b.dtype and a.tobytes() == b.tobytes() for a, b in pairs)
 
-    __hash__ = None  # type: ignore[assignment]  # holds arrays: equal by content, and so not hashable
+    __hash__ = None  # type: ignore[assignment]  # holds arrays that are compared by content, so it is not hashable
 
     def __repr__(self) -> str:
         if not len(self):
@@ -114,7 +122,7 @@ class Datapoints:
         return f"Datapoints({self.series_id!r}, {len(self)} of {', '.join(self.columns)}, {span})"
 
     def between(self, start_ns: int | None, end_ns: int | None) -> Datapoints:
-        """The points in `[start, end)`; None is open."""
+        """Return the points in `[start_ns, end_ns)`; a bound of None is open."""
         keep = np.ones(len(self), bool)
         if start_ns is not None:
             keep &= self.times >= start_ns
@@ -123,26 +131,26 @@ class Datapoints:
         return self if keep.all() else self._take(keep)
 
     def rows(self, start: int, end: int) -> Datapoints:
-        """The points number `start` to before `end`, as views."""
+        """Return the points from index `start` to before `end`, as views."""
         return self if start == 0 and end >= len(self) else self._take(slice(start, end))
 
     def head(self, count: int) -> Datapoints:
-        """The first `count` points."""
+        """Return the first `count` points."""
         return self.rows(0, count)
 
     def to_arrow(self) -> pa.Table:
-        """As an Arrow table: `time` timestamp[ns, UTC] and the other columns."""
+        """Return an Arrow table: `time` as timestamp[ns, UTC] and the other columns."""
         others = {name: pa.array(column) for name, column in self.columns.items() if name != "time"}
         return pa.table({"time": pa.array(self.times).cast(pa.timestamp("ns", tz="UTC")), **others})
 
     def to_pandas(self) -> Any:
-        """As a pandas frame: a UTC index named `time`, and the other columns.
+        """Return a pandas frame with a UTC index named `time` and the other columns.
 
         Raises:
             UsageError: pandas is not installed.
         """
         try:
-            pd = import_module("pandas")  # not a requirement of ours
+            pd = import_module("pandas")  # pandas is optional
         except ModuleNotFoundError:
             raise UsageError("to_pandas() needs pandas, which is not installed: pip install pandas") from None
         index = pd.DatetimeIndex(self.times.view("datetime64[ns]"), tz="UTC", name="time")
@@ -155,7 +163,7 @@ class Datapoints:
 def joined(
     series_id: str, parts: Sequence[Datapoints], columns: Sequence[str] = ("time", "value", "status")
 ) -> Datapoints:
-    """The parts one after the other; `columns` names the empty ones of no parts at all."""
+    """Return the parts one after the other; where all are empty, the result has the empty columns that `columns` names."""
     full = [part for part in parts if len(part)]
     if len(full) == 1:
         return full[0]
@@ -171,7 +179,7 @@ _EMPTY: Mapping[str, type] = {"time": np.int64, "status": np.uint32}
 def _times(times: Any) -> npt.NDArray[np.int64]:
     if isinstance(times, np.ndarray) and times.dtype.kind in "iuM":
         ns = times.reshape(-1).astype("datetime64[ns]" if times.dtype.kind == "M" else np.int64)
-        # numpy wraps around where int64 ends, and has its own value for no time: both show on the way back.
+        # numpy wraps around at the end of int64 and has its own value NaT: converting back reveals both.
         if (ns.astype(times.dtype) != times.reshape(-1)).any() or (times.dtype.kind == "u" and (ns < 0).any()):
             raise UsageError("times: NaT, finer than a nanosecond, or outside what 64-bit nanoseconds can hold")
         return ns.view(np.int64)

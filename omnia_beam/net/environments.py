@@ -1,4 +1,4 @@
-"""Where the Omnia services live: base URL and OAuth resource id of each, per environment. [sdk]
+"""The addresses of the Omnia services: base URL and OAuth resource id of each, per environment. [sdk]
 
 environment("prod").timeseries.base_url      https://api.gateway.equinor.com/plant/timeseries/v1.7
 environment("prod").timeseries.scope         141369bd-…/.default
@@ -67,10 +67,10 @@ ENVIRONMENTS: Final[dict[str, Environment]] = {
 
 
 def environment(name: str) -> Environment:
-    """The named environment's APIs.
+    """Return the APIs of the named environment.
 
     Raises:
-        UsageError: not `dev`, `test` or `prod`.
+        UsageError: the name is not `dev`, `test` or `prod`.
     """
     found = ENVIRONMENTS.get(name)
     if found is None:
@@ -81,13 +81,13 @@ def environment(name: str) -> Environment:
 
 
 def companions_of(base_url: str, resource_id: str | None) -> Environment:
-    """The four APIs of the gateway that serves the Timeseries API at `base_url`.
+    """Return the four APIs of the gateway that serves the Timeseries API at `base_url`.
 
-    Resource ids are those of the environment whose Timeseries API has this `resource_id`; a gateway of one's own (an
-    emulator) has none known, and gets empty ones.
+    Resource ids are those of the environment whose Timeseries API has this `resource_id`. For another gateway, such as an
+    emulator, they are unknown and left empty.
 
     Raises:
-        UsageError: a base URL that is not `…/timeseries/v…`, so that nothing is known to lie beside it.
+        UsageError: the base URL is not `…/timeseries/v…`, so the addresses of its companions are unknown.
     """
     for known in ENVIRONMENTS.values():
         if known.timeseries.base_url == base_url:

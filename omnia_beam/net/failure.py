@@ -1,4 +1,4 @@
-"""What went wrong when no whole answer came, in words for a log and kinds for a decision."""
+"""Explain why no whole response came: a kind to decide by, and a reason for the log."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ import urllib3.exceptions as u3
 from omnia_beam.net.body import BodyError
 
 NO_CONNECTION = frozenset({"connect", "tls", "proxy"})
-"""The kinds that mean: the service was not reached at all."""
+"""The kinds which mean that the service was not reached at all."""
 
 
-# How `requests` words a bundle that is not there; the path that follows is the user's own.
+# `requests` reports a missing bundle with this text; the path that follows comes from the user and is safe to show.
 _NO_SUCH_BUNDLE = "Could not find a suitable TLS CA certificate bundle"
 
 
 class TransportFailure(Exception):
-    """No whole answer.
+    """No whole response was received.
 
-    `kind` is one of `connect, tls, proxy, timeout, lost, truncated, encoding, oversize, closed`; `sent` tells whether a
-    byte of the request may have reached the service; `hopeless` that the same request would fail the same way.
+    `kind` is one of `connect, tls, proxy, timeout, lost, truncated, encoding, oversize, closed`; `sent` is whether a
+    byte of the request may have reached the service; `hopeless` means that the same request would fail the same way.
     """
 
     def __init__(self, kind: str, reason: str, *, sent: bool, hopeless: bool = False) -> None:
@@ -37,9 +37,9 @@ class TransportFailure(Exception):
 
 
 def explain(error: BaseException, *, sent: bool) -> TransportFailure:
-    """Name the failure from the innermost cause that says something.
+    """Return the failure, named after the innermost cause that is specific.
 
-    The texts of `requests` and `urllib3` are not passed on: they hold the URL with its query.
+    The texts of `requests` and `urllib3` are not passed on, because they hold the URL with its query.
     """
     kind, reason, hopeless = _explain(list(_chain(error)))
     if kind == "timeout" and not sent:
@@ -48,7 +48,7 @@ def explain(error: BaseException, *, sent: bool) -> TransportFailure:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what it wraps, outermost first, by whichever way the libraries hold it."""
+    """Yield the error and the errors that it wraps, outermost first, wherever the libraries hold them."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -93,7 +93,7 @@ def _lost(chain: list[BaseException]) -> tuple[str, str, bool]:
         return "truncated", "the body's chunks are broken", False
     for error in chain:
         if isinstance(error, (u3.IncompleteRead, http.client.IncompleteRead)):
-            partial: Any = error.partial  # the bytes themselves in http.client, their number in urllib3
+            partial: Any = error.partial  # http.client has the bytes themselves, urllib3 their number
             came = partial if isinstance(partial, int) else len(partial)
             missing = "an unknown number" if error.expected is None else error.expected
             return "truncated", f"the body was cut short ({came} bytes came, {missing} missing)", False
@@ -103,7 +103,7 @@ def _lost(chain: list[BaseException]) -> tuple[str, str, bool]:
 
 
 def _root(chain: list[BaseException]) -> str:
-    """The innermost system error in a few words without a URL, else the name of its type."""
+    """Return the innermost system error in a few words without a URL, or else the name of its type."""
     for error in reversed(chain):
         if isinstance(error, ssl.SSLError):
             return error.reason or type(error).__name__
@@ -111,7 +111,7 @@ def _root(chain: list[BaseException]) -> str:
             return "closed before an answer"
         if isinstance(error, OSError) and error.strerror:
             return error.strerror
-        # `http.client` words a proxy's refusal of a tunnel so; there is no URL in it.
+        # `http.client` reports a proxy's refusal of a tunnel with this text, which holds no URL.
         if isinstance(error, OSError) and str(error).startswith("Tunnel connection failed"):
             return str(error)
     return type(chain[-1]).__name__

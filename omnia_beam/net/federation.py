@@ -1,4 +1,7 @@
-"""Where the service looks for data: each source may answer differently, so it belongs in every key of a result. [sdk]"""
+"""The sources in which the service looks for data. [sdk]
+
+Each source may respond differently, so it belongs in every key of a result.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,14 @@ from typing import Final
 from omnia_beam.core.errors import UsageError
 
 FEDERATION_SOURCES: Final = ("IMS", "TSDB", "DataLake")
-"""`IMS`: the live PI or IP.21 source. `TSDB`: the database. `DataLake`: two days behind it, may hold older data."""
+"""`IMS` is the live PI or IP.21 source, `TSDB` the database; `DataLake` is two days behind it and may hold older data."""
 
 
 def checked_federation_source(source: str | None) -> str | None:
-    """The source as it is.
+    """Return the source unchanged.
 
     Raises:
-        UsageError: not one of the three.
+        UsageError: it is not one of the three.
     """
     if source is not None and source not in FEDERATION_SOURCES:
         raise UsageError(f"federation source {source!r}: choose {', '.join(FEDERATION_SOURCES)}, or none")

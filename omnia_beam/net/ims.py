@@ -1,6 +1,6 @@
-"""The three companion APIs of the on-premise historians (IMS: PI, IP.21): tags, subscriptions, and their management.
+"""Clients of the three companion APIs of the on-premise historians (IMS: PI, IP.21): tags, subscriptions, their management.
 
-Their objects have some thirty loosely typed fields [sdk]: the ones that identify are attributes, all of them are in `fields` as
+Their objects have some thirty loosely typed fields [sdk]: those that identify are attributes, all of them are in `fields` as
 the service spelled them.
 """
 
@@ -31,7 +31,7 @@ class ImsTag:
 
     @classmethod
     def from_json(cls, item: Mapping[str, Any]) -> Self:
-        """Read one item of an answer."""
+        """Build a tag from one item of a response."""
         id, uid, tag, code, text = map(item.get, ("id", "uid", "tag", "systemCode", "description"))
         return cls(id, uid, tag, code, text, dict(item))
 
@@ -48,45 +48,45 @@ class ImsSubscription:
 
     @classmethod
     def from_json(cls, item: Mapping[str, Any]) -> Self:
-        """Read one item of an answer."""
+        """Build a subscription from one item of a response."""
         uid, timeseries_id, name, code = map(item.get, ("uid", "timeseriesId", "name", "systemCode"))
         return cls(uid, timeseries_id, name, code, dict(item))
 
 
 @dataclass(frozen=True)
 class SubscriptionCounter:
-    """How many subscriptions a system has, and may have."""
+    """The number of subscriptions that a system has (`count`), and the number that it may have (`quota`)."""
 
     quota: int | None
     count: int | None
 
 
 class ImsMetadataClient(ApiClient):
-    """IMS Metadata v1.3. Common errors: those of `ServiceSession.send`."""
+    """A client of IMS Metadata v1.3. Common errors: those of `ServiceSession.send`."""
 
     def search(self, tag: str | None = None, uid: str | None = None) -> Iterator[ImsTag]:
-        """The tags of this name or uid; fetches pages as they are needed."""
+        """Return the tags of this name or uid; pages are fetched as they are needed."""
         params = [(name, value) for name, value in (("tag", tag), ("uid", uid)) if value is not None]
         return (ImsTag.from_json(item) for item in each_item(self._session, ops.IMS_METADATA_SEARCH, (), params))
 
 
 class ImsSubscriptionsClient(ApiClient):
-    """IMS Subscriptions v1.2. Common errors: those of `ServiceSession.send`."""
+    """A client of IMS Subscriptions v1.2. Common errors: those of `ServiceSession.send`."""
 
     def search(self, *, page_size: int = 1000) -> Iterator[ImsSubscription]:
-        """All subscriptions; fetches pages as they are needed."""
+        """Return all subscriptions; pages are fetched as they are needed."""
         return self._each(ops.IMS_SUBSCRIPTIONS, (), [("limit", str(page_size))])
 
     def search_by_uid(self, uid: str) -> Iterator[ImsSubscription]:
-        """The subscriptions of one tag."""
+        """Return the subscriptions of one tag; pages are fetched as they are needed."""
         return self._each(ops.IMS_SUBSCRIPTIONS_BY_UID, (uid,))
 
     def search_by_timeseries_id(self, timeseries_id: str) -> Iterator[ImsSubscription]:
-        """The subscriptions that feed one timeseries."""
+        """Return the subscriptions that feed one timeseries; pages are fetched as they are needed."""
         return self._each(ops.IMS_SUBSCRIPTIONS_BY_TIMESERIES, (timeseries_id,))
 
     def search_by_system_code(self, system_code: str) -> Iterator[ImsSubscription]:
-        """The subscriptions of one system."""
+        """Return the subscriptions of one system; pages are fetched as they are needed."""
         return self._each(ops.IMS_SUBSCRIPTIONS_BY_SYSTEM, (system_code,))
 
     def _each(self, operation: Operation, ids: tuple[str, ...], params: Query = ()) -> Iterator[ImsSubscription]:
@@ -94,22 +94,22 @@ class ImsSubscriptionsClient(ApiClient):
 
 
 class ImsSubscriptionsManagementClient(ApiClient):
-    """IMS Subscriptions Management v1.2. Common errors: those of `ServiceSession.send`."""
+    """A client of IMS Subscriptions Management v1.2. Common errors: those of `ServiceSession.send`."""
 
     def get_subscription_counter_by_system_code(self, system_code: str) -> SubscriptionCounter:
-        """How many subscriptions the system has, and may have."""
+        """Return the number of subscriptions that the system has, and the number that it may have."""
         item = one_item(ops.IMS_COUNTER.send(self._session, system_code))
         return SubscriptionCounter(item.get("quota"), item.get("count"))
 
     def patch_subscription_by_uid(
         self, uid: str, changes: Mapping[str, Any], *, reset_state: bool | None = None
     ) -> list[ImsSubscription]:
-        """Change fields of a subscription or of its state.
+        """Change fields of a subscription or of its state, and return the subscriptions in the response.
 
         Args:
-            changes: as the service spells them: `name, plantStidCode, plantSapCode, terminal, fieldId, timeseriesId`,
+            changes: by the service's names: `name, plantStidCode, plantSapCode, terminal, fieldId, timeseriesId`,
                 and of the state `tsdbBackfilled, tsdbEventsExported, dlBackfilled, …`.
-            reset_state: begin the state anew.
+            reset_state: start the state from the beginning.
 
         Raises:
             UsageError: no change at all.

@@ -1,4 +1,4 @@
-"""The service's JSON envelopes: `{"data": {"items": [...]}, "continuationToken": ...}` and the plain message. [sdk]"""
+"""Read the service's JSON envelopes: `{"data": {"items": [...]}, "continuationToken": ...}` and the plain message. [sdk]"""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST_ITEMS: Final = 10 * MAX_METADATA_ITEMS
 
 @dataclass(frozen=True)
 class ServiceMessage:
-    """What the service says when there is nothing to show: its status, its words and its trace id, if any."""
+    """The message of a response that holds no data: its status, its text and its trace id, if any."""
 
     status: int
     message: str = ""
@@ -30,7 +30,7 @@ class ServiceMessage:
 
 
 def message_of(answer: Answer | None) -> ServiceMessage:
-    """The message in an answer; None stands for a deletion that an earlier attempt had done."""
+    """Return the message of a response; None stands for a deletion that an earlier attempt completed."""
     if answer is None:
         return ServiceMessage(200, "deleted by an earlier attempt whose answer was lost")
     content = answer.json()
@@ -40,16 +40,16 @@ def message_of(answer: Answer | None) -> ServiceMessage:
 
 
 def items_of(answer: Answer) -> list[dict[str, Any]]:
-    """The objects in an answer, in or out of the envelope; a single object is one item.
+    """Return the objects of a response, in or out of the envelope; a single object is one item.
 
     Raises:
-        NotTheServiceError: something else.
+        NotTheServiceError: the response holds something else.
     """
     return _items(answer.json(), f"{answer.method} {answer.path}")
 
 
 def one_item(answer: Answer) -> dict[str, Any]:
-    """The one object in an answer.
+    """Return the one object of a response.
 
     Raises:
         NotTheServiceError: there is none, or there are several.
@@ -63,7 +63,11 @@ def one_item(answer: Answer) -> dict[str, Any]:
 def each_item(
     session: ServiceSession, operation: Operation, ids: tuple[str, ...] = (), params: Query = ()
 ) -> Iterator[dict[str, Any]]:
-    """The objects of all pages; a page is fetched when its first object is asked for."""
+    """Yield the objects of all pages; a page is fetched when its first object is needed.
+
+    Raises:
+        NotTheServiceError: a page is not JSON or holds no list of items, or the pages have no end.
+    """
     what = f"{operation.method} /{operation.path_for(*ids)}"
 
     def fetch(token: str | None) -> bytes:
@@ -94,7 +98,7 @@ class _JsonPage:
         self.continuation_token: str | None = token
 
     def content(self) -> bytes:
-        """The items alone; empty where there are none."""
+        """Return the items without the token, as bytes; empty where there are none."""
         return orjson.dumps(self.items) if self.items else b""
 
 

@@ -1,4 +1,4 @@
-"""Timeseries metadata: finding, reading, creating, changing, deleting, its history, and what facilities there are."""
+"""Timeseries metadata: find, read, create, change and delete, the history of changes, and the known facilities and sources."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from omnia_beam.net.operations import Operation
 
 
 class TimeseriesChanges(TypedDict, total=False):
-    """What can be changed of a timeseries."""
+    """The fields of a timeseries that can be changed."""
 
     name: str
     facility: str
@@ -30,7 +30,7 @@ class TimeseriesChanges(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """One change of a timeseries' metadata: who, when (the service's RFC 3339 text), and which fields how."""
+    """One change of a timeseries' metadata: by whom, when (the service's RFC 3339 text), and the changed fields."""
 
     changed_by: str | None
     changed_time: str | None
@@ -38,9 +38,9 @@ class HistoryEntry:
 
 
 class MetadataCalls(ApiClient):
-    """The metadata half of `OmniaClient`. Common errors: those of `ServiceSession.send`; NotFoundError for an unknown id.
+    """The metadata calls of `OmniaClient`. Common errors: those of `ServiceSession.send`; NotFoundError for an unknown id.
 
-    A result set of the service ends at 100,000 items without a word: one of that size is refused when its end is reached.
+    The service cuts a result set at 100,000 items without a notice: one of that size is refused when its end is reached.
     """
 
     def get_timeseries(
@@ -53,10 +53,10 @@ class MetadataCalls(ApiClient):
         *,
         page_size: int | None = None,
     ) -> Iterator[Timeseries]:
-        """The timeseries whose fields are exactly these; all without any. Fetches pages as they are needed.
+        """Return the timeseries whose fields equal all that are given; without any, all. Pages are fetched as they are needed.
 
         Raises:
-            UsageError: after the last item, where the result set is as large as the service lets one be.
+            UsageError: after the last item, where the result set has the largest size that the service allows.
         """
         return self._find(
             ops.LIST_TIMESERIES,
@@ -82,7 +82,7 @@ class MetadataCalls(ApiClient):
         unit: str | None = None,
         page_size: int | None = None,
     ) -> Iterator[Timeseries]:
-        """The timeseries that match: `query` in any field, the others in theirs; `*` stands for anything.
+        """Return the timeseries that match: `query` in any field, the other arguments in theirs; `*` matches anything.
 
         Raises:
             UsageError: as `get_timeseries`.
@@ -103,23 +103,23 @@ class MetadataCalls(ApiClient):
         )
 
     def get_timeseries_by_id(self, id: str) -> Timeseries:
-        """One timeseries."""
+        """Return one timeseries."""
         return Timeseries.from_json(one_item(ops.GET_TIMESERIES.send(self._session, id)))
 
     def post_timeseries(self, draft: TimeseriesDraft) -> Timeseries:
-        """Create a timeseries.
+        """Create a timeseries and return it.
 
         Raises:
-            ConflictError: there is one of that name and facility; `get_or_add_timeseries` would return it.
+            ConflictError: one of that name and facility exists; `get_or_add_timeseries` would return it.
         """
         return Timeseries.from_json(one_item(ops.POST_TIMESERIES.send(self._session, json_body=draft.to_json())))
 
     def add_timeseries(self, draft: TimeseriesDraft) -> Timeseries:
-        """`post_timeseries` by its plain name."""
+        """Create a timeseries and return it: another name of `post_timeseries`."""
         return self.post_timeseries(draft)
 
     def get_or_add_timeseries(self, drafts: Iterable[TimeseriesDraft]) -> list[Timeseries]:
-        """Those that exist (by name and facility), the others created; in the service's order."""
+        """Return the timeseries of the drafts, in the service's order; missing ones (by name and facility) are created."""
         body = [draft.to_json() for draft in drafts]
         if not body:
             return []
@@ -127,7 +127,7 @@ class MetadataCalls(ApiClient):
         return [Timeseries.from_json(item) for item in items_of(answer)]
 
     def patch_timeseries(self, id: str, **changes: Unpack[TimeseriesChanges]) -> Timeseries:
-        """Change the named fields, leave the others: `patch_timeseries(id, unit="bar")`.
+        """Change the named fields only, as in `patch_timeseries(id, unit="bar")`, and return the timeseries.
 
         Raises:
             UsageError: no change, or a field that cannot be set.
@@ -138,34 +138,34 @@ class MetadataCalls(ApiClient):
         return Timeseries.from_json(one_item(ops.PATCH_TIMESERIES.send(self._session, id, json_body=body)))
 
     def put_timeseries(self, id: str, draft: TimeseriesDraft) -> Timeseries:
-        """Replace the whole description."""
+        """Replace all metadata of a timeseries and return it."""
         return Timeseries.from_json(one_item(ops.PUT_TIMESERIES.send(self._session, id, json_body=draft.to_json())))
 
     def delete_timeseries_by_id(self, id: str) -> ServiceMessage:
-        """Delete a timeseries: its metadata and, by all that is known, its points."""
+        """Delete a timeseries: its metadata and, as far as is known, its points."""
         return message_of(ops.DELETE_TIMESERIES.send_delete(self._session, id))
 
     def get_history(self, id: str) -> list[HistoryEntry]:
-        """The changes of a timeseries' metadata."""
+        """Return the changes of a timeseries' metadata."""
         return [
             HistoryEntry(item.get("changedBy"), item.get("changedTime"), item.get("changes") or {})
             for item in items_of(ops.GET_HISTORY.send(self._session, id))
         ]
 
     def get_facilities(self, source: str | None = None) -> dict[str, int]:
-        """The facilities (of one source) with the number of timeseries of each."""
+        """Return the facilities (of one source) with the number of timeseries of each."""
         return self._facet(ops.GET_FACILITIES, "facility", [("source", source)] if source else [])
 
     def get_facilities_by_source(self, source: str) -> dict[str, int]:
-        """The facilities of one source with the number of timeseries of each."""
+        """Return the facilities of one source with the number of timeseries of each."""
         return self.get_facilities(source)
 
     def get_sources(self, facility: str | None = None) -> dict[str, int]:
-        """The sources (of one facility) with the number of timeseries of each."""
+        """Return the sources (of one facility) with the number of timeseries of each."""
         return self._facet(ops.GET_SOURCES, "source", [("facility", facility)] if facility else [])
 
     def get_sources_by_facility(self, facility: str) -> dict[str, int]:
-        """The sources of one facility with the number of timeseries of each."""
+        """Return the sources of one facility with the number of timeseries of each."""
         return self.get_sources(facility)
 
     def _find(

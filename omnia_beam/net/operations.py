@@ -1,12 +1,13 @@
-"""Every operation of the four APIs: its method, its path, and whether it may run twice.
+"""The table of all operations of the four APIs: method, path, and whether the operation may run twice.
 
-A request whose answer was lost may have been carried out. What is idempotent is then sent again; what is not is
+A request whose response was lost may have been carried out. An idempotent one is then sent again; any other is
 reported, unless the service surely did nothing (see `ServiceSession.send`). All requests of this package go through
 this table. Paths and methods: [sdk].
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from omnia_beam.net.transport import Query
 
 @dataclass(frozen=True)
 class Operation:
-    """One method and path; `{}` in the path stands for an id. `why` says what makes it idempotent, or not."""
+    """One method and path; `{}` in the path stands for an id. `why` is the reason why it is idempotent, or why not."""
 
     method: str
     path: str
@@ -35,8 +36,15 @@ class Operation:
         json_body: Any = None,
         accept: str = JSON,
         most_bytes: int = MAX_BODY_BYTES,
+        before: Callable[[], object] = lambda: None,
     ) -> Answer:
-        """Send it; `ids` fill the path's gaps in order. Arguments and exceptions are those of `ServiceSession.send`."""
+        """Send the request and return its response.
+
+        Args:
+            ids: fill the path's gaps in order.
+
+        The other arguments and the exceptions are those of `ServiceSession.send`.
+        """
         return session.send(
             self.method,
             self.path_for(*ids),
@@ -45,13 +53,15 @@ class Operation:
             json_body=json_body,
             accept=accept,
             most_bytes=most_bytes,
+            before=before,
         )
 
     def send_delete(self, session: ServiceSession, *ids: str, params: Query = ()) -> Answer | None:
-        """Send it where the aim is that something is gone.
+        """Send a request whose aim is that something no longer exists.
 
         Returns:
-            None where the answer to an earlier attempt was lost and a later one finds nothing: that attempt did it.
+            The response; None where the response to an earlier attempt was lost and a later one gets a 404: the earlier attempt
+            has deleted it.
         """
         try:
             return self.send(session, *ids, params=params)
@@ -61,7 +71,7 @@ class Operation:
             return None
 
     def path_for(self, *ids: str) -> str:
-        """The path below the base URL.
+        """Return the path below the base URL.
 
         Raises:
             UsageError: an id that cannot be part of a path.

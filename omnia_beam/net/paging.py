@@ -1,4 +1,4 @@
-"""From one page to the next: the same request again with the token of the page before, until there is no token."""
+"""Follow the pages of a request: send it again with the token of the page before, until there is no token."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Final, Protocol, TypeVar
 from omnia_beam.core.errors import NotTheServiceError
 
 _EMPTY_PAGES: Final = 100
-"""Pages without content in a row, each with a token of its own, after which no content is expected any more."""
+"""Pages without content in a row, each with its own token, after which no more content is expected."""
 
 _REPEATS: Final = 5
-"""Pages whose content has come before, under another token. A service may repeat one when it is asked twice."""
+"""Pages that may repeat the content of an earlier page under another token, as a service may do for a repeated request."""
 
 
 class HasToken(Protocol):
@@ -20,7 +20,7 @@ class HasToken(Protocol):
 
     @property
     def continuation_token(self) -> str | None:
-        """None at the end."""
+        """The token of the next page; None at the end."""
 
 
 PageT = TypeVar("PageT", bound=HasToken)
@@ -32,15 +32,16 @@ def each_page(
     what: str,
     content: Callable[[PageT], bytes],
 ) -> Iterator[PageT]:
-    """The decoded pages of one request.
+    """Yield the decoded pages of one request.
 
     Args:
         fetch: sends the request with the token of the page before, None for the first.
+        decode: reads the body of a page.
         what: the request in words, for the message.
-        content: what a page holds beside its token; empty where it holds nothing.
+        content: returns what a page holds besides its token; empty where it holds nothing.
 
     Raises:
-        NotTheServiceError: there would be no end: pages come round again, or none of them holds anything.
+        NotTheServiceError: the pages have no end: they repeat, or none of them holds anything.
     """
     token: str | None = None
     pages = _Pages(what)
@@ -55,7 +56,7 @@ def each_page(
 
 
 class _Pages:
-    """The pages that have come, as hashes: 64 bytes a page."""
+    """The pages received so far, as hashes: 64 bytes a page."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -65,7 +66,7 @@ class _Pages:
         self._empty = 0
 
     def note(self, token: str, body: bytes, content: bytes) -> None:
-        # The token alone does not tell: a service may keep one for all pages and remember the position itself.
+        # The token alone is not enough: a service may use one for all pages and keep the position itself.
         page = hashlib.sha256(token.encode() + b"\0" + body).digest()
         if page in self._pages:
             raise self._endless("gives a page again that it gave before")

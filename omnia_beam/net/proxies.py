@@ -1,9 +1,9 @@
-"""Which way a request takes: through the proxy that the environment names, or straight.
+"""Choose the way of a request: through the proxy that the environment names, or direct.
 
 Proxies come from the environment as with `requests` (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY), with one exception:
-what is addressed to this machine never leaves it. A proxy may be another machine, and plain http to loopback, which is
-allowed to carry a token, would show it that token. The same holds for link-local addresses, where clouds answer with
-tokens of the machine that asks: through a proxy it would be the proxy's identity, read on the way.
+requests to this machine never leave it. A proxy may be another machine, and plain http to loopback, which is
+allowed to carry a token, would show it that token. The same holds for link-local addresses, where clouds respond with
+tokens of the machine that asks: through a proxy it would be the proxy's identity, and it could be read on the way.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from requests.utils import get_environ_proxies, select_proxy
 
 
 def is_this_machine(url: str) -> bool:
-    """Whether the URL's host is a name or address of this machine itself, or link-local. Looks no name up."""
+    """Return whether the URL's host is a name or address of this machine itself, or link-local. No name is looked up."""
     host = (urlsplit(url).hostname or "").rstrip(".").partition("%")[0]
     if host == "localhost" or host.endswith(".localhost"):
         return True
@@ -27,7 +27,7 @@ def is_this_machine(url: str) -> bool:
         address = ipaddress.ip_address(host)
     except ValueError:
         try:
-            address = ipaddress.IPv4Address(socket.inet_aton(host))  # 127.1 and the like, as the system reads them
+            address = ipaddress.IPv4Address(socket.inet_aton(host))  # the system also accepts forms such as 127.1
         except OSError:
             return False
     address = getattr(address, "ipv4_mapped", None) or address
@@ -35,7 +35,7 @@ def is_this_machine(url: str) -> bool:
 
 
 def proxy_of(url: str) -> str | None:
-    """The proxy that a request for this URL goes through; None for none."""
+    """Return the proxy for requests to this URL; None where they go direct."""
     if is_this_machine(url):
         return None
     proxy: str | None = select_proxy(url, get_environ_proxies(url))
@@ -43,11 +43,11 @@ def proxy_of(url: str) -> str | None:
 
 
 class ProxySession(requests.Session):
-    """A `requests` session that goes straight to this machine, whatever the environment says."""
+    """A `requests` session that sends requests to this machine direct, whatever proxy the environment names."""
 
     def merge_environment_settings(
         self, url: Any, proxies: MutableMapping[str, str] | None, stream: Any, verify: Any, cert: Any
     ) -> Any:
-        """What `requests` makes of its arguments and the environment, without proxies where they are not for this URL."""
+        """Return the settings that `requests` derives from arguments and environment, without proxies for URLs of this machine."""
         settings = super().merge_environment_settings(url, proxies, stream, verify, cert)
         return {**settings, "proxies": {}} if is_this_machine(url) else settings

@@ -1,7 +1,7 @@
-"""The process's budget: how many requests a second, how many at a time.
+"""The request budget of a process: how many requests a second, how many at a time.
 
-Paced, not bucketed: turns lie 1/requests_per_second apart, so that there is no burst after a quiet while. A thread may wake
-late for its turn and start just before the next one; no second holds more starts than the budget all the same.
+Requests are paced, not taken from a bucket: turns are 1/requests_per_second apart, so there is no burst after a quiet time. A
+thread may wake late for its turn and start just before the next one; even then no second holds more starts than the budget.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from omnia_beam.net.service_rate import ServiceRate
 from omnia_beam.net.stopwatch import Stopwatch
 
 _LONG_S: Final = 10.0
-"""A Retry-After of so many seconds holds everybody back, whatever it was that the service refused."""
+"""A Retry-After of at least this many seconds pauses all requests, whichever request the service refused."""
 
 _FASTER: Final = 0.8
-"""Turns are dealt anew when they lie closer than this part of what they did."""
+"""Turns are assigned anew when the interval between them falls below this fraction of what it was."""
 
 _LATE_S: Final = 0.05
-"""Turns that were missed by less are made up for: threads do not wake to the millisecond."""
+"""Seconds by which a turn may be late and still count as on time: threads do not wake to the millisecond."""
 
 _EARLY_S: Final = 1e-6
-"""What a start may be too early by: sums of floating point numbers are not exact."""
+"""Seconds by which a start may be too early, since sums of floating-point numbers are not exact."""
 
 _LOOK_S: Final = 0.5
-"""How often a request that waits for its turn at a lowered rate looks whether the rate has changed."""
+"""Seconds between two looks of a request that waits at a lowered rate, to see whether the rate has changed."""
 
 
 class PausedTooLong(Exception):
-    """The service has everybody wait longer than this request has patience for; `wait_s` in seconds."""
+    """The service requires a pause that is longer than this request may wait; `wait_s` in seconds."""
 
     def __init__(self, wait_s: float) -> None:
         super().__init__(f"paused for another {wait_s:.0f} s")
@@ -54,7 +54,7 @@ class _Recent:
 
     @property
     def room_at(self) -> float:
-        """From when on there may be another."""
+        """The time from which another start is allowed."""
         return self._starts[0] + self._span_s if len(self._starts) == self._most else -math.inf
 
     def add(self, now: float) -> None:
@@ -62,16 +62,16 @@ class _Recent:
 
 
 class RateLimiter:
-    """Hands out slots: at most `max_in_flight` held at once, starts paced at `requests_per_second` (None: unpaced).
+    """A limiter of slots: at most `max_in_flight` held at once, starts paced at `requests_per_second` (None: unpaced).
 
     Within this budget the rate follows what the service accepts (`ServiceRate`), as `accepted` and `refused` report it.
 
-    First come, first served, those first that are sent again, until a Retry-After holds everybody back or the rate
-    changes; then the waiting requests are paced anew, so that they do not arrive as one burst. Thread-safe; one for a
-    process and service.
+    Requests are served in the order of their arrival, those that are sent again before the others, until a Retry-After
+    pauses all of them or the rate changes; then the waiting requests are paced anew, so that they do not arrive as one
+    burst. Thread-safe; use one for a process and service.
 
     Raises:
-        UsageError: a budget that lets nothing through.
+        UsageError: the budget would let no request through.
     """
 
     def __init__(
@@ -106,8 +106,11 @@ class RateLimiter:
 
     @property
     def throttled_s(self) -> float:
-        """Seconds in which at least one request waited because of the service: a Retry-After, the wait before a refused
-        request is sent again, or its turn at a rate that refusals have lowered."""
+        """Seconds in which at least one request waited because of the service.
+
+        The causes are a Retry-After, the wait before a refused request is sent again, and a turn at a rate that refusals have
+        lowered.
+        """
         return self._throttled.total_s
 
     @property
@@ -117,19 +120,19 @@ class RateLimiter:
 
     @property
     def throttled(self) -> Stopwatch:
-        """For waits outside the limiter that are the service's doing, too."""
+        """The stopwatch of `throttled_s`, for waits outside the limiter that the service causes, too."""
         return self._throttled
 
     @contextmanager
     def slot(self, patience_s: float = math.inf, *, is_again: bool = False) -> Iterator[None]:
-        """Hold one slot for one request; waits for it first.
+        """Wait for a slot and hold it for one request until the block ends.
 
         Args:
-            patience_s: a pause that lasts longer than this is not waited out. Waiting for a turn is never cut short.
-            is_again: the request is sent again. It goes before others, since what was asked after it waits for it.
+            patience_s: seconds; a longer pause is not waited for. Waiting for a turn is never cut short.
+            is_again: the request is sent again. It goes before others, since later windows wait for it.
 
         Raises:
-            PausedTooLong: at once, nothing was sent.
+            PausedTooLong: raised at once, before anything is sent.
         """
         self._take_slot(is_again)
         try:
@@ -156,7 +159,7 @@ class RateLimiter:
         (self._again if self._waiting_again else self._fresh).notify()
 
     def accepted(self, started: float) -> None:
-        """A request that was sent at `started`, by the limiter's clock, was not refused; its slot is still held."""
+        """Record that the request sent at `started`, by the limiter's clock, was not refused; its slot is still held."""
         with self._changed:
             was_lowered = self._rate.is_lowered
             self._rate.accepted(started, self._clock())
@@ -164,11 +167,11 @@ class RateLimiter:
                 self._deal_anew_if_faster()
 
     def refused(self, started: float, asked_s: float | None, *, is_unavailable: bool = False) -> None:
-        """A request that was sent at `started` was refused; the service asks to wait `asked_s` (None: it does not say).
+        """Record that the request sent at `started` was refused; the service requires a wait of `asked_s` (None: it names none).
 
-        Everybody waits so long where the refusal says something about all requests: several in a row (see `ServiceRate`),
-        a long wait, or a service that calls itself unavailable (503), but not where a share is refused at any rate. The
-        refused request itself is its sender's to hold back.
+        All requests wait that long where the refusal concerns all of them: after several refusals in a row (see `ServiceRate`),
+        or, unless a share is refused at any rate, for a long wait or a service that is unavailable (503). The sender has to
+        delay the refused request itself.
         """
         with self._changed:
             now = self._clock()
@@ -181,7 +184,7 @@ class RateLimiter:
                 self.pause(asked_s)
 
     def pause(self, seconds: float) -> None:
-        """Let nobody start for `seconds` from now; a pause that already lasts longer stands."""
+        """Let no request start for `seconds` from now; a pause that already lasts longer stays in force."""
         with self._changed:
             now = self._clock()
             if seconds > 0 and now + seconds > self._paused_until:
@@ -189,7 +192,7 @@ class RateLimiter:
                 self._deal_anew(now)
 
     def _deal_anew(self, now: float) -> None:
-        """Turns handed out before are void: their holders take new ones, at the rate of now, after any pause."""
+        """Void the turns assigned before: their holders take new ones, at the present rate, after any pause."""
         self._deals += 1
         self._dealt_interval_s = self._rate.interval_s(now)
         self._next_start = max(self._paused_until, self._last_start + self._dealt_interval_s)
@@ -220,7 +223,7 @@ class RateLimiter:
                         self._sleep(early_s)
 
     def _start(self, turn: float, deal: int) -> float | None:
-        """Book a start now: 0.0. Where it is too early, nothing is booked: by how many seconds. None where the turn is void."""
+        """Record a start now and return 0.0; return the seconds to wait where it is too early, None where the turn is void."""
         with self._changed:
             if deal != self._deals:
                 return None
@@ -234,13 +237,13 @@ class RateLimiter:
             if now - turn <= max(interval_s, _LATE_S):
                 self._last_start = max(self._last_start, turn)
             else:
-                # Late: a turn that was missed is not made up for, or those that wait would start as one burst.
+                # A missed turn is not made up for: otherwise the waiting requests would start as one burst.
                 self._last_start = now
                 self._deal_anew(now)
             return 0.0
 
     def _sleep_until(self, turn: float, deal: int, watch: Stopwatch, *, look_s: float) -> bool:
-        """Sleep until `turn`. False where it is void before that."""
+        """Sleep until `turn`. Return False where it became void before that."""
         wait_s = turn - self._clock()
         if wait_s <= 0:
             return True

@@ -1,18 +1,20 @@
-"""Raw datapoints as the service sends them: pages of bytes, and how many points there are. The pipeline's hot path.
+"""Raw datapoints as the service sends them: pages of bytes, and the number of points. The pipeline's hot path.
 
 Ranges are half-open `[start, end)` in ns. The service reads times with seven decimals [sdk], so a bound between two
-of its ticks is rounded outward; whether it counts a point at the end itself is unknown. Both can only bring points too
-many, and in `totalCount` too: callers cut what lies outside their range after counting.
+of its ticks is rounded outward; whether it includes a point at the end itself is unknown. Both can only add points, also
+to `totalCount`: callers cut what lies outside their range after counting.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from omnia_beam.core.asked_range import check_times
 from omnia_beam.core.errors import IncompleteReadError, NotFoundError, SelectionError, UsageError
 from omnia_beam.core.limits import MAX_POINTS_PER_ANSWER, MAX_SERIES_PER_REQUEST, TIME_RESOLUTION_NS
+from omnia_beam.core.series_id import canonical_id, id_key
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.net.answer import JSON, PROTOBUF
 from omnia_beam.net.body import most_page_bytes
@@ -30,12 +32,12 @@ _UNNAMED_ASKED: Final = 5
 Format = Literal["protobuf", "json"]
 
 _BYTES_A_POINT: Final = {"protobuf": 40, "json": 160}
-"""What a point takes in an answer at most: 28 bytes as protobuf, some 120 as JSON with spaces. [ours]"""
+"""Upper bounds of a point's size in a response: it takes 28 bytes as protobuf, some 120 as JSON with spaces. [ours]"""
 
 
 @dataclass(frozen=True)
 class RawQuery:
-    """Which points to read.
+    """The points to read.
 
     Attributes:
         series_ids: 1 to 100 ids, each once.
@@ -43,7 +45,7 @@ class RawQuery:
         limit: points in one page, at most 100,000.
         statuses: only points with one of these; empty for all.
         federation_source: `IMS`, `TSDB` or `DataLake`; None leaves it to the session's settings.
-        format: of the answer.
+        format: of the response.
 
     Raises:
         UsageError: a value outside these bounds.
@@ -69,10 +71,10 @@ class RawQuery:
 
 
 def fetch_page(session: ServiceSession, query: RawQuery, continuation_token: str | None = None) -> bytes:
-    """One page of the answer, undecoded.
+    """Return one page of the response, undecoded.
 
     Args:
-        continuation_token: the one in the page before; None for the first page.
+        continuation_token: the token in the page before; None for the first page.
 
     Raises:
         NotFoundError: the service does not know a series.
@@ -97,10 +99,10 @@ def probe_counts(
     statuses: tuple[int, ...] = (),
     federation_source: str | None = None,
 ) -> dict[str, int]:
-    """How many points each series has in `[start, end)`, for a single point's transfer each.
+    """Return the number of points of each series in `[start, end)`, at the cost of one transferred point each.
 
-    It is the `totalCount` of a protobuf answer with `limit=1`. Where the service counts the limit per answer and leaves
-    out the series that it does not reach, those are asked one by one.
+    The number is the `totalCount` of a protobuf response with `limit=1`. Where the service counts the limit per response and
+    leaves out the series that it does not reach, those are queried one by one.
 
     Args:
         series_ids: 1 to 100 ids, each once.
@@ -110,7 +112,7 @@ def probe_counts(
 
     Raises:
         SelectionError: the service does not know a series; names it.
-        IncompleteReadError: the answer is of another range.
+        IncompleteReadError: the response belongs to another range.
         ServiceError: as `ServiceSession.send`.
     """
     query = RawQuery(series_ids, start_ns, end_ns, 1, statuses, federation_source)
@@ -119,7 +121,7 @@ def probe_counts(
         try:
             counts = _counted(session, query)
         except NotFoundError:
-            # It does not say which one: asking for each will.
+            # The error does not name the unknown series; probing each one does.
             counts = {}
     for series_id in series_ids:
         if series_id not in counts:
@@ -136,9 +138,10 @@ def named_counts(
     statuses: tuple[int, ...] = (),
     federation_source: str | None = None,
 ) -> dict[str, int]:
-    """As `probe_counts`, of those series alone that the service names: evidence, where a missing count is none.
+    """Return the counts of `probe_counts`, but only of the series that the service names.
 
-    Series that an answer for many leaves out are asked for one by one, until the first few turn out to be unnamed too.
+    Those counts are evidence, and a missing one is not. Series that a response for many leaves out are queried one by one,
+    until five of them turn out to be unnamed too.
     """
     query = RawQuery(series_ids, start_ns, end_ns, 1, statuses, federation_source)
     counts = _counted(session, query) if len(series_ids) > 1 else {}
@@ -154,8 +157,40 @@ def named_counts(
     return counts
 
 
+def probe_ranges(session: ServiceSession, ranges: Mapping[str, tuple[int, int]]) -> dict[str, int | None]:
+    """How many points each of up to 100 series has in a range of its own, in one request.
+
+    Args:
+        ranges: by series id, `[start, end)` in ns, not empty.
+
+    Returns:
+        By id; None for a series that the service does not know. A count may be too high by a point at or just outside the
+        bounds. Where the answer names no series (one is unknown) or leaves some out, those are asked one by one.
+
+    Raises:
+        ServiceError: as `ServiceSession.send`.
+    """
+    queries = {series_id: RawQuery((series_id,), *bounds, 1) for series_id, bounds in ranges.items()}
+    around = RawQuery(tuple(ranges), min(a for a, _ in ranges.values()), max(b for _, b in ranges.values()), 1)
+    counts: dict[str, int | None] = {}
+    if len(queries) > 1:
+        body = [_range_item(query, series_id) for series_id, query in queries.items()]
+        params = _shared_params(session, next(iter(queries.values())), None)
+        try:
+            counts |= _totals(QUERY_DATA.send(session, params=params, json_body=body, accept=PROTOBUF).body, around)
+        except NotFoundError:
+            counts = {}  # it does not say which one: asking for each will
+    for series_id, query in queries.items():
+        if series_id not in counts:
+            try:
+                counts[series_id] = _totals(fetch_page(session, query), query).get(series_id, 0)
+            except NotFoundError:
+                counts[series_id] = None
+    return counts
+
+
 def outward(start_ns: int, end_ns: int) -> tuple[str, str]:
-    """The bounds as the service reads them: RFC 3339 with seven decimals, the start rounded down, the end up."""
+    """Return the bounds as the service reads them: RFC 3339 with seven decimals, the start rounded down, the end up."""
     start = start_ns - start_ns % TIME_RESOLUTION_NS
     end = end_ns + -end_ns % TIME_RESOLUTION_NS
     return format_time(start, _DECIMALS), format_time(end, _DECIMALS)
@@ -171,10 +206,10 @@ def _probe_one(session: ServiceSession, query: RawQuery, series_id: str) -> int:
 
 
 def _counted(session: ServiceSession, query: RawQuery) -> dict[str, int]:
-    """The points of each series that the answer names. One that answers another question is asked for again.
+    """Return the points of each series that the response names. A response that belongs to another query is requested again.
 
     Raises:
-        IncompleteReadError: it stays one.
+        IncompleteReadError: the third response, too, belongs to another query.
     """
     tries = _COUNT_TRIES
     while True:
@@ -187,16 +222,16 @@ def _counted(session: ServiceSession, query: RawQuery) -> dict[str, int]:
 
 
 def _totals(page: bytes, query: RawQuery) -> dict[str, int]:
-    """Ids are GUIDs: a service may write them in another case."""
-    asked = {series_id.lower(): series_id for series_id in query.series_ids}
+    """Return the points of each series that the page names. Ids are GUIDs: a service may spell them in another way."""
+    asked = {id_key(series_id): series_id for series_id in query.series_ids}
     totals: dict[str, int] = {}
     for item in decode_page(page).items:
-        series_id = asked.get(item.series_id.lower())
+        series_id = asked.get(id_key(item.series_id))
         if series_id is None:
             continue
         if item.times is not None and len(item.times):
             check_times(series_id, query.start_ns, query.end_ns, (int(item.times.min()), int(item.times.max())))
-        # What came is a lower bound for a service that writes no total.
+        # For a service that writes no total, the points received are a lower bound.
         totals[series_id] = max(totals.get(series_id, 0), item.total_count or 0, item.n_points)
     return totals
 
@@ -219,7 +254,7 @@ def _range_params(query: RawQuery) -> list[tuple[str, str]]:
 
 def _range_item(query: RawQuery, series_id: str) -> dict[str, Any]:
     start, end = outward(query.start_ns, query.end_ns)
-    item: dict[str, Any] = {"id": series_id, "startTime": start, "endTime": end, "limit": query.limit}
+    item: dict[str, Any] = {"id": canonical_id(series_id), "startTime": start, "endTime": end, "limit": query.limit}
     if query.statuses:
         item["statusFilter"] = list(query.statuses)
     return item

@@ -1,7 +1,7 @@
-"""Is anybody there? Asked once, before the first request.
+"""Check once, before the first request, that the service can be reached.
 
-A request is tried for minutes when the service does not answer, which is right in the middle of a run and wrong at its
-start: a mistyped address should be told at once.
+A request is tried for minutes when the service does not respond. That is right in the middle of a run and wrong at its
+start, where a mistyped address should be reported at once.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 def check_reachable(settings: ServiceSettings, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Open a connection and close it again; three tries, a second apart. Says nothing where a proxy stands between.
+    """Open a connection and close it again; three attempts, a second apart. Where a proxy is in use, nothing is checked.
 
     Raises:
-        UnreachableError: unknown host, refused, or no answer within the connect time-out.
+        UnreachableError: unknown host, refused, or no connection within the connect time-out.
     """
     url = urlsplit(settings.base_url)
     if url.hostname is None or proxy_of(settings.base_url):

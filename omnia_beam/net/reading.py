@@ -1,12 +1,14 @@
-"""Reading datapoints: of one series and of many, raw and aggregated, all pages, cut to what was asked for."""
+"""Read datapoints: of one series and of many, raw and aggregated, all pages, cut to the requested range."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
+from omnia_beam.core.asked_range import check_times
 from omnia_beam.core.errors import NotTheServiceError, UsageError
 from omnia_beam.core.limits import MAX_POINTS_PER_ANSWER, MAX_SERIES_PER_REQUEST
+from omnia_beam.core.series_id import id_key
 from omnia_beam.net import operations as ops
 from omnia_beam.net.answer import JSON, PROTOBUF
 from omnia_beam.net.api import ApiClient
@@ -18,7 +20,7 @@ from omnia_beam.net.paths import check_each_once
 from omnia_beam.net.series_query import AggregateFunction, SeriesQuery, Span, check_aggregates, check_page_size
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.tally import Tally
-from omnia_beam.net.time_argument import TimeLike, exact_text
+from omnia_beam.net.time_argument import TimeLike, exact_text, time_to_ns
 from omnia_beam.wire import Page, PageItem, decode_json_page, decode_page
 
 _RAW = ("time", "value", "status")
@@ -27,13 +29,13 @@ Params = list[tuple[str, str]]
 
 
 class DatapointReads(ApiClient):
-    """The reading half of `OmniaClient`.
+    """The reading calls of `OmniaClient`.
 
     Common arguments: `start_time` and `end_time` bound `[start, end)`, as `TimeLike`; without one the range is open, without
     both it is the whole history. `status` keeps only points with one of these statuses (192 is good). `page_size` is the
-    points in one answer, `federation_source` one of `IMS`, `TSDB`, `DataLake`. Common errors: those of
-    `ServiceSession.send`; UsageError for arguments that cannot be; IncompleteReadError where the service sent fewer raw
-    points than it counts itself (protobuf, without a status filter).
+    number of points in one response, `federation_source` one of `IMS`, `TSDB`, `DataLake`. Common errors: those of
+    `ServiceSession.send`; UsageError for arguments with invalid values; IncompleteReadError where the service sent fewer raw
+    points than it counts itself (protobuf, without a status filter), or a point outside the requested range.
     """
 
     def __init__(self, session: ServiceSession, format: Literal["protobuf", "json"] = "protobuf") -> None:
@@ -54,7 +56,7 @@ class DatapointReads(ApiClient):
         page_size: int = MAX_POINTS_PER_ANSWER,
         federation_source: str | None = None,
     ) -> Iterator[Datapoints]:
-        """Raw points of one series, page by page: memory holds one page.
+        """Yield raw points of one series page by page, so that memory holds one page.
 
         `include_outside_points` adds the point just before and the one just after the range.
         """
@@ -74,7 +76,7 @@ class DatapointReads(ApiClient):
         limit: int | None = None,
         federation_source: str | None = None,
     ) -> Datapoints:
-        """Raw points of one series: all of the range, or the first `limit` of them."""
+        """Return raw points of one series: all of the range, or the first `limit` of them."""
         pieces = self.iter_datapoints(
             id,
             start_time,
@@ -99,7 +101,7 @@ class DatapointReads(ApiClient):
         limit: int | None = None,
         federation_source: str | None = None,
     ) -> Datapoints:
-        """As `get_datapoints`, by name and facility instead of the id (the answer tells it)."""
+        """Return raw points as `get_datapoints`, by name and facility instead of the id (which is in the response)."""
         span = Span.of(start_time, end_time)
         params = _pairs(name=name, facility=facility, terminal=terminal)
         params += self._params(span, status, include_outside_points, _page_size(limit), federation_source)
@@ -118,10 +120,10 @@ class DatapointReads(ApiClient):
         align_to_cache: bool | None = None,
         federation_source: str | None = None,
     ) -> Iterator[Datapoints]:
-        """Points of many series as they come: a series may come in several pieces, in the order of its points.
+        """Yield points of many series as they arrive: a series may come in several pieces, in the order of its points.
 
         Args:
-            series: ids, which take the other arguments, or `SeriesQuery`s with their own; any number (100 a request).
+            series: ids, to which the other arguments apply, or `SeriesQuery`s with their own; any number (100 a request).
         """
         check_page_size(page_size)
         queries = [
@@ -143,10 +145,10 @@ class DatapointReads(ApiClient):
         align_to_cache: bool | None = None,
         federation_source: str | None = None,
     ) -> dict[str, Datapoints]:
-        """Points of many series, each complete, by id in the given order; arguments as `iter_multi_datapoints`."""
+        """Return points of many series, each complete, by id in the given order; arguments as `iter_multi_datapoints`."""
         wanted = list(series)
         ids = [each if isinstance(each, str) else each.id for each in wanted]
-        spelled = {id.lower(): id for id in ids}
+        spelled = {id_key(id): id for id in ids}
         check_each_once(ids)
         parts: dict[str, list[Datapoints]] = {id: [] for id in ids}
         for piece in self.iter_multi_datapoints(
@@ -157,7 +159,7 @@ class DatapointReads(ApiClient):
             align_to_cache=align_to_cache,
             federation_source=federation_source,
         ):
-            parts[spelled[piece.series_id.lower()]].append(piece)
+            parts[spelled[id_key(piece.series_id)]].append(piece)
         return {
             id: joined(id, pieces, _columns_of(query))
             for query, (id, pieces) in zip(wanted, parts.items(), strict=True)
@@ -176,10 +178,10 @@ class DatapointReads(ApiClient):
         align_to_cache: bool | None = None,
         federation_source: str | None = None,
     ) -> Datapoints:
-        """Aggregates of one series: a column per function, `time` is the start of the interval.
+        """Return aggregates of one series: a column per function; `time` is the start of the interval.
 
-        The first interval may begin before `start_time` where the service aligns intervals. Keep to 10,000 intervals a
-        request [wiki].
+        The first interval may begin before `start_time` where the service aligns intervals. Request at most 10,000 intervals
+        at a time [wiki].
         """
         check_aggregates(aggregate_functions, processing_interval)
         span = Span.of(start_time, end_time)
@@ -198,9 +200,9 @@ class DatapointReads(ApiClient):
         status: Sequence[int] = (),
         federation_source: str | None = None,
     ) -> Datapoint | None:
-        """The first point of one series between two times, None where there is none.
+        """Return the first point of one series between two times, None where there is none.
 
-        Whether a point at one of the times counts is the service's own reading. Times in steps of 100 ns.
+        Whether a point at one of the times counts depends on the service. Times are in steps of 100 ns.
         """
         return self._one(ops.GET_FIRST, id, after_time, before_time, status, federation_source)
 
@@ -213,19 +215,19 @@ class DatapointReads(ApiClient):
         status: Sequence[int] = (),
         federation_source: str | None = None,
     ) -> Datapoint | None:
-        """The last point of one series; as `get_first_datapoint`."""
+        """Return the last point of one series between two times, None where there is none; see `get_first_datapoint`."""
         return self._one(ops.GET_LATEST, id, after_time, before_time, status, federation_source)
 
     def get_first_multi_datapoint(
         self, series: Iterable[str | SeriesQuery], *, federation_source: str | None = None
     ) -> dict[str, Datapoint | None]:
-        """The first point of each series, by id; None where there is none."""
+        """Return the first point of each series, by id; None where there is none."""
         return self._one_each(ops.QUERY_FIRST, series, federation_source)
 
     def get_latest_multi_datapoint(
         self, series: Iterable[str | SeriesQuery], *, federation_source: str | None = None
     ) -> dict[str, Datapoint | None]:
-        """The last point of each series, by id; None where there is none."""
+        """Return the last point of each series, by id; None where there is none."""
         return self._one_each(ops.QUERY_LATEST, series, federation_source)
 
     def _pieces(
@@ -247,7 +249,7 @@ class DatapointReads(ApiClient):
 
     def _multi_pieces(self, queries: Sequence[SeriesQuery], page_size: int, params: Params) -> Iterator[Datapoints]:
         for batch in _batches(queries):
-            asked = {query.id.lower(): query for query in batch}
+            asked = {id_key(query.id): query for query in batch}
             check_each_once([query.id for query in batch])
             body = [query.to_json(page_size) for query in batch]
 
@@ -281,7 +283,8 @@ class DatapointReads(ApiClient):
         )
         params += [("status", str(each)) for each in status] + self._source(federation_source)
         page = self._decode(operation.send(self._session, id, params=params, accept=self._accept).body)
-        points = [point for item in page.items for point in _datapoints(item, id, Span())]
+        bounds = _open_span(after_time, before_time)
+        points = [point for item in page.items for point in _datapoints(item, id, bounds, cut=False)]
         return points[0] if points else None
 
     def _one_each(
@@ -292,11 +295,11 @@ class DatapointReads(ApiClient):
         params = self._source(federation_source)
         for batch in _batches(queries):
             body = [query.to_json(None) for query in batch]
-            asked = {query.id.lower(): query for query in batch}
+            asked = {id_key(query.id): query for query in batch}
             answer = operation.send(self._session, params=params, json_body=body, accept=self._accept)
             for item in self._decode(answer.body).items:
                 query = _asked_for(asked, item)
-                found[query.id] = next(iter(_datapoints(item, query.id, Span())), found[query.id])
+                found[query.id] = next(iter(_datapoints(item, query.id, query.span, cut=False)), found[query.id])
         return found
 
     def _params(
@@ -341,7 +344,7 @@ def _gather(id: str, pieces: Iterator[Datapoints], limit: int | None) -> Datapoi
 
 
 def _content(page: Page) -> bytes:
-    """The points of a page; empty where it has none."""
+    """Return the points of a page as bytes; empty where it has none."""
     parts: list[bytes] = []
     for item in page.items:
         if item.n_points:
@@ -349,16 +352,27 @@ def _content(page: Page) -> bytes:
     return b"".join(parts)
 
 
-def _datapoints(item: PageItem, series_id: str, bounds: Span) -> Datapoints:
+def _datapoints(item: PageItem, series_id: str, bounds: Span, *, cut: bool = True) -> Datapoints:
     if not item.columns:
         return joined(series_id, [])
     if "time" not in item.columns:
         raise NotTheServiceError(f"series {series_id}: the answer has the columns {', '.join(item.columns)}, no time")
-    return Datapoints(series_id, dict(item.columns)).between(bounds.start_ns, bounds.end_ns)
+    points = Datapoints(series_id, dict(item.columns))
+    if len(points):
+        edges = (int(points.times.min()), int(points.times.max()))
+        check_times(f"series {series_id}", bounds.start_ns, bounds.end_ns, edges)
+    return points.between(bounds.start_ns, bounds.end_ns) if cut else points
+
+
+def _open_span(after_time: TimeLike | None, before_time: TimeLike | None) -> Span:
+    return Span(
+        start_ns=None if after_time is None else time_to_ns(after_time, "after_time"),
+        end_ns=None if before_time is None else time_to_ns(before_time, "before_time"),
+    )
 
 
 def _asked_for(asked: dict[str, SeriesQuery], item: PageItem) -> SeriesQuery:
-    query = asked.get(item.series_id.lower())
+    query = asked.get(id_key(item.series_id))
     if query is None:
         raise NotTheServiceError(f"the answer holds series {item.series_id!r}, which was not asked for")
     return query

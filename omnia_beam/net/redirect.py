@@ -1,4 +1,4 @@
-"""Redirects: followed within the service, never to another host, so that the token stays at home."""
+"""Follow redirects within the service, but never to another host, so that no other host gets the token."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _MAY_TURN_INTO_GET: Final = frozenset({301, 302, 303})
 
 
 class RedirectRefused(Exception):
-    """A redirect that is not followed; the text says why and what to do."""
+    """A redirect is not followed; the text gives the reason and what to do."""
 
 
 def redirect_target(url: str, method: str, status: int, headers: Mapping[str, str]) -> str:
-    """Where the redirect of a request to `url` leads.
+    """Return the URL to which a redirect of a request to `url` leads.
 
     Raises:
-        RedirectRefused: to another scheme, host or port; to nowhere; or one that would drop a request's body.
+        RedirectRefused: it leads to another scheme, host or port, names no target, or would drop a request's body.
     """
     location = headers.get("Location", "")
     if not location:
@@ -39,7 +39,7 @@ def redirect_target(url: str, method: str, status: int, headers: Mapping[str, st
 
 
 def origin_text(url: str) -> str:
-    """Scheme, host and port alone: what follows may hold secrets."""
+    """Return scheme, host and port alone, because the rest of a URL may hold secrets."""
     origin = _origin(url)
     return "an address that is no URL" if origin is None else f"{origin[0]}://{origin[1]}:{origin[2]}"
 

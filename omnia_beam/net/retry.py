@@ -1,4 +1,4 @@
-"""When to try again, how long to wait, and when to stop.
+"""Decide when to try again, how long to wait, and when to stop.
 
 The wait before retry n (n = 1, 2, …) is drawn evenly from [0, min(max_wait_s, first_wait_s · 2^(n-1))] ("full
 jitter": requests that failed together do not come back together). After a 429 n stays 1: the limiter paces what is sent
@@ -22,10 +22,10 @@ T = TypeVar("T")
 
 
 class AttemptFailed(Exception):
-    """One attempt's end, on its way to `RetryPolicy.run`; never leaves it.
+    """One attempt failed. This exception is for `RetryPolicy.run`, which never passes it on.
 
-    `repeatable` says whether the same request may be sent again: decided by the one who knows the status, and whether
-    the service can have acted on it.
+    `repeatable` is whether the same request may be sent again. The raiser decides it, because it knows the status and whether
+    the service can have acted on the request.
     """
 
     def __init__(self, error: ServiceError, *, repeatable: bool) -> None:
@@ -36,11 +36,11 @@ class AttemptFailed(Exception):
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often and how long one request is tried.
+    """The limits on the attempts of one request: how often and how long.
 
-    `attempts` bounds the tries of one request. A 429 uses up none of them, for a service that says "slower" is well:
-    only the deadline ends those. `deadline_s` is the time after the first failure within which a further try may start;
-    time spent waiting for a free slot before the first try does not count. All times are seconds.
+    `attempts` bounds the attempts of one request. A 429 uses up none of them, because a service that asks to slow down works
+    well: only the deadline ends those. `deadline_s` is the time after the first failure within which a further attempt may
+    start; time spent waiting for a free slot before the first attempt does not count. All times are seconds.
     """
 
     attempts: int = 10
@@ -57,7 +57,7 @@ class RetryPolicy:
                 raise UsageError(f"retry {name} is {value}: a number of seconds, 0 or more")
 
     def longest_wait_s(self, retry: int) -> float:
-        """The most that is waited before retry number `retry` (1 is the first), in seconds."""
+        """Return the longest wait before retry number `retry` (1 is the first), in seconds."""
         doublings = min(retry - 1, 64)
         return min(self.max_wait_s, self.first_wait_s * 2.0**doublings)
 
@@ -69,17 +69,17 @@ class RetryPolicy:
         sleep: Callable[[float, ServiceError], None],
         rng: random.Random,
     ) -> T:
-        """Call `attempt` until it returns, fails for good, or the tries or the time run out.
+        """Call `attempt` until it succeeds, fails for good, or the attempts or the time run out; return its result.
 
         Args:
-            attempt: called with the seconds that are left for waiting; raises `AttemptFailed`. Whatever else it
-                raises ends the run at once.
+            attempt: called with the seconds that are left for waiting; raises `AttemptFailed`. Any other exception
+                ends the run at once.
             clock: monotonic seconds.
-            sleep: called with the seconds to wait and the failure that they are for.
+            sleep: called with the seconds to wait and the failure that caused the wait.
             rng: draws the jitter.
 
         Raises:
-            ServiceError: the last attempt's, its `attempts` set, its message telling why there was no further one.
+            ServiceError: the last attempt's, with `attempts` set and the reason why there was no further one in its message.
         """
         run = _Run(self, clock, rng)
         retrying = tenacity.Retrying(
@@ -93,7 +93,7 @@ class RetryPolicy:
             return retrying(lambda: run.note(attempt))
         except AttemptFailed as failed:
             error = run.final(failed)
-        # Raised out here so that the error carries no chain: what lies below may hold the request's headers.
+        # Raised outside the except block so that the error has no chain: its causes may hold the request's headers.
         raise error
 
 
@@ -124,7 +124,7 @@ class _Run:
             raise
 
     def wait_s(self) -> float:
-        # tenacity asks for the wait before or after it asks whether to stop, by version: one draw serves both.
+        # Depending on its version, tenacity calls wait before or after stop; both must use the same draw.
         if self._planned_for != self._tries:
             self._planned_for = self._tries
             asked = self.last.error.retry_after_s
@@ -133,7 +133,7 @@ class _Run:
         return self._planned_wait_s
 
     def verdict(self) -> str | None:
-        """Why there is no further try; None when there is one."""
+        """Return why there is no further attempt; None when there is one."""
         wait, left = self.wait_s(), self._left_s()
         if wait > left and self.last.error.retry_after_s:
             return (
@@ -147,7 +147,7 @@ class _Run:
         return None
 
     def final(self, failed: AttemptFailed) -> ServiceError:
-        """The error for the caller: how many tries there were, and why no more."""
+        """Return the error for the caller, with the number of attempts and why there was no further one."""
         error = failed.error
         error.attempts = self._tries
         if failed.repeatable:

@@ -1,4 +1,4 @@
-"""The service's own word on when to come back: the `Retry-After` header (RFC 9110, section 10.2.3)."""
+"""Read the `Retry-After` header, by which the service names when to come back (RFC 9110, section 10.2.3)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _SECONDS = re.compile(r"\d{1,9}(\.\d+)?", re.ASCII)
 
 
 def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
-    """Seconds to wait, 0 or more; None where the header is absent or says nothing that can be read.
+    """Return the seconds to wait, 0 or more; None where the header is absent or cannot be read.
 
     Args:
-        headers: of the answer, names in any case if the mapping is so.
-        now_s: seconds since the Unix epoch, for an HTTP date in an answer without a `Date` of its own. With one, the
-            two dates are compared with each other, so that a service whose clock is off is still understood.
+        headers: of the response; the case of names matters only where it does to the mapping.
+        now_s: seconds since the Unix epoch, for an HTTP date in a response without a `Date` of its own. With one, the
+            two dates are compared with each other, so that the wait is right even where the service's clock is off.
     """
     text = headers.get("Retry-After", "").strip()
     if _SECONDS.fullmatch(text):
@@ -39,5 +39,5 @@ def _http_date_s(text: str) -> float | None:
 
 
 def _utc(moment: datetime) -> datetime:
-    # `-0000` makes a naive datetime that is UTC by RFC 5322.
+    # `-0000` gives a naive datetime, which is UTC according to RFC 5322.
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""What to read of one series in a request for many."""
+"""Describe what to read of one series in a request for many."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.limits import MAX_POINTS_PER_ANSWER, TIME_RESOLUTION_NS
+from omnia_beam.core.series_id import canonical_id
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.net.paths import path_of
 from omnia_beam.net.time_argument import TimeLike, time_to_ns
@@ -18,14 +19,18 @@ AGGREGATE_FUNCTIONS: Final = ("avg", "min", "max", "sum", "stddev", "count", "fi
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """`[start, end)` in ns; None is open. As texts for the service, rounded outward to its ticks of 100 ns."""
+    """A range `[start, end)` in ns; a bound of None is open. Its texts for the service are rounded outward to ticks of 100 ns."""
 
     start_ns: int | None = None
     end_ns: int | None = None
 
     @classmethod
     def of(cls, start_time: TimeLike | None, end_time: TimeLike | None) -> Span:
-        """Raises UsageError: no times, or the end not after the start."""
+        """Build a span from times as callers give them; None is open.
+
+        Raises:
+            UsageError: an argument is not a time, or the end is not after the start.
+        """
         start = None if start_time is None else time_to_ns(start_time, "start_time")
         end = None if end_time is None else time_to_ns(end_time, "end_time")
         if start is not None and end is not None and not start < end:
@@ -33,7 +38,7 @@ class Span:
         return cls(start_ns=start, end_ns=end)
 
     def texts(self) -> tuple[str | None, str | None]:
-        """Start and end as RFC 3339."""
+        """Return start and end as RFC 3339, rounded outward; None where open."""
         start, end = self.start_ns, self.end_ns
         return (
             None if start is None else format_time(start - start % TIME_RESOLUTION_NS, 7),
@@ -43,18 +48,18 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesQuery:
-    """One series of a request for many; raw points, or aggregates where `aggregate_functions` names some.
+    """A query for one series of a request for many: raw points, or aggregates where `aggregate_functions` names some.
 
     Attributes:
         id: the series.
         start_time, end_time: `[start, end)`; None is open.
         status: only points with one of these; empty for all.
         include_outside_points: also the point just before and the one just after the range.
-        aggregate_functions, processing_interval, fill: for aggregates: what of, over which interval (`1s`, `5m`, `10h`,
+        aggregate_functions, processing_interval, fill: for aggregates: the functions, the interval (`1s`, `5m`, `10h`,
             `20d`), and how empty intervals are filled.
 
     Raises:
-        UsageError: a value that the service cannot take.
+        UsageError: a value that the service does not accept.
     """
 
     id: str
@@ -77,10 +82,10 @@ class SeriesQuery:
         return Span.of(self.start_time, self.end_time)
 
     def to_json(self, page_size: int | None) -> dict[str, Any]:
-        """As the service takes it."""
+        """Return the query as the service expects it, without the fields that are not set."""
         start, end = self.span.texts()
         content: dict[str, Any] = {
-            "id": self.id,
+            "id": canonical_id(self.id),
             "startTime": start,
             "endTime": end,
             "limit": page_size,
@@ -94,7 +99,11 @@ class SeriesQuery:
 
 
 def check_aggregates(functions: Sequence[str], processing_interval: str | None) -> None:
-    """Raises UsageError: an unknown function, or functions without an interval, or the other way round."""
+    """Check the functions and the interval of a query.
+
+    Raises:
+        UsageError: a function is unknown, or there are functions without an interval, or an interval without functions.
+    """
     for function in functions:
         if function not in AGGREGATE_FUNCTIONS:
             raise UsageError(f"aggregate function {function!r}: choose from {', '.join(AGGREGATE_FUNCTIONS)}")
@@ -103,6 +112,10 @@ def check_aggregates(functions: Sequence[str], processing_interval: str | None) 
 
 
 def check_page_size(page_size: int | None) -> None:
-    """Raises UsageError: outside 1 to 100,000."""
+    """Check a page size; None is valid.
+
+    Raises:
+        UsageError: it is outside 1 to 100,000.
+    """
     if page_size is not None and not 1 <= page_size <= MAX_POINTS_PER_ANSWER:
         raise UsageError(f"a page of {page_size} points: the service gives 1 to {MAX_POINTS_PER_ANSWER}")

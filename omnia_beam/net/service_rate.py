@@ -1,15 +1,15 @@
-"""The rate that a service accepts, found from its answers; never above what the configuration allows.
+"""Find the rate that a service accepts from its responses; it never exceeds the configured rate.
 
 A refusal (429) can mean two things, and the controller finds out which:
 
-- A *limit*: the service takes so many requests a second and refuses none below that rate. The rate falls a little below
-  what is accepted, and grows again while nothing is refused.
+- A *limit*: the service accepts a number of requests a second and refuses none below that rate. The rate falls a little
+  below what is accepted, and grows again while nothing is refused.
 - A *share*: the service refuses some requests at any rate, as a gateway does that has one overloaded server behind it. A
-  lower rate helps nobody: the refused request waits alone, and the others keep the whole budget.
+  lower rate does not help: the refused request waits alone, and the others keep the whole budget.
 
-Answers are counted in *trials*, each at one rate. A few refusals end a trial: where as large a share is refused as in the
-trial before, at a higher rate, it is a share; otherwise the rate falls to what was accepted, and the next trial begins.
-A trial in which refusals stop shows a limit.
+Responses are counted in *trials*, each at one rate. A few refusals end a trial. Where as large a part is refused as in
+the trial before, at a higher rate, the cause is a share; otherwise the rate falls to what was accepted, and the next trial
+begins. A trial in which refusals stop shows a limit.
 """
 
 from __future__ import annotations
@@ -20,58 +20,60 @@ from dataclasses import dataclass
 from typing import Final
 
 _LEAST: Final = 0.5
-"""Requests a second that are sent however much is refused: a service that recovers must be noticed."""
+"""Requests a second that are sent however many are refused, so that the recovery of a service is noticed."""
 
 _ENOUGH: Final = 6
 _ANSWERS: Final = 30
 _TRIAL_S: Final = 5.0
-"""A trial ends after so many refusals, and so many answers or seconds from the first of them on."""
+"""A trial ends after `_ENOUGH` refusals, and `_ANSWERS` responses or `_TRIAL_S` seconds from the first refusal on."""
 
 _LEAST_ACCEPTED: Final = 4
-"""Accepted requests without which a trial shows no share."""
+"""A trial with fewer accepted requests does not show a share."""
 
 _SLOWER: Final = 0.97
-"""Two trials whose rates differ by less cannot tell a share from a limit."""
+"""Two trials distinguish a share from a limit only if the second rate is at most this fraction of the first."""
 
 _IN_A_ROW: Final = 10
-"""So many refusals one after the other mean that next to nothing is accepted at this moment."""
+"""This many refusals in a row mean that the service accepts next to nothing at this moment."""
 
 _BELOW: Final = 0.9
-"""Of the rate that is accepted, what is sent next."""
+"""Fraction of the accepted rate at which the next requests are sent."""
 
 _CLEAN: Final = 5.0
-"""Refusals have stopped after so many times the requests in which one is expected (by chance: one case in 150)."""
+"""Refusals count as stopped after this many times the number of requests in which one is expected (by chance: 1 in 150)."""
 
 _CALM_S: Final = 10.0
-"""Refusals have stopped after this time, too."""
+"""Refusals also count as stopped after this many seconds without one."""
 
 _GROWTH: Final = 0.05
 _GROWTH_DOUBLES_S: Final = 2.0
 _GROWTH_MOST: Final = 1.0
-"""After refusals have stopped the rate grows by `_GROWTH` a second, by twice as much every two seconds, up to doubling."""
+"""After refusals have stopped the rate grows by the fraction `_GROWTH` a second. The fraction doubles every
+`_GROWTH_DOUBLES_S` seconds, up to `_GROWTH_MOST`, at which the rate doubles every second."""
 
 _GROWN: Final = 1.3
-"""Everybody waits at the refusal that ends a growth by more than this: the rate has gone far beyond the limit."""
+"""All requests wait after a refusal that ends a growth by more than this factor: the rate is far beyond the limit."""
 
 _UNPACED: Final = 10_000.0
-"""Requests a second from which on there is no pacing where none is configured."""
+"""Requests a second above which there is no pacing where no rate is configured."""
 
 _MEMORY: Final = 400.0
-"""Answers over which a share is averaged; below `_GONE` it is over."""
+"""Responses over which a share is averaged; a share below `_GONE` has ended."""
 _GONE: Final = 0.002
 
 _WATCHED: Final = 100
-"""Answers by which a share is recognised as wrong, or as larger than it was."""
+"""Responses after which a share is checked: it may be wrong, or larger than before."""
 
 _DOUBT_S: Final = 4.0
-"""After a second wrong share, a limit is believed for so long; twice as long each time, to 16 times."""
+"""Seconds for which no share is assumed after the second share in a row that proved wrong within twice this time; doubled
+with each further one, up to 16 times."""
 
 
 @dataclass
 class _Trial:
-    """What became of the requests that were sent at one rate; `share_before` is what was refused at a higher one.
+    """The results of the requests that were sent at one rate; `share_before` is the share refused at a higher one.
 
-    Answers count from the first refusal on: what a service lets through before, on credit, says nothing about its rate.
+    Responses count from the first refusal on: what a service accepts before, on credit, shows nothing about its rate.
     """
 
     since: float
@@ -99,29 +101,32 @@ class _Trial:
         return self.accepted + self.refused
 
     def is_enough(self, now: float) -> bool:
-        """Whether the refusals can be judged."""
+        """Return whether there are enough responses to judge the refusals."""
         return self.refused >= _ENOUGH and (self.answers >= _ANSWERS or now - self.first_refused_at >= _TRIAL_S)
 
     @property
     def share(self) -> float:
-        # The refusal that began the count is no part of what it counts.
+        # The first refusal started the count and is not part of it.
         return (self.refused - 1) / (self.answers - 1) if self.refused > 1 else 0.0
 
     def has_stopped(self, now: float) -> bool:
-        """Whether the refusals of before have stopped."""
+        """Return whether the refusals of the trial before have stopped."""
         is_clean = not self.limit_is_known and self.clean * self.share_before >= _CLEAN
         return is_clean or now - max(self.since, self.refused_at) >= _CALM_S
 
     def sent(self, now: float) -> float:
-        """Requests a second, as far as they count."""
+        """Return the requests a second, over the responses that count."""
         return (self.answers - 1) / max(now - self.first_refused_at, 1e-3)
 
     def slowdown(self, now: float) -> float:
-        """The rate of this trial as a part of that of before."""
+        """Return the rate of this trial as a fraction of the rate before, at most 1."""
         return min(1.0, self.sent(now) / self.sent_before)
 
     def shows_share(self, now: float) -> bool:
-        """Whether as much is refused as was at a higher rate; a limit would let that much more through now."""
+        """Return whether as large a share is refused as at the higher rate before.
+
+        With a limit, a larger part of the requests would be accepted at the lower rate.
+        """
         if not self.share_before or self.accepted < _LEAST_ACCEPTED:
             return False
         before, share = self.share_before, self.share
@@ -131,7 +136,7 @@ class _Trial:
 
 
 class ServiceRate:
-    """Requests a second. Not thread-safe: its limiter holds a lock. Times are monotonic seconds.
+    """The rate in requests a second. Not thread-safe: its limiter holds a lock. Times are monotonic seconds.
 
     Args:
         ceiling: the configured rate; None for none.
@@ -143,7 +148,7 @@ class ServiceRate:
         self._trial = _Trial(-math.inf)
         self._accepted_at: deque[float] = deque()
         self._in_a_row = 0
-        self._growth: tuple[float, float] | None = None  # since when, and from which rate
+        self._growth: tuple[float, float] | None = None  # (start in seconds, rate at the start)
         self._grown_at = 0.0
         self._share = 0.0
         self._share_in_trial = self._sent_in_trial = 0.0
@@ -164,12 +169,12 @@ class ServiceRate:
         return self._share
 
     def interval_s(self, now: float) -> float:
-        """Seconds between the starts of two requests; 0.0 for no pacing."""
+        """Return the seconds between the starts of two requests; 0.0 for no pacing."""
         self._grow(now)
         return 1.0 / self._rate if math.isfinite(self._rate) else 0.0
 
     def accepted(self, started: float, now: float) -> None:
-        """A request that began at `started` was not refused."""
+        """Record that a request that began at `started` was not refused."""
         self._grow(now)
         self._accepted_at.append(now)
         while self._accepted_at[0] <= now - 1.0:
@@ -181,10 +186,10 @@ class ServiceRate:
             self._trial.accept()
 
     def refused(self, started: float, now: float) -> bool:
-        """A request that began at `started` was refused.
+        """Record that a request that began at `started` was refused.
 
         Returns:
-            Whether everybody should wait as long as the service asks; False where the refused request alone should.
+            Whether all requests should wait as long as the service requires; False where only the refused request should.
         """
         self._grow(now)
         self._in_a_row += 1
@@ -196,7 +201,7 @@ class ServiceRate:
             return False
         trial, has_burst = self._trial, self._in_a_row >= _IN_A_ROW
         if started < trial.since:
-            # Sent before the rate last changed: says nothing about the rate of now.
+            # It was sent before the rate last changed, so it shows nothing about the present rate.
             return has_burst
         trial.refuse(now)
         if self._growth is not None:
@@ -221,7 +226,7 @@ class ServiceRate:
         self._rate = max(min(_LEAST, self._ceiling), _BELOW * min(self._rate, accepted))
 
     def _rate_of(self, trial: _Trial, now: float) -> float:
-        """Requests a second that were accepted in a trial, but no less than a quarter of what was sent before."""
+        """Return the requests a second that were accepted in a trial, but no less than a quarter of the rate before."""
         has_burst = self._in_a_row >= _IN_A_ROW
         accepted = self._accepted_rate(now, 1.0) if has_burst else trial.sent(now) * (1 - trial.share)
         return accepted if math.isinf(self._rate) else max(accepted, self._rate / 4)
@@ -245,11 +250,11 @@ class ServiceRate:
             self._share = 0.0
 
     def _share_is_wrong(self, now: float) -> bool:
-        """Whether much more than the share is refused of late."""
+        """Return whether recently much more than the share was refused."""
         if len(self._shared) < _WATCHED:
             return False
         accepted = self._shared.count(False) / len(self._shared)
-        # Were there a limit, it would let through as many a second as in the trial.
+        # A limit would accept as many requests a second as in the trial.
         sent = len(self._shared) / max(now - self._watched_since, 1e-3)
         slowdown = min(1.0, self._sent_in_trial / sent)
         self._shared.clear()
@@ -257,14 +262,14 @@ class ServiceRate:
         of_share, of_limit = 1 - self._share_in_trial, (1 - self._share_in_trial) * slowdown
         chance = 2 * math.sqrt(of_share * (1 - of_share) / _WATCHED)
         between = of_limit + (of_share - of_limit) / 3
-        # Where the two differ little, chance must not decide.
+        # Where share and limit predict nearly the same, chance must not decide.
         if accepted < (between if slowdown < 0.5 else between - chance):
             return True
         self._share_in_trial += (1 - accepted - self._share_in_trial) / 8
         return False
 
     def _doubt(self, now: float) -> None:
-        """The share was none, or has grown: find out anew."""
+        """Drop a share that was wrong or has grown, and start a new trial."""
         was_short = now - self._share_since < 2 * _DOUBT_S
         self._doubts = min(6, self._doubts + 1) if was_short else 0
         self._no_share_until = now + (_DOUBT_S * 2 ** (self._doubts - 2) if self._doubts > 1 else 0.0)
@@ -279,7 +284,7 @@ class ServiceRate:
                 return
             self._growth, self._grown_at = (now, self._rate), now
             self._trial = _Trial(now, self._trial.share_before, self._trial.sent_before)
-        # In steps, since the growth itself grows.
+        # The growth is computed in steps because it increases itself.
         while self._grown_at < now and self.is_lowered:
             step_s = min(0.5, now - self._grown_at)
             doublings = (self._grown_at - self._growth[0]) / _GROWTH_DOUBLES_S
@@ -292,7 +297,7 @@ class ServiceRate:
             self._trial = _Trial(now)
 
     def _end_growth(self, now: float) -> None:
-        """The limit was met: go back to before, or where it had risen far, to what was accepted."""
+        """End the growth at the limit: return to the rate before it, or, where it had risen far, to the accepted rate."""
         assert self._growth is not None
         before = self._growth[1]
         accepted = max(1.05 * before, 0.7 * self._rate) if self._rate < 2 * before else self._accepted_rate(now, 1.0)

@@ -1,4 +1,4 @@
-"""One service, one process, one connection pool, one budget: every request of ours goes through here."""
+"""The session through which every request to one service goes: one process, one connection pool, one budget."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ _LONG_WAIT_S = 15.0
 
 
 class TokenSource(Protocol):
-    """Where tokens come from: a `TokenProvider`, or anything like it. Both calls may come from many threads at once."""
+    """A source of tokens: a `TokenProvider`, or any other object with its methods. Many threads may call both at once."""
 
     def token(self) -> str | None:
-        """A valid token; None where the service asks for none."""
+        """Return a valid token; None where the service needs none."""
 
     def renew(self, rejected: str) -> str | None:
-        """A token newer than the one that the service refused."""
+        """Return a token newer than the one that the service refused."""
 
 
 @dataclass
 class _Call:
-    """One `send` on its way through its attempts."""
+    """The state of one `send` during its attempts."""
 
     method: str
     path: str
@@ -63,26 +63,26 @@ class _Call:
     idempotent: bool
     timeout_s: float
     most_bytes: int
+    before: Callable[[], object] = lambda: None
     token: str | None = field(default=None, repr=False)
     renewed: bool = False
     tries: int = 0
 
 
 class ServiceSession:
-    """Sends requests to one service: pooled, paced, signed in, retried, and explained when they fail.
+    """A session that sends requests to one service: pooled, paced, signed in, retried, and explained when they fail.
 
-    Thread-safe; make one per process and service (`shared_session` does). It cannot be pickled: pickle its
-    `ServiceSettings`.
+    Thread-safe; make one per process and service, as `shared_session` does. It cannot be pickled; its `ServiceSettings` can.
 
     Args:
-        settings: the service, the credential's names, the budget and the manners.
-        token_provider: where tokens come from; made from the settings when None.
+        settings: the service, the credential's names, the budget, the time-outs and the retries.
+        token_provider: the source of tokens; made from the settings when None.
         environ: where the settings' environment variables are looked up; this process's environment when None.
         clock: monotonic seconds. sleep: waits seconds; when None, waits that `close` can end. rng: draws the jitter.
-        wall_clock: seconds since the Unix epoch, to read a `Retry-After` date by.
+        wall_clock: seconds since the Unix epoch, to interpret the date of a `Retry-After`.
 
     Raises:
-        UsageError: an environment variable that the settings name is not set.
+        UsageError: an environment variable that the settings name is not set, or the CA bundle cannot be read.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class ServiceSession:
         self._headers = _headers(settings, os.environ if environ is None else environ)
         self._clock = clock
         self._wall_clock = wall_clock
-        self._rng = rng or random.Random()  # noqa: S311  # jitter is no secret
+        self._rng = rng or random.Random()  # noqa: S311  # jitter needs no cryptographic randomness
         self._closed = threading.Event()
         self._sleep_for = sleep or self._closed.wait
         self._tokens: TokenSource = token_provider or TokenProvider.of(
@@ -139,25 +139,27 @@ class ServiceSession:
         accept: str = JSON,
         timeout: float | None = None,
         most_bytes: int = MAX_BODY_BYTES,
+        before: Callable[[], object] = lambda: None,
     ) -> Answer:
-        """Send one request and give its successful answer.
+        """Send one request and return its successful response.
 
         Args:
             method: `GET`, `POST`, …
             path: below the base URL, without a slash in front; `""` is the base URL itself. See `paths.path_of`.
             idempotent: whether the service may get the same request twice. If so it is sent again after any transient
                 failure. If not, only when no byte of it can have reached the service (no connection), or when the
-                answer itself says that nothing was done: 425, 429, and 503 with a `Retry-After`.
+                response itself shows that nothing was done: 425, 429, and 503 with a `Retry-After`.
             params: query pairs, in order, repeated as needed.
-            json_body: bytes are sent as they are, all else as JSON; None sends no body.
-            accept: `application/json` or `application/protobuf`; an answer of another type is refused.
+            json_body: bytes are sent unchanged, everything else as JSON; None sends no body.
+            accept: `application/json` or `application/protobuf`; a response of another type is refused.
             timeout: seconds that one attempt may take in all; the settings' when None.
-            most_bytes: a larger answer is refused; see `body.most_page_bytes`.
+            most_bytes: a larger response is refused; see `body.most_page_bytes`.
+            before: called immediately before each attempt is sent; an exception that it raises ends the request.
 
         Raises:
-            ServiceError: the class tells what kind, the message what, where and what to do; see `core.errors`.
-            CredentialError: no token could be had.
-            UsageError: a body with a NaN or an infinity, for which JSON has no form.
+            ServiceError: the class is the kind of failure, the message names what failed, where and what to do; see `core.errors`.
+            CredentialError: no token could be obtained.
+            UsageError: a body with a NaN or an infinity, which JSON cannot represent.
         """
         call = _Call(
             method=method,
@@ -169,6 +171,7 @@ class ServiceSession:
             idempotent=idempotent,
             timeout_s=self.settings.attempt_timeout_s if timeout is None else timeout,
             most_bytes=most_bytes,
+            before=before,
         )
         self.stats.request()
         try:
@@ -183,11 +186,7 @@ class ServiceSession:
         raise self._nothing_there(call, found) or found
 
     def sign_in(self) -> bool:
-        """Get a token now, ahead of any request. Returns whether one is needed at all.
-
-        Raises:
-            CredentialError: none can be had.
-        """
+        """Get a token ahead of any request, or raise CredentialError; return whether the service needs one at all."""
         return self._tokens.token() is not None
 
     @property
@@ -201,7 +200,7 @@ class ServiceSession:
         return self._closed.is_set()
 
     def close(self) -> None:
-        """End what is under way (those calls raise `TerminalServiceError`) and refuse what comes."""
+        """End requests under way (those calls raise `TerminalServiceError`) and refuse further ones."""
         self._closed.set()
         self._transport.close()
 
@@ -228,7 +227,7 @@ class ServiceSession:
         return Answer(answer.status, answer.headers, answer.body, call.tries, call.method, call.path)
 
     def _nothing_there(self, call: _Call, error: ServiceError) -> NotTheServiceError | None:
-        """What to say of a 404 to a question where nothing has answered well yet and the base URL itself is answered 404 too."""
+        """Return the error for a 404 where no request has succeeded yet and the base URL itself gets a 404 too; else None."""
         if error.status != 404 or call.method not in ("GET", "POST") or self.stats.has_succeeded:
             return None
         if isinstance(error, NotFoundError) and (call.path, call.params) != ("/", _ANYTHING):
@@ -240,7 +239,7 @@ class ServiceSession:
         return wrong_address(self.settings.base_url, error)
 
     def _follow(self, call: _Call, token_of: Callable[[], str | None], patience_s: float) -> RawAnswer:
-        """The answer, redirects within the service followed."""
+        """Return the response, after redirects within the service."""
         url, params = call.url, call.params
         for _ in range(MAX_REDIRECTS + 1):
             answer = self._exchange(call, url, params, token_of, patience_s)
@@ -262,8 +261,9 @@ class ServiceSession:
         size = len(call.body or b"")
         try:
             with self._limiter.slot(patience_s, is_again=call.tries > 1):
-                # Only now: an attempt that waited out a pause must not send the token of before it.
+                # The token is fetched here so that an attempt that waited for a slot does not send an old one.
                 headers = self._headers_of(call, token_of())
+                call.before()
                 started = self._clock()
                 answer = self._transport.exchange(
                     call.method,
@@ -277,7 +277,7 @@ class ServiceSession:
                 self.stats.answered(answer.status, size, answer.wire_bytes)
                 told = (call.method, call.path, answer.status, answer.wire_bytes, 1_000 * (self._clock() - started))
                 log.debug("%s %s: %d, %d bytes, %.0f ms", *told)
-                # Inside the slot: the next request must see the pause.
+                # Reported inside the slot, so that the next request sees the pause.
                 self._report(started, answer)
                 return answer
         except TransportFailure as caught:
@@ -300,10 +300,10 @@ class ServiceSession:
         return headers
 
     def _report(self, started: float, answer: RawAnswer) -> None:
-        """Let the limiter know how a request went, so that others wait where the service has too much to do."""
+        """Report to the limiter how a request went, so that others wait where the service is overloaded."""
         asked = retry_after_s(answer.headers, self._wall_clock())
         if answer.status == 429 or (answer.status == 503 and asked):
-            # A 429 that lets us come back at once says nothing about the rate.
+            # A 429 that allows another try at once shows nothing about the rate.
             if asked != 0:
                 self._limiter.refused(started, asked, is_unavailable=answer.status == 503)
         else:
@@ -333,7 +333,7 @@ class ServiceSession:
             raise TerminalServiceError("abandoned while waiting for another try: the session was closed")
 
 
-_ANYTHING: Final = [("limit", "1")]  # the least that can be asked of a service: one series, whichever
+_ANYTHING: Final = [("limit", "1")]  # the smallest request: any one series
 _NOT_SENT_AGAIN = ". Not sent again: the service may have acted on it; look before repeating"
 
 

@@ -1,4 +1,4 @@
-"""All that a process must know to talk to one service: plain data without secrets, fit to travel to workers."""
+"""The settings that a process needs to use one service: plain data without secrets, fit to be sent to workers."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ USER_AGENT = f"omnia-beam/{__version__}"
 
 @dataclass(frozen=True)
 class ServiceSettings:
-    """One service, the way to sign in to it and the manners to keep: hashable, equal when the same, picklable.
+    """One service, how to sign in to it, and the limits for its use: hashable, equal by value, picklable.
 
     Attributes:
         base_url: of the API, such as `https://api.gateway.equinor.com/plant/timeseries/v1.7`; http or https.
-        resource_id: the OAuth resource that tokens are asked for; None only where no token is needed.
+        resource_id: the OAuth resource for which tokens are requested; None only where no token is needed.
         credential: how to get a token; names environment variables and files, holds no secret.
         federation_source: `IMS`, `TSDB` or `DataLake` as the default of reads; None leaves it to the service.
         requests_per_second: the budget of this process; None for no pacing.
         max_in_flight: requests under way at a time, and the size of the connection pool.
-        connect_timeout_s: for a TCP connection and its TLS handshake.
-        read_timeout_s: the longest silence of the service.
-        attempt_timeout_s: the longest that one attempt may take in all, so that a service that drips ends too.
+        connect_timeout_s: seconds for a TCP connection and its TLS handshake.
+        read_timeout_s: seconds of the longest silence of the service.
+        attempt_timeout_s: seconds that one attempt may take in all, so that a response that drips ends too.
         retry: how often and how long a request is tried.
         subscription_key_env: the environment variable that holds the gateway's `Ocp-Apim-Subscription-Key`.
         ca_bundle: a PEM file of the authorities to trust; None leaves it to REQUESTS_CA_BUNDLE and certifi.
-        compression: lets the service answer in gzip where it can.
+        compression: lets the service compress responses with gzip where it can.
         user_agent: the `User-Agent` header.
 
     Raises:
-        UsageError: a value that cannot work, named.
+        UsageError: a value is invalid; the message names it.
     """
 
     base_url: str
@@ -61,7 +61,7 @@ class ServiceSettings:
     def __post_init__(self) -> None:
         object.__setattr__(self, "base_url", _checked_base_url(self.base_url))
         checked_federation_source(self.federation_source)
-        _ = self.scope  # refuses a credential without a resource id
+        _ = self.scope  # raises for a credential without a resource id
         if self.requests_per_second is not None and not _positive(self.requests_per_second):
             raise UsageError(f"requests_per_second is {self.requests_per_second}: more than 0, or nothing for no limit")
         if self.max_in_flight < 1:
@@ -81,7 +81,7 @@ class ServiceSettings:
         return _THREADS_A_REQUEST * self.max_in_flight
 
     def divided(self, parts: int) -> list[ServiceSettings]:
-        """The same service for several processes, none above its part: together they have exactly this budget.
+        """Return settings of the same service for several processes, each with its part: together they have exactly this budget.
 
         Raises:
             UsageError: more parts than requests may be in flight.
@@ -98,7 +98,11 @@ def _positive(value: float) -> bool:
 
 
 def _checked_base_url(text: str) -> str:
-    """The URL without a slash at its end."""
+    """Return the URL without a slash at its end.
+
+    Raises:
+        UsageError: it is not an http or https URL, or it has a user, a password, a query or a fragment.
+    """
     example = "write it like https://api.gateway.equinor.com/plant/timeseries/v1.7"
     try:
         parts = urlsplit(text.strip())
@@ -106,7 +110,7 @@ def _checked_base_url(text: str) -> str:
     except ValueError as error:
         raise UsageError(f"base_url {text!r} is not a URL ({error}): {example}") from None
     if parts.username or parts.password:
-        # The text itself is not repeated: it holds a secret.
+        # The message does not repeat the text, because it holds a secret.
         raise UsageError("base_url holds a user name or password: name them under credential instead")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(f"base_url {text!r} is not an http or https URL: {example}")

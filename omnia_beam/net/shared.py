@@ -1,6 +1,6 @@
-"""One session per process and service, however many parts of a pipeline ask for it.
+"""Keep one session per process and service, for all parts of a pipeline that need it.
 
-Several DoFn instances live in one process, and the budget is the process's: they must share the pool and the limiter.
+Several DoFn instances live in one process, and the budget belongs to the process: they must share the pool and the limiter.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def shared_session(settings: ServiceSettings) -> ServiceSession:
-    """This process's session for these settings: made on the first call, equal settings share one.
+    """Return this process's session for these settings. The first call makes it; equal settings share one.
 
     Raises:
         UsageError, CredentialError: as `ServiceSession`.
@@ -44,13 +44,13 @@ def shared_session(settings: ServiceSettings) -> ServiceSession:
 
 
 def shared_traffic() -> StatsSnapshot:
-    """What this process's sessions have done so far, together."""
+    """Return the combined counts of this process's sessions so far."""
     with _shared.lock:
         return StatsSnapshot.together([each.stats.snapshot() for each in _shared.sessions.values()])
 
 
 def reset_shared_sessions() -> None:
-    """Close and forget this process's sessions: what is under way ends with an error. For tests and a clean stop."""
+    """Close and forget this process's sessions, for tests and a clean stop. Requests under way end with an error."""
     with _shared.lock:
         sessions = list(_shared.sessions.values())
         _shared.sessions.clear()

@@ -1,4 +1,4 @@
-"""What a session did so far."""
+"""Count what a session sends and receives."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ class StatsSnapshot:
 
     `requests` are calls, `attempts` HTTP exchanges (a repeat after a 401 or a redirect is one too), `retries` the
     attempts that a failure made necessary. `throttled_s` and `paced_s` are seconds in which at least one request
-    waited: for the service's Retry-After, or for its turn under our own budget. `bytes_read` and `bytes_written` count
-    bodies as they crossed the wire. `statuses` counts answers by HTTP status, `failures` attempts without a whole
-    answer by kind (`connect`, `tls`, `proxy`, `timeout`, `lost`, `truncated`, …; see `failure.TransportFailure`).
+    waited: because of the service (`RateLimiter.throttled_s`), or for its turn in our own budget. `bytes_read` and
+    `bytes_written` count bodies as they crossed the wire. `statuses` counts responses by HTTP status, `failures` attempts
+    without a whole response by kind (`connect`, `tls`, `proxy`, `timeout`, `lost`, `truncated`, …; see
+    `failure.TransportFailure`).
     """
 
     requests: int = 0
@@ -33,7 +34,7 @@ class StatsSnapshot:
 
     @staticmethod
     def together(snapshots: Iterable[StatsSnapshot]) -> StatsSnapshot:
-        """Those of processes that ran side by side, as one: counts add up; of the seconds the longest stand."""
+        """Return one snapshot for processes that ran side by side: counts add up, and of the seconds the longest is kept."""
         each = list(snapshots)
         statuses: Counter[int] = Counter()
         failures: Counter[str] = Counter()
@@ -54,7 +55,7 @@ class StatsSnapshot:
 
 
 class SessionStats:
-    """The counting itself; the waits are the limiter's. Thread-safe."""
+    """The counters of one session; the limiter measures the waits. Thread-safe."""
 
     def __init__(self, limiter: RateLimiter) -> None:
         self._limiter = limiter
@@ -85,14 +86,14 @@ class SessionStats:
             self._bytes_read += bytes_read
 
     def failed(self, kind: str, bytes_written: int) -> None:
-        """An attempt without a whole answer; `bytes_written` is 0 where nothing was sent."""
+        """Count an attempt without a whole response; `bytes_written` is 0 where nothing was sent."""
         with self._lock:
             self._attempts += 1
             self._failures[kind] += 1
             self._bytes_written += bytes_written
 
     def absorb(self, others: StatsSnapshot) -> None:
-        """Count what other processes did for this session's job."""
+        """Add the counts of other processes that worked for this session's job."""
         with self._lock:
             self._requests += others.requests
             self._attempts += others.attempts
@@ -106,12 +107,12 @@ class SessionStats:
 
     @property
     def has_succeeded(self) -> bool:
-        """Whether any request was answered well."""
+        """Whether any request got a response of 2xx."""
         with self._lock:
             return any(200 <= status < 300 for status in self._statuses)
 
     def snapshot(self) -> StatsSnapshot:
-        """The counts now."""
+        """Return the counts now."""
         with self._lock:
             return StatsSnapshot(
                 requests=self._requests,

@@ -1,4 +1,4 @@
-"""How long at least one thread was doing something."""
+"""Measure how long at least one thread was doing something."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 
 class Stopwatch:
-    """Measures the union of the intervals that threads spend inside `running()`, in seconds.
+    """A stopwatch for the union of the intervals that threads spend inside `running()`, in seconds.
 
-    Eight threads that wait out the same ten seconds are ten seconds, not eighty. Thread-safe.
+    Eight threads that wait during the same ten seconds count as ten seconds, not eighty. Thread-safe.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -41,7 +41,7 @@ class Stopwatch:
 
     @property
     def total_s(self) -> float:
-        """Seconds so far, a running interval included."""
+        """The seconds so far, including a running interval."""
         with self._lock:
             running = self._clock() - self._since if self._inside else 0.0
             return self._total_s + running

@@ -1,4 +1,4 @@
-"""Streaming: which timeseries the service sends on as they come, and where to."""
+"""Streaming: choose the timeseries that the service forwards as they arrive, and their destination."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from omnia_beam.net.paths import path_of
 
 @dataclass(frozen=True)
 class StreamSubscription:
-    """A timeseries that is sent on, and the customer it is sent to."""
+    """A timeseries that is forwarded, and the customer that receives it."""
 
     id: str
     customer_id: str | None = None
 
 
 class StreamingCalls(ApiClient):
-    """The streaming part of `OmniaClient`. Common errors: those of `ServiceSession.send`."""
+    """The streaming calls of `OmniaClient`. Common errors: those of `ServiceSession.send`."""
 
     def get_streaming_subscriptions(self) -> list[StreamSubscription]:
-        """The subscriptions of the signed-in identity."""
+        """Return the subscriptions of the signed-in identity."""
         items = items_of(ops.GET_SUBSCRIPTIONS.send(self._session))
         return [StreamSubscription(str(item.get("id", "")), item.get("customerId")) for item in items]
 
@@ -33,7 +33,7 @@ class StreamingCalls(ApiClient):
         """Subscribe to these timeseries.
 
         Raises:
-            UsageError: no id, or one that is none.
+            UsageError: no id, or a text that cannot be an id.
         """
         wanted = [ids] if isinstance(ids, str) else list(ids)
         if not wanted:
@@ -48,9 +48,9 @@ class StreamingCalls(ApiClient):
         return message_of(ops.DELETE_SUBSCRIPTION.send_delete(self._session, id))
 
     def set_stream_destination(self, connection_string: str) -> ServiceMessage:
-        """Where subscriptions are sent: an Event Hub's connection string.
+        """Set the destination of subscriptions: an Event Hub's connection string.
 
-        It holds a key: it goes into the request and nowhere else.
+        The string holds a key: it goes into the request and nowhere else.
 
         Raises:
             UsageError: it is empty.

@@ -1,4 +1,4 @@
-"""Times as callers give them, as ns since the Unix epoch."""
+"""Convert times as callers give them to ns since the Unix epoch."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _NS_PER_UNIT = {"D": 86_400 * 10**9, "h": 3_600 * 10**9, "m": 60 * 10**9, "s": 1
 
 
 def time_to_ns(value: TimeLike, name: str = "time") -> int:
-    """The time as ns since the Unix epoch, UTC; exact.
+    """Return the time as ns since the Unix epoch, UTC, without rounding.
 
     Args:
         name: of the argument, for the message.
 
     Raises:
-        UsageError: a naive datetime, NaT, another type, a text that is no time, or outside what int64 ns can hold.
+        UsageError: a naive datetime, NaT, another type, a text that is no time, or a time outside what int64 ns can hold.
     """
     try:
         ns = _to_ns(value)
@@ -37,11 +37,11 @@ def time_to_ns(value: TimeLike, name: str = "time") -> int:
 
 
 def exact_text(value: TimeLike, name: str) -> str:
-    """The time as the service reads it, seven decimals of a second.
+    """Return the time as the service reads it, with seven decimals of a second.
 
     Raises:
-        UsageError: as `time_to_ns`; also a time between two of the service's ticks of 100 ns: where it is not known which
-            side is meant, rounding would be a guess.
+        UsageError: as `time_to_ns`; also a time between two of the service's ticks of 100 ns, because either
+            direction of rounding would be a guess.
     """
     ns = time_to_ns(value, name)
     if ns % TIME_RESOLUTION_NS:
@@ -55,11 +55,11 @@ def _to_ns(value: Any) -> int:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError(f"{value!r} is naive: it does not say which zone it is in; write datetime(…, tzinfo=UTC)")
-        # A pandas Timestamp is a datetime that counts ns beyond its microseconds.
+        # A pandas Timestamp is a datetime that has ns besides its microseconds.
         return datetime_to_ns(value) + int(getattr(value, "nanosecond", 0))
     if isinstance(value, np.datetime64):
         return _datetime64_to_ns(value)
-    # A bool is an int to Python, and no time to anybody.
+    # bool is a subclass of int, but not a time.
     if not isinstance(value, bool) and isinstance(value, numbers.Integral):
         return int(value)
     hint = ": give text, an aware datetime, a numpy datetime64, or ns since the Unix epoch as an int"
@@ -76,5 +76,5 @@ def _datetime64_to_ns(value: np.datetime64) -> int:
         value, unit, step = value.astype("datetime64[D]"), "D", 1
     if unit not in _NS_PER_UNIT:
         raise ValueError(f"{value!r} is finer than a nanosecond")
-    # In Python's own integers: numpy would wrap around at the end of int64.
+    # Python's integers are needed here: numpy would wrap around at the end of int64.
     return int(value.astype(np.int64)) * step * _NS_PER_UNIT[unit]

@@ -1,10 +1,10 @@
-"""One token for all requests of a process: kept, refreshed ahead of its end, renewed when the service refuses it.
+"""Provide one token for all requests of a process: kept, refreshed before it expires, renewed when the service refuses it.
 
     provider = TokenProvider.of(CredentialSpec("client_secret"), resource_id)
     headers = {"Authorization": f"Bearer {provider.token()}"}
 
-At most one thread asks the authority at a time. While the token at hand is valid nobody waits for that, and its failure
-is a line in the log; once the token has ended, everybody waits for the one answer and shares it, a failure too.
+At most one thread asks the authority at a time. While the current token is valid no thread waits for that, and a failure
+is only logged. Once the token has expired, all threads wait for the one response and share it, also a failure.
 """
 
 from __future__ import annotations
@@ -31,30 +31,31 @@ from omnia_beam.net.credentials import CredentialSpec
 _LOG = logging.getLogger(__name__)
 
 REFRESH_AHEAD_S: Final = 300.0
-"""Seconds before a token's end at which a new one is asked for. msal hands out the token that it holds until just then:
-asking any earlier would bring the same one. [msal/application.py: `expires_in < 5*60`]"""
+"""Seconds before a token's expiry at which a new one is requested. msal returns the token that it holds until exactly then:
+an earlier request would return the same one. [msal/application.py: `expires_in < 5*60`]"""
 
 _PAUSE_S: Final = 30.0
-"""Seconds between two refreshes ahead, and between two renewals: an authority that fails, or a service that refuses
-every token, is not stormed by every request of the job. [azure-identity's own refresh pauses as long]"""
+"""Seconds between two refreshes ahead of expiry, and between two renewals, so that not every request of the job burdens an
+authority that fails or a service that refuses every token. [azure-identity's own refresh pauses as long]"""
 
 _ATTEMPTS: Final = 5
 _FIRST_WAIT_S: Final = 6.0
 _LONGEST_WAIT_S: Final = 30.0
-"""A transient failure is tried again after 6, 12, 24 and 30 s, each up to a second more. Neither sooner nor in less all
-told: after a 5xx msal repeats the answer without asking the authority, for an application 5 s, for a person 60 s, and
-for as long as a Retry-After says. [msal/throttled_http_client.py, msal/application.py: `default_throttle_time`]"""
+"""A transient failure is tried again after 6, 12, 24 and 30 s, each up to a second longer. Shorter waits, or a shorter total,
+would be useless: after a 5xx msal repeats the response without asking the authority, for 5 s for an application, for 60 s
+for a person, and for as long as a Retry-After says. [msal/throttled_http_client.py, msal/application.py:
+`default_throttle_time`]"""
 
 _FRESH: Final = json.dumps({"access_token": {"nbf": {"essential": True, "value": "1"}}})
-"""Claims that make msal pass over the tokens that it holds: any claims do, and nothing else does, for `get_token` has no
+"""Claims that make msal bypass the tokens that it holds: any claims do, and nothing else does, because `get_token` has no
 "force refresh" (https://github.com/Azure/azure-sdk-for-python/issues/17825). These have the form of Entra ID's own
-claims challenges and ask for a token that is valid from some time after 1970: every token is. Never tried against the
-real Entra ID."""
+claims challenges and request a token that is valid from some time after 1970, as every token is. They were never tried
+against the real Entra ID."""
 
 
 @dataclass(frozen=True)
 class _Held:
-    """A token, when to ask for the next one, and when it ends; seconds since the epoch."""
+    """A token, when to request the next one, and when it expires; seconds since the epoch."""
 
     token: str = field(repr=False)
     refresh_at: float
@@ -63,29 +64,33 @@ class _Held:
 
 @dataclass(frozen=True)
 class _Flight:
-    """A request of the authority under way. `purpose`: `refresh` (one attempt), `fetch` or `renew` (patient)."""
+    """A request to the authority under way. `purpose` is `refresh` (one attempt), or `fetch` or `renew` (several attempts)."""
 
     purpose: str
     landing: Future[_Held] = field(default_factory=Future)
 
     def outcome(self) -> _Held:
-        """Wait for it, and share its end. Raises CredentialError."""
+        """Wait for the request to end and return its token.
+
+        Raises:
+            CredentialError: the request failed.
+        """
         error = self.landing.exception()
         if error is None:
             return self.landing.result()
-        # An exception of one's own: the same one, raised in many threads, would mix up their tracebacks.
+        # Each thread raises its own exception: raising one object in many threads would mix up their tracebacks.
         raise CredentialError(str(error))
 
 
 class TokenProvider:
-    """Hands out the current token; thread-safe. It holds a token, so it neither shows it nor lets itself be pickled.
+    """A thread-safe provider of the current token. It holds a token, so it is not picklable and its repr does not show it.
 
     Args:
-        credential: any `TokenCredential`; None for a service that wants no token.
-        scope: what to ask for, such as `<resource id>/.default`; None only with no credential.
+        credential: any `TokenCredential`; None for a service that needs no token.
+        scope: the scope to request, such as `<resource id>/.default`; None only with no credential.
         clock: seconds since the epoch.
         sleep: waits so many seconds, between the attempts after a transient failure.
-        refresh_ahead_s: seconds before the end at which a new token is asked for; a token that lives for less than twice
+        refresh_ahead_s: seconds before expiry at which a new token is requested; a token that lives for less than twice
             that is replaced after half its life.
         rng: a number in [0, 1), for the jitter of those waits.
         rebuild: makes the credential anew, reading its secrets again. With it `renew` needs no claims to get past the
@@ -126,24 +131,24 @@ class TokenProvider:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> TokenProvider:
-        """The provider for a configured credential and the API `resource_id`. Asks nobody for a token yet.
+        """Return the provider for a configured credential and the API `resource_id`. No token is requested yet.
 
         Raises:
             UsageError: a variable or file is missing (`CredentialSpec.build`), or the resource id is.
         """
-        # The others must not be made anew for one refused token: a person would be asked again, and the assertion of
-        # a user lives for an hour only, while the refresh token that it brought goes on.
+        # Other kinds must not be rebuilt for one refused token: a person would be prompted again, and the assertion of
+        # a user lives only for an hour, while the refresh token that it gave stays valid.
         own_secret = spec.kind in ("client_secret", "client_certificate")
         rebuild = (lambda: spec.build(environ)) if own_secret else None
         return cls(spec.build(environ), spec.scope(resource_id), clock, sleep, rebuild=rebuild)
 
     def token(self) -> str | None:
-        """The token to send now; None where the service wants none.
+        """Return the token to send now; None where the service needs none.
 
-        Waits only when there is no valid token: for the authority, at most about 80 s beyond its own time-outs.
+        The call waits only when there is no valid token: for the authority, at most about 80 s beyond its own time-outs.
 
         Raises:
-            CredentialError: there is no valid token, and none can be had.
+            CredentialError: there is no valid token, and none can be obtained.
         """
         while self._credential is not None:
             now = self._clock()
@@ -160,17 +165,17 @@ class TokenProvider:
             except CredentialError:
                 if flight.purpose != "refresh":
                     raise
-                # The single attempt of somebody whose token has ended meanwhile: now it is worth some patience.
+                # It was the single attempt of a refresh; the token has expired since, so a fetch with retries follows.
         return None
 
     def renew(self, rejected: str | None) -> str | None:
-        """A token other than the one that the service refused with 401; one request, however many threads were refused.
+        """Return another token than the one that the service refused with 401; all refused threads share one request.
 
-        The credential's caches are passed over. Where that cannot be (Azure's identity endpoints keep their own), or
-        where the last renewal is less than 30 s ago, it may be the refused one again.
+        The credential's caches are bypassed. Where that is impossible (Azure's identity endpoints keep their own), or
+        where the last renewal is less than 30 s ago, it may return the refused token again.
 
         Raises:
-            CredentialError: none can be had.
+            CredentialError: none can be obtained.
         """
         while self._credential is not None:
             now = self._clock()
@@ -187,7 +192,7 @@ class TokenProvider:
                 return self._renew(flight, rejected)
             if flight.purpose == "renew":
                 return flight.outcome().token
-            flight.landing.exception()  # a refresh may bring the refused token again: wait for it, then look again
+            flight.landing.exception()  # a refresh may return the refused token again: wait for it, then look again
         return None
 
     def _is_refresh_due(self, held: _Held, now: float) -> bool:
@@ -197,7 +202,7 @@ class TokenProvider:
         return self._flight is None and now < self._not_before["renew"]
 
     def _join(self, purpose: str, now: float) -> tuple[_Flight, bool]:
-        """The flight under way, or a new one, and whether it is ours to fly. The lock is held."""
+        """Return the flight under way, or a new one, and whether the caller has to carry it out. The caller holds the lock."""
         if self._flight is not None:
             return self._flight, False
         self._flight = _Flight(purpose)
@@ -224,12 +229,10 @@ class TokenProvider:
     def _fly(self, flight: _Flight, ask: Callable[[], _Held]) -> _Held:
         try:
             held = ask()
-        except BaseException as error:  # an interrupt too: the others must not wait for ever
+        except BaseException as error:  # includes interrupts: other threads must not wait for ever
             with self._lock:
                 self._flight = None
-                self._not_before["renew"] = (
-                    0.0  # whoever is refused next shall hear of this failure, not of a second 401
-                )
+                self._not_before["renew"] = 0.0  # the next refused thread has to see this failure, not a second 401
             shared = error if isinstance(error, CredentialError) else CredentialError("the request for a token was cut")
             flight.landing.set_exception(shared)
             raise
@@ -239,7 +242,7 @@ class TokenProvider:
         return held
 
     def _patiently(self, ask: Callable[[], _Held]) -> _Held:
-        """Ask, and again after a transient failure."""
+        """Call `ask`, and again after a transient failure; return its token."""
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_is_transient),
             stop=tenacity.stop_after_attempt(_ATTEMPTS),
@@ -251,16 +254,16 @@ class TokenProvider:
         return retrying(ask)
 
     def _ask(self) -> _Held:
-        """One request of the credential, which may answer from its cache."""
+        """Send one request to the credential, which may respond from its cache."""
         try:
             return self._get(self._credential)
         except CredentialError as error:
             if _is_transient(error) or self._rebuild is None or self._held is None:
                 raise
-        return self._ask_rebuilt(self._rebuild)  # it has worked before: the secret may have been replaced meanwhile
+        return self._ask_rebuilt(self._rebuild)  # it has worked before, so the secret may have been replaced
 
     def _ask_afresh(self) -> _Held:
-        """One request that no cache of the credential answers, as far as there is a way."""
+        """Send one request that bypasses the credential's caches, as far as that is possible."""
         if self._rebuild is not None:
             return self._ask_rebuilt(self._rebuild)
         if not _takes_claims(self._credential):
@@ -286,12 +289,16 @@ class TokenProvider:
         raise CredentialError(f"no further token for {self._scope}: {message}")
 
     def _get(self, credential: TokenCredential | None, **claims: Any) -> _Held:
-        """One `get_token`. Raises CredentialError with a member `transient`, and with no trace of the credential's own
-        exception: that one holds the request, secret and all."""
+        """Call `get_token` once and return the token.
+
+        Raises:
+            CredentialError: it failed. The error has a member `transient`, and no reference to the credential's own
+                exception, because that one holds the request, including the secret.
+        """
         guard_logs()
         now = self._clock()
         try:
-            token: AccessToken = credential.get_token(self._scope, **claims)  # type: ignore[union-attr]  # None has no scope
+            token: AccessToken = credential.get_token(self._scope, **claims)  # type: ignore[union-attr]  # callers never pass None
         except Exception as error:
             failure = read_failure(error)
         else:
@@ -327,6 +334,6 @@ def _log_retry(state: tenacity.RetryCallState) -> None:
 
 
 def _takes_claims(credential: TokenCredential | None) -> bool:
-    """Whether `get_token` has a parameter for them: azure-core's protocol says so, a home-made one may differ."""
+    """Return whether `get_token` accepts claims: azure-core's protocol has the parameter, a custom credential may not."""
     parameters = inspect.signature(credential.get_token).parameters.values() if credential else ()
     return any(one.name == "claims" or one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters)

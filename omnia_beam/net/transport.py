@@ -1,4 +1,4 @@
-"""One HTTP exchange, whole or explained: a pooled `requests` session and the reading of what can go wrong below it."""
+"""Perform one HTTP exchange over a pooled `requests` session, and return the whole response or explain the failure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _KEEPALIVE_PROBES = 4
 
 @dataclass(frozen=True)
 class RawAnswer:
-    """What came back: `body` decoded, `wire_bytes` the size of the body as it crossed the wire."""
+    """A response of any status: `body` is decoded, `wire_bytes` is the size of the body as it crossed the wire."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -39,10 +39,10 @@ class RawAnswer:
 
 
 class Transport:
-    """Sends single requests through one connection pool: no retries, no redirects, no judgement of statuses.
+    """A sender of single requests through one connection pool: no retries, no redirects, no judgement of statuses.
 
-    Thread-safe. Proxies come from the environment as with `requests` (HTTPS_PROXY, NO_PROXY), but never on the way to this
-    machine; authorities from `ca_bundle`, else REQUESTS_CA_BUNDLE, else certifi. ~/.netrc is not read.
+    Thread-safe. Proxies come from the environment as with `requests` (HTTPS_PROXY, NO_PROXY), but are never used for this
+    machine; authorities come from `ca_bundle`, else REQUESTS_CA_BUNDLE, else certifi. ~/.netrc is not read.
     """
 
     def __init__(
@@ -68,19 +68,19 @@ class Transport:
         timeout_s: float,
         most_bytes: int,
     ) -> RawAnswer:
-        """Send one request and read its whole answer.
+        """Send one request, read its whole response and return it.
 
         Args:
-            timeout_s: the longest that all of it may take.
-            most_bytes: a body that is larger is refused.
+            timeout_s: seconds that all of it may take.
+            most_bytes: a larger body is refused.
 
         Raises:
-            TransportFailure: no whole answer; neither it nor its chain holds headers or query of the request.
+            TransportFailure: no whole response; neither it nor its chain holds headers or query of the request.
         """
         with self._watchdog.watch(timeout_s) as exchange:
             try:
                 answer = self._exchange(method, url, params, body, headers, timeout_s, most_bytes)
-                # A socket that was cut among the headers looks to http.client like their end.
+                # http.client treats a socket that was cut among the headers as their end.
                 if exchange.cut is None:
                     return answer
                 failure = _explained(BodyError("truncated", "cut short"), exchange, timeout_s)
@@ -104,7 +104,7 @@ class Transport:
             params=list(params),
             data=body,
             headers=dict(headers),
-            # Never None: without an auth of ours requests takes one from ~/.netrc and overwrites the bearer token.
+            # Never None: without an auth `requests` takes one from ~/.netrc and overwrites the bearer token.
             auth=_KeepHeaders(),
             timeout=(min(self._connect_timeout_s, timeout_s), min(self._read_timeout_s, timeout_s)),
             allow_redirects=False,
@@ -126,7 +126,7 @@ class Transport:
         return RawAnswer(response.status_code, response.headers, read.content, read.wire_bytes)
 
     def close(self) -> None:
-        """End exchanges under way and drop the pool."""
+        """End exchanges under way and close the pool."""
         self._watchdog.cut_all("closed")
         self._session.close()
 
@@ -145,7 +145,7 @@ class _KeepHeaders(AuthBase):
 
 
 class _NoRedirects(ProxySession):
-    """Reports a redirect as an answer. `requests` would otherwise read its body while looking where it leads."""
+    """A session that returns a redirect as a response. `requests` would otherwise read its body while looking for the target."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         return None
@@ -173,14 +173,14 @@ def _socket_options() -> list[tuple[int, int, int]]:
         "TCP_KEEPCNT": _KEEPALIVE_PROBES,
     }
     for name, value in named.items():
-        # Not every system has them all.
+        # Not every system has all of these options.
         with suppress(AttributeError):
             options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
     return options
 
 
 class _Watched:
-    """Tells the exchange of this thread which socket it uses and when its first byte leaves for the service."""
+    """A connection that reports to this thread's exchange its socket, and when the first byte leaves for the service."""
 
     sock: Any
     _connecting = False
@@ -198,7 +198,7 @@ class _Watched:
         super().request(*args, **kwargs)  # type: ignore[misc]  # as above
 
     def send(self, data: Any) -> None:
-        # While connecting, bytes go to a proxy at most: the service has seen nothing.
+        # While connecting, bytes go to a proxy at most, so the service has seen nothing.
         if self.sock is None:
             self.connect()
         exchange = current_exchange()

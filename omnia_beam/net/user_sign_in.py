@@ -1,7 +1,7 @@
-"""A person's sign-in: one prompt, and then none for as long as the refresh token lives, also in later runs where asked.
+"""Sign a person in: one prompt, then none while the refresh token lives, also in later runs where a cache is configured.
 
-azure-identity's own disk cache holds the tokens, but a new process finds them only when it is also told *whose* they are:
-the authentication record (account, tenant, client; no secret), which the caller has to keep. This does, in
+azure-identity's own disk cache holds the tokens, but a new process finds them only when it also knows *whose* they are:
+from the authentication record (account, tenant, client; no secret), which the caller has to keep. This module keeps it in
 `~/.omnia-beam/sign-in/<name>.json`.
 """
 
@@ -21,7 +21,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class PersonCredential(Protocol):
-    """What the two azure-identity classes that ask a person have in common."""
+    """The common interface of the two azure-identity classes that prompt a person."""
 
     def get_token(self, *scopes: str, claims: str | None = None, **options: Any) -> AccessToken: ...
 
@@ -31,10 +31,10 @@ class PersonCredential(Protocol):
 
 
 class UserSignIn:
-    """A `TokenCredential` that asks a person only when no earlier sign-in serves.
+    """A `TokenCredential` that prompts a person only when no earlier sign-in is usable.
 
-    `make` builds the azure-identity credential, with its automatic prompts off, from a record or from None (nobody has
-    signed in yet). `record` is the file that keeps the record between runs, None to forget it with the process.
+    `make` builds the azure-identity credential, with its automatic prompts off, from a record or from None (no sign-in yet).
+    `record` is the file that keeps the record between runs; with None it is lost when the process ends.
     """
 
     def __init__(self, make: Callable[[AuthenticationRecord | None], PersonCredential], record: Path | None) -> None:
@@ -45,7 +45,7 @@ class UserSignIn:
 
     @property
     def name(self) -> str:
-        """The azure-identity class, for messages."""
+        """The name of the azure-identity class, for messages."""
         return type(self._credential).__name__
 
     def get_token(
@@ -56,9 +56,10 @@ class UserSignIn:
         enable_cae: bool = False,
         **options: Any,
     ) -> AccessToken:
-        """A token of the sign-in at hand, by its refresh token where need be; else of a new one, after a prompt.
+        """Return a token of the existing sign-in, by its refresh token if necessary; else of a new sign-in, after a prompt.
 
-        Raises what azure-identity raises: ClientAuthenticationError, CredentialUnavailableError.
+        Raises:
+            ClientAuthenticationError, CredentialUnavailableError: as azure-identity raises them.
         """
         wanted: dict[str, Any] = {"tenant_id": tenant_id, "enable_cae": enable_cae, **options}
         if self._signed_in:
@@ -78,7 +79,7 @@ class UserSignIn:
 
 
 def record_path(name: str) -> Path:
-    """Where the record of the token cache `name` is kept: below the home directory, as the cache itself is."""
+    """Return the file for the record of the token cache `name`: below the home directory, as the cache itself is."""
     return Path("~/.omnia-beam/sign-in").expanduser() / f"{name}.json"
 
 
@@ -95,10 +96,10 @@ def _read_record(path: Path) -> AuthenticationRecord | None:
 def _write_record(path: Path, record: AuthenticationRecord) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, temporary = tempfile.mkstemp(dir=path.parent)  # readable by the owner alone
+        handle, temporary = tempfile.mkstemp(dir=path.parent)  # only the owner can read it
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(record.serialize())
         os.replace(temporary, path)
     except OSError as error:
-        # This run has its token: only the next one will have to ask.
+        # This run has its token; only the next one has to prompt.
         _LOG.warning("the sign-in could not be kept in %s (%s): the next run will ask again", path, error)

@@ -1,6 +1,6 @@
-"""An end for exchanges that never end: sockets are cut at a deadline, or when their session closes.
+"""End exchanges that would never end: sockets are cut at a deadline, or when their session closes.
 
-A read timeout bounds the silence between two packets, so a service that drips a byte a second outlives it for ever.
+A read timeout bounds the silence between two packets, so a service that drips a byte a second is never cut by it.
 A blocked read can only be ended from outside, by shutting down its socket; the reader then sees a lost connection.
 """
 
@@ -17,10 +17,10 @@ _current = threading.local()
 
 
 class Exchange:
-    """One HTTP exchange's hold on its socket.
+    """The hold of one HTTP exchange on its socket.
 
-    `sent` turns true before the first byte of the request leaves for the service, and so tells whether the service can
-    have acted on it. `cut` tells why the watchdog ended it, None while it did not.
+    `sent` turns true before the first byte of the request leaves for the service, and so shows whether the service can
+    have acted on it. `cut` is the reason why the watchdog ended the exchange, None while it has not.
     """
 
     def __init__(self, deadline: float) -> None:
@@ -30,19 +30,19 @@ class Exchange:
         self.sock: Any = None
 
     def attach(self, sock: Any) -> None:
-        """The socket in use from now on."""
+        """Set the socket that is used from now on; an exchange that was already cut shuts it down."""
         self.sock = sock
         if self.cut is not None:
             _shut(sock)
 
 
 def current_exchange() -> Exchange | None:
-    """The exchange that this thread is in."""
+    """Return the exchange of this thread, None where there is none."""
     return getattr(_current, "exchange", None)
 
 
 class Watchdog:
-    """Watches any number of exchanges with one thread, which lives only as long as it has something to watch."""
+    """A watchdog over any number of exchanges, with one thread that lives only as long as it has something to watch."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -87,7 +87,7 @@ class Watchdog:
                 for exchange in self._watched:
                     if exchange.deadline <= now and exchange.cut is None:
                         _cut(exchange, "deadline")
-                # What was cut leaves by itself when its reader wakes; look again soon in case it did not.
+                # A cut exchange ends when its reader wakes; look again soon in case it did not.
                 self._wakes_at = min(e.deadline if e.cut is None else now + 1.0 for e in self._watched)
                 self._changed.wait(self._wakes_at - now)
             self._thread = None
@@ -100,8 +100,8 @@ def _cut(exchange: Exchange, reason: str) -> None:
 
 
 def _shut(sock: Any) -> None:
-    # An SSLSocket's own shutdown would drop the TLS state under the reader's feet: go to the TCP socket below it.
-    # Through an HTTPS proxy the TLS object is no socket but holds one.
+    # An SSLSocket's own shutdown would drop the TLS state while the reader uses it, so the TCP socket below is shut down.
+    # Through an HTTPS proxy the TLS object is not a socket but holds one.
     tcp = sock if isinstance(sock, socket.socket) else getattr(sock, "socket", None)
     if isinstance(tcp, socket.socket):
         with suppress(OSError):

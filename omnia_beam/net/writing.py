@@ -1,14 +1,16 @@
-"""Writing and deleting datapoints: batched, committed before the answer, refused where the service cannot hold them."""
+"""Write and delete datapoints: batched, committed before the response, refused where the service cannot hold them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from omnia_beam.core.errors import ServiceError, UsageError
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST, TIME_RESOLUTION_NS
+from omnia_beam.core.series_id import canonical_id
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.net import operations as ops
 from omnia_beam.net.answer import Answer
@@ -18,17 +20,18 @@ from omnia_beam.net.items import ServiceMessage, message_of
 from omnia_beam.net.paths import path_of
 from omnia_beam.net.series_query import Span
 from omnia_beam.net.time_argument import TimeLike, exact_text
+from omnia_beam.net.write_answer import send_until_committed
 from omnia_beam.wire import encode_datapoints, encode_series_datapoints
 
 BATCH_POINTS = 10_000
-"""Points in one request: about 800 KB of JSON. The service's own cap is unknown; it answers 413 above it. [ours]"""
+"""Points in one request: about 800 KB of JSON. The service's own limit is unknown; it responds with 413 above it. [ours]"""
 
 
 @dataclass(frozen=True)
 class Written:
-    """What was written: points and requests, and the service's messages (with their trace ids).
+    """The result of a write: points and requests, and the service's messages (with their trace ids).
 
-    `queued` says that the service took some of it without having committed it (202), as it does for `asynchronous`.
+    `queued` means that the service has accepted some of it without having committed it (202), as it does for `asynchronous`.
     """
 
     points: int
@@ -36,7 +39,7 @@ class Written:
 
     @property
     def requests(self) -> int:
-        """Successful requests."""
+        """The number of successful requests."""
         return len(self.messages)
 
     @property
@@ -46,7 +49,7 @@ class Written:
 
 
 class DatapointWrites(ApiClient):
-    """The writing half of `OmniaClient`. Common errors: those of `ServiceSession.send`."""
+    """The writing calls of `OmniaClient`. Common errors: those of `ServiceSession.send`."""
 
     def write_data(
         self,
@@ -56,15 +59,15 @@ class DatapointWrites(ApiClient):
         asynchronous: bool = False,
         batch_points: int = BATCH_POINTS,
     ) -> Written:
-        """Write points of one series: added, or replaced where the series has one at that time.
+        """Write points of one series: they are added, or replace the point that the series has at that time.
 
         Args:
-            asynchronous: let the service answer before it has committed the points.
+            asynchronous: let the service respond before it has committed the points.
             batch_points: points in one request.
 
         Raises:
             UsageError: a NaN or an infinity, which JSON cannot hold, or a time finer than 100 ns; nothing is written then.
-            ServiceError: the message tells how many points were stored before.
+            ServiceError: the message names the number of points that were stored before.
         """
         path_of(id)
         columns = points.columns if isinstance(points, Datapoints) else Datapoints.of_points(id, points).columns
@@ -74,7 +77,7 @@ class DatapointWrites(ApiClient):
     def write_multiple(
         self, series: Iterable[Datapoints], *, asynchronous: bool = False, batch_points: int = BATCH_POINTS
     ) -> Written:
-        """Write points of many series; as `write_data`, `batch_points` counting all series of a request."""
+        """Write points of many series; as `write_data`, with `batch_points` counting all series of a request."""
         checked = [_writable(points) for points in series]
         for points in checked:
             path_of(points.series_id)
@@ -94,8 +97,8 @@ class DatapointWrites(ApiClient):
             delete_all_history: deletes every point there is; only without the times.
 
         Raises:
-            UsageError: a bound is missing, which the service may read as the whole history; or a bound finer than the
-                100 ns that it keeps.
+            UsageError: a bound is missing, which the service may read as the whole history; or a bound is finer than the
+                100 ns that the service keeps.
         """
         if delete_all_history:
             if start_time is not None or end_time is not None:
@@ -116,13 +119,15 @@ class DatapointWrites(ApiClient):
         messages: list[ServiceMessage] = []
         stored = 0
         for batch in batches:
+            points = sum(map(len, batch))
+            send = partial(self._send_alone, batch[0]) if alone else partial(self._send_together, batch)
             try:
-                answer = self._send_alone(batch[0], params) if alone else self._send_together(batch, params)
+                answer = send_until_committed(partial(send, params), points, len(batch))
             except ServiceError as error:
                 error.message += f" ({stored} of {total} points were stored before)"
                 error.args = (error.message,)
                 raise
-            stored += sum(map(len, batch))
+            stored += points
             messages.append(message_of(answer))
         return Written(stored, tuple(messages))
 
@@ -131,15 +136,15 @@ class DatapointWrites(ApiClient):
         return ops.WRITE_DATA.send(self._session, points.series_id, params=params, json_body=body)
 
     def _send_together(self, batch: Sequence[Datapoints], params: list[tuple[str, str]]) -> Answer:
-        body = encode_datapoints([(p.series_id, p.times, p.values, p.statuses) for p in batch])
+        body = encode_datapoints([(canonical_id(p.series_id), p.times, p.values, p.statuses) for p in batch])
         return ops.WRITE_MULTIPLE.send(self._session, params=params, json_body=body)
 
 
 def _writable(points: Datapoints) -> Datapoints:
-    """The points as they are.
+    """Return the points unchanged.
 
     Raises:
-        UsageError: one that the service's JSON cannot hold; names it.
+        UsageError: the service's JSON cannot hold a point; the message names it.
     """
     for name in ("value", "status"):
         if name not in points.columns:
@@ -170,7 +175,7 @@ def _writable(points: Datapoints) -> Datapoints:
 
 
 def _batches(series: Iterable[Datapoints], batch_points: int) -> Iterator[list[Datapoints]]:
-    """Groups of `batch_points` points (the last one fewer) of at most 100 series, in order; a series is cut to fit."""
+    """Yield groups of `batch_points` points (the last one fewer) of at most 100 series, in order; a series is cut to fit."""
     if batch_points < 1:
         raise UsageError(f"batch_points is {batch_points}: at least 1")
     batch: list[Datapoints] = []

@@ -28,6 +28,7 @@ from omnia_beam.io.planner import Wanted, plan_windows
 from omnia_beam.io.query_evidence import Count
 from omnia_beam.io.read import ReadFromOmnia, ReadOptions
 from omnia_beam.io.record import RecordFailures, RecordReceipts
+from omnia_beam.io.stored_points import StoredFiles
 from omnia_beam.io.write_parquet import WriteToParquet
 from omnia_beam.net.raw_data import named_counts
 from omnia_beam.net.reachability import check_reachable
@@ -37,9 +38,13 @@ from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.cluster import check_cluster, worker_share
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import check_writable, file_prefix, say_tidied, tidy_files
+from omnia_beam.pipelines.destination_check import file_look
 from omnia_beam.pipelines.execution import Outcome, run_pipeline
+from omnia_beam.pipelines.id_spelling import as_recorded, named_in_two_spellings
 from omnia_beam.pipelines.job_state import JobState, RunState, opened_state
 from omnia_beam.pipelines.plan_audit import audit_counts
+from omnia_beam.pipelines.removal_guard import GuardRules, RemovalGuard
+from omnia_beam.pipelines.rounds import Rounds
 from omnia_beam.pipelines.runner import is_local
 from omnia_beam.pipelines.selection import select_series
 from omnia_beam.pipelines.selection_memory import remember_selection
@@ -49,7 +54,9 @@ from omnia_beam.pipelines.work_plan import (
     WorkPlan,
     announce_again,
     for_other_clocks,
+    kept_windows,
     plan_work,
+    reach_of,
     refresh_range,
     summarise_work,
     tell_reached,
@@ -109,21 +116,41 @@ def run_backfill(config: JobConfig, context: RunContext) -> Summary:
         series_ids = select_series(session, job.source.series)
         summary = summary.having(series=len(series_ids))
         check_writable(job.sink.path, file_prefix(config.name))
+        summary = summary.with_warnings(*named_in_two_spellings(job.source.series))
         with opened_state(config, context) as state:
+            series_ids = as_recorded(state.ledger, series_ids)
             remember_selection(state.state_dir, config, state.scope.digest, series_ids, job.wanted)
             found = make_plan(job, session, state, series_ids, keep=True)
             summary = summary.having(windows_planned=len(found.plan) + found.recorded, windows_skipped=found.recorded)
             before = session.stats.snapshot().requests
-            outcome = _carry_out(job, session, state, found, context)
-            if audit_counts(state, series_ids, found, outcome, counting(job, session)):
-                PlanCache(state.state_dir, state.scope.digest, job.options.pack_limits).forget()
-            summary = summarise_work(summary, state, series_ids, job.wanted, found, outcome)
+            ended = _rounds(job, session, state, series_ids, context).run(found)
+            outcome = ended.outcome
+            summary = summarise_work(summary, state, series_ids, job.wanted, found, outcome, ended.ledger)
+            summary = ended.told(summary, state.sink, context)
             asked = session.stats.snapshot().requests - before
             summary = summary.having(details={**summary.details, **_reading_facts(summary, asked, job, outcome)})
             return with_traffic(summary, [session], context.clock() - began)
     except (OmniaBeamError, KeyboardInterrupt) as error:
         tell_reached(error, summary, [session], context.clock() - began)
         raise
+
+
+def _rounds(
+    job: BackfillJob, session: ServiceSession, state: JobState, series_ids: Sequence[str], context: RunContext
+) -> Rounds:
+    def carry(work: WorkPlan, guard: RemovalGuard | None) -> Outcome:
+        outcome = _carry_out(job, session, state, work, guard, context)
+        if audit_counts(state, series_ids, work, outcome, counting(job, session)):
+            PlanCache(state.state_dir, state.scope.digest, job.options.pack_limits).forget()
+        return outcome
+
+    look = file_look(job.config, job.sink.path, state, series_ids, job.wanted)
+    return Rounds(job.config, state, job.options.pack_limits, guard_rules(job, state), carry, look, context)
+
+
+def guard_rules(job: BackfillJob, state: RunState) -> GuardRules:
+    """What a run of a backfill or of a tail may take away, before anything was allowed."""
+    return GuardRules(job.config.vanished == "keep", state.scope.digest, files=StoredFiles(job.sink.path))
 
 
 def _reading_facts(summary: Summary, requests: int, job: BackfillJob, outcome: Outcome) -> dict[str, Any]:
@@ -159,6 +186,7 @@ def make_plan(
         limits=limits,
         plan_missing=plan_missing,
         refresh=refresh_range(job.config.refresh, job.wanted),
+        stale=kept_windows(state, job.config.vanished),
         newest_first=job.config.order == "newest_first",
     )
 
@@ -190,7 +218,9 @@ def wanted_range(config: JobConfig) -> TimeRange:
     return TimeRange(config.window.start, end)
 
 
-def build_pipeline(job: BackfillJob, state: RunState, plan: Plan, *, local: bool) -> Any:
+def build_pipeline(
+    job: BackfillJob, state: RunState, plan: Plan, *, local: bool, guard: RemovalGuard | None = None
+) -> Any:
     """A function that puts the backfill's transforms on a pipeline."""
     config = job.config
 
@@ -210,8 +240,10 @@ def build_pipeline(job: BackfillJob, state: RunState, plan: Plan, *, local: bool
             prefix=file_prefix(config.name),
             options=ParquetOptions(job.sink.compression, job.sink.compression_level or 1),
             sink=state.sink,
+            fence=state.fence,
         )
-        written = decoded.chunks | "Write" >> write
+        chunks = decoded.chunks if guard is None else decoded.chunks | "Guard" >> guard
+        written = chunks | "Write" >> write
         _ = written.receipts | "Record" >> RecordReceipts(state.state_dir, state.scope, state.token, state.clock)
         _ = (
             (raw.failures, decoded.failures)
@@ -222,7 +254,9 @@ def build_pipeline(job: BackfillJob, state: RunState, plan: Plan, *, local: bool
     return build
 
 
-def worker_tasks(job: BackfillJob, state: JobState, plan: Plan, context: RunContext) -> list[WorkerTask]:
+def worker_tasks(
+    job: BackfillJob, state: JobState, plan: Plan, context: RunContext, guard: RemovalGuard | None = None
+) -> list[WorkerTask]:
     """A share of the plan and of the budget for each worker; fewer workers where there is not enough to share.
 
     Raises:
@@ -240,7 +274,14 @@ def worker_tasks(job: BackfillJob, state: JobState, plan: Plan, context: RunCont
     level = logging.getLogger("omnia_beam").level
     return [
         WorkerTask(
-            partial(build_pipeline, replace(job, service=service), state.for_workers(), share, local=True),
+            partial(
+                build_pipeline,
+                replace(job, service=service),
+                state.for_workers(),
+                share,
+                local=True,
+                guard=None if guard is None else guard.of(window.key for window in share),
+            ),
             (service,),
             context.options,
             level,
@@ -250,10 +291,15 @@ def worker_tasks(job: BackfillJob, state: JobState, plan: Plan, context: RunCont
 
 
 def _carry_out(
-    job: BackfillJob, session: ServiceSession, state: JobState, found: WorkPlan, context: RunContext
+    job: BackfillJob,
+    session: ServiceSession,
+    state: JobState,
+    found: WorkPlan,
+    guard: RemovalGuard | None,
+    context: RunContext,
 ) -> Outcome:
     path, prefix = job.sink.path, file_prefix(job.config.name)
-    reach = _reach(job.wanted, found.plan)
+    reach = reach_of(job.wanted, found.plan)
     say_tidied(context.say, path, tidy_files(path, prefix, state, wanted=reach))
     if not len(found.plan):
         return Outcome()
@@ -261,13 +307,13 @@ def _carry_out(
     if not is_local(context.options):
         state = for_other_clocks(state)
     deadline_s = None if job.config.deadline is None else job.config.deadline / NS_PER_SECOND
-    tasks = worker_tasks(job, state, found.plan, context)
+    tasks = worker_tasks(job, state, found.plan, context, guard)
     if len(tasks) > 1:
         outcome = run_workers(tasks, found.plan, context, [session], deadline_s)
     else:
         shared_out = replace(job, service=worker_share(job.service, context.options))
         outcome = run_pipeline(
-            build_pipeline(shared_out, state, found.plan, local=is_local(context.options)),
+            build_pipeline(shared_out, state, found.plan, local=is_local(context.options), guard=guard),
             found.plan,
             context,
             session.stats.snapshot,
@@ -275,10 +321,3 @@ def _carry_out(
         )
     tidy_files(path, prefix, state, wanted=reach)
     return outcome
-
-
-def _reach(wanted: TimeRange, plan: Plan) -> TimeRange:
-    """All that the run covers: a window that is read again may reach beyond what is asked for."""
-    start = plan.rows["start"].min(initial=wanted.start_ns)
-    end = plan.rows["end"].max(initial=wanted.end_ns)
-    return TimeRange(int(start), int(end))

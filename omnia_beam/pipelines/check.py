@@ -16,8 +16,6 @@ from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.durable_file import is_local
-from omnia_beam.io.file_source_blocks import BlockFile
-from omnia_beam.io.file_source_files import list_files
 from omnia_beam.io.state_dir import FOLDERS, StateDir
 from omnia_beam.net.raw_data import RawQuery, fetch_page
 from omnia_beam.net.reachability import check_reachable
@@ -26,8 +24,8 @@ from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.backfill import wanted_range
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import check_writable
+from omnia_beam.pipelines.file_description import describe_files
 from omnia_beam.pipelines.migration import MigrationJob
-from omnia_beam.pipelines.migration_source import file_source
 from omnia_beam.pipelines.selection import select_series
 from omnia_beam.pipelines.service import read_options, service_settings
 from omnia_beam.pipelines.summary import Summary
@@ -152,12 +150,7 @@ def _read_one(session: ServiceSession, source: OmniaSource, ids: tuple[str, ...]
 def _try_files(config: JobConfig) -> str:
     if isinstance(config.source, OmniaSource):
         raise TypeError("a service has no files")
-    source = file_source(config.source)
-    files = list_files(source.paths)
-    with BlockFile(source, files[0].path) as opened:
-        _, points = next(opened.blocks(), (None, {}))
-    size = sum(file.size for file in files)
-    return f"{len(files):,} files, {size / 1e6:,.1f} MB; {files[0].path} can be read and begins with {len(points):,} series"
+    return "\n    ".join(describe_files(config.source).lines())
 
 
 def _try_destination(config: JobConfig) -> str:

@@ -21,11 +21,14 @@ from omnia_beam.core.errors import DestinationError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS, NS_PER_SECOND, parse_time
 from omnia_beam.io.durable_file import TEMPORARY_PREFIX, is_local, reason, write_durably
+from omnia_beam.io.lease_fence import LeaseFence
 from omnia_beam.pipelines.job_state import JobState
 
 PARQUET_SUFFIXES: Final = (".parquet",)
 
+_DELETED_AT_ONCE: Final = 100
 _FOLDER: Final = re.compile(r"year=-?\d+/month=\d\d")
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")
 _MOMENT: Final = r"(-?\d{4,})(\d\d)(\d\dT\d\d)(\d\d)(\d\dZ)"
 
 
@@ -76,7 +79,7 @@ def tidy_files(
     Raises:
         DestinationError: the place cannot be listed, a file cannot be deleted, or it holds files of this job although the
             job's state is new: nothing is deleted then.
-        StateError: the ledger cannot be read.
+        StateError: the ledger cannot be read, or the lease was lost: nothing more is deleted.
     """
     ledger = state.reload()
     keep = ledger.live_files(state.sink) | ledger.doubtful_files(state.sink)
@@ -88,7 +91,7 @@ def tidy_files(
         if stray and state.token.run == 1:
             raise _state_is_new(path, stray, state)
         gone = {name for name in stray if name in replaced or _concerns(path, name, prefix, wanted)}
-        _delete(path, [*temporaries, *sorted(gone)])
+        _delete_fenced(path, [*temporaries, *sorted(gone)], state.fence)
     except (OSError, BeamIOError) as error:
         raise DestinationError(f"{path}: files of an earlier run cannot be tidied: {reason(error)}") from error
     return Tidied((*temporaries, *sorted(gone)), tuple(sorted(set(stray) - gone)))
@@ -174,20 +177,22 @@ def _concerns(path: str, name: str, prefix: str, wanted: TimeRange | None) -> bo
 
 
 def _last_time(path: str) -> int:
-    """Of a Parquet file, ns; far in the future where that cannot be told."""
-    if not path.endswith(".parquet"):
-        return MAX_TIME_NS
+    """Of the points in a file, ns; far in the past where that cannot be told: then the file stays."""
     try:
+        if path.endswith(".parquet"):
+            with FileSystems.open(path) as file:
+                times = pq.ParquetFile(file, page_checksum_verification=True).read(["time"]).column("time")
+            return int(pc.max(times).cast(pa.int64()).as_py() or MIN_TIME_NS)
         with FileSystems.open(path) as file:
-            times = pq.ParquetFile(file, page_checksum_verification=True).read(["time"]).column("time")
-    except (pa.ArrowException, KeyError):
-        return MAX_TIME_NS
-    return int(pc.max(times).cast(pa.int64()).as_py() or MIN_TIME_NS)
+            found = [parse_time(match[0]) for line in file if (match := _TIME.search(line.decode(errors="replace")))]
+        return max(found, default=MIN_TIME_NS)
+    except (pa.ArrowException, KeyError, ValueError, OSError, EOFError):
+        return MIN_TIME_NS
 
 
 def _range_of(name: str, prefix: str) -> TimeRange | None:
     """The range of a file's window, to the second and no less than all of it; None for a name that is no window's."""
-    found = re.match(rf"{re.escape(prefix)}-{_MOMENT}-{_MOMENT}-[0-9a-f]{{16}}\.", _base(name))
+    found = re.fullmatch(rf"{re.escape(prefix)}-{_MOMENT}-{_MOMENT}-[0-9a-f]{{16}}\.[a-z]+(\.gz|\.zst)?", _base(name))
     if found is None:
         return None
     parts = found.groups()
@@ -200,6 +205,13 @@ def _range_of(name: str, prefix: str) -> TimeRange | None:
 
 def _base(name: str) -> str:
     return name.rpartition("/")[2]
+
+
+def _delete_fenced(path: str, names: list[str], fence: LeaseFence) -> None:
+    """Of a run that was taken over, what no receipt names may be its successor's, who is about to record it."""
+    for at in range(0, len(names), _DELETED_AT_ONCE):
+        with fence.placing():
+            _delete(path, names[at : at + _DELETED_AT_ONCE])
 
 
 def _delete(path: str, names: Iterable[str]) -> None:

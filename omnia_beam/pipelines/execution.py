@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from types import FrameType
@@ -13,7 +13,7 @@ import apache_beam as beam
 
 from omnia_beam.core.errors import OmniaBeamError
 from omnia_beam.io.plan import Plan
-from omnia_beam.io.progress import BOARD, STOP
+from omnia_beam.io.progress import BOARD, STOP, Limit
 from omnia_beam.net.stats import StatsSnapshot
 from omnia_beam.pipelines.beam_log import own_errors_told_once
 from omnia_beam.pipelines.cluster import is_elsewhere
@@ -34,11 +34,15 @@ class Outcome:
         counters: Beam's counters of our namespace, by name.
         stopped: whether it was asked to stop before its end.
         lost: of the workers that died, what is known; their windows are missing.
+        found: points by finding and series, as far as the workers are threads of this process.
+        exceeded: which finding was met more often than `accept` allows, in words; None for none.
     """
 
     counters: Mapping[str, int] = field(default_factory=dict)
     stopped: bool = False
     lost: tuple[str, ...] = ()
+    found: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    exceeded: str | None = None
 
 
 class Interrupted(KeyboardInterrupt):
@@ -58,6 +62,7 @@ def run_pipeline(
     deadline_s: float | None = None,
     *,
     passing: bool = False,
+    limits: Iterable[Limit] = (),
 ) -> Outcome:
     """Build and run a pipeline to its end.
 
@@ -68,12 +73,14 @@ def run_pipeline(
         traffic: this process's requests so far, for the progress.
         deadline_s: seconds after which no further window is begun.
         passing: whether the progress goes away at the end.
+        limits: of what may be found; beyond one of them no further window is begun.
 
     Raises:
         Interrupted: a signal came; what was under way is recorded or abandoned.
         OmniaBeamError: what ended the pipeline; its `facts` say how far it got.
     """
     BOARD.reset()
+    BOARD.limit(limits)
     STOP.clear()
     counted = counts_of(context.options)
 
@@ -102,7 +109,7 @@ def run_pipeline(
             STOP.clear()
     if signals.is_set():
         raise Interrupted(facts(), counters)
-    return Outcome(counters, stopped)
+    return Outcome(counters, stopped, found=BOARD.found(), exceeded=BOARD.exceeded)
 
 
 def run_here(

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from omnia_beam.config import JobConfig, answer_parts
 from omnia_beam.core.errors import StateError
 from omnia_beam.io.lease import Lease
+from omnia_beam.io.lease_fence import LeaseFence
 from omnia_beam.io.lease_file import LeaseToken
 from omnia_beam.io.lease_owner import LeaseOwner
 from omnia_beam.io.ledger import Ledger
@@ -43,6 +44,11 @@ class RunState:
     @property
     def sink(self) -> str:
         return self.scope.sink
+
+    @property
+    def fence(self) -> LeaseFence:
+        """Before everything that the run puts in place."""
+        return LeaseFence(self.state_dir, self.token)
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,7 @@ def opened_state(job: JobConfig, context: RunContext) -> Iterator[JobState]:
         state = JobState(state_dir, run_id, scope_of(job), lease.token, open_ledger(state_dir, lease.token))
         _say_what_changed(state, context)
         yield state
+        state.fence.check()  # a run that was taken over has nothing to say of how the job stands
 
 
 @contextmanager

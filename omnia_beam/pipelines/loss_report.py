@@ -7,13 +7,14 @@ configuration lets it pass by name. Others are there to be read.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from rich.table import Table
 from rich.text import Text
 
+from omnia_beam.config.accept import Acceptance
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.printable import one_line
 
@@ -31,6 +32,7 @@ class Finding:
         message: what, and what can be done.
         blocking: whether it stops the run unless accepted.
         points: how many are concerned, where that is known.
+        series_id: the source's id, where `series` is a name.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Finding:
     message: str
     blocking: bool = True
     points: int | None = None
+    series_id: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -82,11 +85,22 @@ class LossReport:
     findings: tuple[Finding, ...]
     unused_rows: tuple[str, ...] = ()
 
-    def blocking(self, accepted: Collection[str]) -> tuple[Finding, ...]:
-        """Those that stop the run."""
-        return tuple(each for each in self.findings if each.blocking and each.name not in accepted)
+    def blocking(self, accepted: Sequence[Acceptance]) -> tuple[Finding, ...]:
+        """Those that stop the run: what blocks and is not accepted, and what is more than `at_most` accepts."""
+        exceeded = [each for each in accepted if each.at_most is not None and self._points(each) > each.at_most]
+        allowed = [each for each in accepted if each not in exceeded]
 
-    def check(self, accepted: Collection[str]) -> None:
+        def stops(finding: Finding) -> bool:
+            if finding.blocking:
+                return not any(_covers(each, finding) for each in allowed)
+            return any(_covers(each, finding) for each in exceeded)
+
+        return tuple(each for each in self.findings if stops(each))
+
+    def _points(self, acceptance: Acceptance) -> int:
+        return sum(each.points or 0 for each in self.findings if _covers(acceptance, each))
+
+    def check(self, accepted: Sequence[Acceptance]) -> None:
         """Refuse to run where something blocks.
 
         Raises:
@@ -104,6 +118,11 @@ class LossReport:
                 [
                     f"{len(blocking)} findings stop this migration; nothing was moved:",
                     *lines,
+                    *(
+                        f"accept: {each}: at most {each.at_most:,} points, and there are {self._points(each):,}"
+                        for each in accepted
+                        if each.at_most is not None and self._points(each) > each.at_most
+                    ),
                     f"mend them, or let them pass by name: accept: [{names}]",
                 ]
             ),
@@ -114,7 +133,7 @@ class LossReport:
         """Findings by name."""
         return dict(Counter(each.name for each in self.findings))
 
-    def to_json(self, accepted: Collection[str] = ()) -> dict[str, Any]:
+    def to_json(self, accepted: Sequence[Acceptance] = ()) -> dict[str, Any]:
         """Plain data for `--json`."""
         return {
             "findings": [each.to_json() for each in self.findings],
@@ -125,6 +144,10 @@ class LossReport:
                 for s in self.series
             ],
         }
+
+
+def _covers(acceptance: Acceptance, finding: Finding) -> bool:
+    return acceptance.covers(finding.name, finding.series, finding.series_id)
 
 
 def sorted_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -143,7 +166,7 @@ def series_table(report: LossReport) -> Table:
     return table
 
 
-def findings_table(report: LossReport, accepted: Collection[str]) -> Table:
+def findings_table(report: LossReport, accepted: Sequence[Acceptance]) -> Table:
     """What would be lost."""
     table = Table("finding", "series", "what", "", box=None, pad_edge=False)
     blocking = set(report.blocking(accepted))

@@ -16,6 +16,7 @@ from omnia_beam.io.progress import BOARD
 from omnia_beam.pipelines.job_state import JobState
 
 MAPPING: Final = "mapping"
+READING: Final = "reading"
 
 
 class MappingLetters:
@@ -25,17 +26,21 @@ class MappingLetters:
         StateError: the file cannot be written.
     """
 
-    def __init__(self, files: DeadLetterFiles) -> None:
+    def __init__(self, files: DeadLetterFiles, origin: str = MAPPING) -> None:
         self._files = files
+        self._origin = origin
         self._had: set[str] | None = None
 
     def __call__(self, key: ChunkKey, letters: Sequence[DeadLetter]) -> None:
         if self._had is None:
             self._had = set(self._files.names())
+        for letter in letters if self._origin == MAPPING else ():
+            finding = "unlisted_status" if letter.reason.startswith("status ") else "infinite_values"
+            BOARD.note_found(finding, letter.source_id, letter.count)
         with BOARD.noting_fatal():
             if letters:
-                self._files.put(key, letters, origin=MAPPING)
-            elif self._had and (name := file_name(key, MAPPING)) in self._had:
+                self._files.put(key, letters, origin=self._origin)
+            elif self._had and (name := file_name(key, self._origin)) in self._had:
                 self._files.remove(name)
 
 
@@ -44,9 +49,9 @@ def tidy_dead_letters(state: JobState) -> int:
 
     Their run died before the receipt, or their window was read again since, cut into other chunks. For the holder of the lease.
     """
-    files = DeadLetterFiles.of(state.state_dir)
+    files = DeadLetterFiles.of(state.state_dir, state.fence)
     if not files.names():
         return 0
     ledger = state.reload()
     keys = (each.receipt.key for scope in ledger.scopes() for each in ledger.receipts(scope.scope.digest))
-    return len(files.keep_only(keys, (WRITING, MAPPING)))
+    return len(files.keep_only(keys, (WRITING, MAPPING, READING)))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from omnia_beam.config import JobConfig, MappingConfig, MappingRow, OmniaSink, render_template
+from omnia_beam.config import JobConfig, MappingConfig, MappingRow, OmniaSink, OmniaSource, render_template
 from omnia_beam.config.sink import CreateMissing
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.series import Timeseries, TimeseriesDraft
+from omnia_beam.core.series_id import canonical_id
 from omnia_beam.pipelines.loss_report import Finding
 from omnia_beam.pipelines.mapping_targets import TargetName, Targets
 from omnia_beam.pipelines.unit_conversion import Conversion, UnitError, convert_unit
@@ -93,15 +94,17 @@ def resolve_mapping(
         UsageError: a template needs a field that a series does not have; pint is not there where it is needed.
         ServiceError: the target cannot be asked.
     """
-    by_source = {row.source: row for row in rows}
+    spelled = canonical_id if isinstance(job.source, OmniaSource) else str  # the name of a file's series is no id
+    by_source = _rows_by_source(rows, spelled)
     create = job.sink.create_missing if isinstance(job.sink, OmniaSink) else None
     if create is not None and create.source is not None:
         raise UsageError("sink.create_missing.source: the service sets this field itself: remove the key")
     findings: list[Finding] = []
     named: list[tuple[Timeseries, MappingRow | None, TargetName]] = []
     left_out: list[Timeseries] = []
-    for each in series:
-        row = by_source.get(each.id) or by_source.get(each.name)
+    for told in series:
+        row = by_source.get(spelled(told.id)) or by_source.get(told.name)
+        each = told if row is None or row.source_unit is None else replace(told, unit=row.source_unit)
         target = _target_name(each, row, job, create)
         if target is None:
             left_out.append(each)
@@ -117,9 +120,21 @@ def resolve_mapping(
         else:
             mapped.append(one)
     findings.extend(_duplicates(mapped))
-    known = {each.id for each in series} | {each.name for each in series}
-    unused = tuple(row.source for row in rows if row.source not in known)
+    known = {spelled(each.id) for each in series} | {each.name for each in series}
+    unused = tuple(row.source for row in rows if not {row.source, spelled(row.source)} & known)
     return Resolution(tuple(mapped), tuple(findings), tuple(left_out), unused)
+
+
+def _rows_by_source(rows: Sequence[MappingRow], spelled: Callable[[str], str]) -> dict[str, MappingRow]:
+    found: dict[str, MappingRow] = {}
+    for row in rows:
+        first = found.setdefault(spelled(row.source), row)
+        if first is not row:
+            raise UsageError(
+                f"mapping.file: the rows for {first.source} (line {first.line}) and {row.source} (line {row.line}) are of one "
+                "series: leave one of them out"
+            )
+    return {**{row.source: row for row in rows}, **found}
 
 
 def template_values(series: Timeseries) -> dict[str, str | None]:
@@ -165,7 +180,7 @@ def _target_name(
 
 
 def _facility(series: Timeseries, create: CreateMissing | None) -> str:
-    if create is not None:
+    if create is not None and create.facility is not None:
         return render_template(create.facility, template_values(series))
     return series.facility
 
@@ -190,10 +205,11 @@ def _mapped(
     """One series; None where there is no target and none will be created."""
     shown = series.name or series.id
     creatable = create is not None and target.id is None
-    if existing is None and not creatable:
+    if existing is None and (not creatable or not target.facility):
         cure = "give it a name and facility instead of an id" if create is not None else "set sink.create_missing"
         if target.id is None and not target.facility:
-            cure = "its facility is not known: set source.facility, or mapping.target_facility"
+            cure = "its facility is not known: set source.facility, mapping.target_facility or sink.create_missing.facility, "
+            cure += "or give target_facility in the mapping file"
         findings.append(Finding("missing_target", shown, f"the target has no timeseries {target}: {cure}"))
         return None
     unit = _target_unit(series, row, existing, job.mapping, create)

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from omnia_beam.core.errors import NotFoundError, ServiceError, UsageError
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
 from omnia_beam.core.series import Timeseries, TimeseriesDraft
+from omnia_beam.core.series_id import id_key
 from omnia_beam.net.metadata import MetadataCalls
 from omnia_beam.net.session import ServiceSession
 
@@ -43,6 +44,9 @@ class Targets(Protocol):
     def create(self, drafts: Sequence[TimeseriesDraft]) -> Mapping[TargetName, Timeseries]:
         """Make those that do not exist."""
 
+    def candidates(self) -> Sequence[Timeseries]:
+        """What series of a source could become: all there are, as far as the target lists them."""
+
 
 class FileTargets:
     """Files hold whatever they are given: every target exists, under its id or else its name."""
@@ -56,6 +60,9 @@ class FileTargets:
 
     def create(self, drafts: Sequence[TimeseriesDraft]) -> Mapping[TargetName, Timeseries]:
         raise UsageError("sink: timeseries are created in a service only")
+
+    def candidates(self) -> Sequence[Timeseries]:
+        return ()
 
 
 class ServiceTargets:
@@ -93,11 +100,15 @@ class ServiceTargets:
                     )
         return found
 
+    def candidates(self) -> Sequence[Timeseries]:
+        return self._listed()[0]
+
     def _by_id(self, ids: set[str]) -> dict[TargetName, Timeseries]:
         if len(ids) <= _ONE_BY_ONE:
             return {TargetName(id): series for id in sorted(ids) if (series := self._one(id)) is not None}
         listed, whole = self._listed()
-        found = {each.id: each for each in listed if each.id in ids}
+        by_key = {id_key(each.id): each for each in listed}
+        found = {id: by_key[id_key(id)] for id in ids if id_key(id) in by_key}
         for id in [] if whole else sorted(ids - found.keys()):
             series = self._one(id)
             found |= {} if series is None else {id: series}

@@ -9,41 +9,55 @@ What ends in dead letters, from this run or earlier ones, leaves the job incompl
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import apache_beam as beam
 
-from omnia_beam.config import JobConfig, OmniaSink
+from omnia_beam.config import JobConfig, OmniaSink, OmniaSource
+from omnia_beam.config.accept import Acceptance
 from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.dead_letters import DeadLetterFiles
 from omnia_beam.io.plan import Plan
+from omnia_beam.io.progress import Limit
 from omnia_beam.io.record import RecordFailures, RecordReceipts
 from omnia_beam.net.stats import StatsSnapshot
 from omnia_beam.pipelines.cluster import check_job
 from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.destination import say_tidied
+from omnia_beam.pipelines.destination_check import Asked, look_at_letters
 from omnia_beam.pipelines.execution import Outcome, run_pipeline
+from omnia_beam.pipelines.id_spelling import named_in_two_spellings
 from omnia_beam.pipelines.job_state import JobState, opened_state
 from omnia_beam.pipelines.mapping_letters import MappingLetters, tidy_dead_letters
 from omnia_beam.pipelines.mapping_resolution import Resolution
 from omnia_beam.pipelines.migration import MigrationJob, Prepared, prepare
 from omnia_beam.pipelines.migration_source import MigrationSource, open_source
 from omnia_beam.pipelines.plan_audit import audit_counts
+from omnia_beam.pipelines.removal_guard import GuardRules, RemovalGuard
+from omnia_beam.pipelines.rounds import Rounds
 from omnia_beam.pipelines.runner import is_local
 from omnia_beam.pipelines.selection_memory import remember_selection
+from omnia_beam.pipelines.series_memory import remember_series
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.work_plan import (
     WorkPlan,
     announce_again,
     for_other_clocks,
+    kept_windows,
     plan_work,
+    reach_of,
     refresh_range,
     summarise_work,
     tell_reached,
     with_traffic,
 )
-from omnia_beam.transforms.map_series import MapSeries
+from omnia_beam.transforms.map_series import MapSeries, SeriesRule
+
+_LISTED = 100
+"""Series of one finding in the summary."""
 
 _COUNTED = ("points_rejected", "points_dropped", "points_substituted", "points_truncated")
 _LEFT_OUT = ("points_rejected", "points_dropped", "points_truncated")
@@ -69,21 +83,24 @@ def run_migrate(config: JobConfig, context: RunContext) -> Summary:
         with opened_state(config, context) as state:
             source = open_source(config, state, context, keep=True)
             sessions += source.sessions
-            prepared = prepare(job, source)
+            if isinstance(config.source, OmniaSource):
+                summary = summary.with_warnings(*named_in_two_spellings(config.source.series))
+            prepared = prepare(job, source, state.state_dir)
             _tell(prepared, job, context)
             prepared.report.check(config.accept)
-            summary = summary.having(series=len(prepared.series_ids))
+            summary = summary.having(series=len(prepared.series_ids)).with_warnings(*source.warnings)
             resolution = prepared.resolution.created(job.sink.targets)
+            remember_series(state.state_dir, source.series)
             remember_selection(state.state_dir, config, state.scope.digest, prepared.series_ids, source.wanted)
             work = _plan(job, source, prepared, state)
             summary = summary.having(windows_planned=len(work.plan) + work.recorded, windows_skipped=work.recorded)
-            outcome = _carry_out(job, source, resolution, state, work, context)
-            _audit(job, source, prepared, state, work, outcome)
-            summary = summarise_work(summary, state, prepared.series_ids, source.wanted, work, outcome)
-            if summary.status == "complete":
+            ended = _rounds(job, source, prepared, resolution, state, context).run(work)
+            outcome = ended.outcome
+            summary = summarise_work(summary, state, prepared.series_ids, source.wanted, work, outcome, ended.ledger)
+            if summary.status == "complete" and not ended.problems:
                 source.settled(state)
             tidy_dead_letters(state)
-            summary = _with_losses(summary, prepared, state, outcome)
+            summary = _with_losses(ended.told(summary, state.sink, context), prepared, state, outcome)
         return with_traffic(summary, sessions, context.clock() - began)
     except (OmniaBeamError, KeyboardInterrupt) as error:
         tell_reached(error, summary, sessions, context.clock() - began)
@@ -98,8 +115,39 @@ def _plan(job: MigrationJob, source: MigrationSource, prepared: Prepared, state:
         limits=source.limits,
         plan_missing=source.plan,
         refresh=refresh_range(job.config.refresh, source.wanted),
-        stale=source.stale(state, prepared.series_ids),
+        stale=[*source.stale(state, prepared.series_ids), *kept_windows(state, job.config.vanished)],
         newest_first=job.config.order == "newest_first",
+    )
+
+
+def _rounds(
+    job: MigrationJob,
+    source: MigrationSource,
+    prepared: Prepared,
+    resolution: Resolution,
+    state: JobState,
+    context: RunContext,
+) -> Rounds:
+    targets = {each.source.id: each.existing.id for each in resolution.mapped if each.existing is not None}
+    asked = Asked(state.scope.digest, state.sink)
+    if job.config.window is not None:  # otherwise files are read whole: all is asked for, also what they held once
+        asked = Asked(state.scope.digest, state.sink, frozenset(targets), source.wanted)
+    look = job.sink.look(state, asked, targets)
+
+    def carry(work: WorkPlan, guard: RemovalGuard | None) -> Outcome:
+        outcome = _carry_out(job, source, resolution, state, work, guard, context)
+        _audit(job, source, prepared, state, work, outcome)
+        return outcome
+
+    return Rounds(
+        job.config,
+        state,
+        source.limits,
+        GuardRules(job.config.vanished == "keep", state.scope.digest, source.vanished, job.sink.files),
+        carry,
+        lambda ledger: look(ledger).plus(look_at_letters(ledger, state.state_dir, asked)),
+        context,
+        lambda removals: job.sink.erase(state, removals),
     )
 
 
@@ -117,16 +165,27 @@ def _audit(
 
 
 def build_pipeline(
-    job: MigrationJob, source: MigrationSource, resolution: Resolution, state: JobState, plan: Plan, *, local: bool
+    job: MigrationJob,
+    source: MigrationSource,
+    resolution: Resolution,
+    state: JobState,
+    plan: Plan,
+    *,
+    local: bool,
+    guard: RemovalGuard | None = None,
 ) -> Any:
     """A function that puts the migration's transforms on a pipeline."""
     rules = {each.source.id: each.rule() for each in resolution.mapped}
-    keep = MappingLetters(DeadLetterFiles.of(state.state_dir))
+    if guard is not None:
+        # A series that the source no longer shows is in recorded windows all the same: it stays what it was.
+        rules = {source_id: SeriesRule(target) for source_id, target in guard.targets.items()} | rules
+    keep = MappingLetters(DeadLetterFiles.of(state.state_dir, state.fence))
 
     def build(pipeline: Any) -> None:
         chunks, unread = source.read(pipeline, plan, local=local)
         mapped = chunks | "Map" >> MapSeries(rules, keep)
-        receipts, unwritten = job.sink.write(mapped.chunks, state)
+        stored = mapped.chunks if guard is None else mapped.chunks | "Guard" >> guard
+        receipts, unwritten = job.sink.write(stored, state)
         _ = receipts | "Record" >> RecordReceipts(state.state_dir, state.scope, state.token)
         failures = [each for each in (unread, unwritten) if each is not None]
         _ = failures | beam.Flatten() | "Report" >> RecordFailures(state.state_dir, state.run_id)
@@ -140,25 +199,38 @@ def _carry_out(
     resolution: Resolution,
     state: JobState,
     work: WorkPlan,
+    guard: RemovalGuard | None,
     context: RunContext,
 ) -> Outcome:
-    stray = job.sink.tidy(state) + tidy_dead_letters(state)
-    if stray:
-        context.say(f"removed {counted(stray, 'file')} of earlier runs that no receipt names")
+    reach = reach_of(source.wanted, work.plan)
+    say_tidied(context.say, getattr(job.config.sink, "path", ""), job.sink.tidy(state, reach))
+    if letters := tidy_dead_letters(state):
+        context.say(f"removed {counted(letters, 'file')} of dead letters of earlier runs that no receipt names")
     if not len(work.plan):
         return Outcome()
     announce_again(state, work)
     if not is_local(context.options):
         state = for_other_clocks(state)
     outcome = run_pipeline(
-        build_pipeline(job, source, resolution, state, work.plan, local=is_local(context.options)),
+        build_pipeline(job, source, resolution, state, work.plan, local=is_local(context.options), guard=guard),
         work.plan,
         context,
         lambda: _traffic(job, source),
         None if job.config.deadline is None else job.config.deadline / NS_PER_SECOND,
+        limits=_limits(job, resolution),
     )
-    job.sink.tidy(state)
+    job.sink.tidy(state, reach)
     return outcome
+
+
+def _limits(job: MigrationJob, resolution: Resolution) -> list[Limit]:
+    """What `accept` allows at most of findings that only points tell."""
+    names = {each.source.id: each.source.name for each in resolution.mapped}
+
+    def covering(acceptance: Acceptance) -> Callable[[str, str], bool]:
+        return lambda finding, series_id: acceptance.covers(finding, series_id, names.get(series_id, series_id))
+
+    return [Limit(covering(each), each.at_most, str(each)) for each in job.config.accept if each.at_most is not None]
 
 
 def _traffic(job: MigrationJob, source: MigrationSource) -> StatsSnapshot:
@@ -195,11 +267,21 @@ def _with_losses(summary: Summary, prepared: Prepared, state: JobState, outcome:
         details["reasons"] = reasons
         reason, points = next(iter(reasons.items()))
         details["most frequent reason"] = f"{reason} ({points:,} points)"
+    if outcome.exceeded is not None:
+        details["stopped"] = f"{outcome.exceeded}: raise accept's at_most, or look at the source"
+    if outcome.found:
+        details["found"] = {name: _most(series) for name, series in outcome.found.items()}
     details |= {name: outcome.counters[name] for name in _COUNTED if outcome.counters.get(name)}
     if prepared.report.findings:
         details["findings"] = prepared.report.counts()
     return summary.having(
         dead_letters=sum(reasons.values()),
-        status="incomplete" if reasons else summary.status,
+        duplicates=outcome.counters.get("points_repeated", 0),
+        status="incomplete" if reasons or outcome.exceeded is not None else summary.status,
         details=details,
     )
+
+
+def _most(points: Mapping[str, int]) -> dict[str, int]:
+    """The series with the most points."""
+    return dict(sorted(points.items(), key=lambda item: (-item[1], item[0]))[:_LISTED])

@@ -8,17 +8,24 @@ from omnia_beam.io.lease_file import LeaseToken
 from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.state_dir import StateDir
 from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.file_description import describe_catalog
 from omnia_beam.pipelines.job_state import JobState, scope_of
 from omnia_beam.pipelines.loss_report import LossReport
+from omnia_beam.pipelines.mapping_template import write_template
 from omnia_beam.pipelines.migration import MigrationJob, prepare, show_report
-from omnia_beam.pipelines.migration_source import open_source
+from omnia_beam.pipelines.migration_source import FilesSource, open_source
 from omnia_beam.pipelines.plan_report import windows_table, work_line
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.work_plan import plan_work, refresh_range, with_traffic
 
 
-def run_migrate_plan(config: JobConfig, context: RunContext) -> Summary:
+def run_migrate_plan(config: JobConfig, context: RunContext, mapping_template: str | None = None) -> Summary:
     """Print the loss report and the windows that a migration would move now; takes no lease, creates and writes nothing.
+
+    Args:
+        config: the job.
+        context: where to print.
+        mapping_template: a file to write, with the best guess of each series' target.
 
     Returns:
         `complete`, or `incomplete` (exit 1) where something would stop the run.
@@ -31,8 +38,11 @@ def run_migrate_plan(config: JobConfig, context: RunContext) -> Summary:
     state_dir = StateDir.open(config.state, config.name, create=False)
     state = JobState(state_dir, "plan", scope_of(config), LeaseToken(0, ""), Ledger.load(state_dir))
     source = open_source(config, state, context, keep=False)
-    prepared = prepare(job, source)
+    prepared = prepare(job, source, state_dir)
     report = prepared.report
+    if mapping_template is not None:
+        count = write_template(mapping_template, prepared.resolution, job.rows, job.sink.targets.candidates())
+        context.say(f"{mapping_template}: {count:,} rows to be reviewed; then it can be mapping.file")
     work = plan_work(
         state,
         prepared.series_ids,
@@ -43,7 +53,12 @@ def run_migrate_plan(config: JobConfig, context: RunContext) -> Summary:
         stale=source.stale(state, prepared.series_ids),
         newest_first=config.order == "newest_first",
     )
+    seen = describe_catalog(config.source.kind, source.catalog) if isinstance(source, FilesSource) else None
     if not context.quiet:
+        if seen is not None:
+            for line in seen.lines():
+                context.out.print(line, markup=False, highlight=False, soft_wrap=True)
+            context.out.print()
         show_report(report, config.accept, context)
         context.out.print()
         context.out.print(work_line(work))
@@ -56,7 +71,12 @@ def run_migrate_plan(config: JobConfig, context: RunContext) -> Summary:
         series=len(prepared.series_ids),
         windows_planned=len(work.plan) + work.recorded,
         windows_skipped=work.recorded,
-        details={"expected_points": work.plan.expected_points, **_details(report, config)},
+        warnings=source.warnings,
+        details={
+            "expected_points": work.plan.expected_points,
+            **_details(report, config),
+            **({"source_files": seen.to_json()} if seen is not None else {}),
+        },
     )
     return with_traffic(summary, (*source.sessions, *job.sink.sessions), context.clock() - began)
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
-from omnia_beam.config import JobConfig, MappingRow, OmniaSource, ParquetSink, read_mapping_file
+from omnia_beam.config import CsvSink, JobConfig, MappingRow, OmniaSource, ParquetSink, read_mapping_file
 from omnia_beam.core.errors import SelectionError
-from omnia_beam.io.file_source_index import SeriesFacts
+from omnia_beam.io.csv_file import check_wide_names
+from omnia_beam.io.state_dir import StateDir
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.loss_report import LossReport, findings_table, series_table
 from omnia_beam.pipelines.mapping_resolution import Resolution, resolve_mapping
-from omnia_beam.pipelines.migration_findings import loss_report
+from omnia_beam.pipelines.migration_findings import Known, loss_report
 from omnia_beam.pipelines.migration_sink import MigrationSink, open_sink
 from omnia_beam.pipelines.migration_source import MigrationSource
+from omnia_beam.pipelines.series_memory import series_changes
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,14 @@ def is_migration(config: JobConfig) -> bool:
     return not plain or config.mapping is not None
 
 
-def prepare(job: MigrationJob, source: MigrationSource) -> Prepared:
+def prepare(job: MigrationJob, source: MigrationSource, state_dir: StateDir, now_ns: int | None = None) -> Prepared:
     """Resolve the mapping and say what would be lost. Creates and writes nothing.
+
+    Args:
+        job: with its mapping.
+        source: with what is known of it.
+        state_dir: where earlier runs remembered their series.
+        now_ns: what times ahead are measured against; None for the clock's.
 
     Raises:
         SelectionError: no series at all would be copied.
@@ -76,8 +85,10 @@ def prepare(job: MigrationJob, source: MigrationSource) -> Prepared:
         ServiceError: source or target cannot be asked.
     """
     resolution = resolve_mapping(source.series, job.config, job.rows, job.sink.targets)
-    facts: dict[str, SeriesFacts] = dict(source.facts)
-    report = loss_report(resolution, job.config, facts)
+    if isinstance(job.config.sink, CsvSink) and job.config.sink.layout == "wide":
+        check_wide_names(str(each.target) for each in resolution.mapped)
+    known = Known(source.facts, source.about, source.spans, time.time_ns() if now_ns is None else now_ns)
+    report = loss_report(resolution, job.config, known, series_changes(state_dir, source.series))
     if not resolution.mapped and not report.blocking(job.config.accept):
         raise SelectionError("mapping: it leaves no series to copy: none of the source's is mapped to a target")
     return Prepared(resolution, report)

@@ -2,26 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from omnia_beam.config import CsvSink, JobConfig, OmniaSink
-from omnia_beam.io.file_source_index import SeriesFacts
+from omnia_beam.io.file_facts import FileFacts, SeriesFacts
+from omnia_beam.pipelines.file_findings import file_findings, series_findings, time_findings
 from omnia_beam.pipelines.loss_report import Finding, LossReport, SeriesLine, sorted_findings
 from omnia_beam.pipelines.mapping_resolution import MappedSeries, Resolution
 from omnia_beam.transforms.map_status import StatusRule
 
 
-def loss_report(resolution: Resolution, job: JobConfig, facts: Mapping[str, SeriesFacts]) -> LossReport:
+@dataclass(frozen=True)
+class Known:
+    """What is known of a source's points before they are read. All of it is empty for a service.
+
+    Args:
+        facts: by series.
+        about: of files, by path.
+        spans: times of the first and last point by series, ns.
+        now_ns: what times ahead are measured against.
+    """
+
+    facts: Mapping[str, SeriesFacts] = field(default_factory=dict)
+    about: Mapping[str, FileFacts] = field(default_factory=dict)
+    spans: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    now_ns: int = 0
+
+
+def loss_report(resolution: Resolution, job: JobConfig, known: Known, further: Iterable[Finding] = ()) -> LossReport:
     """Everything that a migration would lose or leave out, as far as it can be known without reading.
 
     Args:
         resolution: of the mapping.
         job: its sink's policies.
-        facts: of files, by series; empty for a service, of which only the declared tables are known.
+        known: of the points.
+        further: findings that others have made.
     """
-    findings = list(resolution.findings)
+    findings = [*resolution.findings, *further, *file_findings(job, known.about)]
     for each in resolution.mapped:
-        findings.extend(_about_points(each, job, facts.get(each.source.id)))
+        series_id, shown = each.source.id, each.source.name or each.source.id
+        facts = known.facts.get(series_id)
+        findings.extend(_about_points(each, job, facts))
+        if facts is not None:
+            findings.extend(series_findings(shown, series_id, facts))
+        if series_id in known.spans:
+            findings.extend(time_findings(shown, series_id, known.spans[series_id], job, known.now_ns))
     lines = [_line(each) for each in resolution.mapped]
     lines += [SeriesLine(each.name or each.id, "", "", "", "left out") for each in resolution.left_out]
     ordered = tuple(sorted(lines, key=lambda each: each.source))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from omnia_beam.config import CsvSink, JobConfig, OmniaSink, ParquetSink
+from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.csv_file import CSV_SUFFIXES, CsvOptions
 from omnia_beam.io.dead_letters import DeadLetterFiles
+from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.parquet_file import ParquetOptions
+from omnia_beam.io.stored_points import StoredFiles
 from omnia_beam.io.write_csv import WriteToCsv
 from omnia_beam.io.write_omnia import WriteToOmnia
 from omnia_beam.io.write_parquet import WriteToParquet
@@ -15,10 +19,13 @@ from omnia_beam.net.reachability import check_reachable
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.cluster import worker_share
-from omnia_beam.pipelines.destination import PARQUET_SUFFIXES, check_writable, file_prefix, tidy_files
+from omnia_beam.pipelines.destination import PARQUET_SUFFIXES, Tidied, check_writable, file_prefix, tidy_files
+from omnia_beam.pipelines.destination_check import Asked, Look, check_mode, look_at_files, not_counted, not_looked_at
 from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.mapping_targets import FileTargets, ServiceTargets, Targets
+from omnia_beam.pipelines.removal_guard import Removal
 from omnia_beam.pipelines.service import service_settings
+from omnia_beam.pipelines.service_check import erase_points, look_at_service
 from omnia_beam.pipelines.write_settings import write_options
 
 
@@ -31,8 +38,18 @@ class MigrationSink(Protocol):
     def check(self) -> None:
         """Raises DestinationError or ServiceError where nothing can be written."""
 
-    def tidy(self, state: JobState) -> int:
-        """Remove what dead runs left without a receipt; returns how much that was. For the holder of the lease."""
+    @property
+    def files(self) -> StoredFiles | None:
+        """Where stored points can be read back; None where only counts can be asked for."""
+
+    def tidy(self, state: JobState, reach: TimeRange) -> Tidied:
+        """Remove what dead runs left without a receipt in the time that this run covers. For the holder of the lease."""
+
+    def look(self, state: JobState, asked: Asked, targets: Mapping[str, str]) -> Callable[[Ledger], Look]:
+        """How the world is held against the ledger at the end of a run; `targets` by source id."""
+
+    def erase(self, state: JobState, removals: Iterable[Removal]) -> list[str]:
+        """Take stored points away before their windows are written again; returns why it could not, a text each."""
 
     def write(self, chunks: Any, state: JobState) -> tuple[Any, Any | None]:
         """Puts the writing on a pipeline; returns the collections of Receipt and, if there can be any, of WindowFailure."""
@@ -43,7 +60,8 @@ class ServiceSink:
 
     sessions: tuple[ServiceSession, ...]
 
-    def __init__(self, sink: OmniaSink) -> None:
+    def __init__(self, config: JobConfig, sink: OmniaSink) -> None:
+        self._check = config.destination_check
         self._service = service_settings(sink)
         self._options = write_options(sink)
         self.sessions = (shared_session(self._service),)
@@ -52,16 +70,35 @@ class ServiceSink:
     def check(self) -> None:
         check_reachable(self._service)
 
-    def tidy(self, state: JobState) -> int:
-        return 0  # an upsert leaves nothing half done: what was written without a receipt is written again, the same
+    @property
+    def files(self) -> StoredFiles | None:
+        return None
+
+    def tidy(self, state: JobState, reach: TimeRange) -> Tidied:
+        # An upsert leaves nothing half done: what was written without a receipt is written again, the same.
+        return Tidied()
+
+    def look(self, state: JobState, asked: Asked, targets: Mapping[str, str]) -> Callable[[Ledger], Look]:
+        def look(ledger: Ledger) -> Look:
+            if self._check == "off":
+                return not_looked_at(self._service.base_url)
+            counted = check_mode(self._check, len(targets)) == "full"
+            found = look_at_service(ledger, self.sessions[0], asked, targets, counted=counted)
+            return found if counted else found.plus(not_counted(self._service.base_url))
+
+        return look
+
+    def erase(self, state: JobState, removals: Iterable[Removal]) -> list[str]:
+        return erase_points(self.sessions[0], state.ledger, state.sink, removals)
 
     def write(self, chunks: Any, state: JobState) -> tuple[Any, Any | None]:
         written = chunks | "Write" >> WriteToOmnia(
             worker_share(self._service, chunks.pipeline.options),
             self._options,
             on_error="output",
-            dead_letter_files=DeadLetterFiles.of(state.state_dir),
+            dead_letter_files=DeadLetterFiles.of(state.state_dir, state.fence),
             sink=state.sink,
+            fence=state.fence,
         )
         return written.receipts, written.failures
 
@@ -73,6 +110,8 @@ class FilesSink:
 
     def __init__(self, config: JobConfig, sink: ParquetSink | CsvSink) -> None:
         self._sink = sink
+        self._check = config.destination_check
+        self._csv = None if isinstance(sink, ParquetSink) else CsvOptions(sink.layout, sink.delimiter, sink.compression)
         self._prefix = file_prefix(config.name)
         self._suffixes = PARQUET_SUFFIXES if isinstance(sink, ParquetSink) else tuple(CSV_SUFFIXES.values())
         self.sessions = ()
@@ -81,18 +120,30 @@ class FilesSink:
     def check(self) -> None:
         check_writable(self._sink.path, self._prefix)
 
-    def tidy(self, state: JobState) -> int:
-        return len(tidy_files(self._sink.path, self._prefix, state, suffixes=self._suffixes).removed)
+    @property
+    def files(self) -> StoredFiles | None:
+        return StoredFiles(self._sink.path, self._csv)
+
+    def tidy(self, state: JobState, reach: TimeRange) -> Tidied:
+        return tidy_files(self._sink.path, self._prefix, state, wanted=reach, suffixes=self._suffixes)
+
+    def look(self, state: JobState, asked: Asked, targets: Mapping[str, str]) -> Callable[[Ledger], Look]:
+        if self._check == "off":
+            return lambda ledger: not_looked_at(self._sink.path)
+        return lambda ledger: look_at_files(ledger, self._sink.path, asked, self.files)
+
+    def erase(self, state: JobState, removals: Iterable[Removal]) -> list[str]:
+        return []  # a window that is written again replaces its files
 
     def write(self, chunks: Any, state: JobState) -> tuple[Any, Any | None]:
         sink = self._sink
         write: Any
         if isinstance(sink, ParquetSink):
             parquet = ParquetOptions(sink.compression, sink.compression_level or 1)
-            write = WriteToParquet(sink.path, prefix=self._prefix, options=parquet, sink=state.sink)
+            write = WriteToParquet(sink.path, prefix=self._prefix, options=parquet, sink=state.sink, fence=state.fence)
         else:
             options = CsvOptions(sink.layout, sink.delimiter, sink.compression)
-            write = WriteToCsv(sink.path, prefix=self._prefix, options=options, sink=state.sink)
+            write = WriteToCsv(sink.path, prefix=self._prefix, options=options, sink=state.sink, fence=state.fence)
         receipts = (chunks | "Write" >> write).receipts
         return receipts, None  # a file sink stores a chunk or ends the run: no window fails by itself
 
@@ -100,5 +151,5 @@ class FilesSink:
 def open_sink(config: JobConfig) -> MigrationSink:
     """The sink of a job; nothing is asked or written yet."""
     if isinstance(config.sink, OmniaSink):
-        return ServiceSink(config.sink)
+        return ServiceSink(config, config.sink)
     return FilesSink(config, config.sink)

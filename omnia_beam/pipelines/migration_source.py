@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 import apache_beam as beam
@@ -11,12 +13,15 @@ from omnia_beam.config import CsvSource, JobConfig, OmniaSink, OmniaSource, Parq
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.printable import counted
 from omnia_beam.core.series import Timeseries
+from omnia_beam.core.series_id import canonical_id
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.dead_letters import DeadLetterFiles
+from omnia_beam.io.file_facts import FileFacts, SeriesFacts
 from omnia_beam.io.file_source import CsvForm, FileSource, ParquetForm
 from omnia_beam.io.file_source_catalog import CatalogStore, FileCatalog, FileChange, check_holds_something
-from omnia_beam.io.file_source_index import SeriesFacts
 from omnia_beam.io.file_source_plan import file_limits, plan_files
+from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.packing import PackLimits
 from omnia_beam.io.plan import Plan
 from omnia_beam.io.planner import Wanted, plan_windows
@@ -29,7 +34,9 @@ from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.backfill import wanted_range
 from omnia_beam.pipelines.cluster import worker_share
 from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.id_spelling import as_recorded
 from omnia_beam.pipelines.job_state import JobState
+from omnia_beam.pipelines.mapping_letters import READING, MappingLetters
 from omnia_beam.pipelines.selection import describe_series, select_series
 from omnia_beam.pipelines.service import read_options, service_settings
 from omnia_beam.transforms.decode import DecodeChunks
@@ -47,6 +54,11 @@ class MigrationSource(Protocol):
     facts: Mapping[str, SeriesFacts]
     wanted: TimeRange
     limits: PackLimits
+    warnings: tuple[str, ...]
+    about: Mapping[str, FileFacts]
+    spans: Mapping[str, tuple[int, int]]
+    vanished: Mapping[str, tuple[TimeRange, ...]]
+    """By series, the times of points that files held which are gone, and that were not yet copied again."""
 
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
         """Windows that cover what is wanted."""
@@ -73,8 +85,12 @@ class ServiceSource:
 
     sessions: tuple[ServiceSession, ...]
     facts: Mapping[str, SeriesFacts]
+    warnings: tuple[str, ...] = ()
+    about: Mapping[str, FileFacts]
+    spans: Mapping[str, tuple[int, int]]
+    vanished: Mapping[str, tuple[TimeRange, ...]]
 
-    def __init__(self, config: JobConfig, source: OmniaSource) -> None:
+    def __init__(self, config: JobConfig, source: OmniaSource, ledger: Ledger) -> None:
         self.wanted = wanted_range(config)
         self._options = read_options(source, config.max_chunk_points)
         self._service = service_settings(source)
@@ -84,10 +100,13 @@ class ServiceSource:
         check_reachable(self._service)
         if config.mapping is None and not isinstance(config.sink, OmniaSink):
             # Nothing is made of their metadata then, and asking for each would take a request a series.
-            self.series = tuple(Timeseries(id, "", "") for id in select_series(session, source.series))
+            found = [Timeseries(id, "", "") for id in select_series(session, source.series)]
         else:
-            self.series = tuple(describe_series(session, source.series))
-        self.facts = {}
+            found = list(describe_series(session, source.series))
+        spelled = {canonical_id(id): id for id in as_recorded(ledger, [each.id for each in found])}
+        self.series = tuple(replace(each, id=spelled[each.id]) for each in found)
+        self.facts, self.about, self.spans = {}, {}, {}
+        self.vanished = {}
 
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
         return plan_windows(self.sessions[0], wanted, statuses=self._options.statuses, limits=self.limits)
@@ -123,9 +142,12 @@ class FilesSource:
         source: its files.
         catalog: what they hold.
         changes: what changed in them since it was copied.
+        keep: where points without a certain time go.
+        vanished: by series, what files held that are gone.
     """
 
     sessions: tuple[ServiceSession, ...]
+    about: Mapping[str, FileFacts]
 
     def __init__(
         self,
@@ -133,20 +155,27 @@ class FilesSource:
         source: CsvSource | ParquetSource,
         catalog: FileCatalog,
         changes: Sequence[FileChange] = (),
+        keep: MappingLetters | None = None,
+        vanished: Mapping[str, tuple[TimeRange, ...]] = MappingProxyType({}),
     ) -> None:
+        self._keep = keep
         self._source = file_source(source)
         check_holds_something(catalog, self._source)
-        self._catalog = catalog
+        self.catalog = catalog
         self._changes = changes
+        self.vanished = vanished
         self._max_points = config.max_chunk_points
         self.limits = file_limits(config.max_chunk_points)
         self.sessions = ()
         self.series = files_series(source, catalog)
         self.facts = catalog.facts
+        self.warnings = catalog.warnings
+        self.about = {index.file.path: index.about for index in catalog.indexes}
+        self.spans = catalog.spans
         self.wanted = _files_range(config, catalog, changes)
 
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
-        return plan_files(self._catalog, wanted, max_chunk_points=self._max_points)
+        return plan_files(self.catalog, wanted, max_chunk_points=self._max_points)
 
     def count(self, series_ids: tuple[str, ...], asked: TimeRange) -> Mapping[str, int]:
         return {}  # the plan of files is made of their blocks, and counts nothing that could be asked again
@@ -154,7 +183,7 @@ class FilesSource:
     def stale(self, state: JobState, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
         if not self._changes:
             return []
-        asked = set(series_ids)
+        asked = {*series_ids, *self.vanished}
         return [
             (each.receipt.key, each.receipt.count)
             for each in state.ledger.receipts(state.scope.digest)
@@ -166,11 +195,12 @@ class FilesSource:
         read = pipeline | "Read" >> ReadFromFiles(
             self._source,
             plan,
-            catalog=self._catalog,
+            catalog=self.catalog,
             max_chunk_points=self._max_points,
             on_error="output",
             windows_per_shard=_LOCAL_SHARD if local else _CLUSTER_SHARD,
             reshuffle=not local,
+            keep=self._keep,
         )
         return read.chunks, read.failures
 
@@ -192,7 +222,7 @@ def open_source(config: JobConfig, state: JobState, context: RunContext, *, keep
     """
     source = config.source
     if isinstance(source, OmniaSource):
-        return ServiceSource(config, source)
+        return ServiceSource(config, source, state.ledger)
     store = CatalogStore(state.state_dir, file_source(source))
     read: list[str] = []
     if keep:
@@ -201,7 +231,10 @@ def open_source(config: JobConfig, state: JobState, context: RunContext, *, keep
         catalog = store.load(lambda file: read.append(file.path))
     if read:
         context.say(f"looked through {counted(len(read), 'new or changed file')}")
-    return FilesSource(config, source, catalog, store.changes())
+    letters = None
+    if isinstance(source, CsvSource) and source.dst_fold == "dead_letter":
+        letters = MappingLetters(DeadLetterFiles.of(state.state_dir), READING)
+    return FilesSource(config, source, catalog, store.changes(), letters, store.vanished())
 
 
 def files_series(source: CsvSource | ParquetSource, catalog: FileCatalog) -> tuple[Timeseries, ...]:
@@ -224,10 +257,23 @@ def file_source(source: CsvSource | ParquetSource) -> FileSource:
             source.value_column,
             source.status_column,
             source.time_format,
+            source.skip_rows,
+            source.skip_after_header,
+            source.skip_footer,
+            source.comment,
+            source.thousands,
+            source.dst_fold,
+            tuple(
+                (word.strip(), status if isinstance(status, int) else None) for word, status in source.values.items()
+            ),
+            tuple((word.strip(), int(status)) for word, status in source.status_words.items()),
+            source.status_suffix,
+            tuple(source.quality_columns.items()),
         )
     else:
         columns = source.columns
-        form = ParquetForm(columns.series_id, columns.time, columns.value, columns.status, source.time_unit)
+        names = (columns.series_id, columns.time, columns.value, columns.status)
+        form = ParquetForm(*names, source.time_unit, source.time_format)
     return FileSource(
         tuple(source.path),
         form,
@@ -236,6 +282,7 @@ def file_source(source: CsvSource | ParquetSource) -> FileSource:
         tuple(source.status),
         source.default_status,
         source.timezone,
+        source.series_from,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from omnia_beam.config import JobConfig
+from omnia_beam.core.errors import UsageError
 from omnia_beam.io.lease_file import LeaseToken
 from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.state_dir import StateDir
@@ -10,6 +11,7 @@ from omnia_beam.net.reachability import check_reachable
 from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.backfill import BackfillJob, make_plan
 from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.id_spelling import as_recorded
 from omnia_beam.pipelines.job_state import JobState, scope_of
 from omnia_beam.pipelines.migrate_plan import run_migrate_plan
 from omnia_beam.pipelines.migration import is_migration
@@ -18,14 +20,18 @@ from omnia_beam.pipelines.selection import select_series
 from omnia_beam.pipelines.summary import Summary
 
 
-def run_plan(config: JobConfig, context: RunContext) -> Summary:
+def run_plan(config: JobConfig, context: RunContext, mapping_template: str | None = None) -> Summary:
     """Print what a backfill or a migration would do now, given what is recorded; takes no lease and writes nothing.
 
     Raises:
         UsageError, CredentialError, ServiceError: as for a backfill.
     """
     if is_migration(config):
-        return run_migrate_plan(config, context)
+        return run_migrate_plan(config, context, mapping_template)
+    if mapping_template is not None:
+        raise UsageError(
+            "--mapping-template is for a job with a mapping, or from or to something else than a service and Parquet"
+        )
     began = context.clock()
     job = BackfillJob.of(config)
     session = shared_session(job.service)
@@ -33,6 +39,7 @@ def run_plan(config: JobConfig, context: RunContext) -> Summary:
     series_ids = select_series(session, job.source.series)
     state_dir = StateDir.open(config.state, config.name, create=False)
     state = JobState(state_dir, "plan", scope_of(config), LeaseToken(0, ""), Ledger.load(state_dir))
+    series_ids = as_recorded(state.ledger, series_ids)
     found = make_plan(job, session, state, series_ids, keep=False)
     facts = PlanFacts.of(found.plan, job.options.page_limit, job.service.requests_per_second)
     if not context.quiet:

@@ -34,6 +34,7 @@ from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.net.shared import reset_shared_sessions, shared_session
 from omnia_beam.pipelines.cluster import check_job
 from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.destination_check import Asked, Look, look_at_letters
 from omnia_beam.pipelines.job_state import JobState, opened_state
 from omnia_beam.pipelines.replay_letters import (
     SortedLetters,
@@ -111,19 +112,26 @@ def run_replay(job: JobConfig, context: RunContext, path: str | None = None) -> 
     tally = _Tally()
     try:
         with opened_state(job, context) as state:
-            files = DeadLetterFiles.of(state.state_dir) if path is None else DeadLetterFiles.at(path)
+            fence = state.fence
+            files = DeadLetterFiles.of(state.state_dir, fence) if path is None else DeadLetterFiles.at(path, fence)
             names = files.names()
             if path is not None and not names:
                 raise UsageError(f"--dead-letters {path}: there are no files of dead letters (*.parquet)")
             tally.files = len(names)
             context.say(f"sending the dead letters of {counted(len(names), 'window')} again: {files}")
+            asked = Asked(state.scope.digest, state.sink)
+            lost = Look() if path else look_at_letters(state.ledger, state.state_dir, asked)
             _Replay(state, files, service, session, sink, tally).run(names)
     except (OmniaBeamError, KeyboardInterrupt) as error:
         reached = _summary(tally, session, context.clock() - began)
         error.summary = reached.having(dead_letters=reached.dead_letters + tally.unsettled)  # type: ignore[union-attr]  # for the CLI
         raise
     summary = _summary(tally, session, context.clock() - began)
-    return summary.having(details=_details(tally, files))
+    details = _details(tally, files)
+    if lost.lost:
+        summary = summary.having(status="incomplete")
+        details["lost"] = f"{'; '.join(lost.texts)}: run migrate, which reads their windows again"
+    return summary.having(details=details).with_warnings(*lost.warnings)
 
 
 class _Replay:
@@ -154,7 +162,7 @@ class _Replay:
         """Send everything, wait for it, and leave files and ledger in step."""
         pool = ThreadPoolExecutor(self._service.threads, thread_name_prefix="omnia-replay")
         writer = OmniaWriter(
-            partial(send_group, self._session),
+            partial(send_group, self._session, fence=self._state.fence),
             pool=pool,
             ahead=2 * self._service.max_in_flight,
             more_ahead=more_ahead(self._session),

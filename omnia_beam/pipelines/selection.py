@@ -1,16 +1,18 @@
-"""Which series a job is about: ids, a file of ids, searches; each series once, ascending by id."""
+"""Which series a job is about: ids, a file of ids, searches; each series once, in the service's spelling, ascending by id."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
-from omnia_beam.config import read_ids_file
 from omnia_beam.config.source import SeriesSelection
 from omnia_beam.core.errors import NotFoundError, SelectionError
 from omnia_beam.core.series import Timeseries
+from omnia_beam.core.series_id import canonical_id
 from omnia_beam.net.metadata import MetadataCalls
 from omnia_beam.net.session import ServiceSession
+from omnia_beam.pipelines.id_spelling import named_ids
 
 _PAGE: Final = 1_000
 _PYTHON_NAMES: Final = {"assetId": "asset_id", "externalId": "external_id"}
@@ -24,10 +26,9 @@ def select_series(session: ServiceSession, selection: SeriesSelection) -> tuple[
         UsageError: the file of ids cannot be read.
         ServiceError: a search failed.
     """
-    ids = set(_named(selection))
+    ids = {canonical_id(series_id) for series_id in named_ids(selection)}
     for patterns in selection.search or ():
-        found = [series.id for series in search(session, patterns.patterns())]
-        ids.update(found)
+        ids.update(canonical_id(series.id) for series in search(session, patterns.patterns()))
     if not ids:
         asked = " or ".join(
             ", ".join(f"{k}: {v}" for k, v in each.patterns().items()) for each in selection.search or ()
@@ -46,9 +47,11 @@ def describe_series(session: ServiceSession, selection: SeriesSelection) -> Iter
     """
     known: dict[str, Timeseries] = {}
     for patterns in selection.search or ():
-        known |= {series.id: series for series in search(session, patterns.patterns())}
+        found = search(session, patterns.patterns())
+        known |= {canonical_id(series.id): series for series in found}
     for series_id in select_series(session, selection):
-        yield known[series_id] if series_id in known else _one(session, series_id)
+        series = known[series_id] if series_id in known else _one(session, series_id)
+        yield replace(series, id=series_id)
 
 
 def search(session: ServiceSession, patterns: Mapping[str, str]) -> Iterator[Timeseries]:
@@ -60,12 +63,6 @@ def search(session: ServiceSession, patterns: Mapping[str, str]) -> Iterator[Tim
     """
     by_name = {_PYTHON_NAMES.get(name, name): pattern for name, pattern in patterns.items()}
     return MetadataCalls(session).search_timeseries(page_size=_PAGE, **by_name)
-
-
-def _named(selection: SeriesSelection) -> Iterator[str]:
-    yield from selection.ids or ()
-    if selection.ids_file is not None:
-        yield from read_ids_file(selection.ids_file).ids
 
 
 def _one(session: ServiceSession, series_id: str) -> Timeseries:

@@ -1,4 +1,4 @@
-"""`omnia-beam status`: what is copied and what is not, without touching the service or the destination."""
+"""`omnia-beam status`: what is copied and what is not, and whether its files are there; without asking the service."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from omnia_beam.config import JobConfig
+from omnia_beam.config import JobConfig, OmniaSink
 from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.dead_letters import DeadLetterFiles
+from omnia_beam.io.durable_file import is_local
 from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.ledger_scope import describe_scope_change
 from omnia_beam.io.state_dir import StateDir
 from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.destination_check import Asked, Look, look_at_files, look_at_letters
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.selection_memory import remembered_selection
 from omnia_beam.pipelines.status_lease import LeaseFacts, lease_facts
@@ -73,6 +75,8 @@ class JobStatus:
         last_run: number, 0 for none; `last_ns` when it recorded something last, ns.
         lease: who holds it.
         notes: for people.
+        lost: what is recorded and not there any more, a text each.
+        warnings: what was not looked at, and what does not concern this job's series and times.
     """
 
     wanted: TimeRange
@@ -87,6 +91,8 @@ class JobStatus:
     last_ns: int
     lease: LeaseFacts
     notes: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def share(self) -> float:
@@ -105,14 +111,17 @@ class JobStatus:
 def run_status(
     config: JobConfig, context: RunContext, *, as_json: bool = False, clock: Callable[[], int] = time.time_ns
 ) -> Summary:
-    """Look at a job's state: takes no lease, writes nothing, asks no service.
+    """Look at a job's state, and at its files where the destination is a local folder.
+
+    Takes no lease, writes nothing, asks no service.
 
     Args:
         as_json: print no table; the caller prints the summary.
         clock: ns since the Unix epoch.
 
     Returns:
-        Complete where every selected series is covered and no dead letter waits, else incomplete.
+        Complete where every selected series is covered, the files that the ledger names are there and no dead letter waits,
+        else incomplete.
 
     Raises:
         UsageError: the configuration has no window and nothing is recorded, or the file of ids cannot be read.
@@ -122,7 +131,7 @@ def run_status(
     status = job_status(config, clock)
     if not as_json and not context.quiet:
         _print(status, context)
-    whole = status.series and not status.incomplete and not status.dead_letters
+    whole = status.series and not status.incomplete and not status.dead_letters and not status.lost
     return Summary(
         "status",
         status="complete" if whole else "incomplete",
@@ -131,6 +140,7 @@ def run_status(
         windows_skipped=status.windows,
         dead_letters=status.dead_letters,
         elapsed_s=context.clock() - began,
+        warnings=status.warnings,
         details=_details(status),
     )
 
@@ -146,6 +156,7 @@ def job_status(config: JobConfig, clock: Callable[[], int] = time.time_ns) -> Jo
     windows, points = _recorded(ledger, scope.digest)
     letters = DeadLetterFiles.of(state_dir)
     mine = next((each for each in ledger.scopes() if each.scope.digest == scope.digest), None)
+    look = _look(config, ledger, state_dir, Asked(scope.digest, scope.sink, frozenset(selection.series_ids), wanted))
     return JobStatus(
         wanted,
         len(selection.series_ids),
@@ -159,7 +170,21 @@ def job_status(config: JobConfig, clock: Callable[[], int] = time.time_ns) -> Jo
         mine.last_ns if mine else 0,
         lease_facts(state_dir),
         tuple(_notes(ledger, selection.note, config)),
+        look.texts,
+        look.warnings,
     )
+
+
+def _look(config: JobConfig, ledger: Ledger, state_dir: StateDir, asked: Asked) -> Look:
+    """At what can be seen without asking anybody."""
+    if config.window is None:  # files that are read whole are all asked for, also what they held once
+        asked = Asked(asked.scope, asked.sink)
+    letters = look_at_letters(ledger, state_dir, asked)
+    if isinstance(config.sink, OmniaSink):
+        return letters
+    if config.destination_check == "off" or not is_local(config.sink.path):
+        return letters
+    return look_at_files(ledger, config.sink.path, asked).plus(letters)
 
 
 def _notes(ledger: Ledger, selection_note: str, config: JobConfig) -> Iterator[str]:
@@ -217,6 +242,7 @@ def _details(status: JobStatus) -> dict[str, Any]:
         "last_recorded": format_time(status.last_ns) if status.last_run else None,
         "lease": status.lease.state,
         "lease_text": status.lease.text,
+        "lost": list(status.lost),
         "notes": list(status.notes),
     }
 
@@ -228,7 +254,7 @@ def _print(status: JobStatus, context: RunContext) -> None:
         context.out.print(_table(status))
         if len(status.incomplete) > _TABLE_ROWS:
             context.out.print(f"and {len(status.incomplete) - _TABLE_ROWS:,} more series with holes: see --json")
-    for note in status.notes:
+    for note in (*status.lost, *status.warnings, *status.notes):
         context.out.print(note, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -37,13 +37,16 @@ from omnia_beam.io.state_dir import StateDir
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.shared import reset_shared_sessions, shared_session
 from omnia_beam.pipelines.allocator import give_back
-from omnia_beam.pipelines.backfill import BackfillJob, build_pipeline, counting
+from omnia_beam.pipelines.backfill import BackfillJob, build_pipeline, counting, guard_rules
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import check_writable, file_prefix
-from omnia_beam.pipelines.execution import run_pipeline
+from omnia_beam.pipelines.destination_check import Look, file_look
+from omnia_beam.pipelines.execution import Outcome, run_pipeline
 from omnia_beam.pipelines.job_state import JobState, RunState, held_lease, new_run_id, scope_of
 from omnia_beam.pipelines.plan_audit import audit_counts
 from omnia_beam.pipelines.progress_display import ProgressFacts
+from omnia_beam.pipelines.removal_guard import RemovalGuard
+from omnia_beam.pipelines.rounds import Ended, Rounds
 from omnia_beam.pipelines.runner import is_local
 from omnia_beam.pipelines.stop_signals import handling_stop_signals
 from omnia_beam.pipelines.summary import Summary
@@ -102,12 +105,16 @@ class _Tail:
     planner: TailPlanner
     is_first: bool = True
     summary: Summary = field(default_factory=lambda: Summary("tail"))
+    problems: list[str] = field(default_factory=list)
 
     def run(self) -> Summary:
         poll_s = self.job.config.tail.poll / NS_PER_SECOND
         while not self._tried():
             give_back()
             self.times.wait(poll_s)
+        if self.problems:
+            details = {**self.summary.details, "incomplete": self.problems}
+            return self.summary.having(status="incomplete", details=details)
         return self.summary.having(status="complete")
 
     def reached(self, error: BaseException) -> Summary:
@@ -140,7 +147,7 @@ class _Tail:
         self._add(cycle)
         self.context.say(describe_cycle(cycle, now_ns))
         end = self.job.config.window.end if self.job.config.window else None
-        return end is not None and cycle.complete_to_ns >= end
+        return end is not None and cycle.complete_to_ns >= end and not cycle.lost
 
     def _cycle(self, now_ns: int) -> Cycle:
         if self.planner.cycles:
@@ -156,36 +163,60 @@ class _Tail:
         return cycle
 
     def _carry_out(self, planned: PlannedCycle, state: JobState, found: WorkPlan) -> Cycle:
-        read = written = 0
-        if len(found.plan):
-            self.planner.is_tidy = False
-            announce_again(state, found)
-            outcome = run_pipeline(
-                build_pipeline(replace(self.job, wanted=planned.wanted), state, found.plan, local=True),
-                found.plan,
-                self.context,
-                self.session.stats.snapshot,
-                passing=True,
-            )
-            audit_counts(state, self.planner.series_ids, found, outcome, counting(self.job, self.session))
-            read, written = outcome.counters.get("points_read", 0), outcome.counters.get("points_written", 0)
-            if found.again:
-                self.planner.tidy(state, planned.wanted)
-            self.planner.is_tidy = True
+        def carry(work: WorkPlan, guard: RemovalGuard | None) -> Outcome:
+            return self._read(planned, state, work, guard)
+
+        series_ids = self.planner.series_ids
+        looks = file_look(self.job.config, self.job.sink.path, state, series_ids, planned.wanted)
+        rules, limits = guard_rules(self.job, state), self.job.options.pack_limits
+        look = looks if planned.join else lambda ledger: Look()
+        ended = Rounds(self.job.config, state, limits, rules, carry, look, self.context).run(found)
+        self._tell(ended, state, looked=planned.join)
         failures = read_failures(self.state_dir, state.run_id)
         forget_failures(self.state_dir, state.run_id)
-        series_ids = self.planner.series_ids
         return Cycle(
             series=len(series_ids),
             read_to_ns=planned.wanted.end_ns,
-            complete_to_ns=complete_at(state.reload(), state.scope.digest, series_ids, planned.wanted),
+            complete_to_ns=complete_at(ended.ledger, state.scope.digest, series_ids, planned.wanted),
             windows=len(found.plan),
             again=len(found.again),
-            points_read=read,
-            points_written=written,
+            points_read=ended.outcome.counters.get("points_read", 0),
+            points_written=ended.outcome.counters.get("points_written", 0),
             failures=len(failures),
             first_failure=str(failures[0]["message"]) if failures else "",
+            lost=len(ended.look.lost),
         )
+
+    def _read(self, planned: PlannedCycle, state: JobState, work: WorkPlan, guard: RemovalGuard | None) -> Outcome:
+        if not len(work.plan):
+            return Outcome()
+        self.planner.is_tidy = False
+        announce_again(state, work)
+        outcome = run_pipeline(
+            build_pipeline(replace(self.job, wanted=planned.wanted), state, work.plan, local=True, guard=guard),
+            work.plan,
+            self.context,
+            self.session.stats.snapshot,
+            passing=True,
+        )
+        audit_counts(state, self.planner.series_ids, work, outcome, counting(self.job, self.session))
+        if work.again:
+            self.planner.tidy(state, planned.wanted)
+        self.planner.is_tidy = True
+        return outcome
+
+    def _tell(self, ended: Ended, state: JobState, *, looked: bool) -> None:
+        """What the cycle found out about the destination; what was said before is not said again."""
+        problems = ended.problems_now()
+        if not looked and not problems and not ended.removals:
+            return
+        warnings = ended.warnings(state.sink)
+        for text in (*problems, *(each for each in warnings if each not in self.summary.warnings)):
+            self.context.say(text)
+        kept = ended.kept(state.sink)
+        removed = self.summary.points_removed + ended.removed
+        self.problems = list(dict.fromkeys((*self.problems, *problems)))
+        self.summary = self.summary.having(points_removed=removed, points_kept=kept).with_warnings(*warnings)
 
     def _add(self, cycle: Cycle) -> None:
         before = self.summary

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from omnia_beam.core.series_id import canonical_id
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.core.window import ChunkKey
@@ -21,6 +22,7 @@ from omnia_beam.io.planner import Wanted, plan_windows
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.pipelines.backfill import BackfillJob
 from omnia_beam.pipelines.destination import file_prefix, tidy_files
+from omnia_beam.pipelines.id_spelling import as_recorded
 from omnia_beam.pipelines.job_state import JobState, RunState
 from omnia_beam.pipelines.selection import select_series
 from omnia_beam.pipelines.tail_windows import (
@@ -73,6 +75,7 @@ class Cycle:
         windows, again: windows planned, and those of them that replace recorded ones.
         points_read, points_written: points.
         failures: windows that failed; `first_failure` is the message of one of them.
+        lost: windows that are recorded and that the destination does not hold, where the cycle has looked.
     """
 
     series: int
@@ -84,6 +87,7 @@ class Cycle:
     points_written: int = 0
     failures: int = 0
     first_failure: str = ""
+    lost: int = 0
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,7 @@ class TailPlanner:
         if not wanted:
             return PlannedCycle(wanted)
         state = self._state(run, token, wanted)
+        self.series_ids = as_recorded(state.ledger, self.series_ids)
         renew = is_last or _is_due(self.renewed_ns, wanted.end_ns, self._renew_every_ns)
         join = renew or _is_due(self.joined_ns, wanted.end_ns, HOUR_NS)
         work, self.groups = plan_cycle(
@@ -169,7 +174,7 @@ class TailPlanner:
 
     def _select(self) -> None:
         found = select_series(self.session, self.job.source.series)
-        if found != self.series_ids:
+        if found != tuple(sorted(map(canonical_id, self.series_ids))):
             self.series_ids, self.groups = found, None
 
     @property

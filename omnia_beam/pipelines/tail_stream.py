@@ -160,6 +160,7 @@ class CopyWindows(beam.PTransform):
             prefix=file_prefix(job.config.name),
             options=ParquetOptions(job.sink.compression, job.sink.compression_level or 1),
             sink=run.sink,
+            fence=run.fence,
         )
         written = decoded.chunks | "Write" >> write
         record = RecordReceipts(run.state_dir, run.scope, run.token, run.clock, follow=True)

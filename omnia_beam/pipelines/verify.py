@@ -32,6 +32,7 @@ from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.cluster import check_job
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import file_prefix
+from omnia_beam.pipelines.id_spelling import as_recorded
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.migrate import run_migrate
 from omnia_beam.pipelines.migration import is_migration
@@ -221,7 +222,7 @@ def _series(job: VerifyJob, ledger: Ledger, *, online: bool) -> tuple[tuple[str,
         return found.series_ids, frozenset(), [found.note] if found.note else []
     selected = _selected(job)
     if isinstance(job.config.source, OmniaSource):
-        return selected, frozenset(), []
+        return as_recorded(ledger, selected), frozenset(), []
     source = file_source(job.config.source)
     vanished = sorted(each for each in set(ledger.series_ids(job.scope.digest)) - set(selected) if source.selects(each))
     if not vanished:
@@ -261,7 +262,7 @@ def _mended(job: VerifyJob, examination: Examination, before: Findings) -> tuple
     plan = RepairPlan(
         examination.wanted,
         examination.series_ids,
-        {key: ids - examination.vanished for key, ids in before.concerned.items()},
+        before.concerned,
         unreadable,
         uncovered=bool(before.counts["not_covered"]),
         strays=before.strays,
@@ -288,10 +289,9 @@ def _mended(job: VerifyJob, examination: Examination, before: Findings) -> tuple
 
 def _unreadable(job: VerifyJob, examination: Examination, before: Findings) -> dict[ChunkKey, str]:
     """Of the windows that differ those that cannot be copied again now, and why: they must not be announced."""
-    lost = "the source does not hold these series any more"
-    found = {
-        key: lost for key, ids in before.concerned.items() if examination.vanished.issuperset(ids or key.series_ids)
-    }
+    # Read again as a whole, such a window would come without the series that the source has lost.
+    lost = "the source does not hold all series of the window any more"
+    found = {key: lost for key in before.concerned if not examination.vanished.isdisjoint(key.series_ids)}
     found |= {key: why for key, why in before.unread.items() if examination.against_source and key in before.concerned}
     left = [key for key in before.concerned if key not in found]
     try:
@@ -335,6 +335,7 @@ def _summarise(
     details: dict[str, Any] = {
         "differences": last.total,
         "by_kind": last.counts_json(),
+        "kept_point": last.kept_points,
         "found": _in_words(before),
         **places,
     }
@@ -351,6 +352,7 @@ def _summarise(
         windows_failed=len(last.unread),
         points_read=before.points + before.source_points,
         points_written=facts.repair.points_written if facts.repair else 0,
+        points_kept=last.kept_points,
         warnings=warnings,
         details=details,
         elapsed_s=elapsed_s,

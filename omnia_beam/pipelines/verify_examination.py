@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from omnia_beam.core.chunk import NO_POINTS, Points
 from omnia_beam.core.errors import CredentialError, IncompleteReadError, ServiceError, UsageError
 from omnia_beam.core.receipt import Receipt
@@ -226,6 +228,7 @@ class _Run:
             self.findings.add(problem, series_ids=receipt.key.series_ids)
         expected = recorded | asked
         differing, by_point = [], []
+        self.findings.kept_points += sum(each.points for each in receipt.kept)
         for series_id, there in found.items():
             if series_id in skip:
                 continue
@@ -234,6 +237,8 @@ class _Run:
             if should == there:
                 if series_id in asked and self._e.destination.holds_statuses and recorded[series_id] != should:
                     self._wrong_receipt(receipt, series_id)
+            elif series_id in asked and self._differs_by_kept_points(receipt, series_id, should):
+                continue
             elif series_id not in asked and self._hides_statuses(should, there):
                 by_point.append(series_id)
             else:
@@ -285,6 +290,21 @@ class _Run:
         if not self._e.destination.holds_statuses:  # of what the source did not give, the receipts say too little
             unread |= in_source | dict.fromkeys(receipt.key.series_ids if receipt.key in source.failures else (), "")
         return frozenset(unread)
+
+    def _differs_by_kept_points(self, receipt: Receipt, series_id: str, source: Fingerprint) -> bool:
+        """Whether the destination holds what the source shows, and beside it only points that are recorded as kept."""
+        ranges = [each.range for each in receipt.kept if each.series_id == series_id]
+        truth = self._source_points(receipt.key, [series_id]) if ranges and source.count else {}
+        if not ranges or truth is None:
+            return False
+        target = next(each.target_id for each in receipt.series if each.series_id == series_id)
+        shown = truth.get(series_id, NO_POINTS)
+        found = self._e.destination.points(receipt, {target}).get(target, NO_POINTS)
+        kept = np.zeros(len(found.times), bool)
+        for part in ranges:
+            kept |= (found.times >= part.start_ns) & (found.times < part.end_ns)
+        kept &= ~np.isin(found.times, shown.times)
+        return not compare_points(shown, found.take(~kept)).count
 
     def _wrong_receipt(self, receipt: Receipt, series_id: str) -> None:
         text = "the destination holds the points of the source, and the receipt says something else"

@@ -62,6 +62,7 @@ class Findings:
         windows, points, files: looked at in the destination.
         source_points: read from the source.
         foreign_files: files of other jobs in the same destination, not judged.
+        kept_points: points that are recorded as kept although the source no longer shows them; no difference.
         unchecked_files: files looked at whose pages carry no checksums.
     """
 
@@ -80,6 +81,7 @@ class Findings:
     files: int = 0
     source_points: int = 0
     foreign_files: int = 0
+    kept_points: int = 0
     unchecked_files: int = 0
     _named: Counter[str] = field(default_factory=Counter)
     _totals: dict[str, SeriesTotals] = field(default_factory=dict)
@@ -196,6 +198,7 @@ class Findings:
             "source_points": self.source_points,
             "foreign_files": self.foreign_files,
             "files_without_checksums": self.unchecked_files,
+            "kept_point": self.kept_points,
             "differences": self.total,
             "by_kind": self.counts_json(),
             "named": [each.to_json() for each in self.differences],

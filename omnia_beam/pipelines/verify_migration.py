@@ -97,7 +97,7 @@ class MigrationReader:
             ledger = Ledger.load(self.state_dir)
             state = JobState(self.state_dir, self.run_id, self.scope, LeaseToken(0, ""), ledger)
             source = open_source(self.config, state, self.context, keep=False)
-            prepared = prepare(MigrationJob.of(self.config), source)
+            prepared = prepare(MigrationJob.of(self.config), source, state.state_dir)
             mapped = prepared.resolution.mapped
             # What is to be created has no id yet; here none is needed, since results are known by the source's ids.
             rules = {each.source.id: each.rule() if each.existing else each.rule_of("to be created") for each in mapped}
@@ -114,7 +114,9 @@ class MigrationReader:
     def _read(self, pipeline: Any, plan: Plan) -> tuple[Any, Any]:
         opened = self._opened()
         chunks, failures = opened.source.read(pipeline, plan, local=is_local(self.context.options))
-        mapped = (chunks | "Map" >> MapSeries(opened.rules)).chunks
+        # Recorded windows may name series that the source no longer shows: of those nothing comes.
+        rules = {series_id: SeriesRule(series_id) for group in plan.groups for series_id in group} | dict(opened.rules)
+        mapped = (chunks | "Map" >> MapSeries(rules)).chunks
         if isinstance(self.config.sink, OmniaSink):
             options = write_options(self.config.sink)
             mapped = mapped | "Judge" >> beam.Map(storable, options).with_output_types(Chunk)

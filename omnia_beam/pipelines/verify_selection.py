@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from omnia_beam.config import JobConfig, OmniaSource, read_ids_file
+from omnia_beam.config import JobConfig, OmniaSource
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.ledger_index import PARTIAL
+from omnia_beam.pipelines.id_spelling import as_recorded, named_ids
 from omnia_beam.pipelines.selection_memory import RememberedSelection
 
 
@@ -46,17 +47,15 @@ def offline_selection(
         note = f"The series are those of {whose}: which series the source's files hold now was not looked up."
         return OfflineSelection(tuple(sorted(recorded)), note)
     selection = config.source.series
-    ids = {*selection.ids}
-    if selection.ids_file is not None:
-        ids.update(read_ids_file(selection.ids_file).ids)
+    ids = set(named_ids(selection))
     if not selection.search:
-        return OfflineSelection(tuple(sorted(ids)))
+        return OfflineSelection(as_recorded(ledger, ids))
     missed = "Series that match only since then" if remembered else "Series that match and were never copied"
     note = (
         f"The series of source.series.search are those of {whose}: a search is resolved by the service, which was not "
         f"asked. {missed} are not among them."
     )
-    return OfflineSelection(tuple(sorted(ids.union(recorded))), note)
+    return OfflineSelection(as_recorded(ledger, ids.union(recorded)), note)
 
 
 def recorded_end(ledger: Ledger, scope: str) -> int | None:

@@ -12,6 +12,8 @@ from typing import Any, Final
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.lease import advance_run
+from omnia_beam.io.ledger import Ledger
+from omnia_beam.io.ledger_facts import receipts_with_kept_points
 from omnia_beam.io.ledger_holes import Holes
 from omnia_beam.io.ledger_redo import count_recorded, outermost, recorded_points, redo_keys
 from omnia_beam.io.packing import PackLimits, requests_for
@@ -92,11 +94,25 @@ def plan_work(
 
 
 def announce_again(state: JobState, work: WorkPlan) -> None:
-    """Put on record which windows are about to be replaced, before anything is written."""
-    keys = (window.key for window in work.again)
+    """Put on record which windows are about to be replaced, before anything is written.
+
+    A window of which a series is announced already is read again until it has a new receipt, whatever becomes of this run: to
+    announce its other series too would only have them count as missing should it not be readable.
+    """
+    keys = (window.key for window in work.again if not _is_announced(state.ledger, state.scope.digest, window.key))
     with state.writer() as writer:
         while some := tuple(islice(keys, _ANNOUNCED_AT_ONCE)):
             writer.intend(*some)
+
+
+def _is_announced(ledger: Ledger, scope: str, key: ChunkKey) -> bool:
+    """Whether some series of a recorded window count no more, those as a whole, and nothing later has taken their place."""
+    covered = {each: ledger.coverage(scope, each).intersect(key.range) for each in key.series_ids}
+    announced = [each for each, part in covered.items() if not part]
+    if not announced or not all(part.covers(key.range) for part in covered.values() if part):
+        return False
+    others = [other for other in ledger.known_scopes if other != scope]
+    return not any(ledger.coverage(other, each).intersect(key.range) for other in others for each in announced)
 
 
 def for_other_clocks(state: JobState) -> JobState:
@@ -118,9 +134,14 @@ def summarise_work(
     wanted: TimeRange,
     work: WorkPlan,
     outcome: Outcome,
+    ledger: Ledger | None = None,
 ) -> Summary:
-    """The summary of a run that came to its end: what the ledger, loaded again, says is still missing decides."""
-    missing = state.reload().missing(state.scope.digest, series_ids, wanted)
+    """The summary of a run that came to its end: what the ledger says is still missing decides.
+
+    Args:
+        ledger: as it is now; None to load it.
+    """
+    missing = (state.reload() if ledger is None else ledger).missing(state.scope.digest, series_ids, wanted)
     holes = {series_id: holes for ids, holes in missing for series_id in ids}
     undone = sum(1 for window in work.plan if _touches(window, holes)) if holes else 0
     failures = read_failures(state.state_dir, state.run_id)
@@ -162,6 +183,20 @@ def tell_reached(error: Any, summary: Summary, sessions: Iterable[ServiceSession
             windows_done=facts.windows, windows_failed=facts.failed, points_read=read, points_written=facts.points
         )
     error.summary = with_traffic(summary, sessions, elapsed_s)
+
+
+def kept_windows(state: JobState, vanished: str) -> list[tuple[ChunkKey, int]]:
+    """Windows with points that the source no longer shows, where those are to go: they are read again."""
+    if vanished == "keep":
+        return []
+    return [(each.receipt.key, each.receipt.count) for each in receipts_with_kept_points(state.ledger, state.sink)]
+
+
+def reach_of(wanted: TimeRange, plan: Plan) -> TimeRange:
+    """All that a run covers: a window that is read again may reach beyond what is asked for."""
+    start = plan.rows["start"].min(initial=wanted.start_ns)
+    end = plan.rows["end"].max(initial=wanted.end_ns)
+    return TimeRange(int(start), int(end))
 
 
 def refresh_range(refresh_ns: int | None, wanted: TimeRange) -> TimeRange | None:

@@ -1,1 +1,1 @@
-"""Beam without I/O: decode, map, filter, explode."""
+"""Beam transforms without I/O: decode, map, filter, explode."""

@@ -1,7 +1,7 @@
-"""Pages to a chunk: join, cut, sort, drop exact repeats, and check that nothing is missing.
+"""Assemble pages to a chunk: join, cut, sort, drop exact repeats, and check that nothing is missing.
 
-The service may repeat a page, send pages out of order, or hold a point at the very end of the range (whether its end is
-inclusive is unknown): the chunk is exact all the same, or it is refused.
+The service may repeat a page, send pages out of order, or include a point at the very end of the range (whether its end is
+inclusive is unknown). The chunk is exact in all these cases, or it is refused.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import numpy.typing as npt
 from omnia_beam.core.asked_range import check_times
 from omnia_beam.core.chunk import NO_POINTS, Chunk, Points, RawChunk
 from omnia_beam.core.errors import IncompleteReadError, WireFormatError
+from omnia_beam.core.series_id import id_key
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.wire import PageItem, decode_body
 
 
 def assemble_chunk(raw: RawChunk) -> Chunk:
-    """Decode a raw chunk.
+    """Decode a raw chunk and return its chunk.
 
     Args:
         raw: complete for its key.
@@ -30,8 +31,8 @@ def assemble_chunk(raw: RawChunk) -> Chunk:
     Raises:
         WireFormatError: a page cannot be read, or lacks the column time, value or status.
         IncompleteReadError: the queries leave out a part of the key's range, a series' points do not add up to the
-            service's count, two of its points share a time and differ, or a series or a point was sent that was not
-            asked for.
+            service's count, two of its points share a time and differ, or the service sent a series or a point that was not
+            requested.
     """
     answers = _by_query(raw)
     has_overlaps = _check_coverage(raw, [query for query, _ in answers])
@@ -46,13 +47,13 @@ def assemble_chunk(raw: RawChunk) -> Chunk:
 
 
 def _by_query(raw: RawChunk) -> list[tuple[TimeRange, dict[str, list[PageItem]]]]:
-    """The items of all pages of each query, by series as it was asked for."""
-    asked = {series_id.lower(): series_id for series_id in raw.key.series_ids}  # GUIDs: any case is the same
+    """Return the items of all pages of each query, by the series id as requested, in the order of the queries."""
+    asked = {id_key(series_id): series_id for series_id in raw.key.series_ids}
     queries: dict[TimeRange, dict[str, list[PageItem]]] = {}
     for page in raw.pages:
         items = queries.setdefault(page.query, {})
         for item in decode_body(page.body, raw.format).items:
-            series_id = asked.get(item.series_id.lower())
+            series_id = asked.get(id_key(item.series_id))
             if series_id is None:
                 raise IncompleteReadError(
                     f"{raw.key}: the service sent series {item.series_id!r}, which was not asked for"
@@ -62,7 +63,11 @@ def _by_query(raw: RawChunk) -> list[tuple[TimeRange, dict[str, list[PageItem]]]
 
 
 def _check_coverage(raw: RawChunk, queries: list[TimeRange]) -> bool:
-    """Whether queries (ascending) lie across each other; that they leave nothing out of the key's range."""
+    """Check that queries (ascending) leave out nothing of the key's range; return whether they overlap.
+
+    Raises:
+        IncompleteReadError: no query covers a part of the range.
+    """
     read_to, has_overlaps = raw.key.range.start_ns, False
     for query in [*queries, TimeRange(raw.key.range.end_ns, raw.key.range.end_ns)]:
         if query.start_ns > read_to:
@@ -73,7 +78,13 @@ def _check_coverage(raw: RawChunk, queries: list[TimeRange]) -> bool:
 
 
 def _answer(series_id: str, query: TimeRange, items: list[PageItem]) -> Points:
-    """One series of one query: sorted, unique, and as many as the service counts."""
+    """Return the points of one series of one query: sorted, unique, and as many as the service counts.
+
+    Raises:
+        WireFormatError: a column is missing.
+        IncompleteReadError: the number of points differs from the service's count, a point lies outside the query, or two
+            points share a time and differ.
+    """
     points = _sorted_unique(series_id, query, Points.concat([_points(series_id, query, item) for item in items]))
     if len(points.times):
         check_times(series_id, query.start_ns, query.end_ns, (int(points.times[0]), int(points.times[-1])))

@@ -1,4 +1,4 @@
-"""Raw chunks to chunks, on any worker."""
+"""Decode raw chunks to chunks, on any worker."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from omnia_beam.transforms.assemble import assemble_chunk
 
 
 class DecodeChunks(beam.PTransform):
-    """Protobuf or JSON pages to columns.
+    """A transform that decodes protobuf or JSON pages to columns.
 
     Input: RawChunk. Output: Chunk, one for each, of the same key.
 
     Args:
         on_error: `raise` (the default) fails the bundle at the first window that cannot be decoded or does not add up.
-            `output` gives a tuple with the outputs `chunks` and `failures` (WindowFailure): such windows are not stored,
+            `output` returns a tuple with the outputs `chunks` and `failures` (WindowFailure): such windows are not stored,
             and a later run reads them again.
 
     Example:

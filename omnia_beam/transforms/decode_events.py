@@ -1,12 +1,12 @@
-"""Messages of the platform's event schema to chunks, so that a Kafka or Event Hub reader can feed the same sinks.
+"""Decode messages of the platform's event schema to chunks, so that a Kafka or Event Hub reader can feed the same sinks.
 
     {"schema": "equinor/plant/schemas/ingest/datapoints_v2",
      "data": {"items": [{"id": "…", "datapoints": [{"time": "…", "value": 1.0, "status": 192}]}]}}
 
-**What such a chunk claims.** Any other chunk holds every point of its series in its range. A message cannot know what else
-happened in its time, so that its chunk's range is empty: it claims nothing, and what is written of it counts in no ledger
-as copied. Sinks that add or update points by series and time (`WriteToOmnia`) take it: a message that is delivered twice,
-or late, changes nothing. Sinks of files name a file by what it claims, and two messages would write over each other: they
+**What such a chunk claims.** Any other chunk holds every point of its series in its range. A message does not show what else
+happened in its time, so the range of its chunk is empty: the chunk claims nothing, and no ledger counts its points
+as copied. Sinks that add or update points by series and time (`WriteToOmnia`) accept it: a message that is delivered twice,
+or late, changes nothing. Sinks of files name a file by what it claims, and two messages would overwrite each other: they
 refuse it.
 """
 
@@ -37,18 +37,18 @@ _COLUMNS: Final = {"time", "value", "status"}
 
 
 class DecodeEvents(beam.PTransform):
-    """`datapoints_v2` messages to columns.
+    """A transform that decodes `datapoints_v2` messages to columns.
 
     Input: bytes or str, one message each (of Kafka records, their values). Output: Chunk, one for each message that holds
-    a point; its key names the series that have points, in an empty range (see above).
+    a point; its key names the series that have points, in an empty range (see the module's description).
 
     Args:
-        on_error: `raise` (the default) fails the bundle at the first message that cannot be decoded. `output` gives a tuple
-            with the outputs `chunks` and `bad` (BadEvent): of such a message nothing is in `chunks`.
+        on_error: `raise` (the default) fails the bundle at the first message that cannot be decoded. `output` returns a tuple
+            with the outputs `chunks` and `bad` (BadEvent): no part of such a message is in `chunks`.
 
     Raises (on the worker):
-        WireFormatError: see `event_chunk`; with `on_error="raise"`.
-        TypeError: an element that is neither bytes nor str: the reader's fault, and no message's.
+        WireFormatError: see `event_chunk`; only with `on_error="raise"`.
+        TypeError: an element is neither bytes nor str, which is a fault of the reader and not of a message.
 
     Example:
         `p | ReadFromKafka(...) | beam.Values() | DecodeEvents() | WriteToOmnia(...)`
@@ -92,16 +92,16 @@ class _DecodeEvents(beam.DoFn):
 
 
 def event_chunk(message: bytes) -> Chunk | None:
-    """Decode one message; None where it holds no point.
+    """Decode one message and return its chunk; None where it holds no point.
 
-    Points of a series are sorted, and one that stands there twice is taken once.
+    The points of each series are sorted, and a point that occurs twice is taken once.
 
     Args:
         message: UTF-8.
 
     Raises:
-        WireFormatError: no JSON, of another schema or shape, a series without an id, points without time, value or status,
-            or two different points of a series at one time: which of them holds cannot be told.
+        WireFormatError: the message is not JSON, or of another schema or shape; a series has no id; points lack time, value or
+            status; or a series has two different points at one time, of which the right one is unknown.
     """
     _check_schema(message)
     parts: dict[str, list[Points]] = {}
@@ -113,14 +113,14 @@ def event_chunk(message: bytes) -> Chunk | None:
         return None
     series = {series_id: _sorted_unique(series_id, Points.concat(found)) for series_id, found in parts.items()}
     first = min(int(points.times[0]) for points in series.values())
-    # Where a sink cuts times to what the service keeps, they are still not before the range.
+    # Round down: a sink that cuts times to the service's resolution still gets none before the range.
     instant = max(MIN_TIME_NS, first - first % TIME_RESOLUTION_NS)
     return Chunk.from_points(ChunkKey(tuple(sorted(series)), TimeRange(instant, instant)), series)
 
 
 def _bytes_of(message: Any) -> bytes:
     if isinstance(message, str):
-        # A lone surrogate has no UTF-8: kept as it is, it is found to be no JSON and can still be told.
+        # A lone surrogate has no UTF-8: passed through, it is reported as invalid JSON, and the message stays complete.
         return message.encode("utf-8", "surrogatepass")
     if isinstance(message, bytes | bytearray | memoryview):
         return bytes(message)
@@ -131,7 +131,7 @@ def _bytes_of(message: Any) -> bytes:
 
 
 def _check_schema(message: bytes) -> None:
-    if _USUAL_START.match(message):  # then there is no need to parse everything twice
+    if _USUAL_START.match(message):  # the usual form needs no second parse
         return
     try:
         found = orjson.loads(message)

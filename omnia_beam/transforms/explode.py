@@ -1,4 +1,4 @@
-"""Chunks to rows, for those who want Beam's schemas and SQL rather than columns."""
+"""Explode chunks to rows, for users of Beam's schemas and SQL."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from omnia_beam.core.chunk import Chunk
 
 
 class Datapoint(NamedTuple):
-    """One point as a schema'd row: `time_ns` since the Unix epoch, UTC; `status` OPC style."""
+    """One point as a row with a schema: `time_ns` since the Unix epoch, UTC; `status` OPC style."""
 
     series_id: str
     time_ns: int
@@ -21,9 +21,9 @@ class Datapoint(NamedTuple):
 
 
 class ExplodeChunks(beam.PTransform):
-    """One `Datapoint` for each point of each chunk, in the chunk's order.
+    """A transform that emits one `Datapoint` for each point of each chunk, in the chunk's order.
 
-    A row costs microseconds where a column's share costs nanoseconds: keep to chunks where throughput matters.
+    A row costs microseconds where a point in a column costs nanoseconds: keep to chunks where throughput matters.
 
     Args:
         timestamped: also give each row the Beam event time of its point (microseconds, cut off towards the past).

@@ -1,9 +1,9 @@
-"""Series of the source as series of the target: other ids, other units, other status codes."""
+"""Map series of the source to series of the target: other ids, other units, other status codes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import apache_beam as beam
@@ -21,15 +21,15 @@ KeepLetters = Callable[[ChunkKey, Sequence[DeadLetter]], None]
 
 @dataclass(frozen=True, slots=True)
 class SeriesRule:
-    """What becomes of one series.
+    """The mapping of one series.
 
     value in the target = fl(fl(value · scale) + offset): two float64 operations, each rounded to nearest, no fused
-    multiply-add. A scale of 1 and an offset of 0 leave every bit as it is, those of -0.0 and NaN too.
+    multiply-add. A scale of 1 and an offset of 0 preserve every bit, also of -0.0 and NaN.
 
     Args:
-        target_id: the id it is stored under.
+        target_id: the id under which the series is stored.
         scale, offset: finite; the offset in the target's unit.
-        status: None to leave statuses as they are.
+        status: the mapping of statuses; None preserves them.
     """
 
     target_id: str
@@ -39,24 +39,24 @@ class SeriesRule:
 
     @property
     def keeps_points(self) -> bool:
-        """Whether points stay as they are."""
+        """Whether the rule leaves values and statuses unchanged."""
         return self.scale == 1.0 and self.offset == 0.0 and self.status is None
 
 
 class MapSeries(beam.PTransform):
-    """Chunks of the source to chunks of the target.
+    """A transform that maps chunks of the source to chunks of the target.
 
     Input: Chunk. Output: a tuple with the outputs `chunks` (Chunk, one for each: the key keeps the source's ids, the
-    column series_id has the target's) and `dead_letters` (DeadLetter: points as they came from the source, whose status has
-    no image, or whose value leaves float64 when it is scaled).
+    column series_id has the target's) and `dead_letters` (DeadLetter: points as received from the source, whose status has
+    no image, or whose scaled value exceeds float64).
 
     Args:
-        rules: by the source's id, for every series that comes.
-        keep: told of each chunk's key and dead letters, also of none, before the chunk goes on: to make them durable. It
-            is pickled to the workers. None leaves them to whoever takes the output.
+        rules: by the source's id, for every series in the input.
+        keep: called with each chunk's key and dead letters, also with an empty list, before the chunk is passed on, to make
+            them durable. It is pickled to the workers. With None only the output holds the dead letters.
 
     Raises (on the worker):
-        ValueError: a chunk of a series without a rule.
+        ValueError: a chunk has a series without a rule.
 
     Example:
         `p | ReadFromFiles(...) | MapSeries({"Pressure": SeriesRule(target_id, scale=100.0)})`
@@ -92,14 +92,14 @@ class _Map(beam.DoFn):
 
 
 def map_chunk(chunk: Chunk, rules: Mapping[str, SeriesRule]) -> tuple[Chunk, list[DeadLetter]]:
-    """A chunk as the target is to hold it, and the points that it cannot.
+    """Return the chunk as the target is to store it, and dead letters of the points that have no image there.
 
     Args:
         chunk: any.
         rules: by the source's id.
 
     Raises:
-        ValueError: a series without a rule.
+        ValueError: a series has no rule.
     """
     strangers = [series_id for series_id in chunk.key.series_ids if series_id not in rules]
     if strangers:
@@ -111,7 +111,8 @@ def map_chunk(chunk: Chunk, rules: Mapping[str, SeriesRule]) -> tuple[Chunk, lis
     points: dict[str, Points] = {}
     for source_id, _, found in chunk.by_series():
         points[source_id] = _mapped(chunk.key, source_id, found, rules[source_id], letters)
-    return Chunk.from_points(chunk.key, points, targets), letters
+    mapped = Chunk.from_points(chunk.key, points, targets)
+    return replace(mapped, rejected=sum(letter.count for letter in letters)), letters
 
 
 def _mapped(key: ChunkKey, source_id: str, points: Points, rule: SeriesRule, letters: list[DeadLetter]) -> Points:
@@ -136,7 +137,7 @@ def _mapped(key: ChunkKey, source_id: str, points: Points, rule: SeriesRule, let
 
 
 def scale_values(values: npt.NDArray[np.float64], scale: float, offset: float) -> npt.NDArray[np.float64]:
-    """value · scale + offset, as `SeriesRule` defines it; float64, shape (n,)."""
+    """Return value · scale + offset, as `SeriesRule` defines it; float64, shape (n,)."""
     with np.errstate(over="ignore", invalid="ignore"):
         if scale != 1.0:
             values = values * scale

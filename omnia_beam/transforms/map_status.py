@@ -1,4 +1,4 @@
-"""Statuses of one historian as statuses of another."""
+"""Map statuses of one historian to statuses of another."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ import numpy.typing as npt
 
 
 class MappedStatuses(NamedTuple):
-    """`statuses` uint32, shape (n,); `rejected` bool, shape (n,): points whose status has no image, None for none."""
+    """A mapped column of statuses, and the points to reject.
+
+    `statuses` is uint32, shape (n,). `rejected` is bool, shape (n,), and marks the points whose status has no image; it is None
+    where there are no such points.
+    """
 
     statuses: npt.NDArray[np.uint32]
     rejected: npt.NDArray[np.bool_] | None
@@ -19,24 +23,24 @@ class MappedStatuses(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StatusRule:
-    """What becomes of each status.
+    """The mapping of statuses.
 
     Args:
         table: status of the source -> status of the target, both of 32 bits.
-        unlisted: what becomes of others: `carry` them, `reject` the point, or a status that stands for all of them.
+        unlisted: the treatment of other statuses: `carry` keeps them, `reject` rejects the point, a status replaces them all.
     """
 
     table: Mapping[int, int]
     unlisted: Literal["carry", "reject"] | int = "carry"
 
     def apply(self, statuses: npt.NDArray[np.uint32]) -> MappedStatuses:
-        """Map a column.
+        """Map a column and return its images.
 
         Args:
             statuses: uint32, shape (n,).
         """
         first = statuses[:1]
-        if len(first) and bool((statuses == first).all()):  # the common case: one status throughout
+        if len(first) and bool((statuses == first).all()):  # one status throughout is the common case
             return self._map(first, len(statuses))
         keys = np.array(sorted(self.table), np.uint32)
         images = np.array([self.table[key] for key in sorted(self.table)], np.uint32)
@@ -48,7 +52,7 @@ class StatusRule:
         return self._unlisted(mapped, ~listed)
 
     def lists(self, status: int) -> bool:
-        """Whether the table has an image for a status."""
+        """Return whether the table has an image for a status."""
         return status in self.table
 
     def _map(self, first: npt.NDArray[np.uint32], count: int) -> MappedStatuses:

@@ -1,4 +1,4 @@
-"""Bytes to columns and back: the protobuf and JSON forms of the Omnia Timeseries API."""
+"""Conversion between bytes and columns: the protobuf and JSON forms of the Omnia Timeseries API."""
 
 from omnia_beam.core.errors import WireFormatError
 from omnia_beam.wire.body import BodyFormat, decode_body

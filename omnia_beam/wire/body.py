@@ -1,4 +1,4 @@
-"""One answer of the service, in whichever of its two formats it was asked for."""
+"""Decoding one response of the service in either of its two formats."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from omnia_beam.wire.page import Page
 from omnia_beam.wire.protobuf import decode_page
 
 BodyFormat = Literal["protobuf", "json"]
-"""What `source.format` in the configuration may say."""
+"""The values that `source.format` may have in the configuration."""
 
 ACCEPT: Final[dict[BodyFormat, str]] = {"protobuf": "application/protobuf", "json": "application/json"}
-"""The `Accept` header that asks for each. [sdk]"""
+"""The `Accept` header that requests each format. [sdk]"""
 
 
 def decode_body(data: bytes | bytearray | memoryview, format: BodyFormat) -> Page:
-    """Decode one answer; see decode_page and decode_json_page. Raises WireFormatError."""
+    """Decode one response; see decode_page and decode_json_page. Raises WireFormatError."""
     if format == "protobuf":
         return decode_page(data)
     if format == "json":

@@ -1,9 +1,9 @@
-"""Which numbers a column may hold, and its dtype.
+"""The numbers that a column may hold, and its dtype.
 
-time: int64, uint64 below 2^63 or uint32, mixed as the service likes, exact in int64. status: integers from 0 to 2^32 - 1,
-whichever member carries them. value: doubles only (the service's values are doubles; an integer there means that the
-columns are not what their names say). Every other column (aggregates; a count may come as an integer or as a
-double) keeps its own kind, which must be one for the whole item.
+time: int64, uint64 below 2^63 or uint32, in any mixture, exact in int64. status: integers from 0 to 2^32 - 1 in any of
+the integer members. value: doubles only (the service's values are doubles; an integer there means that the columns are
+not what their names say). Every other column (aggregates; a count may come as an integer or as a double) keeps its own
+kind, which must be one for the whole item.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def empty_column(name: str) -> Column:
 
 
 def uniform_column(name: str, tag: int, words: Words) -> Column | None:
-    """Make a column of values that all hold the same member; None where the column may not hold them.
+    """Return a column of values that all hold the same member; None where the column may not hold them.
 
     words: unsigned integers, the members' bits (for uint32, more than 32 may be set: they are dropped, as
     google.protobuf does).
@@ -51,7 +51,7 @@ def uniform_column(name: str, tag: int, words: Words) -> Column | None:
 def mixed_column(
     name: str, tags: npt.NDArray[np.uint8], words: npt.NDArray[np.uint64], offsets: npt.NDArray[np.int64], item: str
 ) -> Column:
-    """Make a column of values whose members may differ. Raises WireFormatError naming the item, the point, the byte.
+    """Return a column of values whose members may differ. Raises WireFormatError naming the item, the point, the byte.
 
     tags, words, offsets: as in values.Values, the column's own entries. item: names the item in errors.
     """
@@ -79,7 +79,7 @@ def _wrong(name: str, tags: npt.NDArray[np.uint8], words: npt.NDArray[np.uint64]
 
 
 def _number(tag: int, word: int) -> str:
-    """Describe a value without printing a measurement: only an integer that is out of range is worth its digits."""
+    """Describe a value without printing a measurement: digits are shown only of an integer that is out of range."""
     if tag == INT64 and word >= int(_SIGN):
         word -= 2**64
     return _NAMES[tag] if tag == DOUBLE else f"{_NAMES[tag]}, {word}"

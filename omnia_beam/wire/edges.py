@@ -1,4 +1,4 @@
-"""The first and the last time of an item, read off two of its rows: enough to see that an answer is of another range."""
+"""The first and the last time of an item, read from two of its rows: enough to see that a response is of another range."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _WRAP = 1 << 64
 
 
 def edge_times(data: Bytes, head: Item, shape: Shape) -> tuple[int, ...]:
-    """The times of the first and the last row, ns; of rows that differ in length, the first alone.
+    """Return the times of the first and the last row, ns; the first alone where rows differ in length.
 
-    An estimate of nothing: a time that is given stands in the item. None are given where they are not told at a look.
+    A time that is returned is no estimate: it is in the item. A time that cannot be read directly is left out.
     """
     if TIME not in head.fields:
         return ()

@@ -1,9 +1,9 @@
-"""Stage two of decoding: verify every byte that the row starts rest on, then lift the columns out of the rows.
+"""Stage two of decoding: verify every byte that the row starts depend on, then copy the columns out of the rows.
 
-Verification is by bits: the bitwise AND and OR of all rows tell which bits are equal everywhere, so that the headers
-and the continuation bits of a whole page are checked by two reductions. Rows must also join: each ends where the next one
-begins, the first begins and the last ends where their region does. Whoever passes has been parsed, not guessed.
-None always means: read it the general way, which finds the values or the error.
+Verification is by bits: the bitwise AND and OR of all rows show which bits are equal everywhere, so that two reductions
+check the headers and the continuation bits of a whole page. Rows must also join: each ends where the next one begins,
+the first begins and the last ends where their region does. Rows that pass have been parsed, not guessed. A result of
+None always means that the general reading must be used, which finds the values or the error.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from omnia_beam.wire.rows import Rows
 from omnia_beam.wire.windows import Matrix, Octets, Positions, windows
 
 _CHUNK_ROWS: Final = 24_576
-"""Rows worked on at a time: their bytes stay in the processor's second cache (about 28 bytes a row)."""
+"""Rows processed at a time, so that their bytes stay in the processor's second cache (about 28 bytes a row)."""
 _FOLD_BYTES: Final = 2048
 _PAYLOAD: Final = HEADER_BYTES + 1
 """Bytes before a member's payload: field tag, length, member tag."""
@@ -47,7 +47,7 @@ class Bits:
 
 
 def even_columns(matrix: Matrix, layout: RowLayout) -> list[Bits] | None:
-    """Lift the columns out of rows of one length; None where a row is not of the layout."""
+    """Return the columns of rows of one length; None where a row is not of the layout."""
     segment = layout.segments()[0]
     parts: list[list[Bits]] = []
     for first in range(0, len(matrix), _CHUNK_ROWS):
@@ -59,7 +59,7 @@ def even_columns(matrix: Matrix, layout: RowLayout) -> list[Bits] | None:
 
 
 def uneven_columns(buf: Octets, rows: Rows, begins: Positions, ends: Positions, layout: RowLayout) -> list[Bits] | None:
-    """Lift the columns out of rows of varying length; None where a row is not of the layout or the rows do not join.
+    """Return the columns of rows of varying length; None where a row is not of the layout or the rows do not join.
 
     begins, ends: int64[regions], as in `rows.walk`.
     """
@@ -85,7 +85,7 @@ def uneven_columns(buf: Octets, rows: Rows, begins: Positions, ends: Positions, 
 def _uneven_chunk(
     buf: Octets, at: Positions, followers: Positions, layout: RowLayout, segments: tuple[Segment, ...], tail: int
 ) -> list[Bits] | None:
-    """Lift some neighbouring rows' columns; None where a row is not of the layout or does not end where it must.
+    """Return the columns of neighbouring rows; None where a row is not of the layout or does not end where it must.
 
     tail: bytes of the longest varying entry, its member's tag included.
     """
@@ -110,7 +110,7 @@ def _concatenated(parts: list[list[Bits]]) -> list[Bits]:
 
 
 def chain_lengths(buf: Octets, rows: Rows, begins: Positions, ends: Positions, layout: RowLayout) -> bool:
-    """Tell whether the rows' entries, by tag and length alone, fill the regions: enough to count them."""
+    """Return whether the rows' entries, by tag and length alone, fill the regions, which is enough to count them."""
     if not (rows.counts > 0).all():
         return False
     at = rows.starts
@@ -125,7 +125,7 @@ def chain_lengths(buf: Octets, rows: Rows, begins: Positions, ends: Positions, l
 
 
 def even_chain(matrix: Matrix, layout: RowLayout) -> bool:
-    """Tell the same of rows of one length."""
+    """Return whether the entries of rows of one length, by tag and length alone, fill the rows."""
     at = 0
     for column in layout.columns:
         if (matrix[:, at] != VALUES_TAG).any() or (matrix[:, at + 1] != column.length).any():
@@ -135,7 +135,7 @@ def even_chain(matrix: Matrix, layout: RowLayout) -> bool:
 
 
 def _followers(rows: Rows, ends: Positions) -> Positions:
-    """Return where each row must end: where the next one begins, or its region ends."""
+    """Return where each row must end: where the next one begins, or where its region ends."""
     followers = np.empty_like(rows.starts)
     followers[:-1] = rows.starts[1:]
     followers[np.cumsum(rows.counts) - 1] = ends
@@ -143,14 +143,14 @@ def _followers(rows: Rows, ends: Positions) -> Positions:
 
 
 def _join(rows: Rows, row_ends: Positions, begins: Positions, ends: Positions) -> bool:
-    """Tell whether the rows tile the regions: every byte of every region is in exactly one row."""
+    """Return whether the rows tile the regions: every byte of every region is in exactly one row."""
     firsts = np.cumsum(rows.counts) - rows.counts
     return bool((row_ends == _followers(rows, ends)).all() and (rows.starts[firsts] == begins).all())
 
 
 @dataclass(frozen=True, slots=True)
 class _Common:
-    """Bitwise AND and OR of all rows: a bit is the same everywhere where the two agree."""
+    """The bitwise AND and OR of all rows: a bit is the same everywhere where the two agree."""
 
     ones: bytes
     any: bytes
@@ -188,7 +188,7 @@ def _header_fits(common: _Common, at: int, column: ColumnLayout) -> bool:
 
 
 def _fixed_payload_fits(common: _Common, at: int, column: ColumnLayout) -> bool:
-    """Tell whether a varint of fixed length has its continuation bits, in every row."""
+    """Return whether a varint of fixed length has its continuation bits in every row."""
     if column.tag == DOUBLE:
         return True
     last = at + HEADER_BYTES + column.length - 1
@@ -196,7 +196,7 @@ def _fixed_payload_fits(common: _Common, at: int, column: ColumnLayout) -> bool:
 
 
 def _segment_columns(matrix: Matrix, segment: Segment, layout: RowLayout, tail: int) -> list[Bits] | None:
-    """Lift one segment's columns out of its bytes, each row's side by side; None where a row is not of the layout."""
+    """Return the columns of one segment from a matrix of its bytes, one row each; None where a row is not of the layout."""
     common = _common_bits(matrix)
     found: list[Bits] = []
     for index, at in zip(segment.columns, segment.offsets, strict=True):
@@ -216,7 +216,7 @@ def _segment_columns(matrix: Matrix, segment: Segment, layout: RowLayout, tail: 
 
 
 def _fixed_bits(matrix: Matrix, common: _Common, at: int, column: ColumnLayout) -> Bits:
-    """Lift one column of fixed length: a strided copy, and for integers the fold of the varint's bytes."""
+    """Return one column of fixed length: a strided copy, and for integers the fold of the varint's bytes."""
     begin, n_bytes = at + _PAYLOAD, column.length - 1
     if column.tag == DOUBLE:
         return Bits(DOUBLE, _words(matrix, begin, 8))
@@ -236,7 +236,7 @@ def _word_of(matrix: Matrix, begin: int, n_bytes: int, size: int) -> varint.Word
     """Copy the first `n_bytes` of each row's varint, eight at most, into words of `size` bytes."""
     if n_bytes >= size:
         return _words(matrix, begin, size)
-    # 3, 5, 6 or 7 bytes: a whole word would reach into the next row, and past the page in the last one.
+    # With 3, 5, 6 or 7 bytes a whole word would reach into the next row, and past the page in the last one.
     padded = np.zeros((len(matrix), size), np.uint8)
     padded[:, :n_bytes] = matrix[:, begin : begin + n_bytes]
     return _words(padded, 0, size)
@@ -257,7 +257,7 @@ def _words(matrix: Matrix, begin: int, size: int) -> varint.Words:
 
 
 def _varying_words(matrix: Matrix, at: int, tail: int) -> varint.Words | None:
-    """Lift a column of varying length: each row's own length byte says where its varint ends.
+    """Return a column of varying length, in which each row's own length byte gives the end of its varint.
 
     tail: bytes that the longest entry has in the matrix, its member's tag included.
     """

@@ -1,4 +1,4 @@
-"""The fields of a page and of its items, walked one by one; what the values hold is read elsewhere."""
+"""The fields of a page and of its items, walked one by one; the content of the values is read elsewhere."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _ITEM_DEPTH = 1
 
 @dataclass(slots=True)
 class Item:
-    """An item's fields as they were met: of `id` and `totalCount` the last one wins.
+    """An item's fields in the order in which they were read: of `id` and `totalCount` the last one wins.
 
     at, end: where the walk stopped, and the item's end.
-    begins, ends: where each entry of `values` lies that was walked, its tag and length taken off.
+    begins, ends: where each entry of `values` lies that was walked, without its tag and length.
     """
 
     at: int
@@ -31,13 +31,13 @@ class Item:
 
     @property
     def unread(self) -> bool:
-        """Whether all that was left when the walk stopped may be values, of columns that are named, each once."""
+        """Whether everything after the walk's stop may be values, of columns that are named, each once."""
         return not self.begins and bool(self.fields) and len(set(self.fields)) == len(self.fields)
 
 
 @dataclass(slots=True)
 class _FieldsMemo:
-    """The run of `fields` before the values of an item: in an answer for many series, each item repeats it."""
+    """The run of `fields` before the values of an item: in a response for many series, each item repeats it."""
 
     octets: bytes = b""
     names: tuple[str, ...] = ()
@@ -61,17 +61,18 @@ def top_level(data: Bytes) -> tuple[list[tuple[int, int]], str | None]:
 
 
 def walk_heads(data: Bytes, spans: list[tuple[int, int]]) -> list[Item]:
-    """Walk each item's fields up to its first value. Raises WireFormatError."""
+    """Walk each item's fields up to its first value and return the items. Raises WireFormatError."""
     memo = _FieldsMemo()
     return [_walk_head(data, begin, end, memo) for begin, end in spans]
 
 
 def walk_item(data: Bytes, begin: int, end: int) -> Item:
-    """Walk all of an item's fields, noting where its values lie. Raises WireFormatError."""
+    """Walk all of an item's fields and record where its values lie. Raises WireFormatError."""
     item = Item(begin, end)
     pos = begin
     while pos < end:
-        if data[pos] == VALUES_TAG and pos + 1 < end and data[pos + 1] < 0x80:  # nearly all: worth sparing two calls
+        # Nearly all fields are short values, for which this branch saves two calls.
+        if data[pos] == VALUES_TAG and pos + 1 < end and data[pos + 1] < 0x80:
             begin = pos + 2
             pos = begin + data[pos + 1]
             if pos > end:

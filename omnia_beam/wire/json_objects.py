@@ -1,4 +1,4 @@
-"""Datapoints in JSON of any layout: keys in any order, with spaces, written any way that a JSON parser takes."""
+"""Datapoints in JSON of any layout: keys in any order, with spaces, in any form that a JSON parser accepts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NOT_FINITE: Final = {text.strip('"'): number for text, number in NOT_FINITE.ite
 
 
 def read_objects(points: list[Any], place: str) -> dict[str, Column]:
-    """Read datapoints that a JSON parser made. All must have the same keys.
+    """Return the columns of datapoints that a JSON parser made, which must all have the same keys.
 
     place: names the array in errors. Returns columns in the order of the first point's keys: `time` int64 ns, `status`
     uint32, every other float64. Raises WireFormatError naming the point and the key.
@@ -39,7 +39,7 @@ def read_objects(points: list[Any], place: str) -> dict[str, Column]:
 
 
 def _column(key: str, found: list[Any], place: str) -> Column:
-    """Make a column of one member of all points: at once where all are plain, otherwise one by one."""
+    """Return one member of all points as a column, converted at once where all are plain, otherwise one by one."""
     column = _PLAIN.get(key, _plain_numbers)(found)
     if column is not None:
         return column
@@ -109,7 +109,7 @@ def _read_number(found: Any) -> float:
         return _NOT_FINITE[found]
     if type(found) not in (int, float):
         raise ValueError(f"expected a number, found {kind_of(found)}")
-    return float(found)  # what no double can hold, the JSON parser has refused
+    return float(found)  # the JSON parser has refused numbers that no double can hold
 
 
 _DTYPES: Final = {TIME: np.int64, STATUS: np.uint32}
@@ -118,5 +118,5 @@ _READERS: Final[dict[str, Callable[[Any], Any]]] = {TIME: _read_time, STATUS: _r
 
 
 def kind_of(found: Any) -> str:
-    """Say what was found in a JSON answer, without a measurement or a text of unknown length."""
+    """Name the kind of a value in a JSON response, without a measurement or a text of unknown length."""
     return "null" if found is None else _KINDS[type(found)]

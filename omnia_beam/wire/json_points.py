@@ -1,8 +1,8 @@
 """The usual layout of datapoints in JSON, read without an object per point.
 
-`{"time":"…","value":…,"status":…},{…}` in one order, without spaces: then the commas alone tell where everything is.
-Commas are found at once; what stands around each is compared with the first object's keys, every byte of it; numbers
-are handed to a JSON parser as one flat list. What does not fit is left to json_objects.py, which reads anything.
+The layout is `{"time":"…","value":…,"status":…},{…}` in one order, without spaces: the commas alone then show where
+everything is. Commas are found at once; every byte around each is compared with the first object's keys; numbers are
+passed to a JSON parser as one flat list. Any other layout is left to json_objects.py, which reads all of them.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _COMMA: Final = ord(",")
 _QUOTE: Final = ord('"')
 _SPACE: Final = ord(" ")
 _CHUNK_POINTS: Final = 16_384
-"""Points worked on at a time, so that their bytes stay in the processor's second cache."""
+"""Points processed at a time, so that their bytes stay in the processor's second cache."""
 _MAX_NUMBER_BYTES: Final = 32
 _MAX_STATUS_DIGITS: Final = 10
 NOT_FINITE: Final = {'"NaN"': np.nan, '"Infinity"': np.inf, '"-Infinity"': -np.inf}
-"""How .NET writes, in quotes, the doubles that JSON has no form for."""
+"""The quoted forms in which .NET writes the doubles that JSON cannot express."""
 
 
 def read_points(text: bytes, begin: int, end: int) -> dict[str, Column] | None:
@@ -43,7 +43,7 @@ def read_points(text: bytes, begin: int, end: int) -> dict[str, Column] | None:
     if rest:
         return None
     ends = np.append(commas, len(buf))
-    ends[len(keys) - 1 :: len(keys)] -= 1  # the closing brace
+    ends[len(keys) - 1 :: len(keys)] -= 1  # without the closing brace
     columns: dict[str, Column] = {}
     for nth, key in enumerate(keys):
         begins = _begins(buf, commas, nth, b'"' + key.encode() + b'":', len(keys))
@@ -55,7 +55,7 @@ def read_points(text: bytes, begin: int, end: int) -> dict[str, Column] | None:
 
 
 def _first_keys(point: bytes) -> list[str] | None:
-    """Return the keys of the first object, if they are plain and make a point."""
+    """Return the keys of the first object; None where they are not plain or do not make a point."""
     try:
         first = orjson.loads(point)
     except ValueError:
@@ -66,7 +66,7 @@ def _first_keys(point: bytes) -> list[str] | None:
 
 
 def _begins(buf: Octets, commas: Positions, nth: int, head: bytes, n_keys: int) -> Positions | None:
-    """Return where each point's `nth` member begins, its key taken off; None where a key is another one."""
+    """Return where each point's `nth` member begins, after its key; None where a key is another one."""
     if nth:
         lead = b"," + head
         starts = commas[nth - 1 :: n_keys]
@@ -108,7 +108,7 @@ def _read_time_column(buf: Octets, begins: Positions, lengths: npt.NDArray[np.in
 
 
 def _read_statuses(texts: Matrix, lengths: npt.NDArray[np.intp]) -> Column | None:
-    """Read integers from 0 to 2^32 - 1 without sign, point or leading zero."""
+    """Read integers from 0 to 2^32 - 1 without sign, point or leading zero; None where a text is of another form."""
     number = np.zeros(len(texts), np.uint64)
     for place in range(texts.shape[1]):
         digit = texts[:, place] - np.uint8(ord("0"))
@@ -122,7 +122,7 @@ def _read_statuses(texts: Matrix, lengths: npt.NDArray[np.intp]) -> Column | Non
 
 
 def _read_doubles(texts: Matrix, lengths: npt.NDArray[np.intp]) -> Column | None:
-    """Read numbers by handing them to a JSON parser, padded with spaces to one flat list."""
+    """Read numbers by a JSON parser, which receives them padded with spaces to one flat list."""
     quoted = np.flatnonzero(texts[:, 0] == _QUOTE)
     special = [NOT_FINITE.get(texts[row, : lengths[row]].tobytes().decode("latin-1")) for row in quoted.tolist()]
     if None in special:

@@ -1,7 +1,7 @@
-"""The service's JSON answer to columns.
+"""Decoding of the service's JSON response to columns.
 
 `{"data": {"items": [{"id": …, "datapoints": [{"time": …, "value": …, "status": …}]}]}, "continuationToken": …}` [sdk]. The
-arrays of datapoints are cut out of the text first, so that what is left is small and may be of any shape; each is then
+arrays of datapoints are first cut out of the text, so that the rest is small and may be of any shape. Each array is then
 read at once (json_points.py), or, where its layout is not the usual one, object by object (json_objects.py).
 """
 
@@ -25,13 +25,13 @@ _MINUS_ZERO: Final = re.compile(rb"-0[^.eE0-9]")
 
 
 def decode_json_page(data: bytes | bytearray | memoryview) -> Page:
-    """Decode one JSON answer, raw data or aggregates.
+    """Decode one JSON response, raw data or aggregates.
 
     data: the whole body, UTF-8.
     The columns of raw data are `time` int64 (ns since the Unix epoch, UTC; up to nine decimals, exact), `value` float64
     (exact; "NaN", "Infinity" and "-Infinity" in quotes too, as .NET writes them) and `status` uint32 where the points
-    have one; every other key is a float64 column (JSON does not tell 5 from 5.0). An item without points has no
-    columns. `total_count` is None: JSON answers carry none.
+    have one; every other key is a float64 column (JSON does not distinguish 5 from 5.0). An item without points has no
+    columns. `total_count` is None: JSON responses carry none.
 
     Raises WireFormatError naming the place, for text that is not JSON, for another shape, for a null or missing value,
     for points of one item that differ in their keys.
@@ -44,7 +44,7 @@ def decode_json_page(data: bytes | bytearray | memoryview) -> Page:
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """One item of the answer, its datapoints unread."""
+    """One item of the response, its datapoints unread."""
 
     series_id: str
     points: list[Any]
@@ -52,7 +52,7 @@ class _Head:
 
 
 def _decode_cut(text: bytes) -> Page | None:
-    """Read the arrays apart from the rest; None where one is not of the usual layout or does not stand in an item."""
+    """Read the arrays apart from the rest; None where one is not of the usual layout or is not in an item."""
     cut = _cut(text)
     if cut is None:
         return None
@@ -69,10 +69,10 @@ def _decode_cut(text: bytes) -> Page | None:
 
 
 def _cut(text: bytes) -> tuple[bytes, dict[str, tuple[int, int]]] | None:
-    """Put a stand-in for the inside of each array of datapoints; None where there is none, or one is not to be told.
+    """Replace the inside of each array of datapoints by a stand-in; None where there is none, or one is ambiguous.
 
-    Within a JSON text the opening's quotes would be escaped, so that it can only be a key: unless the key itself holds
-    an escaped quote, which the byte before it tells.
+    Inside a JSON string the quotes of the opening would be escaped, so the opening can only be a key, unless the key itself
+    holds an escaped quote; the byte before the opening shows that.
     """
     rest: list[bytes] = []
     insides: dict[str, tuple[int, int]] = {}
@@ -103,7 +103,7 @@ def _load(text: bytes) -> Any:
 
 
 def _page(answer: Any, cut: dict[str, dict[str, Column]]) -> Page:
-    """Make the page; `cut` holds the columns of the points that a stand-in is there for."""
+    """Return the page; `cut` holds the columns of the points that a stand-in replaces."""
     items: list[PageItem] = []
     for head in _heads(answer):
         known = cut.get(head.points[0]) if cut and head.points else None

@@ -1,4 +1,4 @@
-"""Columns to the JSON bodies that the service takes, a column at a time.
+"""Encoding of columns to the JSON bodies that the service accepts, a column at a time.
 
 Each point's text is three pieces: its time, its value, its status. The pieces of a column are made at once (times by Arrow,
 values by orjson: the shortest text that reads back as the same double) and joined by Arrow, point by point.
@@ -29,12 +29,12 @@ reach."""
 _HEAD: Final = b'{"time":"0000-00-00T00:00:00.0000000Z","value":'
 _TIME_AT: Final = _HEAD.index(b"0")
 _TIME_BYTES: Final = 27
-"""What is taken of Arrow's text of a time: the date, a separator, the time of day with seven of its nine decimals."""
+"""Bytes kept of Arrow's text of a time: the date, a separator, the time of day with seven of its nine decimals."""
 _COMMA: Final = ord(",")
 
 
 def encode_datapoints(series: Sequence[SeriesPoints]) -> bytes:
-    """Make the body that writes many series: `{"items":[{"id":…,"datapoints":[{"time":…,"value":…,"status":…}]}]}`.
+    """Return the body that writes many series: `{"items":[{"id":…,"datapoints":[{"time":…,"value":…,"status":…}]}]}`.
 
     series: id, times (int64 ns), values (float64), statuses (uint32) of each; a series without points is written with an
         empty list.
@@ -42,7 +42,7 @@ def encode_datapoints(series: Sequence[SeriesPoints]) -> bytes:
 
     Raises ValueError, naming the series and the index, for what the service's JSON cannot hold: a time that is not a
     multiple of 100 ns, NaN, an infinity; and for columns of another dtype or of different lengths. Nothing is rounded
-    or left out: that is for the caller to decide before. Every int64 time lies within the years 1677 to 2262.
+    or left out: the caller decides that before. Every int64 time lies within the years 1677 to 2262.
     """
     for series_id, times, values, statuses in series:
         _refuse(series_id, times, values, statuses)
@@ -63,9 +63,9 @@ def encode_datapoints(series: Sequence[SeriesPoints]) -> bytes:
 def encode_series_datapoints(
     times: npt.NDArray[np.int64], values: npt.NDArray[np.float64], statuses: npt.NDArray[np.uint32]
 ) -> bytes:
-    """Make the body that writes one series, named in the request's path: `{"datapoints":[…]}`.
+    """Return the body that writes one series, named in the request's path: `{"datapoints":[…]}`.
 
-    As encode_datapoints, and raises as that does.
+    The columns and the errors are those of encode_datapoints.
     """
     _refuse(None, times, values, statuses)
     return b"".join([b'{"datapoints":[', *_inside(_texts(times, values, statuses), 0, len(times)), b"]}"])
@@ -73,7 +73,10 @@ def encode_series_datapoints(
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """The texts of _CHUNK_POINTS points (fewer in the last chunk), a comma after each; offsets: where each begins, and the end."""
+    """The texts of _CHUNK_POINTS points (fewer in the last chunk), each followed by a comma.
+
+    offsets: where each text begins, and the end of the last.
+    """
 
     text: memoryview
     offsets: npt.NDArray[np.int32]
@@ -131,7 +134,7 @@ def _texts(times: Column, values: Column, statuses: Column) -> list[_Text]:
 
 
 def _time_pieces(times: npt.NDArray[np.int64]) -> Any:
-    """`{"time":"2021-02-01T09:54:05.4200000Z","value":` for each time."""
+    """Return `{"time":"2021-02-01T09:54:05.4200000Z","value":` for each time."""
     arrow = pc.cast(pa.array(np.ascontiguousarray(times), pa.timestamp("ns")), pa.string())
     texts = np.frombuffer(arrow.buffers()[2], np.uint8, count=29 * len(times)).reshape(len(times), 29)
     pieces = np.empty((len(times), len(_HEAD)), np.uint8)
@@ -143,7 +146,7 @@ def _time_pieces(times: npt.NDArray[np.int64]) -> Any:
 
 
 def _value_pieces(values: npt.NDArray[np.float64]) -> Any:
-    """`-0.000286,` for each value: the text of a list, cut behind its commas."""
+    """Return `-0.000286,` for each value: the text of a list, cut after its commas."""
     text = bytearray(orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY))
     text[-1] = _COMMA
     offsets = np.empty(len(values) + 1, np.int32)
@@ -153,7 +156,7 @@ def _value_pieces(values: npt.NDArray[np.float64]) -> Any:
 
 
 def _status_pieces(statuses: npt.NDArray[np.uint32]) -> Any:
-    """`"status":192},` for each status: a text for each that occurs, which are few."""
+    """Return `"status":192},` for each status; a text is made once for each status that occurs, which are few."""
     found = pa.array(np.ascontiguousarray(statuses)).dictionary_encode()
     texts = pa.array([f'"status":{status}}},' for status in found.dictionary.to_pylist()], pa.string())
     return texts.take(found.indices)

@@ -1,9 +1,9 @@
-"""The shape of one row: how the values of one point lie on the wire, read off an item's first point.
+"""The shape of one row: how the values of one point lie in the bytes, read from an item's first point.
 
 A point of raw data is `22 0A 08 <9-byte varint>` + `22 09 11 <8 bytes>` + `22 03 18 C0 01`: per value the field tag, the
-length, the member's tag, the payload. Within one answer nearly every row repeats the first one's tags and lengths,
-except that short varints (statuses) vary in length. A layout is a guess to be verified, never a fact: whoever
-uses one checks every row against it.
+length, the member's tag, the payload. Within one response nearly every row repeats the first one's tags and lengths,
+except that short varints (statuses) vary in length. A layout is a guess, never a fact: code that uses one verifies
+every row against it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ HEADER_BYTES: Final = 2
 
 
 Shape = tuple[tuple[int, int], ...]
-"""Per column of a row the member's tag and the entry's length, 0 where it varies: a layout as cheap to make as to compare."""
+"""Per column of a row the member's tag and the entry's length, 0 where it varies: a layout that is cheap to make and to
+compare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class RowLayout:
         return sum(HEADER_BYTES + (c.length if c.fixed else MAX_INTEGER_LENGTH) for c in self.columns)
 
     def segments(self) -> tuple[Segment, ...]:
-        """Cut the row after each column of varying length."""
+        """Return the segments of the row, which is cut after each column of varying length."""
         found: list[Segment] = []
         columns: list[int] = []
         offsets: list[int] = []
@@ -108,7 +109,7 @@ class RowLayout:
 def first_row(data: Bytes, pos: int, end: int, n_columns: int) -> Shape | None:
     """Read tag and length of each entry of the row at `pos`; None where one does not hold one plainly encoded member.
 
-    end: the end of the item. None is no error: the general path reads what this one does not.
+    end: the end of the item. None is not an error: the general reading handles such a row.
     """
     shape: list[tuple[int, int]] = []
     for _ in range(n_columns):
@@ -127,7 +128,7 @@ def first_row(data: Bytes, pos: int, end: int, n_columns: int) -> Shape | None:
 
 
 def loosened(shape: Shape, above: int) -> Shape:
-    """Let all lengths vary but those of doubles and of integers longer than `above` bytes."""
+    """Return the shape with all lengths varying but those of doubles and of integers longer than `above` bytes."""
     return tuple((tag, length if tag == DOUBLE or length > above else 0) for tag, length in shape)
 
 

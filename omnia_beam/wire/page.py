@@ -1,4 +1,4 @@
-"""What one answer of the service holds, as columns: the page, whatever its encoding was."""
+"""The content of one response of the service as columns: the page, in whichever format it came."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PageItem:
 
     series_id: the id as the service wrote it, "" where it wrote none.
     total_count: points in the whole query, also where the page is cut by a limit (protobuf only; 0 where the service
-        wrote none, as proto3 cannot tell the two apart); None in JSON, which has no such number.
+        wrote none, because proto3 does not distinguish the two); None in JSON, which has no such number.
     columns: name -> array, all of one length. Raw data has `time` int64 (ns since the Unix epoch, UTC), `value`
         float64 and `status` uint32; every other name (aggregates) keeps the kind of number that the service sent:
         float64, int64, uint32 or uint64. The arrays own their memory: none refers to the page's bytes.
@@ -35,17 +35,17 @@ class PageItem:
 
     @property
     def times(self) -> npt.NDArray[np.int64] | None:
-        """int64, ns since the Unix epoch, in the order of the page; None where the page has no such column."""
+        """Times, int64, ns since the Unix epoch, in the order of the page; None where the page has no such column."""
         return self.columns.get(TIME)
 
     @property
     def values(self) -> npt.NDArray[np.float64] | None:
-        """float64, NaN payloads as on the wire; None where the page has no such column."""
+        """Values, float64, NaN payloads as they were sent; None where the page has no such column."""
         return self.columns.get(VALUE)
 
     @property
     def statuses(self) -> npt.NDArray[np.uint32] | None:
-        """uint32, unlisted codes unchanged; None where the page has no such column."""
+        """Statuses, uint32, unlisted codes unchanged; None where the page has no such column."""
         return self.columns.get(STATUS)
 
     @property
@@ -56,10 +56,10 @@ class PageItem:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Page:
-    """One answer of the service.
+    """One response of the service.
 
-    items: in the order of the answer; a series may occur in more than one.
-    continuation_token: what to send for the next page; None at the end (the service says so with null, "" or nothing).
+    items: in the order of the response; a series may occur in more than one.
+    continuation_token: what to send for the next page; None at the end (where the service sends null, "" or nothing).
     """
 
     items: tuple[PageItem, ...]
@@ -73,10 +73,10 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class ItemScan:
-    """What a scan tells of one item.
+    """The findings of a scan about one item.
 
     n_values: entries of the flat list of values; points = n_values // n_fields.
-    edges: times of the item's first and last points, ns, as far as a look tells them; see edges.py.
+    edges: times of the item's first and last points, ns, where they can be read directly; see edges.py.
     """
 
     series_id: str
@@ -93,7 +93,7 @@ class ItemScan:
 
 @dataclass(frozen=True, slots=True)
 class PageScan:
-    """What can be told of a page without decoding its values."""
+    """The facts about a page that are known without decoding its values."""
 
     items: tuple[ItemScan, ...]
     continuation_token: str | None

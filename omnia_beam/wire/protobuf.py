@@ -1,4 +1,4 @@
-"""The service's protobuf answer to columns, exact for every legal encoding and fast for the usual one.
+"""Decoding of the service's protobuf response to columns, exact for every legal encoding and fast for the usual one.
 
 Rows of the usual layout are read by the compiled kernel (compiled.py) where there is one, otherwise by numpy in two
 ways, each falling back to the next, never guessing:
@@ -8,9 +8,9 @@ ways, each falling back to the next, never guessing:
 Anything else is read value by value (values.py): fields in any order, unknown fields, over-long tags, several members in
 one value.
 
-What google.protobuf's `FromString` refuses is refused here, and what it accepts reads the same, with these deliberate
-additions: a page is refused where a value holds no member, where `values` is not a multiple of `fields`, where `fields`
-names a column twice, or where a column holds numbers of the wrong kind (columns.py).
+A page that google.protobuf's `FromString` refuses is refused here, and a page that it accepts reads the same, with these
+deliberate additions: a page is refused where a value holds no member, where `values` is not a multiple of `fields`,
+where `fields` names a column twice, or where a column holds numbers of the wrong kind (columns.py).
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from omnia_beam.wire.windows import Matrix, Octets, Positions
 
 _LARGE_ITEM_ROWS: Final = 4096
 _FEW_ITEMS: Final = 4
-"""An item is first tried as rows of one length, by itself, where it is large or one of few: otherwise a hundred small ones
-cost less together."""
+"""A page with no more items than this tries each item first by itself, as rows of one length; so does a large item. A
+hundred small items cost less together."""
 _OFTEN_VARYING: Final = 9
 """Integers whose entry is no longer than this (the member's tag and a varint of 8 bytes) are first taken to vary from row
 to row: statuses do, times (9 or 10 bytes of varint since 1972-04 and before 1970) do not."""
@@ -46,7 +46,7 @@ Columns = dict[str, Column]
 
 
 def decode_page(data: bytes | bytearray | memoryview) -> Page:
-    """Decode one protobuf answer.
+    """Decode one protobuf response.
 
     data: the whole body, read in place, neither copied (unless it is a memoryview that is not contiguous) nor kept.
     The columns of raw data are `time` int64 (ns since the Unix epoch), `value` float64 and `status` uint32, in
@@ -74,9 +74,9 @@ def decode_page(data: bytes | bytearray | memoryview) -> Page:
 
 
 def read_continuation_token(data: bytes | bytearray | memoryview) -> str | None:
-    """Return the page's continuation token, None at the end, walking the top-level fields only.
+    """Return the page's continuation token, None at the end, from a walk of the top-level fields only.
 
-    Raises WireFormatError where those are truncated or corrupt; what lies inside an item is not looked at.
+    Raises WireFormatError where those are truncated or corrupt; the content of an item is not looked at.
     """
     return top_level(_octets(data))[1]
 
@@ -84,8 +84,8 @@ def read_continuation_token(data: bytes | bytearray | memoryview) -> str | None:
 def scan_page(data: bytes | bytearray | memoryview) -> PageScan:
     """Return the token, and each item's id, total count, number of values and outermost times, without decoding the values.
 
-    Exact wherever the fields stand. Raises WireFormatError where the fields of the page or of an item are truncated
-    or corrupt; what lies inside a value is not looked at. Costs about half of a decode.
+    The result is exact wherever the fields stand. Raises WireFormatError where the fields of the page or of an item are
+    truncated or corrupt; the content of a value is not looked at. A scan costs about half of a decode.
     """
     octets = _octets(data)
     buf = np.frombuffer(octets, np.uint8)
@@ -204,7 +204,7 @@ def _regions(heads: Sequence[Item], members: Sequence[int]) -> tuple[Positions, 
 
 
 def _even_item(buf: Octets, heads: Sequence[Item], index: int, shape: Shape) -> Columns | None:
-    """Decode an item whose rows are all of one length; None where they are not, or it is better read with others."""
+    """Decode an item whose rows are all of one length; None where they are not, or where it is better read with others."""
     matrix = _even_rows(buf, heads, index, shape)
     bits = None if matrix is None else gather.even_columns(matrix, row_layout(shape))
     return None if bits is None else _named(heads[index].fields, bits)

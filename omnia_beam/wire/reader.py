@@ -6,7 +6,7 @@ and 32 bits, a length or a value one of at most 10 bytes whose bits above the 64
 start, and groups nested deeper than the parser's 100 levels are errors. A known field number with another wire type
 is an unknown field. Strings must be UTF-8.
 
-Functions take the page's bytes and a position, and give the value and the position after it. `end` is the end of the
+Functions take the page's bytes and a position, and return the value and the position after it. `end` is the end of the
 enclosing message: nothing reads past it. All raise WireFormatError with the byte offset.
 """
 
@@ -98,7 +98,7 @@ def skip_field(data: Bytes, number: int, wire_type: int, pos: int, end: int, dep
 
 
 def _skip_group(data: Bytes, number: int, pos: int, end: int, depth: int) -> int:
-    """Return the position after the group's end tag. A loop, not a recursion: depth is bounded by MAX_DEPTH alone."""
+    """Return the position after the group's end tag, found in a loop, so that only MAX_DEPTH bounds the depth."""
     open_groups = [number]
     while open_groups:
         if depth + len(open_groups) > MAX_DEPTH:

@@ -1,7 +1,7 @@
 """Stage one of decoding: where the rows begin, in regions of the page that hold nothing but rows of one layout.
 
-A region is the run of `values` of one item, as far as one can tell before looking. What comes out of here is a guess of
-great likelihood; stage two (gather.py) verifies every byte that it rests on. A compiled kernel would replace `walk`.
+A region is the run of `values` of one item, as far as that can be known beforehand. The result of this stage is a very
+likely guess; stage two (gather.py) verifies every byte that it depends on. A compiled kernel would replace `walk`.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Rows:
 
 
 def even_rows(buf: Octets, begin: int, end: int, layout: RowLayout) -> Matrix | None:
-    """View a region as a matrix (rows, stride), if its rows can all be as long as the first.
+    """Return a region as a matrix (rows, stride) without a copy; None where its rows cannot all be as long as the first.
 
-    Checked here: the size, and the headers of a few rows, so that uneven regions are turned down at small cost.
+    Only the size and the headers of a few rows are checked here, so that uneven regions are rejected at small cost.
     """
     stride = layout.stride
     n_rows, rest = divmod(end - begin, stride)
@@ -53,7 +53,7 @@ def walk(buf: Octets, begins: Positions, ends: Positions, layout: RowLayout) -> 
 
     begins, ends: int64[regions], byte offsets, ascending, none empty. Each region is cut into blocks of about 32
     rows; a block's first row is recognised by its headers, and all blocks walk one row at a time, side by side.
-    Cost: about 32 steps over (rows / 32) elements, whatever the page's size.
+    The cost is about 32 steps over (rows / 32) elements, whatever the page's size.
     """
     spans = ends - begins
     per_region = np.maximum(spans // (_ROWS_PER_BLOCK * layout.max_bytes), 1)
@@ -81,7 +81,7 @@ def walk(buf: Octets, begins: Positions, ends: Positions, layout: RowLayout) -> 
 
 
 def _first_headers(buf: Octets, guesses: Positions, layout: RowLayout) -> Positions | None:
-    """Find the first row start at or after each guess, by the headers at known places in a row."""
+    """Find the first row start at or after each guess, by the headers at known places in a row; None where one has none."""
     if not len(guesses):
         return guesses
     segment = layout.segments()[0]
@@ -106,8 +106,8 @@ def _first_headers(buf: Octets, guesses: Positions, layout: RowLayout) -> Positi
 def _lockstep(buf: Octets, firsts: Positions, stops: Positions, layout: RowLayout) -> Positions:
     """Follow the length bytes from each block's first row up to its stop; return all row starts, ascending.
 
-    What a row adds to a position beyond its varying lengths is the same for every row: it is taken into the view that
-    the lengths are looked up in, so that a step is one lookup and one addition for each varying column.
+    What a row adds to a position beyond its varying lengths is the same for every row. It is part of the offset of the
+    view in which the lengths are looked up, so that a step is one lookup and one addition for each varying column.
     """
     jumps, row_bytes = _jumps(layout)
     n_steps = int((stops - firsts).max()) // layout.min_bytes + 1

@@ -1,7 +1,7 @@
-"""Many RFC 3339 times at once, UTC, to and from int64 nanoseconds, exactly.
+"""Conversion of many RFC 3339 times at once, UTC, to and from int64 nanoseconds, exactly.
 
-The forms that the service writes: `2021-02-01T09:54:05Z`, with no or up to nine decimals, and `+00:00` for `Z`. Digits are
-read and written eight at a time, as the bytes of one 64-bit word.
+The forms are those that the service writes: `2021-02-01T09:54:05Z`, with no or up to nine decimals, and `+00:00` for
+`Z`. Digits are read and written eight at a time, as the bytes of one 64-bit word.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SECONDS_BYTES: Final = 19
 _DATE_BYTES: Final = 10
 _NS_PER_SECOND: Final = 1_000_000_000
 _SECONDS_PER_DAY: Final = 86_400
-# Whole years that int64 nanoseconds hold; the rims of the range are left to who reads one text at a time.
+# Whole years that int64 nanoseconds hold; times at the rims of the range are read one text at a time, elsewhere.
 _FIRST_YEAR: Final = 1678
 _LAST_YEAR: Final = 2261
 _ZERO: Final = np.uint8(ord("0"))
@@ -33,7 +33,7 @@ _NINE: Final = np.uint8(9)
 def read_times(texts: Matrix, lengths: npt.NDArray[np.intp]) -> Ns | None:
     """Read one time a row; None where one is of another form, does not exist, or is before 1678 or after 2261.
 
-    texts: bytes of shape (n, at least the longest text), left-aligned; what follows a text is not looked at.
+    texts: bytes of shape (n, at least the longest text), left-aligned; bytes after a text are not looked at.
     lengths: bytes of each text.
     """
     out = np.empty(len(texts), np.int64)
@@ -49,7 +49,7 @@ def read_times(texts: Matrix, lengths: npt.NDArray[np.intp]) -> Ns | None:
 
 
 def _read_equal(texts: Matrix, length: int) -> Ns | None:
-    """Read times of one length."""
+    """Read times of one length; None where one of them cannot be read."""
     zone = _zone_bytes(texts, length)
     if zone is None:
         return None
@@ -69,7 +69,7 @@ def _read_equal(texts: Matrix, length: int) -> Ns | None:
 
 
 def _zone_bytes(texts: Matrix, length: int) -> int | None:
-    """Return the bytes of the zone that every text ends with; None where they differ, or it is not UTC."""
+    """Return the bytes of the zone that every text ends with; None where they differ, or the zone is not UTC."""
     for zone in (b"Z", b"+00:00"):
         if length >= len(zone) and (texts[:, length - len(zone) : length] == np.frombuffer(zone, np.uint8)).all():
             return len(zone)
@@ -97,7 +97,7 @@ def _read_seconds(texts: Matrix) -> Ns | None:
 
 
 def _read_days(texts: Matrix) -> npt.NDArray[np.int64] | None:
-    """Read the dates, days since 1970: once for each run of equal ones, as points are mostly in order."""
+    """Read the dates as days since 1970, once for each run of equal ones: points are mostly in order."""
     dates = texts[:, :_DATE_BYTES]
     changes = np.flatnonzero((dates[1:] != dates[:-1]).any(axis=1)) + 1
     starts = np.concatenate([[0], changes]) if len(texts) else changes

@@ -32,7 +32,7 @@ _MASK32: Final = 2**32 - 1
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """The flat list of one item.
+    """The flat list of values of one item.
 
     tags: uint8[n], the member each value holds, as its plain tag (layout.INT64, ...).
     words: uint64[n], the member's bits: a double's bits, an integer modulo 2^64 (modulo 2^32 for uint32).
@@ -45,7 +45,7 @@ class Values:
 
 
 def read_values(data: Bytes, buf: Octets, begins: list[int], ends: list[int]) -> Values:
-    """Read entries that lie at `begins[i]:ends[i]` (their tags and lengths taken off). Raises WireFormatError."""
+    """Read entries that lie at `begins[i]:ends[i]`, without their tags and lengths. Raises WireFormatError."""
     offsets = np.array(begins, np.int64)
     sizes = np.array(ends, np.int64) - offsets
     tags, words, plain = _plain_values(buf, offsets, sizes)
@@ -80,7 +80,7 @@ def read_value(data: Bytes, begin: int, end: int) -> tuple[int, int]:
 def _plain_values(
     buf: Octets, offsets: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
-    """Read the entries that hold one plainly encoded member; tell which ones those are."""
+    """Read the entries that hold one plainly encoded member, and return which ones those are."""
     entries = windows(buf, offsets, MAX_INTEGER_LENGTH)
     tags = entries[:, 0].copy()
     words = entries[:, 1:9].view("<u8")[:, 0].astype(np.uint64)

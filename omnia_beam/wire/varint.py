@@ -1,4 +1,4 @@
-"""Many varints at once: little-endian words whose bytes hold seven bits each, folded together without a loop per byte.
+"""Folding of many varints at once: little-endian words whose bytes hold seven bits each, without a loop per byte.
 
 A word is the first 1, 2, 4 or 8 bytes of a varint as a little-endian unsigned integer. Folding closes the gaps that the
 continuation bits leave: first between neighbouring bytes, then between pairs, then between groups of four.
@@ -16,7 +16,7 @@ Words = npt.NDArray[Any]
 
 MAX_VARINT_BYTES: Final = 10
 
-# Per fold: which bits move, and how far down. Derived from 7 bits a byte; see the module's first lines.
+# Each fold has the bits that move and how far down they move, derived from 7 bits a byte as the module describes.
 _FOLDS: Final[dict[int, tuple[tuple[int, int, int], ...]]] = {
     1: (),
     2: ((0x007F, 0x7F00, 1),),
@@ -59,7 +59,7 @@ def fold(words: Words) -> Words:
 
 
 def high_bits(octets: bytes) -> int:
-    """Return what bytes 9 and 10 of a varint, or those of them that there are, add to the number."""
+    """Return what bytes 9 and 10 of a varint add to the number; either may be absent."""
     return sum((byte & 0x7F) << (56 + 7 * index) for index, byte in enumerate(octets)) & (2**64 - 1)
 
 

@@ -1,4 +1,4 @@
-"""Equal windows of the page's bytes, copied side by side: one gather instead of one per byte."""
+"""Strips of equal width of the page's bytes, copied side by side: one gather instead of one per byte."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Matrix = npt.NDArray[np.uint8]
 
 
 def windows(buf: Octets, starts: Positions, width: int) -> Matrix:
-    """Copy `width` bytes from each start, ascending; what lies behind the page's end reads as 0.
+    """Copy `width` bytes from each start, ascending; bytes after the page's end read as 0.
 
-    A structured gather moves a whole window at a time, however it is aligned: about 5 ns each.
+    A structured gather moves all bytes of a start at a time, however it is aligned: about 5 ns each.
     """
     out = np.empty(len(starts), f"V{width}")
     inside = int(np.searchsorted(starts, len(buf) - width, side="right"))
@@ -34,5 +34,5 @@ def windows(buf: Octets, starts: Positions, width: int) -> Matrix:
 
 
 def _all_windows(buf: Octets, width: int) -> npt.NDArray[np.void]:
-    """View every window of the bytes, overlapping, without a copy."""
+    """Return a view of the `width` bytes from every position, overlapping, without a copy."""
     return np.ndarray((len(buf) - width + 1,), f"V{width}", buf, strides=(1,))

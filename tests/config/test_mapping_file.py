@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from omnia_beam.config import MappingRow, read_mapping_file
 from omnia_beam.config.mapping_file import COLUMNS
+from omnia_beam.core.errors import UsageError
 
 from .conftest import Files
 
@@ -29,6 +30,24 @@ def test_all_columns(files: Files) -> None:
         MappingRow("PT-2", target_id="g-2"),
     )
     assert [row.line for row in read(files, text)] == [2, 5]
+
+
+def test_source_units_and_comments(files: Files) -> None:
+    text = 'source,source_unit,target_name,target_unit,why\nPT-1,bar,p,kPa,"the same, but for case"\n'
+    assert read(files, text) == (MappingRow("PT-1", "p", target_unit="kPa", source_unit="bar"),)
+
+
+def test_series_metadata_is_a_mapping_file(files: Files) -> None:
+    text = (
+        "series_id,name,facility,description,unit,step,value_type,states,asset_id,external_id,source_system,extra\n"
+        'PT-1,27PT-1,1191,"pressure, outlet",bar,false,float64,,,,PI,"{""a"": 1}"\n'
+    )
+    assert read(files, text) == (MappingRow("PT-1", "27PT-1", "1191", source_unit="bar"),)
+
+
+def test_metadata_with_a_foreign_column_is_no_mapping_file(files: Files) -> None:
+    with pytest.raises(UsageError, match="the column source is missing"):
+        read(files, "series_id,name,tag\nPT-1,p,t\n")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +113,7 @@ def test_duplicate_sources(files: Files) -> None:
         ("source\n", "tags.csv: the mapping file has a header and no rows"),
         ("target_id\na\n", f"tags.csv:1: the column source is missing; the first line names the columns: {', '.join(COLUMNS)}"),
         ("source,scale,source\na,1,b\n", "tags.csv:1: column 3 (source): the column stands twice, first as column 1"),
-        ("source,\na,\n", f'tags.csv:1: column 2: "" is not a column; known: {", ".join(COLUMNS)}'),
+        ("source,,scale\na,,1\n", f'tags.csv:1: column 2: "" is not a column; known: {", ".join(COLUMNS)}'),
         ("source,scale\na,1_0\n", 'tags.csv:2: column 2 (scale): "1_0" is not a finite number; write'),
         ("source,scale\na,1e999\n", 'tags.csv:2: column 2 (scale): "1e999" is not a finite number; write it like'),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.durable_file import TEMPORARY_PREFIX
+from omnia_beam.io.durable_file import TEMPORARY_PREFIX, Placing
 from omnia_beam.io.lease_file import LeaseRecord, LeaseToken, write_lease
 from omnia_beam.io.lease_owner import LeaseOwner
 from omnia_beam.io.ledger import Ledger
@@ -135,12 +135,12 @@ class DyingStore:
         return self.inner.append(path)
 
     @contextmanager
-    def create(self, path: str) -> Iterator[Any]:
+    def create(self, path: str, placing: Placing = nullcontext) -> Iterator[Any]:
         dies = self._dies()
         if dies and not self.after:
             self._leave_half(path)
             raise Killed
-        with self.inner.create(path) as out:
+        with self.inner.create(path, placing) as out:
             yield out
         if dies:
             raise Killed
@@ -151,8 +151,8 @@ class DyingStore:
     def delete_temporaries(self, folder: str) -> None:
         self._step(lambda: self.inner.delete_temporaries(folder))
 
-    def lock(self, path: str) -> Any:
-        return self.inner.lock(path)
+    def lock(self, path: str, *, shared: bool = False) -> Any:
+        return self.inner.lock(path, shared=shared)
 
     def _step(self, action: Any) -> None:
         dies = self._dies()

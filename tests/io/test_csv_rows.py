@@ -154,7 +154,7 @@ def test_times_of_a_zone_are_those_of_the_zone_database(read: Any, moment: datet
         ("2020-02-30;1;2", {}, "pump.csv:3: column 1 (t): '2020-02-30' is not a time"),
         (";1;2", {}, "column 1 (t): '' is not a time"),
         ("2020-01-01;1", {}, "pump.csv:3: 2 cells where the header has 3"),
-        ('"2020-01-01;1;2', {}, "a quoted cell must end on its line"),
+        ('"2020-01-01;1;2', {}, "a quoted cell must be closed"),
         ("2300-01-01;1;2", {}, "outside what 64-bit nanoseconds can hold"),
         ("0x10;1;2", {"time_format": "epoch_s"}, "column 1 (t): '0x10' is not a time as epoch_s"),
     ],
@@ -209,14 +209,13 @@ def test_missing_texts_decimal_marks_and_encodings() -> None:
 def test_headers(text: str, form: dict[str, Any], layout: str, delimiter: str) -> None:
     columns = header(text, **form)
     assert (columns.layout, columns.delimiter) == (layout, delimiter)
-    assert CsvColumns.from_json(columns.to_json()) == columns
 
 
 @pytest.mark.parametrize(
     ("text", "form", "says"),
     [
         ("t;a;a", {}, "columns 2 and 3 have the same name 'a'"),
-        ("t;a;", {}, "column 3 has no name"),
+        ("t;;a", {}, "column 2 has no name"),
         ("t", {}, "a wide file has a time and at least one series"),
         ("t;a", {"time_column": "when"}, "there is no column when; the columns are t, a: set source.time_column"),
         ("time;name;value", {"status_column": "quality"}, "set source.status_column"),

@@ -87,5 +87,5 @@ def test_a_source_is_refused_with_file_row_group_and_column(tmp_path: Path) -> N
     data = bytearray(path.read_bytes())
     data[column.data_page_offset + column.total_compressed_size - 2] ^= 1
     path.write_bytes(data)
-    with pytest.raises(UsageError, match=r"plant\.parquet: row group 1: column 'value' cannot be read: .*CRC"):
+    with pytest.raises(UsageError, match=r"plant\.parquet: row group 1: column 'value' is damaged: .*CRC"):
         catalog_files(FileSource((str(path),), ParquetForm()))

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnia_beam.core.chunk import Chunk, Points
-from omnia_beam.core.receipt import Receipt
+from omnia_beam.core.receipt import FileStamp, Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.core.window import ChunkKey
@@ -132,7 +132,9 @@ def test_through_a_pipeline_and_back(tmp_path: Path, layout: Any, compression: A
     out = tmp_path / "out"
 
     def stored(receipts: list[Receipt]) -> None:
-        expected = Receipt.of(chunk, f"csv:{out}/", receipts[0].files)
+        found = [(out / name).stat() for name in receipts[0].files]
+        stamps = tuple(FileStamp(each.st_size, each.st_mtime_ns) for each in found)
+        expected = Receipt.of(chunk, f"csv:{out}/", receipts[0].files, stamps=stamps)
         assert receipts == [expected]
         assert sorted(receipts[0].files) == sorted(str(f.relative_to(out)) for f in out.rglob("*.csv*"))
         assert len(receipts[0].files) == 2

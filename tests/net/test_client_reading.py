@@ -59,13 +59,26 @@ def tokens(service: Any) -> list[str | None]:
 
 
 def test_pages_are_joined_and_cut_to_the_range(service: Any, client: OmniaClient) -> None:
-    serve(service, page(("a", [-50, 0, 50]), token="t+1", total=6), page(("a", [100, 149, 150]), total=6))
+    serve(service, page(("a", [0, 50, 99]), token="t+1", total=6), page(("a", [100, 149, 150]), total=6))
     points = client.get_datapoints("A", BASE, BASE + 150)
     assert points.series_id == "A"
-    assert offsets(points) == [0, 50, 100, 149]
-    assert points.values.tolist() == [0, 25, 50, 74.5]
+    assert offsets(points) == [0, 50, 99, 100, 149]
+    assert points.values.tolist() == [0, 25, 49.5, 50, 74.5]
     assert tokens(service) == [None, "t+1"]
     assert parse_qs(service.requests[0].query)["endTime"] == ["2023-11-14T22:13:20.0000002Z"]
+
+
+@pytest.mark.parametrize("stray", [-1, 201, 10**15])
+def test_a_point_beyond_the_rounded_range_is_no_answer(service: Any, client: OmniaClient, stray: int) -> None:
+    for read in (
+        lambda: client.get_datapoints("a", BASE, BASE + 150),
+        lambda: client.get_multi_datapoints(["a"], BASE, BASE + 150),
+        lambda: client.get_latest_datapoint("a", BASE, BASE + 200),
+        lambda: client.get_first_multi_datapoint([SeriesQuery(id="a", start_time=BASE, end_time=BASE + 150)]),
+    ):
+        serve(service, page(("a", [stray])))
+        with pytest.raises(IncompleteReadError, match="an answer to another question"):
+            read()
 
 
 def test_outside_points_are_kept_when_asked_for(service: Any, client: OmniaClient) -> None:

@@ -255,6 +255,7 @@ CASES: dict[str, Case] = {
     ),
 }
 
+WRITES_POINTS = {"write_data", "write_multiple"}
 READS_POINTS = {name for name in CASES if "datapoint" in name or name == "get_aggregates"}
 NOT_REQUESTS = {"close", "for_environment", "session", "stats"} | set(IMS)
 
@@ -268,6 +269,8 @@ def client(service: Any) -> Any:
 def answer_for(service: Any, name: str) -> Any:
     if name in READS_POINTS:
         return service.answer(200, b"", "application/protobuf")
+    if name in WRITES_POINTS:
+        return service.answer(200, b'{"statusCode": 200, "message": "stored"}')
     return service.answer(200, b'{"data": {"items": [{"id": "a", "name": "n", "facility": "f"}]}}')
 
 

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,8 @@ class Ask:
     newest_first: bool = False
     broken: frozenset[str] = frozenset()
     stop_after: int | None = None
+    vanished: str = "follow"
+    max_removed: str = "100%"
     die_at: int | None = None
 
 
@@ -116,7 +118,8 @@ class HandRun:
         patch(backfill, "shared_session", lambda service: _Session())
         patch(backfill, "select_series", lambda session, series: tuple(sorted(series.ids)))
         patch(backfill, "plan_windows", self._plan)
-        patch(backfill, "build_pipeline", lambda job, state, plan, *, local: (job, state))
+        patch(backfill, "named_counts", self._counts)
+        patch(backfill, "build_pipeline", lambda job, state, plan, *, local, guard=None: (job, state, guard))
         patch(backfill, "run_pipeline", self._run)
         patch(job_state.LeaseOwner, "here", self._owner)
         patch(record, "LedgerWriter", self._recorder)
@@ -184,6 +187,8 @@ class HandRun:
             "sink": {"kind": "parquet", "path": str(self.root / "out")},
             "state": str(self.root / "state"),
             "max_chunk_points": ask.chunk,
+            "vanished": ask.vanished,
+            "max_removed": ask.max_removed,
             "order": "newest_first" if ask.newest_first else "oldest_first",
             **({"refresh": f"{ask.refresh}h"} if ask.refresh else {}),
         }
@@ -204,6 +209,9 @@ class HandRun:
         columns = list(zip(*here, strict=True)) or [(), (), ()]
         return Points(np.array(columns[0], np.int64), np.array(columns[1], np.float64), np.array(columns[2], np.uint32))
 
+    def _counts(self, session: Any, ids: tuple[str, ...], start: int, end: int, *, statuses: Any) -> dict[str, int]:
+        return {each: len(self._points(each, TimeRange(start, end)).times) for each in ids}
+
     def _plan(self, session: Any, wanted: Any, *, statuses: Any, limits: PackLimits) -> Plan:
         packed: list[packing.PackedWindow] = []
         for ids, part in wanted:
@@ -211,7 +219,8 @@ class HandRun:
         return Plan.of(packed)
 
     def _run(self, build: Any, plan: Plan, context: Any, traffic: Any, deadline_s: float | None = None) -> Outcome:
-        job, state = build
+        job, state, guard = build
+        guarding = None if guard is None else guard.worker
         write = WriteToParquet(job.sink.path, prefix=file_prefix(job.config.name), sink=state.sink)._write
         write._known_dirs = set()
         recording = RecordReceipts(state.state_dir, state.scope, state.token)._record
@@ -225,8 +234,9 @@ class HandRun:
                     failure = WindowFailure.of(window.key, NotFoundError("gone"))
                     state.state_dir.write(f"runs/{failure_file(state.run_id)}", _line(failure))
                     continue
-                for chunk in self._chunks(window):
-                    list(recording.process(write._store(chunk)))
+                for read in self._chunks(window):
+                    for chunk in [read] if guarding is None else guarding.process(read):
+                        list(recording.process(write._store(chunk)))
             recording.finish_bundle()
         finally:
             recording.teardown()
@@ -262,9 +272,9 @@ class HandRun:
         real = state_store.LocalStore.create
 
         @contextmanager
-        def create(store: Any, path: str) -> Iterator[Any]:
+        def create(store: Any, path: str, placing: Any = nullcontext) -> Iterator[Any]:
             self.mortality.step()
-            with real(store, path) as out:
+            with real(store, path, placing) as out:
                 yield out
                 self.mortality.step()  # the temporary is there, the name is not
             self.mortality.step()

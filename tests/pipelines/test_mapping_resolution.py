@@ -11,16 +11,17 @@ import pytest
 import yaml
 
 from omnia_beam.config import JobConfig, load_config, read_mapping_file
+from omnia_beam.config.accept import accepted
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.series import Timeseries, TimeseriesDraft
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io.file_source_index import SeriesFacts
+from omnia_beam.io.file_facts import SeriesFacts
 from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.loss_report import Finding, LossReport
 from omnia_beam.pipelines.mapping_resolution import Resolution, resolve_mapping
 from omnia_beam.pipelines.mapping_targets import FileTargets, ServiceTargets, TargetName
-from omnia_beam.pipelines.migration_findings import loss_report
+from omnia_beam.pipelines.migration_findings import Known, loss_report
 from omnia_beam.pipelines.unit_conversion import Conversion
 from omnia_beam.transforms.map_series import SeriesRule
 from omnia_beam.transforms.map_status import StatusRule
@@ -50,6 +51,9 @@ class KnownTargets:
                 if name in (TargetName(each.id), TargetName(name=each.name, facility=each.facility)):
                     found[name] = each
         return found
+
+    def candidates(self) -> Sequence[Timeseries]:
+        return self.series
 
     def create(self, drafts: Sequence[TimeseriesDraft]) -> Mapping[TargetName, Timeseries]:
         self.drafts += drafts
@@ -139,6 +143,26 @@ def test_a_name_without_a_facility_is_told(resolve: Resolve) -> None:
     resolution, _ = resolve([PLAIN], {"by": "name_and_facility"})
     assert names(resolution) == [("missing_target", "raw", True)]
     assert "no timeseries raw: its facility is not known: set source.facility" in resolution.findings[0].message
+
+
+def test_the_facility_of_what_is_created_may_come_from_the_mapping(resolve: Resolve) -> None:
+    text = "source,target_name,target_facility\nraw,new,1191\n"
+    resolution, _ = resolve([PLAIN], {}, text, create={"name": "{name}"})
+    assert [(each.draft.name, each.draft.facility) for each in resolution.mapped if each.draft] == [("new", "1191")]
+    rule = {"by": "template", "target_name": "n", "target_facility": "F"}
+    resolution, _ = resolve([PLAIN], rule, create={"name": "{name}"})
+    assert [(each.draft.name, each.draft.facility) for each in resolution.mapped if each.draft] == [("n", "F")]
+    resolution, _ = resolve([PLAIN], None, create={"name": "{name}"})
+    assert names(resolution) == [("missing_target", "raw", True)]
+    assert "sink.create_missing.facility, or give target_facility" in resolution.findings[0].message
+
+
+def test_a_unit_that_only_the_mapping_file_knows(resolve: Resolve) -> None:
+    text = "source,source_unit,target_name,target_facility\nraw,bar,PT-1,1191\n"
+    resolution, _ = resolve([PLAIN], {}, text)
+    assert resolution.mapped[0].conversion == Conversion(100.0, 0.0)
+    assert resolution.mapped[0].unit == ("bar", "kPa")
+    assert resolution.findings == ()
 
 
 def test_in_files_a_series_is_its_id_or_its_new_name(resolve: Resolve) -> None:
@@ -271,7 +295,7 @@ class TestReport:
             targets=KnownTargets([Timeseries("r", "r", "F")]),
             **keys,
         )
-        return loss_report(resolution, config, {"raw": facts})
+        return loss_report(resolution, config, Known({"raw": facts}))
 
     @pytest.mark.parametrize(
         ("sink", "facts", "name", "blocking"),
@@ -305,19 +329,19 @@ class TestReport:
 
     def test_files_hold_everything(self, resolve: Resolve) -> None:
         resolution, config = resolve([PLAIN], sink={"kind": "parquet", "path": "out"}, targets=FileTargets())
-        assert loss_report(resolution, config, {"raw": SeriesFacts(9, 9, 9, {7: 9})}).findings == ()
+        assert loss_report(resolution, config, Known({"raw": SeriesFacts(9, 9, 9, {7: 9})})).findings == ()
 
     def test_wide_csv_has_no_statuses(self, resolve: Resolve) -> None:
         sink = {"kind": "csv", "path": "out", "layout": "wide"}
         resolution, config = resolve([PLAIN], sink=sink, targets=FileTargets())
-        found = loss_report(resolution, config, {}).findings
+        found = loss_report(resolution, config, Known()).findings
         assert [(each.name, each.blocking) for each in found] == [("unlisted_status", False)]
 
     def test_blocking_findings_are_listed_and_can_be_accepted(self) -> None:
         findings = (*(Finding("nan_values", f"s{i}", "x") for i in range(30)), Finding("unknown_unit", "u", "y"))
         report = LossReport((), findings)
         with pytest.raises(UsageError) as caught:
-            report.check(["unknown_unit"])
+            report.check(accepted(["unknown_unit"]))
         lines = str(caught.value).splitlines()
         assert lines[0] == "30 findings stop this migration; nothing was moved:"
         assert lines[1] == "nan_values: s0: x"
@@ -325,7 +349,7 @@ class TestReport:
             "… and 10 more: omnia-beam plan lists them all",
             "mend them, or let them pass by name: accept: [nan_values]",
         ]
-        report.check(["unknown_unit", "nan_values"])
+        report.check(accepted(["unknown_unit", "nan_values"]))
 
 
 class TestServiceTargets:

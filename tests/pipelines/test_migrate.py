@@ -237,7 +237,7 @@ class TestGoingOn:
         assert differences(job.stored(), expect(expected)) == {}
 
         (job.input / "b.csv").unlink()
-        assert run_migrate(job.load(**limit), context).status == "complete"
+        assert run_migrate(job.load(**limit, vanished="follow"), context).status == "complete"
         expected["a"] = [*((i, 1.0, 192) for i in range(100)), (month + 5, 7.0, 192)]
         assert differences(job.stored(), expect(expected)) == {}
         again = run_migrate(job.load(**limit), context)
@@ -270,7 +270,8 @@ def test_check_looks_at_files_and_mapping(job: Job, capsys: pytest.CaptureFixtur
     config = str(job.file(mapping={"file": str(job.folder / "tags.csv")}))
     assert main(["check", config]) == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert f"source files 1 files, 0.0 MB; {job.input / 'a.csv'} can be read and begins with 2 series" in told
+    assert "source files 1 file, 0.0 MB layout long, delimiter ,, encoding utf-8" in told
+    assert "2 series: a, b" in told
     assert "mapping file 1 rows" in told
     (job.input / "a.csv").write_text("time\n")
     assert main(["check", config]) == 2

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from omnia_beam.config.mapping import FINDINGS
+from omnia_beam.config.accept import FINDINGS
 from tests.pipelines.terminal import Terminal, settled
 
 PAGE = (Path(__file__).parents[2] / "docs" / "migration.md").read_text(encoding="utf-8")

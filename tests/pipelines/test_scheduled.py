@@ -116,8 +116,9 @@ def test_a_refresh_follows_late_changed_and_deleted_points(scheduled: Scheduled)
     unseen = scheduled.run(window=window)
     assert (unseen.status, unseen.windows_done) == ("complete", 0)
     before = scheduled.served()
-    summary = scheduled.run(window=window, refresh="3d")
+    summary = scheduled.run(window=window, refresh="3d", vanished="follow", max_removed="100%")
     assert summary.status == "complete"
+    assert summary.points_removed == 1_380
     assert scheduled.wrong(START, START + 9 * DAY) == {}
     assert summary.windows_skipped > 0
     assert scheduled.served() - before < 2 * 6 * 1_440  # not the days before
@@ -236,11 +237,11 @@ def test_a_change_that_is_killed_half_way_is_gone_on_with(
     scheduled.run(window=window)
     write, written = write_files.write_durably, []
 
-    def dying(path: str, *args: Any, **options: Any) -> None:
+    def dying(path: str, *args: Any, **options: Any) -> Any:
         if len(written) == 4:
             raise OSError("pulled the plug")
         written.append(path)
-        write(path, *args, **options)
+        return write(path, *args, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(write_files, "write_durably", dying)

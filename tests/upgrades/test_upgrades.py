@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,11 @@ def test_a_run_fetches_nothing_again(place: Path, name: str, capsys: pytest.Capt
     assert summary["windows_skipped"] == summary["windows_planned"] > 0
     assert summary["dead_letters"] == DEAD_LETTERS[name]
     assert code == (1 if DEAD_LETTERS[name] else 0)
+
+
+def test_a_state_without_its_empty_folders_is_verified(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(place / "recorded/lake/runs", ignore_errors=True)
+    assert run(capsys, "verify", str(place / "lake.yaml"))[0] == 0
 
 
 @pytest.mark.parametrize("name", JOBS)

@@ -1,0 +1,58 @@
+"""The points that files of a job hold, read back: what a window that is read again is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from omnia_beam.core.chunk import Points
+from omnia_beam.core.limits import GOOD
+from omnia_beam.io.csv_file import CsvOptions
+from omnia_beam.io.csv_reader import read_csv_points
+from omnia_beam.io.parquet_reader import read_points
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFiles:
+    """Files below one path. Plain data: it pickles.
+
+    Args:
+        path: of the sink.
+        csv: how they are written; None for Parquet.
+    """
+
+    path: str
+    csv: CsvOptions | None = None
+
+    def points(self, names: Iterable[str]) -> tuple[dict[str, Points], list[str]]:
+        """By stored id the points of some files, ascending in time, and the files that cannot be read."""
+        parts: dict[str, list[Points]] = {}
+        unread = []
+        for name in names:
+            found: dict[str, list[Points]] = {}
+            try:
+                for stored_id, points in self._read(f"{self.path.rstrip('/')}/{name}"):
+                    found.setdefault(stored_id, []).append(points)
+            except (FileNotFoundError, ValueError):
+                unread.append(name)
+                continue
+            for stored_id, each in found.items():
+                parts.setdefault(stored_id, []).extend(each)
+        return {stored_id: _by_time(Points.concat(each)) for stored_id, each in parts.items()}, unread
+
+    def _read(self, path: str) -> Iterator[tuple[str, Points]]:
+        if self.csv is None:
+            yield from read_points(path)
+            return
+        for stored_id, points in read_csv_points(path, self.csv):
+            if self.csv.layout == "wide":  # it holds no statuses
+                points = Points(points.times, points.values, np.full_like(points.statuses, GOOD))
+            yield stored_id, points
+
+
+def _by_time(points: Points) -> Points:
+    if (points.times[1:] > points.times[:-1]).all():
+        return points
+    return points.take(np.argsort(points.times, kind="stable"))

@@ -1,0 +1,62 @@
+"""One series, one id, whatever the spelling in which it was given, and whatever the one in which it was recorded.
+
+Ids are brought to the service's spelling where they are selected. What an earlier release recorded in capitals stays under
+the spelling of then, in the ledger as in the files of the destination: its series goes on there under that one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import numpy as np
+import pyarrow as pa
+
+from omnia_beam.config import read_ids_file
+from omnia_beam.config.source import SeriesSelection
+from omnia_beam.core.series_id import canonical_id
+from omnia_beam.io.ledger import Ledger
+
+
+def as_recorded(ledger: Ledger, series_ids: Collection[str]) -> tuple[str, ...]:
+    """Ids in the spelling in which something stands recorded of them, else in the service's; ascending.
+
+    Where a series stands recorded in the service's spelling and in another one, it goes on in the service's.
+    """
+    wanted = {canonical_id(series_id) for series_id in series_ids}
+    recorded = _standing(ledger)
+    for spelled in sorted(recorded):
+        series_id = canonical_id(spelled)
+        if spelled != series_id and series_id in wanted and series_id not in recorded:
+            wanted.remove(series_id)
+            wanted.add(spelled)
+    return tuple(sorted(wanted))
+
+
+def named_in_two_spellings(selection: SeriesSelection) -> list[str]:
+    """A warning for each id that a selection spells in two ways."""
+    first: dict[str, str] = {}
+    texts: dict[str, str] = {}
+    for named in named_ids(selection):
+        series_id = canonical_id(named)
+        if first.setdefault(series_id, named) != named:
+            texts.setdefault(
+                series_id, f"source.series: {first[series_id]} and {named} are one series, which is read once"
+            )
+    return list(texts.values())
+
+
+def named_ids(selection: SeriesSelection) -> Iterable[str]:
+    """The ids that a selection names, as they are spelled there.
+
+    Raises:
+        UsageError: the file of ids cannot be read.
+    """
+    yield from selection.ids or ()
+    if selection.ids_file is not None:
+        yield from read_ids_file(selection.ids_file).ids
+
+
+def _standing(ledger: Ledger) -> set[str]:
+    index = ledger.index
+    codes = np.unique(index.series[index.standing.row])
+    return set(index.series_ids.take(pa.array(codes)).to_pylist())

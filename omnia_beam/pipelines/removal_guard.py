@@ -1,0 +1,331 @@
+"""Stands between reading and writing where recorded windows are read again: what would the destination lose?
+
+A window that is read again replaces what was stored of it. Three things can come of that besides new points:
+
+- **kept**: a series that held points in the window, or in a file that is gone, and now shows none. Its stored points go on
+  with the chunk, and the receipt says which they are.
+- **withheld**: points would go without being replaced. The chunk is not written; how much it would take away is reported,
+  and the driver decides by the sum of all (`max_removed`) whether a second reading may write it.
+- **gone at both ends**: what the source no longer shows, the destination has lost too.
+
+Each is a report in the job's state, `runs/RUN-removal-WINDOW.json`, so that it counts whatever worker it came up on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from typing import Any, Final
+
+import apache_beam as beam
+import numpy as np
+import numpy.typing as npt
+
+from omnia_beam.core.chunk import NO_POINTS, Chunk, Points
+from omnia_beam.core.fingerprint import add_hashes, hash_points
+from omnia_beam.core.kept import KeptPoints
+from omnia_beam.core.receipt import Receipt, SeriesReceipt
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.window import ChunkKey
+from omnia_beam.io import coders
+from omnia_beam.io.ledger_facts import PriorRecord
+from omnia_beam.io.progress import BOARD
+from omnia_beam.io.state_dir import StateDir
+from omnia_beam.io.stored_points import StoredFiles
+
+coders.register_coders()
+
+_REPORT: Final = "-removal-"
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What reading one window again does to the stored points of it.
+
+    Args:
+        key: the window.
+        removed: points that go without being replaced, by source id.
+        kept: points that are kept and were not recorded as kept before, by source id.
+        gone: points that neither end shows any more, by source id.
+        withheld: whether the chunk was not written because of `removed`.
+    """
+
+    key: ChunkKey
+    removed: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, int] = field(default_factory=dict)
+    gone: dict[str, int] = field(default_factory=dict)
+    withheld: bool = False
+
+    @property
+    def says_something(self) -> bool:
+        return bool(self.removed or self.kept or self.gone)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data that `from_json` reads back."""
+        key = [list(self.key.series_ids), self.key.range.start_ns, self.key.range.end_ns]
+        data = {"key": key, "removed": self.removed, "kept": self.kept, "gone": self.gone, "withheld": self.withheld}
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Removal:
+        """Raises KeyError or TypeError where `data` is not what `to_json` wrote."""
+        ids, start, end = data["key"]
+        key = ChunkKey(tuple(ids), TimeRange(start, end))
+        return cls(key, data["removed"], data["kept"], data["gone"], data["withheld"])
+
+
+@dataclass(frozen=True)
+class GuardRules:
+    """What may go. Plain data: it pickles.
+
+    Args:
+        keep: whether points that the source no longer shows are kept.
+        scope: the digest of this run's: under another configuration other points are wanted, and none are kept.
+        vanished: by source id, ranges of files that are gone: what is stored there is kept although the window shows others.
+        files: where stored points can be read; None for a service, whose receipts have to do.
+        allowed: windows that may lose points.
+    """
+
+    keep: bool
+    scope: str
+    vanished: Mapping[str, tuple[TimeRange, ...]] = field(default_factory=dict)
+    files: StoredFiles | None = None
+    allowed: frozenset[ChunkKey] = frozenset()
+
+
+class RemovalGuard(beam.PTransform):
+    """Chunks to chunks, those that are withheld left out.
+
+    Args:
+        rules: see `GuardRules`.
+        prior: by window, the records that stand of it, see `prior_records`.
+        state_dir, run_id: where reports go.
+
+    Raises (on the worker):
+        StateError: a report cannot be written.
+        DestinationError: a stored file may not be read.
+    """
+
+    def __init__(
+        self, rules: GuardRules, prior: Mapping[ChunkKey, tuple[PriorRecord, ...]], state_dir: StateDir, run_id: str
+    ) -> None:
+        super().__init__()
+        self._parts = rules, dict(prior), state_dir, run_id
+
+    @property
+    def targets(self) -> dict[str, str]:
+        """By source id, where the points of each series of its windows are stored."""
+        records = (record for each in self._parts[1].values() for record in each)
+        return {each.series_id: each.target_id for record in records for each in record.receipt.series}
+
+    def of(self, keys: Iterable[ChunkKey]) -> RemovalGuard:
+        """For a share of the windows."""
+        rules, prior, state_dir, run_id = self._parts
+        return RemovalGuard(rules, {key: prior[key] for key in keys if key in prior}, state_dir, run_id)
+
+    @property
+    def worker(self) -> Any:
+        """The DoFn that does the work."""
+        return _Guard(*self._parts)
+
+    def expand(self, chunks: Any) -> Any:
+        return chunks | beam.ParDo(self.worker).with_output_types(Chunk)
+
+
+class _Guard(beam.DoFn):
+    def __init__(
+        self, rules: GuardRules, prior: dict[ChunkKey, tuple[PriorRecord, ...]], state_dir: StateDir, run_id: str
+    ) -> None:
+        self._rules = rules
+        self._prior = prior
+        self._state_dir = state_dir
+        self._run_id = run_id
+
+    def process(self, chunk: Chunk) -> Iterator[Chunk]:
+        with BOARD.noting_fatal():
+            found = self._prior.get(chunk.key)
+            if found is None:
+                # A window that had to be cut into parts holds more than one chunk does: it has not become empty.
+                yield chunk
+                return
+            before = joined_receipt(chunk.key, [record.receipt for record in found])
+            scopes = {record.scope for record in found}
+            guarded, removal = guard_chunk(chunk, before, min(scopes) if len(scopes) == 1 else "", self._rules)
+            if removal.says_something:
+                name = f"runs/{self._run_id}{_REPORT}{chunk.key.name}.json"
+                self._state_dir.write(name, json.dumps(removal.to_json()).encode())
+        if not removal.withheld:
+            yield guarded
+
+
+def read_removals(state_dir: StateDir, run_id: str, *, forget: bool = False) -> list[Removal]:
+    """What the guards of a run reported; `forget` deletes the reports.
+
+    Raises:
+        StateError: they cannot be read.
+    """
+    names = [each.name for each in state_dir.list("runs") if each.name.startswith(f"{run_id}{_REPORT}")]
+    found = []
+    for name in names:
+        data = state_dir.read(f"runs/{name}")
+        if data is not None:
+            found.append(Removal.from_json(json.loads(data)))
+        if forget:
+            state_dir.delete(f"runs/{name}")
+    return sorted(found, key=lambda each: (each.key.range, each.key.series_ids))
+
+
+def guard_chunk(chunk: Chunk, before: Receipt, scope: str, rules: GuardRules) -> tuple[Chunk, Removal]:
+    """A chunk as it is to be written, and what that does to the points that are stored.
+
+    Args:
+        chunk: what the source shows now, after the mapping.
+        before: the receipt that stands of the same window.
+        scope: under which that was recorded.
+        rules: see `GuardRules`.
+    """
+    stored = {each.series_id: each for each in before.series}
+    if scope != rules.scope:
+        shown = {source_id: len(points.times) for source_id, _, points in chunk.by_series()}
+        fewer = {s: each.count - shown.get(s, 0) for s, each in stored.items() if each.count > shown.get(s, 0)}
+        return chunk, _judged(Removal(chunk.key, fewer), rules)
+    changed = [each for each in chunk.by_series() if not _is_same(stored.get(each[0]), each[1], each[2])]
+    if not changed:
+        return chunk, Removal(chunk.key)
+    if rules.files is None:
+        return _by_receipts(chunk, before, stored, rules)
+    return _by_points(chunk, before, stored, rules)
+
+
+def joined_receipt(key: ChunkKey, receipts: Sequence[Receipt]) -> Receipt:
+    """What stands of a window, from its own receipt or from those of its parts, oldest first."""
+    if len(receipts) == 1 and receipts[0].key == key:
+        return receipts[0]
+    own = [each for each in receipts if each.key == key]
+    files = tuple(dict.fromkeys(name for each in receipts for name in each.files))
+    kept = tuple(part for each in receipts for part in each.kept)
+    series = (
+        own[-1].series
+        if own
+        else tuple(reduce(_sum, parts) for parts in zip(*(r.series for r in receipts), strict=True))
+    )
+    return Receipt(key, receipts[-1].sink, series, files, kept=kept)
+
+
+def _sum(one: SeriesReceipt, other: SeriesReceipt) -> SeriesReceipt:
+    """Of two parts of a window; statuses are left out."""
+    firsts = [each.first_ns for each in (one, other) if each.first_ns is not None]
+    lasts = [each.last_ns for each in (one, other) if each.last_ns is not None]
+    return SeriesReceipt(
+        one.series_id,
+        other.target_id,
+        one.count + other.count,
+        min(firsts, default=None),
+        max(lasts, default=None),
+        (),
+        add_hashes(one.content_hash, other.content_hash),
+    )
+
+
+def _by_receipts(
+    chunk: Chunk, before: Receipt, stored: Mapping[str, SeriesReceipt], rules: GuardRules
+) -> tuple[Chunk, Removal]:
+    """Where stored points are not read: a series that shows none keeps all, one that shows fewer loses the difference."""
+    removed: dict[str, int] = {}
+    kept: list[KeptPoints] = []
+    gone: dict[str, int] = {}
+    for source_id, target_id, points in chunk.by_series():
+        was = stored.get(source_id)
+        fewer = 0 if was is None else was.count - len(points.times)
+        if was is None or fewer <= 0:
+            continue
+        if was.target_id.lower() != target_id.lower():
+            gone |= {} if len(points.times) else {source_id: fewer}
+        elif rules.keep and not len(points.times):
+            said = (was.target_id, was.count, was.first_ns, was.last_ns, was.statuses, was.content_hash)
+            kept.append(KeptPoints(source_id, chunk.key.range, was.count, said))
+        else:
+            removed[source_id] = fewer
+    removal = Removal(chunk.key, removed, _news(kept, before), gone)
+    return replace(chunk, kept=tuple(kept)), _judged(removal, rules)
+
+
+def _by_points(
+    chunk: Chunk, before: Receipt, stored: Mapping[str, SeriesReceipt], rules: GuardRules
+) -> tuple[Chunk, Removal]:
+    """Where stored points can be read: which of their times the chunk does not have."""
+    assert rules.files is not None  # the caller's branch
+    old, _ = rules.files.points(before.files)
+    removed: dict[str, int] = {}
+    gone: dict[str, int] = {}
+    kept: list[KeptPoints] = []
+    merged: dict[str, Points] = {}
+    for source_id, _, points in chunk.by_series():
+        merged[source_id] = points
+        was = stored.get(source_id)
+        if was is None or not was.count:
+            continue
+        had = old.get(was.target_id, NO_POINTS)
+        if was.count > len(had.times) and not len(points.times):
+            gone[source_id] = was.count - len(had.times)
+        missing = had.take(~np.isin(had.times, points.times))
+        if not len(missing.times):
+            continue
+        keep = np.zeros(len(missing.times), bool)
+        for part in _keep_ranges(source_id, points, chunk.key, before, rules):
+            inside = ~keep & (missing.times >= part.start_ns) & (missing.times < part.end_ns)
+            if inside.any():
+                keep |= inside
+                kept.append(KeptPoints(source_id, part, int(np.count_nonzero(inside))))
+        if keep.any():
+            merged[source_id] = _merged(points, missing.take(keep))
+        if not keep.all():
+            removed[source_id] = int(np.count_nonzero(~keep))
+    removal = _judged(Removal(chunk.key, removed, _news(kept, before), gone), rules)
+    if not kept:
+        return chunk, removal
+    whole = Chunk.from_points(chunk.key, merged, chunk.series_ids)
+    return replace(whole, rejected=chunk.rejected, kept=tuple(kept)), removal
+
+
+def _keep_ranges(
+    source_id: str, points: Points, key: ChunkKey, before: Receipt, rules: GuardRules
+) -> Iterator[TimeRange]:
+    """Where stored points stay: all of a window that shows none, what was kept before, what files held that are gone."""
+    if not rules.keep:
+        return
+    if not len(points.times):
+        yield key.range
+        return
+    yield from (each.range for each in before.kept if each.series_id == source_id)
+    yield from rules.vanished.get(source_id, ())
+
+
+def _judged(removal: Removal, rules: GuardRules) -> Removal:
+    return replace(removal, withheld=bool(removal.removed) and removal.key not in rules.allowed)
+
+
+def _news(kept: list[KeptPoints], before: Receipt) -> dict[str, int]:
+    """Kept points beyond those that were recorded as kept before, by series."""
+    counts: dict[str, int] = {}
+    for each in kept:
+        counts[each.series_id] = counts.get(each.series_id, 0) + each.points
+    for each in before.kept:
+        counts[each.series_id] = counts.get(each.series_id, 0) - each.points
+    return {series_id: count for series_id, count in counts.items() if count > 0}
+
+
+def _is_same(before: SeriesReceipt | None, stored_id: str, points: Points) -> bool:
+    """Whether a series shows exactly what was stored of it."""
+    if before is None or before.count != len(points.times) or before.target_id != stored_id:
+        return False
+    return before.content_hash == hash_points(*points)
+
+
+def _merged(one: Points, other: Points) -> Points:
+    """Points of two sets without a time in common, ascending in time."""
+    both = Points.concat([one, other])
+    order: npt.NDArray[Any] = np.argsort(both.times, kind="stable")
+    return both.take(order)

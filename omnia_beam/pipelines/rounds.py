@@ -1,0 +1,229 @@
+"""A run in rounds: carry out, look at the world, and carry out again what is lost or was withheld.
+
+    carry out ─ what would the destination lose? ─ what is lost there? ─ carry out again ─ look again
+
+The second round reads only the windows that need it. What is still wrong behind it makes the run incomplete and is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from omnia_beam.config import JobConfig
+from omnia_beam.config.fields import removable_points
+from omnia_beam.core.window import ChunkKey, Window
+from omnia_beam.io.ledger import Ledger
+from omnia_beam.io.ledger_facts import prior_records, receipts_with_kept_points, standing_points
+from omnia_beam.io.ledger_redo import outermost, recorded_points
+from omnia_beam.io.packing import PackLimits, requests_for
+from omnia_beam.io.plan import Plan
+from omnia_beam.pipelines.context import RunContext
+from omnia_beam.pipelines.destination_check import Look
+from omnia_beam.pipelines.execution import Outcome
+from omnia_beam.pipelines.job_state import JobState
+from omnia_beam.pipelines.removal_guard import GuardRules, Removal, RemovalGuard, read_removals
+from omnia_beam.pipelines.summary import Summary
+from omnia_beam.pipelines.work_plan import WorkPlan
+
+_NAMED: Final = 3
+
+Carry = Callable[[WorkPlan, RemovalGuard | None], Outcome]
+"""Carries out a plan, with a guard between reading and writing where windows are read again."""
+Erase = Callable[[Iterable[Removal]], list[str]]
+"""Takes the stored points of windows away that are about to be written again; returns why it could not, a text each."""
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """What a run does in rounds.
+
+    Args:
+        config: of the job.
+        state: its ledger as it was when the run was planned.
+        limits: how windows are packed.
+        rules: of the guard, with nothing allowed yet.
+        carry: see `Carry`.
+        look: looks at the world with the ledger as it is then.
+        context: the terminal.
+        erase: see `Erase`; None where writing a window again replaces all that was stored of it.
+    """
+
+    config: JobConfig
+    state: JobState
+    limits: PackLimits
+    rules: GuardRules
+    carry: Carry
+    look: Callable[[Ledger], Look]
+    context: RunContext
+    erase: Erase | None = None
+
+    def run(self, work: WorkPlan) -> Ended:
+        """Carry out a plan and what comes of it. Raises what `carry` and `look` raise."""
+        outcome = self.carry(work, self._guard(work, self.rules, self.state.ledger))
+        removals = self._taken_reports()
+        allowed, problems = self._decided([each for each in removals if each.withheld])
+        ledger = self.state.reload()
+        look = self.look(ledger)
+        redone = 0
+        again = {each.key: sum(each.removed.values()) for each in allowed} | look.lost
+        if again and not outcome.stopped:
+            for text in look.texts:
+                self.context.say(f"{text}: written again")
+            more = self._work_again(again, ledger)
+            rules = replace(self.rules, allowed=frozenset(each.key for each in allowed))
+            outcome = _plus(outcome, self.carry(more, self._guard(more, rules, ledger)))
+            # What the second round says of a window is the last word on it; lost windows may be withheld only now.
+            later = self._taken_reports()
+            problems += [_refused_text(each) for each in later if each.withheld]
+            said = {each.key for each in later}
+            removals = [*(each for each in removals if each.key not in said), *later]
+            ledger = self.state.reload()
+            look = self.look(ledger)
+            planned = {window.key for window in work.plan}
+            redone = sum(1 for window in more.plan if window.key not in planned and window.key not in look.lost)
+        return Ended(outcome, ledger, look, tuple(removals), tuple(problems), redone)
+
+    def _decided(self, withheld: list[Removal]) -> tuple[list[Removal], list[str]]:
+        """Windows that may lose points, and why others may not."""
+        total = sum(sum(each.removed.values()) for each in withheld)
+        if not total:
+            return [], []
+        allowed = removable_points(self.config.max_removed, lambda: standing_points(self.state.ledger, self.state.sink))
+        if total > allowed:
+            return [], [
+                f"{total:,} points of {len(withheld):,} windows would go from the destination without being replaced, and "
+                f"max_removed: {self.config.max_removed} allows {allowed:,} ({_first(withheld)}): nothing was removed. If they "
+                f"shall go, run once more with --set max_removed={total}"
+            ]
+        problems = self.erase(withheld) if self.erase is not None else []
+        return (withheld, []) if not problems else ([], problems)
+
+    def _work_again(self, keys: Mapping[ChunkKey, int], ledger: Ledger) -> WorkPlan:
+        redo = outermost(keys)
+        evidence = recorded_points(ledger, self.state.scope.digest, self.state.sink, redo)
+        again = tuple(
+            Window(key, n, requests_for(n, self.limits), evidence.get(key, ())) for key, n in sorted_keys(redo)
+        )
+        return WorkPlan(Plan.of_windows(again), again, 0)
+
+    def _guard(self, work: WorkPlan, rules: GuardRules, ledger: Ledger) -> RemovalGuard | None:
+        if not work.again:
+            return None
+        prior = prior_records(ledger, self.state.sink, [window.key for window in work.again])
+        return RemovalGuard(rules, prior, self.state.state_dir, self.state.run_id) if prior else None
+
+    def _taken_reports(self) -> list[Removal]:
+        return read_removals(self.state.state_dir, self.state.run_id, forget=True)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run in rounds ended.
+
+    Args:
+        outcome: of the pipelines.
+        ledger: as it is now.
+        look: the last one.
+        removals: what was kept, removed or withheld.
+        problems: why windows that would lose points were not written.
+        redone: windows that were recorded before and had to be written again, since they were lost.
+    """
+
+    outcome: Outcome
+    ledger: Ledger
+    look: Look
+    removals: tuple[Removal, ...] = ()
+    problems: tuple[str, ...] = ()
+    redone: int = 0
+
+    def told(self, summary: Summary, sink: str, context: RunContext) -> Summary:
+        """The summary with what the rounds found; said to people too."""
+        problems, warnings = self.problems_now(), self.warnings(sink)
+        for text in (*problems, *warnings):
+            context.say(text)
+        if problems:
+            summary = summary.having(status="incomplete", details={**summary.details, "incomplete": problems})
+        summary = summary.having(
+            windows_done=summary.windows_done + self.redone,
+            windows_skipped=max(0, summary.windows_skipped - self.redone),
+            points_removed=self.removed,
+            points_kept=self.kept(sink),
+        )
+        return summary.with_warnings(*warnings)
+
+    @property
+    def removed(self) -> int:
+        """Points that were taken away without being replaced."""
+        return sum(sum(each.removed.values()) for each in self.removals if not each.withheld)
+
+    def kept(self, sink: str) -> int:
+        """Points at a sink that are recorded as kept."""
+        return self._kept(sink)[0]
+
+    def problems_now(self) -> list[str]:
+        """Why the run is incomplete, a text each."""
+        return [*self.problems, *self.look.texts, *self._news()]
+
+    def warnings(self, sink: str) -> list[str]:
+        """What the person who runs the job has to know besides, a text each."""
+        texts = list(self.look.warnings)
+        if self.removed:
+            texts.append(f"{self.removed:,} points that the source no longer has were removed from the destination")
+        kept, windows = self._kept(sink)
+        if kept:
+            texts.append(
+                f"{kept:,} points of {windows:,} windows are kept at the destination although the source no longer shows "
+                "them; vanished: follow removes them"
+            )
+        return texts
+
+    def _kept(self, sink: str) -> tuple[int, int]:
+        """Points that are recorded as kept, and in how many windows."""
+        receipts = [each.receipt for each in receipts_with_kept_points(self.ledger, sink)]
+        return sum(part.points for each in receipts for part in each.kept), len(receipts)
+
+    def _news(self) -> list[str]:
+        kept = [each for each in self.removals if each.kept and not each.withheld]
+        gone = [each for each in self.removals if each.gone and not each.withheld]
+        texts = []
+        if kept:
+            points = sum(sum(each.kept.values()) for each in kept)
+            texts.append(
+                f"the source no longer shows {points:,} points of {len(kept):,} windows ({_first(kept)}): they are kept, and "
+                "recorded as kept. A run after this one is complete with them; vanished: follow removes them"
+            )
+        if gone:
+            points = sum(sum(each.gone.values()) for each in gone)
+            texts.append(
+                f"{points:,} points of {len(gone):,} windows are neither at the source nor at the destination any more "
+                f"({_first(gone)}): nothing could be copied again"
+            )
+        return texts
+
+
+def sorted_keys(keys: Mapping[ChunkKey, int]) -> list[tuple[ChunkKey, int]]:
+    """By time and series."""
+    return sorted(keys.items(), key=lambda each: (each[0].range, each[0].series_ids))
+
+
+def _refused_text(removal: Removal) -> str:
+    points = sum(removal.removed.values())
+    return f"{points:,} points of {removal.key} would go without being replaced: nothing of it was removed; run again"
+
+
+def _first(removals: list[Removal]) -> str:
+    """The first series and windows, by name."""
+    names = []
+    for each in removals[:_NAMED]:
+        series = next(iter({**each.removed, **each.kept, **each.gone}))
+        names.append(f"{series} {each.key.range}")
+    rest = len(removals) - _NAMED
+    return "; ".join(names) + (f"; and {rest:,} more" if rest > 0 else "")
+
+
+def _plus(one: Outcome, other: Outcome) -> Outcome:
+    names = {*one.counters, *other.counters}
+    counters: dict[str, Any] = {name: one.counters.get(name, 0) + other.counters.get(name, 0) for name in names}
+    return Outcome(counters, one.stopped or other.stopped, (*one.lost, *other.lost))
