@@ -160,7 +160,7 @@ def test_a_batch_that_waits_for_the_service_holds_no_place_of_those_in_flight(re
             taken += 1
             if taken == batches - refused:
                 others_are_there.set()
-        connection.sendall(refusing.answer(200))
+        connection.sendall(refusing.answer(200, b'{"statusCode": 200}'))
         return True
 
     refusing.script = [refusing.answer(429, Retry_After="1")] * refused + [answer]
