@@ -1,4 +1,4 @@
-"""The command line: arguments in, exit codes out. The work is done in `pipelines`.
+"""The command line: it reads arguments and returns exit codes. The work is done in `pipelines`.
 
 Exit codes: 0 complete; 1 finished but incomplete; 2 bad usage or configuration; 3 the service or the destination is
 unreachable or refuses the credential; 74 complete, but the output could not be written; 130 interrupted.
@@ -29,7 +29,7 @@ from omnia_beam.pipelines.streams import guarded_streams, set_up_logging
 _TIME_OPTIONS: Final = ("--start", "--end")
 _OPTIONS_WITH_VALUE: Final = (*_TIME_OPTIONS, "--set", "--runner", "--workers", "--mapping-template")
 _OWN_OPTIONS: Final = ("-h", "--help", "--version")
-"""Those of `omnia-beam` itself. All others are the command's, wherever they stand."""
+"""Options of `omnia-beam` itself. All others belong to the command, wherever they are written."""
 
 _MINUS_TIME: Final = re.compile(r"-\d")
 
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code."""
     own, beam_args = _split(sys.argv[1:] if argv is None else argv)
     arguments = _command_first(own)
-    # What an interruption needs to know, as long as a busy machine still loads the modules.
+    # Made before anything is imported, so that a signal during a slow import is reported too.
     end = CommandEnd(arguments[0] if arguments else "", "--json" in arguments)
     with guarded_streams() as output, _terminated_as_interrupted():
         code = _run(end, arguments, beam_args)
@@ -82,9 +82,9 @@ def _log_level(args: argparse.Namespace) -> int:
 
 @contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM and SIGHUP end a command as SIGINT does, wherever it is: in planning too, before a pipeline watches for them.
+    """Let SIGTERM and SIGHUP end a command as SIGINT does, also in planning, before a pipeline handles signals itself.
 
-    Signals and logging are left as they were found: tests and notebooks call `main` too, and their streams come and go.
+    Signal handlers and logging are restored at the end: tests and notebooks call `main` too, and their streams come and go.
     """
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
@@ -101,14 +101,14 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _end_requests() -> None:
-    """Close the sessions, if any were made: a thread in the middle of a long answer would keep the process alive."""
+    """Close the sessions, if any were made: a thread that still reads a long response would keep the process alive."""
     shared = sys.modules.get("omnia_beam.net.shared")
     if shared is not None:
         shared.reset_shared_sessions()
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, and where to look."""
+    """A parser whose errors are one line that names the help to read."""
 
     commands: dict[str, argparse.ArgumentParser]
 
@@ -121,7 +121,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
-    """What the arguments say. An unknown command or option ends the process, and the nearest one is named."""
+    """Return the parsed arguments. An unknown command or option ends the process with a message that names the nearest one."""
     parser = _parser()
     if arguments and not arguments[0].startswith("-") and arguments[0] not in parser.commands:
         near = did_you_mean(arguments[0], parser.commands)
@@ -136,7 +136,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Ours, and Beam's behind `--`."""
+    """Return omnia-beam's own arguments, and those for Beam behind `--`."""
     arguments = list(argv)
     if "--" not in arguments:
         return arguments, []
@@ -145,7 +145,7 @@ def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _command_first(arguments: Sequence[str]) -> list[str]:
-    """The same with the command in front, and times that begin with a minus bound to their option.
+    """Return the arguments with the command first, and times that begin with a minus bound to their option.
 
     `--json backfill job.yaml` means what `backfill job.yaml --json` does; argparse takes `-7d` in `--start -7d` for an
     option that it does not know.
@@ -387,7 +387,7 @@ def _finished(args: argparse.Namespace, summary: Any) -> int:
 
     if args.json:
         print(json.dumps(summary.to_json()), flush=True)
-    elif summary.command != "plan":  # which has printed its figures
+    elif summary.command != "plan":  # `plan` has printed its figures
         print_summary(summary, console())
     return int(summary.exit_code)
 

@@ -1,4 +1,4 @@
-"""YAML to validated, frozen models; and the small files that a configuration names.
+"""Turn YAML into validated, frozen models, and read the small files that a configuration names.
 
     config = load_config("job.yaml", overrides=["source.rate.max_in_flight=4"], now_ns=time.time_ns())
     config.window.start                      # ns since the Unix epoch

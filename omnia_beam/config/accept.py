@@ -1,4 +1,4 @@
-"""Findings of the loss report that may pass: by name, of some series, up to a number of points."""
+"""Findings of the loss report that `accept` lets pass: by name, for some series, up to a number of points."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ REPORTED: Final = ("duplicates", "unread_column", "odd_times", "renamed_series",
 """Findings that stop no run, unless `at_most` says so."""
 
 FINDINGS: Final = BLOCKING + REPORTED
-"""What a migration's loss report may find, and `accept` may let pass, by name."""
+"""Names of all findings of a migration's loss report, which `accept` may let pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Acceptance:
 
     Args:
         finding: its name.
-        series: of which series, by name or id, `*` for anything; empty for all.
+        series: the series that it applies to, by name or id, `*` for anything; empty for all.
         at_most: points of all those series together; None for any number.
     """
 
@@ -50,7 +50,7 @@ class Acceptance:
     at_most: int | None = None
 
     def covers(self, finding: str, *names: str) -> bool:
-        """Whether a finding about a series that is known by these names is meant."""
+        """Return whether this item applies to a finding about a series that is known by these names."""
         if finding != self.finding:
             return False
         return not self.series or any(_matches(pattern, name) for pattern in self.series for name in names)
@@ -60,7 +60,7 @@ class Acceptance:
 
 
 def accepted(names: Collection[str]) -> tuple[Acceptance, ...]:
-    """Findings accepted by name alone."""
+    """Return one item for each name, without limits on series or points."""
     return tuple(Acceptance(name) for name in names)
 
 

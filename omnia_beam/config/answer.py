@@ -1,7 +1,7 @@
-"""What of a configuration changes the points that arrive: the parts of the key under which receipts are remembered.
+"""The parts of a configuration that change the points that arrive: they form the key under which receipts are remembered.
 
-Each part is a short readable text that stays the same as long as the answer does. So a run can say which part of a changed
-configuration makes it redo work; and a changed credential, rate or page limit makes it redo none.
+Each part is a short readable text that stays the same as long as the points do. A run can therefore report which part of a
+changed configuration makes it redo work; a changed credential, rate or page limit makes it redo none.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from omnia_beam.config.source import CsvSource, OmniaSource, ParquetSource, Sour
 
 
 def answer_parts(config: JobConfig, rows: Sequence[MappingRow] | None = None) -> dict[str, str]:
-    """The named parts of what changes the answer.
+    """Return the parts of the scope key, by name.
 
     Args:
         config: a job.
-        rows: of its mapping file, where the caller has them; otherwise the file is read.
+        rows: the rows of its mapping file, where the caller has them; otherwise the file is read.
 
     Returns:
         `source` (which service or files), `federation_source`, `reading` (how files are understood), `statuses` (the
         filter), `mapping` (a digest of rules and rows), `sink` (which place), `writing` (what is stored of points that the
-        sink cannot hold). The selection of series and the window are no parts: receipts name those themselves.
+        sink cannot hold). The selection of series and the window are not among them: receipts name those themselves.
 
     Raises:
         UsageError: the mapping file cannot be read.
@@ -48,7 +48,7 @@ def answer_parts(config: JobConfig, rows: Sequence[MappingRow] | None = None) ->
 
 
 def digest(data: Any) -> str:
-    """128 bits of SHA-256 over canonical JSON, as `sha256:` and 32 hex digits."""
+    """Return 128 bits of SHA-256 over canonical JSON, as `sha256:` and 32 hex digits."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
@@ -71,16 +71,16 @@ def _service(connection: OmniaConnection) -> str:
 
 
 def _place(path: str) -> str:
-    """A local path made absolute: the same text from another directory is another place. Others as they are."""
+    """Return a local path made absolute, since the same text in another directory is another place; keep remote paths."""
     if "://" in path:
         return path.rstrip("/")
     return os.path.abspath(path)
 
 
 def _reading(source: Source) -> str:
-    """A digest of the keys that say how files are understood.
+    """Return a digest of the keys that say how files are understood.
 
-    Without those that have their default: a key that a later version brings must not change the digest of a job without it.
+    Keys that have their default are left out: a key that a later version adds must not change the digest of a job without it.
     """
     if isinstance(source, CsvSource | ParquetSource):
         beside = {"kind", "path", "status", "include", "exclude"}
@@ -100,7 +100,7 @@ def _mapping(mapping: MappingConfig, rows: Sequence[MappingRow] | None) -> str:
         rows = read_mapping_file(mapping.file, tuple(mapping.tables())) if mapping.file is not None else ()
     table = mapping.status_table()
     rules = {
-        # on_unmapped is no part: it decides whether a series is copied, not what its copy holds.
+        # on_unmapped is left out: it decides whether a series is copied, not what its copy holds.
         "by": [mapping.by, mapping.target_name, mapping.target_facility],
         "status": _pairs(table.items()) if table is not None else None,
         "unlisted": str(mapping.unlisted_status),
@@ -111,7 +111,7 @@ def _mapping(mapping: MappingConfig, rows: Sequence[MappingRow] | None) -> str:
 
 
 def _row(row: MappingRow, mapping: MappingConfig) -> list[str]:
-    # Texts throughout, since rows are sorted, and None and a number have no order.
+    # All parts are texts, since rows are sorted, and None and a number have no order.
     table = _pairs(mapping.tables()[row.status_map].items()) if row.status_map is not None else None
     parts = (
         row.source,

@@ -1,4 +1,4 @@
-"""How a service is reached: the keys that an Omnia source and an Omnia sink share."""
+"""The keys that say how a service is reached, which an Omnia source and an Omnia sink share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RateConfig(Section):
 
 
 class RetryConfig(Section):
-    """How often and how long one request is tried: exponential waits with full jitter; `Retry-After` goes before them."""
+    """How often and how long one request is tried: exponential waits with full jitter; `Retry-After` takes precedence."""
 
     attempts: int = key("Tries of one request, the first included; a 429 uses up none.", 10, ge=1, le=1000)
     deadline: Duration = key("Time after the first failure within which a further try may start.", "10m")
@@ -43,7 +43,7 @@ def _one_address(schema: dict[str, Any]) -> None:
 
 
 class OmniaConnection(Section):
-    """An Omnia Timeseries service and the manners to keep with it."""
+    """An Omnia Timeseries service and the limits that requests to it keep."""
 
     model_config = ConfigDict(json_schema_extra=_one_address)
     starter: ClassVar = {"environment": ""}

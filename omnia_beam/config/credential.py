@@ -1,6 +1,6 @@
-"""Who the job is to a service: the keys below `credential:`, none of which holds a secret.
+"""The keys below `credential:`, which say how a job signs in to a service; none of them holds a secret.
 
-The keys are the fields of the net layer's `CredentialSpec`, which `spec_fields` makes.
+The keys are the fields of the net layer's `CredentialSpec`, whose arguments `spec_fields` returns.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ ALIASES: Final[Mapping[str, str]] = {
 
 @dataclasses.dataclass(frozen=True)
 class _Uses:
-    """The kinds that a key means something to."""
+    """The credential kinds that a key applies to."""
 
     kinds: tuple[str, ...]
 
@@ -97,7 +97,7 @@ Seconds = Annotated[float, Field(gt=0)]
 
 
 class CredentialConfig(Section):
-    """How to sign in. A key that means nothing to the kind is refused."""
+    """How to sign in. A key that does not apply to the kind is refused."""
 
     kind: Annotated[CredentialKind, BeforeValidator(_canonical_kind)] = key(
         "Which credential of azure-identity to use; `anonymous` sends no token (a local emulator)."
@@ -182,13 +182,13 @@ class CredentialConfig(Section):
         return self
 
     def spec_fields(self) -> dict[str, Any]:
-        """The arguments for the net layer's `CredentialSpec`: what was written in the configuration, nothing else."""
+        """Return the arguments for the net layer's `CredentialSpec`: only what was written in the configuration."""
         written = {name: getattr(self, name) for name in self.model_fields_set}
         return {"kind": self.kind, **{name: value for name, value in written.items() if value is not None}}
 
 
 def keys_of_kind(kind: str) -> tuple[str, ...]:
-    """The keys, besides `kind`, that mean something to a kind."""
+    """Return the keys, besides `kind`, that apply to a kind."""
     return tuple(
         name
         for name, info in CredentialConfig.model_fields.items()

@@ -1,4 +1,4 @@
-"""Values of the keys that say how CSV files are written, and which of them fit together."""
+"""The values of the keys that describe how CSV files are written, and the rules for which of them fit together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SKIP: Final = "skip"
 
 
 def _read_time_column(value: Any) -> Any:
-    """A header as it is, several as a tuple; a union of the two would report every mistake twice."""
+    """Return one header unchanged, several as a tuple; a union of the two types would report every mistake twice."""
     if isinstance(value, str):
         parts: tuple[Any, ...] = (value,)
     elif isinstance(value, list | tuple) and len(value) >= 2:
@@ -166,11 +166,11 @@ def _check_times(source: CsvKeys) -> None:
 
 
 def check_time_format(form: str | None, timezone: str) -> None:
-    """Raise a validation problem where a pattern of times has a part that would not count.
+    """Raise a validation problem where a pattern of times has a part that would have no effect.
 
     Args:
         form: the key `time_format`.
-        timezone: of times that name none.
+        timezone: the zone of times that name none.
     """
     if form is None or form in NUMERIC_TIMES:
         return

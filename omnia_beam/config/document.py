@@ -1,7 +1,7 @@
-"""A YAML text as plain data, with the place of every key: what errors point at.
+"""Read a YAML text as plain data, with the place of every key, which error messages point at.
 
 Scalars stay the texts that they were written as (an empty one, `~` and `null` are None). The models know which key is
-a number, so nothing is guessed: a facility `0123` or `NO` stays itself, and `2023-01-01T00:00:00.123456789Z` keeps
+a number, so nothing is guessed: a facility `0123` or `NO` is not changed, and `2023-01-01T00:00:00.123456789Z` keeps
 its nine decimals.
 """
 
@@ -20,7 +20,7 @@ from omnia_beam.core.errors import UsageError
 Path = tuple[str | int, ...]
 """Keys and list indices from the root."""
 
-# The parser in C, where PyYAML has it, reads a list of 100,000 ids in a fraction of a second instead of ten.
+# PyYAML's parser in C, where it is built in, reads a list of 100,000 ids in a fraction of a second instead of ten.
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CORE: Final = "tag:yaml.org,2002:"
 _SCALAR_TAGS: Final = frozenset(
@@ -32,9 +32,9 @@ _MAX_NODES: Final = 5_000_000  # aliases of aliases grow without bound in memory
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """Where something stands: `job.yaml:12:3`, lines and columns from 1, or `--set` without either.
+    """The place of a key: `job.yaml:12:3`, with lines and columns from 1, or `--set` without either.
 
-    In the order in which problems are listed: the command line before the file, the file from top to bottom.
+    Places sort in the order in which problems are listed: the command line before the file, the file from top to bottom.
     """
 
     line: int
@@ -55,18 +55,18 @@ class Place:
 
 @dataclass
 class Document:
-    """The data of a configuration and where each of its keys stands.
+    """The data of a configuration, with the place of each of its keys.
 
     Attributes:
         data: nested dicts, lists, texts and None.
-        places: path -> where its key, or its place in a list, stands.
+        places: path -> the place of its key, or of its item in a list.
     """
 
     data: dict[str, Any]
     places: dict[Path, Place] = field(default_factory=dict)
 
     def place(self, path: Path) -> Place:
-        """Where the key at `path` stands, or the nearest one above it that stands anywhere."""
+        """Return the place of the key at `path`, or of the nearest one above it that has a place."""
         for length in range(len(path), -1, -1):
             if path[:length] in self.places:
                 return self.places[path[:length]]
@@ -102,7 +102,7 @@ def parse_document(text: str, origin: str) -> Document:
 def parse_value(text: str, origin: str) -> Any:
     """Read one YAML value, as `--set` gives it.
 
-    What is no YAML but plainly meant as text stays text: `*PT*` would otherwise name an alias.
+    Text that is not valid YAML but plainly meant as text stays text: `*PT*` would otherwise name an alias.
 
     Raises:
         UsageError: a list, mapping or quoted text that is not closed, or a duplicate key in it.
@@ -133,7 +133,7 @@ def _compose(text: str, origin: str) -> yaml.Node | None:
         problem = f"{origin}: not valid YAML: {getattr(error, 'reason', 'a character that YAML does not admit')}"
     except RecursionError:
         problem = f"{origin}: not valid YAML: nested too deeply"
-    # Raised outside of the except blocks: PyYAML's errors carry pieces of the text, and would be the context of ours.
+    # Raised outside of the except blocks: PyYAML's errors carry pieces of the text, and would be the context of this one.
     raise UsageError(problem)
 
 
@@ -154,7 +154,7 @@ def _at(node: yaml.Node, origin: str) -> Place:
 
 
 class _Reader:
-    """Turns nodes into data, noting places and problems on the way."""
+    """Turns nodes into data, and collects places and problems while it does so."""
 
     def __init__(self, origin: str) -> None:
         self.origin = origin
@@ -165,7 +165,7 @@ class _Reader:
     def value(self, node: yaml.Node, path: Path) -> Any:
         self._nodes += 1
         if len(path) > _MAX_DEPTH or self._nodes > _MAX_NODES:
-            # An alias that holds itself has no end either.
+            # An alias that contains itself has no end either.
             raise UsageError(
                 f"{_at(node, self.origin)}: nested too deeply, or aliases that repeat themselves without end"
             )
@@ -197,7 +197,7 @@ class _Reader:
         return data
 
     def _own_last(self, node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node, bool]]:
-        """(key, value, merged): those of merged mappings (`<<: *name`) first, so that its own replace them."""
+        """Yield (key, value, merged), those of merged mappings (`<<: *name`) first, so that the mapping's own keys replace them."""
         for key_node, value_node in node.value:
             if key_node.tag == f"{_CORE}merge":
                 yield from ((key, value, True) for key, value in self._merged(value_node))
@@ -249,12 +249,12 @@ class _Reader:
 
 
 def apply_setting(document: Document, dotted: str, value: Any, origin: str) -> None:
-    """Set one key, making the mappings on the way to it. `document` is changed.
+    """Set one key in `document`, and create the mappings on the way to it.
 
     Args:
         dotted: the key's path, such as `source.series.ids.0`; a number is a place in a list, the list's length
             appends to it.
-        value: plain data, as `parse_value` gives it.
+        value: plain data, as `parse_value` returns it.
         origin: what a message about the key begins with, such as `--set`.
 
     Raises:
@@ -291,7 +291,7 @@ def apply_setting(document: Document, dotted: str, value: Any, origin: str) -> N
 
 
 def remove_setting(document: Document, path: Path, origin: str) -> bool:
-    """Remove a key that was set to nothing by this origin. `document` is changed. Returns whether there was such a key."""
+    """Remove a key that this origin set to nothing from `document`. Returns whether there was such a key."""
     place = document.places.get(path)
     if not path or place is None or place.origin != origin:
         return False
@@ -320,7 +320,7 @@ def _container(value: Any, path: Path, origin: str) -> dict[str, Any]:
 
 
 def walk(data: Mapping[str, Any]) -> Iterator[tuple[Path, Any]]:
-    """Every (path, value) of plain data, mappings and lists themselves included, parents first."""
+    """Yield every (path, value) of plain data, mappings and lists themselves included, parents first."""
     stack: list[tuple[Path, Any]] = [((), data)]
     while stack:
         path, value = stack.pop()

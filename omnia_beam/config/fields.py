@@ -1,6 +1,6 @@
-"""The kinds of value that keys take: how each is read, what is refused, and how the JSON Schema describes it.
+"""The types of value that keys take: how each is read, what is refused, and how the JSON Schema describes it.
 
-Values come from YAML as texts. A value that is already what the model holds (a duration in ns) is taken as it is, so
+Values come from YAML as texts. A value that already has the model's type (a duration in ns) is accepted unchanged, so
 that a dumped model can be read back.
 """
 
@@ -87,12 +87,16 @@ def _check_variable(name: str) -> str:
 
 
 def has_control_character(text: str) -> bool:
-    """Whether a text holds a control character or a line separator, which no name has and which garbles messages."""
+    """Return whether a text holds a control character or a line separator, which no name has and which garbles messages."""
     return _CONTROL.search(text) is not None
 
 
 def check_series_id(text: str) -> str:
-    """The id itself, if it can be one: no blanks, no control characters, not empty; its syntax is the service's business."""
+    """Return an id unchanged. The service checks its further syntax.
+
+    Raises:
+        ValueError: it is empty, or holds a blank or a control character.
+    """
     if not text:
         raise ValueError("an id is empty")
     if _BLANK.search(text) or _CONTROL.search(text):
@@ -111,7 +115,10 @@ def _check_text(text: str) -> str:
 
 
 def _check_path(text: str) -> str:
-    """The path with the home directory in place of `~`. The text is not shown: under `credential` it may be a secret by mistake."""
+    """Return the path with the home directory in place of `~`.
+
+    Messages do not show the text: below `credential` it may be a secret by mistake.
+    """
     if _SHELL_VARIABLE.search(_check_text(text)):
         raise ValueError(
             "holds a variable ($NAME), which is not filled in here: write the path out, or let the shell fill it in: "
@@ -147,11 +154,11 @@ def _read_removable(value: Any) -> Any:
 
 
 def removable_points(allowed: str, recorded: Callable[[], int]) -> int:
-    """How many points a run may take away.
+    """Return how many points a run may remove.
 
     Args:
         allowed: as `Removable` reads it.
-        recorded: tells how many points are recorded for the job; asked only for a percentage above the least.
+        recorded: returns how many points are recorded for the job; called only for a percentage.
 
     Returns:
         The number; a percentage means at least 1,000.
@@ -166,7 +173,7 @@ def _check_zone(name: str) -> str:
         return name
     try:
         ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # unknown, a path out of the database, a directory of it
+    except (KeyError, ValueError, OSError):  # unknown, or a path outside of the database, or one of its directories
         raise ValueError(
             f"{show_value((), name)} is not a time zone: use UTC, a name such as Europe/Oslo, or an offset such as +01:00"
         ) from None
@@ -183,7 +190,10 @@ def _check_series_from(pattern: str) -> str:
 
 
 def _check_base_url(text: str) -> str:
-    """The URL without a slash at its end. A text with a user in it is not shown: there would be a password beside."""
+    """Return the URL without a slash at its end.
+
+    Messages do not show a text with a user in it: a password would stand beside the user.
+    """
     example = "write it like https://api.gateway.equinor.com/plant/timeseries/v1.7"
     try:
         parts = urlsplit(text.strip())
@@ -200,7 +210,7 @@ def _check_base_url(text: str) -> str:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether the URL's host is this machine itself, so that plain http does not carry secrets over a network."""
+    """Return whether the URL's host is this machine itself, so that plain http does not carry secrets over a network."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -215,7 +225,7 @@ def _as_list(value: Any) -> Any:
 
 
 class _OneOrList:
-    """Tells the JSON Schema that one item may stand without its list."""
+    """States in the JSON Schema that one item may stand without its list."""
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         array = {**handler(core), "minItems": 1}
@@ -229,7 +239,7 @@ def _check_finite(value: float) -> float:
 
 
 def _said(check: Callable[[T], T]) -> Callable[[T], T]:
-    """A check whose ValueError becomes the whole message, without pydantic's preamble."""
+    """Return a check whose ValueError becomes the whole message, without pydantic's preamble."""
 
     def checked(value: T) -> T:
         try:
@@ -280,7 +290,7 @@ SeriesId = Annotated[str, AfterValidator(_said(check_series_id)), _schema("id", 
 Text = Annotated[
     str, AfterValidator(_said(_check_text)), WithJsonSchema({"type": ["string", "number"], "title": "text"})
 ]
-"""A text with something in it; YAML may take it for a number (`facility: 1191`)."""
+"""A text that is not blank; YAML may read it as a number (`facility: 1191`)."""
 PathText = Annotated[str, AfterValidator(_said(_check_path)), _schema("path", minLength=1)]
 """A path or URL; `~` is the home directory."""
 Template = Annotated[
@@ -293,7 +303,7 @@ BaseUrl = Annotated[str, AfterValidator(_said(_check_base_url)), _schema("URL", 
 Removable = Annotated[
     str, BeforeValidator(_said(_read_removable)), WithJsonSchema({"type": ["string", "integer"], "title": "share"})
 ]
-"""How many points may go: a whole number, or a percentage such as `1%`; see `removable_points`."""
+"""How many points may be removed: a whole number, or a percentage such as `1%`; see `removable_points`."""
 Status = Annotated[int, Field(ge=0, le=MAX_STATUS)]
 Factor = Annotated[float, AfterValidator(_said(_check_finite))]
 

@@ -1,4 +1,4 @@
-"""Files that list the ids of timeseries."""
+"""Read files that list the ids of timeseries."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from omnia_beam.core.errors import UsageError
 
 _WHAT: Final = "the file of ids"
 ID_COLUMNS: Final = ("id", "series_id", "source")
-"""Headers of the column that holds the ids, the first that is there: a listing of metadata has `source` too, for another thing."""
+"""Headers of the column that holds the ids; the first of them that is there counts: in a listing of metadata `source` is no id."""
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """An id that stands in the file again, and the lines of both."""
+    """An id that the file lists again, with the numbers of both lines."""
 
     series_id: str
     line: int
@@ -27,11 +27,11 @@ class Repeat:
 
 @dataclass(frozen=True)
 class IdsFile:
-    """What a file of ids holds.
+    """The contents of a file of ids.
 
     Attributes:
-        ids: in the file's order, each once.
-        repeats: those that stood there again; harmless, and to be told to the user.
+        ids: the ids in the file's order, each once.
+        repeats: ids that the file lists again; they are harmless and reported to the user.
     """
 
     ids: tuple[str, ...]
@@ -41,7 +41,7 @@ class IdsFile:
 def read_ids_file(path: str) -> IdsFile:
     """Read ids: one a line, or a CSV with a header and a column `id`, `series_id` or `source`.
 
-    A mapping file can serve. In a plain list, ` #` begins a comment behind an id.
+    A mapping file is accepted too. In a plain list, ` #` begins a comment behind an id.
 
     Args:
         path: a local file, UTF-8.

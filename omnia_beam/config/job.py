@@ -55,7 +55,7 @@ class TailConfig(Section):
 
 
 class JobConfig(Section):
-    """A job: what to read, what to do with it, where to put it, and where to remember what is done.
+    """A job: what to read, what to do with it, where to put it, and where to record what is done.
 
     Times are ns since the Unix epoch, durations ns. Relative paths start at the current directory.
     """

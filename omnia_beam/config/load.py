@@ -1,4 +1,4 @@
-"""From a file to a `JobConfig`, or to every problem at once."""
+"""Load a file as a `JobConfig`, or report every problem in it at once."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def load_config(
     Args:
         path: a YAML file.
         overrides: `key.path=value` each, the value as YAML, a number in the path for a place in a list; applied in
-            order, before anything is checked. `null` takes an optional key back.
-        start: instead of `window.start`.
-        end: instead of `window.end`.
+            order, before anything is checked. `null` removes an optional key.
+        start: replaces `window.start`.
+        end: replaces `window.end`.
         now_ns: what `now` means, ns since the Unix epoch.
 
     Raises:
@@ -62,7 +62,7 @@ def load_config(
 
 
 def validate(document: Document, now_ns: int) -> JobConfig:
-    """Check a document's data.
+    """Check a document's data, and return it as a configuration.
 
     Raises:
         UsageError: as for `load_config`.
@@ -89,13 +89,13 @@ def _model(document: Document, now_ns: int) -> tuple[JobConfig | None, list[Any]
 
 
 def _take_back(document: Document, errors: list[Any]) -> bool:
-    """Remove the keys that `--set KEY=null` gives and that have no null of their own; whether there was one."""
+    """Remove the keys that `--set KEY=null` sets and that accept no null. Return whether there was one."""
     paths = {locate(error["loc"], document.data, JobConfig).path for error in errors}
     return sum(remove_setting(document, path, "--set") for path in paths) > 0
 
 
 def _secrets(document: Document) -> dict[Path, str]:
-    """What to say of each key or value that holds a secret itself."""
+    """Return the path and the message of each key or value that holds a secret itself."""
     found: dict[Path, str] = {}
     for path, value in walk(document.data):
         if not path or _is_below(path, found):
@@ -125,7 +125,7 @@ def _read(path: str) -> str:
         problem = f"the configuration cannot be read: {error.strerror or error}"
     except UnicodeDecodeError as error:
         problem = f"is not UTF-8 text (byte {error.start}); save it as UTF-8"
-    # Raised outside of the except blocks: a UnicodeDecodeError carries the whole file, and would be the context of ours.
+    # Raised outside of the except blocks: a UnicodeDecodeError carries the whole file, and would be the context of this error.
     raise UsageError(f"{path}: {problem}")
 
 

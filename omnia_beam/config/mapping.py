@@ -1,4 +1,4 @@
-"""How timeseries of the source become timeseries of the target: by a file, by a rule, or both."""
+"""The keys that map timeseries of the source to timeseries of the target: by a file, by a rule, or both."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from omnia_beam.core.limits import MAX_STATUS
 
 
 class UnitRule(Section):
-    """What becomes of one unit: value in the target's unit = value · scale + offset."""
+    """The conversion of one unit: value in the target's unit = value · scale + offset."""
 
     to: Text = key("The target's unit.")
     scale: Factor | None = key("Factor; without scale and offset the conversion follows from the units' names.", None)
@@ -46,7 +46,7 @@ def _read_unlisted(value: Any) -> Any:
 
 
 def _read_status_map(value: Any) -> Any:
-    """A name as it is, a table with numbers; a union of the two would report every mistake twice."""
+    """Return a name unchanged, a table with numbers; a union of the two types would report every mistake twice."""
     if isinstance(value, str):
         return value
     if not isinstance(value, dict):
@@ -77,7 +77,7 @@ StatusMap = Annotated[
 
 
 class MappingConfig(Section):
-    """Mapping of series, units and statuses. Rows of the file go before the rule."""
+    """Mapping of series, units and statuses. Rows of the file take precedence over the rule."""
 
     starter: ClassVar = {"by": "name_and_facility"}
 
@@ -131,7 +131,7 @@ class MappingConfig(Section):
     @field_validator("status_map", mode="before")
     @classmethod
     def _is_known_map(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, str) and "status_maps" in info.data:  # it is not where it was wrong itself
+        if isinstance(value, str) and "status_maps" in info.data:  # absent where status_maps itself was wrong
             check_status_map(value, {**STATUS_MAPS, **info.data["status_maps"]})
         return value
 
@@ -149,11 +149,11 @@ class MappingConfig(Section):
         return self
 
     def tables(self) -> dict[str, Mapping[int, int]]:
-        """Every status map that a name can mean here: the built-in ones and those of `status_maps`."""
+        """Return every status map that a name can refer to here: the built-in ones and those of `status_maps`."""
         return {**STATUS_MAPS, **self.status_maps}
 
     def status_table(self) -> Mapping[int, int] | None:
-        """The table that `status_map` means; None where statuses stay as they are."""
+        """Return the table that `status_map` refers to; None where statuses are not changed."""
         return self.tables()[self.status_map] if isinstance(self.status_map, str) else self.status_map
 
 

@@ -1,4 +1,4 @@
-"""Mapping files: one row for each timeseries of the source, and what it becomes in the target."""
+"""Mapping files: one row for each timeseries of the source, with its target and its conversion."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COLUMNS: Final = (
     "source_unit",
 )
 COMMENT: Final = "why"
-"""A column that is there for people: `plan --mapping-template` says in it what a guess rests on."""
+"""A column for people: `plan --mapping-template` writes into it what a guess rests on."""
 
 METADATA: Final = (
     "series_id",
@@ -45,7 +45,7 @@ METADATA: Final = (
     "source_system",
     "extra",
 )
-"""Columns of the series metadata beside a sink's data (`_series-<job>.csv`), which serve as a mapping file as they are."""
+"""Columns of the series metadata beside a sink's data (`_series-<job>.csv`), which serve as a mapping file unchanged."""
 
 _FROM_METADATA: Final = {
     "series_id": "source",
@@ -58,7 +58,7 @@ _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 @dataclass(frozen=True)
 class MappingRow:
-    """One row. What is None is left to the mapping's rules.
+    """One row of a mapping file. The mapping's rules decide what is None here.
 
     Attributes:
         source: id or name in the source.
@@ -67,8 +67,8 @@ class MappingRow:
         target_unit: the target's unit; without scale and offset the conversion follows from the units' names.
         scale, offset: value in the target = value · scale + offset, the offset in the target's unit.
         status_map: name of a status map.
-        source_unit: the unit of the source's values; it goes before what the source says.
-        line: in the file, from 1.
+        source_unit: the unit of the source's values; it takes precedence over the source's own metadata.
+        line: the line's number in the file, from 1.
     """
 
     source: str
@@ -93,7 +93,7 @@ def read_mapping_file(path: str, status_maps: Collection[str] = tuple(STATUS_MAP
         status_maps: the names that the column `status_map` may hold.
 
     Returns:
-        the rows in the file's order; no source and no target stands in two of them.
+        The rows in the file's order; no source and no target is in two of them.
 
     Raises:
         UsageError: every mistake in the file, one line each (also in `problems`), with line and column.
@@ -113,7 +113,7 @@ def read_mapping_file(path: str, status_maps: Collection[str] = tuple(STATUS_MAP
 
 
 class _Reader:
-    """Reads lines and keeps (line number, problem) instead of stopping at the first."""
+    """Reads lines and collects (line number, problem) instead of stopping at the first problem."""
 
     def __init__(self, path: str, status_maps: tuple[str, ...]) -> None:
         self.path = path
@@ -125,7 +125,7 @@ class _Reader:
         self.problems.append((line, f"{self.path}:{line}:{at} {text}"))
 
     def header(self, line: Line, delimiter: str) -> tuple[str, ...]:
-        """The names of the columns, "" for one that cannot be used; empty where no row can be read."""
+        """Return the names of the columns, "" for one that cannot be used; empty where no row can be read."""
         try:
             names = tuple(cell.lower() for cell in fitted(cells_of(line, delimiter)))
         except ValueError as error:
@@ -157,7 +157,7 @@ class _Reader:
             self._complain(line.number, str(error))
             return None
         if len(cells) != len(header):
-            # Also when there are fewer: a line that was cut short would lose its scale without a word.
+            # Fewer cells are refused too: a line that was cut short would silently lose its scale.
             self._complain(
                 line.number,
                 f"{len(cells)} cells where the header has {len(header)}; leave cells empty, and quote one that holds "

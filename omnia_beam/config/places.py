@@ -1,7 +1,7 @@
-"""Where a job reads, writes and remembers: places that get in each other's way are refused.
+"""Refuse jobs whose source, destination and state lie inside one another.
 
-A destination that the source takes in is copied into itself, once more with each run; a state that lies in the dataset
-gives its readers Parquet files that are no points.
+A destination that the source reads is copied into itself, once more with each run; a state that lies in the dataset
+gives its readers Parquet files that hold no points.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from omnia_beam.config.source import OmniaSource
 from omnia_beam.core.errors import UsageError
 
 _HIDDEN: Final = ("_", ".")
-"""Names that begin so are no data: the rule of Arrow, Spark and Hive."""
+"""Prefixes of names that hold no data, by the rule of Arrow, Spark and Hive."""
 _STATE_FOLDERS: Final = ("dead_letters", "ledger", "plan", "runs")
 _PARTITION: Final = "year=2000/month=01"
 
 
 def check_places(config: JobConfig) -> None:
-    """Refuse a job whose source takes in its own destination or state, or whose state lies in its destination.
+    """Refuse a job whose source reads its own destination or state, or whose state lies in its destination.
 
-    Symbolic links are followed; folders whose names begin with `_` or `.` are no data and may lie anywhere.
+    Symbolic links are followed; folders whose names begin with `_` or `.` hold no data and may lie anywhere.
 
     Raises:
         UsageError: names the two keys, their places and what to do.
@@ -53,7 +53,7 @@ def check_places(config: JobConfig) -> None:
 
 
 def is_hidden(parts: list[str]) -> bool:
-    """Whether one of some names says that what it names is no data."""
+    """Return whether one of the names of a path begins with `_` or `.`, which marks it as no data."""
     return any(part.startswith(_HIDDEN) for part in parts)
 
 
@@ -63,7 +63,7 @@ def _is_inside(place: str, folder: str) -> bool:
 
 
 def _reads(pattern: str, folders: list[str]) -> bool:
-    """Whether a path or glob may take in a file that lies in one of some folders."""
+    """Return whether a path or glob may match a file in one of the folders."""
     for root, rest in _readings(pattern):
         for folder in folders:
             below = _below(folder, root)
@@ -73,7 +73,10 @@ def _reads(pattern: str, folders: list[str]) -> bool:
 
 
 def _readings(pattern: str) -> Iterator[tuple[str, list[str]]]:
-    """The real folder at which a pattern's search begins, and the patterns of the folders below it; links in globs too."""
+    """Yield the real folder at which a pattern's search begins, and the patterns of the folders below it.
+
+    Symbolic links that a glob reaches are followed too.
+    """
     if _is_remote(pattern):
         parts = pattern.split("/")
         fixed = next((at for at, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
@@ -93,7 +96,7 @@ def _readings(pattern: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def _linked(parts: list[str], fixed: int) -> Iterator[tuple[str, list[str]]]:
-    """Folders that the glob reaches through symbolic links: what they stand for may lie anywhere."""
+    """Yield the folders that the glob reaches through symbolic links, since their targets may lie anywhere."""
     if "**" in parts[fixed:-1]:
         for folder, inside, _ in os.walk("/".join(parts[:fixed]) or "."):
             yield from ((f"{folder}/{name}", ["**"]) for name in inside if os.path.islink(f"{folder}/{name}"))
@@ -105,7 +108,7 @@ def _linked(parts: list[str], fixed: int) -> Iterator[tuple[str, list[str]]]:
 
 
 def _matches(patterns: list[str], names: list[str]) -> bool:
-    """Whether folder names fit folder patterns one by one; `**` stands for any number of them."""
+    """Return whether folder names match folder patterns one by one; `**` matches any number of them."""
     if not patterns:
         return not names
     if patterns[0] == "**":
@@ -118,7 +121,7 @@ def _fits(name: str, pattern: str) -> bool:
 
 
 def _below(place: str, folder: str) -> list[str] | None:
-    """The names that lead from a folder to a place; none where they are one, None where the place is elsewhere."""
+    """Return the names that lead from a folder to a place; an empty list where they are the same, None where it is elsewhere."""
     if place == folder:
         return []
     root = folder.rstrip("/") + "/"

@@ -1,4 +1,4 @@
-"""What pydantic found wrong, as lines for whoever reads them at night: where, which key, what, and what is valid."""
+"""Describe what pydantic found wrong, one line for each problem: where, which key, what, and what is valid."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _EXPECTED: Final = {
     "tuple_type": "is not a list",
     "dict_type": "is not a mapping of keys to values",
 }
-"""pydantic's error type -> what to say after the value."""
+"""pydantic's error type -> the text after the value."""
 
 _BOUNDS: Final = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
 _BOUND_WORDS: Final = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
@@ -41,7 +41,7 @@ class Spot:
     """A place in the configuration.
 
     Attributes:
-        path: keys and list indices as they stand in the data.
+        path: keys and list indices as they appear in the data.
         sections: the models of the mapping at `path` by kind, or none where there is no mapping of keys.
         parent: the models of the mapping that holds the last key of `path`.
     """
@@ -52,10 +52,10 @@ class Spot:
 
 
 def problem_lines(errors: Iterable[ErrorDetails], document: Document, root: type[Section]) -> list[tuple[Path, str]]:
-    """One (path, line) for each error.
+    """Return one (path, line) for each error.
 
     Args:
-        errors: of `ValidationError.errors()`.
+        errors: the result of `ValidationError.errors()`.
         document: the data that was validated, with its places.
         root: the model that it was validated against.
     """
@@ -64,24 +64,24 @@ def problem_lines(errors: Iterable[ErrorDetails], document: Document, root: type
     meant = {_meant(spot) for error, spot in spots if error["type"] == "extra_forbidden"}
     for error, spot in spots:
         if error["type"] == "missing" and spot.path in meant:
-            continue  # it is there, misspelt: one mistake is one line
+            continue  # the key is there but misspelt: one mistake gives one line
         path, text = _describe(error, spot, document)
         lines.append((path, problem_line(document, path, text)))
     return lines
 
 
 def problem_line(document: Document, path: Path, text: str) -> str:
-    """`place: key.path: text`; without the path for the whole configuration."""
+    """Return `place: key.path: text`; for the whole configuration the path is left out."""
     return ": ".join(part for part in (str(document.place(path)), show_key(path), text) if part)
 
 
 def shorten(lines: list[str], most: int = _MAX_LINES) -> list[str]:
-    """The lines, or the first of them and a count of the others: a list of 100,000 bad ids is one mistake."""
+    """Return the lines, or the first of them and a count of the others: a list of 100,000 bad ids is one mistake."""
     return lines if len(lines) <= most else [*lines[:most], f"… and {len(lines) - most} more problems like these"]
 
 
 def locate(loc: Iterable[str | int], data: Any, root: type[Section]) -> Spot:
-    """Where a pydantic location lies: without the tags of unions and the places of lists that are none in the data."""
+    """Return the spot of a pydantic location, without the tags of unions and list indices that are not in the data."""
     path: list[str | int] = []
     sections: Mapping[str, type[Section]] = {"": root}
     parent = sections
@@ -89,7 +89,7 @@ def locate(loc: Iterable[str | int], data: Any, root: type[Section]) -> Spot:
     for part in loc:
         if part == "[key]":
             continue
-        if part in sections and "" not in sections:  # the tag that chose among several models
+        if part in sections and "" not in sections:  # a tag of a union, which is not in the data
             sections = {"": sections[str(part)]}
             continue
         parent = sections
@@ -151,7 +151,7 @@ def _unknown_key(spot: Spot) -> str:
 
 
 def _meant(spot: Spot) -> Path:
-    """Where an unknown key would stand, were it spelt like its nearest."""
+    """Return the path that an unknown key would have if it were spelled like the known key nearest to it."""
     name, section = str(spot.path[-1]), spot.parent.get("")
     near = None if _elsewhere(name, section) else _near(name, key_names(section) if section else [])
     return (*spot.path[:-1], near) if near else ()
@@ -169,7 +169,7 @@ def _near(name: str, known: list[str]) -> str | None:
 
 
 def _elsewhere(name: str, section: type[Section] | None) -> str:
-    """A hint for a key that stands one level too high, such as `start` beside `window`."""
+    """Return a hint for a key that is one level too high, such as `start` beside `window`; empty for any other key."""
     for holder, field in section.model_fields.items() if section else ():
         if any(name in child.model_fields for child in variants(field.annotation).values()):
             return f"; it belongs below {holder};"
@@ -183,7 +183,7 @@ def _none_of(shown: str, value: Any, valid: list[str]) -> str:
 
 
 def _expectation(spot: Spot) -> str:
-    """What a section needs, for who left it out or wrote something else there."""
+    """Describe what a key takes, for a message about a missing or wrong value."""
     if "" in spot.sections:
         names = key_names(spot.sections[""])
         return f" ({', '.join(names[:_MAX_NAMES])}{', …' if len(names) > _MAX_NAMES else ''})"
@@ -195,7 +195,7 @@ def _expectation(spot: Spot) -> str:
 
 
 def _range(spot: Spot, broken: Mapping[str, Any]) -> str:
-    """All bounds of a number, not just the one that it broke."""
+    """Return all bounds of a number, not just the one that the value violates."""
     parent = spot.parent.get("")
     info = parent.model_fields.get(str(spot.path[-1])) if parent else None
     bounds = {name: value for name, value in broken.items() if name in _BOUND_WORDS}

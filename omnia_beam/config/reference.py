@@ -1,6 +1,6 @@
-"""The reference of every key as Markdown, from the JSON Schema; `docs/configuration.md` holds it between two marks.
+"""Write the reference of every key as Markdown, from the JSON Schema; `docs/configuration.md` holds it between two marks.
 
-python -m omnia_beam.config.reference docs/configuration.md     # write it there anew
+python -m omnia_beam.config.reference docs/configuration.md     # updates it there
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _Schema = dict[str, Any]
 
 
 def reference_markdown() -> str:
-    """A table for each section of keys, in the order in which a configuration is written."""
+    """Return a table for each section of keys, in the order in which a configuration is written."""
     schema = json_schema()
     return "\n".join(_sections(schema, schema, "The job", "", "", set())).rstrip() + "\n"
 
 
 def with_reference(page: str) -> str:
-    """A page with the text between the marks made anew.
+    """Return a page with the text between the marks replaced by the current reference.
 
     Raises:
-        ValueError: the page has not both marks, once each and in order.
+        ValueError: the page does not have both marks, once each and in order.
     """
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
@@ -41,7 +41,7 @@ def with_reference(page: str) -> str:
 
 
 def _sections(root: _Schema, section: _Schema, title: str, path: str, intro: str, seen: set[str]) -> Iterator[str]:
-    """The section's table, and those of the sections below it, each once: two connections have the same keys."""
+    """Yield the section's table and those of the sections below it, each once, since two connections have the same keys."""
     yield f"### {title}\n"
     if intro:
         yield f"{intro}\n"
@@ -63,7 +63,7 @@ def _sections(root: _Schema, section: _Schema, title: str, path: str, intro: str
 
 
 def _kinds_of_credential() -> str:
-    """Which keys mean something to which kind."""
+    """Return a list of the keys that apply to each kind of credential."""
     lines = (
         f"- `{kind}`: {', '.join(f'`{name}`' for name in keys_of_kind(kind)) or 'no further keys'}" for kind in KINDS
     )
@@ -84,7 +84,7 @@ def _default(field: _Schema) -> str:
 
 
 def _kind(root: _Schema, field: _Schema) -> str:
-    """What may stand there, in a few words."""
+    """Describe the values that a key takes, in a few words."""
     if "$ref" in field:
         return "keys"
     if "const" in field:
@@ -122,7 +122,7 @@ def _number(field: _Schema) -> str:
 
 
 def _references(field: _Schema) -> list[str]:
-    """The names of the sections that a field may hold, nested ones of lists and mappings too."""
+    """Return the names of the sections that a field may hold, nested ones of lists and mappings too."""
     if "$ref" in field:
         return [field["$ref"].rpartition("/")[2]]
     parts = [*_alternatives(field)]
@@ -131,7 +131,7 @@ def _references(field: _Schema) -> list[str]:
 
 
 def main(paths: list[str]) -> None:
-    """Make the reference anew in each page."""
+    """Update the reference in each page."""
     for path in (Path(name) for name in paths):
         path.write_text(with_reference(path.read_text(encoding="utf-8")), encoding="utf-8")
 

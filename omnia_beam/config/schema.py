@@ -12,17 +12,17 @@ _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 class _AsWritten(GenerateJsonSchema):
-    """Without titles made of field names, which editors would show above the descriptions."""
+    """A generator that leaves out titles made of field names, which editors would show above the descriptions."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
 
 def json_schema() -> dict[str, Any]:
-    """The schema of a configuration file, JSON Schema 2020-12.
+    """Return the schema of a configuration file, JSON Schema 2020-12.
 
-    Times and durations are strings with patterns; every key has a description; unknown keys are refused. What depends on
-    several keys or on other files is checked by `load_config` alone.
+    Times and durations are strings with patterns; every key has a description; unknown keys are refused. Only `load_config`
+    checks what depends on several keys or on other files.
     """
     mode: JsonSchemaMode = "validation"
     schema = JobConfig.model_json_schema(schema_generator=_AsWritten, mode=mode)

@@ -1,7 +1,7 @@
-"""What looks like a secret in a configuration, and how keys and values are shown without giving one away.
+"""Recognise what looks like a secret in a configuration, and show keys and values without revealing one.
 
-A configuration is committed, mailed and printed; a secret in it is a secret lost. So one that stands there is refused,
-and no message repeats a value that may be one.
+A configuration is committed, mailed and printed; a secret in it is a secret lost. It is therefore refused, and no message
+repeats a value that may be one.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ NOT_SHOWN: Final = "what stands there (not shown)"
 
 
 def is_secret_key(key: str) -> bool:
-    """Whether a key of this name would hold a secret itself, and not the name of a variable or file that does."""
+    """Return whether a key of this name would hold a secret itself, and not the name of a variable or file that does."""
     return _SECRET_WORD.search(key) is not None and _REFERENCE.fullmatch(key) is None
 
 
 def is_secret_value(value: object) -> bool:
-    """Whether a text carries a password, a key, a signature or a token, such as a connection string does."""
+    """Return whether a text contains a password, a key, a signature or a token, as a connection string does."""
     return isinstance(value, str) and _SECRET_VALUE.search(value) is not None
 
 
 def may_hold_secret(path: Iterable[str | int]) -> bool:
-    """Whether values at this path are never shown: all below `credential`, and below any key that names a secret."""
+    """Return whether values at this path are never shown: all below `credential`, and below any key that names a secret."""
     parts = [part for part in path if isinstance(part, str)]
     return any(part == _CREDENTIAL or _SECRET_WORD.search(part) for part in parts)
 
 
 def show_key(path: Iterable[str | int]) -> str:
-    """A key's path with dots, such as `source.series.ids.3`.
+    """Return a key's path with dots, such as `source.series.ids.3`.
 
-    Of a key that may be a secret by mistake (`{client_secret:abc}` without the blank is one key), only the leading word.
+    Of a key that may be a secret by mistake (`{client_secret:abc}` without the blank is one key), only the leading word is shown.
     """
     parts: list[str] = []
     guarded = False
@@ -64,13 +64,16 @@ def show_key(path: Iterable[str | int]) -> str:
             text = f"{word[0] if word else ''}…"
         guarded = guarded or part == _CREDENTIAL
         text = text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}…"
-        # A key with blanks or a line break in it would not look like one.
+        # A key with blanks or a line break in it would not look like a key.
         parts.append(text if text and text.isprintable() and " " not in text else json.dumps(text, ensure_ascii=False))
     return ".".join(parts)
 
 
 def show_value(path: Iterable[str | int], value: Any) -> str:
-    """A value in quotes, cut to a readable length; only its kind where it may hold a secret or has no short text."""
+    """Return a value in quotes, cut to a readable length.
+
+    Only its kind is returned where it may hold a secret or has no short text.
+    """
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list | tuple):
@@ -84,7 +87,7 @@ def show_value(path: Iterable[str | int], value: Any) -> str:
 
 
 def secret_problem(key: str) -> str:
-    """What to say of a key that would hold a secret; the value has no part in it."""
+    """Return the message about a key that would hold a secret; it does not contain the value."""
     if "subscription" in key.lower():
         cure = "subscription_key_env: NAME_OF_THE_VARIABLE"
     elif "password" in key.lower() or "passphrase" in key.lower():
@@ -100,7 +103,7 @@ def secret_problem(key: str) -> str:
 
 
 def secret_value_problem() -> str:
-    """What to say of a value that carries a secret."""
+    """Return the message about a value that contains a secret; it does not contain the value."""
     return (
         "the value (not shown) looks like it holds a password, key, signature or token, which must not stand in a "
         "configuration: give the address without it, and the credential by environment variables"

@@ -1,4 +1,4 @@
-"""What every model of the configuration has in common, and how their tree is walked."""
+"""The base of every model of the configuration, and functions that walk the tree of models."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Section(BaseModel):
     """A frozen mapping of known keys. Field names are the YAML's keys.
 
     Class attributes, for a job that is begun with `omnia-beam init`:
-        starter: keys that it gives although they are optional, since most jobs need them; the value as text, or empty for one that
+        starter: keys that it lists although they are optional, since most jobs need them; the value as text, or empty for one that
             only the user knows.
-        job_starter: the same, of the job around a source or sink of this kind.
+        job_starter: the same for the keys of the job around a source or sink of this kind.
     """
 
     starter: ClassVar[dict[str, str]] = {}
@@ -28,14 +28,14 @@ class Section(BaseModel):
         extra="forbid",
         validate_default=True,  # defaults are written as in YAML: "15m"
         allow_inf_nan=False,
-        hide_input_in_errors=True,  # also where somebody builds a model by hand
+        hide_input_in_errors=True,  # also where code builds a model directly
     )
 
 
 def key(description: str, default: Any = ..., **constraints: Any) -> Any:
-    """A key of a section: what it is for, and its default as YAML would write it; without one it is required.
+    """Declare a key of a section: its purpose, and its default as YAML would write it; without a default it is required.
 
-    A section of keys has itself as `default_factory`: its keys have their own defaults, which the JSON Schema need not repeat.
+    A nested section is given as `default_factory`: its keys have their own defaults, which the JSON Schema need not repeat.
     """
     if "default_factory" in constraints:
         return Field(description=description, **constraints)
@@ -43,23 +43,23 @@ def key(description: str, default: Any = ..., **constraints: Any) -> Any:
 
 
 def problem(text: str, at: str | None = None) -> PydanticCustomError:
-    """An error to raise from a validator.
+    """Return an error for a validator to raise.
 
     Args:
         text: the whole message. It must not repeat a value that may be a secret.
-        at: the key of the section that the message is about, where a validator looks at several.
+        at: the key of the section that the message is about, where a validator checks several.
     """
-    # The text travels as a value, so that braces in it are no placeholders.
+    # The text is passed as a value, so that braces in it are not placeholders.
     return PydanticCustomError("config", "{text}", {"text": text, "at": at})
 
 
 def key_names(section: type[Section]) -> list[str]:
-    """A section's keys, `kind` first."""
+    """Return a section's keys, `kind` first."""
     return sorted(section.model_fields, key=lambda name: name != "kind")
 
 
 def variants(annotation: Any) -> dict[str, type[Section]]:
-    """The sections that an annotation admits, by the `kind` that tells them apart; a single one under ""."""
+    """Return the sections that an annotation admits, by their `kind`; a single one under ""."""
     found = list(_sections(annotation))
     if len(found) == 1:
         return {"": found[0]}
@@ -67,14 +67,14 @@ def variants(annotation: Any) -> dict[str, type[Section]]:
 
 
 class OrText:
-    """Tells the JSON Schema that a text may stand for the whole section."""
+    """States in the JSON Schema that a text may replace the whole section."""
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {"anyOf": [{"type": "string"}, handler(core)]}
 
 
 def item_annotation(annotation: Any) -> Any:
-    """What a list or a mapping of the annotation holds; None for neither."""
+    """Return the annotation of the items of a list or a mapping; None for any other annotation."""
     for part in _alternatives(annotation):
         origin, arguments = get_origin(part), get_args(part)
         if origin is tuple:
@@ -91,7 +91,7 @@ def _sections(annotation: Any) -> typing.Iterator[type[Section]]:
 
 
 def _alternatives(annotation: Any) -> typing.Iterator[Any]:
-    """The members of a union, annotations stripped."""
+    """Yield the members of a union without their `Annotated` wrappers."""
     origin = get_origin(annotation)
     if origin is Annotated:
         yield from _alternatives(get_args(annotation)[0])

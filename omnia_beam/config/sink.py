@@ -1,4 +1,4 @@
-"""Where points go to: a service, Parquet files, CSV files."""
+"""The places that points go to: a service, Parquet files, CSV files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from omnia_beam.config.section import Section, key, problem
 from omnia_beam.core.limits import TIME_RESOLUTION_NS
 
 _LEVELS: Final = {"zstd": (1, 22), "gzip": (1, 9), "lz4": (1, 12)}
-"""The compression levels that a codec knows: its own documentation."""
+"""Lowest and highest compression level of each codec, from its own documentation."""
 
 
 class CreateMissing(Section):

@@ -1,4 +1,4 @@
-"""Where points come from: a service, CSV files, Parquet files."""
+"""The places that points come from: a service, CSV files, Parquet files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SearchConfig(Section):
     model_config = ConfigDict(json_schema_extra=_one_selection)
     starter: ClassVar = {"name": ""}
 
-    # The service's own spelling, so that what its documentation says can be written here. [sdk]
+    # Field names keep the service's own spelling, so that its documentation applies here. [sdk]
     name: Text | None = key("Name, such as `*PT*`.", None)
     description: Text | None = key("Description.", None)
     facility: Text | None = key("Facility (plant) code, such as `1191`.", None)
@@ -39,7 +39,7 @@ class SearchConfig(Section):
         return self
 
     def patterns(self) -> dict[str, str]:
-        """The keys that were given, by name."""
+        """Return the keys that were given, by name."""
         return {name: value for name, value in self if value is not None}
 
 
@@ -77,7 +77,7 @@ class OmniaSource(OmniaConnection):
 
 
 class FileSource(Section):
-    """What CSV and Parquet sources have in common."""
+    """The keys that CSV and Parquet sources share."""
 
     path: OneOrMany[PathText] = key(
         "File, glob or list of them, on any Beam filesystem. Where two rows give the same series and time, the later file in "
@@ -173,7 +173,7 @@ class ParquetColumns(Section):
 
 
 class ParquetSource(FileSource):
-    """Parquet files of one row a point: ours, or others by the names of their columns."""
+    """Parquet files of one row a point: those of this program, or others by the names of their columns."""
 
     kind: Literal["parquet"] = key("The kind of source.")
     columns: ParquetColumns = key("Names of the files' columns.", default_factory=ParquetColumns)

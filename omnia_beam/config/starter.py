@@ -1,4 +1,4 @@
-"""A job to begin with: every key of two kinds with what it is for, from the models' own descriptions and defaults.
+"""Write a first job: every key of two kinds with its purpose, from the models' own descriptions and defaults.
 
 starter_job("csv", "parquet")     # YAML; its places marked FILL IN are what only the user knows
 """
@@ -25,21 +25,21 @@ MARK: Final = "FILL IN"
 
 _COMMENT_COLUMN: Final = 36
 _OPTIONAL_DEPTH: Final = 1
-"""Optional keys are listed for the job and for the sections in it; further down, those that a job needs are enough."""
+"""Depth to which optional keys are listed: the job and the sections in it; further down only those that a job needs."""
 
 
 def kinds_of(end: Literal["source", "sink"]) -> dict[str, type[Section]]:
-    """The models of sources or sinks, by kind."""
+    """Return the models of sources or sinks, by kind."""
     return variants(JobConfig.model_fields[end].annotation)
 
 
 def starter_job(source: str, sink: str, found: Mapping[str, Any] = {}, seen: Sequence[str] = ()) -> str:
-    """Write a job of two kinds as commented YAML.
+    """Return a job of two kinds as commented YAML.
 
     Args:
         source, sink: the kinds.
         found: keys of the source whose values are known.
-        seen: what else is known of the source, a comment each.
+        seen: further facts about the source, which become a comment each.
 
     Raises:
         UsageError: there is no such kind.
@@ -63,13 +63,13 @@ def starter_job(source: str, sink: str, found: Mapping[str, Any] = {}, seen: Seq
 def write_starter(
     source: str, sink: str, path: str, found: Mapping[str, Any] = {}, seen: Sequence[str] = ()
 ) -> list[str]:
-    """Write the job, and the JSON Schema beside it, which the first line names for editors.
+    """Write the job, and beside it the JSON Schema, which the job's first line names for editors.
 
     Returns:
         What was written and what to do next, a line each.
 
     Raises:
-        UsageError: there is no such kind; the file is there already; the directory cannot be written.
+        UsageError: there is no such kind; the file exists already; the directory cannot be written.
     """
     job, schema = Path(path), Path(path).with_name(SCHEMA_FILE)
     text = f"# yaml-language-server: $schema=./{SCHEMA_FILE}\n{starter_job(source, sink, found, seen)}"
@@ -92,7 +92,7 @@ def write_starter(
 
 
 def _is_ours(schema: Path) -> bool:
-    """Whether the file is a schema that an earlier `init` has written: that of this version takes its place."""
+    """Return whether the file is a schema that an earlier `init` has written, which the one of this version may replace."""
     try:
         return bool(json.loads(schema.read_text(encoding="utf-8")).get("title") == json_schema()["title"])
     except (OSError, ValueError, AttributeError):
@@ -110,13 +110,13 @@ def _model(end: Literal["source", "sink"], kind: str) -> type[Section]:
 
 @dataclass(frozen=True)
 class _Writer:
-    """Writes sections; `chosen` are the models of the job's keys that have several, `found` values of their keys."""
+    """Writes sections; `chosen` holds the models of the job's keys that have several, `found` the values of their keys."""
 
     chosen: Mapping[str, type[Section]]
     found: Mapping[str, Mapping[str, str]]
 
     def section(self, model: type[Section], given: Mapping[str, str], depth: int) -> Iterator[str]:
-        """The lines of one section: the keys that a job must or should give, then the others as comments."""
+        """Yield the lines of one section: the keys that a job must or should have, then the others as comments."""
         given = {**model.starter, **given}
         fields = {name: model.model_fields[name] for name in key_names(model)}
         active = [name for name, field in fields.items() if field.is_required() or name in given]
@@ -151,14 +151,14 @@ def _line(depth: int, key: str, comment: str) -> str:
 
 
 def _sentence(field: FieldInfo) -> str:
-    """The first sentence of a key's description."""
+    """Return the first sentence of a key's description."""
     text = field.description or ""
     first, stop, _ = text.partition(". ")
     return first + stop.rstrip()
 
 
 def _default(field: FieldInfo) -> str:
-    """The default as YAML; empty where there is none to show."""
+    """Return the default as YAML; empty where there is none to show."""
     models = variants(field.annotation)
     if len(models) == 1:
         (model,) = models.values()
@@ -178,7 +178,7 @@ def _yaml(value: Any) -> str:
 
 
 def _choices(annotation: Any) -> tuple[str, ...]:
-    """The values of a Literal, also within an Optional or an Annotated."""
+    """Return the values of a Literal, also within an Optional or an Annotated."""
     if get_origin(annotation) is Literal:
         return tuple(str(each) for each in get_args(annotation))
     return next((found for each in get_args(annotation) if (found := _choices(each))), ())

@@ -1,6 +1,7 @@
-"""Status codes of historians beside Omnia's. [wiki]
+"""Map the status codes of historians to Omnia's and back. [wiki]
 
-More rows exist than the published table's readable ones: a code that is not listed is `unlisted_status`'s business.
+Only the readable rows of the published table are here, and more rows exist: `unlisted_status` decides about a code that is
+not listed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Small text tables that people keep in editors and spreadsheets: lines, cells, and the line numbers to complain about.
+"""Read small text tables that people keep in editors and spreadsheets: lines, cells, and the line numbers for messages.
 
-UTF-8 or UTF-16, with or without a byte order mark; cells between `,`, `;` or tabs, whichever the first line uses most, or what a
-line `sep=;` before it names; quotes as in RFC 4180, but not across lines; blank lines, lines with nothing but delimiters, and lines
-that begin with `#`, do not count. Blanks around a cell do not belong to it.
+Files are UTF-8 or UTF-16, with or without a byte order mark. Cells stand between `,`, `;` or tabs, whichever the first line
+uses most, or the character that a line `sep=;` before it names. Quotes follow RFC 4180, but do not span lines. Blank lines,
+lines with nothing but delimiters, and lines that begin with `#` do not count. Blanks around a cell do not belong to it.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Line:
 
 
 def read_lines(path: str, what: str) -> list[Line]:
-    """The lines of a file that count.
+    """Return the lines of a file that count.
 
     Args:
         path: a local file.
-        what: what the file is to the user, for messages: "the mapping file".
+        what: how messages name the file to the user: "the mapping file".
 
     Raises:
         UsageError: missing, unreadable, not UTF-8 or UTF-16, or without a line that counts.
@@ -63,18 +63,18 @@ def read_lines(path: str, what: str) -> list[Line]:
 def _decoded(data: bytes) -> str:
     if data.startswith(_MARKS):
         return data.decode("utf-16")
-    if b"\0" in data[:512]:  # no text in UTF-8 has zeros
+    if b"\0" in data[:512]:  # text in UTF-8 has no zero bytes
         return data.decode("utf-16-be" if data[:1] == b"\0" else "utf-16-le")
     return data.decode("utf-8-sig")
 
 
 def delimiter_of(header: str) -> str:
-    """The delimiter that cuts the line into most cells; a comma where none does."""
+    """Return the delimiter that cuts the line into most cells; a comma where none does."""
     return max(_DELIMITERS, key=lambda delimiter: len(_cut(header, delimiter, strict=False)))
 
 
 def cells_of(line: Line, delimiter: str) -> tuple[str, ...]:
-    """The cells of a line, blanks around them removed.
+    """Return the cells of a line without the blanks around them.
 
     Raises:
         ValueError: a quote that is not closed, or text behind a closing quote.
@@ -88,7 +88,7 @@ def cells_of(line: Line, delimiter: str) -> tuple[str, ...]:
 
 
 def fitted(cells: tuple[str, ...], width: int = 1) -> tuple[str, ...]:
-    """Cells without the empty ones at the end that are beyond a width: columns that a spreadsheet adds."""
+    """Return the cells without the empty ones at the end that are beyond a width, which spreadsheets add."""
     end = len(cells)
     while end > width and not cells[end - 1]:
         end -= 1

@@ -1,4 +1,4 @@
-"""Texts with `{name}` in them: how a target's metadata is made from the source's."""
+"""Texts with `{name}` in them, which make a target's metadata from the source's."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Final
 from omnia_beam.core.errors import UsageError
 
 TEMPLATE_FIELDS: Final = ("id", "name", "facility", "description", "unit", "source", "assetId", "externalId")
-"""What a template may refer to: the metadata of the source's timeseries, in the service's own spelling. [sdk]"""
+"""Fields that a template may refer to: the metadata of the source's timeseries, in the service's own spelling. [sdk]"""
 
 
 def template_fields(template: str) -> tuple[str, ...]:
-    """The fields that a template refers to, in order, each once.
+    """Return the fields that a template refers to, in order, each once.
 
     Args:
         template: such as `{facility}-{name}`; `{{` and `}}` are braces.
@@ -45,7 +45,7 @@ def template_fields(template: str) -> tuple[str, ...]:
 
 
 def render_template(template: str, fields: Mapping[str, str | None]) -> str:
-    """Fill a template in.
+    """Return a template with its fields filled in.
 
     Args:
         template: one that `template_fields` accepts.

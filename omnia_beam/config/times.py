@@ -1,10 +1,10 @@
-"""How people write times and durations, and the nanoseconds that they mean.
+"""Read the times and durations that people write as nanoseconds.
 
     duration  = 90s | 15m | 1h30m | 0.5s | PT15M | P1DT12H          (ns, us, ms, s, m, h, d, w)
     moment    = 2024-01-31 | 2024-01-31T06:30:00.1234567Z | now | now-15m | now+1h | -7d
 
-A day is 24 hours and a week is 7 days: everything is UTC, which has no others. Months and years have no fixed length
-and are refused.
+A day is 24 hours and a week is 7 days: all times are UTC, which knows no other lengths. Months and years have no fixed
+length and are refused.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ MOMENT_PATTERN: Final = (
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?([Zz]|[+-][0-9]{2}:?[0-9]{2})?)?"
     rf"|now( *[+-] *({DURATION_PATTERN}))?|[+-] *({DURATION_PATTERN})"
 )
-"""The same for moments."""
+"""A regular expression, unanchored, that `parse_moment` and the JSON Schema share."""
 
 _DURATION: Final = re.compile(DURATION_PATTERN, re.ASCII)
 _PART: Final = re.compile(rf"({_NUMBER})(ns|us|ms|[wdhms])")
@@ -67,7 +67,7 @@ def parse_duration(text: str) -> int:
     stripped = text.strip()
     if not _DURATION.fullmatch(stripped):
         raise ValueError(f"{show_value((), text)} is not a duration: {_duration_hint(stripped)}")
-    # In ISO 8601 only the case differs, for what follows the T has the same letters and months are not admitted.
+    # ISO 8601 differs only in case: what follows the T has the same letters, and months are refused.
     total = sum(Decimal(number) * UNIT_NS[unit] for number, unit in _PART.findall(stripped.lower().lstrip("p")))
     if total != int(total):
         raise ValueError(f"{show_value((), text)} is finer than a nanosecond")
@@ -77,7 +77,7 @@ def parse_duration(text: str) -> int:
 
 
 def format_duration(ns: int) -> str:
-    """The shortest text of whole units that `parse_duration` reads back, such as `1h30m`; `0s` for nothing.
+    """Return the shortest text of whole units that `parse_duration` reads back, such as `1h30m`; `0s` for nothing.
 
     Args:
         ns: 0 or more. A week is written as `7d`.
@@ -97,7 +97,7 @@ def parse_moment(text: str, now_ns: int | None) -> int:
 
     Args:
         text: such as `2024-01-31`, `now-15m`, `-7d` (which is `now-7d`).
-        now_ns: what `now` means, ns since the Unix epoch; None where there is no now.
+        now_ns: what `now` means, ns since the Unix epoch; None where relative times are refused.
 
     Returns:
         ns since the Unix epoch.
@@ -129,7 +129,10 @@ def parse_moment(text: str, now_ns: int | None) -> int:
 
 
 def _moment_problem(text: str, problem: str) -> str:
-    """parse_time's own words for a time that cannot exist; ours for what is no time at all, since we take more forms."""
+    """Return `parse_time`'s own message about a time that cannot exist.
+
+    For a text that is no time at all it is replaced, since more forms than RFC 3339 are accepted here.
+    """
     return f"{show_value((), text)} is not a time: {_MOMENT_HELP}" if "RFC 3339" in problem else problem
 
 

@@ -1,1 +1,1 @@
-"""Beam's edges: the Omnia source, the sinks, the ledger, the coders."""
+"""Sources, sinks, the ledger and the coders: everything that reads or writes outside of memory, and its link to Beam."""

@@ -1,7 +1,7 @@
-"""How chunks and their kin cross a process boundary.
+"""Encode chunks, receipts, failures and shards so that they can cross a process boundary.
 
-Each encoding is one JSON header line, then raw bytes; the header's `v` is the version of the form, pinned by a test, so that what
-is in flight survives an upgrade.
+Each encoding is one JSON header line, then raw bytes. The header's `v` is the version of the format. A test pins the bytes, so
+that elements in flight survive an upgrade.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _VERSION = 1
 
 
 class RawChunkCoder(beam.coders.Coder):
-    """Header with key and page sizes, then the bodies."""
+    """Coder of raw chunks: a header with the key and the page sizes, then the page bodies."""
 
     def encode(self, value: RawChunk) -> bytes:
         pages = [[page.query.start_ns, page.query.end_ns, len(page.body)] for page in value.pages]
@@ -53,7 +53,7 @@ class RawChunkCoder(beam.coders.Coder):
 
 
 class ChunkCoder(beam.coders.Coder):
-    """Header with key, then the batch as an Arrow IPC stream."""
+    """Coder of chunks: a header with the key, then the batch as an Arrow IPC stream."""
 
     def encode(self, value: Chunk) -> bytes:
         sink = pa.BufferOutputStream()
@@ -81,14 +81,14 @@ class ChunkCoder(beam.coders.Coder):
 
 
 class _JsonCoder(beam.coders.Coder):
-    """A header and nothing behind it."""
+    """Base of the coders whose encoding is a header alone."""
 
     def is_deterministic(self) -> bool:
         return True
 
 
 class ReceiptCoder(_JsonCoder):
-    """Receipts as JSON."""
+    """Coder of receipts, as JSON."""
 
     def encode(self, value: Receipt) -> bytes:
         return _header(receipt=value.to_json())
@@ -101,7 +101,7 @@ class ReceiptCoder(_JsonCoder):
 
 
 class WindowFailureCoder(_JsonCoder):
-    """Failed windows as JSON."""
+    """Coder of failed windows, as JSON."""
 
     def encode(self, value: WindowFailure) -> bytes:
         return _header(key=_key_to_json(value.key), error=value.error, message=value.message)
@@ -115,7 +115,11 @@ class WindowFailureCoder(_JsonCoder):
 
 
 class WindowShardCoder(_JsonCoder):
-    """Shards as JSON: each group of ids once, windows as numbers; what is recorded of a window behind them, if anything."""
+    """Coder of shards, as JSON.
+
+    Each group of ids stands there once and windows refer to it by number. What the ledger records of a window follows it, if
+    anything.
+    """
 
     def encode(self, value: WindowShard) -> bytes:
         groups: dict[tuple[str, ...], int] = {}
@@ -146,7 +150,7 @@ class WindowShardCoder(_JsonCoder):
 
 
 def register_coders() -> None:
-    """Make Beam use these coders for our types; done once, when this module is imported."""
+    """Register these coders with Beam for the types that flow; this runs once, when the module is imported."""
     for kind, coder in (
         (RawChunk, RawChunkCoder),
         (Chunk, ChunkCoder),
@@ -172,7 +176,7 @@ def _read_header(encoded: bytes) -> tuple[dict[str, Any], int]:
 
 
 def _facts_to_json(chunk: Chunk) -> dict[str, Any]:
-    """What most chunks have none of."""
+    """Return the header fields that most chunks leave out: the number of rejected points and the points that were kept."""
     facts: dict[str, Any] = {}
     if chunk.rejected:
         facts["rejected"] = chunk.rejected

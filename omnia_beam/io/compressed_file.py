@@ -1,8 +1,8 @@
-"""Compressed files as the bytes that they hold: whole and checked, or refused.
+"""Read compressed files, and refuse those that are cut short or damaged.
 
-Every member (gz, bz2, xz) or frame (zst) has to reach its own end mark, check sums have to fit, and nothing but another
-member may follow. Content is handed on as it is unpacked, so a file is known to be whole only when its end is reached: who
-needs that reads to the end first. Memory does not grow with what a file unpacks to.
+Every member (gz, bz2, xz) or frame (zst) has to reach its own end mark, its check sums have to match, and nothing but another
+member may follow. Content is passed on while it is unpacked, so a file is known to be whole only when its end is reached: a
+caller that needs to know this reads to the end first. Memory does not grow with the size of the unpacked content.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from omnia_beam.core.errors import UsageError
 _INPUT_BYTES: Final = 64 << 10
 _STEP_BYTES: Final = 1 << 20
 _LZMA_MEMORY: Final = 512 << 20
-"""For the dictionary of an .xz file; `xz -9` takes 65 MB."""
+"""Bytes of memory that the dictionary of an .xz file may take; `xz -9` takes 65 MB."""
 
 _SUFFIXES: Final = {
     ".gz": "gzip",
@@ -66,10 +66,10 @@ _CURE: Final = "fetch or write the file again"
 
 
 def compression_of(path: str) -> str | None:
-    """The compression that a file's name tells; None for none.
+    """Return the compression that a file's name indicates, or None for none.
 
     Raises:
-        UsageError: the name tells one that is not undone.
+        UsageError: the name indicates a compression that cannot be unpacked.
     """
     name = path.lower()
     for suffix in _NOT_UNDONE:
@@ -82,18 +82,18 @@ def compression_of(path: str) -> str | None:
 
 
 def unpacked(file: Any, path: str) -> Any:
-    """A file's content without the compression that its name tells.
+    """Open a file's content without the compression that its name indicates.
 
     Args:
-        file: binary and seekable, at its start; taken over.
+        file: binary, seekable and at its start; the returned file closes it.
         path: of the file, for its suffix and for messages.
 
     Returns:
-        a binary file, seekable: forwards by unpacking, backwards by beginning anew.
+        A binary, seekable file. Seeking forwards unpacks; seeking backwards starts again from the beginning.
 
     Raises:
-        UsageError: here or while reading: the content is not what the name says, is cut short, is damaged or has something
-            behind its end; file, cause and cure are named.
+        UsageError: here or while reading: the content is not what the name says, is cut short, is damaged or is followed by other
+            bytes. The message has the file, the cause and the remedy.
     """
     kind = compression_of(path)
     begin = file.read(16)
@@ -104,7 +104,7 @@ def unpacked(file: Any, path: str) -> Any:
             raise UsageError(_misnamed(path, found))
         return file
     if not begin:
-        return file  # of no bytes: nothing is packed, and nothing is missing
+        return file  # an empty file is not packed, and nothing of it is missing
     if found != kind and kind not in ("deflate", "lzma"):
         raise UsageError(
             f"{path}: is called {_suffix(kind)} and is not {kind} but {found or _text_or_damage(begin)}: give it the name "
@@ -137,7 +137,7 @@ def _misnamed(path: str, found: str) -> str:
 
 
 class _Unpacked(io.RawIOBase):
-    """What a compressed file holds. Seeks forwards by unpacking, backwards by beginning anew."""
+    """The content of a compressed file. Seeking forwards unpacks; seeking backwards starts again from the beginning."""
 
     def __init__(self, file: Any, kind: str, path: str) -> None:
         super().__init__()
@@ -190,7 +190,7 @@ class _Unpacked(io.RawIOBase):
 
 class _Stream(Protocol):
     def read(self, size: int, /) -> bytes:
-        """Up to so many bytes of content; none at its end."""
+        """Return up to `size` bytes of content; no bytes at its end."""
 
 
 def _open_stream(file: Any, kind: str, path: str) -> _Stream:
@@ -200,7 +200,7 @@ def _open_stream(file: Any, kind: str, path: str) -> _Stream:
 
 
 class _Zlib:
-    """zlib's decompressor with the manners of bz2's and lzma's.
+    """zlib's decompressor with the interface of those of bz2 and lzma.
 
     Args:
         wbits: 31 for gzip, 15 for a bare zlib stream.
@@ -239,7 +239,7 @@ _DECOMPRESSORS: Final[dict[str, Callable[[], Any]]] = {
 
 
 class _Members:
-    """Members one behind the other, each up to its end mark."""
+    """Compressed members that follow each other, each read up to its end mark."""
 
     def __init__(self, file: Any, decompressor: Callable[[], Any], begins: bytes, path: str) -> None:
         self._file = file
@@ -295,7 +295,7 @@ class _Members:
 
 
 class _Frames:
-    """Frames of Zstandard one behind the other, each up to its end, through Arrow: its reading is bounded in memory."""
+    """Zstandard frames that follow each other, each read up to its end by Arrow, which needs a bounded amount of memory."""
 
     def __init__(self, file: Any, path: str) -> None:
         self._path = path
@@ -314,7 +314,7 @@ class _Frames:
 
 
 class _Held:
-    """A file that is not closed with the stream that reads it."""
+    """A file that stays open when the stream that reads it is closed."""
 
     def __init__(self, file: Any) -> None:
         self._file = file

@@ -1,4 +1,4 @@
-"""A CSV file cut into blocks of whole rows, a few megabytes each."""
+"""Cut a CSV file into blocks of whole rows, a few megabytes each."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from omnia_beam.io.csv_quotes import QuoteScan, count_lines, last_row_end, scan_
 from omnia_beam.io.csv_text import TextForm
 
 BLOCK_BYTES: Final = 4 << 20
-"""Of one block: large enough that parsing dwarfs its overhead, small enough that many fit into memory."""
+"""Size of a block: large enough that parsing outweighs its overhead, small enough that many fit into memory."""
 
 _LONGEST_LINE: Final = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class CsvBlock:
-    """Whole rows.
+    """A block of whole rows.
 
     Args:
         start: offset of the first byte in the (uncompressed) file.
-        data: the rows, as they stand in the file.
+        data: the rows, byte for byte as in the file.
         first_line: number of the first line, from 1.
     """
 
@@ -35,13 +35,13 @@ class CsvBlock:
 
 @dataclass(frozen=True, slots=True)
 class BlockForm:
-    """How rows are told apart.
+    """How the rows of a file are separated.
 
     Args:
-        text: encoding.
+        text: the encoding.
         delimiter: between cells.
-        comment: what lines that do not count begin with.
-        footer: rows at the end of the file that do not count.
+        comment: prefix of lines that are ignored; None for no such lines.
+        footer: number of rows at the end of the file that are ignored.
     """
 
     text: TextForm = field(default_factory=lambda: TextForm("utf-8"))
@@ -53,18 +53,18 @@ class BlockForm:
 def cut_blocks(
     file: Any, start: int, path: str, form: BlockForm = BlockForm(), block_bytes: int = BLOCK_BYTES, line: int = 2
 ) -> Iterator[CsvBlock]:
-    """The rest of a file, from behind its header.
+    """Yield the rest of a file, from behind its header, as blocks of whole rows.
 
     Args:
         file: binary, at `start`.
         start: offset behind the header.
         path: for messages.
-        form: how rows are told apart.
-        block_bytes: of a block, at least.
+        form: how rows are separated.
+        block_bytes: number of bytes that are read for each block.
         line: number of the line at `start`.
 
     Raises:
-        UsageError: a quoted cell that is not closed, or a row that is longer than 64 MB: no CSV.
+        UsageError: a quoted cell is not closed, or a row is longer than 64 MB, so that this is no CSV.
     """
     blocks = _cut(file, start, path, form, block_bytes, line)
     return _without_footer(blocks, form) if form.footer else blocks
@@ -119,7 +119,7 @@ def _without_footer(blocks: Iterator[CsvBlock], form: BlockForm) -> Iterator[Csv
 
 
 def _row_starts(data: bytes, form: BlockForm) -> list[int]:
-    """Where rows with something in them begin, in the view of a block."""
+    """Return where rows that are not empty begin, as offsets in the view of a block."""
     view = form.text.view(data)
     scan = scan_quotes(view, form.delimiter, form.comment)
     signs = np.frombuffer(view, np.uint8)

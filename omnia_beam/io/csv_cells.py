@@ -1,4 +1,4 @@
-"""What a value cell and a status cell mean: one by one, which defines it, and whole columns at once."""
+"""Parse value cells and status cells: one by one, which is the definition, and whole columns at once."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ _EXACT_INTEGER: Final = 2**53
 _SHOWN: Final = 40
 _STATUS: Final = re.compile(r"\+?(\d{1,10})(?:\.0*)?|0[xX]([0-9a-fA-F]{1,8})", re.ASCII)
 _GROUPS: Final[Mapping[str, str]] = {" ": " \u00a0\u202f\u2009", "'": "'\u2019"}
-"""The signs that one mark between groups stands for."""
+"""The characters that each configured mark between groups of digits stands for."""
 
 
 @dataclass(frozen=True, slots=True)
 class CsvReading:
-    """How cells are understood.
+    """How cells are parsed.
 
     Args:
         path: of the file, for messages.
         selects: whether a series is wanted.
-        times: how times are written.
+        times: format of times.
         missing: texts that mean that there is no point.
         decimal: `.` or `,`.
-        encoding: of the bytes.
+        encoding: of the file's bytes.
         default_status: of points that come without one.
-        comment: what lines that do not count begin with.
+        comment: prefix of lines that are ignored.
         thousands: mark between groups of three digits.
-        words: words in value cells, with the status of the NaN that they are, or None for no point.
-        status_words: words in status cells.
-        series: that every row belongs to, where the file's path names it.
+        words: words in value cells. Each means NaN with the given status, or no point where that is None.
+        status_words: words in status cells, and their statuses.
+        series: that every row belongs to, where the file's path names it; otherwise None.
     """
 
     path: str
@@ -66,7 +66,7 @@ class CsvReading:
 
     @property
     def plain_numbers(self) -> bool:
-        """Whether Arrow's own reading of numbers is all that value cells need."""
+        """Whether Arrow's own parser of numbers is all that value cells need."""
         return self.thousands is None and not self.words
 
     @property
@@ -75,10 +75,10 @@ class CsvReading:
 
 
 def parse_value(text: str, reading: CsvReading) -> tuple[float, int | None] | None:
-    """The value of a cell, and the status that it brings with it; None where there is no point.
+    """Return the value of a cell and the status that a word brings with it (None for a number); None where there is no point.
 
     Raises:
-        ValueError: it is no number.
+        ValueError: the cell is no number.
     """
     if not text or text in reading.missing:
         return None
@@ -88,7 +88,7 @@ def parse_value(text: str, reading: CsvReading) -> tuple[float, int | None] | No
     plain = _ungrouped(text, reading)
     if reading.decimal == ",":
         plain = plain.replace(",", ".") if "." not in plain else "two marks"
-    # Not all that float() takes: no digits of other scripts, no 1_000, which no file means.
+    # float() also takes digits of other scripts and 1_000, which files do not mean as numbers.
     if not _NUMBER.fullmatch(plain):
         raise ValueError("is not a number")
     return float(plain), None
@@ -102,19 +102,19 @@ def _ungrouped(text: str, reading: CsvReading) -> str:
 
 
 def without_groups(text: str, reading: CsvReading) -> str:
-    """A text without the marks between groups of digits."""
+    """Return a text without the marks between groups of digits."""
     signs = reading.group_signs
     return re.sub(f"[{re.escape(signs)}]", "", text) if signs else text
 
 
 def _grouped(reading: CsvReading) -> str:
-    """A number whose digits stand in groups of three."""
+    """Return a pattern of numbers whose digits stand in groups of three."""
     sign, mark = f"[{re.escape(reading.group_signs)}]", re.escape(reading.decimal)
     return rf"[+-]?[0-9]{{1,3}}(?:{sign}[0-9]{{3}})+(?:{mark}[0-9]*)?"
 
 
 def note_value(notes: ReadingNotes, series: str, text: str, value: float, reading: CsvReading) -> None:
-    """Note a value whose text says more than the value does: a finite number that became infinite, digits that are lost."""
+    """Note a value that holds less than its text: a finite number that became infinite, or digits that are lost."""
     plain = without_groups(text, reading)
     shown = f"{reading.path}: {text[:_SHOWN]!r}"
     if math.isinf(value):
@@ -125,17 +125,17 @@ def note_value(notes: ReadingNotes, series: str, text: str, value: float, readin
 
 
 def very_large(values: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
-    """Where values are so large that their texts must be looked at."""
+    """Return where values are so large (2^53 or more) that their texts have to be checked for lost digits."""
     if not len(values) or not (np.fmax.reduce(values) >= _EXACT_INTEGER or np.fmin.reduce(values) <= -_EXACT_INTEGER):
         return np.empty(0, np.intp)
     return np.flatnonzero(np.abs(values) >= _EXACT_INTEGER)
 
 
 def parse_status(text: str, reading: CsvReading) -> int:
-    """The status of a cell.
+    """Return the status of a cell, or the default where the cell is empty or missing.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the cell is no status.
     """
     if not text or text in reading.missing:
         return reading.default_status
@@ -150,13 +150,13 @@ def parse_status(text: str, reading: CsvReading) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ValueColumn:
-    """A column of values.
+    """A parsed column of values.
 
     Args:
         values: float64.
         valid: where there is a point; None for everywhere.
         worded: where the value is a word's NaN; None for nowhere.
-        statuses: uint32, that the words bring with them.
+        statuses: uint32, the statuses that words bring with them.
     """
 
     values: npt.NDArray[np.float64]
@@ -165,17 +165,17 @@ class ValueColumn:
     statuses: npt.NDArray[np.uint32] | None = None
 
     def with_words(self, statuses: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
-        """Statuses of the rows, with those that words bring in their place."""
+        """Return the rows' statuses, replaced where a word brings its own."""
         if self.worded is None or self.statuses is None:
             return statuses
         return np.where(self.worded, self.statuses, statuses).astype(np.uint32)
 
 
 def value_column(column: Any, reading: CsvReading) -> ValueColumn:
-    """An Arrow column as values: of doubles with nulls where there is no point, or of texts.
+    """Parse an Arrow column of doubles, null where there is no point, or of texts.
 
     Raises:
-        ValueError: a text that is no number, or one that only `parse_value` reads.
+        ValueError: a text is no number, or one that only `parse_value` can parse.
     """
     if pa.types.is_floating(column.type):
         values = column.to_numpy(zero_copy_only=False)
@@ -194,7 +194,7 @@ def value_column(column: Any, reading: CsvReading) -> ValueColumn:
 
 
 def _plain(texts: Any, reading: CsvReading) -> Any:
-    """Numbers as Arrow's cast reads them."""
+    """Return texts in the notation that Arrow's cast to numbers takes."""
     if reading.thousands is not None:
         signs = re.escape(reading.group_signs)
         has = pc.match_substring_regex(texts, f"[{signs}]")
@@ -212,10 +212,10 @@ def _plain(texts: Any, reading: CsvReading) -> Any:
 
 
 def status_column(column: Any, reading: CsvReading) -> npt.NDArray[np.uint32]:
-    """An Arrow column as statuses: of whole numbers with nulls, or of a dictionary of texts.
+    """Parse an Arrow column of whole numbers, null for the default status, or of a dictionary of texts.
 
     Raises:
-        ValueError: a text that is no status.
+        ValueError: a text is no status.
     """
     if pa.types.is_dictionary(column.type):
         table = np.array([parse_status(text.strip(), reading) for text in column.dictionary.to_pylist()], np.uint32)

@@ -1,4 +1,4 @@
-"""A chunk as CSV files: what they hold, and what they are called."""
+"""Encode a chunk as CSV files and name them."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ from omnia_beam.io.packing import month_starts
 from omnia_beam.io.stored_order import in_stored_order
 
 CSV_SUFFIXES: Final = {"none": ".csv", "gzip": ".csv.gz", "zstd": ".csv.zst"}
-"""By compression; readers tell the compression by the suffix."""
+"""File name suffix by compression; readers recognise the compression by the suffix."""
 
 TIME_COLUMN: Final = "time"
 
 
 @dataclass(frozen=True, slots=True)
 class CsvOptions:
-    """How points are put into CSV.
+    """How points are written as CSV.
 
     Args:
-        layout: `long` (a row a point: series_id, time, value, status) or `wide` (time, then a column a series; no status).
+        layout: `long` (one row for each point: series_id, time, value, status) or `wide` (time, then one column for each series;
+            no status).
         delimiter: between cells, one character.
         compression: `none`, `gzip` or `zstd`.
     """
@@ -50,10 +51,10 @@ class CsvFile:
 
 
 def check_wide_names(names: Iterable[str]) -> None:
-    """Refuse series that could not be read back by name from the header of a wide file.
+    """Refuse series whose names could not be read back from the header of a wide file.
 
     Raises:
-        UsageError: one of them is called as the time column is, or so that no header can hold it.
+        UsageError: a series has the name of the time column, or a name that no header can hold.
     """
     for name in names:
         if name == TIME_COLUMN:
@@ -71,11 +72,11 @@ def check_wide_names(names: Iterable[str]) -> None:
 
 
 def csv_files(chunk: Chunk, prefix: str, options: CsvOptions = CsvOptions()) -> Iterator[CsvFile]:
-    """The files that hold a chunk: one for each month in which it has points, none for a chunk without points.
+    """Yield the files that hold a chunk: one for each month in which it has points, none for a chunk without points.
 
-    Names are `year=YYYY/month=MM/<prefix>-<window>.csv`, a function of the window alone: the same window always writes
-    over its own files. Times are RFC 3339 with nine decimals, values the shortest text that reads back as the same
-    float64 (of a NaN, its payload is lost). A NaN is `nan`; in wide files a series has an empty cell where it has no point.
+    Names are `year=YYYY/month=MM/<prefix>-<window>.csv`, a function of the window alone, so that the same window always
+    overwrites its own files. Times are RFC 3339 with nine decimals; values are the shortest text that reads back as the same
+    float64. A NaN is `nan`, and its payload is lost. In wide files a series has an empty cell where it has no point.
     """
     if options.layout == "wide":
         check_wide_names(chunk.key.series_ids)
@@ -89,7 +90,7 @@ def csv_files(chunk: Chunk, prefix: str, options: CsvOptions = CsvOptions()) -> 
 
 
 def with_plain_nans(chunk: Chunk) -> Chunk:
-    """The chunk as CSV can hold it: of a NaN, neither sign nor payload is written."""
+    """Return the chunk as CSV can hold it: neither the sign nor the payload of a NaN is written."""
     times, values, statuses = chunk.points
     plain = plain_nans(values)
     if plain is values:
@@ -98,13 +99,13 @@ def with_plain_nans(chunk: Chunk) -> Chunk:
 
 
 def plain_nans(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The values with 0x7ff8000000000000 for every NaN; the same array where there is none."""
+    """Return the values with 0x7ff8000000000000 for every NaN; the same array where there is none."""
     is_nan = np.isnan(values)
     return np.where(is_nan, np.nan, values) if is_nan.any() else values
 
 
 def _months(time_range: TimeRange, batch: Any) -> Iterator[tuple[int, Any]]:
-    """Start of each month with points, and its points."""
+    """Yield the start (ns) of each month with points, and its points."""
     times = _times(batch)
     for part in time_range.split_at(month_starts(time_range)):
         inside = (times >= part.start_ns) & (times < part.end_ns)
@@ -128,7 +129,7 @@ def _wide(batch: Any) -> Any:
     ids, texts = batch.column(0), value_texts(batch.column(2))
     codes, names = ids.indices.to_numpy(), np.array(ids.dictionary.to_pylist(), object)
     columns, header = [time_texts(times)], [TIME_COLUMN]
-    for name in sorted(set(names.tolist())):  # a name stands there twice where two series were given one target
+    for name in sorted(set(names.tolist())):  # a name occurs twice where two series have one target
         mine = np.flatnonzero(np.isin(codes, np.flatnonzero(names == name)))
         place = np.full(len(times), -1, np.int64)
         place[row[mine]] = mine
@@ -138,12 +139,12 @@ def _wide(batch: Any) -> Any:
 
 
 def time_texts(times: npt.NDArray[np.int64]) -> Any:
-    """Times (ns) as RFC 3339 with nine decimals and `Z`; Arrow strings."""
+    """Return times (ns) as an Arrow array of RFC 3339 texts with nine decimals and `Z`."""
     return pa.array(np.datetime_as_string(times.view("datetime64[ns]"), unit="ns", timezone="UTC"))
 
 
 def value_texts(values: Any) -> Any:
-    """Values, an Arrow array, in the fewest digits that read back as the same number; Arrow strings."""
+    """Return an Arrow array of values as texts: the fewest digits that read back as the same number."""
     return pc.cast(values, pa.string())
 
 

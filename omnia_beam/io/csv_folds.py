@@ -1,4 +1,4 @@
-"""The hour that comes twice when clocks go back: which of the two each row means, by the order of the rows."""
+"""Decide by the order of the rows which run of a repeated hour each row belongs to, when clocks go back."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ _PLAIN: Final = -1
 _NEAR_NS: Final = 26 * 3_600 * 1_000_000_000
 
 Fold = tuple[int, int]
-"""Of a series' last row: its time in ns, the first possible, and whether it was in the first (0) or second (1) run of the hour
-that came twice, or in neither (-1)."""
+"""State behind a series' last row: its earliest possible time in ns, and whether it was in the first (0) or second (1) run of a
+repeated hour, or in neither (-1)."""
 
 
 class BlockPoints(dict[str, Points]):
     """The points of a block by series, in the order of the rows.
 
     Attributes:
-        folds: of each series whose last row is in or near an hour that comes twice; for the next block.
-        doubtful: by series, points at times that came twice, at the first of them, where such points are dead letters.
+        folds: state of each series whose last row is in or near a repeated hour; the next block needs it.
+        doubtful: points by series at ambiguous times, where such points become dead letters. Each stands at the earlier of its
+            two possible times.
     """
 
-    def __init__(self, points: Mapping[str, Points] = {}) -> None:  # it is copied
+    def __init__(self, points: Mapping[str, Points] = {}) -> None:  # the default is copied, so it cannot change
         super().__init__(points)
         self.folds: dict[str, Fold] = {}
         self.doubtful: dict[str, Points] = {}
@@ -38,21 +39,21 @@ class BlockPoints(dict[str, Points]):
 
 @dataclass
 class FoldRows:
-    """Settles times that came twice, series by series, in the order of the rows.
+    """Resolver of ambiguous times, series by series, in the order of the rows.
 
     Args:
-        rule: `order` or `dead_letter`; with the others nothing is open.
-        folds: where series stood at the end of the block before.
+        rule: `order` or `dead_letter`; under the other rules no time is ambiguous.
+        folds: state of the series at the end of the block before.
     """
 
     rule: DstFold
     folds: Mapping[str, Fold] = field(default_factory=dict)
 
     def settle(self, name: str, both: BothTimes) -> tuple[npt.NDArray[np.int64], Fold | None]:
-        """The times of a series' rows, and where it stands at the end.
+        """Return the times (ns) of a series' rows, and its state at the end of the block.
 
         Raises:
-            ValueError: the rows are in no order that tells which is which.
+            ValueError: the order of the rows does not show which run a time belongs to.
         """
         if self.rule != "order" or not len(both.earlier):
             return both.earlier, None
@@ -86,7 +87,7 @@ def _by_order(both: BothTimes, twice: npt.NDArray[np.bool_], before: Fold | None
 
 
 def _pass_of(now: int, later: int, last: int | None, passed: int) -> int:
-    """Whether a row in the repeated hour is of its first (0) or second (1) run."""
+    """Return whether a row in the repeated hour is of its first (0) or second (1) run."""
     if passed != _PLAIN and last is not None and abs(now - last) <= later - now:
         if now > last:
             return passed

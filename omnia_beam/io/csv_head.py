@@ -1,4 +1,4 @@
-"""The beginning of a CSV file: its encoding, the lines before the header, the header, and where the rows begin."""
+"""Read the beginning of a CSV file: its encoding, the lines before the header, the header, and where the rows begin."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _HEADER_LINES: Final = 64
 _SEP: Final = re.compile(r'"?sep=(\\t|.)"?', re.IGNORECASE)
 _LINE: Final = re.compile(rb"[^\r\n]*+(?:\r\n|\n|\r|\Z)")
 
-csv.field_size_limit(_LONGEST_HEAD)  # a header that is tried with another delimiter is one cell
+csv.field_size_limit(_LONGEST_HEAD)  # with a wrong delimiter a whole header is one cell
 
 
 @dataclass(frozen=True, slots=True)
 class CsvHead:
-    """What a file begins with.
+    """The beginning of a file.
 
     Args:
-        text: how its bytes are text.
+        text: encoding of its bytes.
         header: the header, without its line end.
-        line: the header's number, from 1.
-        delimiter: that the file itself names by `sep=`, or None.
+        line: number of the header's line, from 1.
+        delimiter: the one that the file itself names by `sep=`, or None.
         body: offset of the first byte of the rows.
-        body_line: number of their first line.
+        body_line: number of the first line of the rows.
     """
 
     text: TextForm
@@ -45,11 +45,11 @@ class CsvHead:
 
 
 def read_head(file: Any, form: CsvForm, path: str) -> CsvHead:
-    """Read up to the rows.
+    """Read a file up to its rows.
 
     Args:
         file: binary, at its beginning.
-        form: what is known of it.
+        form: what the configuration says of it.
         path: for messages.
 
     Raises:
@@ -68,11 +68,11 @@ def read_head(file: Any, form: CsvForm, path: str) -> CsvHead:
 
 
 class _NeedsMore(Exception):
-    """The beginning ends before what is looked for."""
+    """Raised where the data ends before what is looked for."""
 
 
 class _Head:
-    """The beginning of a file, line by line."""
+    """Parser of the beginning of a file, line by line."""
 
     def __init__(self, data: bytes, text: TextForm, form: CsvForm, path: str, *, whole: bool) -> None:
         self._text = text
@@ -86,7 +86,7 @@ class _Head:
         self._delimiter: str | None = None
 
     def find(self) -> CsvHead | None:
-        """None where more of the file is needed."""
+        """Return the beginning of the file, or None where more of the file is needed."""
         try:
             return self._find()
         except _NeedsMore:
@@ -108,7 +108,10 @@ class _Head:
         return CsvHead(self._text, header, line, self._delimiter, body, self._line)
 
     def _check_text(self, body: int) -> None:
-        """The view of UTF-16 has a sign for what cannot be decoded, such as half of a character at the end of a cut file."""
+        """Refuse bytes that are not UTF-16.
+
+        The view replaces what cannot be decoded by a sign, such as half of a character at the end of a file that is cut short.
+        """
         if self._text.is_utf16:
             try:
                 self._data[self._text.mark : body].decode(self._text.encoding)
@@ -138,7 +141,7 @@ class _Head:
         return True
 
     def _skip_comments(self, *, blank: bool = False) -> None:
-        """Comments, and empty lines with them."""
+        """Skip comments, and empty lines with them."""
         mark = None if self._form.comment is None else self._form.comment.encode()
         while mark is not None or blank:
             at, line = self._at, self._line
@@ -148,7 +151,7 @@ class _Head:
                 return
 
     def _next(self) -> bytes:
-        """The next line with its end; empty behind the last."""
+        """Return the next line with its line end; empty behind the last."""
         found = _LINE.match(self._view, self._at)
         raw = b"" if found is None else found[0]
         ends = raw.endswith((b"\n", b"\r")) and self._at + len(raw) < len(self._view)
@@ -159,7 +162,7 @@ class _Head:
         return raw
 
     def _row(self, delimiter: str | None = None) -> tuple[str, str]:
-        """The next row, which goes on over the lines of quoted cells, and a delimiter with which it can be read."""
+        """Return the next row, which continues over the lines of quoted cells, and a delimiter with which it can be read."""
         line, start = self._line, self._at
         for _ in range(_HEADER_LINES):
             last = self._next()
@@ -189,7 +192,7 @@ class _Head:
 
 
 def likely_delimiter(text: str) -> str:
-    """The delimiter that cuts a row into most cells."""
+    """Return the delimiter that cuts a row into the most cells."""
 
     def count(delimiter: str) -> int:
         rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
@@ -199,7 +202,7 @@ def likely_delimiter(text: str) -> str:
 
 
 def cells_of(text: str, delimiter: str) -> tuple[str, ...] | None:
-    """The cells of one row, blanks around them removed; None where a quoted cell does not end as it should."""
+    """Return the cells of one row without the blanks around them; None where a quoted cell is not closed properly."""
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True))
     except csv.Error:

@@ -1,4 +1,4 @@
-"""The header of a CSV file: what its columns are."""
+"""Interpret the header of a CSV file: what each column holds."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _SUFFIX: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class CsvColumns:
-    """Where in a row things stand.
+    """The position and meaning of each column of a row.
 
     Args:
         names: of all columns, as in the header.
         delimiter: between cells.
         layout: `wide` or `long`.
         time: position of the time, from 0.
-        series, value, status: positions in long files; None in wide ones, `status` None also where there is none, `series`
+        series, value, status: positions in long files; None in wide ones. `status` is None also where there is none, `series`
             where the file's path names it.
-        clock: positions of what follows the time in other columns.
-        qualities: wide files: (position of the value, of its status).
+        clock: positions of further columns whose texts follow that of the time.
+        qualities: wide files: pairs of a value's position and its status' position.
         unnamed: positions of columns without a name, which must be empty.
         unread: names of columns that look like statuses and are not read.
     """
@@ -57,7 +57,7 @@ class CsvColumns:
         return frozenset((self.time, *self.clock, *(status for _, status in self.qualities), *self.unnamed))
 
     def meanings(self, selects: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
-        """Each column's name and what it is taken for."""
+        """Yield each column's name and its meaning, in words."""
         known = dict.fromkeys((self.time, *self.clock), "time")
         known |= {
             at: word
@@ -80,20 +80,20 @@ def read_header(
     chosen: bool = False,
     named_by_path: bool = False,
 ) -> CsvColumns:
-    """Understand a header.
+    """Interpret a header.
 
     Args:
         row: the header, without its line end.
-        form: what is known of it.
+        form: what the configuration says of it.
         path: for messages.
-        line: its number, from 1.
+        line: number of its line, from 1.
         selects: whether a series is wanted.
-        chosen: whether series were named: then what is not wanted needs no name of its own.
+        chosen: whether the configuration names series; if so, unwanted columns need no name of their own.
         named_by_path: whether the file's path names the series of all rows.
 
     Raises:
-        UsageError: a column that the form names is not there, two columns that are read have one name or one has none, or
-            there is nothing but a time.
+        UsageError: a column that the form names is missing, two columns that are read have the same name or one has none, or
+            there is no column but the time.
     """
     delimiter = likely_delimiter(row) if form.delimiter == "auto" else form.delimiter
     return _Header(cells_of(row, delimiter) or ("",), delimiter, form, f"{path}:{line}", selects, chosen).read(
@@ -181,7 +181,7 @@ class _Header:
         return self._rows(time, tuple(clock), None, value)
 
     def _rows(self, time: int, clock: tuple[int, ...], series: int | None, value: int) -> CsvColumns:
-        """The columns of a file of a row a point."""
+        """Return the columns of a file with one row for each point."""
         form = self._form
         status = self._find((form.status_column or "status",))
         if form.status_column is not None and status is None:
@@ -195,7 +195,7 @@ class _Header:
         return self._with_unread(columns, {*used, *unnamed})
 
     def _times(self, default: str | None) -> tuple[int, ...]:
-        """Positions of the columns that make up the time; none where the first column is meant."""
+        """Return the positions of the columns that make up the time; none where the first column is meant."""
         given = self._form.time_column or default
         if given is None:
             return ()
@@ -206,7 +206,7 @@ class _Header:
         return next((at for at, name in enumerate(self._names) if _TIME.fullmatch(name)), 0)
 
     def _check_first(self, time: int = 0) -> None:
-        """Refuse where another column than the one that would be taken says that it is the time."""
+        """Refuse a header in which another column than the one that would be taken has the name of a time."""
         first = self._names[time]
         others = [name for at, name in enumerate(self._names) if at != time]
         clock = next(filter(_CLOCK.fullmatch, others), None)
@@ -244,7 +244,7 @@ class _Header:
         return self._names.index(name)
 
     def _trailing(self) -> tuple[int, ...]:
-        """Columns without a name at the end: lines that end in a delimiter."""
+        """Return the columns at the end that have no name, which lines that end in a delimiter have."""
         at = len(self._names)
         while at > 1 and not self._names[at - 1]:
             at -= 1
@@ -288,7 +288,7 @@ class _Header:
         return "wide" if series is None or value is None else "long"
 
     def _find(self, wanted: Sequence[str]) -> int | None:
-        """The position of the first wanted name that is there: as written, otherwise regardless of case."""
+        """Return the position of the first wanted name that exists: as written, otherwise regardless of case."""
         lower = [name.lower() for name in self._names]
         for name in wanted:
             if name in self._names:
@@ -310,6 +310,6 @@ class _Header:
 
 
 def _is_quality_of(name: str, names: set[str]) -> bool:
-    """Whether a column is called like another one with a word for quality behind it."""
+    """Return whether a column's name is that of another column followed by a word for quality."""
     found = _SUFFIX.fullmatch(name)
     return found is not None and found[1] in names

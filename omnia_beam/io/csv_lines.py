@@ -1,6 +1,6 @@
-"""Rows of CSV read one by one: what a cell means, and what to say where it means nothing.
+"""Parse rows of CSV one by one, and report the first cell that cannot be read.
 
-This is the slow half of `csv_rows.py` and the definition of both.
+This is the slow path of `csv_rows.py`, and the definition of what both paths return.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ __all__ = ["CsvReading", "read_lines"]
 
 _SHOWN = 60
 CLOCK = ""
-"""The name under which all rows of a wide file are one sequence of times."""
+"""Name in `folds` of the one sequence of times that the rows of a wide file form."""
 
 
 class _Collected:
-    """Points by series, as lists."""
+    """Points by series, collected in lists."""
 
     def __init__(self) -> None:
         self.rows: dict[str, tuple[list[int], list[int], list[float], list[int]]] = {}
@@ -53,10 +53,10 @@ def read_lines(
     notes: ReadingNotes | None = None,
     folds: Mapping[str, Fold] | None = None,
 ) -> BlockPoints:
-    """As `csv_rows.read_rows`; the same points, slowly.
+    """Return the same points as `csv_rows.read_rows`, slowly.
 
     Raises:
-        UsageError: the first cell that cannot be read: file, line, column and value.
+        UsageError: a cell cannot be read; the message has file, line, column and value of the first such cell.
     """
     collected = _Collected()
     rule = FoldRows(reading.times.fold, folds or {})
@@ -84,7 +84,7 @@ def read_lines(
 
 
 class _Clock:
-    """Settles the times of a wide file row by row."""
+    """Resolver of ambiguous times of a wide file, row by row."""
 
     def __init__(self, rule: FoldRows) -> None:
         self._rule = rule
@@ -107,7 +107,7 @@ def settled(
     *,
     per_series: bool = True,
 ) -> BlockPoints:
-    """Points by series, with times that came twice settled by the rule."""
+    """Return points by series, with ambiguous times resolved by the rule."""
     found = BlockPoints()
     for name, (first, last, values, statuses) in rows.items():
         both = BothTimes(np.array(first, np.int64), np.array(last, np.int64))
@@ -126,10 +126,10 @@ def add_settled(
     *,
     per_series: bool = True,
 ) -> None:
-    """Put a series' points into a block, with times that came twice settled by the rule.
+    """Add a series' points to a block, with ambiguous times resolved by the rule.
 
     Raises:
-        UsageError: the order of the rows does not tell.
+        UsageError: the order of the rows does not show which run of a repeated hour they belong to.
     """
     if rule.rule == "dead_letter" and (twice := both.twice).any():
         found.doubtful[name] = points.take(twice)
@@ -169,7 +169,7 @@ class _Row:
             raise self.complaint(self.columns.time, f"is not a time {hint} ({error})") from None
 
     def value(self, position: int, name: str) -> tuple[float, int | None] | None:
-        """None where there is no point."""
+        """Return the value of a cell and the status that a word brings with it; None where there is no point."""
         text = self.cells[position]
         try:
             found = parse_value(text, self.reading)
@@ -241,7 +241,7 @@ def _take_long(row: _Row, collected: _Collected) -> None:
 def _lines(
     data: bytes, columns: CsvColumns, reading: CsvReading, first_line: int
 ) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Line numbers and cells, blanks around them removed; rows with nothing in them are left out."""
+    """Yield line numbers and cells without the blanks around them; empty rows are left out."""
     text = _text(data, columns, reading, first_line)
     rows = csv.reader(
         io.StringIO(text, newline=""),

@@ -1,7 +1,7 @@
-"""Which line ends of a text are ends of rows: those outside of quoted cells.
+"""Find which line ends of a text end a row: those outside of quoted cells.
 
-A quote opens a cell only where the cell begins, as RFC 4180 has it; blanks may stand before it. Elsewhere it is a sign as any
-other. Inside, two quotes are one. Lines of comments do not count.
+A quote opens a cell only at the cell's beginning, as in RFC 4180; blanks may precede it. Elsewhere it is an ordinary
+character. Inside of a quoted cell two quotes stand for one. Comment lines are ignored.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class QuoteScan:
     """Where a text is quoted.
 
     Args:
-        clean: every reader of CSV sees the same cells in it.
-        open_at: where the cell begins that is not closed, or None.
-        quotes: positions of all quotes, of which every other one opens a cell; where `clean`.
-        spans: (start, end) of quoted cells; otherwise.
-        comments: (start, end) of lines that are comments.
+        clean: whether every reader of CSV sees the same cells in it.
+        open_at: position of a quoted cell that is not closed, or None.
+        quotes: where `clean`, positions of all quotes, of which every other one opens a cell.
+        spans: where not `clean`, (start, end) of quoted cells.
+        comments: (start, end) of comment lines.
     """
 
     clean: bool = True
@@ -38,14 +38,14 @@ class QuoteScan:
     comments: tuple[tuple[int, int], ...] = ()
 
     def is_quoted(self, at: int) -> bool:
-        """Whether a position lies in a quoted cell."""
+        """Return whether a position lies in a quoted cell."""
         if self.clean:
             return bool(int(np.searchsorted(self.quotes, at)) % 2)
         number = bisect_right(self.spans, (at, 1 << 62)) - 1
         return number >= 0 and at < self.spans[number][1]
 
     def without_comments(self, text: bytes) -> bytes:
-        """The text with nothing in place of its comments: lines keep their numbers."""
+        """Return the text without its comments; their line ends stay, so that lines keep their numbers."""
         if not self.comments:
             return text
         parts, at = [], 0
@@ -56,12 +56,12 @@ class QuoteScan:
 
 
 def scan_quotes(text: bytes, delimiter: str, comment: str | None = None) -> QuoteScan:
-    """Look through a text that begins with a row.
+    """Scan a text that begins with a row for quoted cells and comments.
 
     Args:
         text: UTF-8, or another encoding in which quotes, delimiters and line ends are the bytes of ASCII.
         delimiter: between cells.
-        comment: what lines that do not count begin with.
+        comment: prefix of lines that are ignored.
     """
     mark = None if comment is None else comment.encode()
     commented = mark is not None and (text.startswith(mark) or b"\n" + mark in text or b"\r" + mark in text)
@@ -75,12 +75,12 @@ def scan_quotes(text: bytes, delimiter: str, comment: str | None = None) -> Quot
 
 
 def last_row_end(text: bytes, scan: QuoteScan, *, whole: bool) -> int:
-    """The position behind the last row that ends in a text; 0 where none does.
+    """Return the position behind the last row that ends in a text; 0 where none does.
 
     Args:
-        text: what was scanned.
-        scan: of it.
-        whole: nothing comes behind it, so that a carriage return at its end is no half of a line end.
+        text: that was scanned.
+        scan: of the text.
+        whole: whether nothing follows the text, so that a carriage return at its end is a whole line end.
     """
     for end in (b"\n", b"\r"):
         stop = len(text) if whole or end == b"\n" else len(text) - 1
@@ -93,14 +93,14 @@ def last_row_end(text: bytes, scan: QuoteScan, *, whole: bool) -> int:
 
 
 def count_lines(text: bytes, end: int | None = None) -> int:
-    """Line ends in the beginning of a text: LF, CR LF and CR."""
+    """Count the line ends (LF, CR LF and CR) before `end`, or in the whole text."""
     stop = len(text) if end is None else end
     feeds, returns = text.count(b"\n", 0, stop), text.count(b"\r", 0, stop)
     return feeds if not returns else feeds + returns - text.count(b"\r\n", 0, stop)
 
 
 def _of_clean(text: bytes, delimiter: str) -> QuoteScan | None:
-    """A scan of all quotes at once, right where each one opens a cell, closes it, or is one of two inside."""
+    """Scan all quotes at once; None unless each of them opens a cell, closes it, or is one of two inside."""
     signs = np.frombuffer(text, np.uint8)
     quotes: npt.NDArray[np.int64] = np.flatnonzero(signs == _QUOTE)
     opening, closing = quotes[0::2], quotes[1::2]

@@ -1,4 +1,4 @@
-"""Reading back the CSV files that `csv_file.py` writes, and no others: block by block, every cell exact."""
+"""Read back the CSV files that `csv_file.py` writes, and no others: block by block, every cell exact."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from omnia_beam.io.csv_file import TIME_COLUMN, CsvOptions, plain_nans, with_pla
 from omnia_beam.io.destination_files import naming_damage, opened_file
 
 SUFFIXES: Final = (".csv", ".csv.gz", ".csv.zst", ".csv.bz2")
-"""Of the files that readers of a directory take for CSV."""
+"""Suffixes of the files that readers of a directory take for CSV."""
 
 _LONG: Final = ["series_id", TIME_COLUMN, "value", "status"]
 _BLOCK_BYTES: Final = 8 << 20
@@ -24,18 +24,18 @@ _COMPRESSIONS: Final = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 
 
 def read_csv_points(path: str, options: CsvOptions) -> Iterator[tuple[str, Points]]:
-    """The points of one file, in its order; memory is that of one block.
+    """Yield the points of one file, in its order, with the memory of one block.
 
     Args:
-        path: local, or of any Beam filesystem; its suffix tells the compression.
+        path: local, or of any Beam filesystem; its suffix indicates the compression.
         options: the sink's. A wide file holds no statuses: all of its points come with status 0.
 
     Yields:
-        (stored id, points): a series comes once for each block.
+        (stored id, points): a series comes once for each block that holds it.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not what the CSV sink writes; says why.
+        ValueError: it is not what the CSV sink writes; the message says why.
         DestinationError: it may not be read.
     """
     read = _long if options.layout == "long" else _wide
@@ -50,7 +50,7 @@ def read_csv_points(path: str, options: CsvOptions) -> Iterator[tuple[str, Point
 
 
 def as_csv_holds(chunk: Chunk, options: CsvOptions) -> Chunk:
-    """What is left of a chunk in CSV: a NaN's payload is not written, and wide files hold no statuses."""
+    """Return a chunk as CSV holds it: without the payloads of NaN and, in wide files, without statuses."""
     chunk = with_plain_nans(chunk)
     if options.layout == "long":
         return chunk
@@ -60,7 +60,7 @@ def as_csv_holds(chunk: Chunk, options: CsvOptions) -> Chunk:
 
 @contextmanager
 def _rows(path: str, delimiter: str, types: dict[str, Any]) -> Iterator[Any]:
-    """A reader of batches, all of whose columns of the given types."""
+    """Open a reader of batches in which all columns have the given types."""
     suffix = next((each for each in _COMPRESSIONS if path.lower().endswith(each)), None)
     with opened_file(path) as source:
         stream = source if suffix is None else pa.CompressedInputStream(source, _COMPRESSIONS[suffix])

@@ -1,8 +1,8 @@
-"""Rows of CSV to points: a block at a time through Arrow, or row by row where Arrow refuses it.
+"""Parse rows of CSV into points: a block at a time through Arrow, or row by row where Arrow refuses it.
 
 Values are what Python's `float()` makes of the text, bit for bit; a text `nan` or `inf` is a point with that value, unless it
-is one of the `missing` texts. Arrow reads most files as a whole. What it refuses goes through `csv_lines.py`, which reads
-more (a blank beside a number, a time with another zone than its neighbours) and names what nobody can read.
+is one of the `missing` texts. Arrow reads most files as a whole. What it refuses goes through `csv_lines.py`, which accepts
+more (a blank beside a number, a time with another zone than its neighbours) and reports what cannot be read.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ def read_rows(
     notes: ReadingNotes | None = None,
     folds: Mapping[str, Fold] | None = None,
 ) -> BlockPoints:
-    """The points of a block of whole rows, by series, in the order of the rows.
+    """Return the points of a block of whole rows, by series, in the order of the rows.
 
     Args:
         data: whole rows without the header, in the file's encoding.
         columns: from the header.
-        reading: how cells are understood, and which series are wanted.
+        reading: how cells are parsed, and which series are wanted.
         first_line: the number of the first line in its file, from 1, for messages.
-        notes: where what the points do not tell is noted.
-        folds: where series stood at the end of the block before, where the order of rows tells repeated hours apart.
+        notes: receives what the points alone do not show.
+        folds: state of the series at the end of the block before, where the order of rows resolves repeated hours.
 
     Raises:
-        UsageError: a cell that cannot be read: file, line, column and value.
+        UsageError: a cell cannot be read; the message has file, line, column and value.
     """
     if not data or data.isspace():
         return BlockPoints()
@@ -65,12 +65,12 @@ def read_rows(
                 return BlockPoints()
         block = _Block(text, columns, reading, notes, FoldRows(reading.times.fold, folds or {}))
         return block.wide() if columns.layout == "wide" else block.long()
-    except ValueError:  # ArrowInvalid and UnicodeDecodeError are of its kind
+    except ValueError:  # includes ArrowInvalid and UnicodeDecodeError
         return read_lines(data, columns, reading, first_line, notes=notes, folds=folds)
 
 
 def split_series(codes: npt.NDArray[np.int32], names: list[str], points: Points) -> dict[str, Points]:
-    """Points of many series, in any order, by series; each in the order in which they came.
+    """Split points of many series, in any order, by series; the points of each keep their order.
 
     Args:
         codes: for each point the index of its name.
@@ -89,7 +89,7 @@ def split_series(codes: npt.NDArray[np.int32], names: list[str], points: Points)
 
 
 class _Block:
-    """A block that Arrow reads as a whole; ValueError where it does not."""
+    """A block that Arrow reads as a whole; its methods raise ValueError where Arrow cannot."""
 
     def __init__(
         self, text: bytes, columns: CsvColumns, reading: CsvReading, notes: ReadingNotes | None, rule: FoldRows
@@ -135,7 +135,7 @@ class _Block:
         return found
 
     def long(self) -> BlockPoints:
-        # The header reader gives long files all of these positions, but for the series that the path names.
+        # The header reader sets all of these positions for long files, except the series' where the path names it.
         columns, reading = self._columns, self._reading
         status = [] if columns.status is None else [columns.status]
         table = self._table([columns.value], status, columns.series)
@@ -166,7 +166,7 @@ class _Block:
     def _settled(
         self, names: list[str], codes: npt.NDArray[np.int32], points: Points, later: npt.NDArray[np.int64]
     ) -> BlockPoints:
-        """Points by series where times that came twice are to be settled: the later ones travel as values."""
+        """Return points by series with ambiguous times resolved; the later of the possible times are passed on as values."""
         found = BlockPoints()
         lasts = split_series(codes, names, points._replace(values=later.view(np.float64)))
         for name, mine in split_series(codes, names, points).items():
@@ -185,7 +185,7 @@ class _Block:
         return parse_times(texts, self._reading.times)
 
     def _settled_clock(self, both: BothTimes) -> tuple[BothTimes, Fold | None]:
-        """Times of a wide file, whose rows are one sequence."""
+        """Resolve the times of a wide file, whose rows form one sequence."""
         if self._rule.rule != "order" or both.earlier is both.later:
             return both, None
         times, fold = self._rule.settle(CLOCK, both)
@@ -199,7 +199,7 @@ class _Block:
         names: Sequence[str],
         codes: npt.NDArray[np.int32] | None,
     ) -> None:
-        """Count what the texts of very large values say more than their values."""
+        """Note very large values whose texts hold more than the values do."""
         if self._notes is None:
             return
         rows = very_large(values)
@@ -216,7 +216,7 @@ class _Block:
     def _table(
         self, values: Sequence[int | None], statuses: Sequence[int], series: int | None = None
     ) -> dict[str, Any]:
-        """The columns that are needed, as one Arrow array each."""
+        """Return the columns that are needed, as one Arrow array each."""
         columns, reading = self._columns, self._reading
         types: dict[Any, Any] = dict.fromkeys((columns.time, *columns.clock), _TEXT)
         types |= dict.fromkeys(columns.unnamed, _TEXT)

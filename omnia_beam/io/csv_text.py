@@ -1,4 +1,4 @@
-"""What kind of text a file is: its encoding, told by its mark, by the configuration, or by the zeros of UTF-16."""
+"""Recognise a file's encoding by its byte order mark, by the configuration, or by the zeros of UTF-16."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _NO_TEXT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class TextForm:
-    """How the bytes of a file are text.
+    """The encoding of a file.
 
     Args:
         encoding: `utf-8`, `utf-16-le`, `utf-16-be`, or another in which a line feed is one byte.
-        mark: length of the byte order mark.
+        mark: length of the byte order mark in bytes; 0 for none.
     """
 
     encoding: str
@@ -41,19 +41,19 @@ class TextForm:
         return self.encoding.startswith("utf-16")
 
     def view(self, raw: bytes) -> bytes:
-        """The same text with one byte for each sign that structures a line; not for reading cells."""
+        """Return the text with one byte for each character that structures a line; it is not for reading cells."""
         return raw.decode(self.encoding, "replace").encode() if self.is_utf16 else raw
 
     def raw_length(self, view: bytes) -> int:
-        """How many bytes of the file the beginning of a view is."""
+        """Return how many bytes of the file the beginning of a view takes."""
         return len(view.decode().encode(self.encoding)) if self.is_utf16 else len(view)
 
 
 def find_text_form(head: bytes, encoding: str, path: str) -> TextForm:
-    """What a file's first bytes, and `source.encoding`, say of its text.
+    """Return a file's encoding by its first bytes and by `source.encoding`.
 
     Raises:
-        UsageError: it is no text, or in an encoding whose lines cannot be told apart.
+        UsageError: the file is no text, or its lines cannot be separated in its encoding.
     """
     named = _checked(encoding, path)
     for magic, what in _NO_TEXT:
@@ -74,7 +74,7 @@ def find_text_form(head: bytes, encoding: str, path: str) -> TextForm:
 
 
 def is_utf8(encoding: str) -> bool:
-    """Whether an encoding's bytes are UTF-8 as they are."""
+    """Return whether bytes of an encoding can be read as UTF-8 unchanged."""
     return encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig", "ascii", "us-ascii")
 
 
@@ -94,7 +94,7 @@ def _checked(encoding: str, path: str) -> str:
 
 
 def _zeros_of_utf16(head: bytes) -> str | None:
-    """UTF-16 without a mark: every other byte of its digits and delimiters is zero, and never both in turn."""
+    """Recognise UTF-16 without a mark: every other byte of its digits and delimiters is zero, on one side only."""
     even, odd = head[0::2].count(0), head[1::2].count(0)
     if odd > 9 * even and 4 * odd > len(head) // 2:
         return "utf-16-le"

@@ -1,4 +1,4 @@
-"""Columns of times by a pattern, all at once."""
+"""Parse whole columns of times by a pattern."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from omnia_beam.core.time_pattern import MONTHS, TimePattern, group
 from omnia_beam.core.timestamps import NS_PER_SECOND
 
 _SIMPLE: Final = frozenset("YymbBdjHIpMSfz")
-"""What is put together here; a pattern with others is read cell by cell."""
+"""Directives that are parsed in whole columns; a pattern with any other is parsed cell by cell."""
 _FIRST_YEAR, _LAST_YEAR = 1678, 2261
 
 Numbers = npt.NDArray[np.int64]
 
 
 def parse_pattern_column(texts: Any, pattern: TimePattern) -> tuple[Numbers, bool]:
-    """Times as ns since the Unix epoch: of the clock that showed them, or of the world where the pattern has `%z`.
+    """Return times as ns since the Unix epoch: local times, or UTC where the pattern has `%z`.
 
     Args:
         texts: Arrow array of strings without nulls.
-        pattern: how they are written.
+        pattern: their format.
 
     Returns:
-        int64 ns, and whether they are times of the world.
+        int64 ns, and whether they are UTC.
 
     Raises:
-        ValueError: one of them is not such a time, or near the end of what int64 can hold.
+        ValueError: a text is not such a time, or is near the limits of int64.
     """
     zoned = "z" in pattern.fields
     if not pattern.fields <= _SIMPLE:

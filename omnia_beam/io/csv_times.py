@@ -1,4 +1,4 @@
-"""Times in CSV files: whole columns at once where Arrow is exact, one by one where it is not."""
+"""Parse times in CSV files: whole columns at once where Arrow is exact, one by one where it is not."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ _HOUR_ZONE: Final = re.compile(r":\d\d(?:\.\d+)?[+-]\d\d$", re.ASCII)
 _ZONED: Final = re.compile(r".*\d[Zz]|.*:\d\d(\.\d+)?[+-]\d\d(:?\d\d)?", re.ASCII)
 
 _EXCEL_EPOCH_DAYS: Final = 25_569
-"""Of 1970-01-01, counted from 1899-12-30."""
+"""Days from 1899-12-30 to 1970-01-01."""
 _EXCEL_FIRST_DAY: Final = 61
-"""1900-03-01. Before it Excel counts a 29 February 1900 that never was."""
+"""Serial date of 1900-03-01. Before it Excel counts a 29 February 1900, which did not exist."""
 _MS_PER_DAY: Final = 86_400_000
 _NS_PER_MS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class TimeForm:
-    """How times are written.
+    """The format of times.
 
     Args:
         pattern: see `CsvForm.time_format`.
-        zone: IANA name or fixed offset, of times that name none.
-        fold: what becomes of local times that came twice.
-        decimal: mark of epochs and serial dates.
+        zone: IANA name or fixed offset, of times without a zone of their own.
+        fold: how ambiguous local times are treated.
+        decimal: decimal mark of epochs and serial dates.
     """
 
     pattern: str | None = None
@@ -52,10 +52,10 @@ class TimeForm:
     decimal: str = "."
 
     def in_zone(self, local: npt.NDArray[np.int64]) -> BothTimes:
-        """Local times, int64 ns, as times of the world; both where `fold` leaves it open.
+        """Convert local times, int64 ns, to UTC; where `fold` leaves a time open, both possible times are returned.
 
         Raises:
-            ValueError: a time that there never was, or one that came twice where that is refused.
+            ValueError: a local time does not exist, or is ambiguous where that is refused.
         """
         if self.fold == "refuse":
             times = local_to_utc(local, self.zone)
@@ -67,17 +67,17 @@ class TimeForm:
 
 
 def parse_times(texts: Any, form: TimeForm) -> BothTimes:
-    """A column of times.
+    """Parse a column of times.
 
     Args:
         texts: Arrow array of strings without nulls.
-        form: how they are written.
+        form: their format.
 
     Returns:
-        int64 ns since the Unix epoch.
+        Both possible times, int64 ns since the Unix epoch.
 
     Raises:
-        ValueError: one of them is not such a time, or is written in a way that only `parse_time_cell` reads.
+        ValueError: a text is not such a time, or only `parse_time_cell` can parse it.
     """
     if form.pattern in EPOCHS:
         times = _epochs(texts, EPOCHS[form.pattern])
@@ -96,10 +96,10 @@ def parse_times(texts: Any, form: TimeForm) -> BothTimes:
 
 
 def parse_time_cell(text: str, form: TimeForm) -> tuple[int, int]:
-    """One time, as ns since the Unix epoch; the first and the last that it may be, which differ where it came twice.
+    """Return the first and the last time that a text may mean, as ns since the Unix epoch; they differ for ambiguous local times.
 
     Raises:
-        ValueError: why it is none.
+        ValueError: the text is no such time; the message says why.
     """
     if form.pattern in EPOCHS:
         ns = _epoch(text, EPOCHS[form.pattern], form.decimal)
@@ -151,7 +151,7 @@ def _number(text: str, decimal: str) -> Decimal:
 
 
 def _excel(text: str, decimal: str) -> int:
-    """A serial date as local ns, to the millisecond: finer than that such a number does not tell."""
+    """Return a serial date as local ns, rounded to the millisecond, which is the precision of such a number."""
     days = _number(text, decimal)
     if days < _EXCEL_FIRST_DAY:
         raise ValueError("serial dates before 1900-03-01 (61) are not unique")

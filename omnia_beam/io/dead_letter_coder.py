@@ -1,4 +1,4 @@
-"""How dead letters cross a process boundary: as the Arrow IPC stream of their table."""
+"""Encode dead letters as the Arrow IPC stream of their table, so that they can cross a process boundary."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from omnia_beam.io.dead_letter_table import letters_of_table, letters_to_table
 
 
 class DeadLetterCoder(beam.coders.Coder):
-    """One letter as an Arrow IPC stream; the version is the table's."""
+    """Coder of one dead letter as an Arrow IPC stream; the version of the format is the table's."""
 
     def encode(self, value: DeadLetter) -> bytes:
         table = letters_to_table(value.key, [value])
@@ -37,7 +37,7 @@ class DeadLetterCoder(beam.coders.Coder):
 
 
 def register_coder() -> None:
-    """Make Beam use this coder; done once, when this module is imported."""
+    """Register this coder with Beam; this runs once, when the module is imported."""
     beam.coders.registry.register_coder(DeadLetter, DeadLetterCoder)
 
 

@@ -1,4 +1,4 @@
-"""Dead letters of one chunk as an Arrow table: the form of their files, and of their way between processes.
+"""Convert dead letters of one chunk to an Arrow table and back: the format of their files, and between processes.
 
 A row is a point. Columns: source_id, target_id, reason, trace_id (texts), time (ns, UTC), value (double, all 64 bits kept),
 status (uint32), http_status (int32), first_attempt, last_attempt (ns, UTC), window_start, window_end (ns, UTC). trace_id,
@@ -43,16 +43,16 @@ SCHEMA: Final = pa.schema(
     ]
 )
 _ATTRIBUTES: Final = ("source_id", "target_id", "reason", "http_status", "trace_id", "first_attempt", "last_attempt")
-"""What the points of one dead letter have in common."""
+"""Columns whose values the points of one dead letter have in common."""
 
 
 def letters_to_table(key: ChunkKey, letters: Sequence[DeadLetter], facts: Mapping[str, Any] | None = None) -> Any:
-    """A `pyarrow.Table` of SCHEMA, letter after letter.
+    """Return the letters as a `pyarrow.Table` of SCHEMA, one after another.
 
     Args:
-        key: of the chunk that they all belong to.
+        key: of the chunk that all of them belong to.
         letters: in any order; none gives an empty table.
-        facts: further plain data for the metadata, that `facts_of` gives back.
+        facts: further plain data for the metadata, which `facts_of` returns.
     """
     points = Points.concat([letter.points for letter in letters])
     count = len(points.times)
@@ -77,10 +77,10 @@ def letters_to_table(key: ChunkKey, letters: Sequence[DeadLetter], facts: Mappin
 
 
 def letters_of_table(table: Any) -> tuple[ChunkKey, list[DeadLetter]]:
-    """The key and the letters: rows side by side that have everything but the point in common make one.
+    """Return the key and the letters of a table; adjacent rows that differ in nothing but the point make one letter.
 
     Raises:
-        ValueError: not such a table, or one of another version.
+        ValueError: the table holds no dead letters, or is of another version.
     """
     key = key_of(table)
     if not table.num_rows:
@@ -105,13 +105,13 @@ def letters_of_table(table: Any) -> tuple[ChunkKey, list[DeadLetter]]:
 
 
 def key_of(table: Any) -> ChunkKey:
-    """The chunk that the letters belong to; of a table or a schema."""
+    """Return the key of the chunk that the letters of a table or schema belong to."""
     head = _head(table)
     return ChunkKey(tuple(head["series_ids"]), TimeRange(head["start"], head["end"]))
 
 
 def facts_of(table: Any) -> dict[str, Any]:
-    """What was given to `letters_to_table` as facts; of a table or a schema."""
+    """Return what was passed to `letters_to_table` as facts, from a table or a schema."""
     facts: dict[str, Any] = _head(table)["facts"]
     return facts
 
@@ -142,7 +142,7 @@ def _times(times: Any) -> Any:
 
 
 def _codes(column: Any) -> Any:
-    """Whole numbers that are equal where the values are, null being a value too."""
+    """Return integers that are equal where the values are; null counts as a value."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     return pc.dictionary_encode(column, null_encoding="encode").indices.to_numpy()

@@ -1,9 +1,9 @@
-"""The dead letters of a job: `<state>/<job>/dead_letters/*.parquet`, one file for each chunk that has any.
+"""Store the dead letters of a job in `<state>/<job>/dead_letters/*.parquet`, one file for each chunk that has any.
 
 A file's name is a function of its chunk's key, so that a window that is written again replaces its file, or removes it
-where nothing is left to complain of. A file appears whole or not at all, and before its chunk's receipt does: a
-receipt that speaks of dead letters never speaks of lost ones. The columns are those of `dead_letter_table`; any Parquet
-reader opens them.
+where no dead letter is left. A file appears whole or not at all, and before its chunk's receipt does, so that the dead
+letters that a receipt counts are never missing. The columns are those of `dead_letter_table`; any Parquet reader opens
+them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from omnia_beam.io.state_dir import StateDir, state_error
 from omnia_beam.io.state_store import BeamStore, LocalStore, StateStore
 
 WRITING: Final = "write"
-"""The origin of letters that the sink refused, or could not hold: those can be sent again as they are."""
+"""Origin of letters that the sink refused, or could not hold: they can be sent again unchanged."""
 
 _FOLDER: Final = "dead_letters"
 _SUFFIX: Final = ".parquet"
@@ -39,13 +39,13 @@ _SUFFIX: Final = ".parquet"
 
 @dataclass(frozen=True, slots=True)
 class StoredLetters:
-    """What a file holds.
+    """The content of one file of dead letters.
 
     Args:
         key: of the chunk.
         letters: in the file's order; may be none.
-        origin: `write`, or the name of the step that gave the points up before they were sent.
-        receipt: what is stored of the chunk, as its sink says; None for other origins.
+        origin: `write`, or the name of the step that dropped the points before they were sent.
+        receipt: the sink's receipt of what is stored of the chunk; None for other origins.
         written_ns: when the file was written, ns since the Unix epoch.
     """
 
@@ -57,19 +57,21 @@ class StoredLetters:
 
     @property
     def count(self) -> int:
-        """Points."""
+        """Number of points in all letters."""
         return sum(letter.count for letter in self.letters)
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterFiles:
-    """The files in one folder. Plain data: it pickles. Every method raises StateError, naming the file.
+    """The files of dead letters in one folder.
+
+    This is plain data, which can be pickled. Every method raises StateError with the file's path.
 
     Args:
-        store: how to read and write there.
+        store: that reads and writes there.
         folder: whole path.
-        only: the one file that is meant; None for all.
-        fence: of the run's lease: a run that has lost it changes no file. None where no lease is held.
+        only: name of the only file to use; None for all.
+        fence: of the run's lease, so that a run that has lost it changes no file; None where no lease is held.
     """
 
     store: StateStore
@@ -79,12 +81,12 @@ class DeadLetterFiles:
 
     @classmethod
     def of(cls, state_dir: StateDir, fence: LeaseFence | None = None) -> DeadLetterFiles:
-        """Those of a job."""
+        """Return the files of a job."""
         return cls(state_dir.store, state_dir.path(_FOLDER), fence=fence)
 
     @classmethod
     def at(cls, path: str, fence: LeaseFence | None = None) -> DeadLetterFiles:
-        """Those in a folder, or the one file that the path names; on any Beam filesystem."""
+        """Return the files in a folder, or the one file that the path names, on any Beam filesystem."""
         store: StateStore = LocalStore() if is_local(path) else BeamStore()
         whole = os.path.abspath(path) if is_local(path) else path.rstrip("/")
         if not whole.endswith(_SUFFIX):
@@ -96,11 +98,11 @@ class DeadLetterFiles:
         return f"{self.folder}/{self.only}" if self.only else self.folder
 
     def path(self, name: str) -> str:
-        """The whole path of a file."""
+        """Return the whole path of a file."""
         return f"{self.folder}/{name}"
 
     def names(self) -> list[str]:
-        """The files that there are, by name."""
+        """Return the names of the files that exist."""
         with self._naming("listed", self.folder):
             found = [each.name for each in self.store.list(self.folder) if each.name.endswith(_SUFFIX)]
         return [name for name in found if self.only in (None, name)]
@@ -114,7 +116,7 @@ class DeadLetterFiles:
         origin: str = WRITING,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> str:
-        """Store all letters of a chunk, over those that were stored of it before. Returns the file's name."""
+        """Store all letters of a chunk in place of those stored of it before, and return the file's name."""
         facts: dict[str, Any] = {"origin": origin, "written_ns": clock_ns()}
         if receipt is not None:
             facts["receipt"] = receipt.to_json()
@@ -129,10 +131,10 @@ class DeadLetterFiles:
         return name
 
     def read(self, name: str) -> StoredLetters:
-        """One file.
+        """Read one file.
 
         Raises:
-            StateError: it is not there, or is no file of dead letters.
+            StateError: the file does not exist, or is no file of dead letters.
         """
         table = self._table(name)
         try:
@@ -144,7 +146,7 @@ class DeadLetterFiles:
             raise self._damaged(name, error) from error
 
     def key(self, name: str) -> ChunkKey:
-        """The chunk that a file belongs to; reads no points."""
+        """Return the key of the chunk that a file belongs to, without reading points."""
         try:
             with self._naming("read", self.path(name)), self.store.open(self.path(name)) as file:
                 return key_of(pq.read_schema(file))
@@ -152,19 +154,19 @@ class DeadLetterFiles:
             raise self._damaged(name, error) from error
 
     def remove(self, name: str) -> None:
-        """Delete a file; one that is not there is deleted already."""
+        """Delete a file; a file that does not exist is no error."""
         with self._naming("deleted", self.path(name)), self._placing():
             self.store.delete(self.path(name))
 
     def keep_only(self, keys: Iterable[ChunkKey], origins: Sequence[str] = (WRITING,)) -> list[str]:
-        """Delete the files of all other chunks. Returns their names.
+        """Delete the files of all other chunks, and return their names.
 
-        For the holder of the job's lease: letters of a chunk that no receipt names are those of a run that died before
-        the receipt. Its window is read and written again, perhaps cut in other windows, and has its say anew.
+        Only the holder of the job's lease may call this. Letters of a chunk that no receipt names come from a run that died before
+        it wrote the receipt. The window is read and written again, perhaps cut into other windows, and gets new dead letters then.
 
         Args:
-            keys: of the receipts that speak of dead letters.
-            origins: whose files may stay.
+            keys: of the receipts that count dead letters.
+            origins: origins whose files may stay.
         """
         keep = {file_name(key, origin) for key in keys for origin in origins}
         stray = [name for name in self.names() if name not in keep]
@@ -173,7 +175,7 @@ class DeadLetterFiles:
         return stray
 
     def count_by_reason(self) -> dict[str, int]:
-        """Points by reason, the most frequent first; reads only that column."""
+        """Count points by reason, the most frequent first; only that column is read."""
         counts: Counter[str] = Counter()
         for name in self.names():
             for found in self._table(name, ["reason"])["reason"].value_counts().to_pylist():
@@ -181,7 +183,7 @@ class DeadLetterFiles:
         return dict(counts.most_common())
 
     def keeper(self) -> Callable[[WrittenChunk], None]:
-        """For `OmniaWriter`: makes a written chunk's letters durable, or removes those it had before."""
+        """Return a callback for `OmniaWriter` that makes a written chunk's letters durable, or removes its earlier ones."""
         had = set(self.names())
 
         def keep(written: WrittenChunk) -> None:
@@ -220,23 +222,23 @@ class DeadLetterFiles:
             yield
         except (OmniaBeamError, pa.ArrowException):
             raise
-        except Exception as error:  # cloud libraries raise what they like
+        except Exception as error:  # cloud libraries raise errors of any type
             raise state_error(path, done, error) from error
 
 
 def file_name(key: ChunkKey, origin: str = WRITING) -> str:
-    """The name of a chunk's file."""
+    """Return the name of a chunk's file."""
     return f"{key.name}{_SUFFIX}" if origin == WRITING else f"{key.name}-{origin}{_SUFFIX}"
 
 
 def dead_letter_files(state_dir: StateDir) -> list[str]:
-    """The whole paths of a job's files of dead letters."""
+    """Return the whole paths of a job's files of dead letters."""
     files = DeadLetterFiles.of(state_dir)
     return [files.path(name) for name in files.names()]
 
 
 def read_dead_letters(state_dir: StateDir) -> Iterator[DeadLetter]:
-    """All dead letters of a job, file after file.
+    """Yield all dead letters of a job, file by file.
 
     Raises:
         StateError: a file cannot be read.

@@ -1,7 +1,8 @@
-"""The files below a destination that a reader of it as one dataset would take in, and what their names lead to.
+"""List the files below a destination that a reader of it as one dataset would read, and where their names lead.
 
 Links are followed, as pyarrow follows them, but each folder is entered once: a link to a folder that is listed anyway is
-named and not entered, so that a link upwards is no endless walk. A file under two names (links, hard links) is one file.
+reported and not entered, so that a link upwards does not make the walk endless. A file with two names (links, hard links)
+counts as one file.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from omnia_beam.core.errors import DestinationError
 from omnia_beam.io.durable_file import is_local, reason
 
 _HIDDEN: Final = (".", "_")
-"""Names that begin so are no part of a dataset: the rule of Arrow, Spark and Hive."""
+"""Prefixes of names that are no part of a dataset: the rule of Arrow, Spark and Hive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +30,9 @@ class ListedFile:
     """A name that a reader would open.
 
     Args:
-        name: relative to the destination, as the file system spells it; bytes that are no UTF-8 as surrogates.
-        what: empty for a file; otherwise what it is instead, in words: `a link that leads nowhere`, `a pipe`.
-        outside: whether a link to a folder outside of the destination leads to it.
+        name: relative to the destination, as the file system spells it; bytes that are not UTF-8 are surrogates.
+        what: empty for a file; otherwise what it is, in words, such as `a link that leads nowhere` or `a pipe`.
+        outside: whether it is reached by a link to a folder outside of the destination.
     """
 
     name: str
@@ -41,12 +42,12 @@ class ListedFile:
 
 @dataclass
 class Listing:
-    """What lies below a destination.
+    """The files, links and unreadable folders below a destination.
 
     Args:
         files: ascending by name; each file once, whatever links lead to it.
         links: further names of files and folders that are listed anyway, and what each leads to, in words.
-        closed: folders that cannot be listed, and why.
+        closed: folders that cannot be listed, and the reasons.
     """
 
     files: list[ListedFile] = field(default_factory=list)
@@ -55,7 +56,7 @@ class Listing:
 
 
 def list_destination(path: str, suffixes: tuple[str, ...], live: Collection[str] = ()) -> Listing:
-    """List what a reader of a directory would take in.
+    """List the files that a reader of the directory would read.
 
     Args:
         path: local, or of any Beam filesystem.
@@ -63,7 +64,7 @@ def list_destination(path: str, suffixes: tuple[str, ...], live: Collection[str]
         live: names that are known to be the files' proper ones: any other name of the same file is a link.
 
     Returns:
-        Nothing where there is no such directory.
+        An empty listing where there is no such directory.
 
     Raises:
         DestinationError: the directory itself cannot be listed.
@@ -80,19 +81,21 @@ def list_destination(path: str, suffixes: tuple[str, ...], live: Collection[str]
 
 
 def shown_name(name: str) -> str:
-    """A file's name as it can be printed anywhere: bytes that are no UTF-8, and control characters, as escapes."""
+    """Return a file's name in printable form: bytes that are not UTF-8, and control characters, become escapes."""
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 @contextmanager
 def opened_file(path: str) -> Iterator[Any]:
-    """A file of a destination as pyarrow reads from it. Pipes and the like are never opened: that might wait for ever.
+    """Open a file of a destination for pyarrow.
+
+    Pipes and other special files are never opened, because that might wait for ever.
 
     Raises:
-        FileNotFoundError: there is none.
-        ValueError: something else than a file stands under the name.
-        DestinationError: it may not be read.
+        FileNotFoundError: the file does not exist.
+        ValueError: the name belongs to something else than a file.
+        DestinationError: the file may not be read.
     """
     try:
         if is_local(path):
@@ -114,7 +117,7 @@ def opened_file(path: str) -> Iterator[Any]:
 
 @contextmanager
 def naming_damage() -> Iterator[None]:
-    """Arrow's errors on damaged bytes are OSError or ArrowException, by what it was doing: ValueError for all of them."""
+    """Convert Arrow's errors on damaged bytes, OSError or ArrowException depending on the operation, to ValueError."""
     try:
         yield
     except (OSError, pa.ArrowException) as error:
@@ -181,7 +184,7 @@ class _LocalWalk:
 
     def _take(self, name: str, entry: os.DirEntry[str], device: int, *, outside: bool) -> None:
         if name in self._live and entry.is_file(follow_symlinks=False):
-            self._found[name] = ListedFile(name, outside=outside), (device, entry.inode())  # without a stat of each
+            self._found[name] = ListedFile(name, outside=outside), (device, entry.inode())  # saves a stat for each file
             return
         try:
             at = os.stat(entry.path)
@@ -192,7 +195,7 @@ class _LocalWalk:
         self._found[name] = ListedFile(name, what, outside), None if what else (at.st_dev, at.st_ino)
 
     def _follow(self) -> None:
-        for name in self._folder_links:  # grows while links are found behind links
+        for name in self._folder_links:  # the list grows while links are found behind links
             try:
                 at = os.stat(self._place(name))
             except OSError as error:
@@ -227,7 +230,7 @@ class _LocalWalk:
 
 
 def _what_it_is(mode: int) -> str:
-    """Empty for a file."""
+    """Return in words what a mode stands for; empty for a file."""
     if stat.S_ISREG(mode):
         return ""
     kinds = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))

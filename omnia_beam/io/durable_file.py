@@ -1,6 +1,6 @@
-"""Files that appear only whole: on a local disk by rename after fsync, on an object store by one PUT.
+"""Write files that appear only whole: on a local disk by rename after fsync, on an object store by one PUT.
 
-Paths are those of any Beam filesystem. Beam's own local filesystem neither syncs nor renames over a file that is there, so
+Paths are those of any Beam filesystem. Beam's own local filesystem neither syncs nor renames over an existing file, so
 local paths go through the operating system.
 """
 
@@ -18,29 +18,30 @@ from omnia_beam.core.errors import DestinationError, OmniaBeamError
 from omnia_beam.core.receipt import FileStamp
 
 Placing = Callable[[], AbstractContextManager[object]]
-"""Wraps the one step that makes a file visible; raises before it where that must not happen."""
+"""Wraps the one step that makes a file visible, and raises before it where the file must not appear."""
 
 TEMPORARY_PREFIX = ".omnia-beam-"
-"""Files of this prefix were never finished; anyone may delete them once their writer is gone."""
+"""Prefix of unfinished files; any process may delete them once their writer is gone."""
 
 
 def write_durably(
     path: str, data: bytes | memoryview, *, known_dirs: set[str] | None = None, placing: Placing = nullcontext
 ) -> FileStamp:
-    """Put a file in place, whole and on stable storage, over whatever was there under its name.
+    """Put a file in place, whole and on stable storage, over any earlier file of its name.
 
     Args:
         path: local, or of any Beam filesystem.
         data: the content, bytes.
-        known_dirs: directories that are known to exist; the file's own is added. None: look each time.
+        known_dirs: directories that are known to exist; the file's own is added. None to check each time.
         placing: wraps the step in which the file appears: the rename, or the PUT.
 
     Returns:
-        What the file is now.
+        Stamp of the file as it is now.
 
     Raises:
-        DestinationError: it cannot be written. What was there before is untouched; only an object store that publishes
-            half of an upload when told to give it up is left with nothing under the name. And what `placing` raises.
+        DestinationError: it cannot be written. The earlier file is untouched, except on an object store that publishes half
+            of an upload when it is cancelled: there no file of that name is left.
+        Exception: whatever `placing` raises.
     """
     try:
         if is_local(path):
@@ -49,13 +50,13 @@ def write_durably(
             _put(path, data)
     except OmniaBeamError:
         raise
-    except Exception as error:  # the clients of object stores have errors of their own, outside OSError
+    except Exception as error:  # clients of object stores raise errors that are no OSError
         raise DestinationError(f"{path}: cannot be written: {reason(error)}") from error
     return FileStamp(memoryview(data).nbytes)
 
 
 def is_local(path: str) -> bool:
-    """Whether a path is of this machine's own filesystem."""
+    """Return whether a path is of this machine's own filesystem."""
     return "://" not in path
 
 
@@ -69,7 +70,7 @@ def sync_directory(path: Path) -> None:
 
 
 def reason(error: BaseException) -> str:
-    """The operating system's own words where there are any."""
+    """Return the operating system's message where there is one, otherwise the error's text."""
     return getattr(error, "strerror", None) or str(error)
 
 
@@ -79,7 +80,7 @@ def _write_local(path: Path, data: bytes | memoryview, known_dirs: set[str] | No
         _make_dirs(folder)
         if known_dirs is not None:
             known_dirs.add(str(folder))
-    # Named after what it becomes, so that of several jobs that share a place each knows its own; and no *.parquet yet.
+    # The name holds the final one, so that jobs that share a folder recognise their own, and does not match *.parquet yet.
     temporary = folder / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}-{path.name.removeprefix('.')}.part"
     try:
         with temporary.open("xb") as out:
@@ -101,7 +102,7 @@ def _put(path: str, data: bytes | memoryview) -> None:
     try:
         out.write(bytes(data))
     except BaseException:
-        # Beam's uploads cannot be given up: closing may publish the part that was sent. Where it does, that must go.
+        # Beam's uploads cannot be cancelled: closing may publish the part that was sent, which then has to be deleted.
         with suppress(Exception):
             out.close()
             FileSystems.delete([path])

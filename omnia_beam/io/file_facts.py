@@ -1,4 +1,4 @@
-"""What reading a file shows beside its points: how it is written, what was not read, what a number could not hold.
+"""Collect what reading a file shows beside its points: its format, what was not read, what a number could not hold.
 
 `ReadingNotes` collects while blocks are read; `SeriesFacts` and `FileFacts` are what an index keeps of it.
 """
@@ -18,7 +18,7 @@ SERIES_NOTES: Final = (
     "same_time",
     "duplicates",
 )
-"""What can be noted of a series, by the name of the finding that it becomes."""
+"""What can be noted of a series; each name is that of the finding that it becomes."""
 
 _FEW_ROWS: Final = 4
 _QUALITY: Final = re.compile(
@@ -29,17 +29,17 @@ _QUALITY: Final = re.compile(
 
 
 def names_quality(column: str) -> bool:
-    """Whether a column's name says that it holds statuses or qualities, so that leaving it out has to be reported."""
+    """Return whether a column's name says that it holds statuses or qualities, so that leaving it out has to be reported."""
     return _QUALITY.fullmatch(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column)) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """How many points something is true of.
+    """The number of points that a note applies to.
 
     Args:
-        points: rows of the file.
-        example: the first of them, as `in.csv:17: '1e309'`.
+        points: number of rows of the file.
+        example: the first of them, such as `in.csv:17: '1e309'`.
     """
 
     points: int
@@ -51,14 +51,14 @@ class Noted:
 
 @dataclass(frozen=True, slots=True)
 class SeriesFacts:
-    """What files hold of one series, repeats counted each time.
+    """What files hold of one series; repeats are counted each time.
 
     Args:
-        points: rows with a value.
-        not_finite: of them NaN or infinite.
-        fine: of them at a time that is no multiple of 100 ns.
-        statuses: points by status.
-        noted: by one of SERIES_NOTES.
+        points: number of rows with a value.
+        not_finite: those that are NaN or infinite.
+        fine: those whose time is no multiple of 100 ns.
+        statuses: number of points by status.
+        noted: notes, by one of SERIES_NOTES.
     """
 
     points: int = 0
@@ -80,7 +80,7 @@ class SeriesFacts:
         )
 
     def to_json(self) -> list[Any]:
-        """Plain data that `from_json` reads back."""
+        """Return plain data that `from_json` reads back."""
         noted = [[name, each.points, each.example] for name, each in sorted(self.noted.items())]
         return [self.points, self.not_finite, self.fine, sorted([s, n] for s, n in self.statuses.items()), noted]
 
@@ -98,17 +98,17 @@ class SeriesFacts:
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """How a file turned out to be written.
+    """The format of a file, as reading it showed.
 
     Args:
-        form: what reading it settled, by name and in words: `layout`, `delimiter`, `encoding`, `times`, …
+        form: what reading it determined, by name and in words: `layout`, `delimiter`, `encoding`, `times`, …
         columns: header and meaning of each column, such as `("PT-1", "series")`; meanings are `time`, `series`, `value`,
-            `status`, `quality of NAME` and `not read`. Of more than a hundred only the first hundred.
+            `status`, `quality of NAME` and `not read`. Only the first hundred columns are kept.
         unread: headers of columns that look like a status or a quality and are not read.
-        warnings: what the person who runs the job has to know of the file, a text each.
-        guessed: whether the layout was left to the header.
-        rows: with a time; counted in wide files only.
-        times: different ones of them, block by block.
+        warnings: texts about the file for the person who runs the job.
+        guessed: whether the layout was taken from the header.
+        rows: number of rows with a time; counted in wide files only.
+        times: number of different times, counted block by block.
     """
 
     form: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -121,11 +121,11 @@ class FileFacts:
 
     @property
     def looks_long(self) -> bool:
-        """Whether a file that was taken as wide by its header has each time several times."""
+        """Whether a file whose header made it wide has each time several times, as a long file has."""
         return self.form.get("layout") == "wide" and self.guessed and 2 * self.times <= self.rows >= _FEW_ROWS
 
     def to_json(self) -> list[Any]:
-        """Plain data that `from_json` reads back."""
+        """Return plain data that `from_json` reads back."""
         columns = [list(each) for each in self.columns]
         texts = [list(self.unread), list(self.warnings)]
         return [dict(self.form), columns, *texts, self.guessed, self.rows, self.times]
@@ -138,13 +138,13 @@ class FileFacts:
 
 
 class ReadingNotes:
-    """What readers of one file note while they read. Not for several threads.
+    """Notes that readers of one file take while they read. Not for several threads.
 
-    Reading a block for its points notes the same as indexing it did; only the index keeps it.
+    Reading a block for its points takes the same notes as indexing it did; only the index keeps them.
 
     Attributes:
-        infinite: by series, texts of numbers too large for a double.
-        inexact: by series, whole numbers beyond 2^53 that no double holds.
+        infinite: by series, number of texts whose numbers are too large for a double.
+        inexact: by series, number of whole numbers beyond 2^53 that no double holds.
         guessed, rows, times: as in `FileFacts`.
     """
 
@@ -161,7 +161,7 @@ class ReadingNotes:
         self._series: dict[str, dict[str, Noted]] = {}
 
     def about_form(self, **words: str) -> None:
-        """Note how the file is written, such as `layout="wide", delimiter=";"`."""
+        """Note the file's format, such as `layout="wide", delimiter=";"`."""
         self._form.update(words)
 
     def about_columns(self, columns: Iterable[tuple[str, str]]) -> None:
@@ -173,7 +173,7 @@ class ReadingNotes:
         self._unread[name] = None
 
     def warn(self, text: str) -> None:
-        """Note a text for whoever runs the job; it names the file."""
+        """Note a text for the person who runs the job; it has to name the file."""
         self._warnings[text] = None
 
     def about_points(self, note: str, series: str, points: int, example: str = "") -> None:
@@ -181,9 +181,9 @@ class ReadingNotes:
 
         Args:
             note: one of SERIES_NOTES.
-            series: its name.
-            points: how many.
-            example: the first, with its place.
+            series: the series' name.
+            points: the number of points.
+            example: the first of them, with its place.
         """
         if note not in SERIES_NOTES:
             raise ValueError(f"{note} is not one of {', '.join(SERIES_NOTES)}")
@@ -192,7 +192,7 @@ class ReadingNotes:
             held[note] = held.get(note, Noted(0)).plus(Noted(points, example))
 
     def take_series(self) -> dict[str, dict[str, Noted]]:
-        """What was noted of series since the last call."""
+        """Return what was noted of series since the last call."""
         for note, counted in (("infinite_values", self.infinite), ("integer_precision", self.inexact)):
             for series, points in counted.items():
                 self.about_points(note, series, points)
@@ -201,11 +201,11 @@ class ReadingNotes:
         return taken
 
     def file_facts(self) -> FileFacts:
-        """What was noted of the file so far."""
+        """Return what was noted of the file so far."""
         texts = (tuple(self._unread), tuple(self._warnings))
         return FileFacts(dict(self._form), self._columns, *texts, self.guessed, self.rows, self.times)
 
 
 def merged_notes(first: Mapping[str, Noted], second: Mapping[str, Noted]) -> dict[str, Noted]:
-    """Both together."""
+    """Return the sum of two sets of notes, by name."""
     return {name: first.get(name, Noted(0)).plus(second.get(name, Noted(0))) for name in {**first, **second}}

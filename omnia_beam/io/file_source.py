@@ -1,4 +1,4 @@
-"""What is to be read from files: where they are, how they are written, which of their series."""
+"""Describe a source of files: where the files are, their format, and which of their series are read."""
 
 from __future__ import annotations
 
@@ -15,30 +15,31 @@ DstFold = Literal["refuse", "order", "earlier", "later", "dead_letter"]
 
 @dataclass(frozen=True, slots=True)
 class CsvForm:
-    """How CSV files are written.
+    """The format of CSV files.
 
     Args:
-        layout: `wide` (a time column, every other column a series by its name), `long` (a row a point), or `auto`: long
+        layout: `wide` (a time column, every other column a series by its name), `long` (one row for each point), or `auto`: long
             where the header has a series and a value column.
-        delimiter: between cells; `auto` for what the header uses of `,`, `;` and tab.
-        decimal: mark of values, `.` or `,`.
-        encoding: of the text; one in which a line feed is one byte, or UTF-16. A byte order mark goes before it, and UTF-16
-            is known without a mark too.
+        delimiter: between cells; `auto` for the one of `,`, `;` and tab that the header uses.
+        decimal: decimal mark of values, `.` or `,`.
+        encoding: of the text; one in which a line feed is one byte, or UTF-16. A byte order mark takes precedence, and UTF-16
+            is recognised without a mark too.
         missing: texts that mean that there is no point, besides the empty cell.
-        time_column: header; None for the first column, or `time` in long files. Several are joined by a blank.
+        time_column: its header; None for the first column, or `time` in long files. The texts of several are joined by a blank.
         series_column, value_column, status_column: headers in long files; None for `series_id` or `name`, `value`, and
             `status` where there is one.
-        time_format: a pattern as `core.time_pattern` reads it, `epoch_s`, `epoch_ms`, `epoch_us`, `epoch_ns` or `excel`;
-            None for RFC 3339, a blank for the `T` allowed.
-        skip_rows: lines before the header.
-        skip_after_header, skip_footer: rows behind the header and at the end; empty lines and comments do not count.
-        comment: what lines that do not count begin with.
+        time_format: a pattern of `core.time_pattern`, `epoch_s`, `epoch_ms`, `epoch_us`, `epoch_ns` or `excel`;
+            None for RFC 3339, in which a blank may replace the `T`.
+        skip_rows: number of lines before the header.
+        skip_after_header, skip_footer: number of rows to leave out behind the header and at the end, in which empty lines and
+            comments do not count.
+        comment: prefix of lines that are ignored.
         thousands: mark between groups of three digits of values.
-        dst_fold: what becomes of local times that came twice.
-        values: words in value cells, and the status of the NaN that they are; None for no point.
-        status_words: words in status cells.
-        status_suffix: wide files: a column called like another with this behind it holds the statuses of that one.
-        quality_columns: wide files: (value column, status column).
+        dst_fold: how ambiguous local times are treated.
+        values: words in value cells. Each means NaN with the given status, or no point where that is None.
+        status_words: words in status cells, and their statuses.
+        status_suffix: wide files: a column whose name is that of another followed by this holds the statuses of that one.
+        quality_columns: wide files: pairs (value column, status column).
     """
 
     layout: Literal["auto", "wide", "long"] = "auto"
@@ -65,13 +66,13 @@ class CsvForm:
 
 @dataclass(frozen=True, slots=True)
 class ParquetForm:
-    """How Parquet files of one row a point are written.
+    """The format of Parquet files with one row for each point.
 
     Args:
         series_id, time, value, status: names of columns; `status` None where there is none. A file may lack a column
             called `status`, but not one of another name.
         time_unit: what an integer in the time column counts, since 1970 UTC.
-        time_format: how texts in the time column are written, as in `CsvForm`.
+        time_format: format of texts in the time column, as in `CsvForm`.
     """
 
     series_id: str = "series_id"
@@ -84,20 +85,20 @@ class ParquetForm:
 
 @dataclass(frozen=True, slots=True)
 class FileSource:
-    """Files of one form, read as one set of series. A series is known by its name (long files and Parquet: its id).
+    """Files of one format, read as one set of series.
 
-    Where two rows give the same series and time, the later file in name order wins, then the later row: as an upsert
-    would.
+    A series is known by its name (long files and Parquet: its id). Where two rows have the same series and time, the later
+    file in name order wins, then the later row, as in an upsert.
 
     Args:
         paths: files or globs on any Beam filesystem.
         form: CSV or Parquet.
-        include: only series that match one of these, `*` for anything; empty for all.
-        exclude: not those that match one of these.
-        statuses: only points with one of these, of those that win; empty for all.
-        default_status: of points that come without one.
-        timezone: IANA name or an offset such as `+01:00`, of times that name no zone.
-        series_from: how the path of a file names its series; None where the file does. See `series_of_path`.
+        include: patterns of the series to read, in which `*` matches anything; empty for all.
+        exclude: patterns of the series to leave out.
+        statuses: of the points that win, only those with one of these statuses are read; empty for all.
+        default_status: of points without a status.
+        timezone: IANA name or an offset such as `+01:00`, of times without a zone of their own.
+        series_from: how the path of a file names its series; None where the file itself names them. See `series_of_path`.
     """
 
     paths: tuple[str, ...]
@@ -111,12 +112,12 @@ class FileSource:
 
     @property
     def reading_digest(self) -> str:
-        """16 hex digits of everything that changes what a file is understood to hold."""
+        """16 hex digits that stand for everything that changes how a file is interpreted."""
         text = _text(replace(self, paths=(), statuses=())) + _text_of_new(self.form)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     def series_of(self, path: str) -> str | None:
-        """The series that a file's path names; None where the file itself names its series.
+        """Return the series that a file's path names; None where the file itself names its series.
 
         Raises:
             UsageError: the path is not of the form that `series_from` describes.
@@ -124,15 +125,15 @@ class FileSource:
         return None if self.series_from is None else series_of_path(path, self.series_from)
 
     def selects(self, name: str) -> bool:
-        """Whether a series of this name is to be read."""
+        """Return whether a series of this name is to be read."""
         included = not self.include or any(_matches(pattern, name) for pattern in self.include)
         return included and not any(_matches(pattern, name) for pattern in self.exclude)
 
 
 def _text(value: Any) -> str:
-    """The repr of a dataclass, without those fields that are not shown and have their default.
+    """Return the repr of a dataclass, followed by those hidden fields that differ from their defaults.
 
-    Fields that earlier releases did not have are not shown: the digest of what does not use them stays as it was.
+    Fields that earlier releases did not have are hidden, so that the digest of a source that does not use them stays the same.
     """
     return repr(value) + _text_of_new(value)
 

@@ -1,4 +1,4 @@
-"""One file of a source as a row of blocks, each of which can be read alone."""
+"""Read one file of a source as a sequence of blocks, each of which can be read alone."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from omnia_beam.io.local_time import changes_soon
 
 @dataclass(frozen=True, slots=True)
 class BlockPlace:
-    """Where a block stands in its file.
+    """The place of a block in its file.
 
     Args:
-        start: CSV: offset of its first byte, uncompressed. Parquet: the row group.
-        length: CSV: bytes. Parquet: rows.
-        first: CSV: number of its first line, from 1. Parquet: the first row in the row group.
-        folds: CSV: where series stood at the end of the block before, where the order of rows tells repeated hours apart.
+        start: CSV: offset of its first byte in the uncompressed file. Parquet: the row group.
+        length: CSV: number of bytes. Parquet: number of rows.
+        first: CSV: number of its first line, from 1. Parquet: its first row in the row group.
+        folds: CSV: state of the series at the end of the block before, where the order of rows resolves repeated hours.
     """
 
     start: int
@@ -43,18 +43,18 @@ class BlockPlace:
 
 
 class BlockFile:
-    """An open file of a source. A context manager; not for several threads.
+    """An open file of a source: a context manager, not for several threads.
 
     Args:
         source: how it is read.
-        path: whole.
-        block_bytes: of a CSV block.
+        path: the whole path.
+        block_bytes: number of bytes that are read for each CSV block.
 
     Attributes:
-        notes: what reading shows beside points; what it says of the form and the columns is there once the file is open.
+        notes: what reading shows beside points; the notes on format and columns are complete once the file is open.
 
     Raises:
-        UsageError: it cannot be opened, or has not the columns that it should have.
+        UsageError: it cannot be opened, or lacks required columns.
     """
 
     def __init__(self, source: FileSource, path: str, block_bytes: int = BLOCK_BYTES) -> None:
@@ -81,10 +81,10 @@ class BlockFile:
         self._file.close()
 
     def blocks(self) -> Iterator[tuple[BlockPlace, dict[str, Points]]]:
-        """All blocks in order, each with its points by series, in the order of its rows.
+        """Yield all blocks in order, each with its points by series, in the order of its rows.
 
         Raises:
-            UsageError: something that cannot be read: file, line, column, value.
+            UsageError: something cannot be read; the message has file, line, column and value.
         """
         if self._empty:
             return
@@ -93,7 +93,7 @@ class BlockFile:
                 yield BlockPlace(part.group, part.rows, part.first), self._parquet.read(part)
             return
         if self._series is not None and not self._source.selects(self._series):
-            return  # none of its points is wanted
+            return  # the path's series is not wanted
         with self._naming():
             self._file.seek(self._head.body)
         folds: dict[str, Fold] = {}
@@ -111,12 +111,12 @@ class BlockFile:
             yield place, points
 
     def _forget_far(self, folds: dict[str, Fold]) -> None:
-        """Keep only the series whose last row stands where clocks are changed."""
+        """Keep only the series whose last row is near a change of the clocks."""
         for name in [each for each, (ns, _) in folds.items() if not changes_soon(ns, self._source.timezone)]:
             del folds[name]
 
     def read(self, place: BlockPlace) -> dict[str, Points]:
-        """One block's points by series.
+        """Return one block's points by series.
 
         Raises:
             UsageError: as `blocks`.
@@ -147,7 +147,7 @@ class BlockFile:
         head = self._head
         if form.delimiter == "auto" and head.delimiter is not None:
             form = replace(form, delimiter=head.delimiter)
-        selects = cache(self._source.selects)  # a header may have 20,000 names, and each block asks for all of them
+        selects = cache(self._source.selects)  # a header may have 20,000 names, and each block looks all of them up
         self._csv = read_header(
             head.header,
             form,
@@ -180,7 +180,7 @@ class BlockFile:
 
 
 class _Naming:
-    """Gives what a filesystem raises in the block the file's name."""
+    """Context manager that adds the file's name to errors of a filesystem."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -189,7 +189,7 @@ class _Naming:
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, OSError | EOFError):  # EOFError: a compressed file that was cut short
+        if isinstance(error, OSError | EOFError):  # EOFError: a compressed file is cut short
             raise UsageError(f"{self._path}: cannot be read: {reason(error)}") from error
 
 

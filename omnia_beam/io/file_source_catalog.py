@@ -1,4 +1,4 @@
-"""The indexes of all files of a source together; kept beside the ledger, so that only changed files are read again."""
+"""Combine the indexes of all files of a source, and keep them beside the ledger, so that only changed files are read again."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class BlockRef:
     """A block that may hold points of a window.
 
     Args:
-        file: index of its file; the order of files and blocks decides between repeats.
-        place: where in the file.
+        file: index of its file; the order of files and blocks decides which repeat wins.
+        place: its place in the file.
         first_ns, last_ns: times of the first and last of its points that belong to the window's series.
     """
 
@@ -45,7 +45,7 @@ class BlockRef:
 
 @dataclass(frozen=True, eq=False)
 class FileCatalog:
-    """What all files of a source hold. About 32 bytes for each block of a few megabytes and series in it.
+    """The content of all files of a source, in about 32 bytes for each pair of a block (a few megabytes) and a series in it.
 
     Args:
         indexes: in the order of the files' paths.
@@ -59,7 +59,7 @@ class FileCatalog:
 
     @cached_property
     def facts(self) -> Mapping[str, SeriesFacts]:
-        """By series, ascending by name."""
+        """Facts by series, ascending by name."""
         found: dict[str, SeriesFacts] = {}
         for index in self.indexes:
             for name, facts in index.facts.items():
@@ -68,41 +68,41 @@ class FileCatalog:
 
     @property
     def series(self) -> tuple[str, ...]:
-        """Names, ascending."""
+        """Names of the series, ascending."""
         return tuple(self.facts)
 
     @cached_property
     def spans(self) -> Mapping[str, tuple[int, int]]:
-        """By series with points the times of its first and last point, ns."""
+        """Times (ns) of the first and last point, by series with points."""
         rows = ((name, self._rows_of(name)) for name in self.facts)
         return {name: (int(found["first"].min()), int(found["last"].max())) for name, found in rows if len(found)}
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the person who runs the job has to know of the files, a text each."""
+        """Texts about the files for the person who runs the job."""
         return tuple(text for index in self.indexes for text in index.about.warnings)
 
     @cached_property
     def range(self) -> TimeRange | None:
-        """From the first point of all to behind the last; None without points."""
+        """Range from the first point of all series to behind the last; None without points."""
         ranges = [found for index in self.indexes if (found := index.range) is not None]
         if not ranges:
             return None
         return TimeRange(min(each.start_ns for each in ranges), max(each.end_ns for each in ranges))
 
     def counts(self, names: Iterable[str], wanted: TimeRange) -> Iterator[tuple[str, int]]:
-        """For each series about how many points it has in a range; repeats are counted each time."""
+        """Yield each series with an estimate of its points in a range; repeats are counted each time."""
         for name in names:
             rows = self._rows_of(name)
             first, last = rows["first"], rows["last"]
             whole = (first >= wanted.start_ns) & (last < wanted.end_ns)
-            # In floats, where differences of int64 cannot overflow: this is an estimate.
+            # Differences of int64 could overflow; floats cannot, and are exact enough for an estimate.
             inside = np.minimum(last, wanted.end_ns).astype(float) - np.maximum(first, wanted.start_ns).astype(float)
             share = np.clip(inside / np.maximum(last.astype(float) - first.astype(float), 1.0), 0.0, 1.0)
             yield name, int(np.ceil((rows["points"] * np.where(whole, 1.0, share)).sum()))
 
     def blocks_for(self, key: ChunkKey) -> tuple[BlockRef, ...]:
-        """The blocks that may hold points of a window, in the order of files and rows."""
+        """Return the blocks that may hold points of a window, in the order of files and rows."""
         rows = np.concatenate([self._rows_of(name) for name in key.series_ids])
         rows = rows[(rows["first"] < key.range.end_ns) & (rows["last"] >= key.range.start_ns)]
         blocks, inverse = np.unique(rows["block"], return_inverse=True)
@@ -125,7 +125,7 @@ class FileCatalog:
 
     @cached_property
     def _base(self) -> Any:
-        """Number of each file's first block among all."""
+        """Number of each file's first block among all blocks."""
         return np.concatenate([[0], np.cumsum([len(index.places) for index in self.indexes])[:-1]]).astype(np.int64)
 
     @cached_property
@@ -148,14 +148,14 @@ class FileCatalog:
 
 
 def catalog_files(source: FileSource, on_file: Callable[[SourceFile], None] = lambda file: None) -> FileCatalog:
-    """Read all files of a source once, and remember nothing.
+    """Read all files of a source once, without storing their indexes.
 
     Args:
         source: what to read.
-        on_file: told of each file before it is read.
+        on_file: called with each file before it is read.
 
     Raises:
-        UsageError: a path without a file, or something in one that cannot be read: file, line, column, value.
+        UsageError: a path matches no file, or something in a file cannot be read; the message has file, line, column and value.
     """
     found = []
     for file in list_files(source.paths):
@@ -166,11 +166,11 @@ def catalog_files(source: FileSource, on_file: Callable[[SourceFile], None] = la
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """Files that changed after some of their points had been copied: that range is to be read again.
+    """A range in which files changed after some of their points had been copied, so that it has to be read again.
 
     Args:
-        range: what the files held and hold, at least.
-        run: receipts of earlier runs than this one are out of date there.
+        range: covers what the files held and hold.
+        run: receipts of runs before this one are out of date in the range.
     """
 
     range: TimeRange
@@ -179,18 +179,18 @@ class FileChange:
 
 @dataclass(frozen=True)
 class CatalogStore:
-    """The indexes of a job's files under `plan/`, one a file, written as soon as the file was read.
+    """The indexes of a job's files under `plan/`, one for each file, written as soon as the file was read.
 
     Args:
         state_dir: the job's.
-        source: what the indexes are of.
+        source: whose files are indexed.
     """
 
     state_dir: StateDir
     source: FileSource = field(repr=False)
 
     def load(self, on_file: Callable[[SourceFile], None] = lambda file: None) -> FileCatalog:
-        """Indexes as they are kept, and those of new and changed files made anew; writes nothing.
+        """Return the stored indexes, with those of new and changed files computed again; nothing is written.
 
         Raises:
             UsageError: as `catalog_files`.
@@ -198,12 +198,12 @@ class CatalogStore:
         return FileCatalog(tuple(index for _, index, _ in self._indexes(on_file)))
 
     def refresh(self, run: int, recorded: bool, on_file: Callable[[SourceFile], None]) -> FileCatalog:
-        """As `load`, and keeps what it made. Only for the holder of the job's lease.
+        """Return what `load` returns, and store what was computed. Only the holder of the job's lease may call this.
 
         Args:
             run: number of this run.
-            recorded: whether the ledger holds anything yet: if so, what changed has to be read again.
-            on_file: told of each file before it is read.
+            recorded: whether the ledger holds anything yet; if so, what changed has to be read again.
+            on_file: called with each file before it is read.
         """
         kept: set[str] = set()
         found = []
@@ -224,7 +224,7 @@ class CatalogStore:
         return FileCatalog(tuple(found))
 
     def changes(self) -> tuple[FileChange, ...]:
-        """What changed since, and was not yet read again."""
+        """Return the changes that were not yet read again."""
         data = self.state_dir.read(_CHANGES)
         if data is None:
             return ()
@@ -236,7 +236,10 @@ class CatalogStore:
             ) from error
 
     def vanished(self) -> dict[str, tuple[TimeRange, ...]]:
-        """By series, the times of points that files held which are gone or hold other times now, as long as that is new."""
+        """Return, by series, the ranges of points that files held before and that are gone or at other times now.
+
+        They are returned until `forget_changes` is called.
+        """
         data = self.state_dir.read(_VANISHED)
         found: dict[str, list[TimeRange]] = {}
         try:
@@ -247,12 +250,12 @@ class CatalogStore:
         return {name: tuple(ranges) for name, ranges in found.items()}
 
     def forget_changes(self) -> None:
-        """All of it was read again."""
+        """Forget the changes, after all of them were read again."""
         self.state_dir.delete(_CHANGES)
         self.state_dir.delete(_VANISHED)
 
     def _indexes(self, on_file: Callable[[SourceFile], None]) -> Iterator[tuple[str, FileIndex, FileIndex | None]]:
-        """Name, index as it is now, and the one that is kept: the same object where nothing changed."""
+        """Yield name, current index and stored index of each file; both are the same object where nothing changed."""
         reading = self.source.reading_digest
         for file in list_files(self.source.paths):
             name = f"plan/{_PREFIX}{_digest(file.path)}.idx"
@@ -273,10 +276,10 @@ class CatalogStore:
         try:
             return FileIndex.from_bytes(data)
         except StateError:
-            return None  # what cannot be read is made again
+            return None  # an index that cannot be read is computed again
 
     def _note_vanished(self, before: FileIndex | None, now: FileIndex | None) -> None:
-        """Of series of which a file shows nothing any more where it showed something: it is gone, or was begun anew."""
+        """Note series of which a file no longer shows what it showed: they are gone from it, or it was started again."""
         if before is None or before.reading != self.source.reading_digest:
             return
         shown = {} if now is None else now.series_ranges
@@ -297,7 +300,7 @@ class CatalogStore:
 
 
 def _only_told_anew(index: FileIndex, before: FileIndex | None) -> bool:
-    """Whether only the index's form is another: the file is the same, and so are its points."""
+    """Return whether only the index's format differs, while the file and its points are the same."""
     return (
         before is not None
         and before.outdated
@@ -307,7 +310,7 @@ def _only_told_anew(index: FileIndex, before: FileIndex | None) -> bool:
 
 
 def check_holds_something(catalog: FileCatalog, source: FileSource) -> None:
-    """Raises UsageError where the files hold no point of a series that is wanted."""
+    """Raise UsageError where the files hold no point of a series that is wanted."""
     if catalog.range is None:
         chosen = " that include and exclude leave" if source.include or source.exclude else ""
         raise UsageError(f"source.path: {', '.join(source.paths)}: the files hold no points{chosen}")

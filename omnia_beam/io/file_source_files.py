@@ -1,4 +1,4 @@
-"""The files of a source: found by glob, opened, and known again by size and time of change."""
+"""Find a source's files by glob, open them, and recognise them later by size and time of change."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _AS_IT_IS: Final = CompressionTypes.UNCOMPRESSED
 
 @dataclass(frozen=True, order=True, slots=True)
 class SourceFile:
-    """A file as it was when it was looked at.
+    """A file at the time when it was listed.
 
     Args:
-        path: whole.
+        path: the whole path.
         size: bytes.
-        changed_ns: time of the last change, ns since the Unix epoch, as the filesystem tells it.
+        changed_ns: time of the last change, ns since the Unix epoch, as the filesystem reports it.
     """
 
     path: str
@@ -37,13 +37,13 @@ class SourceFile:
 
 
 def list_files(paths: Iterable[str]) -> tuple[SourceFile, ...]:
-    """The files that paths and globs name, each once, in the order of their paths.
+    """Return the files that paths and globs name, each once, in the order of their paths.
 
-    A glob does not match what no dataset counts as data: names of files and folders that begin with `_` or `.`, unless the
-    glob itself spells them so.
+    A glob does not match files and folders whose names begin with `_` or `.`, since these are no data for readers of datasets,
+    unless the glob itself has such a name.
 
     Raises:
-        UsageError: a path or glob that names no file, or a place that cannot be looked at.
+        UsageError: a path or glob matches no file, or a place cannot be listed.
     """
     found: dict[str, SourceFile] = {}
     for path in paths:
@@ -57,7 +57,7 @@ def list_files(paths: Iterable[str]) -> tuple[SourceFile, ...]:
 
 
 def look_at(path: str) -> SourceFile | None:
-    """One file as it is now; None where it is gone."""
+    """Return one file as it is now; None where it is gone."""
     try:
         return list_files([path.replace("[", "[[]") if is_local(path) else path])[0]
     except UsageError:
@@ -65,14 +65,14 @@ def look_at(path: str) -> SourceFile | None:
 
 
 def open_source(path: str) -> Any:
-    """A file for reading, seekable; `.gz`, `.bz2`, `.xz` and `.zst` are undone on the way.
+    """Open a file for reading, seekable; `.gz`, `.bz2`, `.xz` and `.zst` are unpacked.
 
     Raises:
-        UsageError: it cannot be opened, or is compressed otherwise than its name says.
+        UsageError: it cannot be opened, or its compression is not what its name says.
     """
     try:
         file = _plain(path)
-    except Exception as error:  # cloud libraries raise what they like
+    except Exception as error:  # cloud libraries raise errors of any type
         raise UsageError(f"source.path: {path}: cannot be read: {reason(error)}") from error
     try:
         return unpacked(file, path)
@@ -82,7 +82,7 @@ def open_source(path: str) -> Any:
 
 
 def _plain(path: str) -> Any:
-    """A file as it is, not unpacked."""
+    """Open a file without unpacking it."""
     return Path(path).open("rb") if is_local(path) else FileSystems.open(path, compression_type=_AS_IT_IS)
 
 
@@ -106,7 +106,7 @@ def _remote(pattern: str) -> list[SourceFile]:
 
 
 def _is_data(path: str, pattern: str) -> bool:
-    """Whether no part of a path that a glob stands for begins with `_` or `.`; a part of the glob that does is meant."""
+    """Return whether no part of a path begins with `_` or `.`, except parts that match such a part of the glob."""
     meant = [part for part in _parts(pattern) if part[:1] in ("_", ".")]
     return not any(
         part[:1] in ("_", ".") and not any(fnmatchcase(part, each) for each in meant) for part in _parts(path)

@@ -1,7 +1,7 @@
-"""What stands where in a file: per block and series the first and last time and the number of points.
+"""Index a file: the first and last time and the number of points for each block and series.
 
-Made by reading the file once, a block at a time. With it a window reads only the blocks that may hold its points, and a
-migration knows beforehand what the target will not take.
+The file is read once, a block at a time. With the index a window reads only the blocks that may hold its points, and a
+migration knows beforehand what the target will not accept.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ class FileIndex:
     """The index of one file.
 
     Args:
-        file: as it was when it was read.
-        reading: `FileSource.reading_digest` under which it was read.
-        series: names, in the order in which they came up.
-        facts: by name.
-        places: of PLACE, the blocks in the file's order.
-        rows: of ROW: block, index of the series, first and last time (ns), points.
-        about: how the file is written, and what of it was not read.
-        folds: by block, where series stood before it (see `BlockPlace.folds`).
-        outdated: whether a release before this one made it: to be made again, although the file is the same.
+        file: size and time of change when it was read.
+        reading: the `FileSource.reading_digest` under which it was read.
+        series: names, in the order in which they first occur.
+        facts: facts by name.
+        places: array of PLACE: the blocks in the file's order.
+        rows: array of ROW: block, index of the series, first and last time (ns), points.
+        about: the file's format, and what was not read.
+        folds: state of the series before each block, by block (see `BlockPlace.folds`).
+        outdated: whether an earlier release made it, so that it has to be made again although the file is the same.
     """
 
     file: SourceFile
@@ -64,13 +64,13 @@ class FileIndex:
 
     @property
     def range(self) -> TimeRange | None:
-        """From the first point to behind the last; None without points."""
+        """Range from the first point to behind the last; None without points."""
         if not len(self.rows):
             return None
         return TimeRange(int(self.rows["first"].min()), int(self.rows["last"].max()) + 1)
 
     def holds_the_same_as(self, other: FileIndex) -> bool:
-        """Whether both tell of the same points as far as an index can, whatever else they tell."""
+        """Return whether both indexes have the same points, as far as an index shows, whatever else differs."""
         mine, others = (
             {n: (f.points, f.not_finite, f.fine, f.statuses) for n, f in each.facts.items()} for each in (self, other)
         )
@@ -78,7 +78,7 @@ class FileIndex:
 
     @property
     def series_ranges(self) -> dict[str, TimeRange]:
-        """By series, from its first point to behind its last."""
+        """Range from the first point to behind the last, by series."""
         if not len(self.rows):
             return {}
         first = np.full(len(self.series), np.iinfo(np.int64).max)
@@ -93,7 +93,7 @@ class FileIndex:
         return BlockPlace(start, length, first, self.folds.get(block, ()))
 
     def to_bytes(self) -> bytes:
-        """A header line of JSON, then the arrays, compressed."""
+        """Return a header line of JSON, then the arrays, compressed."""
         body = b"".join([self.places.tobytes(), self.rows.tobytes()])
         packed: bytes = pa.compress(body, "zstd", asbytes=True)
         header = {
@@ -113,7 +113,7 @@ class FileIndex:
         """Read back what `to_bytes` wrote.
 
         Raises:
-            StateError: it is something else, damaged, or of another version: to be made again.
+            StateError: it is something else, damaged, or of another version, and has to be made again.
         """
         try:
             end = data.index(b"\n")
@@ -144,10 +144,10 @@ class FileIndex:
 
 
 def index_file(source: FileSource, file: SourceFile, block_bytes: int = BLOCK_BYTES) -> FileIndex:
-    """Read a file once, and say what stands where.
+    """Read a file once, and return its index.
 
     Raises:
-        UsageError: what cannot be read: file, line, column, value.
+        UsageError: something cannot be read; the message has file, line, column and value.
     """
     codes: dict[str, int] = {}
     facts: dict[str, SeriesFacts] = {}
@@ -195,7 +195,7 @@ def _facts(points: Points) -> SeriesFacts:
 
 
 def count_repeats(times: npt.NDArray[np.int64]) -> int:
-    """How many of these times stand there already, further ahead."""
+    """Count the times that occur earlier in the array already."""
     if bool((times[1:] > times[:-1]).all() or (times[1:] < times[:-1]).all()):
         return 0
     return len(times) - len(np.unique(times))

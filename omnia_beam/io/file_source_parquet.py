@@ -1,4 +1,4 @@
-"""Row groups of Parquet files to points."""
+"""Read row groups of Parquet files as points."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from omnia_beam.io.parquet_columns import (
 )
 
 BLOCK_ROWS: Final = 1 << 20
-"""Rows of one block: a row group that is larger is read in slices."""
+"""Number of rows of one block; a row group that is larger is read in slices."""
 
 _TEXT: Final = "text"
 _READ_ERRORS: Final = (pa.ArrowException, OSError, ValueError, KeyError, MemoryError)
-"""What Arrow raises for bytes that are not what they should be."""
+"""Errors that Arrow raises for damaged bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class Block:
 
     Args:
         group: the row group.
-        first: of its rows, from 0.
-        rows: how many.
+        first: number of the first of its rows, from 0.
+        rows: number of rows.
     """
 
     group: int
@@ -54,16 +54,16 @@ class Block:
 
 
 class ParquetPoints:
-    """An open Parquet file as blocks of points. Not for several threads.
+    """An open Parquet file, read as blocks of points. Not for several threads.
 
     Args:
         file: binary and seekable.
         source: how it is read.
         path: for messages.
-        notes: where what is read beside points is noted.
+        notes: receives what is found beside points.
 
     Raises:
-        UsageError: it is no Parquet file, is damaged or encrypted, or has not the columns that it should have.
+        UsageError: it is no Parquet file, is damaged or encrypted, or lacks required columns.
     """
 
     def __init__(self, file: Any, source: FileSource, path: str, notes: ReadingNotes) -> None:
@@ -83,17 +83,17 @@ class ParquetPoints:
         self._note_columns()
 
     def blocks(self) -> Iterator[Block]:
-        """All blocks in order."""
+        """Yield all blocks in order."""
         for group in range(self._parquet.metadata.num_row_groups):
             rows = self._parquet.metadata.row_group(group).num_rows
             for first in range(0, rows, BLOCK_ROWS):
                 yield Block(group, first, min(BLOCK_ROWS, rows - first))
 
     def read(self, block: Block) -> dict[str, Points]:
-        """The points of one block by series, in the order of the rows. A row without a value is no point.
+        """Return the points of one block by series, in the order of the rows; a row without a value is no point.
 
         Raises:
-            UsageError: damaged data, a column of a kind that cannot be read exactly, a row without series or time.
+            UsageError: data is damaged, a column is of a type that cannot be read exactly, or a row has no series or no time.
         """
         names = (*self._names, _TEXT) if self._has_texts else self._names
         table = self._table(self._parquet, block, names)
@@ -121,7 +121,7 @@ class ParquetPoints:
             ) from error
 
     def _check_columns(self) -> tuple[str, ...]:
-        """The columns to read: series (unless the path names it), time, value, and the status where there is one."""
+        """Return the columns to read: series (unless the path names it), time, value, and the status where there is one."""
         form, there = self._form, self._parquet.schema_arrow.names
         wanted = {"series_id": form.series_id, "time": form.time, "value": form.value}
         if self._named is not None:
@@ -149,7 +149,7 @@ class ParquetPoints:
         return kinds.get(self._form.time) == "INT96"
 
     def _is_text_column(self) -> bool:
-        """Whether there is a column of texts as our sinks write it: points that are no numbers."""
+        """Return whether there is a column of texts as our sinks write it, for points that are no numbers."""
         schema = self._parquet.schema_arrow
         found = [each.type for each in schema if each.name == _TEXT]
         return _TEXT not in self._names and len(found) == 1 and pa.types.is_string(found[0])
@@ -177,7 +177,7 @@ class ParquetPoints:
         return table
 
     def _damaged_column(self, parquet: Any, block: Block, names: tuple[str, ...]) -> str:
-        """The first column that cannot be read by itself."""
+        """Return the first column that cannot be read by itself, in words."""
         for name in names:
             try:
                 _rows(parquet, block, (name,))
@@ -237,7 +237,7 @@ class ParquetPoints:
         mask: npt.NDArray[np.bool_],
         example: Callable[[int], str],
     ) -> None:
-        """Note rows of a mask by series, with an example each."""
+        """Note rows of a mask by series, with one example for each."""
         for code in np.unique(codes[mask]).tolist():
             if self._source.selects(series[code]):
                 mine = np.flatnonzero(mask & (codes == code))
@@ -259,7 +259,7 @@ class ParquetPoints:
 
 
 def _chosen(columns: dict[str, Any], rows: Rows, mask: npt.NDArray[np.bool_]) -> tuple[dict[str, Any], Rows]:
-    """The rows of a mask."""
+    """Return the rows of a mask."""
     if mask.all():
         return columns, rows
     kept = np.flatnonzero(mask)
@@ -291,5 +291,5 @@ def _time_words(kind: Any, form: ParquetForm, zone: str) -> str:
 
 
 def _words(error: BaseException) -> str:
-    """One line of what Arrow says."""
+    """Return the first line of Arrow's message."""
     return reason(error).strip().split("\n")[0]

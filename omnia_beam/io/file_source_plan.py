@@ -1,4 +1,4 @@
-"""Windows over files, and what a worker needs to read them."""
+"""Plan windows over files, and collect what a worker needs to read them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from omnia_beam.io.plan import Plan
 from omnia_beam.io.planner import Wanted
 
 _SERIES: Final = 1_000
-"""Series of one window. No request limits it here, and a block of a wide file is read once for each group of series."""
+"""Number of series in one window. No request limits it, and a block of a wide file is read once for each group of series."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,11 @@ class FileWindow:
 
 @dataclass(frozen=True, slots=True)
 class FileShard:
-    """Some windows, to be read by one worker: the element of the source.
+    """Some windows for one worker to read: the element of the source.
 
     Args:
-        windows: in order.
-        files: what the blocks' `file` index stands for, by that index.
+        windows: in the order in which they are read.
+        files: the files by the index that the blocks have as `file`.
     """
 
     windows: tuple[FileWindow, ...]
@@ -47,13 +47,14 @@ def plan_files(
     max_chunk_points: int = MAX_CHUNK_POINTS,
     newest_first: bool = False,
 ) -> Plan:
-    """Windows that cover what is wanted, each instant of each series once.
+    """Plan windows that cover what is wanted, each instant of each series once.
 
     Args:
-        catalog: tells how many points there are; a series that it does not know has none.
+        catalog: has the numbers of points; a series that it does not know has none.
         wanted: (series names, range) pairs.
-        max_chunk_points: of one chunk. A window that holds more, where points stand unevenly, becomes several chunks.
-        newest_first: the order.
+        max_chunk_points: most points of one chunk. A window that holds more, where points are unevenly spread, becomes several
+            chunks.
+        newest_first: whether the newest windows come first.
     """
     limits = file_limits(max_chunk_points)
 
@@ -65,12 +66,12 @@ def plan_files(
 
 
 def file_limits(max_chunk_points: int) -> PackLimits:
-    """How windows over files are packed."""
+    """Return the limits by which windows over files are packed."""
     return PackLimits(series=_SERIES, page_points=max_chunk_points, chunk_points=max_chunk_points)
 
 
 def file_shards(catalog: FileCatalog, windows: Iterable[Window], windows_each: int) -> Iterator[FileShard]:
-    """Elements for the source, in order."""
+    """Yield the elements of the source, in order, each with at most `windows_each` windows."""
     if windows_each < 1:
         raise ValueError(f"a shard holds at least one window, not {windows_each}")
     rest = iter(windows)

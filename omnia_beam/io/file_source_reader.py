@@ -1,4 +1,4 @@
-"""Windows over files to chunks: parse the blocks that may hold their points, join, and let the later row win."""
+"""Read windows over files as chunks: parse the blocks that may hold their points, join them, and let later rows win."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from omnia_beam.io.file_source_files import SourceFile, look_at
 from omnia_beam.io.file_source_plan import FileWindow
 
 CACHE_BYTES: Final = 128 << 20
-"""Of parsed blocks that are kept: neighbouring windows share blocks."""
+"""Size of the parsed blocks that are kept, since neighbouring windows share blocks."""
 
 _OPEN_FILES: Final = 8
 
@@ -32,11 +32,11 @@ _TWICE: Final = "the local time came twice when clocks went back (source.dst_fol
 
 
 class BlockCache:
-    """Parsed blocks and open files, the ones used least lately let go. Not for several threads.
+    """A cache of parsed blocks and open files, from which the least recently used are dropped. Not for several threads.
 
     Args:
         source: how files are read.
-        cache_bytes: of parsed blocks; at least the last one is kept.
+        cache_bytes: most bytes of parsed blocks; the last block is kept in any case.
     """
 
     def __init__(self, source: FileSource, cache_bytes: int = CACHE_BYTES) -> None:
@@ -47,13 +47,13 @@ class BlockCache:
         self._files: OrderedDict[SourceFile, BlockFile] = OrderedDict()
 
     def get(self, file: SourceFile, block: BlockRef) -> PointsBySeries:
-        """The points of a block.
+        """Return the points of a block.
 
         Raises:
             IncompleteReadError: the file has changed since it was indexed.
             UsageError: it cannot be read.
         """
-        place = BlockRef(block.file, block.place, 0, 0)  # the times are those of the series asked for
+        place = BlockRef(block.file, block.place, 0, 0)  # the times are only those of the series that were requested
         key = (file.path, place)
         if key in self._blocks:
             self._blocks.move_to_end(key)
@@ -69,7 +69,7 @@ class BlockCache:
 
     @property
     def held_bytes(self) -> int:
-        """Of the blocks that are kept."""
+        """Bytes of the blocks that are kept."""
         return self._bytes
 
     def close(self) -> None:
@@ -101,19 +101,19 @@ def read_window(
     on_repeats: Callable[[str, int], None] = lambda name, points: None,
     keep: KeepLetters | None = None,
 ) -> Iterator[Chunk]:
-    """The points of a window: one chunk, or several one after the other where it holds more than planned.
+    """Yield the points of a window: one chunk, or several one after another where it holds more than planned.
 
     Args:
         item: the window and its blocks.
         files: by the blocks' index.
-        cache: where blocks are read.
-        statuses: only points with one of these; empty for all.
-        max_points: of one chunk.
-        keep: called for each chunk, before it is given, with the points that have no certain time.
-        on_repeats: called with each series of which rows repeat the time of a later row, and how many.
+        cache: that reads the blocks.
+        statuses: only points with one of these are returned; empty for all.
+        max_points: most points of one chunk.
+        keep: called for each chunk, before it is yielded, with the points that have no certain time.
+        on_repeats: called with each series in which rows repeat the time of a later row, and their number.
 
     Yields:
-        Chunks whose ranges join without gaps to the window's. Where the window is cut follows from its points alone.
+        Chunks whose ranges together are the window's, without gaps. Where the window is cut depends on its points alone.
 
     Raises:
         IncompleteReadError, UsageError: as `BlockCache.get`.
@@ -146,7 +146,7 @@ def _settled(
 def _doubtful(
     key: ChunkKey, blocks: tuple[BlockRef, ...], files: Mapping[int, SourceFile], cache: BlockCache
 ) -> Iterator[DeadLetter]:
-    """Points at local times that came twice, by the first of the two."""
+    """Yield points at ambiguous local times as dead letters, each at the earlier of its two times."""
     for block in blocks:
         held = cache.get(files[block.file], block)
         if not isinstance(held, BlockPoints):
@@ -163,7 +163,7 @@ def _gather(
     cache: BlockCache,
     limit: int | None,
 ) -> dict[str, list[Points]] | None:
-    """By series its rows in the range, block by block; None where there are more than the limit."""
+    """Return the rows in the range by series, block by block; None where there are more than the limit."""
     found: dict[str, list[Points]] = {}
     total = 0
     for block in blocks:
@@ -192,7 +192,7 @@ def _cut(points: Points, time_range: TimeRange) -> Points:
 
 
 def _settle(parts: list[Points]) -> Points:
-    """Sorted by time; of rows that share one the last stays."""
+    """Return the points sorted by time; of rows at the same time the last one stays."""
     points = Points.concat(parts)
     times = points.times
     if not bool((times[1:] > times[:-1]).all()):

@@ -1,23 +1,24 @@
-"""The lease: one run of a job at a time, and the number that orders runs.
+"""Hold a job's lease: it lets one run of a job work at a time, and gives the number that orders runs.
 
-`lease.json` names the run that goes on. Its owner counts a heartbeat up in it. A start that finds somebody else's lease
-judges, in this order:
+`lease.json` names the run that is active. Its owner increases a heartbeat counter in it. A start that finds the lease of
+another process decides in this order:
 
-1. released: free.
-2. the owner's process was on this machine (same boot, same process-id space): alive means refused and gone means free,
-   both at once; a reused pid is told by the time at which its process started.
-3. anything else is watched by this process's own monotonic clock. The heartbeat's counter changes: alive, refused. It
-   stands still for three intervals *and* is older than `stale_after_s` by the wall clock, or it stands still for
-   `stale_after_s`, whatever wall clocks say: the lease is taken over. So a clock that jumps, here or there, makes a
-   start wait longer and never makes two runs.
+1. The lease is released: it is free.
+2. The owner's process was on this machine (same boot, same process-id space). If it is alive, the start is refused; if it
+   is gone, the lease is free; both at once. A reused pid is recognised by the time at which its process started.
+3. In any other case this process watches the lease by its own monotonic clock. If the heartbeat's counter changes, the
+   owner is alive and the start is refused. If it stands still for three intervals *and* is older than `stale_after_s` by
+   the wall clock, or stands still for `stale_after_s` whatever wall clocks say, the lease is taken over. So a clock that
+   jumps, here or there, makes a start wait longer and never makes two runs.
 
-A run that was taken over, since it was suspended or cut off, sees so at its next heartbeat, and its writers see so
-before and after each flush, and before whatever else they put in place (`lease_fence.py`); from then on it writes nothing.
+A run whose lease was taken over, because it was suspended or cut off, notices at its next heartbeat. Its writers notice
+before and after each flush, and before anything else that they put in place (`lease_fence.py`); from then on the run
+writes nothing.
 
-On a local disk, reading and writing the lease happen under a lock (flock), so two starts cannot both win. Beam offers
-no conditional write on object stores: there a start writes the lease, waits `settle_s` and wins only if the lease is
-still its own. Two starts within less than a write's delay of each other could both win for up to one heartbeat
-interval, until the first notices. Receipts are in order even then, and the work done twice is the same work.
+On a local disk, reading and writing the lease happen under a lock (flock), so two starts cannot both win. Beam offers no
+conditional write on object stores: there a start writes the lease, waits `settle_s` and wins only if the lease is still
+its own. Two starts within less than a write's delay of each other could both win for up to one heartbeat interval, until
+the first notices. Receipts are in order even then, and the work done twice is the same work.
 """
 
 from __future__ import annotations
@@ -48,18 +49,18 @@ _MAX_LOOK_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class LeaseTimes:
-    """The lease's times, in seconds, and the clocks that it lives by.
+    """The lease's times, in seconds, and its clocks.
 
     Args:
-        heartbeat_s: between heartbeats.
-        stale_after_s: without a heartbeat until others may take over; several heartbeats long.
-        settle_s: after writing the lease on a store without locks, until it is looked at again.
+        heartbeat_s: seconds between heartbeats.
+        stale_after_s: seconds without a heartbeat until others may take over; several heartbeats long.
+        settle_s: seconds between writing the lease and checking it, on a store without locks.
         clock: wall clock, ns since the Unix epoch.
-        monotonic: seconds, never falls.
-        sleep: waits for so many seconds.
+        monotonic: clock in seconds that never decreases.
+        sleep: waits for the given number of seconds.
 
     Raises:
-        ValueError: less than three heartbeats until others may take over: one that comes late would lose the lease.
+        ValueError: others may take over after less than three heartbeats, so that a late one would lose the lease.
     """
 
     heartbeat_s: float = 10.0
@@ -79,8 +80,8 @@ class LeaseTimes:
 class Lease:
     """A held lease; `with Lease.acquire(...) as lease:` releases it at the end.
 
-    Members:
-        notice: for people, where the lease was taken over from a run that died; else None.
+    Attributes:
+        notice: text for the user where the lease was taken over from a run that died; otherwise None.
     """
 
     def __init__(
@@ -112,17 +113,17 @@ class Lease:
         on_lost: Callable[[StateError], None] | None = None,
         heartbeat: bool = True,
     ) -> Lease:
-        """Become the job's only run. May wait up to the holder's `stale_after_s` to see whether a holder is alive.
+        """Become the job's only run. This may wait up to the holder's `stale_after_s` to see whether a holder is alive.
 
         Args:
-            state_dir: the job's.
+            state_dir: the job's state directory.
             owner: this process: `LeaseOwner.here(run_id)`.
             times: intervals and clocks; None for the defaults.
             on_lost: called once, from the heartbeat's thread, when another run has taken over.
-            heartbeat: start the thread; False leaves it to the caller to call `beat`.
+            heartbeat: whether to start the thread; with False the caller has to call `beat`.
 
         Raises:
-            StateError: another run is going on (names its host, pid and since when, and what to do), or the lease
+            StateError: another run is active (the message has its host, pid, start and what to do), or the lease
                 cannot be read or written.
         """
         times = times or LeaseTimes()
@@ -135,7 +136,7 @@ class Lease:
 
     @property
     def token(self) -> LeaseToken:
-        """For the workers of this run."""
+        """Token for the workers of this run."""
         return LeaseToken(self._record.run, self._record.nonce)
 
     @property
@@ -144,7 +145,7 @@ class Lease:
         return self._lost is not None
 
     def check(self) -> None:
-        """Go on only if this returns. Cheap: reads nothing unless heartbeats have failed for long.
+        """Return only if the run may go on. This is cheap: it reads nothing unless heartbeats have failed for long.
 
         Raises:
             StateError: the lease is lost, or could not be renewed for so long that others may take it.
@@ -155,17 +156,17 @@ class Lease:
             raise self._lost
 
     def beat(self) -> None:
-        """Renew the lease, or find that it is lost.
+        """Renew the lease, or notice that it is lost.
 
         Raises:
-            StateError: it cannot be read or written; being lost is not raised here but by `check`.
+            StateError: it cannot be read or written. That it is lost is raised by `check`, not here.
         """
         self._change(lambda record: dataclasses.replace(record, beat=record.beat + 1))
 
     def next_run(self) -> LeaseToken:
-        """Go on as the next run, under the same lease: receipts of its writers supersede all those before.
+        """Continue as the next run under the same lease, whose receipts supersede all those before, and return its token.
 
-        For drivers that repeat themselves in one process. Writers of the run before must be closed.
+        It is for drivers that repeat themselves in one process. The writers of the run before must be closed.
 
         Raises:
             StateError: the lease is lost or cannot be written.
@@ -175,7 +176,10 @@ class Lease:
         return self.token
 
     def release(self) -> None:
-        """Stop the heartbeat and let the next run start at once. Never raises: a lease left behind is only slower."""
+        """Stop the heartbeat and let the next run start at once.
+
+        This never raises, since a lease that is left behind only makes the next start slower.
+        """
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
@@ -220,13 +224,13 @@ class Lease:
                 self.beat()
                 failing = False
             except StateError as error:
-                if not failing:  # once is enough to read
+                if not failing:  # one warning for each outage is enough
                     _log.warning("the lease could not be renewed, trying on: %s", error)
                 failing = True
 
 
 def advance_run(state_dir: StateDir, token: LeaseToken) -> LeaseToken:
-    """As `Lease.next_run`, for one worker that carries the token while another process holds the lease.
+    """Continue as the next run, as `Lease.next_run` does, in a worker that has the token while another process holds the lease.
 
     Raises:
         StateError: the lease is lost, or cannot be read or written.
@@ -239,7 +243,7 @@ def advance_run(state_dir: StateDir, token: LeaseToken) -> LeaseToken:
 
 
 class _Acquisition:
-    """One attempt to become the holder: look, judge, and look again."""
+    """One attempt to become the holder: read the lease, judge it, and read it again."""
 
     def __init__(
         self,
@@ -274,7 +278,7 @@ class _Acquisition:
         return Lease(self._state_dir, record, self._times, notice, self._on_lost)
 
     def _why_free(self, found: LeaseRecord | None) -> str | None:
-        """Why the lease may be taken; None where that is not yet known. Raises StateError where it may not."""
+        """Return why the lease may be taken, None where that is not yet known, or raise StateError where it may not."""
         if found is None or found.released:
             return "nobody holds it"
         fate = fate_of(found.owner, self._owner)
@@ -295,7 +299,7 @@ class _Acquisition:
         return None
 
     def _wait(self, found: LeaseRecord) -> None:
-        if self._watched is found:  # said once
+        if self._watched is found:  # log this once
             _log.warning(
                 "%s: %s left no word of its end: watching its heartbeat for up to %.0f s",
                 self._state_dir.path(LEASE_FILE),
@@ -343,7 +347,10 @@ class _Acquisition:
         )
 
     def _where(self, owner: LeaseOwner) -> str:
-        """A process id names a process only in its own space of process ids: pid 1 of a container is this host's init."""
+        """Return where to stop the owner.
+
+        A process id means a process only in its own space of process ids: pid 1 of a container is this host's init.
+        """
         if owner.machine == self._owner.machine:
             return f"(kill {owner.pid} on {owner.host})"
         if owner.boot and owner.boot == self._owner.boot:
@@ -352,6 +359,6 @@ class _Acquisition:
 
 
 def _next_run(state_dir: StateDir, found: LeaseRecord | None) -> int:
-    """Greater than any before; from the ledger's own file names too, should somebody have deleted the lease."""
+    """Return a number greater than any before, also by the ledger's file names in case the lease was deleted."""
     recorded = max((run_of(each.name) for each in state_dir.list("ledger")), default=0)
     return 1 + max(recorded, 0 if found is None else found.run)

@@ -1,10 +1,10 @@
-"""The fence before everything that a run puts in place: a run that has lost its lease changes nothing any more.
+"""Check the lease before everything that a run puts in place, so that a run that has lost it changes nothing any more.
 
-A suspended driver (a laptop's lid, a paused container) wakes up in the middle of a write, when its successor may have come
-to its end. So the lease is looked at in the last instant, between a file's fsync and its rename, before each request of a
+A suspended driver (a laptop's lid, a paused container) may wake up in the middle of a write when its successor has already
+finished. So the lease is checked at the last instant: between a file's fsync and its rename, before each request of a
 write and before each deletion. Where the state is on a filesystem with locks, taking the lease over and putting a file in
-place exclude each other: no file of a run appears after the lease went to another. Elsewhere a moment is left between the
-look and the deed; the next run compares the files with their receipts.
+place exclude each other: no file of a run appears after the lease went to another. Elsewhere a moment remains between the
+check and the action; the next run compares the files with their receipts.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ LOCK_FILE: Final = ".lease.lock"
 
 @dataclass(frozen=True, slots=True)
 class LeaseFence:
-    """Lets a run act only while it holds its lease. Plain data: it pickles.
+    """Lets a run act only while it holds its lease. This is plain data, which can be pickled.
 
     Args:
-        state_dir: the job's.
+        state_dir: the job's state directory.
         token: of the run's lease.
     """
 
@@ -33,15 +33,19 @@ class LeaseFence:
     token: LeaseToken
 
     def check(self) -> None:
-        """Raises StateError: the lease has gone to another run, or is gone."""
+        """Check that the run still holds its lease.
+
+        Raises:
+            StateError: the lease has gone to another run, or does not exist.
+        """
         self.token.check(self.state_dir)
 
     @contextmanager
     def placing(self) -> Iterator[None]:
-        """Hold off who would take the lease over, for a step of microseconds.
+        """Keep other runs from taking the lease over during a step of microseconds.
 
         Raises:
-            StateError: as `check`; or the lock cannot be had.
+            StateError: as `check`, or the lock cannot be obtained.
         """
         with self.state_dir.lock(LOCK_FILE, shared=True):
             self.check()

@@ -1,4 +1,4 @@
-"""`lease.json`: who runs a job, or who ran it last; and the check by which a worker sees whether its run still may write."""
+"""Read and write `lease.json`, which names the active or the last run, and check whether a worker's run may still write."""
 
 from __future__ import annotations
 
@@ -20,33 +20,41 @@ _TAG: Final = "omnia_beam_lease"
 
 @dataclass(frozen=True, slots=True)
 class LeaseToken:
-    """What a worker carries of its run's lease: plain data, to pickle.
+    """What a worker carries of its run's lease: plain data, which can be pickled.
 
     Args:
-        run: number, greater than that of every run before: it orders receipts.
-        nonce: of this lease alone.
+        run: number, greater than that of every run before; it orders receipts.
+        nonce: identifies this lease.
     """
 
     run: int
     nonce: str
 
     def check(self, state_dir: StateDir) -> None:
-        """One small read.
+        """Check with one small read that the run may still write.
 
         Raises:
-            StateError: the lease has gone to another run, or is gone: nothing may be written any more.
+            StateError: the lease has gone to another run, or does not exist; nothing may be written any more.
         """
         self.record(state_dir)
 
     def record(self, state_dir: StateDir) -> LeaseRecord:
-        """The lease as it is now, which is still this one. Raises StateError as `check` does."""
+        """Return the current content of the lease, which is still this one.
+
+        Raises:
+            StateError: as `check`.
+        """
         found = read_lease(state_dir)
         if found is None or found.nonce != self.nonce or found.released:
             raise lost_error(state_dir, self.run, found)
         return found
 
     def current(self, state_dir: StateDir) -> LeaseToken:
-        """The token of the run that goes on under this lease now. Raises StateError as `check` does."""
+        """Return the token of the run that is active under this lease now.
+
+        Raises:
+            StateError: as `check`.
+        """
         return LeaseToken(self.record(state_dir).run, self.nonce)
 
 
@@ -55,15 +63,15 @@ class LeaseRecord:
     """The content of `lease.json`.
 
     Args:
-        run: number.
-        nonce: of this lease alone.
+        run: number of the run.
+        nonce: identifies this lease.
         owner: its process.
-        acquired_ns: ns since the Unix epoch, by the owner's clock.
-        beat: counts heartbeats: that it changes shows life, whatever any clock says.
-        beat_ns: when the last was, by the owner's clock; never falls.
+        acquired_ns: when it was acquired, ns since the Unix epoch, by the owner's clock.
+        beat: number of heartbeats; a change shows that the owner is alive, whatever any clock says.
+        beat_ns: time of the last heartbeat, ns since the Unix epoch, by the owner's clock; it never decreases.
         interval_s: seconds between heartbeats.
         stale_after_s: seconds without a heartbeat after which others may take over.
-        released: the run has ended; the file stays for its number.
+        released: whether the run has ended; the file stays because of the run's number.
     """
 
     run: int
@@ -82,7 +90,11 @@ class LeaseRecord:
 
     @classmethod
     def from_json(cls, text: bytes) -> LeaseRecord:
-        """Raises ValueError, KeyError or TypeError where it is none."""
+        """Parse the content of the file.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is no lease.
+        """
         data: dict[str, Any] = orjson.loads(text)
         if data[_TAG] != FORMAT:
             raise ValueError(f"it is of format {data[_TAG]}, and this omnia-beam knows format {FORMAT}")
@@ -103,7 +115,7 @@ class LeaseRecord:
 
 
 def read_lease(state_dir: StateDir) -> LeaseRecord | None:
-    """The lease, None where the job has never run.
+    """Return the lease, or None where the job has never run.
 
     Raises:
         StateError: the file cannot be read, or is no lease.
@@ -123,12 +135,16 @@ def read_lease(state_dir: StateDir) -> LeaseRecord | None:
 
 
 def write_lease(state_dir: StateDir, record: LeaseRecord) -> None:
-    """Raises StateError."""
+    """Write the lease.
+
+    Raises:
+        StateError: it cannot be written.
+    """
     state_dir.write(LEASE_FILE, record.to_json())
 
 
 def lost_error(state_dir: StateDir, run: int, found: LeaseRecord | None) -> StateError:
-    """What a run gets to hear that may not write any more."""
+    """Return the error for a run that may not write any more."""
     path = state_dir.path(LEASE_FILE)
     if found is None:
         what = "the file is gone"

@@ -1,4 +1,4 @@
-"""Who holds a lease: enough about a process to say later, on the same machine, whether it is gone for certain."""
+"""Describe the holder of a lease, so that the same machine can later decide whether its process is certainly gone."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _DEAD_STATES = frozenset("ZXx")  # killed, and not yet waited for by its parent
 
 @dataclass(frozen=True, slots=True)
 class LeaseOwner:
-    """A process.
+    """The process that holds a lease.
 
     Args:
-        host: name, for people.
+        host: the host's name, for messages.
         pid: process id.
-        machine: tells apart what a host name does not: the boot of the kernel and the space of process ids (containers
+        machine: distinguishes what a host name does not: the boot of the kernel and the space of process ids (containers
             and pods share names and always have a pid 1).
-        started: when the process started, in the kernel's own count, so that a reused pid is recognised; empty where
+        started: when the process started, in the kernel's clock ticks, so that a reused pid is recognised; empty where
             the system does not say (no /proc).
         run_id: the caller's name for this run.
     """
@@ -34,19 +34,23 @@ class LeaseOwner:
 
     @classmethod
     def here(cls, run_id: str) -> LeaseOwner:
-        """This process."""
+        """Return this process as an owner."""
         pid = os.getpid()
         host = socket.gethostname()
         return cls(host, pid, _machine(host), _process_state(pid)[1], run_id)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> LeaseOwner:
-        """Raises KeyError, TypeError or ValueError where it is none."""
+        """Parse the owner in a lease.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is no owner.
+        """
         return cls(str(data["host"]), int(data["pid"]), str(data["machine"]), str(data["started"]), str(data["run_id"]))
 
     @property
     def boot(self) -> str:
-        """Of the kernel: shared by a machine and its containers; empty where the system does not say."""
+        """Id of the kernel's boot, shared by a machine and its containers; empty where the system does not say."""
         boot, slash, space = self.machine.partition("/pid:")
         return boot if slash and space else ""
 
@@ -55,8 +59,8 @@ class LeaseOwner:
 
 
 def fate_of(owner: LeaseOwner, here: LeaseOwner) -> Literal["alive", "dead", "unknown"]:
-    """Whether a process lives, as far as this machine can tell. Clocks have no part in it."""
-    if owner.machine != here.machine or os.name != "posix":  # elsewhere, os.kill(pid, 0) does more than ask
+    """Return whether a process lives, as far as this machine can decide without comparing clocks."""
+    if owner.machine != here.machine or os.name != "posix":  # on other systems os.kill(pid, 0) does more than check
         return "unknown"
     if not _exists(owner.pid):
         return "dead"
@@ -65,7 +69,7 @@ def fate_of(owner: LeaseOwner, here: LeaseOwner) -> Literal["alive", "dead", "un
         return "dead"
     if not started or not owner.started:
         return "unknown"
-    return "alive" if started == owner.started else "dead"  # the pid was given to somebody else
+    return "alive" if started == owner.started else "dead"  # another process got the pid
 
 
 def _exists(pid: int) -> bool:
@@ -79,7 +83,7 @@ def _exists(pid: int) -> bool:
 
 
 def _process_state(pid: int) -> tuple[str, str]:
-    """The state letter and the start time in clock ticks since boot, from proc(5); empty where that cannot be read."""
+    """Return the state letter and the start time in clock ticks since boot, from proc(5); empty where that cannot be read."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
         fields = text.rpartition(")")[2].split()  # the name before it may hold blanks and brackets

@@ -1,14 +1,14 @@
 """The ledger: which ranges of which series are stored, under which configuration, in which files.
 
-It is append-only. Writers append receipts (`ledger_writer.py`), each to a segment of its own; loading reads them all,
-and the order of records, by (run, time, writer), decides between those that speak of the same series, range and sink:
-the later one counts, whatever its scope. Coverage is what is left. Plan = wanted − covered.
+It is append-only. Writers append receipts (`ledger_writer.py`), each to a segment of its own. Loading reads all of them, and
+the order of records, by (run, time, writer), decides between those of the same series, range and sink: the later one counts,
+whatever its scope. Coverage is what remains. Plan = wanted − covered.
 
     ledger = Ledger.load(StateDir.open("state/", "well-pressures"))
     for series_ids, holes in ledger.missing(scope.digest, wanted_ids, wanted_range):
         ...
 
-Loading only reads, so that anybody may look while a run goes on.
+Loading only reads, so that any process may look while a run is active.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ class RecordedReceipt:
 
     Args:
         receipt: as written.
-        scope: the digest of what it was recorded under.
-        run: number.
-        at_ns: when, by the writer's clock; ns since the Unix epoch.
-        counted: empty where all of it counts. Otherwise, by series id, the part of its range that still does: the rest
-            was replaced by later receipts, or is about to be.
+        scope: digest of the scope that it was recorded under.
+        run: number of the run that recorded it.
+        at_ns: when it was recorded, by the writer's clock; ns since the Unix epoch.
+        counted: empty where all of it counts. Otherwise, by series id, the part of its range that still does; later
+            receipts replaced the rest, or are about to.
     """
 
     receipt: Receipt
@@ -68,10 +68,10 @@ class RecordedScope:
     """A configuration that the ledger knows.
 
     Args:
-        scope: its parts.
-        receipts: that still count under it, in whole or in part.
-        last_run: that recorded something that counts under it; 0 where nothing does.
-        last_ns: when that was; ns since the Unix epoch.
+        scope: the configuration's parts.
+        receipts: number of receipts that still count under it, in whole or in part.
+        last_run: the last run that recorded something that counts under it; 0 where nothing does.
+        last_ns: when that run recorded it; ns since the Unix epoch.
     """
 
     scope: Scope
@@ -82,15 +82,15 @@ class RecordedScope:
 
 @dataclass(frozen=True)
 class Ledger:
-    """All records of a job, loaded by `Ledger.load`. Coverage is in memory; receipts are read again when asked for.
+    """All records of a job, loaded by `Ledger.load`. Coverage is in memory; receipts are read from disk when they are requested.
 
     Args:
-        state_dir: the job's.
+        state_dir: the job's state directory.
         index: see `ledger_index.py`.
         sources: the files that it was loaded from, in that order.
-        known_scopes: by digest.
-        spent: files that count no more, and that nobody has deleted yet.
-        notices: what was dropped or ignored, for people.
+        known_scopes: scopes by digest.
+        spent: files that no longer count and are not deleted yet.
+        notices: texts for the user on what was dropped or ignored.
     """
 
     state_dir: StateDir
@@ -102,11 +102,11 @@ class Ledger:
 
     @classmethod
     def load(cls, state_dir: StateDir) -> Ledger:
-        """Read everything; no ledger at all is an empty one.
+        """Read the whole ledger; a ledger that does not exist is an empty one.
 
         Raises:
-            StateError: a record that is damaged (with the file, the line and what to do), or of an unknown version; a
-                file that cannot be read.
+            StateError: a record is damaged (the message has the file, the line and what to do) or of an unknown version, or a
+                file cannot be read.
         """
         loaded = load_records(state_dir)
         for notice in loaded.notices:
@@ -117,23 +117,23 @@ class Ledger:
         return len(self.index)
 
     def coverage(self, scope: str, series_id: str) -> TimeRangeSet:
-        """What is stored of one series under a scope; any series not heard of has nothing."""
+        """Return what is stored of one series under a scope; an unknown series has nothing."""
         code = self._code_of.get(series_id, -1)
         found = self._pieces_of(self.index.pieces, self._piece_series, code)
         keep = self._in_scope(scope, found.row)
         return _range_set(found.start[keep], found.end[keep])
 
     def missing(self, scope: str, series_ids: Collection[str], wanted: TimeRange) -> Holes:
-        """What of a range is not stored, series with identical holes together.
+        """Return what of a range is not stored, with series of identical holes grouped together.
 
         Args:
-            scope: digest.
-            series_ids: any, also such as the ledger has never heard of.
+            scope: the scope's digest.
+            series_ids: any ids, also those that the ledger does not know.
             wanted: half-open, ns.
 
         Returns:
-            (series ids ascending, their holes), in the order of each group's first id; series without holes are in
-            none. 100,000 series of a ledger of a million receipts take about 0.2 s.
+            (series ids ascending, their holes) pairs, in the order of each group's first id; series without holes are in
+            no group. 100,000 series of a ledger of a million receipts take about 0.2 s.
         """
         asked = sorted(set(series_ids))
         if not wanted or not asked:
@@ -153,7 +153,7 @@ class Ledger:
         return finder.grouped(asked)
 
     def stands(self, sink: str, key: ChunkKey) -> bool:
-        """Whether the sink holds, or may hold, something of these series in this range, recorded under any scope.
+        """Return whether the sink holds, or may hold, something of these series in this range, recorded under any scope.
 
         Storing the key then replaces something: announce it with `LedgerWriter.intend` before.
         """
@@ -166,7 +166,7 @@ class Ledger:
         return False
 
     def scopes(self) -> list[RecordedScope]:
-        """Every configuration that the ledger knows, the one recorded last first."""
+        """Return every configuration that the ledger knows, the one recorded last first."""
         index = self.index
         counts = index.state >= PARTIAL
         found = []
@@ -177,44 +177,47 @@ class Ledger:
         return sorted(found, key=lambda each: (-each.last_run, -each.last_ns, each.scope.digest))
 
     def series_ids(self, scope: str) -> list[str]:
-        """All series of which something counts under a scope, ascending."""
+        """Return all series of which something counts under a scope, ascending."""
         codes = np.unique(self._piece_series[self._in_scope(scope, self.index.pieces.row)])
         return sorted(self.index.series_ids.take(pa.array(codes)).to_pylist())
 
     def receipts(self, scope: str) -> Iterator[RecordedReceipt]:
-        """All receipts that count under a scope, in whole or in part, in no particular order. Reads from disk."""
+        """Yield all receipts that count under a scope, in whole or in part, in no particular order. Reads from disk."""
         index = self.index
         return self.recorded((index.state >= PARTIAL) & (index.scope == _code(index.scopes, scope)))
 
     def overlaps(self, sink: str) -> Iterator[RecordedReceipt]:
-        """Receipts that count only in part: a file of theirs still holds what a later one holds too, or soon will.
+        """Yield receipts that count only in part: a file of theirs still holds what a later receipt's file holds too, or soon will.
 
-        To resolve one: `intend` its key, so that all of it is read again, and let go of its files.
+        To resolve one, `intend` its key, so that all of it is read again, and delete its files.
         """
         return self.recorded((self.index.state == PARTIAL) & self._of_sink(sink))
 
     def live_files(self, sink: str) -> set[str]:
-        """The files that receipts which count name, in whole or in part."""
+        """Return the files that receipts name which count in whole or in part."""
         return set(self._files((self.index.state >= PARTIAL) & self._of_sink(sink)).to_pylist())
 
     def superseded_files(self, sink: str) -> set[str]:
-        """Files that only replaced receipts name: the sink may delete them, before it writes anything new.
+        """Return the files that only replaced receipts name: the sink may delete them, before it writes anything new.
 
-        They are named until a compaction is told that they are gone.
+        They are returned until a compaction gets them in `forget`.
         """
         gone = (self.index.state == REPLACED) & np.isin(self.index.kind, (RECEIPT, RETIRED))
         return self._only(gone & self._of_sink(sink), (self.index.state != REPLACED) & self._of_sink(sink))
 
     def doubtful_files(self, sink: str) -> set[str]:
-        """Files whose replacement was announced and never recorded: old, new, or gone. Their windows are missing."""
+        """Return files whose replacement was announced and never recorded.
+
+        They may be old, new, or gone. Their windows count as missing.
+        """
         of_sink = self._of_sink(sink)
         return self._only((self.index.state == DOUBTFUL) & of_sink, (self.index.state >= PARTIAL) & of_sink)
 
     def select(self, flags: Flags, columns: Sequence[str] | None = None) -> Iterator[tuple[Ints, Any]]:
-        """Chosen records from disk: their positions, and a batch of `ledger_table.SCHEMA` or some of its columns.
+        """Yield chosen records from disk: their positions, and a batch of `ledger_table.SCHEMA` or some of its columns.
 
         Raises:
-            StateError: the files have changed since: load again.
+            StateError: the files have changed since the ledger was loaded; load it again.
         """
         base = 0
         for source in self.sources:
@@ -232,7 +235,11 @@ class Ledger:
                 raise StateError(f"{error}: a run has compacted the ledger meanwhile: load it again") from error
 
     def recorded(self, flags: Flags) -> Iterator[RecordedReceipt]:
-        """Chosen receipts, in no particular order. Reads from disk; raises as `select` does."""
+        """Yield chosen receipts, in no particular order. Reads from disk.
+
+        Raises:
+            StateError: as `select`, or a receipt is damaged.
+        """
         index = self.index
         for positions, batch in self.select(flags, ["run", "at", "record"]):
             rows = zip(positions.tolist(), *(batch.column(each).to_pylist() for each in range(3)), strict=True)
@@ -260,12 +267,12 @@ class Ledger:
         return counted
 
     def _files(self, flags: Flags) -> Any:
-        """The files of chosen records, as one Arrow array of strings, with repeats."""
+        """Return the files of chosen records, as one Arrow array of strings, with repeats."""
         found = [batch.column("files").flatten() for _, batch in self.select(flags, ["files"])]
         return pa.chunked_array(found, pa.string())
 
     def _only(self, these: Flags, others: Flags) -> set[str]:
-        """The files of `these` records that no record of `others` names."""
+        """Return the files of `these` records that no record of `others` names."""
         found = self._files(these)
         if not len(found):
             return set()
@@ -313,8 +320,8 @@ def _code(names: Sequence[str], name: str) -> int:
 
 
 def _between(ascending: npt.NDArray[Any], low: int, high: int) -> slice:
-    """Where the values from `low` up to and without `high` stand."""
-    # Of the array's own type: for any other, numpy copies the whole array first.
+    """Return the slice of the values from `low` up to and without `high`."""
+    # With bounds of another type than the array's, numpy copies the whole array first.
     first, last = np.searchsorted(ascending, np.array((low, high), ascending.dtype)).tolist()
     return slice(first, last)
 

@@ -1,11 +1,11 @@
-"""Compaction: many segments become one snapshot, and what says nothing any more is let go.
+"""Compact the ledger: many segments become one snapshot, and records without any effect are dropped.
 
-Only the holder of the lease compacts, at its start and before its own writers write. Segments of its own run are left
-alone. Each step leaves the ledger saying the same as before, whenever the process dies:
+Only the holder of the lease compacts, at its start and before its own writers write. Segments of its own run stay unchanged.
+Each step leaves the ledger with the same meaning as before, whenever the process dies:
 
-1. the snapshot's rows are written: a file that counts for nothing;
-2. the manifest is written: in that instant the snapshot counts, and the files that it includes do not;
-3. those files are deleted; what is left of them is deleted at the next start.
+1. The snapshot's rows are written, as a file that does not count yet.
+2. The manifest is written: in that instant the snapshot counts, and the files that it includes no longer do.
+3. Those files are deleted; what remains of them is deleted at the next start.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _RETIRED_A_ROW: Final = 1_000
 
 
 def open_ledger(state_dir: StateDir, token: LeaseToken) -> Ledger:
-    """What a run does at its start: load the ledger, tidy up, compact it where that pays, load it again.
+    """Load the ledger at the start of a run: delete leftovers, compact it where that pays, and return it.
 
     Args:
-        state_dir: the job's.
-        token: of the run's lease; none of its writers has been made yet.
+        state_dir: the job's state directory.
+        token: of the run's lease; none of the run's writers may exist yet.
 
     Raises:
         StateError: see `Ledger.load`; or the lease is lost.
@@ -48,12 +48,12 @@ def open_ledger(state_dir: StateDir, token: LeaseToken) -> Ledger:
     if not compaction_pays(ledger, token):
         return ledger
     compact_ledger(ledger, token)
-    del ledger  # a million receipts need not be in memory twice
+    del ledger  # otherwise a million receipts would be in memory twice
     return Ledger.load(state_dir)
 
 
 def compaction_pays(ledger: Ledger, token: LeaseToken) -> bool:
-    """Whether there is much to compact: many segments, or more than a tenth of what a snapshot holds already."""
+    """Return whether there is much to compact: many segments, or more than a tenth of what a snapshot holds already."""
     segments = [each for each in ledger.sources if each.snapshot is None and run_of(each.name) < token.run]
     records = sum(each.records for each in segments)
     held = sum(each.records for each in ledger.sources if each.snapshot is not None)
@@ -67,18 +67,18 @@ def compact_ledger(
     forget: Mapping[str, Collection[str]] | None = None,
     clock: Callable[[], int] = time.time_ns,
 ) -> None:
-    """Write all that still matters of snapshots and of earlier runs' segments into one snapshot, and delete those.
+    """Write what still matters of snapshots and of earlier runs' segments into one snapshot, and delete their files.
 
-    The ledger that was passed still knows its coverage, and cannot read its receipts any more: load it again.
+    The passed ledger still knows its coverage, and cannot read its receipts any more: load it again.
 
     Args:
-        ledger: just loaded.
+        ledger: loaded immediately before.
         token: of the run's lease.
-        forget: by sink, superseded files that the sink has deleted, and that need not be named any more.
+        forget: by sink, superseded files that the sink has deleted and that need no record any more.
         clock: ns since the Unix epoch, for the snapshot's date.
 
     Raises:
-        StateError: it cannot be read or written, or the lease is lost; the ledger says what it said before.
+        StateError: it cannot be read or written, or the lease is lost; the ledger's meaning is unchanged.
     """
     state_dir = ledger.state_dir
     token.check(state_dir)
@@ -100,7 +100,7 @@ def compact_ledger(
 
 
 def delete_spent(ledger: Ledger, token: LeaseToken) -> None:
-    """Delete files that count no more, which a compaction that died left behind.
+    """Delete files that no longer count, which an interrupted compaction left behind.
 
     Raises:
         StateError: they cannot be deleted, or the lease is lost.
@@ -111,7 +111,7 @@ def delete_spent(ledger: Ledger, token: LeaseToken) -> None:
 
 def _delete(state_dir: StateDir, token: LeaseToken, names: Sequence[str]) -> None:
     token.check(state_dir)
-    # Manifests last: as long as one is there, it keeps out what it includes.
+    # Manifests last: as long as one exists, the files that it includes do not count.
     for name in sorted(names, key=lambda name: (name.endswith(".json"), name)):
         state_dir.delete(f"ledger/{name}")
 

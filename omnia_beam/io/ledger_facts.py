@@ -1,4 +1,4 @@
-"""What the receipts say besides coverage and files: dead letters, kept points, what stands of a window. Read from disk."""
+"""Read from receipts on disk what they hold besides coverage and files: dead letters, kept points, what stands of a window."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _LETTERS: Final = r'"dead_letters":[1-9]|"rejected":[1-9]'
 
 @dataclass(frozen=True, slots=True)
 class StandingReceipt:
-    """A receipt that still says something about the sink.
+    """A receipt that still describes content of the sink.
 
     Args:
         receipt: as written.
-        scope: the digest of what it was recorded under.
+        scope: digest of the scope that it was recorded under.
         whole: whether all of it counts.
-        record: the very line, smaller than the receipt.
+        record: its line, byte for byte; it takes less memory than the receipt.
     """
 
     receipt: Receipt
@@ -42,7 +42,7 @@ class StandingReceipt:
 
 @dataclass(frozen=True, slots=True)
 class PriorRecord:
-    """A record that stands of a window which is read again: the very line, and the digest of its scope."""
+    """A record that stands of a window which is read again: its line, byte for byte, and the digest of its scope."""
 
     line: bytes
     scope: str
@@ -53,17 +53,17 @@ class PriorRecord:
 
 
 def receipts_with_letters(ledger: Ledger, sink: str) -> Iterator[StandingReceipt]:
-    """The receipts that count and speak of dead letters, of the sink's or of the mapping's."""
+    """Yield the receipts that count and have dead letters, of the sink or of the mapping."""
     yield from _matching(ledger, sink, _LETTERS)
 
 
 def receipts_with_kept_points(ledger: Ledger, sink: str) -> Iterator[StandingReceipt]:
-    """The receipts that count and hold points which the source no longer shows."""
+    """Yield the receipts that count and hold points which the source no longer shows."""
     yield from _matching(ledger, sink, _KEPT, literal=True)
 
 
 def receipts_of_range(ledger: Ledger, scope: str, sink: str, wanted: TimeRange | None) -> Iterator[StandingReceipt]:
-    """The receipts that count under a scope and meet a range; None for all times."""
+    """Yield the receipts that count under a scope and meet a range; None for all times."""
     index = ledger.index
     flags = (index.state >= PARTIAL) & (index.sink == _code(index.sinks, sink))
     flags &= index.scope == _code(index.scopes, scope)
@@ -73,12 +73,12 @@ def receipts_of_range(ledger: Ledger, scope: str, sink: str, wanted: TimeRange |
 
 
 def prior_records(ledger: Ledger, sink: str, keys: Collection[ChunkKey]) -> dict[ChunkKey, tuple[PriorRecord, ...]]:
-    """By window that is read again, the records that stand of it or of parts of it at the sink, oldest first.
+    """Return by window that is read again the records that stand of it or of parts of it at the sink, oldest first.
 
     Args:
         ledger: as it is now.
         sink: as the receipts name it.
-        keys: windows; those of the same series do not overlap.
+        keys: windows to be read again; those of the same series do not overlap.
     """
     if not keys:
         return {}
@@ -104,13 +104,13 @@ def prior_records(ledger: Ledger, sink: str, keys: Collection[ChunkKey]) -> dict
 
 
 def _around(keys: Sequence[ChunkKey], part: ChunkKey) -> ChunkKey | None:
-    """That of some disjoint windows, ascending, which covers another one of the same series."""
+    """Return the one of some disjoint windows, ascending, which covers another window of the same series."""
     at = bisect_right(keys, part.range.start_ns, key=lambda key: key.range.start_ns) - 1
     return keys[at] if at >= 0 and keys[at].range.covers(part.range) else None
 
 
 def standing_points(ledger: Ledger, sink: str) -> int:
-    """Points of all receipts of a sink that stand, those among them that are about to be replaced."""
+    """Return the number of points of all receipts of a sink that stand, including those that are about to be replaced."""
     index = ledger.index
     flags = (index.kind == RECEIPT) & (index.state >= DOUBTFUL) & (index.sink == _code(index.sinks, sink))
     return sum(each.receipt.count for each in _standing(ledger, flags))

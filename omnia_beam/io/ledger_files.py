@@ -1,4 +1,4 @@
-"""Which files the ledger's receipts name, what those were when they were written, and which windows they hold."""
+"""Return which files the ledger's receipts name, the files' stamps when they were written, and which windows they hold."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _STAMPED: Final = pa.schema([("files", pa.list_(pa.string())), ("stamps", pa.lis
 
 
 def recorded_stamps(ledger: Ledger, sink: str) -> dict[str, FileStamp | None]:
-    """Every file that a counting receipt names, with its stamp; None where the receipt has none (earlier releases).
+    """Return every file that a counting receipt names, with its stamp; None where the receipt has none (earlier releases).
 
-    Of a file that several receipts name, the last receipt's counts. Reads from disk: a second for a million receipts.
+    Where several receipts name a file, the last receipt's stamp counts. Reads from disk: a second for a million receipts.
 
     Raises:
         StateError: the ledger has changed since it was loaded, or a record cannot be read.
@@ -37,10 +37,10 @@ def recorded_stamps(ledger: Ledger, sink: str) -> dict[str, FileStamp | None]:
 
 
 def receipts_of_files(ledger: Ledger, sink: str, names: Collection[str]) -> list[RecordedReceipt]:
-    """The counting receipts that name one of these files: what is to be read again where they are not as recorded.
+    """Return the counting receipts that name one of these files, which have to be read again where a file is not as recorded.
 
     Raises:
-        StateError: as `recorded_stamps` does.
+        StateError: as `recorded_stamps`.
     """
     if not names:
         return []
@@ -62,7 +62,7 @@ def _counting(ledger: Ledger, sink: str) -> Flags:
 
 
 def _files_and_stamps(ledger: Ledger, batch: Any) -> tuple[list[Any], list[Any]]:
-    """By Arrow's JSON reader, which skips all the rest of a record in C++."""
+    """Return files and stamps by record, by Arrow's JSON reader, which skips the rest of a record in C++."""
     text = b"\n".join(batch.column("record").to_pylist())
     try:
         table = pj.read_json(

@@ -1,4 +1,4 @@
-"""What is missing of many series at once, grouped by series with identical holes: vectorised."""
+"""Find what is missing of many series at once, grouped by series with identical holes, in vectorised steps."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Holes = list[tuple[tuple[str, ...], TimeRangeSet]]
 
 
 class HoleFinder:
-    """Takes the pieces of some series at a time; `grouped` says what no piece covers.
+    """Takes the pieces of some series at a time; `grouped` returns what no piece covers.
 
     Args:
-        count: of series; they are known by their index.
-        wanted: half-open, ns; not empty.
+        count: number of series, which are identified by their index.
+        wanted: range, half-open, ns; not empty.
     """
 
     def __init__(self, count: int, wanted: TimeRange) -> None:
@@ -29,11 +29,11 @@ class HoleFinder:
         self._found: list[tuple[Ints, Ints, Ints]] = []
 
     def add(self, owner: npt.NDArray[Any], start: Ints, end: Ints) -> None:
-        """All pieces of some series that meet the range.
+        """Add all pieces of some series that meet the range.
 
         Args:
-            owner: by piece, the index of its series; pieces of one series stand together.
-            start, end: by piece, half-open, ascending and disjoint within a series.
+            owner: index of each piece's series; pieces of one series are adjacent.
+            start, end: bounds of each piece, ns, half-open, ascending and disjoint within a series.
         """
         if not len(owner):
             return
@@ -49,16 +49,16 @@ class HoleFinder:
         self._take(owner[after], end[after], np.full(len(after), self._wanted.end_ns))
 
     def grouped(self, series_ids: Sequence[str]) -> Holes:
-        """For each set of holes that some series has, those series, in their order, and the holes.
+        """Return (series ids, holes) pairs: series with identical holes are in one group, in their order.
 
-        Groups stand in the order of the first series of each; series without holes are in none.
+        Groups are in the order of the first series of each; series without holes are in no group.
         """
         unseen = np.flatnonzero(self._unseen)
         self._take(unseen, np.full(len(unseen), self._wanted.start_ns), np.full(len(unseen), self._wanted.end_ns))
         owner, start, end = (np.concatenate(parts) for parts in zip(*self._found, strict=True))
         order = np.lexsort((start, owner))
         bounds = np.column_stack((start[order], end[order])).tobytes()
-        at = np.searchsorted(owner[order], np.arange(len(series_ids) + 1)) * 16  # two int64 a hole
+        at = np.searchsorted(owner[order], np.arange(len(series_ids) + 1)) * 16  # a hole is two int64
         groups: dict[bytes, list[str]] = {}
         for series_id, (a, b) in zip(series_ids, itertools.pairwise(at.tolist()), strict=True):
             if a < b:

@@ -1,7 +1,8 @@
-"""The ledger in memory: numpy columns, about 60 bytes a receipt of one series, and what is true of each record.
+"""Hold the ledger in memory: numpy columns, about 60 bytes for a receipt of one series, and the state of each record.
 
-A *row* is one series of one record. Records stand in the order in which they were loaded, their rows likewise. What is
-large is narrow, let go as soon as it has served, and worked on in blocks: a million receipts are to fit beside a run.
+A *row* is one series of one record. Records are in the order in which they were loaded, and so are their rows. Large arrays
+have narrow types, are freed as soon as they are no longer needed, and are processed in blocks, because a million receipts
+have to fit beside a run.
 """
 
 from __future__ import annotations
@@ -38,29 +39,30 @@ _WIDTHS: Final = {
 }
 
 REPLACED: Final = 0
-"""Later receipts cover all of it: it says nothing any more."""
+"""State of a record that later receipts replace completely."""
 DOUBTFUL: Final = 1
-"""Not all replaced, and what is left was about to be replaced when a run died: its files may be old, new or torn."""
+"""State of a record whose remaining part was about to be replaced when a run died: its files may be old, new or torn."""
 PARTIAL: Final = 2
-"""Some of it counts, and some of it was replaced or is doubtful."""
+"""State of a record of which a part counts, and a part was replaced or is doubtful."""
 WHOLE: Final = 3
-"""All of it counts."""
+"""State of a record that counts completely."""
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerIndex:
-    """Columns by record, by row and by visible piece.
+    """The ledger's columns by record, by row and by visible piece.
 
     Args:
-        scopes, sinks: what the codes in the columns `scope` and `sink` stand for.
+        scopes, sinks: digests and names for the codes in the columns `scope` and `sink`.
         last_by_scope: by scope, (run, ns since the Unix epoch) of the last record that counts; (0, 0) for none.
-        series_ids: what the codes in the column `series` stand for; an Arrow array of strings.
+        series_ids: ids for the codes in the column `series`; an Arrow array of strings.
         kind, scope, sink, start, end: by record.
-        state: by record, one of the four above; REPLACED for what is no receipt, and for copies of a record.
+        state: by record, one of REPLACED, DOUBTFUL, PARTIAL and WHOLE; REPLACED for what is no receipt, and for copies of a
+            record.
         needed: by record, whether dropping it would change anything.
         record, series: by row; the record's position, and the series' code.
-        pieces: what counts, by row, ascending by series code and start; receipts only.
-        standing: what later receipts leave of each receipt, intents not regarded. The same object as `pieces` where
+        pieces: the parts of receipts that count, by row, ascending by series code and start.
+        standing: what later receipts leave of each receipt, when intents are ignored. The same object as `pieces` where
             there are no intents.
     """
 
@@ -85,7 +87,7 @@ class LedgerIndex:
 
 
 class IndexBuilder:
-    """Takes batches of `ledger_table.SCHEMA` (of INDEX_COLUMNS at least), in order; `build` makes the index."""
+    """Builder of an index: takes batches of `ledger_table.SCHEMA` (of INDEX_COLUMNS at least), in order."""
 
     def __init__(self) -> None:
         self._codes: dict[str, dict[str, int]] = {"writer": {}, "scope": {}, "sink": {}}
@@ -132,7 +134,7 @@ class IndexBuilder:
         )
 
     def _unify(self) -> None:
-        """One dictionary instead of one a batch; doubling keeps the cost of all unifying linear."""
+        """Replace the dictionaries of all batches by one; doubling the threshold keeps the cost of all calls linear."""
         unified = pa.chunked_array(self._series).unify_dictionaries(memory_pool=MEMORY_POOL)
         self._series = [pa.concat_arrays(unified.chunks, memory_pool=MEMORY_POOL)]
         self._unify_at = _UNIFY_IDS + 2 * len(self._series[0].dictionary)
@@ -146,7 +148,7 @@ class IndexBuilder:
 
 
 class _Growing:
-    """An array that grows at its end. Memory that is reserved and not yet written to costs nothing."""
+    """An array that grows at its end. Reserved memory costs nothing until it is written to."""
 
     def __init__(self, width: Any) -> None:
         self._array: npt.NDArray[Any] = np.empty(_RESERVED, width)
@@ -167,7 +169,7 @@ class _Growing:
 
 
 def _pieces(column: Columns, series: Small, record: Small, rank: Small) -> tuple[Pieces, Pieces]:
-    """What is visible of all records, and what of receipts would be if there were no intents."""
+    """Return what is visible of all records, and what would be visible of receipts without the intents."""
     usable = column["end"] > column["start"]
     shown = _paint_rows(column, series, record, rank, usable[record])
     receipt = column["kind"] == RECEIPT
@@ -177,7 +179,10 @@ def _pieces(column: Columns, series: Small, record: Small, rank: Small) -> tuple
 
 
 def _paint_rows(column: Columns, series: Small, record: Small, rank: Small, chosen: Flags) -> Pieces:
-    """Painted in blocks of series, ascending, so that the pieces come in the order in which coverage is asked for."""
+    """Return the visible pieces.
+
+    They are painted in blocks of series, ascending, so that they are in the order in which coverage looks them up.
+    """
     sinks = int(column["sink"].max(initial=0)) + 1
     found: list[Pieces] = []
     for low, high in series_blocks(series):
@@ -192,7 +197,7 @@ def _paint_rows(column: Columns, series: Small, record: Small, rank: Small, chos
 
 
 def series_blocks(series: Small) -> list[tuple[int, int]]:
-    """Ranges of series codes, each with about _BLOCK_ROWS rows; a series is in one block."""
+    """Return ranges of series codes, each with about _BLOCK_ROWS rows; all rows of a series are in one block."""
     if not len(series):
         return []
     reached = np.cumsum(np.bincount(series)) // _BLOCK_ROWS
@@ -225,7 +230,7 @@ def _states(column: Columns, record: Small, pieces: Pieces, standing: Pieces) ->
 
 
 def _needed(kind: npt.NDArray[np.int8], record: Small, shown: Pieces, standing: Pieces) -> Flags:
-    """A receipt that stands, an intent that shows, and every list of retired files."""
+    """Return which records are needed: receipts that stand, intents that show, and every list of retired files."""
     needed = _has(standing, record, len(kind))
     needed |= (kind == INTENT) & _has(shown, record, len(kind))
     needed |= kind == RETIRED
@@ -250,7 +255,10 @@ def _last_by_scope(
 
 
 def _ranks(run: npt.NDArray[Any], at: Ints, writer: Small) -> Small:
-    """The order of records by (run, at, writer). Copies of a record are in any order: one of them covers the others."""
+    """Return the rank of each record by (run, at, writer).
+
+    Copies of a record are in any order, since one of them covers the others.
+    """
     order = np.lexsort((writer, at, run))
     rank = np.empty(len(order), np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
@@ -258,14 +266,14 @@ def _ranks(run: npt.NDArray[Any], at: Ints, writer: Small) -> Small:
 
 
 def _by_name(codes: Small, names: dict[str, int]) -> Small:
-    """Codes that sort as the names do, so that the order of records does not hang on the order of loading."""
+    """Return codes that sort as the names do, so that the order of records does not depend on the order of loading."""
     place = np.empty(len(names), np.int32)
     place[[names[name] for name in sorted(names)]] = np.arange(len(names), dtype=np.int32)
     return place[codes] if len(names) else codes
 
 
 def _recoded(column: Any, codes: dict[str, int]) -> Small:
-    """A dictionary column's indices, in the codes of all batches together; new names get the next code."""
+    """Return a dictionary column's indices in the codes that all batches share; new names get the next code."""
     here = [codes.setdefault(name, len(codes)) for name in column.dictionary.to_pylist()]
     found: Small = np.array(here, np.int32)[column.indices.to_numpy()]
     return found

@@ -1,4 +1,4 @@
-"""Reading all files of a ledger: snapshots first, then the segments that no snapshot includes."""
+"""Read all files of a ledger: snapshots first, then the segments that no snapshot includes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from omnia_beam.io.ledger_snapshot import (
 from omnia_beam.io.ledger_table import INDEX_COLUMNS
 from omnia_beam.io.state_dir import StateDir
 
-_LOAD_TRIES: Final = 5  # a run that starts may compact the ledger under somebody who looks
+_LOAD_TRIES: Final = 5  # a run that starts may compact the ledger while another process reads it
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerSource:
-    """One file of records, as far as it was read: a segment of so many bytes, or a snapshot."""
+    """One file of records, as far as it was read: `length` bytes of a segment, or a snapshot."""
 
     name: str
     records: int
@@ -35,7 +35,7 @@ class LedgerSource:
     snapshot: Snapshot | None = None
 
     def batches(self, state_dir: StateDir, columns: Sequence[str] | None = None) -> Iterator[Any]:
-        """Batches of `ledger_table.SCHEMA`, or of some of its columns, in their order."""
+        """Yield batches of `ledger_table.SCHEMA`, or of some of its columns, in their order."""
         if self.snapshot is not None:
             yield from snapshot_batches(state_dir, self.snapshot, columns)
             return
@@ -45,7 +45,7 @@ class LedgerSource:
 
 @dataclass(frozen=True, slots=True)
 class LoadedRecords:
-    """What `load_records` found; see `Ledger` for the members."""
+    """The result of `load_records`; see `Ledger` for the members."""
 
     index: LedgerIndex
     sources: tuple[LedgerSource, ...]
@@ -55,10 +55,10 @@ class LoadedRecords:
 
 
 def load_records(state_dir: StateDir) -> LoadedRecords:
-    """Read everything.
+    """Read all files of the ledger.
 
     Raises:
-        StateError: see `Ledger.load`.
+        StateError: as `Ledger.load`.
     """
     gone: FileNotFoundError | None = None
     for _ in range(_LOAD_TRIES):
@@ -110,7 +110,7 @@ class _Loading:
         )
 
     def is_current(self) -> bool:
-        """Whether no compaction came in between: a listing may miss both what it adds and what it deletes."""
+        """Return whether no compaction happened meanwhile: a listing may miss both what it adds and what it deletes."""
         names = [each.name for each in self._state_dir.list("ledger")]
         return [*filter(is_manifest, names)] == [*filter(is_manifest, self._names)]
 
@@ -125,7 +125,7 @@ class _Loading:
         return found
 
     def _leftovers(self, snapshots: list[Snapshot]) -> set[str]:
-        """What compactions left that never came to their end."""
+        """Return the files that unfinished compactions left."""
         counted = {name for each in snapshots for name in (each.data_name, each.manifest_name)}
         return {name for name in self._names if is_snapshot_data(name) or is_manifest(name)} - counted
 

@@ -1,7 +1,7 @@
-"""Which part of each of many overlapping ranges is on top: the painter's algorithm, vectorised.
+"""Compute which part of each of many overlapping ranges is on top: the painter's algorithm, vectorised.
 
-Ranges of one group are painted in the order of their rank, each over those before it. What is visible in the end is
-what the ledger holds to be true: a later receipt replaces what earlier ones claimed for the same series and range.
+Ranges of one group are painted in the order of their rank, each over those before it. What is visible in the end is what
+the ledger holds to be true: a later receipt replaces what earlier ones claimed for the same series and range.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ Ints = npt.NDArray[np.int64]
 class Pieces(NamedTuple):
     """Visible parts of ranges, ascending by group and start, disjoint within a group.
 
-    `row` integers, the index of the range that is visible; `start` and `end` int64, half-open. A row with nothing visible
-    has no piece; one that is cut by another in the middle has two.
+    `row` has integers, the index of the range that is visible; `start` and `end` are int64, half-open. A row with nothing
+    visible has no piece; one that another cuts in the middle has two.
     """
 
     row: npt.NDArray[Any]
@@ -27,16 +27,16 @@ class Pieces(NamedTuple):
 
 
 def visible_pieces(group: npt.NDArray[Any], start: Ints, end: Ints, rank: npt.NDArray[Any]) -> Pieces:
-    """The visible parts.
+    """Return the visible parts of the ranges.
 
     Args:
-        group: integers; ranges of different groups do not meet.
+        group: integers; ranges of different groups do not affect each other.
         start, end: half-open, not empty.
         rank: integers, different within a group; the highest is on top.
     """
     order = np.lexsort((rank, end, start, group))
     g, s, e = group[order], start[order], end[order]
-    # Of ranges that are the same, only the last can be seen: by far the most common overlap, a window read again.
+    # Of equal ranges only the last is visible. They are by far the most common overlap: a window that was read again.
     again = (g[1:] == g[:-1]) & (s[1:] == s[:-1]) & (e[1:] == e[:-1])
     if again.any():
         last = np.append(~again, True)
@@ -72,10 +72,10 @@ def _paint(group: Ints, start: Ints, end: Ints, rank: npt.NDArray[Any]) -> Piece
 
 
 def _cells(group: Ints, start: Ints, end: Ints) -> tuple[Ints, Ints, Ints]:
-    """All bounds of a group cut it into cells; cells of all groups stand in one row.
+    """Cut each group into cells at all bounds of its ranges; the cells of all groups are in one sequence.
 
-    Returns the first cell of each range, the one after its last, and each cell's start. A group's last bound starts a
-    cell that no range covers, so that no run of cells goes from one group into the next.
+    Returns the first cell of each range, the one after its last, and each cell's start. A group's last bound starts a cell that
+    no range covers, so that no run of cells continues from one group into the next.
     """
     groups, bounds = np.concatenate((group, group)), np.concatenate((start, end))
     order = np.lexsort((bounds, groups))
@@ -87,10 +87,10 @@ def _cells(group: Ints, start: Ints, end: Ints) -> tuple[Ints, Ints, Ints]:
 
 
 def _highest(left: Ints, right: Ints, layer: Ints, cells: int) -> Ints:
-    """For each cell the highest layer of the ranges over it, -1 where there are none.
+    """Return for each cell the highest layer of the ranges over it, -1 where there are none.
 
-    A range of n cells is two spans of 2^k <= n cells, perhaps overlapping. Spans are laid on from the widest k down,
-    and those of k fall apart into halves of k-1: a sparse table, filled backwards.
+    A range of n cells is the union of two spans of 2^k <= n cells, which may overlap. Spans are applied from the widest k down,
+    and those of k are split into halves of k-1: a sparse table, filled backwards.
     """
     level = np.frexp((right - left).astype(np.float64))[1] - 1
     highest = np.full(cells, -1, np.int64)

@@ -1,4 +1,4 @@
-"""What the ledger holds of the recent past, window by window: what a tail decides by which of them to read again."""
+"""Read what the ledger holds of the recent past, window by window, by which a tail decides what to read again."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class RecentWindow:
     """A recorded window.
 
     Args:
-        key: which series, which range.
-        count: points that it held.
+        key: its series and range.
+        count: number of points that it held.
         read_ns: when it was recorded, by the writer's clock; ns since the Unix epoch.
         is_whole: whether all of it counts; otherwise a run died while it was being replaced.
     """
@@ -34,15 +34,15 @@ class RecentWindow:
 def recent_windows(
     ledger: Ledger, scope: str, sink: str, series_ids: Collection[str], since_ns: int, settle_ns: int
 ) -> list[RecentWindow]:
-    """Recorded windows that end after an instant, or were read before they had settled; in no particular order.
+    """Return recorded windows that end after an instant, or were read before they had settled, in no particular order.
 
     Args:
-        ledger: as loaded.
-        scope: digest.
+        ledger: the loaded ledger.
+        scope: the scope's digest.
         sink: as the receipts name it.
-        series_ids: windows all of whose series are among them.
+        series_ids: only windows are returned all of whose series are among these.
         since_ns: ns since the Unix epoch.
-        settle_ns: how long after its end a window has settled.
+        settle_ns: time after its end at which a window has settled, ns.
 
     Raises:
         StateError: the ledger is damaged, or has changed since it was loaded.
@@ -66,7 +66,7 @@ def recent_windows(
 
 
 def points_of_run(ledger: Ledger, run: int, reach: TimeRange) -> int:
-    """Points that the receipts of one run name, of those that lie in a range.
+    """Return the number of points that the receipts of one run name, of those receipts that lie in a range.
 
     Raises:
         StateError: the ledger is damaged, or has changed since it was loaded.

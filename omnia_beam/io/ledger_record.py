@@ -1,15 +1,15 @@
-"""The lines of a ledger's segment: JSON objects, each with its own checksum.
+"""Encode and decode the lines of a ledger's segment: JSON objects, each with its own checksum.
 
     {"omnia_beam_ledger":1,"job":…,"run":…,"writer":…,"part":…,"scope":{…},"created":…,"crc":"1f2e3d4c"}     the header
     {"v":1,"kind":"receipt","at":…,"start":…,"end":…,"sink":…,"ids":["…"],"files":[…],"dead_letters":0,
      "stamps":[[size,mtime_ns]],"series":[[…]],"crc":…}
     {"v":1,"kind":"intent","at":…,"start":…,"end":…,"sink":…,"ids":["…"],"crc":…}
 
-`ids` are the source's; `stamps` has, for each of `files`, its bytes and its time of change (null on stores), and is absent
-where no file was stamped, as in what earlier releases wrote; `series` has, for each of `ids`, what `Receipt.to_json` says
-after the id. `at` is ns since the Unix epoch, and strictly increasing within a writer. `crc` is always the last member: the
-CRC-32 (zlib's) of the bytes before `,"crc":`, as 8 hex digits, so that any tool reads the lines as JSON and a few lines of
-any language check them.
+`ids` are the source's. `stamps` has, for each of `files`, its bytes and its time of change (null on stores); it is absent
+where no file was stamped, as in the records of earlier releases. `series` has, for each of `ids`, what `Receipt.to_json`
+returns after the id. `at` is ns since the Unix epoch, and strictly increasing within a writer. `crc` is always the last
+member: the CRC-32 (zlib's) of the bytes before `,"crc":`, as 8 hex digits, so that any tool reads the lines as JSON and a few
+lines of any language check them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.ledger_scope import Scope
 
 FORMAT: Final = 1
-"""The version of segments and of their records: raised whenever an older reader would misread them."""
+"""Version of segments and their records; it is increased whenever an older reader would misread them."""
 
 HEADER_TAG: Final = "omnia_beam_ledger"
 _CRC_CHARS: Final = len(',"crc":"00000000"}')
@@ -36,7 +36,7 @@ RUN_IN_NAME: Final = re.compile(r"(?:segment|snapshot)-(\d{8,})-[0-9a-z]+", re.A
 
 
 class UnknownVersionError(ValueError):
-    """A line that is whole, and of a version or kind that this code does not know."""
+    """Raised for a line that is whole, and of a version or kind that this code does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,11 @@ class SegmentHeader:
 
     Args:
         job: the job's name.
-        run: number, from the lease.
-        writer: unique in the run.
-        part: segments of one writer count up from 0.
-        scope: of all its records.
-        created: RFC 3339, for people.
+        run: number of the run, from the lease.
+        writer: the writer's id, unique in the run.
+        part: number of the segment among those of its writer, from 0.
+        scope: of all records of the segment.
+        created: RFC 3339; only for people who read the file.
     """
 
     job: str
@@ -79,7 +79,12 @@ class SegmentHeader:
 
     @classmethod
     def from_line(cls, line: bytes) -> SegmentHeader:
-        """Raises UnknownVersionError; ValueError where the line is not a header."""
+        """Parse the first line of a segment.
+
+        Raises:
+            UnknownVersionError: the header is of another version.
+            ValueError: the line is not a header.
+        """
         data = decode_line(line)
         check_version(data, HEADER_TAG)
         try:
@@ -90,19 +95,19 @@ class SegmentHeader:
 
 
 def is_segment(file_name: str) -> bool:
-    """Whether a file of the ledger's folder is a segment, by its name."""
+    """Return whether a file of the ledger's folder is a segment, by its name."""
     return _SEGMENT.fullmatch(file_name) is not None
 
 
 def run_of(file_name: str) -> int:
-    """The run that wrote a segment or a snapshot, from its name; 0 for other files."""
+    """Return the run that wrote a segment or a snapshot, by its name; 0 for other files."""
     match = RUN_IN_NAME.match(file_name)
     return int(match[1]) if match else 0
 
 
 def encode_receipt(receipt: Receipt, at_ns: int) -> bytes:
-    """A receipt as a line; `at_ns` is when it was recorded, ns since the Unix epoch."""
-    # Ids apart from the rest: what loading needs is then plain columns, which Arrow's JSON reader takes in C++.
+    """Encode a receipt as a line; `at_ns` is when it was recorded, ns since the Unix epoch."""
+    # With the ids apart from the rest, loading needs only plain columns, which Arrow's JSON reader reads in C++.
     data = receipt.to_json()
     series = data.pop("series")
     ids = [each[0] for each in series]
@@ -111,19 +116,23 @@ def encode_receipt(receipt: Receipt, at_ns: int) -> bytes:
 
 
 def encode_intent(key: ChunkKey, sink: str, at_ns: int) -> bytes:
-    """An intent as a line; `at_ns` as for a receipt."""
+    """Encode an intent as a line; `at_ns` is when it was recorded, ns since the Unix epoch."""
     bounds = {"start": key.range.start_ns, "end": key.range.end_ns}
     return encode_line({"v": FORMAT, "kind": "intent", "at": at_ns, **bounds, "sink": sink, "ids": key.series_ids})
 
 
 def encode_line(data: Mapping[str, Any]) -> bytes:
-    """A JSON object as one line, with its newline and its checksum."""
+    """Encode a JSON object as one line, with its checksum and its newline."""
     body = orjson.dumps(data)[:-1]
     return b'%b,"crc":"%08x"}\n' % (body, crc32(body))
 
 
 def decode_line(line: bytes) -> dict[str, Any]:
-    """One line without its newline. Raises ValueError: not such a line, or its checksum does not fit."""
+    """Decode one line without its newline.
+
+    Raises:
+        ValueError: it is not such a line, or its checksum does not match.
+    """
     if not is_whole(line):
         raise ValueError("its checksum does not fit its content")
     data = orjson.loads(line)
@@ -133,12 +142,17 @@ def decode_line(line: bytes) -> dict[str, Any]:
 
 
 def is_whole(line: bytes) -> bool:
-    """Whether a line's checksum fits; a torn line's does not."""
+    """Return whether a line's checksum matches; that of a torn line does not."""
     return line[-_CRC_CHARS:] == b',"crc":"%08x"}' % crc32(line[:-_CRC_CHARS])
 
 
 def check_version(data: Mapping[str, Any], tag: str = "v") -> None:
-    """Raises UnknownVersionError, ValueError where there is no version."""
+    """Check that a line is of the version that this code reads.
+
+    Raises:
+        UnknownVersionError: it is of another version.
+        ValueError: it has no version.
+    """
     version = data.get(tag)
     if not isinstance(version, int):
         raise ValueError(f"no {tag!r} in it")

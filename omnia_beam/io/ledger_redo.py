@@ -1,6 +1,6 @@
-"""Which recorded windows a run reads again, and how many it need not.
+"""Decide which recorded windows a run reads again, and how many it need not.
 
-A window that is read again is read as it was recorded, the same series and the same range: so it writes over the same
+A window that is read again is read as it was recorded, with the same series and the same range. So it overwrites the same
 files, and no point is ever in two of them.
 """
 
@@ -30,23 +30,23 @@ def redo_keys(
     refresh: TimeRange | None,
     now_ns: int,
 ) -> list[tuple[ChunkKey, int]]:
-    """Recorded windows to read again, with the points they held.
+    """Return the recorded windows to read again, with the number of points that they held.
 
     They are those that meet the wanted series and range and
 
     - were recorded under another configuration,
-    - or were read before their end had come, so that points may have been added since; also where only a clock that ran
+    - or were read before their end had come, so that points may have been added since; also where only a clock that was
       ahead said that it had come, and by the present one it still has not,
-    - or count in part only, or not any more, since a run died while it replaced them,
+    - or count in part only, or no longer, because a run died while it replaced them,
     - or reach into the trailing interval that is to be refreshed.
 
     Args:
         ledger: as loaded at the start of the run.
-        scope: the digest of this run's.
+        scope: digest of this run's scope.
         sink: as the receipts name it.
-        series_ids, wanted: what this run is asked for.
+        series_ids, wanted: the series and range of this run.
         refresh: the trailing interval; None for no refresh.
-        now_ns: the present time.
+        now_ns: the present time, ns since the Unix epoch.
 
     Raises:
         StateError: the ledger is damaged, or has changed since it was loaded.
@@ -70,9 +70,9 @@ def redo_keys(
 
 
 def outermost(keys: Mapping[ChunkKey, int]) -> dict[ChunkKey, int]:
-    """Without those keys that lie inside another of the same series.
+    """Return the keys without those that lie inside another of the same series.
 
-    A window that was being replaced by its parts when the run died stands beside those parts. Were both read again, a part
+    A window that was being replaced by its parts when the run died stands beside those parts. If both were read again, a part
     stored after the whole would hold points that the whole's file holds too.
     """
     found: dict[ChunkKey, int] = {}
@@ -85,7 +85,7 @@ def outermost(keys: Mapping[ChunkKey, int]) -> dict[ChunkKey, int]:
 
 
 def count_recorded(ledger: Ledger, scope: str, series_ids: Collection[str], wanted: TimeRange) -> int:
-    """Windows under a scope that count and meet the wanted series and range."""
+    """Count the windows under a scope that count and meet the wanted series and range."""
     index = ledger.index
     flags = (index.kind == RECEIPT) & (index.scope == _code(index.scopes, scope)) & (index.state >= PARTIAL)
     flags &= (index.start < wanted.end_ns) & (index.end > wanted.start_ns)
@@ -95,15 +95,15 @@ def count_recorded(ledger: Ledger, scope: str, series_ids: Collection[str], want
 def recorded_points(
     ledger: Ledger, scope: str, sink: str, keys: Collection[ChunkKey]
 ) -> dict[ChunkKey, tuple[int, ...]]:
-    """The points that are recorded of each series of some windows, of which the source's answer is evidence to be met.
+    """Return the recorded points of each series of some windows, as evidence that the source's response has to match.
 
     Receipts count that lie inside a window, are of the same scope, and whose files stand or may still stand.
 
     Args:
-        ledger: as loaded.
-        scope: digest: under another one the source was asked another question.
+        ledger: the loaded ledger.
+        scope: the scope's digest; under another scope the request to the source was different.
         sink: as the receipts name it.
-        keys: of windows that are to be read again.
+        keys: keys of the windows that are to be read again.
 
     Raises:
         StateError: the ledger is damaged, or has changed since it was loaded.
@@ -135,7 +135,7 @@ def recorded_points(
 
 
 def recorded_at(ledger: Ledger, flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """By record: when it was recorded, ns; 0 for those not asked for."""
+    """Return by record when it was recorded, ns since the Unix epoch; 0 for those not in `flags`."""
     at = np.zeros(len(ledger.index), np.int64)
     for positions, batch in ledger.select(flags, ["at"]):
         at[positions] = batch.column("at").to_numpy()
@@ -150,7 +150,7 @@ def _receipt(ledger: Ledger, record: bytes) -> Receipt:
 
 
 def _of_series(ledger: Ledger, series_ids: Collection[str]) -> npt.NDArray[np.bool_]:
-    """By record: whether one of its series is asked for."""
+    """Return by record whether one of its series is wanted."""
     index = ledger.index
     asked = set(series_ids)
     wanted_codes = np.fromiter((s in asked for s in index.series_ids.to_pylist()), bool, len(index.series_ids))

@@ -1,8 +1,8 @@
-"""A scope: everything that changes the answer to "what are the points of this series in this range, over there?".
+"""Describe a scope: everything that changes which points a series has in a range at the sink.
 
-Coverage counts within one scope only: what was copied with a status filter says nothing about a copy without. A scope
-is a digest of named parts; the parts are written beside it, so that a changed configuration can say what it will redo
-and why.
+Coverage counts within one scope only: what was copied with a status filter says nothing about a copy without one. A scope
+is a digest of named parts. The parts are written beside it, so that the job can report what it will copy again after a
+change of the configuration, and why.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ class Scope:
     """Named parts, and their digest.
 
     Args:
-        parts: (name, value) pairs, ascending by name: such as `source`, `federation_source`, `status`, `mapping`, and
-            always `sink`, which equals the `sink` of the receipts. Values are written into the ledger and into messages:
+        parts: (name, value) pairs, ascending by name, such as `source`, `federation_source`, `status`, `mapping`, and
+            always `sink`, which equals the `sink` of the receipts. Values are written into the ledger and into messages, so
             no secret may be among them.
 
     Raises:
-        ValueError: no sink, or names that are not ascending.
+        ValueError: there is no sink, or the names are not ascending.
     """
 
     parts: tuple[tuple[str, str], ...]
@@ -54,14 +54,14 @@ class Scope:
 
 
 def describe_scope_change(old: Mapping[str, str], new: Mapping[str, str]) -> str:
-    """What changed between two scopes' parts, and what the job will do because of it.
+    """Return what changed between two scopes' parts, and what the job will do because of it.
 
     Args:
         old: the parts under which windows are recorded.
         new: the parts of the run that is about to start.
 
     Returns:
-        One line for people; empty where nothing changed.
+        One line for the user; empty where nothing changed.
     """
     changes = [
         f"{name.replace('_', ' ')} {_change(old.get(name), new.get(name))}"

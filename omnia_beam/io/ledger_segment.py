@@ -1,7 +1,7 @@
-"""Reading one segment: what a writer appended, up to where it was torn off.
+"""Read one segment: what a writer appended, up to where it was torn off.
 
-A writer that dies leaves at most one record without its newline, at the very end: that one was never acknowledged, and
-is dropped and said. Anything else that does not check is damage, and nobody guesses what it was: StateError.
+A writer that dies leaves at most one record without its newline, at the very end. That record was never acknowledged; it is
+dropped and reported. Anything else that does not match its checksum is damage, which raises StateError without any guess.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _BLOCK_BYTES: Final = 1 << 20
 
 
 class SegmentReader:
-    """One segment's records as batches of `ledger_table.SCHEMA`; the members below hold once `batches` is through.
+    """Reader of one segment's records as batches of `ledger_table.SCHEMA`; the attributes below are valid when `batches` has ended.
 
     Args:
-        state_dir: whose `ledger/` it is in.
-        name: the file's.
-        until: read no further than so many bytes; None: to the end.
+        state_dir: in whose `ledger/` the segment is.
+        name: the file's name.
+        until: number of bytes to read at most; None to read to the end.
 
-    Members:
-        header: None where not even that is whole.
-        length: bytes that hold whole records; the same again as `until` gives the same batches, also when a living
+    Attributes:
+        header: the segment's header; None where even the header is not whole.
+        length: number of bytes that hold whole records. Passed as `until`, it gives the same batches again, also when a living
             writer has added to the file since.
-        torn: bytes after those.
+        torn: number of bytes after those.
     """
 
     def __init__(self, state_dir: StateDir, name: str, until: int | None = None) -> None:
@@ -50,7 +50,12 @@ class SegmentReader:
         return self._state_dir.path(f"ledger/{self.name}")
 
     def batches(self) -> Iterator[Any]:
-        """Raises FileNotFoundError where there is no such file, StateError where it cannot be read or believed."""
+        """Yield the records.
+
+        Raises:
+            FileNotFoundError: the file does not exist.
+            StateError: it cannot be read, or is damaged.
+        """
         with self._state_dir.open_file(f"ledger/{self.name}") as file:
             for lines in self._whole_lines(file):
                 if self.header is None:
@@ -73,7 +78,7 @@ class SegmentReader:
                 yield whole.split(b"\n")
         if not rest:
             return
-        if is_whole(rest):  # only the newline is missing: the record was written, so it is true
+        if is_whole(rest):  # only the newline is missing: the record was written completely, so it counts
             self.length += len(rest)
             yield [rest]
         else:
@@ -105,7 +110,7 @@ class SegmentReader:
             raise
 
     def _find_refused(self, header: SegmentHeader, lines: list[bytes]) -> None:
-        """Whole lines, of which one is not what this code can read: name it."""
+        """Raise the error for that one of some whole lines which this code cannot read."""
         for line in lines:
             self._line += 1
             try:

@@ -1,11 +1,11 @@
-"""A snapshot: many segments as one Parquet file, which loads a hundred times faster, and a manifest that makes it count.
+"""Read and write snapshots: many segments as one Parquet file, which loads a hundred times faster, and its manifest.
 
     ledger/snapshot-RUN-NONCE.parquet     rows of `ledger_table.SCHEMA`
     ledger/snapshot-RUN-NONCE.json        the manifest: one line with its checksum, written after the Parquet file
 
-A Parquet file without its manifest is what a crash left and counts for nothing. The manifest names the files whose
-content the snapshot holds: they count no more, whether they are deleted yet or not. So at every moment between the
-first byte and the last deletion the ledger says the same.
+A Parquet file without its manifest was left by a crash and does not count. The manifest names the files whose content the
+snapshot holds: they no longer count, whether they are deleted yet or not. So at every moment between the first byte and the
+last deletion the ledger has the same meaning.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ _BATCH_RECORDS: Final = 8_192
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A manifest.
+    """The content of a manifest.
 
     Args:
-        stem: of both file names.
+        stem: common part of both file names.
         job: the job's name.
-        run: that made it.
-        size: of the Parquet file, bytes.
+        run: number of the run that made it.
+        size: size of the Parquet file, bytes.
         data_crc: CRC-32 of the Parquet file.
-        records: rows.
-        scopes: of all records.
-        includes: files of `ledger/` that count no more.
-        created: RFC 3339, for people.
+        records: number of rows.
+        scopes: the scopes of all records.
+        includes: names of the files of `ledger/` that no longer count.
+        created: RFC 3339; only for people who read the file.
     """
 
     stem: str
@@ -77,20 +77,20 @@ class Snapshot:
 
 
 def is_manifest(file_name: str) -> bool:
-    """Whether a file of the ledger's folder is a snapshot's manifest, by its name."""
+    """Return whether a file of the ledger's folder is a snapshot's manifest, by its name."""
     return _MANIFEST.fullmatch(file_name) is not None
 
 
 def is_snapshot_data(file_name: str) -> bool:
-    """Whether it is a snapshot's data, by its name."""
+    """Return whether a file of the ledger's folder is a snapshot's data, by its name."""
     return _DATA.fullmatch(file_name) is not None
 
 
 def read_manifest(state_dir: StateDir, file_name: str) -> Snapshot | None:
-    """A manifest; None where its writing was torn off, so that nothing it includes was deleted yet.
+    """Return a manifest; None where it was torn off while it was written, so that nothing it includes was deleted yet.
 
     Raises:
-        FileNotFoundError: it is gone.
+        FileNotFoundError: the file does not exist.
         StateError: it is damaged, or of an unknown version.
     """
     path = state_dir.path(f"ledger/{file_name}")
@@ -120,10 +120,10 @@ def read_manifest(state_dir: StateDir, file_name: str) -> Snapshot | None:
 
 
 def check_snapshot(state_dir: StateDir, snapshot: Snapshot) -> None:
-    """Read all bytes of the Parquet file against their checksum: Parquet's own leave its page headers out.
+    """Check all bytes of the Parquet file against their checksum, since Parquet's own checksums leave its page headers out.
 
     Raises:
-        FileNotFoundError: it is gone.
+        FileNotFoundError: the file does not exist.
         StateError: it is damaged.
     """
     name = f"ledger/{snapshot.data_name}"
@@ -136,17 +136,17 @@ def check_snapshot(state_dir: StateDir, snapshot: Snapshot) -> None:
 
 
 def snapshot_batches(state_dir: StateDir, snapshot: Snapshot, columns: Sequence[str] | None = None) -> Iterator[Any]:
-    """The snapshot's rows as batches of SCHEMA, or of some of its columns.
+    """Yield the snapshot's rows as batches of SCHEMA, or of some of its columns.
 
     Raises:
-        FileNotFoundError: it is gone.
+        FileNotFoundError: the file does not exist.
         StateError: it cannot be read.
     """
     name = f"ledger/{snapshot.data_name}"
     with state_dir.open_file(name) as file:
         with state_dir.naming("read", name):
             parquet = pq.ParquetFile(file, page_checksum_verification=True)
-        for group in range(parquet.metadata.num_row_groups):  # one at a time: they are cut by size
+        for group in range(parquet.metadata.num_row_groups):  # one at a time bounds memory: groups are cut by size
             batches = parquet.iter_batches(_BATCH_RECORDS, [group], columns, use_threads=False)
             while True:
                 with state_dir.naming("read", name):
@@ -166,15 +166,15 @@ def write_snapshot(
     includes: Sequence[str],
     created: str,
 ) -> Snapshot:
-    """Write a snapshot's rows, check them, and then make them count with the manifest. Deletes nothing.
+    """Write a snapshot's rows, check them, and then make them count by writing the manifest. Deletes nothing.
 
     Args:
         stem: `snapshot-RUN-NONCE`.
         batches: of SCHEMA.
-        scopes: by digest, those of all batches at least.
+        scopes: scopes by digest, at least those of all batches.
 
     Raises:
-        StateError: it cannot be written, or does not read back; the ledger says what it said before.
+        StateError: it cannot be written, or does not read back; the ledger's meaning is unchanged.
     """
     records = 0
     with (
@@ -222,7 +222,7 @@ def _manifest_line(snapshot: Snapshot) -> bytes:
 
 
 def _groups(batches: Iterable[Any]) -> Iterator[Any]:
-    """Batches joined to row groups of a good size."""
+    """Yield batches joined to row groups of a suitable size."""
     held: list[Any] = []
     records = size = 0
     for batch in batches:
@@ -242,7 +242,7 @@ def _one_table(batches: list[Any]) -> Any:
 
 
 def _checksum(file: BinaryIO) -> tuple[int, int]:
-    """All bytes' number and CRC-32; the file is rewound."""
+    """Return the number and the CRC-32 of all bytes, and rewind the file."""
     size = crc = 0
     while block := file.read(_READ_BYTES):
         size += len(block)

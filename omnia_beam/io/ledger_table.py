@@ -1,6 +1,6 @@
-"""The ledger as Arrow batches: one row a record, whether it comes from a segment's lines or from a snapshot's Parquet.
+"""Convert ledger records to Arrow batches: one row for each record, from a segment's lines or a snapshot's Parquet.
 
-`record` holds the very line that was appended: a snapshot changes where a receipt lies and never what it says.
+`record` holds the line that was appended, byte for byte: a snapshot changes where a receipt is stored and never its content.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from omnia_beam.core.receipt import Receipt
 from omnia_beam.io.ledger_record import FORMAT, SegmentHeader, UnknownVersionError, check_version, decode_line
 
 RECEIPT: Final = 0
-"""A sink's word that series and range are stored."""
+"""Kind of a record by which a sink confirms that series and range are stored."""
 INTENT: Final = 1
-"""A sink's word that it is about to replace what is stored of series and range."""
+"""Kind of a record by which a sink announces that it will replace what is stored of series and range."""
 RETIRED: Final = 2
-"""Files whose receipts were all replaced and have left the ledger; no series. Only in snapshots."""
+"""Kind of a record of files whose receipts were all replaced and have left the ledger; it has no series. Only in snapshots."""
 
 _KINDS: Final = pa.array(["receipt", "intent"])  # in the order of the numbers above
 _CODED: Final = pa.dictionary(pa.int32(), pa.string())
@@ -56,22 +56,22 @@ SCHEMA: Final = pa.schema(
     ]
 )
 MEMORY_POOL: Final = pa.system_memory_pool()
-"""Loading takes much memory for short whiles, and Arrow's own pools keep twice as much of it as malloc does."""
+"""Memory pool for loading, which takes much memory for short times; Arrow's own pools keep twice as much of it as malloc."""
 
 INDEX_COLUMNS: Final = SCHEMA.names[:9]
-"""What coverage needs; the rest stays on disk until somebody asks."""
+"""Columns that coverage needs; the others stay on disk until they are requested."""
 
 
 def batch_of_records(header: SegmentHeader, lines: Sequence[bytes]) -> Any:
-    """Records of one segment as a batch of SCHEMA.
+    """Return records of one segment as a batch of SCHEMA.
 
     Args:
-        header: the segment's.
-        lines: without their newlines, and known to be whole.
+        header: the segment's header.
+        lines: lines without their newlines, whose checksums match.
 
     Raises:
-        UnknownVersionError: a record of a version or kind that this code does not know.
-        ValueError: a record without its members, or with members of the wrong type.
+        UnknownVersionError: a record is of a version or kind that this code does not know.
+        ValueError: a record lacks members, or has members of the wrong type.
     """
     try:
         table = _parsed(b"\n".join(lines))
@@ -103,7 +103,7 @@ def batch_of_records(header: SegmentHeader, lines: Sequence[bytes]) -> Any:
 
 
 def retired_batch(sink: str, files: Sequence[str]) -> Any:
-    """Files that no receipt of the ledger names any more, as one row of SCHEMA."""
+    """Return files that no receipt of the ledger names any more as one row of SCHEMA."""
     columns = [
         pa.array([0], pa.int64()),
         _repeated("", 1),
@@ -121,7 +121,11 @@ def retired_batch(sink: str, files: Sequence[str]) -> Any:
 
 
 def receipt_of_record(line: bytes) -> Receipt:
-    """The receipt that a `record` holds. Raises ValueError: its checksum does not fit, or it is none."""
+    """Return the receipt that a `record` holds.
+
+    Raises:
+        ValueError: its checksum does not match, or it is no receipt.
+    """
     data = decode_line(line)
     try:
         series = [[series_id, *rest] for series_id, rest in zip(data["ids"], data["series"], strict=True)]
@@ -131,11 +135,11 @@ def receipt_of_record(line: bytes) -> Receipt:
 
 
 def _parsed(text: bytes) -> Any:
-    """A hundred times less Python than a JSON object each; members that are not asked for are skipped."""
+    """Parse lines with Arrow, which costs a hundred times less Python than decoding each line; other members are skipped."""
     return pj.read_json(
         pa.BufferReader(text),
         memory_pool=MEMORY_POOL,
-        read_options=pj.ReadOptions(use_threads=False, block_size=len(text) + 1),  # one block: no line is cut
+        read_options=pj.ReadOptions(use_threads=False, block_size=len(text) + 1),  # one block, so that no line is cut
         parse_options=pj.ParseOptions(explicit_schema=_MEMBERS, unexpected_field_behavior="ignore"),
     )
 

@@ -1,4 +1,4 @@
-"""Writing the ledger: one segment a writer, so that any number of workers write at once without knowing of each other."""
+"""Write the ledger: one segment for each writer, so that any number of workers write at once without knowing of each other."""
 
 from __future__ import annotations
 
@@ -26,26 +26,28 @@ FLUSH_AGE_S: Final = 1.0
 
 
 class LedgerWriter:
-    """Appends to a segment of its own; made where it is used, such as a DoFn's `setup`, and never pickled.
+    """A writer that appends to a segment of its own.
 
-    A record counts from the flush on, and never before: until then a crash may lose it, and its window is read again. It
-    is flushed with the `flush_records`-th that waits, or with the first that is appended `flush_age_s` or more after
-    the flush before: slow writers flush every record. Where nothing more is appended, `flush_behind` flushes what waits.
+    It is created where it is used, such as in a DoFn's `setup`, and never pickled.
+
+    A record counts from the flush on, and never before: until then a crash may lose it, and its window is read again. Records
+    are flushed with the `flush_records`-th that waits, or with the first that is appended `flush_age_s` or more after the
+    flush before, so that slow writers flush every record. Where nothing more is appended, `flush_behind` flushes what waits.
     Where the store cannot append, each flush makes one object.
 
     Times are strictly increasing within a writer, also when the clock jumps back; across runs the run's number decides.
 
     Args:
-        state_dir: the job's.
-        scope: of all its receipts.
+        state_dir: the job's state directory.
+        scope: the scope of all its receipts.
         token: of the run's lease. Each flush checks before and after that the lease is still the run's.
-        flush_records: records that wait at most.
-        flush_age_s: seconds.
+        flush_records: most records that wait.
+        flush_age_s: most seconds between flushes while records are appended.
         clock: wall clock, ns since the Unix epoch.
-        monotonic: seconds, never falls.
+        monotonic: clock in seconds that never decreases.
         writer_id: unique in the run, lower-case letters and digits; None for a random one.
-        flush_behind: flush what has waited for `flush_age_s` on a thread of its own: the next window may take minutes,
-            and a kill meanwhile must not cost those before. A failure is raised by the next call; `close` ends the thread.
+        flush_behind: whether a thread flushes what has waited for `flush_age_s`, since the next window may take minutes,
+            and a kill meanwhile must not lose those before. A failure is raised by the next call; `close` ends the thread.
     """
 
     def __init__(
@@ -81,15 +83,15 @@ class LedgerWriter:
 
     @property
     def waiting(self) -> int:
-        """Records that are not flushed yet."""
+        """Number of records that are not flushed yet."""
         return len(self._waiting)
 
     def append(self, receipt: Receipt) -> None:
-        """Record a receipt, and flush where it is time to.
+        """Record a receipt, and flush when that is due.
 
         Raises:
             ValueError: it is of another sink than the scope, or of an empty range.
-            StateError: the flush failed. The receipt waits on, and so do those before: flush again, or let the run end.
+            StateError: the flush failed. This receipt and those before still wait: flush again, or end the run.
         """
         if receipt.sink != self._scope.sink:
             raise ValueError(f"a receipt of {receipt.sink!r} in a scope of the sink {self._scope.sink!r}")
@@ -106,22 +108,22 @@ class LedgerWriter:
                 self._timer.start()
 
     def intend(self, *keys: ChunkKey) -> None:
-        """Say that what is recorded of these series in these ranges is about to be replaced, and flush that, once.
+        """Record that what is stored of these series in these ranges is about to be replaced, and flush once.
 
-        From here on it counts as missing, until a receipt of it: a crash between the two is thereby seen.
+        From then on it counts as missing, until a receipt of it is recorded, so that a crash between the two is noticed.
 
         Raises:
-            StateError: the flush failed: replace nothing.
+            StateError: the flush failed; the caller must not replace anything.
         """
         with self._guard:
             self._waiting += [encode_intent(key, self._scope.sink, self._next_ns()) for key in keys]
             self.flush()
 
     def flush(self) -> None:
-        """Make all records durable that wait; what returns from here is never lost.
+        """Make all waiting records durable; a record is never lost once this has returned.
 
         Raises:
-            StateError: the lease is lost, or the records cannot be written: they wait on.
+            StateError: the lease is lost, or the records cannot be written; they still wait.
         """
         with self._guard:
             if not self._waiting:
@@ -135,20 +137,24 @@ class LedgerWriter:
             except Exception:
                 self._give_part_up()
                 raise
-            # A run that took over since the first check may have compacted this segment without what was just added.
+            # A run that took over since the first check may have compacted this segment without the records added here.
             self._token.check(self._state_dir)
             self._waiting.clear()
             self._forget_timer()
             self._flushed_s = self._monotonic()
 
     def close(self) -> None:
-        """Flush, and close the segment. Raises as `flush` does, with the segment closed all the same."""
+        """Flush, and close the segment.
+
+        Raises:
+            StateError: as `flush`; the segment is closed in any case.
+        """
         with self._guard:
             self._closed = True
             timer = self._timer
             self._forget_timer()
         if timer is not None:
-            timer.join()  # outside the guard, which it may be waiting for
+            timer.join()  # outside of the guard, which the timer may be waiting for
         with self._guard:
             try:
                 self.flush()
@@ -165,9 +171,9 @@ class LedgerWriter:
             self.close()
             return
         try:
-            self.close()  # what is stored is stored, whatever happened since
+            self.close()  # what is stored has to be recorded, whatever failed since
         except StateError as also:
-            _log.error("%s", also)  # the error that is on its way says more
+            _log.error("%s", also)  # the error that is being raised says more
 
     def _forget_timer(self) -> None:
         if self._timer is not None:
@@ -182,7 +188,7 @@ class LedgerWriter:
             try:
                 self.flush()
             except StateError as error:
-                _log.warning("%s", error)  # the records wait on, and the next call raises it
+                _log.warning("%s", error)  # the records still wait, and the next call raises the error
 
     def _append(self, data: bytes) -> None:
         if self._file is None:
@@ -198,7 +204,7 @@ class LedgerWriter:
         self._part += 1
 
     def _give_part_up(self) -> None:
-        """Go on in a new segment: after a failed write nobody knows how this one ends."""
+        """Continue in a new segment, because after a failed write it is unknown how this one ends."""
         if self._file is not None:
             file, self._file = self._file, None
             file.close()

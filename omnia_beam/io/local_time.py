@@ -1,7 +1,7 @@
-"""Times of a wall clock as times of the world, by the zone database that Python reads.
+"""Convert times of a wall clock to UTC by the zone database that Python reads.
 
-Not by Arrow, whose reader stops at the last transition that a file spells out: in files that leave the future to a rule, as
-many systems ship them, that was decades ago.
+Arrow is not used, because its reader stops at the last transition that a file spells out. In files that leave the future to
+a rule, as many systems ship them, that transition was decades ago.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS, NS_PER_SECOND
 _EPOCH: Final = datetime(1970, 1, 1)
 _MINUTE_NS: Final = 60 * NS_PER_SECOND
 _WHOLE_MINUTES_NS: Final = 2 * 365 * 86_400 * NS_PER_SECOND
-"""1972: since then no zone has been off UTC by anything but whole minutes."""
+"""Start of 1972, ns; since then every zone's offset from UTC has been in whole minutes."""
 
 Times = npt.NDArray[np.int64]
 
@@ -30,8 +30,8 @@ class BothTimes:
     """Wall clock times as ns since the Unix epoch, where the clock may have shown one twice.
 
     Args:
-        earlier: int64 ns, shape (n,): the first time at which the clock showed it.
-        later: the last; the same but for times that came twice.
+        earlier: int64 ns, shape (n,): the first instant at which the clock showed each time.
+        later: int64 ns, shape (n,): the last such instant; it differs only for times that the clock showed twice.
     """
 
     earlier: Times
@@ -39,20 +39,20 @@ class BothTimes:
 
     @property
     def twice(self) -> npt.NDArray[np.bool_]:
-        """Which came twice."""
+        """Which times the clock showed twice."""
         twice: npt.NDArray[np.bool_] = self.earlier != self.later
         return twice
 
 
 def local_to_utc(local: Times, zone: str) -> Times:
-    """Wall clock times as ns since the Unix epoch.
+    """Convert wall clock times to ns since the Unix epoch.
 
     Args:
         local: int64 ns, shape (n,): what the clock showed, counted as if it were in UTC.
         zone: IANA name, or a fixed offset such as `+01:00`.
 
     Raises:
-        ValueError: a time that the clocks of the zone showed twice or never, or one outside what int64 ns can hold.
+        ValueError: the zone's clocks showed a time twice or never, or a time is outside what int64 ns can hold.
     """
     if zone == "UTC" or not len(local):
         return local
@@ -66,10 +66,10 @@ def local_to_utc(local: Times, zone: str) -> Times:
 
 
 def both_times(local: Times, zone: str) -> BothTimes:
-    """As `local_to_utc`, and of times that came twice both.
+    """Convert wall clock times as `local_to_utc` does, with both instants of times that the clocks showed twice.
 
     Raises:
-        ValueError: a time that the clocks of the zone never showed, or one outside what int64 ns can hold.
+        ValueError: the zone's clocks never showed a time, or a time is outside what int64 ns can hold.
     """
     if zone == "UTC" or not len(local):
         return BothTimes(local, local)
@@ -85,7 +85,7 @@ def both_times(local: Times, zone: str) -> BothTimes:
 
 
 def changes_soon(ns: int, zone: str) -> bool:
-    """Whether clocks of a zone are changed within a day and some hours of an instant, ns since the Unix epoch."""
+    """Return whether a zone's clocks are changed between 2 hours before and 28 hours after an instant, ns since the Unix epoch."""
     found = _zone(zone)
     instants = (
         _EPOCH.replace(tzinfo=UTC) + timedelta(seconds=ns // NS_PER_SECOND + hours * 3_600) for hours in (-2, 28)
@@ -103,9 +103,9 @@ def _zone(name: str) -> tzinfo:
 
 
 def _offsets_ns(local_ns: int, zone: tzinfo, name: str) -> tuple[int, int]:
-    """Of the first and of the last time at which the clock showed it."""
+    """Return the offsets, ns, at the first and at the last instant at which the clock showed a time."""
     wall = _EPOCH + timedelta(seconds=local_ns // NS_PER_SECOND)
-    # Through UTC, since a datetime's own subtraction of two times of one zone ignores the zone.
+    # By way of UTC, since the subtraction of two datetimes of one zone ignores the zone.
     first, last = (wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
     if first > last:
         raise ValueError(

@@ -1,10 +1,10 @@
-"""Pack series and ranges into windows, from how many points each series holds.
+"""Pack series and ranges into windows, by the number of points of each series.
 
-Two limits at once: at most 100 series **and** about one page of points to a request. And two more for the window, which is
-a chunk in memory and a file on disk: at most a chunk's points, and, where the data is dense enough, no more than a
-calendar month, so that a window is one file of a `year=/month=` partition.
+Two limits apply to a request: at most 100 series **and** about one page of points. Two more apply to the window, which is a
+chunk in memory and a file on disk: at most a chunk's points, and, where the data is dense enough, no more than a calendar
+month, so that a window is one file of a `year=/month=` partition.
 
-Pure arithmetic on counts: the same counts give the same windows on every run and every machine.
+This is pure arithmetic on counts: the same counts give the same windows on every run and every machine.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from omnia_beam.core.window import ChunkKey, Window
 _MONTH_NS: Final = 365.25 / 12 * 86_400 * NS_PER_SECOND
 
 _HEADROOM: Final = 0.98
-"""How full a request is planned: counts of equal sub-ranges of a steady series differ by a fraction of a percent, and a
+"""Planned share of a full request: counts of equal sub-ranges of a steady series differ by a fraction of a percent, and a
 page that overflows costs a whole second request."""
 
 _SPARSE_MONTH: Final = 0.3
-"""Below this share of a chunk a month, a window takes several months: more files, far fewer requests."""
+"""Share of a chunk in a month below which a window takes several months, which needs far fewer requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class PackLimits:
-    """What a request and a chunk may hold.
+    """The limits of a request and of a chunk.
 
     Args:
-        series: series in one request.
-        page_points: points in one answer.
-        chunk_points: points in one chunk.
+        series: most series in one request.
+        page_points: most points in one response.
+        chunk_points: most points in one chunk.
     """
 
     series: int = MAX_SERIES_PER_REQUEST
@@ -55,7 +55,7 @@ class PackLimits:
 
 @dataclass(frozen=True, slots=True)
 class PackedWindow:
-    """One window before it has an identity: which group, which range, how much is expected."""
+    """A planned window before it has a key: its series, its range, and the points and requests to expect."""
 
     series_ids: tuple[str, ...]
     range: TimeRange
@@ -69,12 +69,12 @@ class PackedWindow:
 def pack_windows(
     counts: Iterable[tuple[str, int]], wanted: TimeRange, limits: PackLimits = PackLimits()
 ) -> Iterator[PackedWindow]:
-    """Cover `wanted` for all series, each instant of each series once.
+    """Yield windows that cover `wanted` for all series, each instant of each series once.
 
     Args:
-        counts: series id and its number of points in `wanted`, each series once.
+        counts: pairs of a series id and its number of points in `wanted`, each series once.
         wanted: the range to cover; an empty one gives no windows.
-        limits: see PackLimits.
+        limits: of requests and chunks.
 
     Yields:
         Windows group by group, each group's in the order of time. Ids inside a window are ascending.
@@ -87,12 +87,12 @@ def pack_windows(
 
 
 def requests_for(points: int, limits: PackLimits) -> int:
-    """Into how many queries a window of so many points is cut."""
+    """Return the number of queries into which a window of so many points is cut."""
     return max(1, math.ceil(points / limits.page_target))
 
 
 def month_starts(wanted: TimeRange) -> list[int]:
-    """The first instants of the UTC months that begin inside `wanted`, ns."""
+    """Return the first instants of the UTC months that begin inside `wanted`, ns."""
     first = datetime.fromtimestamp(wanted.start_ns // NS_PER_SECOND, UTC)
     year, month = first.year, first.month
     starts: list[int] = []
@@ -107,7 +107,10 @@ def month_starts(wanted: TimeRange) -> list[int]:
 def _groups(
     ranked: Sequence[tuple[str, int]], wanted: TimeRange, limits: PackLimits
 ) -> Iterator[Sequence[tuple[str, int]]]:
-    """Neighbours in density go together, as many as a month of them fits a chunk, or the whole range if shorter."""
+    """Yield groups of series of similar density.
+
+    A group takes as many series as fit a chunk with a month of points, or with the whole range if that is shorter.
+    """
     cap = limits.chunk_target * max(1.0, wanted.duration_ns / _MONTH_NS)
     at = 0
     while at < len(ranked):
@@ -122,14 +125,14 @@ def _groups(
 
 
 def _fullest(totals: Sequence[int], limits: PackLimits) -> int:
-    """How many of the candidates to take so that their requests are fullest: at least half of them, rather more."""
+    """Return how many of the candidates to take so that their requests are fullest: at least half of them, preferably more."""
     sizes = range(len(totals), len(totals) // 2, -1)
     return max(sizes, key=lambda size: _fill(totals[size - 1], limits), default=len(totals))
 
 
 def _fill(points: int, limits: PackLimits) -> float:
     pages = max(1, math.ceil(points / limits.page_target))
-    # Past a few pages the last one hardly matters: then prefer the larger group.
+    # With more than a few pages the last one hardly matters; coarse rounding then prefers the larger group.
     return round(points / (pages * limits.page_target), 1 if pages > 5 else 3)
 
 
@@ -143,7 +146,7 @@ def _cut(ids: tuple[str, ...], points: int, wanted: TimeRange, limits: PackLimit
 
 
 def _month_parts(points: int, wanted: TimeRange, limits: PackLimits) -> list[TimeRange]:
-    """Whole months, several to a part where a month holds little."""
+    """Return the parts of the range: whole months, several in one part where a month holds few points."""
     a_month = points * min(1.0, _MONTH_NS / wanted.duration_ns)
     cuts = month_starts(wanted)
     if a_month < _SPARSE_MONTH * limits.chunk_target:

@@ -1,4 +1,4 @@
-"""Whether the pages of a Parquet file carry checksums. Neither the footer nor pyarrow tells; the page headers do."""
+"""Find out whether a Parquet file's pages have checksums. Neither the footer nor pyarrow shows it; the page headers do."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Callable
 from typing import Any, Final
 
 _HEADER_BYTES: Final = 32
-"""What the fields of a page header up to its checksum take at most: four of one byte and a varint of 32 bits."""
+"""Most bytes of a page header up to its checksum: four fields, each of one byte and a varint of 32 bits."""
 
 _I32: Final = 5
 _BEFORE: Final = 3
-"""Fields of `PageHeader` in parquet.thrift before its fourth, crc: type, uncompressed_page_size, compressed_page_size."""
+"""Number of fields of `PageHeader` in parquet.thrift before crc: type, uncompressed_page_size, compressed_page_size."""
 
 
 def has_checksums(metadata: Any, read_at: Callable[[int, int], bytes]) -> bool:
-    """Whether the first page of every column chunk carries a checksum; so does a file without any page.
+    """Return whether the first page of every column chunk has a checksum; True also for a file without any page.
 
     Args:
-        metadata: the file's, `pyarrow.parquet.FileMetaData`.
+        metadata: the file's `pyarrow.parquet.FileMetaData`.
         read_at: given an offset and a count, returns so many bytes of the file, or fewer at its end.
 
     Raises:
@@ -36,10 +36,10 @@ def has_checksums(metadata: Any, read_at: Callable[[int, int], bytes]) -> bool:
 
 
 def page_has_checksum(header: bytes) -> bool:
-    """Whether a page header, in Thrift's compact protocol, has the field `crc`.
+    """Return whether a page header, in Thrift's compact protocol, has the field `crc`.
 
     Args:
-        header: its bytes, or as many as reach to that field.
+        header: its bytes, at least up to that field.
 
     Raises:
         ValueError: it does not begin with the three fields that every page header has.

@@ -1,6 +1,6 @@
-"""Columns of foreign Parquet files as names, times, values and statuses: read exactly, or refused by row.
+"""Convert columns of foreign Parquet files to names, times, values and statuses, exactly, or refuse them by row.
 
-Whatever writers call a text, a number or a time is understood: dictionaries, views, binaries and UUIDs as names; decimals and
+All usual types of texts, numbers and times are accepted: dictionaries, views, binaries and UUIDs as names; decimals and
 integers of any width as values; INT96, dates and texts as times. What a point cannot hold is refused with its row, and
 whole numbers beyond 2^53 are counted.
 """
@@ -25,7 +25,7 @@ from omnia_beam.io.csv_times import TimeForm, parse_time_cell, parse_times
 from omnia_beam.io.local_time import local_to_utc
 
 EXACT_INTEGER: Final = 2**53
-"""Every whole number up to here has a float64 of its own."""
+"""Limit up to which every whole number has a float64 of its own."""
 
 _UNIT_NS: Final = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _DAY_NS: Final = 86_400 * 1_000_000_000
@@ -35,11 +35,11 @@ _WHEN: Final = "what 64-bit nanoseconds can hold (1677-09-21 to 2262-04-11)"
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Which rows of which file an array is, for messages.
+    """The rows of a file that an array holds, for messages.
 
     Args:
         path: of the file.
-        first: number of the first row, from 1.
+        first: number of the array's first row in the file, from 1.
         kept: indexes of the rows that the array still holds; None for all.
     """
 
@@ -48,14 +48,14 @@ class Rows:
     kept: npt.NDArray[np.int64] | None = None
 
     def place(self, index: int) -> str:
-        """Such as `in.parquet: row 17`."""
+        """Return the place of a row, such as `in.parquet: row 17`."""
         return f"{self.path}: row {self.first + (index if self.kept is None else int(self.kept[index]))}"
 
     def complaint(self, index: int, column: str, text: str) -> UsageError:
         return UsageError(f"{self.place(index)}: column {column!r}: {text}")
 
     def refusal(self, column: str, kind: Any, wanted: str) -> UsageError:
-        """For a column whose type cannot be read."""
+        """Return the error for a column whose type cannot be read."""
         cure = "convert it, or name another column"
         if pa.types.is_nested(kind):
             cure = "write its parts into columns of their own, a row a point"
@@ -63,9 +63,9 @@ class Rows:
 
 
 def plain(column: Any) -> Any:
-    """A column as one Arrow array of its own values: no chunks, no extension type, no runs, no dictionary of numbers."""
+    """Return a column as one Arrow array of its own values: no chunks, no extension type, no runs, no dictionary of numbers."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if isinstance(array, pa.ChunkedArray):  # combining a column of no chunks
+    if isinstance(array, pa.ChunkedArray):  # combine_chunks returns this for a column of no chunks
         array = pa.array([], array.type) if not array.num_chunks else pa.concat_arrays(array.chunks)
     kind = array.type
     if pa.types.is_run_end_encoded(kind):
@@ -78,16 +78,16 @@ def plain(column: Any) -> Any:
 
 
 def has_value(array: Any) -> npt.NDArray[np.bool_]:
-    """For each row whether there is something."""
+    """Return for each row whether it has a value."""
     valid: npt.NDArray[np.bool_] = pc.is_valid(array).to_numpy(zero_copy_only=False)
     return valid
 
 
 def names_of(array: Any, column: str, rows: Rows) -> tuple[npt.NDArray[np.int32], list[str]]:
-    """For each row the index of its name, and the names, each once.
+    """Return for each row the index of its name, and the names, each once.
 
     Raises:
-        UsageError: a row without a name, a name that is no text, a column that holds neither texts nor whole numbers.
+        UsageError: a row has no name, a name is no text, or the column holds neither texts nor whole numbers.
     """
     kind = array.type
     of = kind.value_type if pa.types.is_dictionary(kind) else kind
@@ -108,24 +108,24 @@ def names_of(array: Any, column: str, rows: Rows) -> tuple[npt.NDArray[np.int32]
         text = "a row names no series" if known in (None, "", b"") else f"{known!r} is not text in UTF-8"
         raise rows.complaint(at, column, text)
     names = list(dict.fromkeys(text for text in texts if text))
-    if len(names) != len(texts):  # a dictionary may hold a name twice
+    if len(names) != len(texts):  # a dictionary may hold the same name twice
         position = {name: index for index, name in enumerate(names)}
         codes = np.array([position.get(text or "", 0) for text in texts], np.int32)[codes]
     return codes, names
 
 
 def times_of(array: Any, column: str, rows: Rows, unit: str, form: TimeForm) -> npt.NDArray[np.int64]:
-    """Times as int64 ns since the Unix epoch.
+    """Return times as int64 ns since the Unix epoch.
 
     Args:
         array: timestamps, dates, whole numbers or texts.
-        column: its name.
-        rows: which they are.
-        unit: what a whole number counts.
-        form: how texts are written, and the zone of times that name none.
+        column: the column's name.
+        rows: the rows of the array, for messages.
+        unit: the unit of whole numbers.
+        form: the format of texts, and the zone of times without one.
 
     Raises:
-        UsageError: a row without a time, one outside of what int64 ns hold, or one that the zone's clocks showed twice or never.
+        UsageError: a row has no time, a time outside of what int64 ns hold, or one that the zone's clocks showed twice or never.
     """
     missing = ~has_value(array)
     if missing.any():
@@ -151,12 +151,12 @@ def times_of(array: Any, column: str, rows: Rows, unit: str, form: TimeForm) -> 
 
 
 def values_of(array: Any, column: str, rows: Rows) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_] | None]:
-    """Values as float64, and which of them are whole numbers beyond 2^53, None where none can be.
+    """Return values as float64, and a mask of those that are whole numbers beyond 2^53; None where there are none.
 
     Decimals become the nearest float64.
 
     Raises:
-        UsageError: a column that holds no numbers.
+        UsageError: the column holds no numbers.
     """
     kind = array.type
     if pa.types.is_null(kind):
@@ -164,7 +164,7 @@ def values_of(array: Any, column: str, rows: Rows) -> tuple[npt.NDArray[np.float
     if pa.types.is_boolean(kind) or pa.types.is_floating(kind):
         return _floats(array.cast(pa.float64())), None
     if pa.types.is_decimal(kind):
-        # By way of texts: Arrow's own way from decimals to floats is off by a bit now and then.
+        # By way of texts, because Arrow's conversion of decimals to floats is sometimes off by a bit.
         values = _floats(array.cast(pa.string()).cast(pa.float64()))
         return values, _beyond(values) if kind.scale <= 0 else None
     if not pa.types.is_integer(kind):
@@ -172,7 +172,7 @@ def values_of(array: Any, column: str, rows: Rows) -> tuple[npt.NDArray[np.float
     if kind.bit_width < 64:
         return _floats(array.cast(pa.float64())), None
     values = _floats(array.cast(pa.float64(), safe=False))
-    # The float of 2^53 + 1 is 2^53 itself: the comparison is made with the integers.
+    # The float of 2^53 + 1 is 2^53 itself, so the integers are compared.
     beyond = pc.or_(
         pc.greater(array, pa.scalar(EXACT_INTEGER, kind)),
         pc.less(array, pa.scalar(-EXACT_INTEGER if pa.types.is_signed_integer(kind) else 0, kind)),
@@ -182,10 +182,10 @@ def values_of(array: Any, column: str, rows: Rows) -> tuple[npt.NDArray[np.float
 
 
 def statuses_of(array: Any, column: str, rows: Rows, default: int) -> npt.NDArray[np.uint32]:
-    """Statuses as uint32; `default` where there is none.
+    """Return statuses as uint32; `default` where there is none.
 
     Raises:
-        UsageError: one that is no whole number of 32 bits, or a column that holds no numbers.
+        UsageError: a status is no whole number of 32 bits, or the column holds no numbers.
     """
     kind = array.type
     if pa.types.is_null(kind):
@@ -208,7 +208,7 @@ def statuses_of(array: Any, column: str, rows: Rows, default: int) -> npt.NDArra
 
 
 def check_int96(ns: npt.NDArray[np.int64], seconds: npt.NDArray[np.int64], column: str, rows: Rows) -> None:
-    """Refuse INT96 times that int64 ns cannot hold: Arrow lets them wrap.
+    """Refuse INT96 times that int64 ns cannot hold, since Arrow lets them wrap.
 
     Args:
         ns, seconds: the same times, read in the two units.
@@ -240,7 +240,7 @@ def _is_uuid(kind: Any) -> bool:
 
 
 def _name(value: Any, is_uuid: bool) -> str | None:
-    """A name as text; None where it is none."""
+    """Return a name as text; None where the value is no text."""
     if value is None:
         return None
     if isinstance(value, uuid.UUID):
@@ -256,7 +256,7 @@ def _name(value: Any, is_uuid: bool) -> str | None:
 
 
 def _texts(array: Any, column: str, rows: Rows) -> Any:
-    """Texts as Arrow strings."""
+    """Return texts as Arrow strings."""
     try:
         if pa.types.is_fixed_size_binary(array.type):
             array = array.cast(pa.binary())
@@ -271,7 +271,7 @@ def _texts(array: Any, column: str, rows: Rows) -> Any:
 def _text_times(texts: Any, column: str, rows: Rows, form: TimeForm) -> npt.NDArray[np.int64]:
     try:
         return parse_times(texts, form).earlier
-    except ValueError:  # ArrowInvalid is of its kind; one by one tells which, and reads some that Arrow does not
+    except ValueError:  # includes ArrowInvalid; one by one finds the cell, and reads some that Arrow does not
         return _one_by_one(texts.to_pylist(), lambda text: parse_time_cell(text.strip(), form)[0], column, rows, form)
 
 

@@ -1,4 +1,4 @@
-"""A chunk as Parquet files: Hive-partitioned by month, named by the window alone, sorted by series and time."""
+"""Encode a chunk as Parquet files: Hive-partitioned by month, named by the window alone, sorted by series and time."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from omnia_beam.core.fingerprint import hash_points
 from omnia_beam.core.timestamps import NS_PER_SECOND
 
 ROW_GROUP_POINTS: Final = 1 << 18
-"""Rows of a row group: about 2 MB, small enough for readers to skip by series and time."""
+"""Rows of one row group: about 2 MB, small enough for readers to skip by series and time."""
 
 _BATCH_POINTS: Final = 1 << 14
-"""Rows that are encoded at a time. Arrow's default of 1,024 costs a tenth more time."""
+"""Rows that are encoded at a time. Arrow's default of 1,024 takes a tenth more time."""
 
 _FILE_SCHEMA: Final = pa.schema([column.with_nullable(True) for column in CHUNK_SCHEMA])
-"""Nullable, though no null is ever written: columns then read back as the plain types that everybody else declares."""
+"""Schema of the files. Columns are nullable, though no null is written, because they then read back as the usual types."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParquetOptions:
-    """How points are put into Parquet.
+    """How points are written as Parquet.
 
     Args:
         compression: `zstd`, `snappy`, `gzip`, `lz4` or `none`.
-        level: of zstd or gzip. Level 1 costs readers nothing and is hardly larger than 3.
+        level: of zstd or gzip. Files of level 1 are hardly larger than of level 3 and cost readers nothing.
     """
 
     compression: str = "zstd"
@@ -48,13 +48,13 @@ class ParquetFile:
 
 
 def chunk_files(chunk: Chunk, prefix: str, options: ParquetOptions = ParquetOptions()) -> Iterator[ParquetFile]:
-    """The files that hold a chunk: one for each month in which it has points, none for a chunk without points.
+    """Yield the files that hold a chunk: one for each month in which it has points, none for a chunk without points.
 
-    Names are `year=YYYY/month=MM/<prefix>-<window>.parquet`, a function of the window alone: the same window always
-    writes over its own files. Columns: series_id string, time timestamp[ns, UTC], value double, status uint32.
+    Names are `year=YYYY/month=MM/<prefix>-<window>.parquet`, a function of the window alone, so that the same window always
+    overwrites its own files. Columns: series_id string, time timestamp[ns, UTC], value double, status uint32.
 
-    A chunk whose range is empty (an event message) claims nothing, and its names end in 16 hex digits of its points: the
-    same points always write over their own files, and no others.
+    A chunk whose range is empty (an event message) claims no range, and its names end in 16 hex digits that depend on its
+    points, so that the same points always overwrite their own files, and no others.
     """
     own = "" if chunk.key.range else f"-{_digest(chunk)}"
     for month, batch in _by_month(chunk):
@@ -63,7 +63,7 @@ def chunk_files(chunk: Chunk, prefix: str, options: ParquetOptions = ParquetOpti
 
 
 def _digest(chunk: Chunk) -> str:
-    """Of the fingerprints of the series, which stand for every bit of every point."""
+    """Return a digest of the series' fingerprints, which depend on every bit of every point."""
     digest = hashlib.blake2b(digest_size=8)
     for series_id, _, points in chunk.by_series():
         digest.update(f"{len(series_id)}:{series_id} {len(points.times)} {hash_points(*points)} ".encode())
@@ -71,7 +71,7 @@ def _digest(chunk: Chunk) -> str:
 
 
 def _by_month(chunk: Chunk) -> Iterator[tuple[int, Any]]:
-    """The points of each UTC month that has any; months count from January 1970."""
+    """Yield the points of each UTC month that has any; months count from January 1970."""
     if not chunk.num_points:
         return
     bounds = np.array([chunk.key.range.start_ns, chunk.key.range.end_ns - 1])
@@ -85,7 +85,7 @@ def _by_month(chunk: Chunk) -> Iterator[tuple[int, Any]]:
 
 
 def _months(times: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    # By whole days, since numpy takes the least int64 for "not a time" where it reads ns.
+    # By whole days, since numpy takes the least int64 for "not a time" in ns.
     days = times // (86_400 * NS_PER_SECOND)
     return days.view("datetime64[D]").astype("datetime64[M]").astype(np.int64)
 
@@ -98,13 +98,13 @@ def _encode(batch: Any, options: ParquetOptions) -> Any:
         row_group_size=ROW_GROUP_POINTS,
         compression=options.compression,
         compression_level=options.level if options.compression in ("zstd", "gzip") else None,
-        # Ids and statuses repeat; times are nearly steady; measured values rarely repeat, a dictionary is lost work.
+        # Ids and statuses repeat and times are nearly steady. Measured values rarely repeat, so a dictionary would be wasted.
         use_dictionary=["series_id", "status"],
         column_encoding={"time": "DELTA_BINARY_PACKED"},
         write_batch_size=_BATCH_POINTS,
-        # Without Arrow's own schema in the file, series_id reads back as the plain string that it is to everybody else.
+        # Without Arrow's own schema in the file, series_id reads back as a plain string.
         store_schema=False,
-        # A reader that looks then refuses a page of which a bit has flipped, where it would read another value.
+        # A reader that checks them refuses a page with a flipped bit instead of reading another value.
         write_page_checksum=True,
     )
     return out.getvalue()

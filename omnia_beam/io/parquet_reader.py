@@ -1,4 +1,4 @@
-"""Reading Parquet points back, row group by row group."""
+"""Read Parquet points back, row group by row group."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from omnia_beam.io.parquet_checksums import has_checksums
 
 COLUMNS: Final = ("series_id", "time", "value", "status")
 SUFFIXES: Final = (".parquet", ".parq", ".pq")
-"""Of the files that readers of a directory take for Parquet."""
+"""Suffixes of the files that readers of a directory take for Parquet."""
 
 
 def read_points(path: str) -> Iterator[tuple[str, Points]]:
-    """The points of one file, in its order; memory is that of one row group.
+    """Yield the points of one file, in its order, with the memory of one row group.
 
     Args:
         path: local, or of any Beam filesystem; columns as the Parquet sink writes them.
 
     Yields:
-        (stored id, points): runs of one series. A file that is not sorted by series gives one run a series and row group,
-        each in the order of the file.
+        (stored id, points): runs of one series. A file that is not sorted by series gives one run for each series and row
+        group, in the order of the file.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no Parquet file, damaged, or of other columns or types than the sink writes; says which.
-        DestinationError: it may not be read.
+        FileNotFoundError: the file does not exist.
+        ValueError: it is no Parquet file, is damaged, or has other columns or types than the sink writes; the message says which.
+        DestinationError: the file may not be read.
     """
     with opened_file(path) as source, naming_damage():
         file = _file(source)
@@ -42,10 +42,10 @@ def read_points(path: str) -> Iterator[tuple[str, Points]]:
 
 
 def file_has_checksums(path: str) -> bool:
-    """Whether the pages of a file carry checksums.
+    """Return whether the pages of a file have checksums.
 
     Raises:
-        As `read_points`.
+        FileNotFoundError, ValueError, DestinationError: as `read_points`.
     """
     with opened_file(path) as source, naming_damage():
 
@@ -59,7 +59,7 @@ def file_has_checksums(path: str) -> bool:
 def _file(source: Any) -> Any:
     try:
         return pq.ParquetFile(source, read_dictionary=["series_id"], page_checksum_verification=True)
-    except KeyError as error:  # what Arrow raises where the column is not there
+    except KeyError as error:  # Arrow raises this where the column is missing
         raise ValueError("it has no column 'series_id'") from error
 
 

@@ -1,4 +1,4 @@
-"""A chunk on its way into a service: what of it is settled, and its receipt and dead letters when all of it is."""
+"""Follow a chunk while it is written to a service, and produce its receipt and dead letters when all of it is settled."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from omnia_beam.io.write_policy import FINDING_OF, Judged, WriteOptions, judge
 
 @dataclass(frozen=True, slots=True)
 class WriteCounts:
-    """Points that a policy changed or left out; see `Judged`."""
+    """Numbers of points that a policy changed or left out; see `Judged`."""
 
     dropped: int = 0
     substituted: int = 0
@@ -31,14 +31,14 @@ class WriteCounts:
 
 @dataclass(frozen=True, slots=True)
 class WrittenChunk:
-    """The end of one chunk's way.
+    """The result of writing one chunk.
 
     Args:
-        ticket: what the chunk was handed in with.
-        receipt: None where it failed.
-        failure: None where it did not.
-        dead_letters: of a chunk that did not fail.
-        counts: of the policies.
+        ticket: the object that the chunk was submitted with.
+        receipt: None where the chunk failed.
+        failure: None where the chunk did not fail.
+        dead_letters: those of the chunk; none where it failed.
+        counts: points that the policies changed or left out.
     """
 
     ticket: Any
@@ -49,7 +49,7 @@ class WrittenChunk:
 
 
 class _PendingSeries:
-    """One series of a chunk: its points as they came, those that are sent, and what became of them."""
+    """One series of a chunk: its original points, those that are sent, and which of them are dead."""
 
     __slots__ = ("chunk", "dead", "judged", "source_id", "target_id")
 
@@ -87,7 +87,7 @@ class _PendingSeries:
 
 
 class PendingChunk:
-    """Not thread-safe: its writer holds a lock around `settle`, `refuse` and `fail`."""
+    """A chunk that is being written. It is not thread-safe: its writer holds a lock around `settle`, `refuse_run` and `fail`."""
 
     def __init__(self, chunk: Chunk, ticket: Any, options: WriteOptions) -> None:
         self.key: ChunkKey = chunk.key
@@ -101,7 +101,7 @@ class PendingChunk:
         self._left = sum(len(each.judged.good.times) for each in self._series)
 
     def runs(self) -> Iterator[Run]:
-        """Everything that has to be sent; a run for each series that has any."""
+        """Yield everything that has to be sent: one run for each series that has points to send."""
         for each in self._series:
             good: Points = each.judged.good
             if len(good.times):
@@ -109,20 +109,20 @@ class PendingChunk:
 
     @property
     def is_settled(self) -> bool:
-        """Whether every point is stored, dead or (the chunk having failed) given up."""
+        """Whether every point is stored, dead or, in a chunk that failed, given up."""
         return self._left == 0
 
     def settle(self, points: int) -> bool:
-        """So many more points have come to an end. Whether they were the last."""
+        """Note that so many more points are settled, and return whether they were the last."""
         self._left -= points
         return self._left == 0
 
     def fail(self, error: TransientServiceError) -> None:
-        """It cannot be stored as a whole in this run."""
+        """Note that the chunk cannot be stored as a whole in this run."""
         self.failure = self.failure or WindowFailure.of(self.key, error)
 
     def written(self, sink: str) -> WrittenChunk:
-        """The end: to be asked for once, when everything is settled."""
+        """Return the result; call this once, when everything is settled."""
         judged = [each.judged for each in self._series]
         counts = WriteCounts(
             sum(each.dropped for each in judged),
@@ -144,12 +144,12 @@ class PendingChunk:
 
 
 def refuse_run(run: Run, refusal: Refusal, note: str) -> None:
-    """The points of a run are dead."""
+    """Mark the points of a run as dead."""
     series: _PendingSeries = run.owner
     series.dead.append((run.start, run.stop, refusal, note))
 
 
 def chunk_of(run: Run) -> PendingChunk:
-    """The chunk that a run belongs to."""
+    """Return the chunk that a run belongs to."""
     series: _PendingSeries = run.owner
     return series.chunk

@@ -1,7 +1,7 @@
-"""The plan: which windows are to be read, held compactly.
+"""Hold a plan, the windows to be read, compactly.
 
 A window in memory is a row of numbers and the index of its group of series, so that a million windows take tens of
-megabytes; `Window` objects are made when they are asked for.
+megabytes; `Window` objects are created when they are requested.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ ROW: Final = np.dtype(
 
 
 _REQUEST_POINTS: Final = 5_000
-"""What a request costs by itself, in points: it decides how plans of sparse series are shared out."""
+"""Cost of a request by itself, in points; it decides how plans of sparse series are divided."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What the service answered when the plan was made.
+    """The service's count of points at the time of planning.
 
     Args:
-        range: that was asked about.
-        points: by series id; exact, but for a point at the bounds.
+        range: the range that was counted.
+        points: number of points by series id; exact, except for a point at the bounds.
     """
 
     range: TimeRange
@@ -43,7 +43,7 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class WindowShard:
-    """Some windows of a plan, to be read by one worker: the element of the source. A few hundred windows or fewer."""
+    """Some windows of a plan, a few hundred or fewer, for one worker to read: the element of the source."""
 
     windows: tuple[Window, ...]
 
@@ -55,8 +55,8 @@ class Plan:
     Args:
         groups: tuples of series ids, ascending.
         rows: structured array: group index, requests, start (ns), end (ns), expected points.
-        recorded: see `Window`; by key, of those windows that have any.
-        counted: what the service was asked about, and the points that it counted: what the windows must bring.
+        recorded: points that are recorded of a window (see `Window`), by key of those windows that have any.
+        counted: the ranges and series that the service counted, and their points, which the windows must bring.
     """
 
     groups: tuple[tuple[str, ...], ...]
@@ -66,13 +66,13 @@ class Plan:
 
     @classmethod
     def of(cls, packed: Iterable[PackedWindow], *, newest_first: bool = False) -> Plan:
-        """Gather packed windows and put them in order; see `ordered`."""
+        """Return a plan of packed windows, in order; see `ordered`."""
         plan = cls._gather((w.series_ids, w.requests, w.range, w.expected_points) for w in packed)
         return plan.ordered(newest_first=newest_first)
 
     @classmethod
     def of_windows(cls, windows: Iterable[Window]) -> Plan:
-        """From windows, in their own order."""
+        """Return a plan of windows, in their own order."""
         kept = list(windows)
         plan = cls._gather((w.key.series_ids, w.requests, w.key.range, w.expected_points) for w in kept)
         return replace(plan, recorded={w.key: w.recorded for w in kept if w.recorded})
@@ -90,7 +90,7 @@ class Plan:
         return cls(tuple(groups), rows)
 
     def joined(self, other: Plan) -> Plan:
-        """This plan and another, in no order."""
+        """Return this plan and another as one, in no particular order."""
         groups = {group: number for number, group in enumerate(self.groups)}
         numbers = np.array([groups.setdefault(group, len(groups)) for group in other.groups], np.int32)
         rows = other.rows.copy()
@@ -99,19 +99,19 @@ class Plan:
         return Plan(tuple(groups), np.concatenate([self.rows, rows]), recorded, self.counted + other.counted)
 
     def merged(self, windows: Iterable[Window]) -> Plan:
-        """This plan and further windows."""
+        """Return this plan with further windows appended."""
         more = list(windows)
         return replace(Plan.of_windows([*self, *more]), counted=self.counted) if more else self
 
     def ordered(self, *, newest_first: bool = False) -> Plan:
-        """By start, then by group: oldest first unless asked otherwise."""
+        """Return the plan sorted by start, then by group: oldest first, or newest first by end."""
         first = -self.rows["end"] if newest_first else self.rows["start"]
         return replace(self, rows=self.rows[np.lexsort((self.rows["group"], first))])
 
     def divided(self, parts: int) -> list[Plan]:
-        """Into so many plans or fewer, none of them empty, of about the same work; each window is in one of them.
+        """Divide into at most so many plans of about the same work, none of them empty; each window is in one of them.
 
-        Each takes its windows from all over the order, which it keeps: together they go on as one would.
+        Each plan takes its windows from the whole order, which it keeps, so that all together they advance as one plan would.
         """
         costs = (self.rows["points"] + _REQUEST_POINTS * self.rows["requests"].astype(np.int64)).tolist()
         heap = [(0, part) for part in range(parts)]
@@ -120,11 +120,11 @@ class Plan:
             taken, part = heap[0]
             of[place] = part
             heapq.heapreplace(heap, (taken + cost, part))
-        alone = replace(self, counted=())  # that is the driver's
+        alone = replace(self, counted=())  # the counts stay with the driver
         return [alone.having(self.rows[of == part]) for part in range(parts) if (of == part).any()]
 
     def having(self, rows: npt.NDArray[Any]) -> Plan:
-        """Of these of its rows, with no groups but theirs."""
+        """Return a plan of these of its rows, with no groups but theirs."""
         used, numbers = np.unique(rows["group"], return_inverse=True)
         renumbered = rows.copy()
         renumbered["group"] = numbers
@@ -137,7 +137,7 @@ class Plan:
         return (self.window(i) for i in range(len(self.rows)))
 
     def window(self, index: int) -> Window:
-        """The window at this place of the order."""
+        """Return the window at this place of the order."""
         group, requests, start, end, points = self.rows[index].tolist()
         key = ChunkKey(self.groups[group], TimeRange(start, end))
         return Window(key, points, requests, self.recorded.get(key, ()) if self.recorded else ())
@@ -153,19 +153,19 @@ class Plan:
 
     @property
     def series(self) -> int:
-        """Distinct series."""
+        """Number of distinct series."""
         return len({series_id for group in self.groups for series_id in group})
 
     def shards(self, windows_each: int) -> Iterator[WindowShard]:
-        """Cut into elements for the source, in order."""
+        """Yield the windows as elements of the source, in order."""
         return shard_windows(self, windows_each)
 
 
 def shard_windows(windows: Iterable[Window], windows_each: int) -> Iterator[WindowShard]:
-    """Cut a sequence of windows into elements for the source, in order.
+    """Yield a sequence of windows as elements of the source, in order.
 
     Raises:
-        ValueError: less than one window to a shard.
+        ValueError: a shard would have less than one window.
     """
     if windows_each < 1:
         raise ValueError(f"a shard holds at least one window, not {windows_each}")

@@ -1,8 +1,8 @@
-"""Plans remembered in the state directory, so that a run that goes on asks only about what is new.
+"""Keep plans in the state directory, so that a run that continues has to count only what is new.
 
-A window of a remembered plan is taken again where all of it is still missing. That saves the probing, a request for each
-hundred series, and gives the same windows, hence the same files, as if the job had never been interrupted. What else is
-missing is left to the planner. A remembered density is an estimate, as a probed one is: whatever a window holds is read.
+A window of a stored plan is used again where all of it is still missing. That saves the probing, one request for each
+hundred series, and gives the same windows, hence the same files, as if the job had never been interrupted. Whatever else is
+missing is left to the planner. A stored density is an estimate, as a probed one is: all that a window holds is read.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _log = logging.getLogger(__name__)
 
 _FORMAT: Final = 2
 _FRESH_NS: Final = 7 * 86_400 * 1_000_000_000
-"""How long a plan is believed, ns: densities change as data arrives late."""
+"""Age up to which a plan is used, ns: densities change as data arrives late."""
 
 
 class PlanCache:
-    """One remembered plan: `plan/<digest>`, of a scope and its limits.
+    """One stored plan: `plan/<digest>`, for a scope and its limits.
 
     Args:
-        state_dir: the job's.
-        scope: its digest: everything that changes the points.
-        limits: how windows are packed.
+        state_dir: the job's state directory.
+        scope: digest of the scope, which covers everything that changes the points.
+        limits: the limits by which windows are packed.
         clock: wall clock, ns since the Unix epoch.
     """
 
@@ -49,7 +49,7 @@ class PlanCache:
         self._clock = clock
 
     def load(self) -> Plan | None:
-        """The plan as stored; None where there is none, or none that is fresh and whole.
+        """Return the stored plan; None where there is none that is fresh and undamaged.
 
         Raises:
             StateError: the directory cannot be read.
@@ -62,7 +62,7 @@ class PlanCache:
             return None
 
     def store(self, plan: Plan) -> None:
-        """Remember a plan in the place of the one before.
+        """Store a plan in place of the one before.
 
         Raises:
             StateError: the directory cannot be written.
@@ -78,7 +78,7 @@ class PlanCache:
         self._state_dir.write(self._name, orjson.dumps(header) + b"\n" + body)
 
     def forget(self) -> None:
-        """Let the next run plan anew.
+        """Delete the stored plan, so that the next run plans again.
 
         Raises:
             StateError: the directory cannot be written.
@@ -98,10 +98,10 @@ class PlanCache:
 
 
 def still_wanted(plan: Plan, wanted: Iterable[Wanted]) -> tuple[Plan, list[Wanted]]:
-    """The windows of a plan that are wanted whole, by every one of their series, and what else is wanted.
+    """Return the windows of a plan that are wanted completely, by every one of their series, and what else is wanted.
 
     Args:
-        plan: no instant of a series in two windows.
+        plan: has no instant of a series in two windows.
         wanted: (series ids, range) pairs; no instant of a series in two of them.
     """
     missing: dict[str, list[TimeRange]] = {}
@@ -130,13 +130,13 @@ def still_wanted(plan: Plan, wanted: Iterable[Wanted]) -> tuple[Plan, list[Wante
                 left[before] = before.subtract(covered)
             rest[series_id] = left[before]
     again = plan.rows[taken]
-    # What held nothing may hold something by now: an answer that names no series must not be believed at once.
+    # A window that was empty may have points by now, so a response that names no series must not be trusted at once.
     again["points"] = np.maximum(again["points"], 1)
     return plan.having(again), _grouped(rest)
 
 
 def _common(sets: Sequence[TimeRangeSet | None]) -> TimeRangeSet | None:
-    """What all want; None where it is nothing."""
+    """Return the ranges that all sets contain; None where there are none."""
     found = sets[0]
     for other in sets[1:]:
         if found is None or other is None:
@@ -154,7 +154,7 @@ def _inside(rows: Any, wanted: TimeRangeSet) -> Any:
 
 
 def _grouped(sets: dict[str, TimeRangeSet]) -> list[Wanted]:
-    """By range, as the planner takes it: many series to a probe."""
+    """Group series by range, as the planner takes them, so that a probe counts many series."""
     groups: dict[TimeRange, list[str]] = {}
     for series_id, ranges in sets.items():
         for each in ranges:

@@ -1,4 +1,4 @@
-"""From series and ranges to a plan: ask the service how much there is, then pack."""
+"""Plan windows for series and ranges: request the counts from the service, then pack."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from omnia_beam.net.raw_data import probe_counts
 from omnia_beam.net.session import ServiceSession
 
 Wanted = tuple[Sequence[str], TimeRange]
-"""Series that want the same range."""
+"""Series ids and the range that is wanted of all of them."""
 
 
 def plan_windows(
@@ -27,19 +27,19 @@ def plan_windows(
     newest_first: bool = False,
     on_probed: Callable[[int], None] = lambda series: None,
 ) -> Plan:
-    """Windows that cover what is wanted, each instant of each series once.
+    """Return windows that cover what is wanted, each instant of each series once.
 
     Args:
-        session: where to ask; one request tells the counts of up to 100 series.
+        session: of the service; one request returns the counts of up to 100 series.
         wanted: (series ids, range) pairs; an empty range gives no windows and costs no request.
-        statuses: the filter that the reading will use: it changes the counts.
-        limits: see PackLimits.
-        newest_first: the order of the plan.
-        on_probed: told the number of series each time some have been asked about.
+        statuses: the filter that the reading will use, which changes the counts.
+        limits: of requests and chunks.
+        newest_first: whether the plan begins with the newest windows.
+        on_probed: called with the number of series each time some have been counted.
 
     Raises:
-        SelectionError: a series that the service does not know.
-        ServiceError: the service cannot be asked.
+        SelectionError: the service does not know a series.
+        ServiceError: a request to the service failed.
     """
     counted: list[Counted] = []
     plan = Plan.of(_packed(session, wanted, statuses, limits, on_probed, counted), newest_first=newest_first)

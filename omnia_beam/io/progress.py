@@ -1,7 +1,7 @@
-"""How far this process is: plain counters that DoFns add to and a driver's thread reads.
+"""Count this process's progress: plain counters that DoFns add to and a driver's thread reads.
 
 Beam's own metrics can be read only when a local pipeline has ended, which is too late for a progress bar; the final report
-takes them, and clusters have nothing else.
+uses them, and clusters have nothing else.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from omnia_beam.core.errors import OmniaBeamError
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How many points may have something found of them before the run stops.
+    """The number of points to which findings may apply before the run stops.
 
     Args:
-        covers: whether a finding about a series, both by name and id, is counted.
-        at_most: points of all those series together.
+        covers: returns whether a finding, by its name, about a series, by its id, is counted.
+        at_most: most points of all those series together.
         words: the finding in words, for the message.
     """
 
@@ -31,7 +31,7 @@ class Limit:
 
 
 class ProgressBoard:
-    """Named counters, safe for threads; one board a process (`BOARD`)."""
+    """Named counters, safe for threads; each process has one board (`BOARD`)."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -47,17 +47,17 @@ class ProgressBoard:
             self._counts.update(amounts)
 
     def snapshot(self) -> dict[str, int]:
-        """All counters as they are now."""
+        """Return the current values of all counters."""
         with self._lock:
             return dict(self._counts)
 
     def limit(self, limits: Iterable[Limit]) -> None:
-        """Stop the source (`STOP`) once more is found than one of these allows."""
+        """Set limits, so that the source stops (`STOP`) once more is found than one of them allows."""
         with self._lock:
             self._limits = tuple(limits)
 
     def note_found(self, finding: str, series_id: str, points: int) -> None:
-        """Count points of a series that something was found of, by the name of the finding."""
+        """Count points of a series to which a finding applies, by the finding's name."""
         if not points:
             return
         with self._lock:
@@ -72,7 +72,7 @@ class ProgressBoard:
                         STOP.set()
 
     def found(self) -> dict[str, dict[str, int]]:
-        """Points by finding and series."""
+        """Return the number of points by finding and series."""
         with self._lock:
             counted: dict[str, dict[str, int]] = {}
             for (finding, series_id), points in sorted(self._found.items()):
@@ -81,17 +81,17 @@ class ProgressBoard:
 
     @property
     def exceeded(self) -> str | None:
-        """What was found more often than accepted; None for nothing."""
+        """Message for the first limit that was exceeded; None while there is none."""
         return self._exceeded
 
     @property
     def fatal(self) -> OmniaBeamError | None:
-        """The first error that ended a bundle in this process: runners hand the driver only its text."""
+        """The first error that ended a bundle in this process, because runners pass only its text to the driver."""
         return self._fatal
 
     @contextmanager
     def noting_fatal(self) -> Iterator[None]:
-        """Remember an error of ours that leaves the block, and let it go on."""
+        """Remember an error of this package that leaves the block, and raise it again."""
         try:
             yield
         except OmniaBeamError as error:
@@ -109,7 +109,7 @@ class ProgressBoard:
 
 
 BOARD = ProgressBoard()
-"""This process's board: windows_read, windows_failed, points_written."""
+"""The board of this process, with the counters windows_read, windows_failed and points_written."""
 
 STOP = threading.Event()
-"""Set by the driver (a signal, a deadline): the source claims no further window of this process."""
+"""Set by the driver (a signal, a deadline), after which the source claims no further window of this process."""

@@ -1,8 +1,9 @@
-"""What an answer leaves unsaid: whether a series that it does not name has no points, or was left out.
+"""Decide whether a series that a response does not name has no points, or was left out.
 
-Whether the service names series without points is unknown, and a gateway's empty body reads like an answer without series.
-So silence is no evidence where points are expected: a query without any answer is sent again, and then the service is asked
-for its count, in another request, of those series alone. A service that is seen to name what is empty is held to that.
+Whether the service names series without points is unknown, and a gateway's empty body reads like a response without series.
+So a missing series is no evidence where points are expected: a query whose response names no series is sent again, and then
+the service is asked, in another request, for its count of those series alone. Once the service has named an empty series, it
+is expected to name them always.
 """
 
 from __future__ import annotations
@@ -16,25 +17,25 @@ from omnia_beam.core.limits import TIME_RESOLUTION_NS
 from omnia_beam.core.time_range import TimeRange
 
 Count = Callable[[tuple[str, ...], TimeRange], Mapping[str, int]]
-"""Series ids, range -> points of those series that the service names, 0 included."""
+"""Function of series ids and a range that returns the number of points of those series that the service names, also 0."""
 
 _AGAIN: Final = 1
-"""How often a query without any answer is sent again before the count is asked for."""
+"""How often a query whose response names no series is sent again before the count is requested."""
 
 _AGAIN_UNCOUNTED: Final = 2
-"""The same where no count can be asked for."""
+"""How often such a query is sent again where no count can be requested."""
 
 _AGAIN_OF_NAMERS: Final = 8
-"""The same of a service that names what is empty: such an answer is spoilt, as good as surely."""
+"""How often such a query is sent again where the service names empty series, so that the response is almost surely damaged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """What is open after an answer.
+    """What a response leaves open.
 
     Args:
-        asked: series of the query.
-        silent: those that the answer does not name.
+        asked: the series of the query.
+        silent: those that the response does not name.
         expected: whether the plan counted points of the query's series.
         recorded: series that held points when they were read before.
     """
@@ -46,7 +47,7 @@ class Doubt:
 
     @property
     def is_nothing(self) -> bool:
-        """Whether the answer names no series at all."""
+        """Whether the response names no series at all."""
         return len(self.silent) == len(self.asked)
 
     @property
@@ -56,25 +57,25 @@ class Doubt:
 
 
 class Witness:
-    """Judges doubts by the service's habits and by its count; safe to use from many threads.
+    """Decides doubts by the service's behaviour so far and by its count; safe to use from many threads.
 
     Args:
-        count: see `Count`; None where nobody can be asked.
+        count: see `Count`; None where the service cannot count.
     """
 
     def __init__(self, count: Count | None) -> None:
         self._count = count
-        # By whether one series is asked for or many, since those are two endpoints. Set from any thread, never taken back.
+        # Keyed by whether one series is requested or many, which are two endpoints. Any thread may add; nothing is removed.
         self._names_the_empty: set[bool] = set()
         self._leaves_out_the_empty: set[bool] = set()
 
     def names_the_empty(self, asked: tuple[str, ...]) -> None:
-        """Note that an answer named a series without points."""
+        """Note that a response named a series without points."""
         self._names_the_empty.add(_alone(asked))
 
     def times_to_ask_again(self, doubt: Doubt) -> int:
-        """How often to send a query again whose answer leaves this open."""
-        if not doubt.silent or not doubt.is_nothing:  # of some of many series the count tells, and costs less
+        """Return how often to send a query again whose response leaves this open."""
+        if not doubt.silent or not doubt.is_nothing:  # for some of many series the count decides, and costs less
             return 0
         if _alone(doubt.asked) in self._names_the_empty:
             return _AGAIN_OF_NAMERS
@@ -83,10 +84,10 @@ class Witness:
         return _AGAIN_UNCOUNTED if self._count is None else _AGAIN
 
     def counted_nothing(self, doubt: Doubt, query: TimeRange) -> set[str]:
-        """Ask for the count of silent series, where it matters. Returns those that the service says have no points.
+        """Request the count of silent series, where it matters, and return those that the service says have no points.
 
         Raises:
-            IncompleteReadError: it counts points of one; or it names none although it names what is empty.
+            IncompleteReadError: it counts points of a silent series, or leaves one out although it names empty series.
         """
         is_namer = _alone(doubt.asked) in self._names_the_empty
         if self._count is None or not doubt.silent or not (self._matters(doubt) or (is_namer and doubt.expected)):
@@ -106,7 +107,7 @@ class Witness:
         return set(counts)
 
     def counted(self, series_ids: tuple[str, ...], asked: TimeRange) -> int:
-        """Points that the service counts well inside a range, of all series; 0 where nobody can be asked."""
+        """Return the number of points that the service counts well inside a range, of all series; 0 where it cannot count."""
         inside = inner(asked)
         if self._count is None or not inside:
             return 0
@@ -117,12 +118,12 @@ class Witness:
             return True
         if not doubt.expected:
             return False
-        # Of some of many series, silence is a habit once it was seen to be one: the sum of the run tells then.
+        # For some of many series, a missing name means little once the service has left out empty ones: then the run's sum decides.
         return doubt.is_nothing or _alone(doubt.asked) not in self._leaves_out_the_empty
 
 
 def inner(asked: TimeRange) -> TimeRange:
-    """A range without what the service may count too many at its bounds: of ticks that lie in it, all but the last."""
+    """Return a range without what the service may count too many at its bounds: of ticks that lie in it, all but the last."""
     start = asked.start_ns + -asked.start_ns % TIME_RESOLUTION_NS
     end = asked.end_ns - asked.end_ns % TIME_RESOLUTION_NS - TIME_RESOLUTION_NS
     return TimeRange(start, max(start, end)) if start <= asked.end_ns else TimeRange(asked.start_ns, asked.start_ns)

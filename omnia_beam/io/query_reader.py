@@ -1,4 +1,4 @@
-"""Read one query whole: all its pages, checked against the service's own count."""
+"""Read one query completely: all its pages, checked against the service's own count."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ from omnia_beam.io.query_evidence import Count, Doubt, Witness
 from omnia_beam.wire import decode_json_page, scan_page
 
 Fetch = Callable[[tuple[str, ...], TimeRange, str | None], bytes]
-"""Series ids, range, continuation token (None for the first page) -> one answer's body."""
+"""Function of series ids, range and continuation token (None for the first page) that returns the body of one response."""
 
 _TRIES: Final = 8
-"""How often a query is read from its start when its pages do not hang together: in a storm in which a quarter of all
-answers are spoilt, one query in sixty thousand is then given up."""
+"""How often a query is read from its start when its pages do not fit together: where a quarter of all responses are damaged,
+one query in sixty thousand is then given up."""
 
 _TRIES_UNDIVIDED: Final = 2
-"""How many of those a query of several pages gets before it is divided into queries of one page, which need no token."""
+"""Number of those tries after which a query of several pages is divided into queries of one page, which need no token."""
 
 _CONTRADICTIONS: Final = 3
-"""How often an answer may send nothing of a series of which the service counts points."""
+"""How often a response may have nothing of a series of which the service counts points."""
 
 _REPEATS: Final = 5
-"""How often the page before may come again in the place of the next."""
+"""How often the page before may be repeated in place of the next."""
 
 _PAGES_WITHOUT_POINTS: Final = 100
 
 _MAX_PARTS: Final = 1_000
-"""Parts of one division: what is larger still is divided again, a part at a time."""
+"""Most parts of one division; a part that is still too large is divided again."""
 
 _STARTS_OVER: Final = (IncompleteReadError, WireFormatError, NotTheServiceError)
-"""What may be right the next time. Failures of a request have been tried again already, inside `Fetch`."""
+"""Errors that another try may fix. Failures of a request have been retried already, inside `Fetch`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +56,10 @@ class QueryAnswer:
 
     Args:
         pages: in their order.
-        points: that they hold.
-        named: the series of which the service spoke, in the pages or where it was asked to count; of the others it left
-            out even that they have no points.
-        has_totals: whether the service told beside the points of each series how many there are.
+        points: number of points that they hold.
+        named: the series that the service named, in the pages or in a count; of the others it did not even say that they
+            have no points.
+        has_totals: whether the service returned a total beside the points of each series.
     """
 
     pages: tuple[RawPage, ...]
@@ -70,16 +70,17 @@ class QueryAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Divide:
-    """The query is to be read as `parts` shorter ones: it holds more than a chunk may, or its tokens do not work."""
+    """Returned where the query is to be read as `parts` shorter ones: it holds more than a chunk may, or its tokens do not work."""
 
     parts: int
 
 
 @dataclass(frozen=True, slots=True)
 class _PageFacts:
-    """`totals` by series, where the service tells; `points` in this page by series, 0 where it names one without any.
+    """What checks need of one page.
 
-    `edges`: times by series, the outermost of the page among them where they are told.
+    `totals` are by series, where the service returns them; `points` of this page are by series, 0 where it names one without
+    points. `edges` are times by series, with the outermost of the page among them where they are known.
     """
 
     token: str | None
@@ -100,16 +101,16 @@ class _Reading:
 
     @property
     def expected(self) -> int:
-        """Points of the whole query, as far as can be told."""
+        """Number of points of the whole query, as far as it is known."""
         return max(sum(self.totals.values()), self.points.total())
 
     @property
     def named(self) -> set[str]:
-        """Series of which the service spoke, as it is asked for them in small letters."""
+        """Ids of the series that the service named, in lower case."""
         return {*self.totals, *self.points}
 
     def names_the_empty(self) -> bool:
-        """Whether the service named a series that has no points."""
+        """Return whether the service named a series that has no points."""
         return any(not self.points[series_id] for series_id in self.named)
 
     def add(self, body: bytes, facts: _PageFacts, query: TimeRange) -> None:
@@ -120,14 +121,14 @@ class _Reading:
 
 
 class QueryReader:
-    """Reads queries; safe to use from many threads.
+    """Reader of queries, safe to use from many threads.
 
     Args:
-        fetch: gets one page, with all retries of a single request inside.
-        format: what the bodies are. JSON tells no total: there the pages themselves are counted.
-        page_limit: points asked for in one page.
-        max_points: past this a query is to be divided.
-        count: asks the service how many points there are; None leaves what an answer does not say open.
+        fetch: returns one page, with all retries of a single request inside.
+        format: format of the bodies. JSON has no totals: there the points of the pages are counted.
+        page_limit: points requested in one page.
+        max_points: points above which a query is divided.
+        count: requests the number of points from the service; None leaves open what a response does not name.
     """
 
     def __init__(
@@ -147,17 +148,17 @@ class QueryReader:
         points_expected: bool = True,
         recorded: frozenset[str] = frozenset(),
     ) -> QueryAnswer | Divide:
-        """All pages of a query.
+        """Return all pages of a query, or how to divide it.
 
-        A token that the service refuses half way, a page that is corrupt, repeats or answers another question, and a
-        count that disagrees each start the query over: positions are times, tokens are worth nothing once one has failed.
+        A token that the service refuses half way, a page that is corrupt, repeats or belongs to another query, and a count that
+        disagrees each start the query over, because positions are times and tokens are worthless once one has failed.
 
         Args:
-            series_ids: what to ask for.
+            series_ids: the series to read.
             query: the range, not empty.
-            points_expected: whether the plan counted points. What the answer leaves out is then asked for again, and the
-                service asked how many points there are: a gateway's empty body reads as an answer without series.
-            recorded: series that held points when they were read before: the same, whatever is expected.
+            points_expected: whether the plan counted points. If so, series that the response leaves out are requested again,
+                and the service has to count them, since a gateway's empty body reads as a response without series.
+            recorded: series that held points when they were read before; they are treated so whatever is expected.
 
         Raises:
             IncompleteReadError: the pages never added up, in several tries, or they leave out what the service counts.
@@ -196,10 +197,10 @@ class QueryReader:
             return QueryAnswer(tuple(reading.pages), reading.points.total(), frozenset(named), has_totals)
 
     def check_whole(self, series_ids: tuple[str, ...], asked: TimeRange, points: int) -> None:
-        """Compare the points that came, without totals, with the service's count.
+        """Compare the number of points received without totals with the service's count.
 
         Raises:
-            IncompleteReadError: it counts more.
+            IncompleteReadError: the service counts more.
         """
         counted = self._witness.counted(series_ids, asked)
         if counted > points:
@@ -218,7 +219,7 @@ class QueryReader:
                 repeats += 1
                 if repeats > _REPEATS:
                     raise _repeats_for_ever(series_ids, query)
-                continue  # the page before once more: the next one is still to come
+                continue  # the page before was repeated, and the next one is still missing
             repeats = 0
             facts = self._facts(body)
             _check_question(series_ids, query, facts)
@@ -249,12 +250,12 @@ class QueryReader:
         return reading.expected > self._limits.page_points and query.duration_ns > 1
 
     def _divide(self, reading: _Reading) -> Divide:
-        """Into queries of a page each, where the points are evenly spread."""
+        """Return a division into queries of one page each, where the points are evenly spread."""
         return Divide(min(_MAX_PARTS, max(2, requests_for(reading.expected, self._limits))))
 
 
 def _check_question(series_ids: tuple[str, ...], query: TimeRange, facts: _PageFacts) -> None:
-    """Whether the page answers what was asked: of no other series, and of no other range."""
+    """Check that the page has no other series than requested, and no times outside of the range."""
     asked = {id_key(series_id) for series_id in series_ids}
     for series_id in facts.points:
         if series_id not in asked:
@@ -268,7 +269,7 @@ def _check_question(series_ids: tuple[str, ...], query: TimeRange, facts: _PageF
 def _check_progress(
     series_ids: tuple[str, ...], query: TimeRange, reading: _Reading, body: bytes, facts: _PageFacts
 ) -> None:
-    """Whether the pages bring anything new; tokens do not tell, each may be unique while the service never moves."""
+    """Check that the pages bring anything new. Tokens do not show it: each may be unique while the service never advances."""
     content = hashlib.blake2b(body.replace((facts.token or "").encode(), b""), digest_size=16).digest()
     if facts.points and content in reading.contents:
         raise _repeats_for_ever(series_ids, query)
@@ -302,7 +303,7 @@ def _protobuf_facts(body: bytes) -> _PageFacts:
         series_id = id_key(item.series_id)
         facts.points[series_id] += item.n_points
         facts.edges.append((series_id, item.edges))
-        if item.total_count or not item.n_points:  # 0 beside points means that the service wrote no count
+        if item.total_count or not item.n_points:  # 0 beside points means that the service returned no count
             facts.totals.setdefault(series_id, item.total_count)
     return facts
 

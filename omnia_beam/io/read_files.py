@@ -1,4 +1,4 @@
-"""The file source: CSV and Parquet files to chunks."""
+"""The file source: read CSV and Parquet files as chunks."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ coders.register_coders()
 
 
 class ReadFromFiles(beam.PTransform):
-    """The points of CSV or Parquet files: PBegin to Chunk, a series' id being its name in the files.
+    """Read the points of CSV or Parquet files: PBegin to Chunk. A series' id is its name in the files.
 
     Args:
-        source: which files, and how they are read.
+        source: the files and their format.
         windows: what to read, as `plan_files` planned it; None for everything in the files.
-        catalog: the files' index; None to make it now, which reads all of them once.
-        max_chunk_points: of one chunk.
+        catalog: the files' index; None to build it at construction, which reads all of them once.
+        max_chunk_points: most points of one chunk.
         on_error: `raise` (the default) fails the bundle at the first window that cannot be read. `output` gives a tuple
-            with the outputs `chunks` and `failures` (WindowFailure); other windows go on.
-        windows_per_shard: windows that one worker reads one after the other.
-        reshuffle: spread the shards over the workers first.
-        keep: where points without a certain time go (`dst_fold: dead_letter`); required where the source asks for it.
+            with the outputs `chunks` and `failures` (WindowFailure); other windows continue.
+        windows_per_shard: windows that one worker reads one after another.
+        reshuffle: whether to spread the shards over the workers first.
+        keep: receives points without a certain time (`dst_fold: dead_letter`); required where the source is so configured.
 
     Raises (when it is constructed without a catalog):
-        UsageError: a path without a file, or a cell that cannot be read: file, line, column and value; whole numbers
-            beyond 2^53, which float64 cannot hold.
+        UsageError: a path matches no file, a cell cannot be read (the message has file, line, column and value), or there
+            are whole numbers beyond 2^53, which float64 cannot hold.
 
     Example:
         `p | ReadFromFiles(FileSource(("pump/*.csv",))) | WriteToParquet("out/")`
@@ -116,7 +116,7 @@ class _ReadFiles(beam.DoFn):
     def process(self, shard: FileShard) -> Iterator[Any]:
         for item in shard.windows:
             if STOP.is_set():
-                break  # windows not read stay out of the ledger
+                break  # windows that are not read stay out of the ledger
             try:
                 limits = (self._source.statuses, self._max_chunk_points)
                 for chunk in read_window(item, shard.files, self._cache, *limits, self._repeated, self._keep):

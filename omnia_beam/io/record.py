@@ -1,4 +1,4 @@
-"""Receipts into the ledger, failures into the run's report: the last step of a pipeline."""
+"""Record receipts in the ledger and failures in the run's report: the last step of a pipeline."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _log = logging.getLogger(__name__)
 
 
 class RecordReceipts(beam.PTransform):
-    """Append receipts to the job's ledger, on whatever worker they come up.
+    """Append receipts to the job's ledger, on any worker.
 
-    Input: Receipt. Output: the same receipts; each is durable in the ledger a second later, or when its bundle ends.
+    Input: Receipt. Output: the same receipts; each is durable in the ledger one second later, or when its bundle ends.
 
     Args:
-        state_dir: the job's state.
-        scope: under which they count.
+        state_dir: the job's state directory.
+        scope: the scope under which they count.
         token: of the run's lease.
-        clock: by which they are dated, ns since the Unix epoch; None for the worker's own.
-        follow: record each bundle's receipts under the run that goes on then: for a streaming job, each of whose cycles is
-            a run. Otherwise all are of the token's run.
+        clock: returns their times, ns since the Unix epoch; None for the worker's own clock.
+        follow: whether each bundle's receipts are recorded under the run that is active then, for a streaming job, each of
+            whose cycles is a run. Otherwise all are recorded under the token's run.
 
     Raises (on the worker):
         StateError: the ledger cannot be written, or another run has taken over.
@@ -92,7 +92,7 @@ class _Record(beam.DoFn):
     def _go_on(self, token: LeaseToken) -> None:
         self._looked = True
         if token.run != self._run:
-            self._writer.close()  # whoever began the next run may compact what was written under this one
+            self._writer.close()  # the process that began the next run may compact what was written under this one
             self._open(token)
 
     def _open(self, token: LeaseToken) -> None:
@@ -104,7 +104,7 @@ class _Record(beam.DoFn):
 
 
 class RecordFailures(beam.PTransform):
-    """Write failed windows into the run's report: `runs/<run id>-failure-*.jsonl`, a file each.
+    """Write failed windows into the run's report, `runs/<run id>-failure-*.jsonl`, one file for each.
 
     Input: WindowFailure. Output: the same.
     """
@@ -131,12 +131,12 @@ class _ReportFailure(beam.DoFn):
 
 
 def failure_file(run_id: str) -> str:
-    """A new name for one failed window's report, relative to `runs/`."""
+    """Return a new name for one failed window's report, relative to `runs/`."""
     return f"{run_id}-failure-{uuid.uuid4().hex}.jsonl"
 
 
 def read_failures(state_dir: StateDir, run_id: str) -> list[dict[str, Any]]:
-    """What a run's workers reported: see `WindowFailure.to_json`."""
+    """Return what a run's workers reported, as `WindowFailure.to_json` returns it, ordered by start and series."""
     names = [each.name for each in state_dir.list("runs") if each.name.startswith(f"{run_id}-failure-")]
     found: list[dict[str, Any]] = []
     for name in names:
@@ -146,7 +146,7 @@ def read_failures(state_dir: StateDir, run_id: str) -> list[dict[str, Any]]:
 
 
 def forget_failures(state_dir: StateDir, run_id: str) -> None:
-    """Delete what a run's workers reported, once it was told: for drivers that would otherwise gather it for months.
+    """Delete what a run's workers reported, once it was shown, for drivers that would otherwise collect it for months.
 
     Raises:
         StateError: it cannot be deleted.

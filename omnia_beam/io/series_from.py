@@ -1,4 +1,4 @@
-"""The name of a series out of the path of its file: one file a series, or one folder a series."""
+"""Take the name of a series from the path of its file, where each file or each folder holds one series."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _NO_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"
 
 
 def series_of_path(path: str, pattern: str) -> str:
-    """The series that a file belongs to.
+    """Return the series that a file belongs to.
 
     Args:
-        path: of the file, whole.
+        path: the whole path of the file.
         pattern: the end of the path (`{series}.csv`), or a folder (`tag={series}/`); `*` stands for anything within a
-            part of the path. The suffix of a compression may follow. In folders `KEY=VALUE` the value's percent signs are
-            undone, as those who write such folders put them in.
+            part of the path. The suffix of a compression may follow. In folders `KEY=VALUE` the value's percent-encoding
+            is decoded, since writers of such folders encode it.
 
     Raises:
-        UsageError: the path is not of this form.
+        UsageError: the path does not match the pattern.
     """
     found = list(_compiled(pattern).finditer(path.replace("\\", "/")))
     name = found[-1]["series"] if found else ""

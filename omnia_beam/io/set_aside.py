@@ -1,4 +1,4 @@
-"""Files renamed so that no reader of their directory takes them in. Links are renamed themselves, not what they lead to."""
+"""Rename files so that no reader of their directory reads them. A link is renamed itself, not the file it leads to."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from omnia_beam.io.destination_files import shown_name
 from omnia_beam.io.durable_file import is_local, reason
 
 _NAME_BYTES: Final = 255
-"""Of one part of a path, on every file system in use."""
+"""Most bytes of one part of a path, on every file system in use."""
 
 
 def set_aside(path: str, name: str, run_id: str) -> str:
-    """Rename a file to `_NAME.RUN.set-aside` in its folder; it may be somebody's only copy.
+    """Rename a file to `_NAME.RUN.set-aside` in its folder. It is not deleted, because it may be the only copy.
 
     Args:
         path: the directory, local or of any Beam filesystem.
-        name: the file's, relative to it.
-        run_id: tells one set aside from another; a name that would get too long is cut.
+        name: the file's name, relative to the directory.
+        run_id: makes the new name unique; a name that would get too long is cut.
 
     Returns:
         The new name.
@@ -43,7 +43,7 @@ def set_aside(path: str, name: str, run_id: str) -> str:
 
 
 def put_back(path: str, aside: str, name: str) -> bool:
-    """Give a file its old name back; False where that is taken meanwhile, or it cannot be."""
+    """Give a file its old name again; return False where that name is taken meanwhile, or the file cannot be renamed."""
     if is_there(path, name):
         return False
     try:
@@ -54,13 +54,13 @@ def put_back(path: str, aside: str, name: str) -> bool:
 
 
 def is_there(path: str, name: str) -> bool:
-    """Whether a name is taken, be it by a link that leads nowhere."""
+    """Return whether a name is taken, also by a link that leads nowhere."""
     place = f"{path.rstrip('/')}/{name}"
     return os.path.lexists(place) if is_local(path) else bool(FileSystems.exists(place))
 
 
 def is_no_file(path: str, name: str) -> bool:
-    """Whether something else than a file stands under a name, so that no file can be put there: a folder, a pipe."""
+    """Return whether something else than a file, such as a folder or a pipe, has a name, so that no file can be put there."""
     place = f"{path.rstrip('/')}/{name}"
     return is_local(path) and os.path.lexists(place) and not os.path.isfile(place)
 

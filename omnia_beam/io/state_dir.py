@@ -4,9 +4,9 @@
     ledger/          receipts; see `ledger.py`
     plan/            plans
     dead_letters/    points that could not be stored
-    runs/            one report a run
+    runs/            one report for each run
 
-`StateDir` is plain data: it pickles, so that workers open the same place.
+`StateDir` is plain data, which can be pickled, so that workers open the same place.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from omnia_beam.io.state_store import Appender, BeamStore, LocalStore, StateFile
 
 FOLDERS: Final = ("ledger", "plan", "dead_letters", "runs")
 _JOB_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
-_PROBE_BYTES = 4096  # more than a full disk still takes
+_PROBE_BYTES = 4096  # more than a full disk still accepts
 
 _CURES: Final = {
     errno.ENOSPC: "free some space and run the same command again: what was recorded before is intact",
@@ -47,12 +47,12 @@ _CURES: Final = {
 class StateDir:
     """One job's state. Names are relative to it, with `/`, such as `ledger/x.jsonl`.
 
-    Every method raises StateError, in one line with the path, the cause and the cure.
+    Every method raises StateError, in one line with the path, the cause and the remedy.
 
     Args:
-        root: `<state>/<job name>`; absolute where local.
+        root: path of `<state>/<job name>`; absolute where local.
         job_name: as configured.
-        store: how to read and write there.
+        store: that reads and writes there.
     """
 
     root: str
@@ -61,16 +61,16 @@ class StateDir:
 
     @classmethod
     def open(cls, path: str, job_name: str, *, create: bool = True) -> StateDir:
-        """The state of one job.
+        """Return the state of one job.
 
         Args:
-            path: what `state:` says: a local directory, or one of any Beam filesystem (`gs://bucket/state`).
+            path: the value of `state:`: a local directory, or one of any Beam filesystem (`gs://bucket/state`).
             job_name: letters, digits, `_`, `.` and `-`, since it names a directory.
-            create: make it, and check that it can be written. False: only name it, for those who just look.
+            create: whether to create it and check that it can be written; False for callers that only read.
 
         Raises:
             UsageError: the job name cannot name a directory, or the path belongs to no filesystem that is installed.
-            StateError: it cannot be made or written.
+            StateError: it cannot be created or written.
         """
         if not _JOB_NAME.fullmatch(job_name):
             raise UsageError(
@@ -90,21 +90,21 @@ class StateDir:
         return self.root
 
     def path(self, name: str) -> str:
-        """The whole path of a name."""
+        """Return the whole path of a name."""
         return f"{self.root}/{name}" if name else self.root
 
     @property
     def can_append(self) -> bool:
-        """Whether files can grow; where not, each flush makes an object of its own."""
+        """Whether files can grow; where they cannot, each flush makes an object of its own."""
         return self.store.can_append
 
     def list(self, folder: str) -> list[StateFile]:
-        """The finished files of a folder, by name; nothing where there is no such folder."""
+        """Return the finished files of a folder, by name; none where there is no such folder."""
         with self.naming("listed", folder):
             return self.store.list(self.path(folder))
 
     def read(self, name: str) -> bytes | None:
-        """A whole file, None where there is none."""
+        """Return the content of a file; None where it does not exist."""
         try:
             with self.open_file(name) as file, self.naming("read", name):
                 return file.read()
@@ -112,11 +112,11 @@ class StateDir:
             return None
 
     def open_file(self, name: str) -> BinaryIO:
-        """A file for reading, seekable.
+        """Open a file for reading, seekable.
 
         Raises:
-            FileNotFoundError: there is none.
-            StateError: it is there, and cannot be opened.
+            FileNotFoundError: the file does not exist.
+            StateError: the file exists, and cannot be opened.
         """
         try:
             return self.store.open(self.path(name))
@@ -126,34 +126,34 @@ class StateDir:
             raise state_error(self.path(name), "read", error) from error
 
     def write(self, name: str, data: bytes) -> None:
-        """Put a file in place, whole and durable, over what was there under its name."""
+        """Put a file in place, whole and durable, over any earlier file of its name."""
         with self.create(name) as out:
             out.write(data)
 
     @contextmanager
     def create(self, name: str) -> Iterator[BinaryIO]:
-        """A file to write, that appears under its name, whole and durable, when the block ends without an error."""
+        """Open a file to write, which appears under its name, whole and durable, when the block ends without an error."""
         with self.naming("written", name), self.store.create(self.path(name)) as out:
             yield out
 
     def append(self, name: str) -> Appender:
-        """A new file that grows; only where `can_append`."""
+        """Create a file that grows; only where `can_append`."""
         with self.naming("created", name):
             return self.store.append(self.path(name))
 
     def delete(self, name: str) -> None:
-        """A file that is not there is deleted already."""
+        """Delete a file; a file that does not exist is no error."""
         with self.naming("deleted", name):
             self.store.delete(self.path(name))
 
     def delete_temporaries(self, folder: str) -> None:
-        """What dead writers left unfinished in a folder; only for the holder of the lease, before others write."""
+        """Delete what dead writers left unfinished in a folder; only for the holder of the lease, before others write."""
         with self.naming("tidied", folder):
             self.store.delete_temporaries(self.path(folder))
 
     @contextmanager
     def lock(self, name: str, *, shared: bool = False) -> Iterator[bool]:
-        """Hold every other process off that locks the same name, but those that share it; False where the store cannot."""
+        """Lock a name against all other processes, or with `shared` against those that do not share it; False where impossible."""
         with ExitStack() as stack:
             with self.naming("locked", name):
                 held = stack.enter_context(self.store.lock(self.path(name), shared=shared))
@@ -169,22 +169,22 @@ class StateDir:
 
     @contextmanager
     def naming(self, done: str, name: str) -> Iterator[None]:
-        """Give whatever fails in the block the words of `state_error`; errors of ours pass as they are."""
+        """Convert errors in the block to those of `state_error`; errors of this package pass unchanged."""
         try:
             yield
         except OmniaBeamError:
             raise
-        except Exception as error:  # cloud libraries raise what they like
+        except Exception as error:  # cloud libraries raise errors of any type
             raise state_error(self.path(name), done, error) from error
 
 
 def state_error(path: str, done: str, error: Exception) -> StateError:
-    """In one line: the path, what could not be done to it, the cause, the cure.
+    """Return an error with one line: the path, what could not be done to it, the cause, the remedy.
 
     Args:
-        path: whole.
+        path: the whole path.
         done: what failed, as a participle: `read`, `written`.
-        error: the cause; its `errno` finds the cure.
+        error: the cause; its `errno` selects the remedy.
     """
     number = getattr(error, "errno", None)
     words = getattr(error, "strerror", None) or " ".join(f"{type(error).__name__}: {error}".split())[:300]
@@ -193,7 +193,7 @@ def state_error(path: str, done: str, error: Exception) -> StateError:
 
 
 def _check_remote(path: str) -> None:
-    # Beam's listing takes patterns, and cannot quote.
+    # Beam's listing takes patterns, and has no way to quote these characters.
     if wild := set(path) & set("*?["):
         raise UsageError(f"state: {path!r} holds {' '.join(sorted(wild))}, which Beam's listings take for a pattern")
     scheme = path.partition("://")[0]

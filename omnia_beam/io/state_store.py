@@ -1,14 +1,14 @@
-"""Where state lives: a local disk with append, fsync and rename, or any store that Beam's filesystems know.
+"""Store state on a local disk with append, fsync and rename, or on any store that Beam's filesystems know.
 
-The two differ in what they promise, and both promises are kept here and nowhere else:
+The two differ in what they promise, and this module alone keeps both promises:
 
 |                        | local disk                   | object store (one PUT is one object)          |
 |------------------------|------------------------------|-----------------------------------------------|
 | a file appears whole   | temporary file, fsync, rename | the PUT itself                                |
-| append                 | write and fsync              | none: callers write one object a flush        |
-| mutual exclusion       | flock, released by any death | none: see `lease.py` for what stands in       |
+| append                 | write and fsync              | none: callers write one object for each flush |
+| mutual exclusion       | flock, released by any death | none: see `lease.py` for its replacement      |
 
-Errors are raised as they come (OSError, or whatever a cloud library raises); `StateDir` gives them their words.
+Errors are raised unchanged (OSError, or any error of a cloud library); `StateDir` adds path, cause and remedy.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ class Appender(Protocol):
     """A file that grows at its end."""
 
     def append(self, data: bytes) -> None:
-        """Durably: what is in the file when this returns survives a power cut. On an error the file ends where it did."""
+        """Append data durably: what is in the file when this returns survives a power cut. On an error the file keeps its end."""
 
     def close(self) -> None: ...
 
 
 class StateStore(Protocol):
-    """What the ledger and the lease need of a filesystem. Paths are whole paths; folders are one level."""
+    """What the ledger and the lease need of a filesystem. Paths are whole paths; folders are one level deep."""
 
     @property
     def can_append(self) -> bool: ...
@@ -65,34 +65,45 @@ class StateStore(Protocol):
     def make_folder(self, path: str) -> None: ...
 
     def list(self, folder: str) -> list[StateFile]:
-        """The finished files of a folder by name; nothing where there is no such folder."""
+        """Return the finished files of a folder by name; none where there is no such folder."""
 
     def open(self, path: str) -> BinaryIO:
-        """For reading, seekable. Raises FileNotFoundError."""
+        """Open a file for reading, seekable.
+
+        Raises:
+            FileNotFoundError: the file does not exist.
+        """
 
     def create(self, path: str, placing: Placing = nullcontext) -> Any:
-        """A context manager of a binary file that appears, whole, when the block ends without an error.
+        """Return a context manager of a binary file that appears, whole, when the block ends without an error.
 
         `placing` wraps the step in which it appears.
         """
 
     def append(self, path: str) -> Appender:
-        """A new file to append to. Raises FileExistsError; OSError where the store cannot append."""
+        """Create a file to append to.
+
+        Raises:
+            FileExistsError: the file exists already.
+            OSError: the store cannot append.
+        """
 
     def delete(self, path: str) -> None:
-        """A file that is not there is deleted already."""
+        """Delete a file; a file that does not exist is no error."""
 
     def delete_temporaries(self, folder: str) -> None:
-        """What writers that died left unfinished; only for who knows that no other writer lives."""
+        """Delete what dead writers left unfinished; only for callers that know that no other writer lives."""
 
     def lock(self, path: str, *, shared: bool = False) -> Any:
-        """A context manager that holds everybody else off, or all who do not share it; it yields False where the store has
-        no such thing."""
+        """Return a context manager that keeps other processes out, or with `shared` those that do not share the lock.
+
+        It yields False where the store has no locks.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class LocalStore:
-    """This machine's filesystem."""
+    """Store on this machine's filesystem."""
 
     @property
     def can_append(self) -> bool:
@@ -124,7 +135,7 @@ class LocalStore:
     @contextmanager
     def create(self, path: str, placing: Placing = nullcontext) -> Iterator[BinaryIO]:
         target = Path(path)
-        self.make_folder(str(target.parent))  # backups and archives leave empty folders out
+        self.make_folder(str(target.parent))  # backups and archives may leave empty folders out
         temporary = target.parent / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
         try:
             with temporary.open("xb") as out:
@@ -154,7 +165,7 @@ class LocalStore:
         try:
             yield _flock(descriptor, shared)
         finally:
-            os.close(descriptor)  # and with it the lock
+            os.close(descriptor)  # this releases the lock
 
 
 class LocalAppender:
@@ -176,7 +187,7 @@ class LocalAppender:
                 left = left[os.write(self._descriptor, left) :]
             os.fsync(self._descriptor)
         except BaseException:
-            # A full disk takes the front part of a record: cut it off, which needs no space.
+            # A full disk may hold the beginning of a record: cut it off, which needs no space.
             os.ftruncate(self._descriptor, self._size)
             raise
         self._size += len(data)
@@ -189,7 +200,7 @@ class LocalAppender:
 
 @dataclass(frozen=True, slots=True)
 class BeamStore:
-    """Any store that Beam's filesystems know, taken as one whose objects are put and got whole."""
+    """Store on any filesystem that Beam knows, used as one whose objects are written and read whole."""
 
     @property
     def can_append(self) -> bool:
@@ -209,7 +220,7 @@ class BeamStore:
         try:
             opened: BinaryIO = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
         except Exception:
-            # What "not there" looks like differs from store to store.
+            # Stores differ in the error for an object that does not exist.
             if FileSystems.exists(path):
                 raise
             raise FileNotFoundError(errno.ENOENT, "No such file", path) from None
@@ -219,12 +230,12 @@ class BeamStore:
     def create(self, path: str, placing: Placing = nullcontext) -> Iterator[BinaryIO]:
         filesystem = FileSystems.get_filesystem(path)
         if filesystem.has_dirs() and filesystem.exists(path):
-            filesystem.delete([path])  # HDFS does not write over a file
+            filesystem.delete([path])  # HDFS does not overwrite a file
         out = filesystem.create(path, compression_type=CompressionTypes.UNCOMPRESSED)
         try:
             yield out
         except BaseException:
-            # Beam's uploads cannot be given up: closing may publish the part that was sent. Where it does, that must go.
+            # Beam's uploads cannot be cancelled: closing may publish the part that was sent, which then has to be deleted.
             with suppress(Exception):
                 out.close()
                 filesystem.delete([path])
@@ -240,7 +251,7 @@ class BeamStore:
             FileSystems.delete([path])
 
     def delete_temporaries(self, folder: str) -> None:
-        """Nothing: an object is there whole or not at all."""
+        """Do nothing, because an object exists completely or not at all."""
 
     @contextmanager
     def lock(self, path: str, *, shared: bool = False) -> Iterator[bool]:
@@ -248,7 +259,7 @@ class BeamStore:
 
 
 def _flock(descriptor: int, shared: bool) -> bool:
-    """Take the lock; False where this filesystem has none. Its holders keep it for milliseconds, unless one is stopped."""
+    """Take the lock; return False where this filesystem has none. Holders keep it for milliseconds, unless one is suspended."""
     if fcntl is None:
         return False
     for _ in range(_LOCK_POLLS):

@@ -1,4 +1,4 @@
-"""The order of a chunk's points by the ids under which they are stored."""
+"""Sort a chunk's points by the ids under which they are stored."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from omnia_beam.core.chunk import Chunk
 
 
 def in_stored_order(chunk: Chunk) -> Any:
-    """A chunk's batch sorted by stored id and time.
+    """Return a chunk's batch sorted by stored id and time.
 
-    A chunk is sorted by the source's ids, which after a mapping say nothing of the order of the target's. Without a mapping
-    it is the batch itself.
+    A chunk is sorted by the source's ids, which after a mapping may not be the order of the target's ids. Where both orders are
+    the same, as without a mapping, it is the batch itself.
     """
     ids = chunk.series_ids
     if all(one < other for one, other in itertools.pairwise(ids)):

@@ -1,4 +1,4 @@
-"""The points that files of a job hold, read back: what a window that is read again is compared with."""
+"""Read back the points that files of a job hold, with which a window that is read again is compared."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from omnia_beam.io.parquet_reader import read_points
 
 @dataclass(frozen=True, slots=True)
 class StoredFiles:
-    """Files below one path. Plain data: it pickles.
+    """Files below one path. This is plain data, which can be pickled.
 
     Args:
         path: of the sink.
-        csv: how they are written; None for Parquet.
+        csv: their format; None for Parquet.
     """
 
     path: str
     csv: CsvOptions | None = None
 
     def points(self, names: Iterable[str]) -> tuple[dict[str, Points], list[str]]:
-        """By stored id the points of some files, ascending in time, and the files that cannot be read."""
+        """Return the points of some files by stored id, ascending in time, and the files that cannot be read."""
         parts: dict[str, list[Points]] = {}
         unread = []
         for name in names:

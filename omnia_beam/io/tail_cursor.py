@@ -1,10 +1,10 @@
-"""How far a streaming tail is: the restriction of its source, its encoding, and the tracker that hands it on.
+"""Describe how far a streaming tail is: the restriction of its source, the restriction's encoding, and its tracker.
 
-The source polls. Each round claims one `Round`: the windows that it gives out, and the cursor from which the next round goes
-on. What a runner takes away (a checkpoint, `defer_remainder`) is that next cursor, or the present one where nothing has
-been claimed: so every round is given out by somebody, and no round by two.
+The source polls. Each round claims one `Round`: the windows that it emits, and the cursor from which the next round
+continues. What a runner takes away (a checkpoint, `defer_remainder`) is that next cursor, or the present one where nothing
+has been claimed, so that every round is emitted exactly once.
 
-    TailCursor("poll", …) ── claim(Round) ──► primary  TailCursor("give", …): the round's windows, to be given out again where a
+    TailCursor("poll", …) ── claim(Round) ──► primary  TailCursor("give", …): the round's windows, to be emitted again where a
                                                        runner repeats the primary by itself
                                               residual the round's next cursor
 """
@@ -31,15 +31,16 @@ Mode = Literal["poll", "give", "over"]
 
 @dataclass(frozen=True, slots=True)
 class TailCursor:
-    """What is left to do for a streaming tail.
+    """The remaining work of a streaming tail.
 
     Args:
-        mode: `poll`: to go on for ever. `give`: to give out `flying` once more, and nothing else. `over`: nothing.
-        cycle: the cycle whose windows were given out last; 0 before the first.
-        run: the run under which what that cycle reads is recorded. Where the lease names a later one, the cycle has ended.
-        read_to_ns: up to here, everything that was missing has been given out; ns since the Unix epoch.
-        complete_to_ns: nothing before it was unread when the cycle was planned: the watermark. Never falls.
-        flying: windows that the cycle gave out, and of which it is not known yet what became of them.
+        mode: `poll`: continue without end. `give`: emit `flying` once more, and nothing else. `over`: nothing is left.
+        cycle: the cycle whose windows were emitted last; 0 before the first.
+        run: the run under which that cycle's windows are recorded. Where the lease names a later run, the cycle has ended.
+        read_to_ns: instant up to which everything that was missing has been emitted; ns since the Unix epoch.
+        complete_to_ns: the watermark, ns since the Unix epoch: nothing before it was unread when the cycle was planned. It
+            never decreases.
+        flying: windows that the cycle emitted, and whose result is not known yet.
     """
 
     mode: Mode
@@ -51,7 +52,7 @@ class TailCursor:
 
     @classmethod
     def at(cls, start_ns: int) -> TailCursor:
-        """Before the first cycle of a tail from this instant on."""
+        """Return the cursor before the first cycle of a tail that starts at this instant."""
         return cls("poll", 0, 0, start_ns, start_ns)
 
 
@@ -60,8 +61,8 @@ class Round:
     """What one round of the source claims.
 
     Args:
-        given: windows to give out; none where the round only looked.
-        then: the cursor from which the next round goes on; of mode `over` where there is none.
+        given: windows to emit; none where the round only polled.
+        then: the cursor from which the next round continues; of mode `over` where there is none.
     """
 
     given: tuple[Window, ...]
@@ -72,9 +73,9 @@ OVER: Final = TailCursor("over", 0, 0, 0, 0)
 
 
 class TailCursorCoder(beam.coders.Coder):
-    """One JSON line, and behind it the windows, deflated: ids repeat, and a cursor is a part of every checkpoint.
+    """Coder of cursors: one JSON line, followed by the windows, deflated, since ids repeat and every checkpoint has a cursor.
 
-    `v` is the version of the form: a job that is updated goes on where it was, or says why it cannot.
+    `v` is the version of the format: a job that is updated continues where it was, or reports why it cannot.
     """
 
     def encode(self, value: TailCursor) -> bytes:
@@ -102,7 +103,7 @@ class TailCursorCoder(beam.coders.Coder):
 
 
 class TailTracker(RestrictionTracker):
-    """Claims one round an invocation; every split checkpoints there, and a round is never divided."""
+    """Tracker that claims one round for each invocation; every split checkpoints there, and a round is never divided."""
 
     def __init__(self, cursor: TailCursor) -> None:
         self._cursor = cursor
@@ -113,10 +114,10 @@ class TailTracker(RestrictionTracker):
         return self._cursor
 
     def try_claim(self, position: Round) -> bool:
-        """Claim a round; False where a runner has taken the cursor away already, or where there is nothing left.
+        """Claim a round; return False where a runner has taken the cursor away already, or where nothing is left.
 
         Raises:
-            ValueError: the round does not go on from this cursor: time would be left out, or the watermark fall.
+            ValueError: the round does not continue from this cursor: time would be left out, or the watermark would decrease.
         """
         if self._stopped or self._cursor.mode == "over":
             return False
@@ -126,7 +127,7 @@ class TailTracker(RestrictionTracker):
         return True
 
     def try_split(self, fraction_of_remainder: float) -> tuple[TailCursor, TailCursor] | None:
-        """The claimed round stays; the next cursor goes. None where nothing is left to go."""
+        """Return the claimed round as primary and the next cursor as residual; None where nothing is left to take away."""
         if self._claimed is None:
             if self._cursor.mode == "over":
                 return None
@@ -142,7 +143,11 @@ class TailTracker(RestrictionTracker):
         return self._cursor, residual
 
     def check_done(self) -> bool:
-        """Raises ValueError where the cursor was neither claimed nor taken away: its time would be lost."""
+        """Return True where the cursor was claimed or taken away completely.
+
+        Raises:
+            ValueError: it was not, so that its time would be lost.
+        """
         if self._claimed is None and self._cursor.mode != "over":
             raise ValueError(f"the tail's cursor was neither claimed nor handed on: {self._cursor}")
         if self._claimed is not None and self._claimed.then.mode != "over":

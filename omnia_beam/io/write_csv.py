@@ -1,4 +1,4 @@
-"""The CSV sink: chunks in, receipts out."""
+"""The CSV sink: write chunks and return receipts."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ coders.register_coders()
 class WriteToCsv(beam.PTransform):
     """Store chunks as CSV files, in folders `year=/month=`.
 
-    Input: Chunk. Output: a tuple with the outputs `receipts` (Receipt, one for each chunk, given only when its files are
+    Input: Chunk. Output: a tuple with the outputs `receipts` (Receipt, one for each chunk, emitted only when its files are
     whole and on stable storage) and `dead_letters`, which stays empty.
 
     Args:
         path: where to write; local, or of any Beam filesystem.
         prefix: the first part of every file's name.
-        options: see CsvOptions.
-        sink: how receipts name this sink; None for `csv:` and the path.
-        fence: of the run's lease: a run that has lost it puts no file in place. None where no lease is held.
+        options: layout, delimiter and compression.
+        sink: name of this sink in receipts; None for `csv:` and the path.
+        fence: of the run's lease, so that a run that has lost it puts no file in place; None where no lease is held.
 
     Raises (on the worker):
         DestinationError: the path cannot be written.

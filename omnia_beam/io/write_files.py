@@ -1,4 +1,4 @@
-"""What sinks of files share: encode a chunk, put its files in place, give the receipt."""
+"""Write chunks to a sink of files: encode a chunk, put its files in place, return its receipt."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from omnia_beam.io.lease_fence import LeaseFence
 from omnia_beam.io.progress import BOARD
 
 _WAITING = 1
-"""Chunks that wait for the writing thread: it works while the next are fetched and decoded, and memory stays bounded."""
+"""Most chunks that wait for the writing thread, which works while the next are fetched and decoded; this bounds memory."""
 
 
 class EncodedFile(Protocol):
@@ -36,7 +36,7 @@ class EncodedFile(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A chunk on its way to disk, with what Beam needs to emit its receipt later."""
+    """A chunk that is being written, with what Beam needs to emit its receipt later."""
 
     receipt: Future[Receipt]
     timestamp: Any
@@ -44,15 +44,15 @@ class _Waiting:
 
 
 class WriteFiles(beam.DoFn):
-    """Chunks to whole, durable files and then to receipts, on a thread beside the bundle's.
+    """DoFn that turns chunks into whole, durable files and then into receipts, on a thread beside the bundle's.
 
     Args:
         path: where to write; local, or of any Beam filesystem.
-        sink: how receipts name this sink.
-        files_of: encodes a chunk; pickled to the workers.
-        as_held: what files of this kind can hold of a chunk, which is what its receipt speaks of; None: all of it.
-        takes_unclaimed: whether `files_of` names the points of event messages apart, so that they may come.
-        fence: of the run's lease, looked at before each file appears; None where no lease is held.
+        sink: name of this sink in receipts.
+        files_of: encodes a chunk; it is pickled to the workers.
+        as_held: returns what files of this kind can hold of a chunk, which its receipt describes; None for all of it.
+        takes_unclaimed: whether `files_of` gives the points of event messages names of their own, so that they are accepted.
+        fence: of the run's lease, checked before each file appears; None where no lease is held.
     """
 
     def __init__(

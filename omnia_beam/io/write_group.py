@@ -1,4 +1,4 @@
-"""Points on their way into one request: runs of several series of several chunks, cut anywhere without a copy."""
+"""Group points for one request: runs of several series of several chunks, which can be cut anywhere without a copy."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Run(NamedTuple):
     """Neighbouring points of one series of one chunk.
 
     Args:
-        target_id: the series that they are written to.
+        target_id: id of the series that they are written to.
         points: all points of that series of the chunk that are to be sent.
-        start, stop: which of them; never empty.
-        owner: whose they are; not looked at here.
+        start, stop: the part of them that the run holds; never empty.
+        owner: the caller's object; not used here.
     """
 
     target_id: str
@@ -36,23 +36,23 @@ class Run(NamedTuple):
 
 
 Group = tuple[Run, ...]
-"""Runs of any number of series."""
+"""Runs of any number of series, those of a series side by side."""
 
 NOTHING: Group = ()
 
 
 def ordered(runs: Iterable[Run]) -> Group:
-    """As a group: the runs of a series side by side."""
+    """Return runs as a group, with the runs of a series side by side."""
     return tuple(sorted(runs, key=lambda run: (run.target_id, run.first_ns)))
 
 
 def size(group: Group) -> int:
-    """Points in it."""
+    """Return the number of points in a group."""
     return sum(run.stop - run.start for run in group)
 
 
 def split(group: Group, at: int) -> tuple[Group, Group]:
-    """The first `at` points, and the rest; either may be nothing."""
+    """Return the first `at` points and the rest as groups; either may be empty."""
     for index, run in enumerate(group):
         length = run.stop - run.start
         if at < length:
@@ -64,19 +64,19 @@ def split(group: Group, at: int) -> tuple[Group, Group]:
 
 
 def targets(group: Group) -> list[str]:
-    """The series that it writes to, each once, in order."""
+    """Return the ids of the series that a group writes to, each once, in order."""
     return list(dict.fromkeys(run.target_id for run in group))
 
 
 def of_targets(group: Group, wanted: Iterable[str]) -> tuple[Group, Group]:
-    """The runs of the wanted series, and the others."""
+    """Return the runs of the wanted series, and the others."""
     chosen = set(wanted)
     inside = tuple(run for run in group if run.target_id in chosen)
     return inside, tuple(run for run in group if run.target_id not in chosen)
 
 
 def halves(group: Group) -> tuple[Group, Group] | None:
-    """Two parts, as equal as may be: of whole series as long as there are several; None for a single point."""
+    """Return two parts of sizes as equal as possible, of whole series while there are several; None for a single point."""
     total = size(group)
     if total <= 1:
         return None
@@ -91,7 +91,7 @@ def halves(group: Group) -> tuple[Group, Group] | None:
 
 
 def columns(group: Group) -> list[tuple[str, Any, Any, Any]]:
-    """What the encoder takes: (target id, times, values, statuses), each series once."""
+    """Return what the encoder takes: (target id, times, values, statuses), each series once."""
     by_target: dict[str, list[Points]] = {}
     for run in group:
         by_target.setdefault(run.target_id, []).append(run.selected)
@@ -99,7 +99,7 @@ def columns(group: Group) -> list[tuple[str, Any, Any, Any]]:
 
 
 def spread(group: Group, count: int) -> tuple[list[Group], Group]:
-    """Single points, evenly spread from the first to the last, and the rest of the group in order."""
+    """Return single points, evenly spread from the first to the last, and the rest of the group in order."""
     total = size(group)
     places = np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int)).tolist()
     samples: list[Group] = []

@@ -1,4 +1,4 @@
-"""The Parquet sink: chunks in, receipts out."""
+"""The Parquet sink: write chunks and return receipts."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ coders.register_coders()
 class WriteToParquet(beam.PTransform):
     """Store chunks as Parquet, Hive-partitioned by year and month.
 
-    Input: Chunk. Output: a tuple with the outputs `receipts` (Receipt, one for each chunk, given only when its files are
-    whole and on stable storage) and `dead_letters`, which stays empty: a file either takes all points or none.
+    Input: Chunk. Output: a tuple with the outputs `receipts` (Receipt, one for each chunk, emitted only when its files are
+    whole and on stable storage) and `dead_letters`, which stays empty: a file holds either all points or none.
 
     Args:
         path: where to write; local, or of any Beam filesystem.
         prefix: the first part of every file's name.
-        options: see ParquetOptions.
-        sink: how receipts name this sink; None for `parquet:` and the path.
-        unclaimed: what to do with points of event messages (see `DecodeEvents`), which no range is complete of. `refuse`
+        options: the compression.
+        sink: name of this sink in receipts; None for `parquet:` and the path.
+        unclaimed: what to do with points of event messages (see `DecodeEvents`), for which no range is complete. `refuse`
             (the default) fails the bundle. `by_content` gives each message a file of its own, named by its points: one
-            that is delivered twice writes over its own file; a point that two different messages hold is in both files.
-        fence: of the run's lease: a run that has lost it puts no file in place. None where no lease is held.
+            that is delivered twice overwrites its own file; a point that two different messages hold is in both files.
+        fence: of the run's lease, so that a run that has lost it puts no file in place; None where no lease is held.
 
     Raises (on the worker):
         DestinationError: the path cannot be written.
         StateError: the lease was lost.
-        UsageError: points of event messages, with `unclaimed="refuse"`.
+        UsageError: there are points of event messages, with `unclaimed="refuse"`.
 
     Example:
         `receipts = (p | ReadFromOmnia(...) | DecodeChunks() | WriteToParquet("out/")).receipts`
@@ -63,6 +63,6 @@ class WriteToParquet(beam.PTransform):
         self._write = WriteFiles(path, name, files_of, takes_unclaimed=takes_any, fence=fence)
 
     def expand(self, chunks: Any) -> Any:
-        # The type belongs to the ParDo: on what with_outputs returns it would be lost, and pickle would be the coder.
+        # The type is set on the ParDo: on the result of with_outputs it would be lost, and pickle would be the coder.
         write = beam.ParDo(self._write).with_output_types(Receipt)
         return chunks | write.with_outputs(self.DEAD_LETTERS, main=self.RECEIPTS)

@@ -1,7 +1,7 @@
-"""What becomes of points that the service's JSON cannot hold: decided before anything is sent, and counted.
+"""Decide, before anything is sent, what happens to points that the service's JSON cannot hold, and count them.
 
-JSON has no form for NaN and infinities, and the service's times have seven decimals of a second [sdk]. A status is a
-uint32 here and there, so that every status fits.
+JSON has no form for NaN and infinities, and the service's times have seven decimals of a second [sdk]. A status is a uint32
+in both, so that every status fits.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ FINDING_OF: Final = {
     TIME_TAKEN: "same_time",
     TIME_LEAVES: "same_time",
 }
-"""The finding of the loss report that each reason is."""
+"""Finding of the loss report for each reason."""
 
 MAX_POINT_BYTES: Final = 100
-"""More than one point takes in a body: a time of 28 characters, a value of at most 24, a status of at most 10."""
+"""Upper bound of a point's bytes in a body: a time of 28 characters, a value of at most 24, a status of at most 10."""
 
 
 SERIES_BYTES: Final = 60
-"""More than a series takes in a body besides its id and its points, and the body itself besides its series."""
+"""Upper bound of a series' bytes in a body besides its id and its points, and of the body's besides its series."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +43,19 @@ class WriteOptions:
     """How points are written to an Omnia service.
 
     Args:
-        batch_points: points in one request, at most.
-        batch_bytes: bytes of one request's body, at most.
-        nan: NaN and infinities: `dead_letter` keeps them, `drop_counted` leaves them out and counts them,
+        batch_points: most points in one request.
+        batch_bytes: most bytes of one request's body.
+        nan: policy for NaN and infinities: `dead_letter` keeps them, `drop_counted` leaves them out and counts them,
             `as_bad_status` writes `bad_value` with `bad_status` in their place, and counts them.
-        bad_status, bad_value: for `as_bad_status`.
-        time_resolution: times finer than 100 ns: `dead_letter` keeps those points, `truncate` cuts their times off
-            towards the past, and counts them. Where that makes two points meet, the earlier one is stored: it is the one
-            whose time is nearer to the truth.
-        isolation_requests: requests spent on finding the guilty points of one batch. Beyond them, what is refused goes
-            to the dead letters in groups, good neighbours among them.
+        bad_status, bad_value: written by `as_bad_status`.
+        time_resolution: policy for times finer than 100 ns: `dead_letter` keeps those points, `truncate` cuts their times off
+            towards the past, and counts them. Where two points get the same time, the earlier one is stored, because its time
+            is nearer to the original.
+        isolation_requests: most requests spent on finding the refused points of one batch. Beyond them, what is refused
+            goes to the dead letters in groups, good neighbours among them.
 
     Raises:
-        UsageError: a value that cannot be.
+        UsageError: a value is not allowed.
     """
 
     batch_points: int = 10_000
@@ -81,17 +81,17 @@ class WriteOptions:
 
     @property
     def request_points(self) -> int:
-        """Points that are in one request at most, by both limits."""
+        """Most points in one request, by both limits."""
         return max(1, min(self.batch_points, self.batch_bytes // MAX_POINT_BYTES))
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The points of one series, sorted out.
+    """The points of one series, divided into those to send and the others.
 
     Args:
-        good: to be sent, ascending in time.
-        dead: (points as they came, reason), none of them empty.
+        good: points to send, ascending in time.
+        dead: pairs (original points, reason), none of them empty.
         dropped, substituted, truncated: points that `drop_counted` left out, `as_bad_status` replaced and `truncate`
             sends with another time.
     """
@@ -104,10 +104,10 @@ class Judged:
 
 
 def judge(points: Points, window: TimeRange, options: WriteOptions) -> Judged:
-    """Sort out what cannot be sent as it is.
+    """Divide the points of a series into those that can be sent and those that cannot.
 
     Args:
-        points: of one series, ascending in time.
+        points: the points of one series, ascending in time.
         window: the range that they belong to.
         options: the policies.
     """
@@ -155,15 +155,15 @@ def _time_reasons(
     window: TimeRange,
     options: WriteOptions,
 ) -> dict[str, npt.NDArray[np.bool_]]:
-    """Which of the points that would be kept cannot be, for their time."""
+    """Return by reason which of the points that would be kept cannot be, because of their time."""
     if options.time_resolution == "dead_letter":
         return {TOO_FINE: keep & fine}
-    # In Python's integers, and at most the first tick of the window: whole ticks begin at or after its start.
+    # Python's integers cannot overflow here. Whole ticks of the window begin at or after its start.
     first_tick = window.start_ns + -window.start_ns % TIME_RESOLUTION_NS
     leaves = keep & fine & (times < first_tick)
     ticks = times // TIME_RESOLUTION_NS
     stays = np.flatnonzero(keep & ~leaves)
-    # Ascending times: points of one tick are neighbours, the first of them is the exact one if any is.
+    # Times ascend, so points of one tick are neighbours, and the first of them is the exact one if any is.
     meets = np.zeros(len(times), bool)
     meets[stays[1:]] = ticks[stays[1:]] == ticks[stays[:-1]]
     return {TIME_LEAVES: leaves, TIME_TAKEN: meets}

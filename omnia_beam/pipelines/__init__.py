@@ -1,1 +1,1 @@
-"""One story each, read top to bottom: backfill, and what it needs around it."""
+"""The commands, one module each that reads from top to bottom, and the modules that they share."""

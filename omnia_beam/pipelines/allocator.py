@@ -1,4 +1,4 @@
-"""Keep glibc's allocator from hoarding what threads give back.
+"""Keep glibc's allocator from holding on to memory that threads free.
 
 It makes an arena for each thread and returns an arena's memory to the system only from its end; with pages of megabytes
 that one thread fetches and another one frees, memory creeps up with the length of a run. One arena for all costs nothing
@@ -18,8 +18,10 @@ _M_ARENA_MAX: Final = -8  # malloc.h of glibc
 
 
 def use_one_arena() -> bool:
-    """To be called before threads start. Does nothing where the C library is another, or where the environment says how
-    many arenas to use (MALLOC_ARENA_MAX). Returns whether it was done."""
+    """Limit glibc to one arena, and return whether that was done. Call it before threads start.
+
+    It does nothing where the C library is another, or where the environment says how many arenas to use (MALLOC_ARENA_MAX).
+    """
     if "MALLOC_ARENA_MAX" in os.environ:
         return False
     try:

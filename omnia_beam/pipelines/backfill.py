@@ -1,9 +1,9 @@
-"""Backfill: the selected series of an Omnia service, to Parquet.
+"""Backfill: copy the selected series of an Omnia service to Parquet.
 
-    select the series ─ take the lease, load the ledger ─ plan = wanted − covered ─ tidy up after dead runs
+    select the series ─ take the lease, load the ledger ─ plan = wanted − covered ─ clean up after dead runs
     ─ read, decode, write, record ─ load the ledger again: what is still missing?
 
-The answer to the last question, not the absence of errors, is what makes a run complete.
+A run is complete when nothing is missing in that last step, not when no error occurred.
 """
 
 from __future__ import annotations
@@ -68,13 +68,13 @@ from omnia_beam.transforms.decode import DecodeChunks
 
 _LOCAL_SHARD = 1024
 _CLUSTER_SHARD = 16
-"""Windows in one element of the source. In this process shards run one after another, so they are large; on a cluster they
-are what workers share."""
+"""Windows in one element of the source: many in this process, where shards run one after another, and few on a cluster, where
+workers share them."""
 
 
 @dataclass(frozen=True)
 class BackfillJob:
-    """A configuration that is a backfill, with its parts as the layers below take them."""
+    """A configuration that is a backfill, with its parts in the form that the layers below take."""
 
     config: JobConfig
     source: OmniaSource
@@ -85,7 +85,11 @@ class BackfillJob:
 
     @classmethod
     def of(cls, config: JobConfig, command: str = "backfill") -> BackfillJob:
-        """Raises UsageError, with the command's name in it, where the configuration is no backfill."""
+        """Check a configuration and return it as a job.
+
+        Raises:
+            UsageError: the configuration is no backfill; the message names the command.
+        """
         source, sink = config.source, config.sink
         cure = "use omnia-beam migrate" if command == "backfill" else "run omnia-beam migrate on a schedule instead"
         if not isinstance(source, OmniaSource):
@@ -103,12 +107,12 @@ def run_backfill(config: JobConfig, context: RunContext) -> Summary:
 
     Raises:
         UsageError: the configuration is no backfill, or selects nothing.
-        CredentialError, ServiceError, DestinationError: it cannot go on; what is recorded is recorded.
+        CredentialError, ServiceError, DestinationError: it cannot continue; what is recorded stays recorded.
     """
     began = context.clock()
     job = BackfillJob.of(config)
     check_cluster(context.options, {"sink.path": job.sink.path, "state": config.state}, [job.service])
-    worker_share(job.service, context.options)  # said before anything is read
+    worker_share(job.service, context.options)  # raises before anything is read
     session = shared_session(job.service)
     summary = Summary("backfill")
     try:
@@ -149,12 +153,12 @@ def _rounds(
 
 
 def guard_rules(job: BackfillJob, state: RunState) -> GuardRules:
-    """What a run of a backfill or of a tail may take away, before anything was allowed."""
+    """Return the rules for what a run of a backfill or of a tail may remove, with no windows allowed yet."""
     return GuardRules(job.config.vanished == "keep", state.scope.digest, files=StoredFiles(job.sink.path))
 
 
 def _reading_facts(summary: Summary, requests: int, job: BackfillJob, outcome: Outcome) -> dict[str, Any]:
-    """How full the answers were, and which workers died."""
+    """Return how full the pages were on average, and which workers died."""
     facts: dict[str, Any] = {}
     if requests:
         facts["mean_request_fill"] = round(summary.points_read / (requests * job.options.page_limit), 3)
@@ -166,7 +170,7 @@ def _reading_facts(summary: Summary, requests: int, job: BackfillJob, outcome: O
 def make_plan(
     job: BackfillJob, session: ServiceSession, state: JobState, series_ids: Collection[str], *, keep: bool
 ) -> WorkPlan:
-    """Wanted minus covered, and what is to be read again; `keep` remembers what was planned for the next run."""
+    """Return the plan: wanted minus covered, and the windows to read again; `keep` stores it for the next run."""
     limits = job.options.pack_limits
     cache = PlanCache(state.state_dir, state.scope.digest, limits)
 
@@ -192,7 +196,7 @@ def make_plan(
 
 
 def counting(job: BackfillJob, session: ServiceSession) -> Count:
-    """How the service is asked for its count, as the job reads it."""
+    """Return a function that asks the service for its counts, with the same statuses as the job reads."""
 
     def count(series_ids: tuple[str, ...], asked: TimeRange) -> dict[str, int]:
         return named_counts(session, series_ids, asked.start_ns, asked.end_ns, statuses=job.options.statuses)
@@ -201,12 +205,12 @@ def counting(job: BackfillJob, session: ServiceSession) -> Count:
 
 
 def wanted_range(config: JobConfig) -> TimeRange:
-    """The window of the configuration; without an end, up to now.
+    """Return the window of the configuration; without an end, up to now.
 
-    It may reach into the future, where forecasts lie: see `redo_keys` for why that is not done with once it was read.
+    It may reach into the future, where forecasts lie: `redo_keys` explains why such a window is read again later.
 
     Raises:
-        UsageError: there is no window.
+        UsageError: there is no window, or it starts in the future.
     """
     if config.window is None:
         raise UsageError(
@@ -221,7 +225,7 @@ def wanted_range(config: JobConfig) -> TimeRange:
 def build_pipeline(
     job: BackfillJob, state: RunState, plan: Plan, *, local: bool, guard: RemovalGuard | None = None
 ) -> Any:
-    """A function that puts the backfill's transforms on a pipeline."""
+    """Return a function that puts the backfill's transforms on a pipeline."""
     config = job.config
 
     def build(pipeline: Any) -> None:
@@ -257,10 +261,12 @@ def build_pipeline(
 def worker_tasks(
     job: BackfillJob, state: JobState, plan: Plan, context: RunContext, guard: RemovalGuard | None = None
 ) -> list[WorkerTask]:
-    """A share of the plan and of the budget for each worker; fewer workers where there is not enough to share.
+    """Return a task for each worker, with its share of the plan and of the budget.
+
+    There are fewer tasks than configured workers where there is not enough to share.
 
     Raises:
-        UsageError: workers where there can be none.
+        UsageError: workers are configured where there can be none.
     """
     asked = job.config.workers
     if asked == 1:

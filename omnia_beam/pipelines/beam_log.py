@@ -1,4 +1,4 @@
-"""Beam's log, where it would say at length what we say in a line."""
+"""Filter Beam's log where it would repeat at length what omnia-beam reports in a line."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _RUNNER: Final = "apache_beam.runners.common"
 
 @contextmanager
 def own_errors_told_once() -> Iterator[None]:
-    """While the block runs, errors of ours that pass through Beam are not logged with pages of its stack.
+    """Keep Beam from logging omnia-beam's own errors with pages of stack while the block runs.
 
-    They end the run, and whoever runs it tells them. Others are logged as ever.
+    Such errors end the run and are reported by the command. Others are logged as usual.
     """
     logger = logging.getLogger(_RUNNER)
     logger.addFilter(_is_not_ours)

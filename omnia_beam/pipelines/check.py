@@ -1,4 +1,4 @@
-"""`omnia-beam check`: walk from the configuration to the destination, and say at which step it fails and why."""
+"""`omnia-beam check`: try every step from the configuration to the destination, and report which one fails and why."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _EXIT_UNREACHABLE = 3
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step: `ok` or not, and what was found."""
+    """One step: whether it succeeded, and what was found."""
 
     name: str
     ok: bool
@@ -161,7 +161,7 @@ def _try_destination(config: JobConfig) -> str:
 
 @contextmanager
 def _leaving_no_folders(config: JobConfig) -> Iterator[None]:
-    """Take away again the local folders that trying to write has made: whoever checks has not decided to run."""
+    """Remove the local folders that the write test has made: a user who checks a job has not decided to run it."""
     places = [getattr(config.sink, "path", ""), *(f"{config.state}/{config.name}/{folder}" for folder in FOLDERS)]
     missing = {
         folder
@@ -174,7 +174,7 @@ def _leaving_no_folders(config: JobConfig) -> Iterator[None]:
         yield
     finally:
         for folder in sorted(missing, key=lambda each: len(each.parts), reverse=True):
-            with suppress(OSError):  # never made, or somebody else has put something there
+            with suppress(OSError):  # it was never made, or something else was put there
                 folder.rmdir()
 
 

@@ -1,7 +1,7 @@
-"""What a job needs to be run by workers elsewhere: places that they reach, a budget that they share, code that they have.
+"""Check what a job needs to be run by workers elsewhere: places that they reach, a budget that they share, installed code.
 
 Most of what is refused here would otherwise not fail but go wrong: files and receipts on a worker's own disk are gone with the
-worker, and a budget that every worker takes whole is broken by as many times as there are workers.
+worker, and a budget that every worker takes whole is exceeded by as many times as there are workers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ONE_PROCESS: Final = "no_use_multiple_sdk_containers"
 
 
 def check_job(config: JobConfig, options: Any) -> None:
-    """Check that a job of any pair of kinds can be run with these options: by whatever command, the rules are the same.
+    """Check that a job of any pair of kinds can be run with these options; the rules are the same for every command.
 
     Raises:
         UnsafeRunnerError, UsageError: as `check_cluster` and `worker_share`.
@@ -56,17 +56,17 @@ def check_cluster(
     read: Iterable[str] = (),
     endless: bool = False,
 ) -> None:
-    """Check that workers can do the job; nothing to check where the pipeline runs in this process.
+    """Check that workers can do the job; a pipeline in this process always passes.
 
     Args:
         options: Beam's PipelineOptions.
         places: configuration key to path, of everything that workers write.
         credentials_of: the services that workers sign in to.
         read: paths of the files that workers read.
-        endless: whether it is a job without an end, and may stream.
+        endless: whether the job has no end and may stream.
 
     Raises:
-        UnsafeRunnerError: it is known to lose data.
+        UnsafeRunnerError: the combination is known to lose data.
         UsageError: it cannot work.
     """
     if is_local(options):
@@ -106,7 +106,7 @@ def check_cluster(
 
 
 def _check_process(options: Any) -> None:
-    """Beam would fail over a missing program on the worker's machine, with no more than `No such file`."""
+    """Check that the worker's start command is given: without it Beam fails on the worker's machine with only `No such file`."""
     portable = options.view_as(PortableOptions)
     if portable.lookup_environment_option("process_command"):
         return
@@ -122,16 +122,16 @@ def _check_process(options: Any) -> None:
 
 
 def worker_place(options: Any) -> str:
-    """Where workers run: LOOPBACK (in this process), PROCESS, EXTERNAL, DOCKER or DATAFLOW.
+    """Return where workers run: LOOPBACK (in this process), PROCESS, EXTERNAL, DOCKER or DATAFLOW.
 
     Raises:
-        UsageError: it is not said, or not known.
+        UsageError: the options do not say, or name an unknown place.
     """
     if runner_name(options) == "dataflowrunner":
         return "DATAFLOW"
     given = options.view_as(PortableOptions).environment_type
     if not given and _is_embedded(options):
-        return "LOOPBACK"  # as Beam has it
+        return "LOOPBACK"  # Beam's own default there
     place = (given or "").upper()
     if place not in _ENVIRONMENTS:
         found = f"{given} is not known here" if given else "is not given"
@@ -142,15 +142,15 @@ def worker_place(options: Any) -> str:
 
 
 def is_elsewhere(options: Any) -> bool:
-    """Whether workers run outside of this process, so that they hear nothing of what is said in it."""
+    """Return whether workers run outside of this process, so that they do not see signals and flags that are set in it."""
     return not is_local(options) and worker_place(options) != "LOOPBACK"
 
 
 def worker_processes(options: Any) -> int:
-    """Processes among which the budget of the job is shared, at most.
+    """Return the number of processes, at most, among which the budget of the job is shared.
 
     Raises:
-        UsageError: the options do not tell.
+        UsageError: the options do not say.
     """
     if is_local(options) or worker_place(options) == "LOOPBACK":
         return 1  # all workers are threads of this process, and share its session
@@ -165,10 +165,10 @@ def worker_processes(options: Any) -> int:
 
 
 def worker_share(service: ServiceSettings, options: Any) -> ServiceSettings:
-    """The service with one worker's share of the budget: together they are never above it.
+    """Return the service with one worker's share of the budget: together the workers never exceed it.
 
     Raises:
-        UsageError: the options do not tell how many share it, or more workers than requests may be in flight.
+        UsageError: the options do not say how many share it, or there are more workers than requests may be in flight.
     """
     processes = worker_processes(options)
     if processes > service.max_in_flight:
@@ -176,7 +176,7 @@ def worker_share(service: ServiceSettings, options: Any) -> ServiceSettings:
             f"rate.max_in_flight: {service.max_in_flight} requests cannot be shared by {processes} workers: raise it to at least "
             f"{processes}, or use fewer workers"
         )
-    return service.divided(processes)[-1]  # where it does not divide, the smallest share
+    return service.divided(processes)[-1]  # the last share is the smallest where the budget does not divide evenly
 
 
 def _dataflow_processes(options: Any) -> int:

@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, the line on stderr, and the summary of what it had come to."""
+"""How a command ends: its exit code, the line on stderr, and the summary of what it reached."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ EXIT_INCOMPLETE: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNREACHABLE: Final = 3
 EXIT_NO_OUTPUT: Final = 74
-"""EX_IOERR of sysexits(3)."""
+"""The value of EX_IOERR in sysexits(3)."""
 EXIT_INTERRUPTED: Final = 130
 
 _TRACEBACK_ENV: Final = "OMNIA_BEAM_TRACEBACK"
 
 _LOOKING: Final = frozenset({"series", "plan", "status", "check", "schema", "init"})
-"""Commands whose reader may go away early (`| head`)."""
+"""Commands whose reader may close the pipe early (`| head`)."""
 
 
 @dataclass
 class CommandEnd:
-    """How one command ends, whatever ends it.
+    """Reports the end of one command, whatever ends it.
 
     Args:
         command: its name.
@@ -45,13 +45,13 @@ class CommandEnd:
     began_s: float = field(default_factory=time.monotonic)
 
     def failed(self, error: OmniaBeamError) -> int:
-        """An error of ours: one line, and its exit code."""
+        """Report one of omnia-beam's own errors in one line, and return its exit code."""
         self._say(str(error))
         self._sum_up(error, status="failed", details={"error": type(error).__name__, "message": str(error)})
         return EXIT_USAGE if isinstance(error, UsageError) else EXIT_UNREACHABLE
 
     def failed_unforeseen(self, error: Exception) -> int:
-        """What nobody has thought of: one line like any other failure, and how to see more of it."""
+        """Report any other error in one line, with how to see more of it, and return the exit code."""
         if os.environ.get(_TRACEBACK_ENV):
             print(redact("".join(traceback.format_exception(error))), file=sys.stderr)
         what = " ".join(f"{type(error).__name__}: {error}".split())
@@ -60,18 +60,18 @@ class CommandEnd:
         return EXIT_INCOMPLETE
 
     def interrupted(self, interrupt: KeyboardInterrupt) -> int:
-        """A signal."""
+        """Report that a signal ended the command, and return the exit code."""
         self._say("interrupted; what is done is recorded, run the same command to go on")
         details = getattr(getattr(interrupt, "summary", None), "details", {})
         self._sum_up(interrupt, status="incomplete", details={**details, "interrupted": True})
         return EXIT_INTERRUPTED
 
     def written(self, code: int, output: GuardedStream) -> int:
-        """The exit code, once standard output was flushed. A run that is not complete keeps the code that says why."""
+        """Return the exit code, once standard output was flushed. A run that is not complete keeps the code that says why."""
         if output.error is None:
             return code
         if isinstance(output.error, BrokenPipeError) and self.command in _LOOKING:
-            return code  # the reader has seen enough (`| head`): nothing is wrong
+            return code  # the reader closed the pipe early (`| head`), which is no failure
         why = getattr(output.error, "strerror", None) or output.error
         ended = "it is complete" if code == EXIT_COMPLETE else f"without that the exit code is {code}"
         self._say(f"standard output could not be written: {why}; the summary is lost, not the work: {ended}")
@@ -86,9 +86,9 @@ class CommandEnd:
             print(json.dumps(reached.having(**changes).to_json()), flush=True)
 
     def _so_far(self) -> Summary:
-        """What is known of a command that ended before it could sum up: its requests and its time."""
+        """Return the requests and the time of a command that ended before it made a summary."""
         summary = Summary(self.command, elapsed_s=time.monotonic() - self.began_s)
-        shared = sys.modules.get("omnia_beam.net.shared")  # where nothing was asked, it need not be loaded
+        shared = sys.modules.get("omnia_beam.net.shared")  # not imported here: without requests it is not loaded
         if shared is None:
             return summary
         traffic = shared.shared_traffic()

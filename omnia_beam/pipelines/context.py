@@ -1,4 +1,4 @@
-"""What a command is given besides its configuration: runner, terminal, clock."""
+"""The surroundings of a command besides its configuration: runner, terminal, clock."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from omnia_beam.pipelines.progress_display import DisplayKind
 
 @dataclass(frozen=True)
 class RunContext:
-    """How a command runs.
+    """The runner, the terminal and the clock of a command.
 
     Args:
         options: Beam's PipelineOptions, checked (see `pipelines.runner`).
@@ -33,6 +33,6 @@ class RunContext:
     clock: Callable[[], float] = time.monotonic
 
     def say(self, text: str) -> None:
-        """A message for whoever watches; not part of the results."""
+        """Print a message for the person at the terminal; it is not part of the results."""
         if not self.quiet:
             self.err.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What a pipeline has done so far and in the end: from this process's board, or from the runner's metrics."""
+"""Counts of what a pipeline has done so far and in the end: from this process's board, or from the runner's metrics."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ _log = logging.getLogger(__name__)
 _NAMESPACE: Final = "omnia_beam"
 _ASK_EVERY_S: Final = 10.0
 _TELL_WHILE_RUNNING: Final = {"dataflowrunner"}
-"""Runners whose metrics move while a job runs; Flink's and the local job service's come with its end."""
+"""Runners whose metrics change while a job runs; those of Flink and the local job service arrive at its end."""
 
 
 class Counts(Protocol):
     """Counts by name while a pipeline runs."""
 
     tells: bool
-    """Whether they move before the end: otherwise there is no progress to show."""
+    """Whether the counts change before the end; otherwise there is no progress to show."""
 
     def __call__(self) -> dict[str, int]:
-        """The counts now; called from any thread, several times a second."""
+        """Return the counts now. Any thread may call this, several times a second."""
 
     def follow(self, result: Any) -> None:
-        """Told Beam's PipelineResult once the pipeline runs."""
+        """Take Beam's PipelineResult; called once the pipeline runs."""
 
 
 def counters_of(result: Any) -> dict[str, int]:
-    """Beam's counters of our namespace, by name, summed over steps."""
+    """Return Beam's counters of omnia-beam's namespace, by name, summed over steps."""
     counters: dict[str, int] = {}
     for each in result.metrics().query(MetricsFilter().with_namespace(_NAMESPACE))["counters"]:
         name = each.key.metric.name
@@ -43,7 +43,7 @@ def counters_of(result: Any) -> dict[str, int]:
 
 
 def counts_of(options: Any, clock: Callable[[], float] = time.monotonic) -> Counts:
-    """Where the counts of a run with these options come from.
+    """Return the counts for a run with these options.
 
     Args:
         options: Beam's.
@@ -55,7 +55,7 @@ def counts_of(options: Any, clock: Callable[[], float] = time.monotonic) -> Coun
 
 
 class _BoardCounts:
-    """Workers are threads of this process, and count on its board."""
+    """The counts of workers that are threads of this process and count on its board."""
 
     tells = True
 
@@ -66,7 +66,7 @@ class _BoardCounts:
 
 
 class _RunnerCounts:
-    """Workers are elsewhere: the runner is asked, now and then, and the last answer stands in between."""
+    """The counts of workers elsewhere: the runner is asked at most every 10 s, and its last response is used in between."""
 
     def __init__(self, tells: bool, clock: Callable[[], float]) -> None:
         self.tells = tells
@@ -80,7 +80,7 @@ class _RunnerCounts:
             self._asked_s = self._clock()
             try:
                 self._counts = counters_of(self._result)
-            except Exception as error:  # progress is a comfort: what fails here must not end the job
+            except Exception as error:  # progress is optional: a failure here must not end the job
                 _log.debug("the runner's metrics cannot be had now: %s", error)
         return self._counts
 

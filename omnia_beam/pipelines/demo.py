@@ -1,4 +1,4 @@
-"""`omnia-beam demo`: the whole thing on this machine, from a synthetic plant to Parquet."""
+"""`omnia-beam demo`: back up a synthetic plant to Parquet, all on this machine."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _GONE = """The emulator has ended with the demo. With --keep it serves on, and t
 
 
 class Served(Protocol):
-    """A service that is being served."""
+    """A service that is running."""
 
     @property
     def url(self) -> str: ...
@@ -48,21 +48,21 @@ class Served(Protocol):
     def pid(self) -> int: ...
 
     def leave(self) -> None:
-        """Let it serve on."""
+        """Leave the service running when the block ends."""
 
 
 Serve = Callable[[Sequence[str]], AbstractContextManager[Served]]
-"""Starts an emulator with these arguments, and stops it when the block ends."""
+"""A function that starts an emulator with these arguments, and stops it when the block ends."""
 
 
 def run_demo(path: str, context: RunContext, serve: Serve, *, keep: bool = False) -> Summary:
-    """Start the emulator with the demo's plant, back it up, stop the emulator or leave it to serve on.
+    """Start the emulator with the demo's plant, back it up, and stop the emulator or leave it running.
 
     Args:
         path: a directory to write into; what an earlier demo left there is replaced.
         context: how to run.
-        serve: starts the emulator; pipelines know nothing of it.
-        keep: leave it; `emulator.pid` holds its process id, and the next demo in the directory ends it.
+        serve: starts the emulator; it is passed in because pipelines do not import the emulator.
+        keep: leave the emulator running; `emulator.pid` holds its process id, and the next demo in the directory ends it.
 
     Raises:
         DestinationError: the directory cannot be written.
@@ -95,17 +95,17 @@ def run_demo(path: str, context: RunContext, serve: Serve, *, keep: bool = False
 
 
 def _end_kept(pid_file: Path) -> None:
-    """End the emulator that an earlier demo has left, if its process id is still one of an emulator."""
+    """End the emulator that an earlier demo has left, if its process id still belongs to an emulator."""
     with suppress(OSError, ValueError, subprocess.SubprocessError):
         pid = int(pid_file.read_text(encoding="utf-8"))
-        ps = ["ps", "-p", str(pid), "-o", "args="]  # Linux and macOS alike
+        ps = ["ps", "-p", str(pid), "-o", "args="]  # works on Linux and macOS
         if "omnia_beam.emulator" in subprocess.run(ps, capture_output=True, text=True, check=True, timeout=5).stdout:  # noqa: S603  # a number
             os.kill(pid, signal.SIGTERM)
     pid_file.unlink(missing_ok=True)
 
 
 def _program() -> str:
-    """What to type to run omnia-beam again: its name alone only where the shell finds this very program under it."""
+    """Return what to type to run omnia-beam again: its name alone only where the shell finds this very program under it."""
     called = Path(sys.argv[0])
     if called.name != "omnia-beam":
         return f"{_shown(sys.executable)} -m omnia_beam"
@@ -114,7 +114,7 @@ def _program() -> str:
 
 
 def _shown(program: str) -> str:
-    """A path relative to the current directory where it lies below, as one would type it."""
+    """Return a path relative to the current directory where it lies below it, otherwise unchanged."""
     with suppress(ValueError):
         return str(Path(program).absolute().relative_to(Path.cwd()))
     return program
@@ -128,7 +128,7 @@ def _job_text(url: str, root: Path) -> str:
             "base_url": url,
             "credential": {"kind": "anonymous"},
             "series": {"search": {"name": "*"}},
-            # An emulator of one's own needs no budget; a real service does.
+            # A local emulator needs no budget; a real service does.
             "rate": {"requests_per_second": None, "max_in_flight": 8},
         },
         "window": {"start": "2024-01-01", "end": "2024-01-31"},

@@ -1,4 +1,4 @@
-"""The files of a job at its destination: its names, and what earlier runs left there without a receipt."""
+"""The files of a job at its destination: their names, and the files that earlier runs left there without a receipt."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _MOMENT: Final = r"(-?\d{4,})(\d\d)(\d\dT\d\d)(\d\d)(\d\dZ)"
 
 @dataclass(frozen=True, slots=True)
 class Tidied:
-    """What was found at a destination without a receipt. Names are relative to its path.
+    """The files without a receipt that were found at a destination. Names are relative to its path.
 
     Args:
         removed: deleted: what dead runs left, and what later receipts have replaced.
-        kept: whole files of times that this run does not read: deleted, they might be gone for good.
+        kept: whole files of times that this run does not read, which are not deleted: they might be the only copy.
     """
 
     removed: tuple[str, ...] = ()
@@ -46,9 +46,9 @@ class Tidied:
 
 
 def file_prefix(job_name: str) -> str:
-    """The first part of the names of a job's files: readable, and no prefix of another job's.
+    """Return the first part of the names of a job's files, which is readable and no prefix of another job's.
 
-    Two jobs may share a destination; each must know its own files.
+    Two jobs may share a destination; each must recognise its own files.
     """
     digest = hashlib.blake2b(job_name.encode(), digest_size=4).hexdigest()
     readable = re.sub(r"[^A-Za-z0-9_.]+", "_", job_name)[:40]
@@ -66,15 +66,15 @@ def tidy_files(
     """Delete a job's files that no receipt names: whole files of a run that died before its receipt, and temporaries.
 
     Only the holder of the job's lease may do this. What such a file holds is read again by this run, perhaps in other
-    windows: left in place it would be there twice. A file of another time is let be unless the ledger knows that it
-    was replaced: the ledger may have lost its receipt, and nobody would read it again.
+    windows: left in place it would be there twice. A file of another time stays unless the ledger knows that it was
+    replaced: the ledger may have lost its receipt, and no run would read it again.
 
     Args:
         path: the sink's.
-        prefix: of `file_prefix`.
+        prefix: as `file_prefix` returns it.
         state: the job's; its ledger is loaded again.
         wanted: what this run covers; None for everything.
-        suffixes: of the sink's kind of file: what a job of the same name wrote in another form is not this one's.
+        suffixes: the suffixes of the sink's kind of file: files that a job of the same name wrote in another form are kept.
 
     Raises:
         DestinationError: the place cannot be listed, a file cannot be deleted, or it holds files of this job although the
@@ -98,7 +98,7 @@ def tidy_files(
 
 
 def say_tidied(say: Callable[[str], None], path: str, tidied: Tidied) -> None:
-    """Tell people what was found, where anything was."""
+    """Report the files that were removed or kept, if there were any."""
     if tidied.removed:
         say(f"removed {len(tidied.removed)} files of earlier runs that no receipt names")
     if tidied.kept:
@@ -109,11 +109,11 @@ def say_tidied(say: Callable[[str], None], path: str, tidied: Tidied) -> None:
 
 
 def check_writable(path: str, prefix: str = "check") -> None:
-    """Try to write and delete a file there.
+    """Try to write and delete a file at the destination.
 
     Args:
         path: the sink's.
-        prefix: of `file_prefix`: what a probe that is killed leaves behind is tidied up by the next run of that job.
+        prefix: as `file_prefix` returns it: the next run of that job deletes what a killed probe leaves behind.
 
     Raises:
         DestinationError: it cannot be done.
@@ -140,7 +140,7 @@ def _state_is_new(path: str, stray: list[str], state: JobState) -> DestinationEr
 
 
 def _local_files(path: str) -> list[str]:
-    """Files of the partitions, and temporaries of the top."""
+    """Return the files of the partitions, and the temporaries at the top."""
     found: list[str] = []
     for folder, _, names in os.walk(path):
         inside = os.path.relpath(folder, path).replace(os.sep, "/")
@@ -162,22 +162,22 @@ def _is_ours(name: str, prefix: str, suffixes: tuple[str, ...]) -> bool:
 
 
 def _is_temporary(name: str, prefix: str) -> bool:
-    # Other jobs may be writing into the same folders just now: theirs are not ours to delete.
+    # Other jobs may be writing into the same folders now: their temporaries must stay.
     return re.match(rf"{re.escape(TEMPORARY_PREFIX)}[0-9a-f]+-{re.escape(prefix)}-", _base(name)) is not None
 
 
 def _concerns(path: str, name: str, prefix: str, wanted: TimeRange | None) -> bool:
-    """Whether a file may hold points of the wanted time."""
+    """Return whether a file may hold points of the wanted time."""
     of_file = _range_of(name, prefix)
     if wanted is None or of_file is None or not of_file.overlaps(wanted):
         return wanted is None or of_file is None
-    # Its name gives whole seconds: of a window that ends where the wanted time begins, only the points tell.
+    # The name gives whole seconds: where a window ends at the start of the wanted time, only its points decide.
     only_the_last_second = of_file.end_ns - NS_PER_SECOND <= wanted.start_ns
     return not only_the_last_second or _last_time(f"{path.rstrip('/')}/{name}") >= wanted.start_ns
 
 
 def _last_time(path: str) -> int:
-    """Of the points in a file, ns; far in the past where that cannot be told: then the file stays."""
+    """Return the last time of the points in a file, ns; far in the past where that cannot be read: then the file stays."""
     try:
         if path.endswith(".parquet"):
             with FileSystems.open(path) as file:
@@ -191,7 +191,7 @@ def _last_time(path: str) -> int:
 
 
 def _range_of(name: str, prefix: str) -> TimeRange | None:
-    """The range of a file's window, to the second and no less than all of it; None for a name that is no window's."""
+    """Return the range of a file's window, rounded out to whole seconds; None for a name that is no window's."""
     found = re.fullmatch(rf"{re.escape(prefix)}-{_MOMENT}-{_MOMENT}-[0-9a-f]{{16}}\.[a-z]+(\.gz|\.zst)?", _base(name))
     if found is None:
         return None
@@ -199,7 +199,7 @@ def _range_of(name: str, prefix: str) -> TimeRange | None:
     try:
         start, end = (parse_time("{}-{}-{}:{}:{}".format(*each)) for each in (parts[:5], parts[5:]))
         return TimeRange(start, end + NS_PER_SECOND)  # the end was cut off to whole seconds
-    except ValueError:  # at the edge of what int64 ns can hold
+    except ValueError:  # the range is at the edge of int64 ns
         return TimeRange(MIN_TIME_NS, MAX_TIME_NS)
 
 
@@ -208,7 +208,10 @@ def _base(name: str) -> str:
 
 
 def _delete_fenced(path: str, names: list[str], fence: LeaseFence) -> None:
-    """Of a run that was taken over, what no receipt names may be its successor's, who is about to record it."""
+    """Delete files, each batch only while the lease is held.
+
+    Once another run has taken over, a file that no receipt names may be one that it is about to record.
+    """
     for at in range(0, len(names), _DELETED_AT_ONCE):
         with fence.placing():
             _delete(path, names[at : at + _DELETED_AT_ONCE])

@@ -1,4 +1,4 @@
-"""The world at the end of a run: what the ledger says is stored, held against what is there.
+"""Compare the destination with the ledger at the end of a run.
 
 A file that is gone or has another size, a target series that is gone or holds less, a dead letter whose file is gone: each
 makes the windows that it belongs to *lost*. They are written again, or the run is incomplete and names them.
@@ -31,14 +31,14 @@ from omnia_beam.pipelines.mapping_letters import MAPPING
 from omnia_beam.pipelines.verify_fingerprint import Fingerprint
 
 _FULL_SERIES = 10_000
-"""Up to so many series, points are counted unless the job says otherwise."""
+"""Number of series up to which points are counted unless the job says otherwise."""
 
 _OTHER_TIME: Final = "was written by somebody else since"
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a run answers for.
+    """What a run is responsible for.
 
     Args:
         scope, sink: as the receipts name them.
@@ -52,7 +52,7 @@ class Asked:
     wanted: TimeRange | None = None
 
     def concerns(self, found: StandingReceipt | RecordedReceipt) -> bool:
-        """Whether a receipt is of what was asked for."""
+        """Return whether a receipt is of what the run is responsible for."""
         key = found.receipt.key
         if found.scope != self.scope or (self.wanted is not None and not key.range.overlaps(self.wanted)):
             return False
@@ -61,7 +61,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Look:
-    """What was found.
+    """The result of a comparison.
 
     Args:
         lost: windows that are not stored as recorded, with the points that they held.
@@ -74,12 +74,12 @@ class Look:
     warnings: tuple[str, ...] = ()
 
     def plus(self, other: Look) -> Look:
-        """Both together."""
+        """Return the results of both comparisons together."""
         return Look({**self.lost, **other.lost}, (*self.texts, *other.texts), (*self.warnings, *other.warnings))
 
 
 def check_mode(asked: str | None, series: int) -> str:
-    """How closely to look: as the job says; otherwise `full` up to 10,000 series, `existence` above."""
+    """Return how closely to compare: as the job says; otherwise `full` up to 10,000 series, `existence` above."""
     return asked or ("full" if series <= _FULL_SERIES else "existence")
 
 
@@ -92,7 +92,7 @@ def look_at_files(ledger: Ledger, path: str, asked: Asked, files: StoredFiles | 
     Args:
         ledger: the job's, as it is now.
         path: of the sink.
-        asked: what the caller answers for.
+        asked: what the caller is responsible for.
         files: how the files are read back; Parquet where it is not given.
 
     Raises:
@@ -134,7 +134,7 @@ def look_at_files(ledger: Ledger, path: str, asked: Asked, files: StoredFiles | 
 
 
 def look_at_letters(ledger: Ledger, state_dir: StateDir, asked: Asked) -> Look:
-    """Compare the files of dead letters with the receipts that speak of them.
+    """Compare the files of dead letters with the receipts that name them.
 
     Raises:
         StateError: the state cannot be read.
@@ -161,7 +161,7 @@ def look_at_letters(ledger: Ledger, state_dir: StateDir, asked: Asked) -> Look:
 
 
 def _difference(recorded: FileStamp | None, there: FileStamp | None) -> str:
-    """How a file differs from what was written; empty where it does not, as far as is known."""
+    """Return how a file differs from what was written; empty where it does not, as far as is known."""
     if there is None:
         return "is not there"
     if recorded is None:
@@ -185,7 +185,7 @@ def _holds(files: StoredFiles, receipt: Receipt) -> bool:
 
 
 def list_stamps(path: str) -> dict[str, FileStamp]:
-    """The files below `year=/month=` of a destination, with size and time of change; nothing where it does not exist.
+    """Return the files below `year=/month=` of a destination, with size and time of change; nothing where it does not exist.
 
     Raises:
         DestinationError: it cannot be listed.
@@ -223,8 +223,8 @@ def _remote_stamps(path: str) -> Iterable[tuple[str, FileStamp]]:
 def file_look(
     config: JobConfig, path: str, state: RunState, series_ids: Collection[str], wanted: TimeRange
 ) -> Callable[[Ledger], Look]:
-    """How a run that writes files looks at its destination, and at its dead letters."""
-    # Files that are read whole are all asked for, also what they held once.
+    """Return the function with which a run that writes files checks its destination and its dead letters."""
+    # Files without a window are read whole, so everything recorded is checked.
     asked = Asked(state.scope.digest, state.sink, frozenset(series_ids), wanted)
     if config.window is None:
         asked = Asked(state.scope.digest, state.sink)
@@ -239,7 +239,7 @@ def file_look(
 
 
 def not_looked_at(place: str) -> Look:
-    """What is said instead of looking."""
+    """Return the warning that the destination was not checked."""
     return Look(
         warnings=(
             f"{place}: whether the destination still holds what was written was not looked at: destination_check is off",
@@ -248,7 +248,7 @@ def not_looked_at(place: str) -> Look:
 
 
 def not_counted(place: str) -> Look:
-    """What is said where only existence was looked at."""
+    """Return the warning that only the existence of series was checked."""
     return Look(
         warnings=(
             f"{place}: the target series exist; their points were not counted: destination_check: full does that",

@@ -1,4 +1,4 @@
-"""Run one pipeline: watch it, stop it when asked to, and say how it went."""
+"""Run one pipeline: watch it, stop it when asked to, and report how it ended."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Outcome:
     """How a pipeline ended.
 
     Args:
-        counters: Beam's counters of our namespace, by name.
+        counters: Beam's counters of omnia-beam's namespace, by name.
         stopped: whether it was asked to stop before its end.
-        lost: of the workers that died, what is known; their windows are missing.
-        found: points by finding and series, as far as the workers are threads of this process.
+        lost: what is known of the workers that died; their windows are missing.
+        found: points by finding and series, for workers that are threads of this process.
         exceeded: which finding was met more often than `accept` allows, in words; None for none.
     """
 
@@ -70,10 +70,10 @@ def run_pipeline(
         build: puts the transforms on the pipeline.
         plan: what progress is measured against.
         context: runner and terminal.
-        traffic: this process's requests so far, for the progress.
+        traffic: returns this process's requests so far, for the progress.
         deadline_s: seconds after which no further window is begun.
-        passing: whether the progress goes away at the end.
-        limits: of what may be found; beyond one of them no further window is begun.
+        passing: whether the progress display disappears at the end.
+        limits: limits of what may be found; beyond one of them no further window is begun.
 
     Raises:
         Interrupted: a signal came; what was under way is recorded or abandoned.
@@ -115,15 +115,15 @@ def run_pipeline(
 def run_here(
     build: Callable[[Any], None], options: Any, started: Callable[[Any], None] = lambda result: None
 ) -> dict[str, int]:
-    """Build and run a pipeline to its end, with nobody watching.
+    """Build and run a pipeline to its end, without progress or signal handling.
 
     Args:
         build: puts the transforms on the pipeline.
         options: Beam's.
-        started: told Beam's PipelineResult once the pipeline is under way.
+        started: called with Beam's PipelineResult once the pipeline runs.
 
     Returns:
-        Beam's counters of our namespace, by name.
+        Beam's counters of omnia-beam's namespace, by name.
 
     Raises:
         OmniaBeamError: what ended the pipeline.
@@ -151,7 +151,7 @@ def _run(build: Callable[[Any], None], options: Any, started: Callable[[Any], No
 
 @contextmanager
 def _cancelling(result: Any) -> Iterator[None]:
-    """Cancel a job elsewhere once this process is asked to stop: its workers do not hear of that otherwise."""
+    """Cancel a job elsewhere once this process is asked to stop, since its workers are not notified otherwise."""
     done, cancelled = threading.Event(), threading.Event()
 
     def watch() -> None:
@@ -165,7 +165,7 @@ def _cancelling(result: Any) -> Iterator[None]:
     thread.start()
     try:
         yield
-    except RuntimeError:  # Beam's word for a job that was cancelled, too
+    except RuntimeError:  # Beam raises it for a cancelled job, too
         if not cancelled.is_set():
             raise
     finally:
@@ -175,7 +175,7 @@ def _cancelling(result: Any) -> Iterator[None]:
 
 @contextmanager
 def stopping_on_signals() -> Iterator[threading.Event]:
-    """The first signal asks the source to stop; a second one interrupts at once."""
+    """Let the first signal ask the source to stop, and a second one interrupt at once."""
     came = threading.Event()
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -190,7 +190,7 @@ def stopping_on_signals() -> Iterator[threading.Event]:
 
 @contextmanager
 def stopping_after(deadline_s: float | None) -> Iterator[None]:
-    """Ask the source to stop once so many seconds have passed; None for never."""
+    """Ask the source to stop once this many seconds have passed; None for never."""
     if deadline_s is None:
         yield
         return

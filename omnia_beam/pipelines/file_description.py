@@ -1,6 +1,6 @@
-"""What a folder of source files is seen to be: layout, delimiter, encoding, times, columns, first and last time.
+"""Describe a folder of source files from their content: layout, delimiter, encoding, times, columns, first and last time.
 
-`check` prints it with the keys that would change it; `init` writes out what `discovered_keys` finds.
+`check` prints the description with the keys that would change it; `init` writes out what `discovered_keys` finds.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from omnia_beam.io.file_source_index import FileIndex, index_file
 from omnia_beam.pipelines.migration_source import file_source
 
 _WHOLE_BYTES: Final = 64 << 20
-"""Files of so many bytes together are read whole; of more, the first and the last one's first block."""
+"""Total bytes up to which files are read whole; beyond it, the first blocks of 20 files are read."""
 
 _EXPANDS: Final = 8
-"""What a byte of a compressed file is taken for."""
+"""Bytes of content that a byte of a compressed file is estimated to hold."""
 
 _LOOKED_AT: Final = 20
 _SHOWN: Final = 8
@@ -66,24 +66,24 @@ _TIME_FORMATS: Final = (
     "epoch_ns",
     "excel",
 )
-"""How exports write times, the likelier first."""
+"""Formats in which exports write times, the likelier first; None is RFC 3339."""
 
 _PLAUSIBLE_NS: Final = (parse_time("1985-01-01T00:00:00Z"), parse_time("2100-01-01T00:00:00Z"))
-"""Epochs of another unit lie outside."""
+"""Times that are accepted as plausible, ns: epochs read in a wrong unit lie outside."""
 
 _SWAPPED: Final = {"%d/%m/": "%m/%d/", "%m/%d/": "%d/%m/"}
 
 
 @dataclass(frozen=True)
 class FilesDescription:
-    """What files are seen to be.
+    """What files were found to be.
 
     Args:
         kind: of the source.
-        files, size: how many, and their bytes.
-        whole: whether all of them were read; if not, times and series are those of what was looked at.
+        files, size: their number, and their bytes.
+        whole: whether all of them were read; if not, times and series are those of the files that were.
         facts: of the first file with points.
-        series: names, as far as they were seen.
+        series: the names that were found.
         span: first and last time, ns; None without points.
         others: what differs in other files, a text each.
         warnings: of the files.
@@ -100,7 +100,7 @@ class FilesDescription:
     warnings: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """For people: what is seen, and the keys that would change it."""
+        """Return the description for people, with the keys that would change it, a line each."""
         keys = _KEYS if self.kind == "csv" else _PARQUET_KEYS
         seen = "" if self.whole else "; of the files that were looked at:"
         lines = [f"{counted(self.files, 'file')}, {self.size / 1e6:,.1f} MB{seen}"]
@@ -118,7 +118,7 @@ class FilesDescription:
         return lines
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data for `--json`."""
+        """Return plain data for `--json`."""
         first, last = (None, None) if self.span is None else (format_time(each) for each in self.span)
         return {
             "files": self.files,
@@ -140,7 +140,7 @@ class FilesDescription:
 
 
 def describe_files(source: CsvSource | ParquetSource) -> FilesDescription:
-    """Look at the files of a source: all of them where they are small together, or else into some.
+    """Read the files of a source and describe them: all of them where they are small together, otherwise the start of some.
 
     Raises:
         UsageError: a path without a file, or something that cannot be read: file, line, column, value.
@@ -154,7 +154,7 @@ def describe_files(source: CsvSource | ParquetSource) -> FilesDescription:
 
 
 def describe_catalog(kind: str, catalog: FileCatalog) -> FilesDescription:
-    """What files are seen to be that were all read."""
+    """Describe files that have all been read into a catalog."""
     return _description(kind, catalog.files, True, [(index.file, *_of_index(index)) for index in catalog.indexes])
 
 
@@ -202,15 +202,15 @@ def _differences(first: FileFacts, looks: list[tuple[SourceFile, FileFacts]]) ->
 
 
 def discovered_keys(kind: str, paths: tuple[str, ...]) -> tuple[dict[str, Any], FilesDescription | None]:
-    """Keys of a source under which its files can be read, tried one after the other on the files themselves.
+    """Find keys of a source under which its files can be read, by trying one set after the other on the files themselves.
 
     Args:
         kind: `csv` or `parquet`.
         paths: files and globs.
 
     Returns:
-        the keys besides `kind` and `path` that are no defaults, and what the files are seen to be with them; None for the
-        latter where no try could read them. A day that could be a month too is said in `others`.
+        The keys besides `kind` and `path` that are no defaults, and the description of the files with them; None for the
+        latter where no set could read them. Where day and month could be swapped, `others` says so.
 
     Raises:
         UsageError: a path without a file.
@@ -231,7 +231,7 @@ def discovered_keys(kind: str, paths: tuple[str, ...]) -> tuple[dict[str, Any], 
 
 
 def starter_keys(kind: str, paths: tuple[str, ...]) -> tuple[dict[str, Any], list[str]]:
-    """Keys of a source, and what its files are seen to be, for a job to begin with; nothing where no files are named.
+    """Return keys of a source, and the description of its files, for a first job; nothing where no files are named.
 
     Raises:
         UsageError: a kind that has no files, or a path without one.
@@ -250,7 +250,7 @@ def starter_keys(kind: str, paths: tuple[str, ...]) -> tuple[dict[str, Any], lis
 
 
 def _tried(kind: str, paths: tuple[str, ...], given: Mapping[str, Any]) -> FilesDescription | None:
-    """What the files are seen to be with these keys; None where they cannot be read so, or give times of another age."""
+    """Describe the files as these keys read them; None where they cannot be read so, or give implausible times."""
     model: Any = CsvSource if kind == "csv" else ParquetSource
     try:
         found = describe_files(model.model_validate({"kind": kind, "path": list(paths), **given}))

@@ -1,4 +1,4 @@
-"""What reading files told beside points, as findings of the loss report."""
+"""Turn what reading files revealed besides points into findings of the loss report."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _WORDS: Final[Mapping[str, tuple[bool, Callable[[int], str]]]] = {
         ),
     ),
 }
-"""By note: whether it blocks, and what to say of so many points."""
+"""Note -> whether it blocks, and its message for a number of points."""
 
 
 def series_findings(shown: str, series_id: str, facts: SeriesFacts) -> Iterator[Finding]:
-    """What a series' index noted."""
+    """Yield a finding for each note in a series' index."""
     for name, noted in sorted(facts.noted.items()):
         blocking, words = _WORDS[name]
         yield Finding(name, shown, _with_example(words(noted.points), noted), blocking, noted.points, series_id)
 
 
 def time_findings(shown: str, series_id: str, span: tuple[int, int], job: JobConfig, now_ns: int) -> Iterator[Finding]:
-    """Times that a wrong unit would give: all near 1970, or more than a year ahead."""
+    """Yield a finding for times that a wrong unit would give: all near 1970, or more than a year ahead."""
     first, last = span
     unit = "source.time_unit" if isinstance(job.source, ParquetSource) else "source.time_format (epoch_s, epoch_ms, …)"
     held = f"first {format_time(first)}, last {format_time(last)}"
@@ -48,11 +48,11 @@ def time_findings(shown: str, series_id: str, span: tuple[int, int], job: JobCon
 
 
 def file_findings(job: JobConfig, about: Mapping[str, FileFacts]) -> Iterator[Finding]:
-    """What whole files tell: columns that are not read, long files taken as wide.
+    """Yield the findings about whole files: columns that are not read, long files that were read as wide.
 
     Args:
         job: its source.
-        about: by path.
+        about: facts by path.
     """
     unread: dict[str, list[str]] = {}
     long: list[str] = []

@@ -1,7 +1,7 @@
-"""One series, one id, whatever the spelling in which it was given, and whatever the one in which it was recorded.
+"""Keep one id for each series, however it is spelled in the configuration or in the ledger.
 
-Ids are brought to the service's spelling where they are selected. What an earlier release recorded in capitals stays under
-the spelling of then, in the ledger as in the files of the destination: its series goes on there under that one.
+Ids are brought to the service's spelling where they are selected. What an earlier release recorded in capitals keeps that
+spelling, in the ledger as in the files of the destination, and its series continues under it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from omnia_beam.io.ledger import Ledger
 
 
 def as_recorded(ledger: Ledger, series_ids: Collection[str]) -> tuple[str, ...]:
-    """Ids in the spelling in which something stands recorded of them, else in the service's; ascending.
+    """Return ids in the spelling in which the ledger records them, otherwise in the service's; ascending.
 
-    Where a series stands recorded in the service's spelling and in another one, it goes on in the service's.
+    Where a series is recorded in the service's spelling and in another one, it continues in the service's.
     """
     wanted = {canonical_id(series_id) for series_id in series_ids}
     recorded = _standing(ledger)
@@ -33,7 +33,7 @@ def as_recorded(ledger: Ledger, series_ids: Collection[str]) -> tuple[str, ...]:
 
 
 def named_in_two_spellings(selection: SeriesSelection) -> list[str]:
-    """A warning for each id that a selection spells in two ways."""
+    """Return a warning for each id that a selection spells in two ways."""
     first: dict[str, str] = {}
     texts: dict[str, str] = {}
     for named in named_ids(selection):
@@ -46,7 +46,7 @@ def named_in_two_spellings(selection: SeriesSelection) -> list[str]:
 
 
 def named_ids(selection: SeriesSelection) -> Iterable[str]:
-    """The ids that a selection names, as they are spelled there.
+    """Yield the ids that a selection names, as they are spelled there.
 
     Raises:
         UsageError: the file of ids cannot be read.

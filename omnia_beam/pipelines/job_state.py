@@ -1,4 +1,4 @@
-"""The state of a job while a run has it: lease held, ledger loaded."""
+"""The state of a job while a run holds its lease and has loaded its ledger."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from omnia_beam.pipelines.context import RunContext
 
 @dataclass(frozen=True)
 class RunState:
-    """What everybody who works for a run must know: small, and fit to be pickled.
+    """What every worker of a run must know: small, and fit to be pickled.
 
     Args:
-        state_dir: where.
+        state_dir: the job's state directory.
         run_id: names this run in reports.
-        scope: under which its receipts count.
+        scope: the scope under which its receipts count.
         token: of the lease, for the workers.
-        clock: by which receipts are dated, ns since the Unix epoch; None for the machine's.
+        clock: returns the time by which receipts are dated, ns since the Unix epoch; None for the machine's.
     """
 
     state_dir: StateDir
@@ -47,58 +47,58 @@ class RunState:
 
     @property
     def fence(self) -> LeaseFence:
-        """Before everything that the run puts in place."""
+        """The check that the lease is still held, made before the run puts anything in place."""
         return LeaseFence(self.state_dir, self.token)
 
 
 @dataclass(frozen=True)
 class JobState(RunState):
-    """What a run knows of its job.
+    """The state of a run in its driver.
 
     Args:
-        ledger: as it was when the run began.
+        ledger: the ledger as it was when the run began.
     """
 
     ledger: Ledger
 
     def for_workers(self) -> RunState:
-        """All but the ledger, which can be large and is the driver's alone."""
+        """Return the state without the ledger, which can be large and is used by the driver alone."""
         return RunState(self.state_dir, self.run_id, self.scope, self.token, clock=self.clock)
 
     def reload(self) -> Ledger:
-        """The ledger as it is now."""
+        """Load the ledger as it is now."""
         return Ledger.load(self.state_dir)
 
     def writer(self) -> LedgerWriter:
-        """For the driver's own records."""
+        """Return a ledger writer for the driver's own records."""
         if self.clock is None:
             return LedgerWriter(self.state_dir, self.scope, self.token)
         return LedgerWriter(self.state_dir, self.scope, self.token, clock=self.clock)
 
 
 def scope_of(job: JobConfig) -> Scope:
-    """Everything of a configuration that changes the points that arrive."""
+    """Return the scope of a configuration, made of everything in it that changes the points that arrive."""
     return Scope.of(answer_parts(job))
 
 
 @contextmanager
 def opened_state(job: JobConfig, context: RunContext) -> Iterator[JobState]:
-    """Hold the job's lease while the block runs.
+    """Hold the job's lease while the block runs, and yield its state with the ledger loaded.
 
     Raises:
-        StateError: the state directory cannot be used, or another run of this job is going on.
+        StateError: the state directory cannot be used, or another run of this job is active.
     """
     run_id = new_run_id()
     with held_lease(job, run_id) as (state_dir, lease):
         state = JobState(state_dir, run_id, scope_of(job), lease.token, open_ledger(state_dir, lease.token))
         _say_what_changed(state, context)
         yield state
-        state.fence.check()  # a run that was taken over has nothing to say of how the job stands
+        state.fence.check()  # a run that was taken over must not report the job's state
 
 
 @contextmanager
 def held_lease(job: JobConfig, run_id: str) -> Iterator[tuple[StateDir, Lease]]:
-    """The job's state directory, with its lease held while the block runs: for drivers of more than one run.
+    """Hold the job's lease while the block runs, and yield it with the state directory: for drivers of more than one run.
 
     Raises:
         StateError: as `opened_state`.
@@ -113,7 +113,7 @@ def held_lease(job: JobConfig, run_id: str) -> Iterator[tuple[StateDir, Lease]]:
 
 
 def new_run_id() -> str:
-    """A name for a run, that sorts by time."""
+    """Return a new name for a run; names sort by time."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
 
 

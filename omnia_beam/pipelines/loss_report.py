@@ -1,7 +1,7 @@
-"""What a migration would lose or leave out, said before any point moves.
+"""The report of what a migration would lose or leave out, made before any point moves.
 
 A finding blocks where the run could not end complete: what it names would not arrive as it should. `accept` in the
-configuration lets it pass by name. Others are there to be read.
+configuration lets it pass by name. Other findings are for information.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Finding:
     Args:
         name: one of the configuration's FINDINGS.
         series: the source's name or id.
-        message: what, and what can be done.
+        message: what would be lost, and what can be done about it.
         blocking: whether it stops the run unless accepted.
-        points: how many are concerned, where that is known.
+        points: how many points it is about, where that is known.
         series_id: the source's id, where `series` is a name.
     """
 
@@ -54,7 +54,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class SeriesLine:
-    """What becomes of one series, for the report's table.
+    """The result for one series, as a row of the report's table.
 
     Args:
         source: its name or id.
@@ -73,12 +73,12 @@ class SeriesLine:
 
 @dataclass(frozen=True)
 class LossReport:
-    """All findings, and what becomes of each series.
+    """All findings, and the result for each series.
 
     Args:
         series: in the order of the source's names.
         findings: those that block first.
-        unused_rows: sources of rows of the mapping file that no series has.
+        unused_rows: sources of rows of the mapping file that match no series.
     """
 
     series: tuple[SeriesLine, ...]
@@ -86,7 +86,7 @@ class LossReport:
     unused_rows: tuple[str, ...] = ()
 
     def blocking(self, accepted: Sequence[Acceptance]) -> tuple[Finding, ...]:
-        """Those that stop the run: what blocks and is not accepted, and what is more than `at_most` accepts."""
+        """Return the findings that stop the run: those that block and are not accepted, and those beyond what `at_most` accepts."""
         exceeded = [each for each in accepted if each.at_most is not None and self._points(each) > each.at_most]
         allowed = [each for each in accepted if each not in exceeded]
 
@@ -101,7 +101,7 @@ class LossReport:
         return sum(each.points or 0 for each in self.findings if _covers(acceptance, each))
 
     def check(self, accepted: Sequence[Acceptance]) -> None:
-        """Refuse to run where something blocks.
+        """Refuse to run where a finding blocks.
 
         Raises:
             UsageError: lists the findings, and says how to let them pass.
@@ -130,11 +130,11 @@ class LossReport:
         )
 
     def counts(self) -> dict[str, int]:
-        """Findings by name."""
+        """Return the number of findings by name."""
         return dict(Counter(each.name for each in self.findings))
 
     def to_json(self, accepted: Sequence[Acceptance] = ()) -> dict[str, Any]:
-        """Plain data for `--json`."""
+        """Return plain data for `--json`."""
         return {
             "findings": [each.to_json() for each in self.findings],
             "blocking": len(self.blocking(accepted)),
@@ -151,12 +151,12 @@ def _covers(acceptance: Acceptance, finding: Finding) -> bool:
 
 
 def sorted_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Blocking ones first, then by name and series."""
+    """Return the findings, blocking ones first, then by name and series."""
     return tuple(sorted(findings, key=lambda each: (not each.blocking, each.name, each.series)))
 
 
 def series_table(report: LossReport) -> Table:
-    """What becomes of the first series."""
+    """Return a table of the results for the first 10 series."""
     table = Table("source", "target", "values", "statuses", "state", box=None, pad_edge=False)
     for each in report.series[:_LISTED]:
         cells = (each.source, each.target, each.values, each.statuses, each.state)
@@ -167,7 +167,7 @@ def series_table(report: LossReport) -> Table:
 
 
 def findings_table(report: LossReport, accepted: Sequence[Acceptance]) -> Table:
-    """What would be lost."""
+    """Return a table of the first 20 findings."""
     table = Table("finding", "series", "what", "", box=None, pad_edge=False)
     blocking = set(report.blocking(accepted))
     for each in report.findings[:_SHOWN]:

@@ -1,7 +1,7 @@
-"""Points that the mapping rejects, beside the dead letters of the sink: durable before the receipt of their chunk.
+"""Keep points that the mapping rejects beside the dead letters of the sink, durable before the receipt of their chunk.
 
-They have an origin of their own: as they are, the target's codes do not fit them, so a replay must not send them.
-A run with another mapping reads their windows again, and they are judged anew.
+They have an origin of their own: the target's codes do not fit them yet, so a replay must not send them. A run with
+another mapping reads their windows again and decides anew.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ class MappingLetters:
 def tidy_dead_letters(state: JobState) -> int:
     """Remove letters of chunks that no receipt names any more. Returns the number of files.
 
-    Their run died before the receipt, or their window was read again since, cut into other chunks. For the holder of the lease.
+    Their run died before the receipt, or their window was read again since, cut into other chunks. Only the holder of the
+    lease may call this.
     """
     files = DeadLetterFiles.of(state.state_dir, state.fence)
     if not files.names():

@@ -1,4 +1,4 @@
-"""From rules and rows to what becomes of each series: its target, its linear transform, its status map."""
+"""Resolve rules and rows into the mapping of each series: its target, its linear conversion, its status map."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from omnia_beam.transforms.map_status import StatusRule
 
 @dataclass(frozen=True)
 class MappedSeries:
-    """What becomes of one series.
+    """The mapping of one series.
 
     Args:
-        source: its metadata; of a file's series the id is its name.
+        source: its metadata; the id of a file's series is its name.
         target: how it is known in the target.
         existing: the target's metadata; None where it does not exist yet.
         draft: what to create where it does not exist; None where nothing is to be created.
         unit: unit of the source, unit of the target; None where it is not known.
         conversion: of values.
-        status: of statuses; None to leave them.
+        status: the rule for statuses; None to keep them unchanged.
     """
 
     source: Timeseries
@@ -42,7 +42,7 @@ class MappedSeries:
     status: StatusRule | None = None
 
     def rule(self) -> SeriesRule:
-        """For `MapSeries`.
+        """Return the rule for `MapSeries`.
 
         Raises:
             ValueError: the target does not exist yet.
@@ -52,19 +52,19 @@ class MappedSeries:
         return self.rule_of(self.existing.id)
 
     def rule_of(self, target_id: str) -> SeriesRule:
-        """As `rule`, for a target of the given id."""
+        """Return the rule as `rule` does, for a target of the given id."""
         return SeriesRule(target_id, self.conversion.scale, self.conversion.offset, self.status)
 
 
 @dataclass(frozen=True)
 class Resolution:
-    """A mapping, resolved.
+    """A mapping that is resolved for every series.
 
     Args:
         mapped: series that will be copied, in the order of the source's.
-        findings: what is in the way, or lost.
+        findings: what would be lost, or stops the run.
         left_out: series that will not be copied.
-        unused_rows: sources of rows that no series has.
+        unused_rows: sources of rows that match no series.
     """
 
     mapped: tuple[MappedSeries, ...]
@@ -73,7 +73,7 @@ class Resolution:
     unused_rows: tuple[str, ...] = ()
 
     def created(self, targets: Targets) -> Resolution:
-        """Create what is missing in the target. Raises what `Targets.create` raises."""
+        """Create what is missing in the target, and return the resolution with it. Raises what `Targets.create` raises."""
         drafts = [each.draft for each in self.mapped if each.existing is None and each.draft is not None]
         made = targets.create(drafts) if drafts else {}
         return replace(self, mapped=tuple(_with_created(each, made) for each in self.mapped))
@@ -82,7 +82,7 @@ class Resolution:
 def resolve_mapping(
     series: Sequence[Timeseries], job: JobConfig, rows: Sequence[MappingRow], targets: Targets
 ) -> Resolution:
-    """Say for each series of the source what it becomes.
+    """Resolve the mapping of each series of the source.
 
     Args:
         series: of the source.
@@ -91,10 +91,10 @@ def resolve_mapping(
         targets: where targets are looked up; nothing is created.
 
     Raises:
-        UsageError: a template needs a field that a series does not have; pint is not there where it is needed.
+        UsageError: a template needs a field that a series does not have; pint is not installed where it is needed.
         ServiceError: the target cannot be asked.
     """
-    spelled = canonical_id if isinstance(job.source, OmniaSource) else str  # the name of a file's series is no id
+    spelled = canonical_id if isinstance(job.source, OmniaSource) else str  # a file's series has a name and no id
     by_source = _rows_by_source(rows, spelled)
     create = job.sink.create_missing if isinstance(job.sink, OmniaSink) else None
     if create is not None and create.source is not None:
@@ -138,7 +138,7 @@ def _rows_by_source(rows: Sequence[MappingRow], spelled: Callable[[str], str]) -
 
 
 def template_values(series: Timeseries) -> dict[str, str | None]:
-    """What a template can refer to."""
+    """Return the values that a template can refer to, by field; None for a field without a value."""
     return {
         "id": series.id,
         "name": series.name or None,
@@ -154,7 +154,7 @@ def template_values(series: Timeseries) -> dict[str, str | None]:
 def _target_name(
     series: Timeseries, row: MappingRow | None, job: JobConfig, create: CreateMissing | None
 ) -> TargetName | None:
-    """How the target is known; None where nothing maps the series."""
+    """Return how the target is known; None where nothing maps the series."""
     mapping = job.mapping
     if row is not None and row.target_id is not None:
         return TargetName(row.target_id)
@@ -202,7 +202,7 @@ def _mapped(
     create: CreateMissing | None,
     findings: list[Finding],
 ) -> MappedSeries | None:
-    """One series; None where there is no target and none will be created."""
+    """Map one series; None where there is no target and none will be created, which adds a finding."""
     shown = series.name or series.id
     creatable = create is not None and target.id is None
     if existing is None and (not creatable or not target.facility):
@@ -306,7 +306,7 @@ def _draft(series: Timeseries, target: TargetName, unit: str | None, create: Cre
 
 
 def _duplicates(mapped: Sequence[MappedSeries]) -> Iterator[Finding]:
-    """Several series that would become one: also when one is named by id and the other by name."""
+    """Yield a finding for each series whose target another one has too, also when one is named by id and the other by name."""
     by_target: dict[str, list[MappedSeries]] = defaultdict(list)
     for each in mapped:
         by_target[each.existing.id if each.existing is not None else f"new {each.target}"].append(each)

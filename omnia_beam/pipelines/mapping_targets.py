@@ -1,4 +1,4 @@
-"""The target's timeseries: found by id or by name and facility, and created where they are missing."""
+"""Find the target's timeseries by id or by name and facility, and create those that are missing."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from omnia_beam.net.metadata import MetadataCalls
 from omnia_beam.net.session import ServiceSession
 
 _ONE_BY_ONE: Final = 20
-"""Up to so many are asked for one by one; for more it is cheaper to list."""
+"""Number of targets up to which each is requested alone; beyond it a listing is cheaper."""
 
 _PAGE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class TargetName:
-    """How a target is known: by id, or by name and facility, which together are unique. [sdk]"""
+    """The identity of a target: its id, or its name and facility, which together are unique. [sdk]"""
 
     id: str | None = None
     name: str | None = None
@@ -36,20 +36,20 @@ class TargetName:
 
 
 class Targets(Protocol):
-    """Where the target's timeseries are looked up."""
+    """The place where the target's timeseries are looked up."""
 
     def find(self, names: Iterable[TargetName]) -> Mapping[TargetName, Timeseries]:
-        """Those that exist."""
+        """Return the timeseries that exist, by the names that were given."""
 
     def create(self, drafts: Sequence[TimeseriesDraft]) -> Mapping[TargetName, Timeseries]:
-        """Make those that do not exist."""
+        """Create those that do not exist, and return all of them by name and facility."""
 
     def candidates(self) -> Sequence[Timeseries]:
-        """What series of a source could become: all there are, as far as the target lists them."""
+        """Return the timeseries that series of a source could map to: all there are, as far as the target lists them."""
 
 
 class FileTargets:
-    """Files hold whatever they are given: every target exists, under its id or else its name."""
+    """The targets in files, which hold any series: every target exists, under its id or else its name."""
 
     def find(self, names: Iterable[TargetName]) -> Mapping[TargetName, Timeseries]:
         found = {}
@@ -66,7 +66,7 @@ class FileTargets:
 
 
 class ServiceTargets:
-    """The timeseries of an Omnia service. Raises what `ServiceSession.send` raises."""
+    """The timeseries of an Omnia service. Its methods raise what `ServiceSession.send` raises."""
 
     def __init__(self, session: ServiceSession) -> None:
         self._calls = MetadataCalls(session)
@@ -83,7 +83,7 @@ class ServiceTargets:
         return found
 
     def create(self, drafts: Sequence[TimeseriesDraft]) -> Mapping[TargetName, Timeseries]:
-        """By `getoradd`, 100 to a request: what another run has created meanwhile is taken as it is.
+        """Create by `getoradd`, 100 to a request; one that another run has created meanwhile is returned unchanged.
 
         Raises:
             ServiceError: the service left one of them out.
@@ -128,7 +128,10 @@ class ServiceTargets:
         return {TargetName(name=name, facility=facility): series for name, series in found.items()}
 
     def _listed(self, facility: str | None = None) -> tuple[list[Timeseries], bool]:
-        """What a listing gives, and whether it is all: the service cuts listings, and the client says so at their end."""
+        """Return a listing, and whether it is complete.
+
+        The service cuts listings, and the client raises UsageError at the end of one that is cut.
+        """
         found: list[Timeseries] = []
         try:
             for each in self._calls.get_timeseries(facility=facility, page_size=_PAGE):

@@ -1,4 +1,4 @@
-"""`omnia-beam plan --mapping-template FILE.csv`: a mapping file to be reviewed, with the best guess of each series' target.
+"""`omnia-beam plan --mapping-template FILE.csv`: write a mapping file to be reviewed, with the best guess of each target.
 
 A guess is made by name and unit alone, and the column `why` says what it rests on. The file is a valid mapping file: reviewed,
 it is what `mapping.file` names; a row without a target is left to the mapping's rules.
@@ -34,7 +34,7 @@ COLUMNS: Final = (
     "why",
 )
 _CLOSE: Final = 0.75
-"""Of two names, how alike they have to be, 1 being the same."""
+"""How similar two names must be to match; 1 means that they are the same."""
 
 _NEAREST: Final = 5
 _PART: Final = re.compile(r"[^0-9a-z]+")
@@ -43,7 +43,7 @@ _DIGITS: Final = re.compile(r"\d+")
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """What a series could become.
+    """The best guess for the target of a series.
 
     Args:
         source: the series.
@@ -64,16 +64,16 @@ def write_template(
     """Write a template for every series of a source.
 
     Args:
-        path: of the file, which must not be there yet.
-        resolution: of the mapping as it is: what it maps already is kept.
-        rows: of the mapping file as it is.
+        path: of the file, which must not exist yet.
+        resolution: of the current mapping: targets that it gives are kept.
+        rows: of the current mapping file.
         candidates: the target's timeseries.
 
     Returns:
-        the number of rows.
+        The number of rows.
 
     Raises:
-        UsageError: the file is there, or a name that no mapping file can hold.
+        UsageError: the file exists, or a name that no mapping file can hold.
         DestinationError: it cannot be written.
     """
     known = {row.source: row for row in rows}
@@ -93,7 +93,7 @@ def write_template(
     }
     names = _names_of(series)
     text = io.StringIO()
-    # A line that begins with # is a comment: a name that does has to stand in quotes.
+    # A line that begins with # is a comment: a name that begins with # has to be quoted.
     comments = any(each.startswith("#") for each in names.values())
     table = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if comments else csv.QUOTE_MINIMAL)
     table.writerow(COLUMNS)
@@ -106,7 +106,7 @@ def write_template(
 
 
 def _check_reads_back(path: str, names: Collection[str]) -> None:
-    """What cannot be read back must not be handed on."""
+    """Read the file back, and delete it and raise UsageError where it does not hold every name."""
     try:
         held = {row.source for row in read_mapping_file(path)}
         lost = next((each for each in names if each not in held), None)
@@ -118,11 +118,11 @@ def _check_reads_back(path: str, names: Collection[str]) -> None:
 
 
 def guess_targets(series: Sequence[Timeseries], candidates: Sequence[Timeseries]) -> Iterator[Guess]:
-    """The best target of each series, each target at most once: the better fit has it.
+    """Yield the best target of each series, each target at most once: the better match gets it.
 
     Args:
         series: of the source.
-        candidates: of the target, that no series has yet.
+        candidates: timeseries of the target that no series is mapped to yet.
     """
     index = _Index(candidates)
     holders: dict[str, Guess] = {}
@@ -138,7 +138,7 @@ def guess_targets(series: Sequence[Timeseries], candidates: Sequence[Timeseries]
 
 
 class _Index:
-    """The target's timeseries by their names, as alike as names are spelled in two systems."""
+    """An index of the target's timeseries by name, which allows for the spelling of names in two systems."""
 
     def __init__(self, candidates: Iterable[Timeseries]) -> None:
         self._by_name: Mapping[str, list[Timeseries]] = defaultdict(list)
@@ -150,7 +150,7 @@ class _Index:
             self._by_digits[_digits(each.name)].append(each)
 
     def best(self, series: Timeseries) -> Guess:
-        """The best guess for one series; ties go to the unit, then to the same facility, and are said."""
+        """Return the best guess for one series; ties go to the unit, then to the same facility, and are mentioned in `why`."""
         name = series.name or series.id
         for found, score, why in (
             (self._by_name.get(name, []), 3.0, "the same name"),
@@ -162,7 +162,7 @@ class _Index:
         return Guess(series, None, "the target has no timeseries of a similar name")
 
     def _alike(self, name: str) -> list[Timeseries]:
-        """Names of the same digits that are close: tags that differ in a digit are other tags."""
+        """Return the closest name with the same digits, if any: tags that differ in a digit are other tags."""
         digits = _digits(name)
         if not digits:
             return []
@@ -183,14 +183,14 @@ def _chosen(series: Timeseries, found: Sequence[Timeseries], score: float, why: 
 
 
 def _unit_fit(series: Timeseries, target: Timeseries) -> int:
-    """3 for the same unit, 2 for one that can be converted, 1 where one is not known, 0 for units of other quantities."""
+    """Return 3 for the same unit, 2 for one that can be converted, 1 where one is not known, 0 for units of other quantities."""
     if not series.unit or not target.unit:
         return 1
     if series.unit.strip() == target.unit.strip():
         return 3
     try:
         convert_unit(series.unit, target.unit)
-    except (UnitError, UsageError):  # UsageError: without pint nothing is known of units
+    except (UnitError, UsageError):  # UsageError: pint is not installed
         return 0
     return 2
 
@@ -217,7 +217,7 @@ def _beaten(guess: Guess, winner: Guess) -> Guess:
 
 
 def _cells(guess: Guess, source: str, row: MappingRow | None) -> list[str]:
-    """A row; what the mapping file gives already stays."""
+    """Return the cells of a row; what the mapping file gives already is kept."""
     target = guess.target
     name, facility, unit = ("", "", "") if target is None else (target.name, target.facility, target.unit or "")
     source_unit = guess.source.unit or ""
@@ -230,12 +230,12 @@ def _cells(guess: Guess, source: str, row: MappingRow | None) -> list[str]:
         offset = "" if row.offset is None else repr(row.offset)
         status_map = row.status_map or ""
     if not source_unit and not scale and not offset:
-        unit = ""  # a unit to convert to, without one to convert from, is a finding
+        unit = ""  # a target unit without a source unit would be a finding
     return [source, source_unit, name, facility if name else "", unit, scale, offset, status_map, guess.why]
 
 
 def _names_of(series: Sequence[Timeseries]) -> dict[str, str]:
-    """How a mapping file names each series: by its name where no other has it, or else by its id."""
+    """Return how a mapping file names each series: by its name where no other has it, otherwise by its id."""
     count: dict[str, int] = defaultdict(int)
     for each in series:
         count[each.name] += 1

@@ -1,10 +1,10 @@
-"""Migrate: the series of one historian, or of files, to another, or to files.
+"""Migrate: copy the series of one historian, or of files, to another, or to files.
 
     read the mapping file ─ take the lease, load the ledger ─ look at the source ─ resolve the mapping
-    ─ say what would be lost; stop if that is not accepted ─ create missing series ─ plan = wanted − covered
+    ─ report what would be lost; stop if that is not accepted ─ create missing series ─ plan = wanted − covered
     ─ read, map, write, record ─ load the ledger again: what is still missing? what is a dead letter?
 
-What ends in dead letters, from this run or earlier ones, leaves the job incomplete until it is replayed.
+Points that end in dead letters, from this run or earlier ones, leave the job incomplete until they are replayed.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ from omnia_beam.pipelines.work_plan import (
 from omnia_beam.transforms.map_series import MapSeries, SeriesRule
 
 _LISTED = 100
-"""Series of one finding in the summary."""
+"""Number of series of one finding that the summary lists."""
 
 _COUNTED = ("points_rejected", "points_dropped", "points_substituted", "points_truncated")
 _LEFT_OUT = ("points_rejected", "points_dropped", "points_truncated")
@@ -69,7 +69,7 @@ def run_migrate(config: JobConfig, context: RunContext) -> Summary:
     Raises:
         UsageError: the mapping file has mistakes (nothing is touched then), or something would be lost that the
             configuration does not accept (no point is moved, no series created).
-        CredentialError, ServiceError, DestinationError: it cannot go on; what is recorded is recorded.
+        CredentialError, ServiceError, DestinationError: it cannot continue; what is recorded stays recorded.
     """
     began = context.clock()
     if config.workers > 1:
@@ -130,7 +130,7 @@ def _rounds(
 ) -> Rounds:
     targets = {each.source.id: each.existing.id for each in resolution.mapped if each.existing is not None}
     asked = Asked(state.scope.digest, state.sink)
-    if job.config.window is not None:  # otherwise files are read whole: all is asked for, also what they held once
+    if job.config.window is not None:  # without a window files are read whole, so everything recorded is checked
         asked = Asked(state.scope.digest, state.sink, frozenset(targets), source.wanted)
     look = job.sink.look(state, asked, targets)
 
@@ -154,7 +154,11 @@ def _rounds(
 def _audit(
     job: MigrationJob, source: MigrationSource, prepared: Prepared, state: JobState, work: WorkPlan, outcome: Outcome
 ) -> None:
-    """As a backfill's; points that a policy left out are in no receipt, and only this run's are known by number."""
+    """Audit the counts as a backfill does.
+
+    Points that a policy left out are in no receipt, and their number is known for this run only: a run over recorded windows is
+    not audited then.
+    """
     sink = job.config.sink
     leaves_out = isinstance(sink, OmniaSink) and (sink.nan == "drop_counted" or sink.time_resolution == "truncate")
     if leaves_out and work.recorded:
@@ -174,10 +178,10 @@ def build_pipeline(
     local: bool,
     guard: RemovalGuard | None = None,
 ) -> Any:
-    """A function that puts the migration's transforms on a pipeline."""
+    """Return a function that puts the migration's transforms on a pipeline."""
     rules = {each.source.id: each.rule() for each in resolution.mapped}
     if guard is not None:
-        # A series that the source no longer shows is in recorded windows all the same: it stays what it was.
+        # Recorded windows may hold series that the source no longer shows: they keep their targets.
         rules = {source_id: SeriesRule(target) for source_id, target in guard.targets.items()} | rules
     keep = MappingLetters(DeadLetterFiles.of(state.state_dir, state.fence))
 
@@ -224,7 +228,7 @@ def _carry_out(
 
 
 def _limits(job: MigrationJob, resolution: Resolution) -> list[Limit]:
-    """What `accept` allows at most of findings that only points tell."""
+    """Return the limits that `accept` sets with `at_most`, for findings that only the points reveal."""
     names = {each.source.id: each.source.name for each in resolution.mapped}
 
     def covering(acceptance: Acceptance) -> Callable[[str, str], bool]:
@@ -234,7 +238,7 @@ def _limits(job: MigrationJob, resolution: Resolution) -> list[Limit]:
 
 
 def _traffic(job: MigrationJob, source: MigrationSource) -> StatsSnapshot:
-    """Requests of both ends together, for the progress."""
+    """Return the requests of both ends together, for the progress."""
     stats = [session.stats.snapshot() for session in dict.fromkeys((*source.sessions, *job.sink.sessions))]
     return StatsSnapshot(
         requests=sum(each.requests for each in stats),
@@ -244,7 +248,7 @@ def _traffic(job: MigrationJob, source: MigrationSource) -> StatsSnapshot:
 
 
 def _tell(prepared: Prepared, job: MigrationJob, context: RunContext) -> None:
-    """One line for each kind of finding: the whole report is what `plan` prints."""
+    """Print one line for each kind of finding; `plan` prints the whole report."""
     report = prepared.report
     blocking = set(report.blocking(job.config.accept))
     for name, count in report.counts().items():
@@ -258,7 +262,7 @@ def _tell(prepared: Prepared, job: MigrationJob, context: RunContext) -> None:
 
 
 def _with_losses(summary: Summary, prepared: Prepared, state: JobState, outcome: Outcome) -> Summary:
-    """The summary with what did not arrive: the dead letters that there are now, and what policies changed."""
+    """Return the summary with what did not arrive: the current dead letters, and what policies changed."""
     files = DeadLetterFiles.of(state.state_dir)
     reasons = files.count_by_reason()
     details = dict(summary.details)
@@ -283,5 +287,5 @@ def _with_losses(summary: Summary, prepared: Prepared, state: JobState, outcome:
 
 
 def _most(points: Mapping[str, int]) -> dict[str, int]:
-    """The series with the most points."""
+    """Return the 100 series with the most points."""
     return dict(sorted(points.items(), key=lambda item: (-item[1], item[0]))[:_LISTED])

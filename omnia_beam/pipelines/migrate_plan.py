@@ -1,4 +1,4 @@
-"""`omnia-beam plan` on a migration: what would become of each series, what would be lost, and what it would take."""
+"""`omnia-beam plan` on a migration: show the target of each series, what would be lost, and what the run would take."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from omnia_beam.pipelines.work_plan import plan_work, refresh_range, with_traffi
 
 
 def run_migrate_plan(config: JobConfig, context: RunContext, mapping_template: str | None = None) -> Summary:
-    """Print the loss report and the windows that a migration would move now; takes no lease, creates and writes nothing.
+    """Print the loss report and the windows that a migration would move now; takes no lease, and creates and writes nothing.
 
     Args:
         config: the job.
@@ -28,10 +28,10 @@ def run_migrate_plan(config: JobConfig, context: RunContext, mapping_template: s
         mapping_template: a file to write, with the best guess of each series' target.
 
     Returns:
-        `complete`, or `incomplete` (exit 1) where something would stop the run.
+        `complete`, or `incomplete` (exit 1) where a finding would stop the run.
 
     Raises:
-        UsageError, CredentialError, ServiceError: as for a migration, but for the findings.
+        UsageError, CredentialError, ServiceError: as for a migration, except for the findings.
     """
     began = context.clock()
     job = MigrationJob.of(config)

@@ -1,4 +1,4 @@
-"""A migration before it moves anything: its configuration understood, its mapping resolved, its losses told."""
+"""A migration before it moves anything: check its configuration, resolve its mapping, report its losses."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class MigrationJob:
 
     @classmethod
     def of(cls, config: JobConfig) -> MigrationJob:
-        """Reads the mapping file, and nothing else.
+        """Read the mapping file, and nothing else, and return the job.
 
         Raises:
             UsageError: every mistake in the mapping file, one line each, with line and column.
@@ -48,7 +48,7 @@ class MigrationJob:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A migration that could begin.
+    """A migration that is ready to begin.
 
     Args:
         resolution: of the mapping.
@@ -65,23 +65,23 @@ class Prepared:
 
 
 def is_migration(config: JobConfig) -> bool:
-    """Whether a job is more than a backfill: another source than a service, another sink than Parquet, or a mapping."""
+    """Return whether a job is more than a backfill: another source than a service, another sink than Parquet, or a mapping."""
     plain = isinstance(config.source, OmniaSource) and isinstance(config.sink, ParquetSink)
     return not plain or config.mapping is not None
 
 
 def prepare(job: MigrationJob, source: MigrationSource, state_dir: StateDir, now_ns: int | None = None) -> Prepared:
-    """Resolve the mapping and say what would be lost. Creates and writes nothing.
+    """Resolve the mapping and report what would be lost. Creates and writes nothing.
 
     Args:
         job: with its mapping.
         source: with what is known of it.
-        state_dir: where earlier runs remembered their series.
-        now_ns: what times ahead are measured against; None for the clock's.
+        state_dir: where earlier runs stored the metadata of their series.
+        now_ns: the time that future times are measured against; None for the clock's.
 
     Raises:
         SelectionError: no series at all would be copied.
-        UsageError: a template or a unit that cannot be worked out.
+        UsageError: a template cannot be filled in, or a unit cannot be converted.
         ServiceError: source or target cannot be asked.
     """
     resolution = resolve_mapping(source.series, job.config, job.rows, job.sink.targets)

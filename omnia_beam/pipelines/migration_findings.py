@@ -1,4 +1,4 @@
-"""A resolved mapping, and what is known of the points, as a loss report."""
+"""Make a loss report from a resolved mapping and what is known of the points."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Known:
         facts: by series.
         about: of files, by path.
         spans: times of the first and last point by series, ns.
-        now_ns: what times ahead are measured against.
+        now_ns: the time that future times are measured against.
     """
 
     facts: Mapping[str, SeriesFacts] = field(default_factory=dict)
@@ -31,13 +31,13 @@ class Known:
 
 
 def loss_report(resolution: Resolution, job: JobConfig, known: Known, further: Iterable[Finding] = ()) -> LossReport:
-    """Everything that a migration would lose or leave out, as far as it can be known without reading.
+    """Return everything that a migration would lose or leave out, as far as it can be known without reading.
 
     Args:
         resolution: of the mapping.
         job: its sink's policies.
-        known: of the points.
-        further: findings that others have made.
+        known: what is known of the points.
+        further: findings from elsewhere to include.
     """
     findings = [*resolution.findings, *further, *file_findings(job, known.about)]
     for each in resolution.mapped:

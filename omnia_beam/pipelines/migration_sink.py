@@ -1,4 +1,4 @@
-"""The three kinds of sink of a migration, seen alike: a service, Parquet files, CSV files."""
+"""The three kinds of sink of a migration behind one interface: a service, Parquet files, CSV files."""
 
 from __future__ import annotations
 
@@ -30,33 +30,40 @@ from omnia_beam.pipelines.write_settings import write_options
 
 
 class MigrationSink(Protocol):
-    """Where the points of a migration go."""
+    """The place where the points of a migration go."""
 
     sessions: tuple[ServiceSession, ...]
     targets: Targets
 
     def check(self) -> None:
-        """Raises DestinationError or ServiceError where nothing can be written."""
+        """Check that the sink can be written.
+
+        Raises:
+            DestinationError, ServiceError: it cannot.
+        """
 
     @property
     def files(self) -> StoredFiles | None:
-        """Where stored points can be read back; None where only counts can be asked for."""
+        """The files from which stored points can be read back; None where the sink only counts points."""
 
     def tidy(self, state: JobState, reach: TimeRange) -> Tidied:
-        """Remove what dead runs left without a receipt in the time that this run covers. For the holder of the lease."""
+        """Remove what dead runs left without a receipt in the time that this run covers.
+
+        Only the holder of the lease may call it.
+        """
 
     def look(self, state: JobState, asked: Asked, targets: Mapping[str, str]) -> Callable[[Ledger], Look]:
-        """How the world is held against the ledger at the end of a run; `targets` by source id."""
+        """Return the function that compares the sink with the ledger at the end of a run; `targets` is keyed by source id."""
 
     def erase(self, state: JobState, removals: Iterable[Removal]) -> list[str]:
-        """Take stored points away before their windows are written again; returns why it could not, a text each."""
+        """Remove stored points before their windows are written again; return why that failed, a text each."""
 
     def write(self, chunks: Any, state: JobState) -> tuple[Any, Any | None]:
-        """Puts the writing on a pipeline; returns the collections of Receipt and, if there can be any, of WindowFailure."""
+        """Put the writing on a pipeline; return the collections of Receipt and, if there can be any, of WindowFailure."""
 
 
 class ServiceSink:
-    """Series of an Omnia service."""
+    """A sink that writes to series of an Omnia service."""
 
     sessions: tuple[ServiceSession, ...]
 
@@ -75,7 +82,7 @@ class ServiceSink:
         return None
 
     def tidy(self, state: JobState, reach: TimeRange) -> Tidied:
-        # An upsert leaves nothing half done: what was written without a receipt is written again, the same.
+        # Nothing to remove: points that were written without a receipt are upserted again with the same values.
         return Tidied()
 
     def look(self, state: JobState, asked: Asked, targets: Mapping[str, str]) -> Callable[[Ledger], Look]:
@@ -104,7 +111,7 @@ class ServiceSink:
 
 
 class FilesSink:
-    """Parquet or CSV files, named by job and window."""
+    """A sink that writes Parquet or CSV files, named by job and window."""
 
     sessions: tuple[ServiceSession, ...]
 
@@ -149,7 +156,7 @@ class FilesSink:
 
 
 def open_sink(config: JobConfig) -> MigrationSink:
-    """The sink of a job; nothing is asked or written yet."""
+    """Return the sink of a job without any request or write."""
     if isinstance(config.sink, OmniaSink):
         return ServiceSink(config, config.sink)
     return FilesSink(config, config.sink)

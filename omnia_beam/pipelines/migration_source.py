@@ -1,4 +1,4 @@
-"""The two kinds of source of a migration, seen alike: a service, and files."""
+"""The two kinds of source of a migration behind one interface: a service, and files."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _CLUSTER_SHARD: Final = 16
 
 
 class MigrationSource(Protocol):
-    """Where the points of a migration come from."""
+    """The place where the points of a migration come from."""
 
     sessions: tuple[ServiceSession, ...]
     series: tuple[Timeseries, ...]
@@ -58,29 +58,30 @@ class MigrationSource(Protocol):
     about: Mapping[str, FileFacts]
     spans: Mapping[str, tuple[int, int]]
     vanished: Mapping[str, tuple[TimeRange, ...]]
-    """By series, the times of points that files held which are gone, and that were not yet copied again."""
+    """By series, the times of points in files that are gone, as long as they were not copied again."""
 
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
-        """Windows that cover what is wanted."""
+        """Return windows that cover what is wanted."""
 
     def count(self, series_ids: tuple[str, ...], asked: TimeRange) -> Mapping[str, int]:
-        """Points of those series that the source names when it is asked for their number."""
+        """Return the number of points that the source counts, by series; a source that cannot count returns nothing."""
 
     def stale(self, state: JobState, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
-        """Recorded windows that this source knows to be out of date, with the points they held."""
+        """Return recorded windows that this source knows to be out of date, with the points they held."""
 
     def read(self, pipeline: Any, plan: Plan, *, local: bool) -> tuple[Any, Any]:
-        """Puts the reading on a pipeline; returns the collections of Chunk and of WindowFailure."""
+        """Put the reading on a pipeline; return the collections of Chunk and of WindowFailure."""
 
     def settled(self, state: JobState) -> None:
-        """Told when everything wanted has been copied."""
+        """Note that everything wanted has been copied."""
 
 
 class ServiceSource:
     """Series of an Omnia service.
 
     Raises (when it is made):
-        UsageError: no window, or a selection of nothing. CredentialError, ServiceError: it cannot be asked.
+        UsageError: no window, or a selection of nothing.
+        CredentialError, ServiceError: it cannot be asked.
     """
 
     sessions: tuple[ServiceSession, ...]
@@ -99,7 +100,7 @@ class ServiceSource:
         self.sessions = (session,)
         check_reachable(self._service)
         if config.mapping is None and not isinstance(config.sink, OmniaSink):
-            # Nothing is made of their metadata then, and asking for each would take a request a series.
+            # Their metadata is not used then, and reading it would take a request for each series.
             found = [Timeseries(id, "", "") for id in select_series(session, source.series)]
         else:
             found = list(describe_series(session, source.series))
@@ -143,7 +144,7 @@ class FilesSource:
         catalog: what they hold.
         changes: what changed in them since it was copied.
         keep: where points without a certain time go.
-        vanished: by series, what files held that are gone.
+        vanished: by series, the times of points that files held which are gone.
     """
 
     sessions: tuple[ServiceSession, ...]
@@ -178,7 +179,7 @@ class FilesSource:
         return plan_files(self.catalog, wanted, max_chunk_points=self._max_points)
 
     def count(self, series_ids: tuple[str, ...], asked: TimeRange) -> Mapping[str, int]:
-        return {}  # the plan of files is made of their blocks, and counts nothing that could be asked again
+        return {}  # the plan of files is made from their blocks: there is no count to request again
 
     def stale(self, state: JobState, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
         if not self._changes:
@@ -209,16 +210,16 @@ class FilesSource:
 
 
 def open_source(config: JobConfig, state: JobState, context: RunContext, *, keep: bool) -> MigrationSource:
-    """The source of a job. Files that are new or changed are read once, to know what they hold.
+    """Return the source of a job. Files that are new or changed are read once, to index what they hold.
 
     Args:
         config: the job.
         state: where the indexes of files are.
-        context: told which files are read.
-        keep: whether indexes are kept: only by the holder of the lease.
+        context: prints how many files are read.
+        keep: whether indexes are stored, which only the holder of the lease may do.
 
     Raises:
-        UsageError, CredentialError, ServiceError: what is asked for is not there, or cannot be read.
+        UsageError, CredentialError, ServiceError: what is selected does not exist, or cannot be read.
     """
     source = config.source
     if isinstance(source, OmniaSource):
@@ -238,12 +239,12 @@ def open_source(config: JobConfig, state: JobState, context: RunContext, *, keep
 
 
 def files_series(source: CsvSource | ParquetSource, catalog: FileCatalog) -> tuple[Timeseries, ...]:
-    """The series of files, as far as files tell: each is known by its name."""
+    """Return the series of files, each under its name, with the metadata that files have."""
     return tuple(Timeseries(name, name, source.facility or "") for name in catalog.series)
 
 
 def file_source(source: CsvSource | ParquetSource) -> FileSource:
-    """A file source of the configuration, as the reading takes it."""
+    """Return a file source of the configuration in the form that the reading takes."""
     form: CsvForm | ParquetForm
     if isinstance(source, CsvSource):
         form = CsvForm(
@@ -287,7 +288,7 @@ def file_source(source: CsvSource | ParquetSource) -> FileSource:
 
 
 def _files_range(config: JobConfig, catalog: FileCatalog, changes: Sequence[FileChange]) -> TimeRange:
-    """The window of the configuration; without one, everything that the files hold, or held when it was copied."""
+    """Return the window of the configuration; without one, everything that the files hold, or held when it was copied."""
     if config.window is not None:
         return wanted_range(config)
     ranges = [each.range for each in changes]

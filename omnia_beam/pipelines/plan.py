@@ -1,4 +1,4 @@
-"""`omnia-beam plan`: ask how much there is, and say what it would take."""
+"""`omnia-beam plan`: count how much there is, and show what it would take to copy it."""
 
 from __future__ import annotations
 

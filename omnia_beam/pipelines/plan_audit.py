@@ -1,8 +1,8 @@
-"""Whether a run has brought what the service counted when the run was planned.
+"""Check whether a run has brought as many points as the service counted when the run was planned.
 
-The plan knows how many points each series has in the ranges that it covers. Answers that leave some of them out, steadily
-and plausibly, are found by adding up what is recorded. Before anything is held against them the service is asked again:
-points may have been deleted since, and a plan may be days old.
+The plan knows how many points each series has in the ranges that it covers. Responses that leave some of them out, steadily
+and plausibly, are found by adding up what is recorded. Before a window is found short the service is asked again: points may
+have been deleted since, and a plan may be days old.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class _Held:
     Args:
         counted: the range, with what was counted.
         points: recorded, by series; more than lie in it where a window reaches beyond it.
-        windows: recorded windows that meet it.
+        windows: recorded windows that overlap it.
     """
 
     counted: Counted
@@ -61,13 +61,13 @@ def audit_counts(
 ) -> list[WindowFailure]:
     """Compare what is recorded with what was counted; windows that hold less than the service counts now are missing again.
 
-    Costs no request where the sums agree.
+    It costs no request where the sums agree.
 
     Args:
         state: the job's, after the run.
         series_ids: of the run.
-        work: that was carried out, with what was counted for it. Nobody has counted windows that were announced and never
-            replaced, perhaps since they had been short: that is done now.
+        work: the plan that was carried out, with the counts that were made for it. Windows that were announced and never
+            replaced have no count, perhaps because they were short: they are counted here.
         outcome: of the run.
         count: asks the service anew.
         elsewhere: points that arrived and are not in receipts: dead letters, of all series together.
@@ -128,7 +128,7 @@ def _held(ledger: Ledger, scope: str, counted: Sequence[Counted], asked: frozens
 
 
 def _settled(ledger: Ledger, state: JobState, counted: Counted) -> frozenset[str]:
-    """Series of which all of the range is recorded: of the others the run knows already that they are not whole."""
+    """Return the series of which all of the range is recorded; the others are known to be incomplete without an audit."""
     missing = ledger.missing(state.scope.digest, counted.points, counted.range)
     return frozenset(counted.points).difference(*(ids for ids, _ in missing)) if missing else frozenset(counted.points)
 
@@ -138,7 +138,7 @@ def _short_windows(held: _Held, settled: frozenset[str], count: Count, elsewhere
     if not suspects or not inner(held.counted.range):
         return
     now = _counted_now(suspects, held.counted.range, count)
-    # One that is named no more is no proof that its points are gone: the plan's count stands.
+    # A series that the count leaves out may still have its points: the plan's count is used.
     short = {s: now.get(s, held.counted.points[s]) for s in suspects}
     short = {s: points for s, points in short.items() if held.points.get(s, 0) + elsewhere < points}
     if not short:
@@ -177,7 +177,7 @@ def _counted_now(series_ids: Sequence[str], asked: TimeRange, count: Count) -> d
 
 
 def _report(state: JobState, failures: Sequence[WindowFailure]) -> None:
-    """As missing, in the ledger, and as failures, in the run's report."""
+    """Record the windows as missing in the ledger, and as failures in the run's report."""
     keys: dict[ChunkKey, WindowFailure] = {each.key: each for each in failures}
     if not keys:
         return

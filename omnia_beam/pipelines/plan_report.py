@@ -1,4 +1,4 @@
-"""`omnia-beam plan`: what a job would take, without reading data."""
+"""The figures and tables of `omnia-beam plan`, which estimate what a job would take without reading data."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from omnia_beam.io.plan import Plan
 from omnia_beam.pipelines.work_plan import WorkPlan
 
 BYTES_PER_POINT = 28
-"""Of raw data in protobuf: 9-byte time, double, two-byte status, each with its tags."""
+"""Bytes of a point of raw data in protobuf: 9-byte time, double, two-byte status, each with its tags."""
 
 _SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
 class PlanFacts:
-    """What a plan comes to.
+    """The totals of a plan.
 
     Args:
         series: series with something to read.
@@ -53,7 +53,7 @@ class PlanFacts:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """For `--json`, beside the summary's own keys."""
+        """Return plain data for `--json`, with keys that the summary does not use."""
         return {
             "expected_points": self.points,
             "expected_requests": self.requests,
@@ -64,7 +64,7 @@ class PlanFacts:
 
 
 def work_line(work: WorkPlan) -> str:
-    """What a run would do now, in one sentence."""
+    """Describe what a run would do now, in one sentence."""
     recorded = f"; {counted(work.recorded, 'window')} recorded before" if work.recorded else ""
     if not len(work.plan):
         return f"nothing to move{recorded}"
@@ -74,7 +74,7 @@ def work_line(work: WorkPlan) -> str:
 
 
 def facts_table(facts: PlanFacts) -> Table:
-    """The totals."""
+    """Return a table of the totals."""
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column()
@@ -89,7 +89,7 @@ def facts_table(facts: PlanFacts) -> Table:
 
 
 def windows_table(plan: Plan) -> Table:
-    """The first and last windows, for a look."""
+    """Return a table of the first windows and the last one."""
     table = Table("start", "end", "series", "points", "requests", box=None, pad_edge=False)
     for column in table.columns[2:]:
         column.justify = "right"

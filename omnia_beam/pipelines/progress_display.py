@@ -1,4 +1,4 @@
-"""Progress while a run is under way: a live bar on a terminal, elsewhere a log line every ten seconds."""
+"""Show progress while a run is under way: a live bar on a terminal, elsewhere a log line every ten seconds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BAR_EVERY_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class ProgressFacts:
-    """Where a run is: windows and points done out of those planned, and the service's moods."""
+    """How far a run is: windows and points done out of those planned, with retries, throttling and failures."""
 
     windows: int
     windows_total: int
@@ -36,7 +36,7 @@ class ProgressFacts:
 
     @property
     def share(self) -> float:
-        """0 to 1, of the expected points, or of the windows where no points are expected."""
+        """Share of the expected points that is done, 0 to 1, or of the windows where no points are expected."""
         if self.points_expected:
             return min(1.0, self.points / self.points_expected)
         return min(1.0, self.windows / self.windows_total) if self.windows_total else 1.0
@@ -51,14 +51,14 @@ def showing_progress(
     *,
     passing: bool = False,
 ) -> Iterator[None]:
-    """Show progress on a thread of its own while the block runs: a local pipeline blocks the one it is started on.
+    """Show progress on a thread of its own while the block runs: a local pipeline blocks the thread that starts it.
 
     Args:
         kind: `bar`, `log` or `none`.
-        facts: asked several times a second, from the thread.
+        facts: called several times a second, from the thread.
         console: where the bar is drawn.
         clock: seconds.
-        passing: whether the bar goes away at the end: for one that is followed by a line of its own, again and again.
+        passing: whether the bar disappears at the end, for runs that each print a line of their own afterwards.
     """
     if kind == "none":
         yield
@@ -75,7 +75,7 @@ def showing_progress(
 
 
 def describe(facts: ProgressFacts, elapsed_s: float) -> str:
-    """One line for a log."""
+    """Return one line for a log."""
     rate = facts.points / elapsed_s if elapsed_s > 0 else 0.0
     parts = [
         f"{facts.windows:,}/{facts.windows_total:,} windows",
@@ -115,7 +115,7 @@ def _draw_log(
 
 
 class _Facts(ProgressColumn):
-    """Points, rate, time left and the service's moods, of the facts in the task's fields."""
+    """A column with points, rate, time left, retries and throttling, from the facts in the task's fields."""
 
     def render(self, task: Task) -> Text:
         facts: ProgressFacts = task.fields["facts"]

@@ -1,14 +1,14 @@
-"""Stands between reading and writing where recorded windows are read again: what would the destination lose?
+"""Check, between reading and writing, what the destination would lose where recorded windows are read again.
 
-A window that is read again replaces what was stored of it. Three things can come of that besides new points:
+A window that is read again replaces what was stored of it. Besides new points, three things can result:
 
-- **kept**: a series that held points in the window, or in a file that is gone, and now shows none. Its stored points go on
-  with the chunk, and the receipt says which they are.
-- **withheld**: points would go without being replaced. The chunk is not written; how much it would take away is reported,
+- **kept**: a series that held points in the window, or in a file that is gone, and now shows none. Its stored points are
+  written again with the chunk, and the receipt says which they are.
+- **withheld**: points would be removed without being replaced. The chunk is not written; how much it would remove is reported,
   and the driver decides by the sum of all (`max_removed`) whether a second reading may write it.
 - **gone at both ends**: what the source no longer shows, the destination has lost too.
 
-Each is a report in the job's state, `runs/RUN-removal-WINDOW.json`, so that it counts whatever worker it came up on.
+Each is a report in the job's state, `runs/RUN-removal-WINDOW.json`, so that it counts on whichever worker it was made.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ _REPORT: Final = "-removal-"
 
 @dataclass(frozen=True)
 class Removal:
-    """What reading one window again does to the stored points of it.
+    """The effect of reading one window again on its stored points.
 
     Args:
         key: the window.
-        removed: points that go without being replaced, by source id.
+        removed: points that are removed without being replaced, by source id.
         kept: points that are kept and were not recorded as kept before, by source id.
         gone: points that neither end shows any more, by source id.
         withheld: whether the chunk was not written because of `removed`.
@@ -63,14 +63,18 @@ class Removal:
         return bool(self.removed or self.kept or self.gone)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data that `from_json` reads back."""
+        """Return plain data that `from_json` reads back."""
         key = [list(self.key.series_ids), self.key.range.start_ns, self.key.range.end_ns]
         data = {"key": key, "removed": self.removed, "kept": self.kept, "gone": self.gone, "withheld": self.withheld}
         return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Removal:
-        """Raises KeyError or TypeError where `data` is not what `to_json` wrote."""
+        """Return the removal that `to_json` wrote.
+
+        Raises:
+            KeyError, TypeError: `data` is not what `to_json` wrote.
+        """
         ids, start, end = data["key"]
         key = ChunkKey(tuple(ids), TimeRange(start, end))
         return cls(key, data["removed"], data["kept"], data["gone"], data["withheld"])
@@ -78,13 +82,13 @@ class Removal:
 
 @dataclass(frozen=True)
 class GuardRules:
-    """What may go. Plain data: it pickles.
+    """The rules for what may be removed. Plain data: it pickles.
 
     Args:
         keep: whether points that the source no longer shows are kept.
-        scope: the digest of this run's: under another configuration other points are wanted, and none are kept.
+        scope: the digest of this run's scope: under another configuration other points are wanted, and none are kept.
         vanished: by source id, ranges of files that are gone: what is stored there is kept although the window shows others.
-        files: where stored points can be read; None for a service, whose receipts have to do.
+        files: where stored points can be read; None for a service, of which only the receipts are used.
         allowed: windows that may lose points.
     """
 
@@ -96,11 +100,11 @@ class GuardRules:
 
 
 class RemovalGuard(beam.PTransform):
-    """Chunks to chunks, those that are withheld left out.
+    """Chunks to chunks, without those that are withheld.
 
     Args:
         rules: see `GuardRules`.
-        prior: by window, the records that stand of it, see `prior_records`.
+        prior: by window, the records that count for it, see `prior_records`.
         state_dir, run_id: where reports go.
 
     Raises (on the worker):
@@ -116,12 +120,12 @@ class RemovalGuard(beam.PTransform):
 
     @property
     def targets(self) -> dict[str, str]:
-        """By source id, where the points of each series of its windows are stored."""
+        """The id under which each series of the guard's windows is stored, by source id."""
         records = (record for each in self._parts[1].values() for record in each)
         return {each.series_id: each.target_id for record in records for each in record.receipt.series}
 
     def of(self, keys: Iterable[ChunkKey]) -> RemovalGuard:
-        """For a share of the windows."""
+        """Return a guard for a share of the windows."""
         rules, prior, state_dir, run_id = self._parts
         return RemovalGuard(rules, {key: prior[key] for key in keys if key in prior}, state_dir, run_id)
 
@@ -147,7 +151,7 @@ class _Guard(beam.DoFn):
         with BOARD.noting_fatal():
             found = self._prior.get(chunk.key)
             if found is None:
-                # A window that had to be cut into parts holds more than one chunk does: it has not become empty.
+                # The window had to be cut into parts, so it holds more than one chunk does: it has not become empty.
                 yield chunk
                 return
             before = joined_receipt(chunk.key, [record.receipt for record in found])
@@ -161,7 +165,7 @@ class _Guard(beam.DoFn):
 
 
 def read_removals(state_dir: StateDir, run_id: str, *, forget: bool = False) -> list[Removal]:
-    """What the guards of a run reported; `forget` deletes the reports.
+    """Return what the guards of a run reported; `forget` deletes the reports.
 
     Raises:
         StateError: they cannot be read.
@@ -178,12 +182,12 @@ def read_removals(state_dir: StateDir, run_id: str, *, forget: bool = False) -> 
 
 
 def guard_chunk(chunk: Chunk, before: Receipt, scope: str, rules: GuardRules) -> tuple[Chunk, Removal]:
-    """A chunk as it is to be written, and what that does to the points that are stored.
+    """Return a chunk as it is to be written, and the effect of that on the stored points.
 
     Args:
         chunk: what the source shows now, after the mapping.
-        before: the receipt that stands of the same window.
-        scope: under which that was recorded.
+        before: the receipt that counts for the same window.
+        scope: the scope under which that was recorded.
         rules: see `GuardRules`.
     """
     stored = {each.series_id: each for each in before.series}
@@ -200,7 +204,7 @@ def guard_chunk(chunk: Chunk, before: Receipt, scope: str, rules: GuardRules) ->
 
 
 def joined_receipt(key: ChunkKey, receipts: Sequence[Receipt]) -> Receipt:
-    """What stands of a window, from its own receipt or from those of its parts, oldest first."""
+    """Return what is recorded of a window, from its own receipt or from those of its parts, oldest first."""
     if len(receipts) == 1 and receipts[0].key == key:
         return receipts[0]
     own = [each for each in receipts if each.key == key]
@@ -215,7 +219,7 @@ def joined_receipt(key: ChunkKey, receipts: Sequence[Receipt]) -> Receipt:
 
 
 def _sum(one: SeriesReceipt, other: SeriesReceipt) -> SeriesReceipt:
-    """Of two parts of a window; statuses are left out."""
+    """Return the receipt of two parts of a window together, without statuses."""
     firsts = [each.first_ns for each in (one, other) if each.first_ns is not None]
     lasts = [each.last_ns for each in (one, other) if each.last_ns is not None]
     return SeriesReceipt(
@@ -232,7 +236,10 @@ def _sum(one: SeriesReceipt, other: SeriesReceipt) -> SeriesReceipt:
 def _by_receipts(
     chunk: Chunk, before: Receipt, stored: Mapping[str, SeriesReceipt], rules: GuardRules
 ) -> tuple[Chunk, Removal]:
-    """Where stored points are not read: a series that shows none keeps all, one that shows fewer loses the difference."""
+    """Guard a chunk without reading stored points.
+
+    A series that shows none keeps all, one that shows fewer loses the difference.
+    """
     removed: dict[str, int] = {}
     kept: list[KeptPoints] = []
     gone: dict[str, int] = {}
@@ -255,8 +262,8 @@ def _by_receipts(
 def _by_points(
     chunk: Chunk, before: Receipt, stored: Mapping[str, SeriesReceipt], rules: GuardRules
 ) -> tuple[Chunk, Removal]:
-    """Where stored points can be read: which of their times the chunk does not have."""
-    assert rules.files is not None  # the caller's branch
+    """Guard a chunk by reading the stored points, and finding those whose times the chunk does not have."""
+    assert rules.files is not None  # the caller checks it
     old, _ = rules.files.points(before.files)
     removed: dict[str, int] = {}
     gone: dict[str, int] = {}
@@ -293,7 +300,10 @@ def _by_points(
 def _keep_ranges(
     source_id: str, points: Points, key: ChunkKey, before: Receipt, rules: GuardRules
 ) -> Iterator[TimeRange]:
-    """Where stored points stay: all of a window that shows none, what was kept before, what files held that are gone."""
+    """Yield the ranges in which stored points stay.
+
+    These are all of a window that shows none, what was kept before, and what files held that are gone.
+    """
     if not rules.keep:
         return
     if not len(points.times):
@@ -308,7 +318,7 @@ def _judged(removal: Removal, rules: GuardRules) -> Removal:
 
 
 def _news(kept: list[KeptPoints], before: Receipt) -> dict[str, int]:
-    """Kept points beyond those that were recorded as kept before, by series."""
+    """Return the number of kept points beyond those that were recorded as kept before, by series."""
     counts: dict[str, int] = {}
     for each in kept:
         counts[each.series_id] = counts.get(each.series_id, 0) + each.points
@@ -318,14 +328,14 @@ def _news(kept: list[KeptPoints], before: Receipt) -> dict[str, int]:
 
 
 def _is_same(before: SeriesReceipt | None, stored_id: str, points: Points) -> bool:
-    """Whether a series shows exactly what was stored of it."""
+    """Return whether a series shows exactly what was stored of it."""
     if before is None or before.count != len(points.times) or before.target_id != stored_id:
         return False
     return before.content_hash == hash_points(*points)
 
 
 def _merged(one: Points, other: Points) -> Points:
-    """Points of two sets without a time in common, ascending in time."""
+    """Return the points of two sets without a time in common, ascending in time."""
     both = Points.concat([one, other])
     order: npt.NDArray[Any] = np.argsort(both.times, kind="stable")
     return both.take(order)

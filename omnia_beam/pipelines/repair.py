@@ -1,10 +1,10 @@
-"""Mend a destination: copy again what differs, and put files out of the way that no receipt names.
+"""Repair a destination: copy again what differs, and rename files that no receipt names.
 
-    ask the source for what differs ─ what it gives is announced in the ledger as about to be replaced ─ run the job
-    ─ put strays aside whose points are in the copy now
+    ask the source for what differs ─ announce in the ledger that what it gives is about to be replaced ─ run the job
+    ─ set strays aside whose points are in the copy now
 
 The announcement names the series that differ and no others: should the copying fail, those count as missing, so that the next
-run goes on with them, and the receipts of their neighbours stay. What the source does not give is not announced. Windows are
+run continues with them, and the receipts of their neighbours stay. What the source does not give is not announced. Windows are
 read as they were recorded, the same series and the same range, so they write over the same files.
 
 Nothing is deleted here. A run of the job deletes files that the ledger names as replaced; every other file is renamed, and
@@ -31,21 +31,21 @@ from omnia_beam.pipelines.verify_reading import WindowPrints
 from omnia_beam.pipelines.verify_strays import is_own_name
 
 Copy = Callable[[JobConfig, RunContext], Summary]
-"""What runs the job: `run_backfill`, say."""
+"""A function that runs the job, such as `run_backfill`."""
 
 _FIRST_ASKED: Final = 4
 _ASKED_MORE: Final = 8
-"""Windows that the source is asked for at first, and how many times as many each time that it gives none of them."""
+"""Windows that the source is asked for at first, and the factor by which that grows each time that it gives none of them."""
 
 
 @dataclass(frozen=True)
 class RepairPlan:
-    """What a verification has found to mend.
+    """What a verification has found to repair.
 
     Args:
         wanted, series_ids: the time and the series that were verified; nothing beyond them is copied.
         concerned: windows to replace, each with its series that differ; an empty set stands for all of them.
-        unreadable: of these, why the source does not give them.
+        unreadable: of these, the windows that the source does not give, and why.
         uncovered: whether anything was never copied.
         strays: files that no receipt names.
         in_the_way: names of data files under which something else than a file stands.
@@ -64,21 +64,21 @@ class RepairPlan:
 
     @property
     def readable(self) -> dict[ChunkKey, Collection[str]]:
-        """What is announced and copied again."""
+        """The windows that are announced and copied again."""
         return {key: ids for key, ids in self.concerned.items() if key not in self.unreadable}
 
 
 @dataclass(frozen=True)
 class Repair:
-    """What was done. Names of files are relative to the destination, and fit to be printed.
+    """The result of a repair. Names of files are relative to the destination, and fit to be printed.
 
     Args:
-        windows: announced to be copied again.
-        copied: the summary of the run that copied; None where there was nothing that could be.
-        set_aside: files that were renamed, as they are called now.
+        windows: the number of windows announced to be copied again.
+        copied: the summary of the run that copied; None where nothing could be copied.
+        set_aside: files that were renamed, under their new names.
         deleted: files that a receipt names as replaced, and that are deleted.
-        left: files that stay where they are, each with the reason.
-        unreadable: windows that were not announced, since the source does not give them.
+        left: files that stay in place, each with the reason.
+        unreadable: the number of windows that were not announced, since the source does not give them.
         trouble: why the copying ended early; empty where it did not.
     """
 
@@ -99,7 +99,7 @@ class Repair:
         return 0 if self.copied is None else self.copied.points_written
 
     def words(self) -> Iterator[str]:
-        """What a person has to know of it, a text each."""
+        """Yield what a person has to know of the repair, a text each."""
         if self.trouble:
             yield f"The copying ended early; the next run of the job goes on with what is left: {self.trouble}"
         if self.unreadable:
@@ -111,7 +111,7 @@ class Repair:
         yield from (f"Left where it is: {text}" for text in self.left)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data for a report."""
+        """Return plain data for a report."""
         return {
             "windows": self.windows,
             "set_aside": list(self.set_aside),
@@ -128,9 +128,9 @@ class Repair:
 def unreadable_windows(
     read: Callable[[Sequence[tuple[ChunkKey, int]]], WindowPrints], keys: Iterable[ChunkKey]
 ) -> dict[ChunkKey, str]:
-    """Ask the source for windows, a few and then more, until it gives one: those before that it does not give, and why.
+    """Ask the source for windows, a few and then more, until it gives one; return those before that it does not give, and why.
 
-    A source that gives nothing is thereby asked for every window once, and one that answers for a few.
+    A source that gives nothing is thereby asked for every window once; one that gives something is asked only for a few.
     """
     left = sorted(keys, key=lambda key: (key.range, key.series_ids))
     failures: dict[ChunkKey, str] = {}
@@ -146,14 +146,14 @@ def unreadable_windows(
 
 
 def repair(config: JobConfig, context: RunContext, copy: Copy, plan: RepairPlan) -> Repair:
-    """Copy again what differs, and put strays out of the way.
+    """Copy again what differs, and set strays aside.
 
     Args:
-        copy: runs the job; what is announced and what was never copied is its work then.
+        copy: runs the job, which then copies what is announced and what was never copied.
 
     Raises:
-        StateError: another run of the job is going on, or the ledger cannot be written.
-        DestinationError: a file cannot be put out of the way before the copying.
+        StateError: another run of the job is active, or the ledger cannot be written.
+        DestinationError: a file cannot be renamed before the copying.
     """
     announced = plan.readable
     with opened_state(config, context) as state:
@@ -179,7 +179,7 @@ def repair(config: JobConfig, context: RunContext, copy: Copy, plan: RepairPlan)
 def _finished(
     config: JobConfig, context: RunContext, plan: RepairPlan, done: Repair, aside: list[str], moved: Mapping[str, str]
 ) -> Repair:
-    """Put the other strays out of the way, now that the copying is done; and back what it might have been the last copy of."""
+    """Set the other strays aside after the copying, and put back those that may be the last copy of their points."""
     left: list[str] = []
     deleted: list[str] = []
     with opened_state(config, context) as state:
@@ -226,13 +226,16 @@ def _announcement(key: ChunkKey, series_ids: Collection[str]) -> ChunkKey:
 
 
 def _pinned(config: JobConfig, wanted: TimeRange) -> JobConfig:
-    """The job as it was verified: no later end, and no refresh of what does not differ."""
+    """Return the job as it was verified: with no later end, and no refresh of what does not differ."""
     window = WindowConfig.model_construct(start=wanted.start_ns, end=wanted.end_ns)
     return config.model_copy(update={"window": window, "refresh": None})
 
 
 def _would_be_deleted(stray: Stray, plan: RepairPlan, state: JobState, replaced: Collection[str]) -> bool:
-    """Whether a run would delete a file that it had better not: nothing proves that the job wrote it, or it may be missed."""
+    """Return whether a run would delete a file that must stay for now.
+
+    Nothing proves that the job wrote it, or it may be the last file with points that the copy lacks.
+    """
     if stray.outside or not is_own_name(stray.name, plan.prefix):
         return False
     return stray.name not in replaced or any(
@@ -241,7 +244,7 @@ def _would_be_deleted(stray: Stray, plan: RepairPlan, state: JobState, replaced:
 
 
 def _open_time(plan: RepairPlan, state: JobState, keys: Collection[ChunkKey] | None = None) -> list[TimeRange]:
-    """When the copy is not whole: what the ledger does not cover, and what differs still."""
+    """Return the times at which the copy is not whole: what the ledger does not cover, and what still differs."""
     missing = state.ledger.missing(state.scope.digest, plan.series_ids, plan.wanted)
     holes = {hole for _, ranges in missing for hole in ranges}
     return sorted(holes | {key.range for key in (plan.unreadable if keys is None else keys)})

@@ -3,8 +3,8 @@
     take the lease, load the ledger ─ for each file: what was overtaken since? ─ send the rest
     ─ what is stored leaves the file and enters the receipt; what is refused stays, with its new reason
 
-Crashing anywhere is harmless. A point leaves its file only when the service has committed it. The file is rewritten
-first, with the receipt that its chunk has now; the ledger is told next; a file without points is deleted last. The next
+A crash at any step is harmless. A point leaves its file only when the service has committed it. The file is rewritten
+first, with the receipt that its chunk has now; the ledger is updated next; a file without points is deleted last. The next
 replay finds whatever was not finished, and finishes it; a point that is sent twice is an upsert of itself.
 """
 
@@ -50,12 +50,12 @@ from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.write_settings import write_options
 
 _BLOCK_FILES: Final = 5_000
-"""Files looked up in the ledger at a time: each look is a pass over its receipts."""
+"""Files looked up in the ledger at a time: each lookup is a pass over its receipts."""
 
 
 @dataclass
 class _Tally:
-    """What became of the points so far."""
+    """Counts of what became of the points so far."""
 
     read: int = 0
     stored: int = 0
@@ -70,13 +70,13 @@ class _Tally:
 
     @property
     def unsettled(self) -> int:
-        """Points that were read from their files and that nobody has answered for yet."""
+        """Points that were read from their files and whose result is not known yet."""
         return self.read - self.stored - self.dropped - self.overtaken - self.left.total()
 
 
 @dataclass(frozen=True)
 class _Sent:
-    """A file on its way; `recorded` is the ledger's receipt, where all of it counts and the file is of its time."""
+    """A file that is being sent; `recorded` is the ledger's receipt, where all of it counts and the file is no leftover."""
 
     name: str
     stored: StoredLetters
@@ -98,7 +98,7 @@ def run_replay(job: JobConfig, context: RunContext, path: str | None = None) -> 
 
     Raises:
         UsageError: the sink is no Omnia service, or there is nothing under `path`.
-        CredentialError, ServiceError, StateError: it cannot go on; what is stored has left its file, all else is kept.
+        CredentialError, ServiceError, StateError: it cannot continue; what is stored has left its file, all else is kept.
     """
     began = context.clock()
     sink = job.sink
@@ -135,7 +135,7 @@ def run_replay(job: JobConfig, context: RunContext, path: str | None = None) -> 
 
 
 class _Replay:
-    """One run over the files."""
+    """One run over the files of dead letters."""
 
     def __init__(
         self,
@@ -150,8 +150,8 @@ class _Replay:
         self._files = files
         self._service = service
         self._session = session
-        # Times finer than the service keeps are never cut here: whether the cut one meets another point, only a run that
-        # sees the whole window can tell.
+        # Times finer than the service keeps are never cut here: only a run that reads the whole window knows whether the
+        # cut time collides with another point.
         self._options = replace(write_options(sink), time_resolution="dead_letter")
         self._tally = tally
         self._ledgers: dict[str, LedgerWriter] = {}
@@ -167,7 +167,7 @@ class _Replay:
             ahead=2 * self._service.max_in_flight,
             more_ahead=more_ahead(self._session),
             options=self._options,
-            memory=WriteMemory(),  # what was refused before may be taken now: that is the point of it
+            memory=WriteMemory(),  # empty, so that what was refused before is tried again
             sink=self._state.sink,
             give_up_chunks=True,
         )
@@ -197,7 +197,7 @@ class _Replay:
         self._tally.read += stored.count
         self._tally.targets.update(letter.target_id for letter in stored.letters)
         if stored.origin != WRITING:
-            # They were given up before they had a form that the target could take: only the job itself can do that again.
+            # These letters were rejected before they were mapped for the target: only the job itself can read them again.
             self._leave(stored.letters)
             return
         letters = sort_letters(stored, standing)
@@ -209,7 +209,7 @@ class _Replay:
         writer.put(chunk_of_letters(stored.key, letters.send), _Sent(name, stored, letters, known))
 
     def _settle(self, sent: _Sent, written: WrittenChunk) -> None:
-        """Put into the file and the ledger what became of a file's letters."""
+        """Record in the file and in the ledger what became of a file's letters."""
         if written.receipt is None:
             self._tally.failures.append(written.failure.message if written.failure else "")
             self._leave((*sent.letters.send, *sent.letters.kept))
@@ -222,7 +222,7 @@ class _Replay:
         news = receipt is not None and sent.recorded is not None and receipt != sent.recorded[0]
         name = sent.name
         if left or news:
-            # Also without letters: until the ledger knows the receipt, the file is where it is kept.
+            # Written even without letters: until the ledger has the receipt, the file holds it.
             name = self._files.put(sent.stored.key, left, receipt=receipt)
         if name != sent.name:
             self._emptied.append(sent.name)
@@ -234,7 +234,7 @@ class _Replay:
             self._tidy()
 
     def _leave(self, letters: Sequence[DeadLetter]) -> None:
-        """Count what stays of one file: nothing, where all of it is stored."""
+        """Count the letters that stay of one file: none, where all of it is stored."""
         self._tally.files_settled += 1
         for letter in letters:
             self._tally.left[letter.reason] += letter.count
@@ -247,7 +247,7 @@ class _Replay:
         return self._ledgers[scope.digest]
 
     def _tidy(self) -> None:
-        """Files without letters may go once the ledger holds their receipts."""
+        """Remove files without letters, once the ledger holds their receipts."""
         for writer in self._ledgers.values():
             writer.flush()
         for name in self._emptied:
@@ -256,7 +256,7 @@ class _Replay:
 
 
 def _receipt_now(sent: _Sent, written: WrittenChunk, dead_letters: int) -> Receipt | None:
-    """What is stored of a file's chunk now; None where that is not known."""
+    """Return the receipt of what is stored of a file's chunk now; None where that is not known."""
     base = sent.stored.receipt
     if base is None or written.receipt is None or sent.letters.is_leftover:
         return None

@@ -1,13 +1,13 @@
-"""What of a file of dead letters is sent again, and what is left of it afterwards: plain functions over plain data.
+"""Decide what of a file of dead letters is sent again, and what is left of it afterwards: plain functions over plain data.
 
-**Overtaken.** A dead letter is this job's last word on its points only as long as nothing recorded later speaks of the
+**Overtaken.** A dead letter is this job's last record of its points only as long as nothing recorded later covers the
 same series and time. Where a later receipt does, a later run has read the source again there: what it found is stored,
 or is a dead letter of its own, and sending the older value would undo that. Such points are overtaken: never sent,
-counted, and let go. It is decided by the ledger, point by point:
+counted, and dropped. The ledger decides, point by point:
 
 - a receipt of another chunk counts at that series and time: overtaken.
-- a receipt of the same chunk counts, is younger than the file and tells of other points: the file is a leftover of
-  before; all of it is overtaken.
+- a receipt of the same chunk counts, is younger than the file and is about other points: the file is a leftover of an
+  earlier run; all of it is overtaken.
 - otherwise the points are sent.
 
 What others have written to the target meanwhile, past this job and its ledger, a replay replaces, as running the job again
@@ -39,11 +39,11 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Standing:
-    """What the ledger says about some chunks.
+    """The ledger's records of some chunks.
 
     Args:
         recorded: by key, the receipt that counts (in whole or in part), and its scope.
-        coverage: of a series id, all ranges in which any receipt of the sink counts.
+        coverage: returns, for a series id, all ranges in which any receipt of the sink counts.
     """
 
     recorded: Mapping[ChunkKey, tuple[RecordedReceipt, Scope]]
@@ -52,13 +52,13 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class SortedLetters:
-    """A file's letters.
+    """A file's letters, sorted by what happens to them.
 
     Args:
         send: to be sent again.
-        kept: not sent, since nothing but another run of the job can help them: times finer than the service keeps.
-        overtaken: points that are let go.
-        is_leftover: the file is older than what the ledger says of its chunk.
+        kept: not sent, since only another run of the job can store them: times finer than the service keeps.
+        overtaken: the number of points that are dropped.
+        is_leftover: whether the file is older than what the ledger records of its chunk.
     """
 
     send: tuple[DeadLetter, ...]
@@ -68,7 +68,7 @@ class SortedLetters:
 
 
 def standing_of(ledger: Ledger, sink: str, keys: Iterable[ChunkKey]) -> Standing:
-    """Look chunks up in the ledger: one pass over the receipts of the sink.
+    """Look chunks up in the ledger, in one pass over the receipts of the sink.
 
     Raises:
         StateError: the ledger is damaged.
@@ -89,7 +89,7 @@ def standing_of(ledger: Ledger, sink: str, keys: Iterable[ChunkKey]) -> Standing
 
 
 def sort_letters(stored: StoredLetters, standing: Standing) -> SortedLetters:
-    """Decide for every point of a file."""
+    """Decide for every point of a file whether it is sent, kept or overtaken."""
     found = standing.recorded.get(stored.key)
     recorded = None if found is None else found[0]
     if recorded is not None and _is_leftover(stored, recorded):
@@ -107,7 +107,7 @@ def sort_letters(stored: StoredLetters, standing: Standing) -> SortedLetters:
 
 
 def chunk_of_letters(key: ChunkKey, letters: Sequence[DeadLetter]) -> Chunk:
-    """The letters' points as a chunk of their key, each series under its target's id."""
+    """Return the letters' points as a chunk of their key, each series under its target's id."""
     parts: dict[str, list[Points]] = {}
     targets: dict[str, str] = {}
     for letter in letters:
@@ -118,7 +118,7 @@ def chunk_of_letters(key: ChunkKey, letters: Sequence[DeadLetter]) -> Chunk:
 
 
 def with_history(refused: Sequence[DeadLetter], before: Sequence[DeadLetter]) -> list[DeadLetter]:
-    """Letters of a replay with the first attempts of those that were sent.
+    """Return the letters of a replay with the first attempts of those that were sent.
 
     Args:
         refused: what the service refused now, or could not be sent.
@@ -147,12 +147,12 @@ def with_history(refused: Sequence[DeadLetter], before: Sequence[DeadLetter]) ->
 
 
 def receipt_after(base: Receipt, stored: Receipt, dead_letters: int) -> Receipt:
-    """The receipt of a chunk of which more is stored now: fingerprints of disjoint points add up.
+    """Return the receipt of a chunk of which more is stored now: fingerprints of disjoint points add up.
 
     Args:
-        base: what was stored before.
-        stored: of the same key, what the replay has stored.
-        dead_letters: points that are still dead.
+        base: the receipt before.
+        stored: the receipt of what the replay has stored, of the same key.
+        dead_letters: points that are still dead letters.
     """
     series = tuple(_sum(one, other) for one, other in zip(base.series, stored.series, strict=True))
     return replace(base, series=series, dead_letters=dead_letters)
@@ -165,7 +165,7 @@ def _is_leftover(stored: StoredLetters, recorded: RecordedReceipt) -> bool:
 
 
 def _overtaken(letter: DeadLetter, recorded: RecordedReceipt | None, standing: Standing) -> Mask:
-    """By point: whether a receipt of another chunk counts there."""
+    """Return for each point whether a receipt of another chunk counts there."""
     times = letter.points.times
     if recorded is not None and recorded.is_whole:
         return np.zeros(len(times), bool)
@@ -182,7 +182,7 @@ def _inside(times: npt.NDArray[np.int64], ranges: TimeRangeSet) -> Mask:
 
 
 def _part(letter: DeadLetter, where: Mask) -> Iterator[DeadLetter]:
-    """The letter with these points alone; nothing where there are none."""
+    """Yield the letter with these points alone; nothing where there are none."""
     if where.all():
         if letter.count:
             yield letter

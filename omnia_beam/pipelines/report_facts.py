@@ -1,4 +1,4 @@
-"""What a verification report tells, and its JSON form.
+"""The content of a verification report, and its JSON form.
 
 `report.json`, version 1:
 
@@ -6,20 +6,20 @@
     job, created        the job's name; when, RFC 3339
     equal               whether nothing differs (after the repair, if there was one)
     reference           "source" or "receipts": what the destination was compared with
-    configuration       the parts of the configuration that change the answer, such as source, sink, statuses
+    configuration       the parts of the configuration that change the points that arrive, such as source, sink, statuses
     start, end          the wanted time, [start, end), RFC 3339; start_ns, end_ns the same in ns
     series              how many the job selects
-    not_compared        what could not be compared, in words, as things stand now; empty where everything was
+    not_compared        what could not be compared, in words, after the repair if there was one; empty where everything was
     before              what was found: not_compared in words, windows_not_compared; limits: what is not compared by the nature
                         of the destination; windows, points, files, source_points, foreign_files, files_without_checksums;
                         differences in all, by_kind the same by kind, named the single ones (at most 500 a kind), notes
     repair              null, or windows announced, windows_unreadable (not announced), windows_copied, points_written;
                         set_aside, deleted and left: files; trouble: why the copying ended early; status
-    after               null, or as `before`, of what was looked at again after the repair
+    after               null, or as `before`, of what was compared again after the repair
     kinds               what each kind of difference is
     coverage            rows of cells: `.` not known, e empty, d done, m missing, x different; see start_ns, end_ns
     fingerprints        by series, of all that the destination holds of the verified windows: count, first_ns, last_ns,
-                        statuses, content_hash; recomputable by anybody, see docs/verify.md
+                        statuses, content_hash; docs/verify.md shows how to recompute them
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ FORMAT: Final = 1
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """Everything that the two forms of the report tell.
+    """The content that both forms of the report show.
 
     Args:
         job: name.
         created: RFC 3339.
         configuration: the scope's parts.
         wanted: the time that was verified.
-        series: how many.
+        series: the number of series.
         against_source: whether the reference was the source.
         before, after: what was found, and what was found after the repair.
-        repair: what was done.
+        repair: the result of the repair.
     """
 
     job: str
@@ -77,22 +77,22 @@ class VerifyReport:
         repair: Repair | None = None,
         after: Findings | None = None,
     ) -> VerifyReport:
-        """Made now."""
+        """Return a report that is created at the current time."""
         created = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         return cls(job, created, dict(scope.parts), wanted, series, against_source, before, repair, after)
 
     @property
     def last(self) -> Findings:
-        """How things stand now."""
+        """The latest findings: those after the repair, if there was one."""
         return self.before if self.after is None else self.after
 
     @property
     def fingerprints(self) -> dict[str, Fingerprint]:
-        """By series, as things stand now; after a repair only of what was looked at again."""
+        """The latest fingerprints by series; after a repair only of what was compared again."""
         return self.last.series_prints()
 
     def to_json(self) -> dict[str, Any]:
-        """See the module."""
+        """Return plain data in the form that the module describes."""
         return {
             "omnia_beam_report": FORMAT,
             "not_compared": self.last.not_compared,

@@ -1,4 +1,4 @@
-"""Where a verification report is put: a directory of the user's, or the job's state."""
+"""Write a verification report to a directory of the user's, or to the job's state."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ HTML_NAME: Final = "report.html"
 
 
 def write_report(report: VerifyReport, state_dir: StateDir, run_id: str, folder: str | None) -> dict[str, str]:
-    """Write both forms, each whole.
+    """Write both forms of a report, each file durably and whole.
 
     Args:
-        folder: on any Beam filesystem; made if it is not there. None: `runs/<run id>.json` and `.html` in the state.
+        folder: on any Beam filesystem; created if it does not exist. None: `runs/<run id>.json` and `.html` in the state.
 
     Returns:
-        Where they are: `report` and `page`.
+        The paths of the files: `report` and `page`.
 
     Raises:
         DestinationError: the folder cannot be written.
-        StateError: the state directory cannot be.
+        StateError: the state directory cannot be written.
     """
     texts = {
         "report": json.dumps(report.to_json(), indent=1, allow_nan=False) + "\n",

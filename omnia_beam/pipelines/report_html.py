@@ -1,4 +1,4 @@
-"""The verification report as one self-contained page: no script, no font, no image from anywhere; light and dark."""
+"""Render the verification report as one self-contained page: no script, no font, no image from elsewhere; light and dark."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _TABLE_ROWS: Final = 200
 _PRINT_ROWS: Final = 50
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
-"""The browser itself keeps the page from asking anybody for anything."""
+"""Content security policy: with it the browser lets the page load nothing from elsewhere."""
 
 
 def report_page(report: VerifyReport) -> str:
-    """The whole page."""
+    """Return the page as HTML."""
     body = "".join(_sections(report))
     title = f"{report.job}: verification"
     return (
@@ -78,7 +78,7 @@ def _verdict(report: VerifyReport) -> str:
 
 
 def _unknown(report: VerifyReport) -> str:
-    """What was not compared: it comes before everything that was."""
+    """Return what was not compared, which the page shows before the results."""
     texts = [f"Not compared: {report.last.not_compared}"] if report.last.not_compared else []
     return "".join(f'<p class="note unknown">{escape(text)}</p>' for text in (*texts, *report.last.limits))
 

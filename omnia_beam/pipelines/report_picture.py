@@ -1,4 +1,4 @@
-"""The coverage picture: series down, time across, as inline SVG. One path a state, so that its size is bounded."""
+"""Draw the coverage as inline SVG: series down, time across. There is one path for each state, so that its size is bounded."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _LEGEND: Final = (
 )
 _CELL: Final = 8
 _LABELS: Final = 40
-"""Rows up to which each is labelled."""
+"""Number of rows up to which each has a label."""
 _LABEL_WIDTH: Final = 96
 _AXIS: Final = 22
 
 
 def coverage_svg(grid: CoverageGrid) -> str:
-    """The picture; rows become thin where there are many."""
+    """Return the picture; rows become thin, and lose their labels, where there are more than 40."""
     cells = grid.worst
     rows = len(cells)
     high = 16 if rows <= _LABELS else 6
@@ -58,7 +58,7 @@ def coverage_svg(grid: CoverageGrid) -> str:
 
 
 def coverage_legend() -> str:
-    """What the colours mean."""
+    """Return a legend of the colours."""
     items = (
         f'<span><svg viewBox="0 0 16 12"><rect class="{_CLASSES[state]}" width="16" height="12" rx="2"/></svg>'
         f"{escape(text)}</span>"
@@ -68,7 +68,7 @@ def coverage_legend() -> str:
 
 
 def _runs(flags: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int, int]]:
-    """(row, first column, the column after the last) of neighbouring cells that are set."""
+    """Yield (row, first column, the column after the last) of neighbouring cells that are set."""
     padded = np.zeros((len(flags), COLUMNS + 2), np.int8)
     padded[:, 1:-1] = flags
     steps = np.diff(padded, axis=1)

@@ -1,4 +1,4 @@
-"""Plots of what differs: both curves around the first differing points, which are marked. Inline SVG."""
+"""Plot what differs as inline SVG: both curves around the first differing points, which are marked."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LARGEST: Final = float(np.finfo(np.float64).max)
 
 @dataclass(frozen=True)
 class _Frame:
-    """From times (ns) and values to pixels."""
+    """A mapping from times (ns) and values to pixels."""
 
     start: int
     end: int
@@ -42,14 +42,14 @@ class _Frame:
 
     def y(self, value: float) -> float:
         if not np.isfinite(value):
-            return _HEIGHT - _BOTTOM  # NaN and infinities stand on the floor
+            return _HEIGHT - _BOTTOM  # NaN and infinities are drawn at the bottom
         # Halved, since a range from the lowest to the highest double overflows.
         share = (value / 2 - self.low / 2) / (self.high / 2 - self.low / 2)
         return _HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM)
 
 
 def difference_plot(curve: DifferingCurve) -> str:
-    """One figure: the series, the curves, the marks."""
+    """Return one figure with the series' name, both curves and the marks."""
     marks = _marks(curve)
     shown = _near(curve, marks)
     frame = _frame(shown, marks)
@@ -70,7 +70,7 @@ def difference_plot(curve: DifferingCurve) -> str:
 
 
 def plot_legend() -> str:
-    """What lines and circles mean."""
+    """Return a legend of lines and circles."""
     line = '<svg viewBox="0 0 18 12"><path class="curve {0}" d="M0 6H18"/></svg>'
     circle = '<svg viewBox="0 0 18 12"><circle class="mark" cx="9" cy="6" r="5"/></svg>'
     texts = (
@@ -82,7 +82,7 @@ def plot_legend() -> str:
 
 
 def _marks(curve: DifferingCurve) -> list[tuple[int, float]]:
-    """(time, value) of the first differing points, on whichever side they stand."""
+    """Return (time, value) of the first 60 differing points of either side."""
     comparison = curve.comparison
     sides = (comparison.missing, comparison.extra, *comparison.changed, *comparison.shifted)
     every = [(int(t), float(v)) for side in sides for t, v in zip(side.times[:_MOST_MARKS], side.values, strict=False)]
@@ -90,7 +90,7 @@ def _marks(curve: DifferingCurve) -> list[tuple[int, float]]:
 
 
 def _near(curve: DifferingCurve, marks: list[tuple[int, float]]) -> list[Points]:
-    """Both curves around the marks: the same time of both, thinned to what can be seen; the marked times always stay."""
+    """Return both curves around the marks, thinned to what can be seen; the marked times always stay."""
     curves = [points.take(np.argsort(points.times, kind="stable")) for points in (curve.expected, curve.found)]
     bounds: list[int] = []
     for points in curves:
@@ -100,7 +100,7 @@ def _near(curve: DifferingCurve, marks: list[tuple[int, float]]) -> list[Points]
         return curves
     shown = [_between(points, min(bounds), max(bounds)) for points in curves]
     longer = max(shown, key=lambda points: len(points.times)).times
-    # The same instants of both: otherwise copies that are equal would be drawn as if they were not.
+    # Both curves keep the same instants: otherwise equal copies would be drawn as if they differed.
     kept = longer[np.linspace(0, len(longer) - 1, _MOST).astype(np.intp)]
     return [_thinned(points, np.union1d(kept, [t for t, _ in marks])) for points in shown]
 
@@ -111,7 +111,7 @@ def _between(points: Points, first: int, last: int) -> Points:
 
 
 def _thinned(points: Points, kept: NDArray[np.int64]) -> Points:
-    """The points at these times, or the next ones."""
+    """Return the points at these times, or the next ones after them."""
     if len(points.times) <= _MOST:
         return points
     return points.take(np.unique(np.searchsorted(points.times, kept).clip(0, len(points.times) - 1)))
@@ -122,14 +122,14 @@ def _frame(shown: list[Points], marks: list[tuple[int, float]]) -> _Frame:
     values = np.concatenate([*(each.values for each in shown), np.array([v for _, v in marks], np.float64)])
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
-    if not high / 2 - low / 2:  # one value, or two that are next to nothing: give it room on either side
+    if not high / 2 - low / 2:  # a range of zero, or too small to halve, gets room on either side
         room = max(abs(low) * 0.5, 1e-300 if low else 1.0)
         low, high = max(low - room, -_LARGEST), min(high + room, _LARGEST)
     return _Frame(int(times.min()), int(times.max()), low, high)
 
 
 def _path(points: Points, frame: _Frame) -> str:
-    """Lines between neighbours; a value that is no number breaks the line."""
+    """Return lines between neighbours; a value that is not finite breaks the line."""
     parts: list[str] = []
     broken = True
     for time, value in zip(points.times.tolist(), points.values.tolist(), strict=True):

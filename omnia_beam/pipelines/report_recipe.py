@@ -1,4 +1,4 @@
-"""How anybody recomputes a fingerprint: a program of the standard library alone, printed in the report and in docs/verify.md."""
+"""A program that recomputes a fingerprint with the standard library alone, printed in the report and in docs/verify.md."""
 
 from __future__ import annotations
 
@@ -24,4 +24,4 @@ def fingerprint(points):  # (time: ns since 1970, value: float, status: int), in
         low, high = low + h & M, high + mix(h ^ 0xD1B54A32D192ED03) & M
     return f"{high:016x}{low:016x}"
 """
-"""No points give 32 zeros; the fingerprint of two disjoint sets is the sum of theirs, each half by itself."""
+"""The program as text. No points give 32 zeros; the fingerprint of two disjoint sets is the sum of theirs, each half by itself."""

@@ -1,4 +1,4 @@
-"""The look of the report page: one style sheet, light and dark, wide and narrow."""
+"""The style sheet of the report page: light and dark, wide and narrow."""
 
 from __future__ import annotations
 

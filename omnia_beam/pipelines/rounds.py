@@ -1,8 +1,8 @@
-"""A run in rounds: carry out, look at the world, and carry out again what is lost or was withheld.
+"""Run a plan in rounds: carry it out, check the destination, and carry out again what is lost or was withheld.
 
     carry out ─ what would the destination lose? ─ what is lost there? ─ carry out again ─ look again
 
-The second round reads only the windows that need it. What is still wrong behind it makes the run incomplete and is named.
+The second round reads only the windows that need it. What is still wrong after it makes the run incomplete and is named.
 """
 
 from __future__ import annotations
@@ -30,14 +30,15 @@ from omnia_beam.pipelines.work_plan import WorkPlan
 _NAMED: Final = 3
 
 Carry = Callable[[WorkPlan, RemovalGuard | None], Outcome]
-"""Carries out a plan, with a guard between reading and writing where windows are read again."""
+"""A function that carries out a plan, with a guard between reading and writing where windows are read again."""
 Erase = Callable[[Iterable[Removal]], list[str]]
-"""Takes the stored points of windows away that are about to be written again; returns why it could not, a text each."""
+"""A function that removes the stored points of windows that are about to be written again; it returns why it could not, a text
+each."""
 
 
 @dataclass(frozen=True)
 class Rounds:
-    """What a run does in rounds.
+    """The parts of a run in rounds.
 
     Args:
         config: of the job.
@@ -45,7 +46,7 @@ class Rounds:
         limits: how windows are packed.
         rules: of the guard, with nothing allowed yet.
         carry: see `Carry`.
-        look: looks at the world with the ledger as it is then.
+        look: compares the destination with the ledger as it is then.
         context: the terminal.
         erase: see `Erase`; None where writing a window again replaces all that was stored of it.
     """
@@ -60,7 +61,7 @@ class Rounds:
     erase: Erase | None = None
 
     def run(self, work: WorkPlan) -> Ended:
-        """Carry out a plan and what comes of it. Raises what `carry` and `look` raise."""
+        """Carry out a plan, and the second round that follows from it. Raises what `carry` and `look` raise."""
         outcome = self.carry(work, self._guard(work, self.rules, self.state.ledger))
         removals = self._taken_reports()
         allowed, problems = self._decided([each for each in removals if each.withheld])
@@ -74,7 +75,7 @@ class Rounds:
             more = self._work_again(again, ledger)
             rules = replace(self.rules, allowed=frozenset(each.key for each in allowed))
             outcome = _plus(outcome, self.carry(more, self._guard(more, rules, ledger)))
-            # What the second round says of a window is the last word on it; lost windows may be withheld only now.
+            # For a window the second round's report replaces the first one's; lost windows may be withheld only now.
             later = self._taken_reports()
             problems += [_refused_text(each) for each in later if each.withheld]
             said = {each.key for each in later}
@@ -86,7 +87,7 @@ class Rounds:
         return Ended(outcome, ledger, look, tuple(removals), tuple(problems), redone)
 
     def _decided(self, withheld: list[Removal]) -> tuple[list[Removal], list[str]]:
-        """Windows that may lose points, and why others may not."""
+        """Return the windows that may lose points, and why others may not."""
         total = sum(sum(each.removed.values()) for each in withheld)
         if not total:
             return [], []
@@ -120,7 +121,7 @@ class Rounds:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run in rounds ended.
+    """The result of a run in rounds.
 
     Args:
         outcome: of the pipelines.
@@ -128,7 +129,7 @@ class Ended:
         look: the last one.
         removals: what was kept, removed or withheld.
         problems: why windows that would lose points were not written.
-        redone: windows that were recorded before and had to be written again, since they were lost.
+        redone: the number of windows that were recorded before and had to be written again, since they were lost.
     """
 
     outcome: Outcome
@@ -139,7 +140,7 @@ class Ended:
     redone: int = 0
 
     def told(self, summary: Summary, sink: str, context: RunContext) -> Summary:
-        """The summary with what the rounds found; said to people too."""
+        """Return the summary with what the rounds found, and print it for people too."""
         problems, warnings = self.problems_now(), self.warnings(sink)
         for text in (*problems, *warnings):
             context.say(text)
@@ -155,19 +156,19 @@ class Ended:
 
     @property
     def removed(self) -> int:
-        """Points that were taken away without being replaced."""
+        """Number of points that were removed without being replaced."""
         return sum(sum(each.removed.values()) for each in self.removals if not each.withheld)
 
     def kept(self, sink: str) -> int:
-        """Points at a sink that are recorded as kept."""
+        """Return the number of points at a sink that are recorded as kept."""
         return self._kept(sink)[0]
 
     def problems_now(self) -> list[str]:
-        """Why the run is incomplete, a text each."""
+        """Return why the run is incomplete, a text each."""
         return [*self.problems, *self.look.texts, *self._news()]
 
     def warnings(self, sink: str) -> list[str]:
-        """What the person who runs the job has to know besides, a text each."""
+        """Return what the person who runs the job has to know besides, a text each."""
         texts = list(self.look.warnings)
         if self.removed:
             texts.append(f"{self.removed:,} points that the source no longer has were removed from the destination")
@@ -180,7 +181,7 @@ class Ended:
         return texts
 
     def _kept(self, sink: str) -> tuple[int, int]:
-        """Points that are recorded as kept, and in how many windows."""
+        """Return the points that are recorded as kept, and in how many windows."""
         receipts = [each.receipt for each in receipts_with_kept_points(self.ledger, sink)]
         return sum(part.points for each in receipts for part in each.kept), len(receipts)
 
@@ -204,7 +205,7 @@ class Ended:
 
 
 def sorted_keys(keys: Mapping[ChunkKey, int]) -> list[tuple[ChunkKey, int]]:
-    """By time and series."""
+    """Return windows with their points, sorted by time and series."""
     return sorted(keys.items(), key=lambda each: (each[0].range, each[0].series_ids))
 
 
@@ -214,7 +215,7 @@ def _refused_text(removal: Removal) -> str:
 
 
 def _first(removals: list[Removal]) -> str:
-    """The first series and windows, by name."""
+    """Return the first series and windows, by name."""
     names = []
     for each in removals[:_NAMED]:
         series = next(iter({**each.removed, **each.kept, **each.gone}))

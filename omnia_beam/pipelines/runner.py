@@ -1,7 +1,7 @@
-"""Which runner runs a pipeline, and which ones must not.
+"""Choose the runner of a pipeline, and refuse those that are unsafe.
 
 `DirectRunner` is a switch in Beam: it first looks for Prism, whose binary it downloads without a time-out, and may then take a
-runner that cannot run splittable DoFns. Locally we always take FnApiRunner in memory, in this process: measured with
+runner that cannot run splittable DoFns. Locally FnApiRunner is always used in memory, in this process: measured with
 Beam 2.77, its other modes lose elements silently, with the job's state DONE.
 """
 
@@ -59,11 +59,11 @@ _ITS_OWN: Final = dict.fromkeys(
         }
     ),
 )
-"""Options that Beam's Python does not know, but asks the job server for: by runner."""
+"""Runner -> options that Beam's Python does not define, but gets from the job server."""
 
 
 class CheckpointOptions(PipelineOptions):
-    """Flink's checkpoints, which Beam's own classes for Python do not know."""
+    """Options for Flink's checkpoints, which Beam's own option classes for Python lack."""
 
     @classmethod
     def _add_argparse_args(cls, parser: Any) -> None:
@@ -76,12 +76,12 @@ class CheckpointOptions(PipelineOptions):
 
 
 def is_local(options: PipelineOptions) -> bool:
-    """Whether the pipeline runs inside this process."""
+    """Return whether the pipeline runs inside this process."""
     return runner_name(options) in _LOCAL
 
 
 def pipeline_options(runner: str | None, beam_args: Sequence[str]) -> PipelineOptions:
-    """Beam's options from the command line, checked.
+    """Return Beam's options from the command line, checked.
 
     Args:
         runner: a runner's name, None for the local one.
@@ -97,7 +97,7 @@ def pipeline_options(runner: str | None, beam_args: Sequence[str]) -> PipelineOp
     flags.extend(_defaults(runner, flags))
     complaint = io.StringIO()
     try:
-        with redirect_stderr(complaint):  # argparse prints two pages of usage before the one line that matters
+        with redirect_stderr(complaint):  # argparse prints two pages of usage before the error
             options = PipelineOptions(flags)
             unknown = _unknown_flags(options, _ITS_OWN.get(runner_name(options), frozenset()))
     except SystemExit:
@@ -108,16 +108,16 @@ def pipeline_options(runner: str | None, beam_args: Sequence[str]) -> PipelineOp
             f"Beam knows no option {', '.join(unknown)}: see the pages of the runner {runner or 'DirectRunner'}"
         )
     _refuse_unsafe(options)
-    # Workers import omnia_beam; nothing of __main__ has to travel, and pickling it drags in what cannot travel.
+    # Workers import omnia_beam and need nothing of __main__, and pickling it fails on what cannot be pickled.
     options.view_as(SetupOptions).save_main_session = False
     return options
 
 
 def _defaults(runner: str | None, flags: Sequence[str]) -> list[str]:
-    """What Flink should do unless told otherwise.
+    """Return options for Flink that apply unless they are given: it runs a batch job stage by stage.
 
-    Stage by stage: otherwise all stages of a job are one region of failure, and a worker that dies makes Flink begin the whole
-    job again. What stages hand on is small (descriptors, receipts), so that keeping it costs nothing.
+    Otherwise all stages of a job are one region of failure, and a worker that dies makes Flink begin the whole job again.
+    What stages pass on is small (descriptors, receipts), so that keeping it costs nothing.
     """
     name = "execution_mode_for_batch"
     if (runner or "").lower() != "flinkrunner" or any(flag.startswith(f"--{name}") for flag in flags):
@@ -126,12 +126,12 @@ def _defaults(runner: str | None, flags: Sequence[str]) -> list[str]:
 
 
 def make_runner(options: PipelineOptions) -> Any:
-    """The runner to give to `beam.Pipeline`: an instance for the local one, a name for the rest."""
+    """Return the runner to give to `beam.Pipeline`: an instance for the local one, a name for the rest."""
     return FnApiRunner() if is_local(options) else _REMOTE[runner_name(options)]
 
 
 def runner_name(options: PipelineOptions) -> str:
-    """The runner's name in lower case, without its module; empty for the default."""
+    """Return the runner's name in lower case, without its module; empty for the default."""
     return (options.view_as(StandardOptions).runner or "").rsplit(".", 1)[-1].lower()
 
 
@@ -158,7 +158,7 @@ def _refuse_unsafe(options: PipelineOptions) -> None:
 
 
 def _unknown_flags(options: PipelineOptions, of_runner: frozenset[str]) -> list[str]:
-    logging.getLogger("apache_beam.options.pipeline_options").setLevel(logging.ERROR)  # it says "discarding"; we refuse
+    logging.getLogger("apache_beam.options.pipeline_options").setLevel(logging.ERROR)  # it logs "discarding"; we raise
     known = options.get_all_options(retain_unknown_options=False)
     asked = options.get_all_options(retain_unknown_options=True)
     return sorted(f"--{name}" for name in asked.keys() - known.keys() - of_runner)

@@ -1,4 +1,4 @@
-"""Which series a job is about: ids, a file of ids, searches; each series once, in the service's spelling, ascending by id."""
+"""Resolve a selection (ids, a file of ids, searches) to series: each once, in the service's spelling, ascending by id."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PYTHON_NAMES: Final = {"assetId": "asset_id", "externalId": "external_id"}
 
 
 def select_series(session: ServiceSession, selection: SeriesSelection) -> tuple[str, ...]:
-    """The ids of a selection, without asking after those that are named by id: the planning does that.
+    """Return the ids of a selection. It does not check that series named by id exist, which the planning does.
 
     Raises:
         SelectionError: no series at all.
@@ -40,7 +40,7 @@ def select_series(session: ServiceSession, selection: SeriesSelection) -> tuple[
 
 
 def describe_series(session: ServiceSession, selection: SeriesSelection) -> Iterator[Timeseries]:
-    """The metadata of a selection, ascending by id.
+    """Yield the metadata of a selection, ascending by id.
 
     Raises:
         SelectionError: no series, or an id that the service does not know.
@@ -55,10 +55,10 @@ def describe_series(session: ServiceSession, selection: SeriesSelection) -> Iter
 
 
 def search(session: ServiceSession, patterns: Mapping[str, str]) -> Iterator[Timeseries]:
-    """All timeseries that match, by the service's names of fields.
+    """Return all timeseries that match; `patterns` uses the service's names of fields.
 
     Raises:
-        UsageError: as many as the service lets a result set be, so that some may be left out.
+        UsageError: the result has as many as the service allows, so that some may be left out.
         ServiceError: the search failed.
     """
     by_name = {_PYTHON_NAMES.get(name, name): pattern for name, pattern in patterns.items()}

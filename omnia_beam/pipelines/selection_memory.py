@@ -1,6 +1,6 @@
-"""What a job's selection was found to be, remembered in its state for those who look without asking the source.
+"""Remember in a job's state what its selection resolved to, for commands that do not ask the source.
 
-A run that was killed early has recorded nothing of most series: only what it had selected tells that they are missing.
+A run that was killed early has recorded nothing of most series: only its selection shows that they are missing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FORMAT: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class RememberedSelection:
-    """What the last run of a configuration selected.
+    """The selection of the last run of a configuration.
 
     Args:
         series_ids: ascending.
@@ -40,11 +40,12 @@ class RememberedSelection:
 def remember_selection(
     state_dir: StateDir, config: JobConfig, scope: str, series_ids: Collection[str], wanted: TimeRange
 ) -> None:
-    """Keep it in the place of what the run before has found.
+    """Store a selection in place of the one of the run before.
 
     Args:
         scope: the digest.
-        series_ids: what the selection resolves to, and `wanted` the time that is asked for.
+        series_ids: what the selection resolves to.
+        wanted: the time that is wanted of them.
 
     Raises:
         StateError: the directory cannot be written.
@@ -59,7 +60,7 @@ def remember_selection(
 
 
 def remembered_selection(state_dir: StateDir, config: JobConfig, scope: str) -> RememberedSelection | None:
-    """What was remembered of this very selection; None where nothing was, or of another one.
+    """Return what was remembered of this very selection; None where nothing is, or of another one.
 
     Raises:
         StateError: the directory cannot be read.

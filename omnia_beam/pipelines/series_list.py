@@ -1,4 +1,4 @@
-"""`omnia-beam series`: what the selection resolves to."""
+"""`omnia-beam series`: list the series that the selection resolves to."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SHOWN: Final = ("id", "name", "facility", "unit", "description")
 
 
 def run_series(config: JobConfig, context: RunContext, form: str) -> Summary:
-    """Print the selected series, ascending by name.
+    """Print the selected series, ascending by facility, name and id.
 
     Args:
         form: `table`; `csv`, which `ids_file` can read; or `json`, one object a line.
@@ -56,7 +56,7 @@ def run_series(config: JobConfig, context: RunContext, form: str) -> Summary:
 
 
 def _series(config: JobConfig, sessions: list[ServiceSession]) -> Iterable[Timeseries]:
-    """Of a service its metadata; of files, all of which are read for it, the names."""
+    """Return the metadata of a service's series; of files the names, for which all of them are read."""
     if not isinstance(config.source, OmniaSource):
         return files_series(config.source, catalog_files(file_source(config.source)))
     settings = service_settings(config.source)
@@ -74,7 +74,7 @@ def _table(series: Iterable[Timeseries]) -> Table:
     rows = [[one_line(cell) for cell in _row(each, _SHOWN)] for each in series]
     table = Table(box=None, pad_edge=False)
     for at, name in enumerate(_SHOWN):
-        # Ids and names are there to be copied: the description is what gives way on a narrow terminal.
+        # Ids and names are meant to be copied, so the description is cut first on a narrow terminal.
         gives_way = name == "description"
         widest = max([len(name), *(len(row[at]) for row in rows)])
         table.add_column(name, no_wrap=True, overflow="ellipsis", min_width=8 if gives_way else widest)
@@ -84,7 +84,7 @@ def _table(series: Iterable[Timeseries]) -> Table:
 
 
 def _print_csv(series: Iterable[Timeseries], out: TextIO, *, for_people: bool) -> None:
-    """Into a file or a pipe as the names are; on a terminal without control characters."""
+    """Write names unchanged to a file or a pipe; on a terminal without control characters."""
     writer = csv.writer(out)
     writer.writerow(_COLUMNS)
     for each in series:

@@ -1,4 +1,4 @@
-"""Names, units and steps of a job's series as the last run saw them: what is another now is reported."""
+"""Remember names, units and steps of a job's series from run to run, and report what has changed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FORMAT: Final = 1
 
 
 def remember_series(state_dir: StateDir, series: Iterable[Timeseries]) -> None:
-    """Keep what the series are called and measured in, for the next run; series that are not asked for now stay.
+    """Store names, units and steps of the series for the next run; series that are not selected now are kept.
 
     Raises:
         StateError: the directory cannot be written.
@@ -33,7 +33,7 @@ def remember_series(state_dir: StateDir, series: Iterable[Timeseries]) -> None:
 
 
 def series_changes(state_dir: StateDir, series: Iterable[Timeseries]) -> Iterator[Finding]:
-    """Findings about series that have another name, unit or step than remembered.
+    """Yield findings about series that have another name, unit or step than remembered.
 
     Raises:
         StateError: the directory cannot be read.

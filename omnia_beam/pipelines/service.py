@@ -1,4 +1,4 @@
-"""From a configuration to what the layers below take."""
+"""Turn the configuration of a service into the settings that the layers below take."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from omnia_beam.net.settings import ServiceSettings
 
 
 def service_settings(connection: OmniaConnection) -> ServiceSettings:
-    """The settings of an Omnia source or sink of the configuration, with the whole budget of the job."""
+    """Return the settings of an Omnia source or sink of the configuration, with the whole budget of the job."""
     rate = connection.rate
     endpoint = environment(connection.environment).timeseries if connection.environment else None
     return ServiceSettings(
@@ -40,12 +40,12 @@ def service_settings(connection: OmniaConnection) -> ServiceSettings:
 
 
 def _is_here(base_url: str) -> bool:
-    """Whether the service is on this machine: there gzip costs more than it saves."""
+    """Return whether the service is on this machine, where gzip costs more than it saves."""
     return (urlsplit(base_url).hostname or "") in ("localhost", "127.0.0.1", "::1")
 
 
 def read_options(source: OmniaSource, max_chunk_points: int) -> ReadOptions:
-    """How an Omnia source of the configuration is read."""
+    """Return the options for reading an Omnia source of the configuration."""
     return ReadOptions(
         statuses=tuple(source.status),
         format=source.format,

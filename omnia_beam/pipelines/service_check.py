@@ -1,4 +1,4 @@
-"""The world at the end of a run, where it is a service: do the target series exist, and do they hold what is recorded?"""
+"""Check at the end of a run whether the target series of a service exist, and whether they hold what is recorded."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _NAMED: Final = 5
 
 @dataclass
 class _Recorded:
-    """What the receipts say of one target series.
+    """What the receipts record of one target series.
 
     Args:
-        source_id: whose copy it is.
-        points: recorded; `exact` whether all of the receipts count whole.
+        source_id: the series of which it is the copy.
+        points: recorded; `exact` is whether all of the receipts count whole.
         first_ns, last_ns: of the recorded points.
         windows: the windows that it is in, with their points over all series.
     """
@@ -50,7 +50,7 @@ class _Recorded:
             self.last_ns = stored.last_ns if self.last_ns is None else max(self.last_ns, stored.last_ns)
 
     def range(self, *, counted: bool) -> tuple[int, int]:
-        """`[start, end)` to ask for, ns: all of the recorded points, or just one tick where only existence is asked."""
+        """Return `[start, end)` to ask for, ns: all of the recorded points, or one tick where only existence is checked."""
         if self.first_ns is None or self.last_ns is None:
             return 0, TIME_RESOLUTION_NS
         end = self.last_ns + 1 if counted else self.first_ns + 1
@@ -60,12 +60,12 @@ class _Recorded:
 def look_at_service(
     ledger: Ledger, session: ServiceSession, asked: Asked, targets: Mapping[str, str], *, counted: bool
 ) -> Look:
-    """Compare the target series with the receipts: existence, and counts where that is asked. A request a hundred series.
+    """Compare the target series with the receipts: existence, and counts if `counted`. It takes a request for a hundred series.
 
     Args:
         ledger: as it is now.
         session: of the target.
-        asked: what the run answers for.
+        asked: what the run is responsible for.
         targets: by source id, the id of the series that its points go to now.
         counted: whether to compare counts too.
 
@@ -106,7 +106,7 @@ def look_at_service(
 
 
 def erase_points(session: ServiceSession, ledger: Ledger, sink: str, removals: Iterable[Removal]) -> list[str]:
-    """Delete what the job wrote of some series in some windows, where nobody else has written there.
+    """Delete what the job wrote of some series in some windows, unless others have written there too.
 
     Args:
         session: of the target.
@@ -147,7 +147,7 @@ def erase_points(session: ServiceSession, ledger: Ledger, sink: str, removals: I
 def _recorded(
     ledger: Ledger, asked: Asked, targets: Mapping[str, str]
 ) -> tuple[dict[str, _Recorded], dict[ChunkKey, int], list[str]]:
-    """What is recorded of each target series; windows whose target is another one now, and whose those are."""
+    """Return what is recorded of each target series, the windows whose target is another one now, and the series of those."""
     recorded = {target_id: _Recorded(source_id) for source_id, target_id in targets.items()}
     lost: dict[ChunkKey, int] = {}
     renamed: dict[str, None] = {}
@@ -184,6 +184,6 @@ def _batches(items: Iterable[tuple[str, tuple[int, int]]]) -> Iterator[list[tupl
 
 
 def _named(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
+    """Return the first names, and how many more there are."""
     rest = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {rest:,} more" if rest > 0 else "")

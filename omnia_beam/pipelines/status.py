@@ -1,4 +1,4 @@
-"""`omnia-beam status`: what is copied and what is not, and whether its files are there; without asking the service."""
+"""`omnia-beam status`: show what is copied and what is not, and whether the files are there, without asking the service."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from omnia_beam.pipelines.verify_selection import offline_selection, wanted_rang
 
 _TABLE_ROWS: Final = 40
 _NAMED_SERIES: Final = 1_000
-"""Series with holes that the JSON summary names; all are counted."""
+"""Number of series with holes that the JSON summary names; all are counted."""
 _NAMED_HOLES: Final = 20
 _COUNTED_RECEIPTS: Final = 200_000
-"""Receipts up to which their points are added up: each is read from disk, 100,000 a few seconds."""
+"""Number of receipts up to which their points are added up: each is read from disk, 100,000 in a few seconds."""
 
 
 @dataclass(frozen=True)
 class SeriesCoverage:
-    """How much of the wanted time of one series is copied."""
+    """The share of the wanted time of one series that is copied, and the holes in it."""
 
     series_id: str
     wanted: TimeRange
@@ -44,13 +44,13 @@ class SeriesCoverage:
 
     @property
     def share(self) -> float:
-        """0 to 1; 1 only where nothing is missing."""
+        """Share of the wanted time that is copied, 0 to 1; 1 only where nothing is missing."""
         if not len(self.holes):
             return 1.0
         return min(1 - self.holes.duration_ns / self.wanted.duration_ns, 0.999999)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data; at most 20 holes are named."""
+        """Return plain data; at most 20 holes are named."""
         named = [[format_time(hole.start_ns), format_time(hole.end_ns)] for hole in self.holes]
         return {
             "series_id": self.series_id,
@@ -62,21 +62,21 @@ class SeriesCoverage:
 
 @dataclass(frozen=True)
 class JobStatus:
-    """What the state directory tells of a job.
+    """The status of a job, as its state directory shows it.
 
     Args:
         wanted: the time that the copy should cover.
-        series: how many.
+        series: the number of series.
         incomplete: those with holes, the emptiest first.
         windows: recorded, of this configuration.
         points: recorded, of this configuration; None where there are too many receipts to add them up.
-        dead_letters: points that wait in the dead letters, and `dead_letter_files` the files that hold them.
+        dead_letters: points in the dead letters, and `dead_letter_files` the files that hold them.
         failures: reports of windows that failed, of the last run that had any.
-        last_run: number, 0 for none; `last_ns` when it recorded something last, ns.
+        last_run: number, 0 for none; `last_ns` is the time of its last record, ns.
         lease: who holds it.
         notes: for people.
-        lost: what is recorded and not there any more, a text each.
-        warnings: what was not looked at, and what does not concern this job's series and times.
+        lost: what is recorded and no longer there, a text each.
+        warnings: what was not checked, and what does not concern this job's series and times.
     """
 
     wanted: TimeRange
@@ -96,7 +96,7 @@ class JobStatus:
 
     @property
     def share(self) -> float:
-        """Of the wanted time of all series; 1 only where nothing is missing."""
+        """Share of the wanted time of all series that is copied, 0 to 1; 1 only where nothing is missing."""
         if not self.incomplete or not self.series:
             return 1.0 if self.series else 0.0
         missing = sum(each.holes.duration_ns for each in self.incomplete)
@@ -104,14 +104,14 @@ class JobStatus:
 
     @property
     def holes(self) -> int:
-        """Over all series."""
+        """Number of holes over all series."""
         return sum(len(each.holes) for each in self.incomplete)
 
 
 def run_status(
     config: JobConfig, context: RunContext, *, as_json: bool = False, clock: Callable[[], int] = time.time_ns
 ) -> Summary:
-    """Look at a job's state, and at its files where the destination is a local folder.
+    """Show a job's state, and check its files where the destination is a local folder.
 
     Takes no lease, writes nothing, asks no service.
 
@@ -120,7 +120,7 @@ def run_status(
         clock: ns since the Unix epoch.
 
     Returns:
-        Complete where every selected series is covered, the files that the ledger names are there and no dead letter waits,
+        Complete where every selected series is covered, the files that the ledger names are there and there is no dead letter,
         else incomplete.
 
     Raises:
@@ -146,7 +146,7 @@ def run_status(
 
 
 def job_status(config: JobConfig, clock: Callable[[], int] = time.time_ns) -> JobStatus:
-    """Read everything that `status` shows; raises as `run_status`."""
+    """Read everything that `status` shows. Raises what `run_status` raises."""
     state_dir = StateDir.open(config.state, config.name, create=False)
     scope = scope_of(config)
     ledger = Ledger.load(state_dir)
@@ -176,8 +176,8 @@ def job_status(config: JobConfig, clock: Callable[[], int] = time.time_ns) -> Jo
 
 
 def _look(config: JobConfig, ledger: Ledger, state_dir: StateDir, asked: Asked) -> Look:
-    """At what can be seen without asking anybody."""
-    if config.window is None:  # files that are read whole are all asked for, also what they held once
+    """Check what can be seen without a service: the dead letters, and the files of a local destination."""
+    if config.window is None:  # files without a window are read whole, so everything recorded is checked
         asked = Asked(asked.scope, asked.sink)
     letters = look_at_letters(ledger, state_dir, asked)
     if isinstance(config.sink, OmniaSink):
@@ -198,7 +198,7 @@ def _notes(ledger: Ledger, selection_note: str, config: JobConfig) -> Iterator[s
 
 
 def _recorded(ledger: Ledger, scope: str) -> tuple[int, int | None]:
-    """Windows and points that count; no points where counting them would mean to read very many receipts."""
+    """Return the windows and points that count; None for the points where counting them would mean to read very many receipts."""
     mine = next((each for each in ledger.scopes() if each.scope.digest == scope), None)
     windows = mine.receipts if mine else 0
     if windows > _COUNTED_RECEIPTS:
@@ -218,7 +218,7 @@ def _incomplete(
 
 
 def _failures(state_dir: StateDir) -> int:
-    """Of the latest run that reported any; names begin with the time of the run."""
+    """Return the number of failure reports of the latest run that has any; names begin with the time of the run."""
     runs = [name.partition("-failure-")[0] for name in _names(state_dir, "runs") if "-failure-" in name]
     return runs.count(max(runs)) if runs else 0
 
@@ -288,5 +288,5 @@ def _table(status: JobStatus) -> Table:
 
 
 def _percent(share: float) -> str:
-    """Never rounded up to 100%."""
+    """Return a percentage, rounded down so that only a whole copy shows 100%."""
     return "100%" if share == 1 else f"{int(share * 10_000) / 100:.2f}%"

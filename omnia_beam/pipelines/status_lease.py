@@ -1,4 +1,4 @@
-"""Whether a run of a job is going on, as far as its lease and this machine can tell."""
+"""Report whether a run of a job is active, as far as its lease and this machine can tell."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from omnia_beam.io.state_dir import StateDir
 
 @dataclass(frozen=True, slots=True)
 class LeaseFacts:
-    """Who holds the job's lease.
+    """The holder of the job's lease.
 
     Args:
-        state: `running`; `perhaps_running` for a holder on another machine; `died` for one that left no word of its end;
+        state: `running`; `perhaps_running` for a holder on another machine; `died` for one that did not release the lease;
             `free`.
         text: for people.
     """
@@ -26,7 +26,7 @@ class LeaseFacts:
 
 
 def lease_facts(state_dir: StateDir) -> LeaseFacts:
-    """Look at the lease without touching it.
+    """Read the lease without changing it.
 
     Raises:
         StateError: it cannot be read.

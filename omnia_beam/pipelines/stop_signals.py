@@ -1,4 +1,4 @@
-"""The signals that end a command: Ctrl-C, a service manager's SIGTERM, and the SIGHUP of a terminal that is closed."""
+"""Handle the signals that end a command: Ctrl-C, a service manager's SIGTERM, and the SIGHUP of a terminal that is closed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ STOP_SIGNALS: Final = tuple(
 
 @contextmanager
 def handling_stop_signals(handle: Callable[[int, FrameType | None], Any]) -> Iterator[bool]:
-    """Call `handle` for each of them while the block runs; yields whether that is possible, on the main thread alone.
+    """Call `handle` for each stop signal while the block runs. Yields whether it does: only the main thread can.
 
-    A SIGHUP that the process was started to ignore stays ignored: that is what `nohup` asks for.
+    A SIGHUP that the process was started to ignore stays ignored, as `nohup` asks for.
     """
     if threading.current_thread() is not threading.main_thread():
         yield False

@@ -1,4 +1,4 @@
-"""Standard output and standard error of a command: a full disk under them ends no run, and foreign text moves no cursor."""
+"""Guard standard output and error of a command: a full disk ends no run, and foreign text moves no cursor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class GuardedStream:
     """A text stream whose failures end no run: the first is kept, and everything after it is dropped.
 
     Attributes:
-        error: what the first write that failed raised; None while all is well.
+        error: what the first write that failed raised; None while none has failed.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -30,7 +30,7 @@ class GuardedStream:
                 self._stream.write(text)
             except UnicodeEncodeError as error:
                 self.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
-            except (OSError, ValueError) as error:  # ValueError: somebody has closed it
+            except (OSError, ValueError) as error:  # ValueError: the stream is closed
                 self._failed(error)
         return len(text)
 
@@ -50,13 +50,13 @@ class GuardedStream:
     def _failed(self, error: Exception) -> None:
         self.error = error
         with suppress(OSError, ValueError):
-            # What is still buffered goes nowhere: the interpreter would fail over it again at its end.
+            # What is still buffered is discarded: the interpreter would fail to flush it at exit.
             _to_nowhere(self._stream.fileno())
 
 
 @contextmanager
 def guarded_streams() -> Iterator[GuardedStream]:
-    """Standard output and standard error, guarded for as long as the block runs; yields standard output."""
+    """Guard standard output and standard error while the block runs; yields standard output."""
     _hold_closed_places()
     before = sys.stdout, sys.stderr
     out = GuardedStream(sys.stdout)
@@ -70,7 +70,7 @@ def guarded_streams() -> Iterator[GuardedStream]:
 
 
 class StderrHandler(logging.StreamHandler[Any]):
-    """Writes to what stderr is now: while a progress bar is drawn, lines go above it and not into it."""
+    """A handler that writes to the current sys.stderr, so that lines go above a progress bar and not into it."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
@@ -84,7 +84,7 @@ class StderrHandler(logging.StreamHandler[Any]):
 
 
 def set_up_logging(level: int) -> None:
-    """Our log lines from this level on to stderr; Beam's and the libraries' only where something is wrong."""
+    """Log omnia-beam's lines from this level on to stderr, and errors of Beam and the libraries."""
     handler = StderrHandler()
     handler.addFilter(RedactingFilter())
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
@@ -95,7 +95,7 @@ def set_up_logging(level: int) -> None:
 
 
 def _hold_closed_places() -> None:
-    """Open nothing in place of closed standard streams: otherwise the next file opened would be taken for one of them."""
+    """Open the null device in place of closed standard streams; otherwise the next file opened would be used as one of them."""
     for number, stream in ((1, sys.stdout), (2, sys.stderr)):
         if stream is not None:
             continue

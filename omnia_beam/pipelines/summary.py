@@ -1,4 +1,4 @@
-"""What a command did: the last line of `--json`, and the table for people."""
+"""The summary of a command: the last line of `--json`, and the source of the table for people."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Status = Literal["complete", "incomplete", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The end of a run.
+    """The result of a run.
 
     Args:
         command: the command's name.
@@ -24,10 +24,10 @@ class Summary:
         windows_failed: tried and not moved; the next run tries again.
         points_read, points_written, dead_letters: points.
         duplicates: points of the source that shared series and time with another one and were not written.
-        points_removed: points of the destination that the run took away without replacing them.
+        points_removed: points of the destination that the run removed without replacing them.
         points_kept: points of the destination that the source no longer shows and that were kept.
         requests, retries: HTTP requests, and how many more tries they took.
-        throttled_s: seconds in which at least one request waited at the service's word.
+        throttled_s: seconds in which at least one request waited because the service asked for it.
         bytes_read: as they crossed the wire.
         elapsed_s: seconds from the command's start.
         warnings: what the person who runs the job has to know although it does not make the run incomplete, a text each.
@@ -57,7 +57,7 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        """0 complete, 1 incomplete. Failures are exceptions, whose kind gives the code."""
+        """The exit code: 0 complete, 1 incomplete. Failures are exceptions, whose kind gives the code."""
         return 0 if self.status == "complete" else 1
 
     @property
@@ -65,7 +65,7 @@ class Summary:
         return self.points_written / self.elapsed_s if self.elapsed_s else 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """One flat object; `details` are merged in."""
+        """Return one flat object, with `details` merged in."""
         data = asdict(self)
         details = data.pop("details")
         data["throttled_s"] = round(self.throttled_s, 3)

@@ -1,4 +1,4 @@
-"""The summary for people."""
+"""Print the summary for people."""
 
 from __future__ import annotations
 

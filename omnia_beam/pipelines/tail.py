@@ -1,14 +1,14 @@
-"""Tail: keep a copy fresh, by small runs over one ledger, one every `tail.poll`.
+"""Tail: keep a copy fresh by small runs over one ledger, one every `tail.poll`.
 
-    every poll: wanted = [window.start, now − lag) − covered ─ read, decode, write, record ─ say how far the copy is complete
+    every poll: wanted = [window.start, now − lag) − covered ─ read, decode, write, record ─ report how far the copy is complete
 
-and now and then recorded windows are read again, for late points and to join small files (see `tail_windows.py`):
+From time to time recorded windows are read again, for late points and to join small files (see `tail_windows.py`):
 
-- windows are joined when an hour has passed by;
+- windows are joined when an hour has passed;
 - what has not settled is read again at the start, and then whenever an eighth of `refresh` has passed, or ten polls if that
   is longer; in between nothing is read twice.
 
-All of it is in the ledger, so that a tail that dies anywhere goes on as if it had not; the copy is the same as a later
+All of it is in the ledger, so that a tail that dies anywhere continues as if it had not; the copy is the same as a later
 backfill's of the same range.
 
 This file is the driver loop of the tail in this process; on another runner a streaming job does the same (`tail_stream.py`).
@@ -62,11 +62,11 @@ from omnia_beam.pipelines.tail_stream import run_tail_elsewhere
 from omnia_beam.pipelines.work_plan import WorkPlan, announce_again, with_traffic
 
 _PATIENCE_S = 5.0
-"""After a signal: seconds for what is under way to end by itself; then its connections are closed."""
+"""Seconds that requests have to end after a signal; then their connections are closed."""
 
 
 def run_tail(config: JobConfig, context: RunContext, times: TailTimes = TailTimes()) -> Summary:
-    """Follow the source until the window's end has been copied, or for ever where it has none.
+    """Follow the source until the window's end has been copied, or forever where it has none.
 
     Raises:
         UsageError: the configuration is no tail, or selects nothing at the start.
@@ -94,7 +94,7 @@ def run_tail(config: JobConfig, context: RunContext, times: TailTimes = TailTime
 
 @dataclass
 class _Tail:
-    """One tail under way: what it remembers between cycles is for saving work only."""
+    """A running tail; what it remembers between cycles only saves work."""
 
     job: BackfillJob
     session: ServiceSession
@@ -118,7 +118,7 @@ class _Tail:
         return self.summary.having(status="complete")
 
     def reached(self, error: BaseException) -> Summary:
-        """The summary of all cycles that ended, and of the one that the error has ended."""
+        """Return the summary of all cycles that ended, and of the one that the error has ended."""
         facts: ProgressFacts | None = getattr(error, "facts", None)
         if facts is None:
             return self.summary
@@ -132,7 +132,7 @@ class _Tail:
         )
 
     def _tried(self) -> bool:
-        """One cycle, whatever comes of it; whether it was the last."""
+        """Run one cycle, report a failure of it, and return whether it was the last."""
         now_ns = self.times.now()
         try:
             cycle = self._cycle(now_ns)
@@ -140,7 +140,7 @@ class _Tail:
             if self.lease.lost or isinstance(error, UnsafeRunnerError):
                 raise
             if self.is_first and isinstance(error, UsageError | CredentialError | TerminalServiceError):
-                raise  # what was never right will not mend by itself
+                raise  # at the start such an error will not go away by itself
             self.context.say(f"{format_time(now_ns, 0)} cycle failed, tried again in the next one: {error}")
             return False
         self.is_first = False
@@ -206,7 +206,7 @@ class _Tail:
         return outcome
 
     def _tell(self, ended: Ended, state: JobState, *, looked: bool) -> None:
-        """What the cycle found out about the destination; what was said before is not said again."""
+        """Report what the cycle found out about the destination, without warnings that were reported before."""
         problems = ended.problems_now()
         if not looked and not problems and not ended.removals:
             return
@@ -233,7 +233,7 @@ class _Tail:
 
 @contextmanager
 def _stopping_at_once() -> Iterator[None]:
-    """A signal interrupts also while nothing is read; what hangs on the service is cut off a few seconds later."""
+    """Let a signal interrupt also while nothing is read, and close connections that still hang 5 s later."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         cut_off = threading.Timer(_PATIENCE_S, reset_shared_sessions)

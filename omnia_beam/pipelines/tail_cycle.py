@@ -1,6 +1,6 @@
-"""One cycle of a tail: which series, up to when, which windows; the same for the driver loop and for the streaming source.
+"""Plan one cycle of a tail: which series, up to when, which windows; for both the driver loop and the streaming source.
 
-What is remembered between cycles is for saving work only: whoever starts anew finds everything in the ledger.
+What is remembered between cycles only saves work: a tail that starts anew finds everything in the ledger.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ from omnia_beam.pipelines.tail_windows import (
 from omnia_beam.pipelines.work_plan import WorkPlan, plan_work
 
 _SELECT_EVERY_POLLS = 10
-"""A search costs requests, and series are rare: new ones are looked for at every tenth cycle."""
+"""Cycles between two searches for new series: a search costs requests, and new series are rare."""
 _RENEWALS = 8
 _RENEW_AFTER_POLLS = 10
 _JOINED_WITHIN_NS = 62 * DAY_NS
-"""Older windows are left as they are, unless they have not settled."""
+"""Age up to which windows are joined, ns; older ones are read again only where they have not settled."""
 
 Groups = tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
 class TailTimes:
-    """The clocks that a tail lives by.
+    """The clocks of a tail.
 
     Args:
         wall: ns since the Unix epoch; pickled to where receipts are dated. None for the machine's.
-        wait: waits for so many seconds.
+        wait: waits for that many seconds.
         rate: how many times faster than the machine's that clock runs: runners delay by the machine's.
     """
 
@@ -66,16 +66,16 @@ class TailTimes:
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """What one cycle did.
+    """The result of one cycle.
 
     Args:
         series: how many the selection resolves to.
-        read_to_ns: up to where it tried to have everything.
-        complete_to_ns: up to where the ledger holds everything of every series: never past what is unread.
+        read_to_ns: the instant up to which it tried to have everything.
+        complete_to_ns: the instant up to which the ledger holds everything of every series: never past what is unread.
         windows, again: windows planned, and those of them that replace recorded ones.
         points_read, points_written: points.
         failures: windows that failed; `first_failure` is the message of one of them.
-        lost: windows that are recorded and that the destination does not hold, where the cycle has looked.
+        lost: windows that are recorded and that the destination does not hold, where the cycle has checked it.
     """
 
     series: int
@@ -92,13 +92,13 @@ class Cycle:
 
 @dataclass(frozen=True)
 class PlannedCycle:
-    """What a cycle is to do.
+    """The work of one cycle.
 
     Args:
         wanted: all that should be covered after it; empty where the lag has not passed yet.
         state: the job's, with the ledger as it was when the cycle was planned; None where nothing is wanted.
         work: the windows; None likewise.
-        join, renew: whether recorded windows were looked through, to join them and to read again what is not settled.
+        join, renew: whether recorded windows were searched, to join them and to read again what is not settled.
     """
 
     wanted: TimeRange
@@ -127,17 +127,17 @@ class TailPlanner:
     renewed_ns: int | None = None
 
     def next_cycle(self, run: RunState, token: LeaseToken, now_ns: int) -> PlannedCycle:
-        """What is to be read now. Tidies up and compacts the ledger where that pays; nothing else is changed.
+        """Plan what is to be read now. Deletes stray files and compacts the ledger where that pays; nothing else is changed.
 
         Args:
-            run: the job's; no writer of it is at work.
+            run: the job's; no writer of it is active.
             token: of this cycle's run; every run before is over.
             now_ns: the present time.
 
         Raises:
             StateError: the ledger cannot be read, or the lease is lost.
             UsageError, ServiceError: the service cannot be asked, or nothing is selected.
-            DestinationError: what a dead run left cannot be tidied up.
+            DestinationError: what a dead run left cannot be deleted.
         """
         self.cycles += 1
         if self.cycles % _SELECT_EVERY_POLLS == 1 or not self.series_ids:
@@ -163,12 +163,12 @@ class TailPlanner:
         return PlannedCycle(wanted, state, work, join, renew)
 
     def carried_out(self, planned: PlannedCycle) -> None:
-        """The windows were given to whoever reads them: recorded ones are not looked through again for some time."""
+        """Note that the windows were handed over for reading, so that recorded ones are not searched again for some time."""
         self.joined_ns = planned.wanted.end_ns if planned.join else self.joined_ns
         self.renewed_ns = planned.wanted.end_ns if planned.renew else self.renewed_ns
 
     def tidy(self, state: JobState, wanted: TimeRange) -> None:
-        """Delete what no receipt names; see `tidy_files`."""
+        """Delete files that no receipt names; see `tidy_files`."""
         tidy_files(self.job.sink.path, file_prefix(self.job.config.name), state, wanted=wanted)
         self.is_tidy = True
 
@@ -183,28 +183,28 @@ class TailPlanner:
         return max(_RENEW_AFTER_POLLS * tail.poll, (tail.refresh or 24 * HOUR_NS) // _RENEWALS)
 
     def _state(self, run: RunState, token: LeaseToken, wanted: TimeRange) -> JobState:
-        """The ledger as it is now, compacted where that pays; files of a cycle that failed are tidied up."""
+        """Return the state with the ledger as it is now, compacted where that pays, after deleting files of a cycle that failed."""
         ledger = Ledger.load(run.state_dir)
         delete_spent(ledger, token)
         state = JobState(run.state_dir, run.run_id, run.scope, token, ledger, clock=run.clock)
         pays = compaction_pays(ledger, token)
         if pays or not self.is_tidy:
             self.tidy(state, wanted)
-        if pays:  # what was replaced is deleted by now, and need not be named for ever
+        if pays:  # replaced files are deleted by now, and the ledger can forget their names
             compact_ledger(ledger, token, forget={state.sink: ledger.superseded_files(state.sink)})
             state = replace(state, ledger=Ledger.load(run.state_dir))
         return state
 
 
 def wanted_now(job: BackfillJob, now_ns: int) -> tuple[TimeRange, bool]:
-    """Up to now − lag, or to the window's end; and whether that is the end."""
+    """Return the range up to now − lag, or to the window's end, and whether it reaches that end."""
     start, end = job.wanted.start_ns, job.config.window.end if job.config.window else None
     read_to = max(start, now_ns - job.config.tail.lag)
     return (TimeRange(start, read_to), False) if end is None or read_to < end else (TimeRange(start, end), True)
 
 
 def complete_at(ledger: Ledger, scope: str, series_ids: Sequence[str], wanted: TimeRange) -> int:
-    """Up to which instant the ledger holds everything of every series, ns; never past what is unread.
+    """Return the instant up to which the ledger holds everything of every series, ns; never past what is unread.
 
     Raises:
         StateError: the ledger is damaged.
@@ -224,7 +224,7 @@ def plan_cycle(
     join: bool,
     renew: bool,
 ) -> tuple[WorkPlan, Groups]:
-    """What one cycle reads.
+    """Return what one cycle reads, and the groups of series for the next one.
 
     What is older than anything that may still change is planned as a backfill plans it, by density; what is newer in
     groups that stay the same, so that its windows can be joined.
@@ -233,7 +233,7 @@ def plan_cycle(
         job, session, state: the tail's.
         series_ids, wanted: all that should be covered.
         now_ns: the present time.
-        groups: of series that are read together, as the cycle before had them; None to find them in the ledger.
+        groups: the series that are read together, as in the cycle before; None to find them in the ledger.
         join: whether to look for windows to read again at all.
         renew: see `windows_again`.
 
@@ -275,7 +275,7 @@ def plan_cycle(
 
 
 def describe_cycle(cycle: Cycle, now_ns: int) -> str:
-    """One line for people and logs."""
+    """Describe a cycle in one line for people and logs."""
     behind_s = (now_ns - cycle.complete_to_ns) // NS_PER_SECOND
     again = f", {cycle.again:,} of them again" if cycle.again else ""
     failed = (

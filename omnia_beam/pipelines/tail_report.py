@@ -1,4 +1,4 @@
-"""What a streaming tail tells its driver: one small file in `runs/`, written over at every cycle."""
+"""The report of a streaming tail to its driver: one small file in `runs/`, overwritten at every cycle."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from omnia_beam.pipelines.tail_cycle import Cycle
 
 @dataclass(frozen=True, slots=True)
 class TailReport:
-    """How far a streaming tail is.
+    """The progress of a streaming tail.
 
     Args:
-        told: how many lines have been told; grows with each.
+        told: how many lines have been reported; grows with each.
         line: the last of them.
         over: whether the window's end has been copied.
-        cycles, series, windows, failures, points: so far, by the source that tells; one that starts anew starts at 0.
+        cycles, series, windows, failures, points: so far, by the source that reports; one that starts anew starts at 0.
         complete_to_ns: of the last cycle that ended; None before.
     """
 
@@ -38,7 +38,7 @@ class TailReport:
     complete_to_ns: int | None = None
 
     def having(self, line: str, cycle: Cycle | None, over: bool) -> TailReport:
-        """With one more line, and with a cycle that has ended."""
+        """Return the report with one more line, and with a cycle that has ended."""
         told = replace(self, told=self.told + 1, line=line, over=over)
         if cycle is None:
             return told
@@ -53,7 +53,7 @@ class TailReport:
         )
 
     def summary(self) -> Summary:
-        """As the driver loop sums up."""
+        """Return a summary as the driver loop makes it."""
         details: dict[str, Any] = {"cycles": self.cycles}
         if self.complete_to_ns is not None:
             details["complete to"] = format_time(self.complete_to_ns)
@@ -70,12 +70,16 @@ class TailReport:
 
 
 def write_report(state_dir: StateDir, run_id: str, report: TailReport) -> None:
-    """Raises StateError."""
+    """Write the report, in place of the one before.
+
+    Raises:
+        StateError: it cannot be written.
+    """
     state_dir.write(_name(run_id), json.dumps(asdict(report)).encode())
 
 
 def read_report(state_dir: StateDir, run_id: str) -> TailReport | None:
-    """None where nothing has been told yet.
+    """Return the last report; None where there is none yet.
 
     Raises:
         StateError: it cannot be read.
@@ -92,7 +96,11 @@ def read_report(state_dir: StateDir, run_id: str) -> TailReport | None:
 
 
 def forget_report(state_dir: StateDir, run_id: str) -> None:
-    """Raises StateError."""
+    """Delete the report.
+
+    Raises:
+        StateError: it cannot be deleted.
+    """
     state_dir.delete(_name(run_id))
 
 

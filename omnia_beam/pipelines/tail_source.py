@@ -3,12 +3,12 @@
 It runs in one place, whatever the runner does, and does what the driver loop does there (`tail_cycle.py`), with the ledger as
 the truth:
 
-    look ─ are the windows of the last cycle stored, or said to have failed? no: look again soon
-         ─ tell how far the copy is complete; that is the watermark
+    look ─ are the windows of the last cycle stored, or reported as failed? no: look again soon
+         ─ report how far the copy is complete; that is the watermark
          ─ is it time to poll? plan the next cycle, announce what is replaced, give its windows out ─ defer
 
-No cycle is planned while windows of the one before are under way, so that no two of them ever overlap. What the cursor holds
-beside is bounded: the windows of one cycle.
+No cycle is planned while windows of the one before are under way, so that no two of them ever overlap. The cursor's size is
+bounded by the windows of one cycle.
 
 Each cycle is a run of its own under the driver's lease: its receipts count after those of every cycle before, and after its
 own announcements, whatever the workers' clocks say.
@@ -48,16 +48,16 @@ from omnia_beam.pipelines.work_plan import WorkPlan, announce_again
 _log = logging.getLogger(__name__)
 
 _LOOK_S = 5.0
-"""Between giving windows out and looking what became of them: whoever waits for the status line waits that long."""
+"""Seconds between giving windows out and checking what became of them, which delays the status line as much."""
 _TELL_EVERY_NS = 60 * NS_PER_SECOND
 _MOST_WINDOWS = 2_000
-"""Of one cycle: they are in every checkpoint. What is left of a backlog is given out by the next, at once."""
+"""Windows of one cycle, at most: they are in every checkpoint. The next cycle gives out the rest of a backlog at once."""
 _WINDOWS_PER_SHARD = 4
 
 
 @dataclass(frozen=True)
 class TailSpec:
-    """What the source is told; pickled to where it runs.
+    """The parameters of the source; pickled to where it runs.
 
     Args:
         job: with the worker's share of the budget, and nothing in its selection that only the driver can read.
@@ -71,7 +71,7 @@ class TailSpec:
 
 
 class TailWindows(beam.PTransform):
-    """PBegin to WindowShard, without end: each cycle's windows, at the time up to which nothing is unread.
+    """PBegin to WindowShard, without end: yields each cycle's windows, with the time up to which nothing is unread as timestamp.
 
     Args:
         spec: see TailSpec.
@@ -87,7 +87,7 @@ class TailWindows(beam.PTransform):
 
 
 class _Poll(beam.DoFn, beam.transforms.core.RestrictionProvider):
-    """Its own restriction provider, as Beam allows: one element, one cursor."""
+    """The DoFn of the source, which is its own restriction provider, as Beam allows: one element, one cursor."""
 
     def __init__(self, spec: TailSpec) -> None:
         self._spec = spec
@@ -116,9 +116,9 @@ class _Poll(beam.DoFn, beam.transforms.core.RestrictionProvider):
     ) -> Iterator[Any]:
         cursor = tracker.current_restriction()
         raise_watermark(watermark, cursor.complete_to_ns)
-        # Before the claim, so that a slow service does not hold up a runner's checkpoint.
+        # The look precedes the claim, so that a slow service does not delay a runner's checkpoint.
         look = self._poller.look(cursor)
-        # Where it was taken away meanwhile, whoever has it now looks for himself.
+        # A failed claim means that the runner has taken the remainder away; its new holder looks again.
         if tracker.try_claim(look.round):
             at = as_timestamp(cursor.complete_to_ns)
             for shard in shard_windows(look.round.given, _WINDOWS_PER_SHARD):
@@ -130,14 +130,14 @@ class _Poll(beam.DoFn, beam.transforms.core.RestrictionProvider):
 
 @dataclass(frozen=True)
 class Look:
-    """What a look came to: what to claim, and after how many seconds of the tail's clock to look again."""
+    """The result of a look: what to claim, and after how many seconds of the tail's clock to look again."""
 
     round: Round
     wait_s: float
 
 
 class TailPoller:
-    """Looks, again and again; what it remembers between looks is for saving work only.
+    """Looks at ledger and service again and again; what it remembers between looks only saves work.
 
     Args:
         spec: see TailSpec.
@@ -155,9 +155,9 @@ class TailPoller:
         self._report = TailReport()
 
     def look(self, cursor: TailCursor) -> Look:
-        """One look; whatever fails is told and tried again, unless the lease is lost: then the tail is over.
+        """Look once. A failure is reported and tried again, unless the lease is lost: then the tail is over.
 
-        It may have announced windows that nobody comes to give out; they are planned again by the next.
+        It may announce windows that are then not given out; the next look plans them again.
         """
         if cursor.mode == "give":
             return Look(Round(cursor.flying, OVER), 0)
@@ -178,7 +178,7 @@ class TailPoller:
         if cursor.flying:
             ledger = Ledger.load(self._run.state_dir)
             failures = read_failures(self._run.state_dir, self._run.run_id)
-            # A later run is there where a runner went back to an older cursor: the cycle had ended before that began.
+            # A later run means that the runner went back to an older cursor, whose cycle ended before that run began.
             left = under_way(ledger, self._run.scope.digest, cursor.flying, failures) if run == cursor.run else 0
             if left:
                 return self._waiting(cursor, left, now_ns)
@@ -192,7 +192,7 @@ class TailPoller:
     def _waiting(self, cursor: TailCursor, left: int, now_ns: int) -> Look:
         if self._waits_since_ns is None:
             self._waits_since_ns = self._told_ns = now_ns
-        # By the clock, not by the number of looks: Beam's local runner does not mind how long it is asked to wait.
+        # Measured by the clock, not by the number of looks: Beam's local runner ignores how long it is asked to wait.
         if now_ns - self._told_ns >= _TELL_EVERY_NS:
             self._told_ns = now_ns
             waited_s = (now_ns - self._waits_since_ns) // NS_PER_SECOND
@@ -206,7 +206,7 @@ class TailPoller:
     def _landed(
         self, cursor: TailCursor, ledger: Ledger, failures: Sequence[Mapping[str, Any]], now_ns: int
     ) -> tuple[TailCursor, bool]:
-        """All of a cycle is stored or has failed: told; and whether that was all there will be."""
+        """Report a cycle of which all windows are stored or failed, and return the cursor and whether the tail is over."""
         reach = TimeRange(
             min(each.key.range.start_ns for each in cursor.flying), max(each.key.range.end_ns for each in cursor.flying)
         )
@@ -232,7 +232,7 @@ class TailPoller:
         series_ids = self._planner.series_ids
         wanted = TimeRange(self._job.wanted.start_ns, cursor.read_to_ns)
         complete_ns = cursor.complete_to_ns
-        if series_ids:  # otherwise this look is the first here: the next cycle selects them
+        if series_ids:  # empty at the first look of a new instance: the next cycle selects them
             complete_ns = complete_at(ledger, self._run.scope.digest, series_ids, wanted)
         cycle = Cycle(
             series=len(series_ids),
@@ -292,12 +292,12 @@ class TailPoller:
         self._report = self._report.having(line, cycle, is_over)
         try:
             write_report(self._run.state_dir, self._run.run_id, self._report)
-        except StateError as error:  # what matters is in the ledger
+        except StateError as error:  # the report is only for display; the ledger is complete
             _log.warning("%s: %s", line, error)
 
 
 def first_windows(work: WorkPlan) -> tuple[WorkPlan, bool]:
-    """So many windows of a plan as one cycle gives out, and whether that is all of them."""
+    """Return as many windows of a plan as one cycle gives out, and whether that is all of them."""
     if len(work.plan) <= _MOST_WINDOWS:
         return work, True
     plan: Plan = work.plan.having(work.plan.rows[:_MOST_WINDOWS])
@@ -306,13 +306,13 @@ def first_windows(work: WorkPlan) -> tuple[WorkPlan, bool]:
 
 
 def under_way(ledger: Ledger, scope: str, windows: Iterable[Window], failures: Iterable[Mapping[str, Any]]) -> int:
-    """How many windows are neither recorded whole nor told to have failed in what is missing of them.
+    """Return how many windows are neither recorded whole nor reported as failed in what is missing of them.
 
     Args:
         ledger: just loaded.
         scope: digest.
         windows: as given out.
-        failures: as `read_failures` gives them.
+        failures: as `read_failures` returns them.
     """
     failed: dict[str, list[TimeRange]] = {}
     for failure in failures:
@@ -330,12 +330,12 @@ def under_way(ledger: Ledger, scope: str, windows: Iterable[Window], failures: I
 
 
 def raise_watermark(estimator: Any, instant_ns: int) -> None:
-    """Raise a manual watermark to an instant; one that is higher stays, as Beam wants it."""
+    """Raise a manual watermark to an instant; one that is higher stays, as Beam requires."""
     wanted, now = as_timestamp(instant_ns), estimator.current_watermark()
     if now is None or wanted > now:
         estimator.set_watermark(wanted)
 
 
 def as_timestamp(instant_ns: int) -> Timestamp:
-    """Beam's microseconds, rounded towards the past: never ahead of the instant."""
+    """Return Beam's microseconds, rounded towards the past: never ahead of the instant."""
     return Timestamp(micros=instant_ns // 1_000)

@@ -1,12 +1,12 @@
 """The tail on a runner elsewhere: one streaming job, which this process starts, watches and ends.
 
-    here: check, select, take the lease, tidy up ─ start the job ─ tell each line that it reports ─ cancel it at the end
+    here: check, select, take the lease, clean up ─ start the job ─ print each line that it reports ─ cancel it at the end
     there: TailWindows ─ Reshuffle ─ FetchWindows ─ DecodeChunks ─ WriteToParquet ─ RecordReceipts
                 └──────────────── the ledger ◄──────────────────────────────────────────┘
 
-This process holds the lease as long as it lives. Where it dies, the job goes on; the next start takes the lease over, and the
+This process holds the lease as long as it lives. Where it dies, the job continues; the next start takes the lease over, and the
 job before finds that at its next look and ends. So the tail needs no savepoint: what is stored is in the ledger, and a new job
-goes on from there.
+continues from there.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ _CHECKPOINT_MS: Final = 60_000
 _LOOK_EVERY_S: Final = 0.5
 _CANCEL_S: Final = 5.0
 _SILENCE_S: Final = 300.0
-"""Without a word of the source after the start: then the runner has lost it, and nobody would notice."""
+"""Seconds after the start without a report of the source, after which the job counts as lost by the runner."""
 
 
 def run_tail_elsewhere(config: JobConfig, context: RunContext, times: TailTimes = TailTimes()) -> Summary:
-    """Follow the source until the window's end has been copied, or for ever, as a streaming job of the runner.
+    """Follow the source until the window's end has been copied, or forever, as a streaming job of the runner.
 
     Raises:
         UsageError, UnsafeRunnerError: the configuration is no tail, or the options cannot work.
@@ -101,7 +101,7 @@ def run_tail_elsewhere(config: JobConfig, context: RunContext, times: TailTimes 
 
 
 def set_streaming(options: Any) -> None:
-    """Make it a streaming job; on Flink, one with checkpoints.
+    """Set the options of a streaming job; on Flink, of one with checkpoints.
 
     Raises:
         UnsafeRunnerError: checkpoints are turned off.
@@ -110,8 +110,8 @@ def set_streaming(options: Any) -> None:
     if runner_name(options) not in ("flinkrunner", "portablerunner"):
         return
     checkpoints = options.view_as(CheckpointOptions)
-    # Measured: otherwise what a bundle gives out while it is ended for a checkpoint waits for the next element of the same
-    # stage. The source's stage before the polling sees but one element: then nothing is ever polled.
+    # Measured: otherwise what a bundle outputs while it is ended for a checkpoint waits for the next element of the same
+    # stage. The source's stage before the polling gets only one element: then nothing is ever polled.
     checkpoints.finish_bundle_before_checkpointing = True
     if checkpoints.checkpointing_interval is None:
         checkpoints.checkpointing_interval = _CHECKPOINT_MS
@@ -123,7 +123,7 @@ def set_streaming(options: Any) -> None:
 
 
 def for_workers(job: BackfillJob, service: ServiceSettings, series_ids: tuple[str, ...]) -> BackfillJob:
-    """The job with a worker's budget, and with ids in place of a file of ids, which only this machine may have."""
+    """Return the job with a worker's budget, and with ids in place of a file of ids, which only this machine may have."""
     series = job.source.series
     if series.ids_file is None:
         return replace(job, service=service)
@@ -132,7 +132,7 @@ def for_workers(job: BackfillJob, service: ServiceSettings, series_ids: tuple[st
 
 
 def stream_builder(spec: TailSpec) -> Callable[[Any], None]:
-    """A function that puts the tail's transforms on a pipeline."""
+    """Return a function that puts the tail's transforms on a pipeline."""
 
     def build(pipeline: Any) -> None:
         _ = pipeline | "Tail" >> TailWindows(spec) | "Spread" >> beam.Reshuffle() | "Copy" >> CopyWindows(spec)
@@ -141,7 +141,7 @@ def stream_builder(spec: TailSpec) -> Callable[[Any], None]:
 
 
 class CopyWindows(beam.PTransform):
-    """WindowShard to nothing: read, decode, write, record, as a backfill does it. What fails is reported to the source.
+    """WindowShard to nothing: reads, decodes, writes and records as a backfill does. Failures are reported to the source.
 
     Args:
         spec: the tail's.
@@ -170,7 +170,7 @@ class CopyWindows(beam.PTransform):
 
 
 def _watched(build: Callable[[Any], None], context: RunContext, state_dir: StateDir, run_id: str) -> TailReport:
-    """Run the job until it is over; its last report."""
+    """Run the job until it is over, and return its last report."""
     BOARD.reset()
     STOP.clear()
     with stopping_on_signals() as signals, own_errors_told_once():
@@ -182,7 +182,7 @@ def _watched(build: Callable[[Any], None], context: RunContext, state_dir: State
                 report = _followed(result, context, state_dir, run_id)
             finally:
                 _cancel(result)
-        except (RuntimeError, grpc.RpcError) as error:  # Beam's words for a job or a job server that failed
+        except (RuntimeError, grpc.RpcError) as error:  # Beam raises these where a job or a job server failed
             raise BOARD.fatal or OmniaBeamError(f"the runner ended the tail: {error}") from error
         finally:
             STOP.clear()
@@ -192,11 +192,11 @@ def _watched(build: Callable[[Any], None], context: RunContext, state_dir: State
 
 
 def _followed(result: Any, context: RunContext, state_dir: StateDir, run_id: str) -> TailReport:
-    """Tell what the job reports until it is over, it ended, or it is to stop."""
+    """Print what the job reports until it is over, it ended, or it is to stop; return the last report."""
     report = TailReport()
     since_s = context.clock()
     while not STOP.wait(_LOOK_EVERY_S):
-        with suppress(StateError):  # a store that is away for a moment
+        with suppress(StateError):  # the store may be unreachable for a moment
             found = read_report(state_dir, run_id) or report
             if found.told != report.told:
                 context.say(found.line)
@@ -216,7 +216,7 @@ def _followed(result: Any, context: RunContext, state_dir: StateDir, run_id: str
 
 
 def _cancel(result: Any) -> None:
-    """Cancel the job, and wait for that a few seconds: a job server that goes away first might not have passed it on."""
+    """Cancel the job, and wait up to 5 s for that: a job server that stops first might not have passed it on."""
     try:
         if PipelineState.is_terminal(result.state):
             return

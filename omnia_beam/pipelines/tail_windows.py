@@ -1,8 +1,8 @@
-"""Which windows a tail reads: new ones, in groups of series that stay the same; and recorded ones again, joined.
+"""Choose the windows that a tail reads: new ones, in groups of series that stay the same, and recorded ones again, joined.
 
-A cycle's windows are small, and each is a file. So they are read again in larger ones: those of an hour when it is over,
-those of a day and of a month when they are over and settled. And what was read before it had settled, within `refresh` of
-its end, is read again from time to time, until it was read once after that: a point that arrives no later than `refresh`
+A cycle's windows are small, and each is a file. They are therefore read again in larger ones: those of an hour when it is over,
+those of a day and of a month when they are over and settled. What was read before it had settled, within `refresh` of its
+end, is read again from time to time, until it was read once after that: a point that arrives no later than `refresh`
 after its time is then in the copy.
 
 A window replaces whole recorded windows of the very same series or none: so every point is in one file, whenever a run dies.
@@ -24,19 +24,19 @@ from omnia_beam.io.packing import month_starts
 HOUR_NS: Final = 3_600 * NS_PER_SECOND
 DAY_NS: Final = 24 * HOUR_NS
 _FULL: Final = 0.9
-"""How full a joined window may be of what a chunk holds: late points must still fit in."""
+"""Share of a chunk's points that a joined window may hold, so that late points still fit."""
 
 Bucket = Callable[[int], TimeRange]
-"""The hour, day or month in which an instant lies."""
+"""A function from an instant, ns, to the hour, day or month in which it lies."""
 
 
 def day_start(instant_ns: int) -> int:
-    """The beginning of the UTC day of an instant, ns."""
+    """Return the beginning of the UTC day of an instant, ns."""
     return instant_ns // DAY_NS * DAY_NS
 
 
 def stable_groups(series_ids: Iterable[str], recent: Iterable[RecentWindow]) -> list[tuple[str, ...]]:
-    """Series that are read together: as in their latest windows, the rest by a hundred in the order of their ids.
+    """Return the series that are read together: as in their latest windows, the rest by a hundred in the order of their ids.
 
     Args:
         series_ids: all that are to be read.
@@ -56,9 +56,9 @@ def stable_groups(series_ids: Iterable[str], recent: Iterable[RecentWindow]) -> 
 def fresh_windows(
     missing: Iterable[tuple[Sequence[str], TimeRange]], groups: Iterable[tuple[str, ...]]
 ) -> Iterator[Window]:
-    """Windows that cover what is missing, each instant of each series once: of whole groups where they miss the same.
+    """Yield windows that cover what is missing, each instant of each series once: of whole groups where they miss the same.
 
-    None reaches over the end of a UTC day: days settle one by one. How much is in them shows when they are read: the
+    None crosses the end of a UTC day: days settle one by one. How many points are in them is known only when they are read: the
     reader divides what is too large.
 
     Args:
@@ -83,9 +83,9 @@ def fresh_windows(
 def windows_again(
     recent: Iterable[RecentWindow], now_ns: int, read_to_ns: int, *, settle_ns: int, chunk_points: int, renew: bool
 ) -> dict[ChunkKey, int]:
-    """Windows to read again, with the points that are recorded of them: each made of whole recorded ones.
+    """Return windows to read again, with the points that are recorded of them: each made of whole recorded ones.
 
-    Where a run died while it replaced windows, and what it left lies across each other, all of that is read again as one.
+    Where a run died while it replaced windows and left some that overlap, all of those are read again as one.
 
     Args:
         recent: recorded windows.
@@ -112,12 +112,12 @@ def windows_again(
 
 
 def unsettled(window: RecentWindow, settle_ns: int) -> bool:
-    """Whether it was read so soon after its end that points may have come since."""
+    """Return whether a window was read so soon after its end that points may have come since."""
     return window.read_ns < window.key.range.end_ns + settle_ns
 
 
 def _mend(windows: Sequence[RecentWindow], again: dict[ChunkKey, int]) -> list[RecentWindow]:
-    """Put together what lies across each other; returns the windows that stand alone and whole."""
+    """Combine windows that overlap into one to read again; return the windows that stand alone and are whole."""
     left: list[RecentWindow] = []
     at = 0
     while at < len(windows):
@@ -127,7 +127,7 @@ def _mend(windows: Sequence[RecentWindow], again: dict[ChunkKey, int]) -> list[R
         if stop - at > 1:
             key = ChunkKey(windows[at].key.series_ids, TimeRange(windows[at].key.range.start_ns, until))
             again[key] = max(each.count for each in windows[at:stop])
-        elif windows[at].is_whole:  # the others are read again as they are
+        elif windows[at].is_whole:  # windows that are not whole are read again by themselves
             left.append(windows[at])
         at = stop
     return left
@@ -136,7 +136,7 @@ def _mend(windows: Sequence[RecentWindow], again: dict[ChunkKey, int]) -> list[R
 def _join(
     windows: Sequence[RecentWindow], bucket: Bucket, over_ns: int, limit: int, again: dict[ChunkKey, int]
 ) -> list[RecentWindow]:
-    """Join what lies in a bucket that is over; returns the windows that are not joined."""
+    """Join windows in a bucket that is over; return the windows that are not joined."""
     left: list[RecentWindow] = []
     for run in _runs(windows, bucket, limit):
         if len(run) > 1 and bucket(run[0].key.range.start_ns).end_ns <= over_ns:
@@ -156,7 +156,7 @@ def _renew(
 
 
 def _runs(windows: Iterable[RecentWindow], bucket: Bucket, limit: int) -> Iterator[list[RecentWindow]]:
-    """Cut into runs of adjoining windows in one bucket, no more points in one than fit; a large window is alone."""
+    """Yield runs of adjoining windows in one bucket, each with no more points than fit; a large window is alone."""
     run: list[RecentWindow] = []
     points = 0
     for window in windows:
@@ -198,11 +198,11 @@ def _month(instant_ns: int) -> TimeRange:
 
 
 def complete_to(holes: Collection[tuple[Sequence[str], TimeRangeSet]], read_to_ns: int) -> int:
-    """Up to which instant nothing at all is missing, ns: the watermark of the copy.
+    """Return the instant up to which nothing at all is missing, ns: the watermark of the copy.
 
     Args:
         holes: what the ledger misses up to `read_to_ns`.
-        read_to_ns: where nothing is missing.
+        read_to_ns: returned where nothing is missing.
     """
     starts = [next(iter(missing)).start_ns for _, missing in holes]
     return min(starts, default=read_to_ns)

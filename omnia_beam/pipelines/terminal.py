@@ -1,4 +1,4 @@
-"""Consoles that show foreign text as it is."""
+"""Consoles that show foreign text literally."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _WIDTH_OF_FILES: Final = 10_000
 
 
 class PlainConsole(Console):
-    """A console that takes no text for markup and lets no control character through.
+    """A console that does not interpret text as markup and lets no control character through.
 
     Names of series, units and messages come from elsewhere: `PT[mean]` is a name and not a style, `:warning:` no picture, and
-    an escape sequence in a description is shown and not obeyed. What is to have a colour is a `rich.text.Text`.
+    an escape sequence in a description is shown and not obeyed. Coloured text has to be a `rich.text.Text`.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -27,6 +27,6 @@ class PlainConsole(Console):
 
 
 def console(*, stderr: bool = False) -> PlainConsole:
-    """A terminal as wide as it is; into a file or a pipe, tables as wide as what they hold: nothing is cut off there."""
+    """Return a console as wide as the terminal; for a file or a pipe, one so wide (10,000 columns) that no table is cut off."""
     found = PlainConsole(stderr=stderr)
     return found if found.is_terminal else PlainConsole(stderr=stderr, width=_WIDTH_OF_FILES)

@@ -1,6 +1,6 @@
-"""Units by their names, through `pint` (the extra `units`).
+"""Convert units by their names, through `pint` (the extra `units`).
 
-Factors are worked out in rational numbers and rounded once, to the nearest float64.
+Factors are computed as rational numbers and rounded once, to the nearest float64.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from typing import Any
 from omnia_beam.core.errors import UsageError
 
 _POWER = re.compile(r"(?<=[A-Za-zµ])([23])(?![0-9.])")
-"""`m3/h` and `kg/m2`, as plants write them."""
+"""Powers without an operator, such as in `m3/h` and `kg/m2`, which plants use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """value in the target's unit = value · scale + offset."""
+    """A linear conversion: value in the target's unit = value · scale + offset."""
 
     scale: float = 1.0
     offset: float = 0.0
 
 
 class UnitError(ValueError):
-    """A unit that nobody knows, or two that do not measure the same; the message says which."""
+    """A unit that pint does not know, or two that do not measure the same; the message says which."""
 
 
 @lru_cache(maxsize=4096)
 def convert_unit(source: str, target: str) -> Conversion:
-    """The conversion between two units.
+    """Return the conversion between two units.
 
     Args:
         source, target: such as `bar`, `kPa`, `degC`, `°F`, `m3/h`, `%`.
@@ -41,7 +41,7 @@ def convert_unit(source: str, target: str) -> Conversion:
         UnitError: a name that pint does not know, units that do not measure the same, or no linear conversion.
         UsageError: pint is not installed.
     """
-    if source.strip() == target.strip():  # case matters: mW is no MW
+    if source.strip() == target.strip():  # case matters: mW is not MW
         return Conversion()
     registry = _registry()
     for name in (source, target):

@@ -1,10 +1,10 @@
-"""Verify: read the destination again, compare, tell every difference, mend it if asked.
+"""Verify: read the destination again, compare, report every difference, repair it if asked.
 
     ledger ─ what should be there: coverage, a fingerprint for each series and window
     ─ read the destination again (and the source): fingerprints ─ where they differ: points
-    ─ report ─ repair: announce, copy again, look again
+    ─ report ─ repair: announce, copy again, compare again
 
-Equal means equal to the last bit. Without the source the receipts are the reference: they are what was read when it
+Equal means equal to the last bit. Without the source the receipts are the reference: they record what was read when it
 was copied.
 """
 
@@ -57,7 +57,7 @@ from omnia_beam.pipelines.verify_selection import offline_selection, wanted_rang
 from omnia_beam.pipelines.verify_service import ServiceReader
 
 _TOLD: Final = 20
-"""Differences told on the terminal; the report names more."""
+"""Number of differences shown on the terminal; the report names more."""
 
 _EXTRA_POINTS: Final = (
     "Writing to a service adds and replaces points and takes none away: extra points stay, since they may be somebody else's. "
@@ -67,7 +67,7 @@ _EXTRA_POINTS: Final = (
 
 @dataclass(frozen=True)
 class VerifyJob:
-    """A job as verification takes it.
+    """A job in the form that verification takes.
 
     Args:
         config, context: as given.
@@ -89,7 +89,11 @@ class VerifyJob:
 
     @classmethod
     def of(cls, config: JobConfig, context: RunContext, *, against_source: bool) -> VerifyJob:
-        """Raises UsageError where the job is of a kind that this cannot be done with."""
+        """Return a configuration as a job to verify.
+
+        Raises:
+            UsageError: the job is of a kind that cannot be verified.
+        """
         state_dir = StateDir.open(config.state, config.name, create=False)
         run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}-verify"
         scope = scope_of(config)
@@ -120,21 +124,21 @@ class VerifyJob:
 def run_verify(
     config: JobConfig, context: RunContext, *, source: bool = False, repair: bool = False, report: str | None = None
 ) -> Summary:
-    """Verify a job's destination, and mend it if asked.
+    """Verify a job's destination, and repair it if asked.
 
     Args:
         source: read the source again too, and compare with it; otherwise with the receipts, and with the source's points
             only where those differ.
-        repair: copy again what differs, and look again.
+        repair: copy again what differs, and compare again.
         report: a directory, on any Beam filesystem, for `report.json` and `report.html`; None for the run's place in the
             state directory.
 
     Returns:
-        Complete where nothing differs (after a repair: any more), else incomplete.
+        Complete where nothing differs (after a repair: no longer), else incomplete.
 
     Raises:
-        UsageError: nothing was ever recorded, or the job is of a kind that this cannot be done with.
-        StateError, DestinationError, CredentialError, ServiceError: it cannot go on.
+        UsageError: nothing was ever recorded, or the job is of a kind that cannot be verified.
+        StateError, DestinationError, CredentialError, ServiceError: it cannot continue.
     """
     began = context.clock()
     check_job(config, context.options)
@@ -175,7 +179,7 @@ def run_verify(
 
 @dataclass
 class _Looked:
-    """How far the look at the destination is."""
+    """How much of the destination has been compared."""
 
     total: int = 0
     windows: int = 0
@@ -190,7 +194,7 @@ class _Looked:
 
 
 def _watched(job: VerifyJob, examination: Examination, looked: _Looked) -> Findings:
-    """Run it, with progress where no pipeline shows its own."""
+    """Run the examination, with progress where no pipeline shows its own."""
     if examination.against_source or not isinstance(job.destination, FilesDestination):
         return examination.run()
     with showing_progress(job.context.progress, looked.facts, job.context.err):
@@ -205,7 +209,7 @@ def _warn_of_a_run(job: VerifyJob) -> None:
 
 def _check_recorded(job: VerifyJob, ledger: Ledger) -> None:
     recorded = [each for each in ledger.scopes() if each.receipts]
-    # What a repair or a run has announced and not finished counts as missing, and was recorded all the same.
+    # Windows that a repair or a run has announced and not finished count as missing, but they were recorded.
     if not recorded and not bool((ledger.index.state >= DOUBTFUL).any()):
         raise UsageError(
             f"{job.state_dir}: nothing is recorded for job {job.config.name!r}: run it first, or mend name and state"
@@ -215,7 +219,7 @@ def _check_recorded(job: VerifyJob, ledger: Ledger) -> None:
 
 
 def _series(job: VerifyJob, ledger: Ledger, *, online: bool) -> tuple[tuple[str, ...], frozenset[str], list[str]]:
-    """The series that the destination should hold, those of them that the source has lost, and notes about them."""
+    """Return the series that the destination should hold, those of them that the source has lost, and notes about them."""
     if not online:
         remembered = remembered_selection(job.state_dir, job.config, job.scope.digest)
         found = offline_selection(job.config, ledger, job.scope.digest, remembered)
@@ -242,7 +246,7 @@ def _dead_letters(job: VerifyJob) -> list[str]:
 
 
 def _selected(job: VerifyJob) -> tuple[str, ...]:
-    """What the job selects now. The service is asked even where all ids are known: it must be there."""
+    """Return what the job selects now. The service is asked even where all ids are known, to check that it responds."""
     if isinstance(job.source, MigrationReader):
         return job.source.series_ids()
     source = job.config.source
@@ -253,7 +257,7 @@ def _selected(job: VerifyJob) -> tuple[str, ...]:
 
 
 def _mended(job: VerifyJob, examination: Examination, before: Findings) -> tuple[Repair, Findings]:
-    """Repair, then look again at what was copied or could not be compared, at the coverage and for strays."""
+    """Repair, then compare again what was copied or could not be compared, the coverage, and look for strays."""
     _tell(before, job.context.say)
     sink = job.config.sink
     last_run = max((each.last_run for each in examination.ledger.scopes()), default=0)
@@ -288,15 +292,15 @@ def _mended(job: VerifyJob, examination: Examination, before: Findings) -> tuple
 
 
 def _unreadable(job: VerifyJob, examination: Examination, before: Findings) -> dict[ChunkKey, str]:
-    """Of the windows that differ those that cannot be copied again now, and why: they must not be announced."""
-    # Read again as a whole, such a window would come without the series that the source has lost.
+    """Return the windows that differ and cannot be copied again now, and why: they must not be announced."""
+    # Such a window, read again as a whole, would lose the series that the source no longer holds.
     lost = "the source does not hold all series of the window any more"
     found = {key: lost for key in before.concerned if not examination.vanished.isdisjoint(key.series_ids)}
     found |= {key: why for key, why in before.unread.items() if examination.against_source and key in before.concerned}
     left = [key for key in before.concerned if key not in found]
     try:
         job.source.check_copyable()
-        if left and not examination.against_source:  # otherwise all of them have just been read
+        if left and not examination.against_source:  # against the source all of them have just been read
             found |= unreadable_windows(job.source.hurried().fingerprints, left)
     except (UsageError, ServiceError, CredentialError) as error:
         before.note(f"Nothing was copied again: {error}")
@@ -305,7 +309,7 @@ def _unreadable(job: VerifyJob, examination: Examination, before: Findings) -> d
 
 
 def _tell(findings: Findings, say: Callable[[str], None]) -> None:
-    """What is not known comes first: it is no word on what differs."""
+    """Print the findings; what was not compared comes first, since nothing is known of it."""
     if findings.not_compared:
         say(f"NOT COMPARED: {findings.not_compared}")
     for text in findings.limits:
@@ -378,7 +382,7 @@ def _kind_order(kind: str) -> int:
 
 
 def _traffic(job: VerifyJob) -> dict[str, Any]:
-    """Of the source's session and, where it is a service, the destination's."""
+    """Return the traffic of the source's session and, where it is a service, the destination's."""
     readers = [job.source, job.destination.reader if isinstance(job.destination, OmniaDestination) else None]
     stats = [each.traffic for each in readers if each is not None and each.traffic is not None]
     names = ("requests", "retries", "throttled_s", "bytes_read")

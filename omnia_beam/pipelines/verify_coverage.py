@@ -13,7 +13,7 @@ from omnia_beam.core.time_range import TimeRange
 
 COLUMNS: Final = 120
 MAX_ROWS: Final = 100
-"""Where there are more series, each row stands for several."""
+"""Number of rows, at most; where there are more series, each row stands for several."""
 
 NOT_KNOWN: Final = 0
 EMPTY: Final = 1
@@ -21,7 +21,7 @@ DONE: Final = 2
 MISSING: Final = 4
 DIFFERENT: Final = 8
 STATES: Final = {EMPTY: "empty", DONE: "done", MISSING: "missing", DIFFERENT: "different"}
-"""Bits of a cell, the worst highest: a cell shows its worst."""
+"""Bits of a cell and their names; the worst is the highest, and a cell shows its worst."""
 
 
 class CoverageGrid:
@@ -42,7 +42,7 @@ class CoverageGrid:
         self._bounds = _bounds(range)
 
     def mark(self, series_id: str, part: TimeRange, state: int) -> None:
-        """Mark every cell that a part of a series meets; other series and times are left out."""
+        """Mark every cell that a part of a series overlaps; other series and times are ignored."""
         row = self._row_of.get(series_id)
         start, end = max(part.start_ns, self.range.start_ns), min(part.end_ns, self.range.end_ns)
         if row is None or start >= end:
@@ -60,7 +60,7 @@ class CoverageGrid:
 
     @property
     def worst(self) -> npt.NDArray[np.uint8]:
-        """By cell the highest bit, 0 where nothing is known; shape (rows, COLUMNS)."""
+        """The highest bit of each cell, 0 where nothing is known; shape (rows, COLUMNS)."""
         cells: npt.NDArray[Any] = self._cells
         found = np.zeros_like(cells)
         for state in STATES:
@@ -68,12 +68,12 @@ class CoverageGrid:
         return found
 
     def row_name(self, row: int) -> str:
-        """The series of a row."""
+        """Return the name of a row: its series, or the first and last of several."""
         ids = self.series_ids[row * self.series_per_row : (row + 1) * self.series_per_row]
         return ids[0] if len(ids) == 1 else f"{ids[0]} to {ids[-1]} ({len(ids)} series)"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data: a text a row, a letter a cell (`.` not known, `e`mpty, `d`one, `m`issing, `x` different)."""
+        """Return plain data: a text a row, a letter a cell (`.` not known, `e`mpty, `d`one, `m`issing, `x` different)."""
         letters = np.full(DIFFERENT + 1, ".", "<U1")
         letters[[EMPTY, DONE, MISSING, DIFFERENT]] = ["e", "d", "m", "x"]
         return {
@@ -85,5 +85,5 @@ class CoverageGrid:
 
 
 def _bounds(range: TimeRange) -> list[int]:
-    """The first instant of each column, ns: integers, since a float cannot tell nanoseconds apart."""
+    """Return the first instant of each column, ns, as integers: floats cannot hold nanoseconds exactly."""
     return [range.start_ns + range.duration_ns * i // COLUMNS for i in np.arange(COLUMNS).tolist()]

@@ -1,4 +1,4 @@
-"""A destination as verification sees it: fingerprints of what it holds for some receipts, and the points where they differ."""
+"""The interface of a destination for verification: fingerprints of what it holds for receipts, and points where they differ."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Observation:
     """What a destination holds of one receipt.
 
     Args:
-        prints: by stored id; an id without an entry has no points. Ids that the receipt does not name may be among them.
+        prints: by stored id; an id without an entry has no points. It may hold ids that the receipt does not name.
         problems: files that are missing or cannot be read; then the fingerprints are of the rest.
-        failure: why nothing could be read, empty where it could.
+        failure: why nothing could be read; empty where it could.
         series_failures: by stored id, why this series could not be read while others of the window could.
         gone: stored ids of series that the destination does not know any more; they hold nothing.
         unchecked_files: files whose pages carry no checksums.
@@ -35,19 +35,19 @@ class Observation:
 
     @property
     def count(self) -> int:
-        """Points found."""
+        """Number of points found."""
         return sum(each.count for each in self.prints.values())
 
 
 @dataclass(frozen=True)
 class Stray:
-    """A file that no receipt names and that a reader of the destination takes in.
+    """A file that no receipt names and that a reader of the destination includes.
 
     Args:
         name: relative to the destination, as the file system spells it.
         difference: how it is reported.
         span: the time of its points; None where it cannot be read or holds none.
-        outside: whether it lies outside of the destination, behind a link: then nobody but its owner moves it.
+        outside: whether it lies outside of the destination, behind a link: then only its owner may move it.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Surplus:
     Args:
         strays: files that should not be there.
         others: further differences: links, folders that could not be listed.
-        foreign: how many files belong to other jobs.
+        foreign: the number of files that belong to other jobs.
     """
 
     strays: tuple[Stray, ...] = ()
@@ -72,17 +72,21 @@ class Surplus:
 
 
 class Destination(Protocol):
-    """Anything whose content can be read back."""
+    """A destination whose content can be read back."""
 
     @property
     def holds_statuses(self) -> bool:
-        """Whether points are read back with their statuses; without, all of them come with the same."""
+        """Whether points are read back with their statuses; otherwise all of them have the same one."""
 
     def observe(self, receipts: Sequence[Receipt]) -> Iterator[Observation]:
-        """For each receipt, in order, what is there. Raises DestinationError or ServiceError: nothing can be read."""
+        """Yield for each receipt, in order, what the destination holds.
+
+        Raises:
+            DestinationError, ServiceError: nothing can be read.
+        """
 
     def points(self, receipt: Receipt, stored_ids: Collection[str]) -> dict[str, Points]:
-        """What is there of some series of a receipt, in any order of time."""
+        """Return the stored points of some series of a receipt, in any order of time."""
 
     def surplus(self, live: Collection[str]) -> Surplus:
-        """What lies there besides the files that receipts name."""
+        """Return what the destination holds besides the files that receipts name."""

@@ -1,4 +1,4 @@
-"""A difference between what should be there and what is: its kinds, and how one is told."""
+"""Differences between what should be there and what is: their kinds, and how each is described."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ KINDS: Final = {
     "replaced_in_part": "windows of which a later copy holds a part too",
     "wrong_receipt": "windows whose points are those of the source, and whose receipt says something else",
 }
-"""Every kind of difference, and what it is."""
+"""Kind of difference -> its description."""
 
 POINT_KINDS: Final = ("missing_point", "extra_point", "changed_value", "changed_status", "shifted_time")
 
 
 @dataclass(frozen=True, slots=True)
 class PointFacts:
-    """One point: `bits` are the 64 of the value as 16 hex digits, so that nothing is lost in printing."""
+    """One point: `bits` are the 64 bits of the value, printed as 16 hex digits, so that nothing is lost."""
 
     time_ns: int
     value: float
@@ -55,7 +55,7 @@ class PointFacts:
         return f"{self.value!r} (0x{self.bits:016x})"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data; the value as a text, since JSON has no NaN."""
+        """Return plain data; the value as a text, since JSON has no NaN."""
         return {
             "time": format_time(self.time_ns),
             "time_ns": self.time_ns,
@@ -72,7 +72,7 @@ class Difference:
     Args:
         kind: one of KINDS.
         text: what differs, in one line for people.
-        series_id: the source's id; empty where the difference is of a file alone.
+        series_id: the source's id; empty where the difference is about a file alone.
         range: where in time; None where that is not known.
         file: relative to the destination; empty where there is none.
         points: how many points it is about, as far as known.
@@ -89,7 +89,7 @@ class Difference:
     found: PointFacts | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data for a report; members that say nothing are left out."""
+        """Return plain data for a report; members without a value are left out."""
         data: dict[str, Any] = {"kind": self.kind, "text": self.text, "points": self.points}
         if self.series_id:
             data["series_id"] = self.series_id
@@ -106,7 +106,7 @@ class Difference:
 
 
 def point_counts(comparison: PointComparison) -> dict[str, int]:
-    """How many points differ, by kind; kinds without any are left out."""
+    """Return how many points differ, by kind; kinds without any are left out."""
     counts = {
         "missing_point": len(comparison.missing.times),
         "extra_point": len(comparison.extra.times),
@@ -118,7 +118,7 @@ def point_counts(comparison: PointComparison) -> dict[str, int]:
 
 
 def point_differences(series_id: str, comparison: PointComparison, limit: int) -> Iterator[Difference]:
-    """Name single points, of each kind at most `limit`, in the order of time."""
+    """Yield single points, of each kind at most `limit`, in the order of time."""
     changed, shifted = comparison.changed, comparison.shifted
     value, status = comparison.value_changed, comparison.status_changed
     yield from (_missing(series_id, each) for each in islice(_facts(comparison.missing), limit))

@@ -29,22 +29,22 @@ _VALUES_UNKNOWN: Final = (
     "statuses, but only against the source: run verify --source"
 )
 _BATCH_SERIES: Final = 50_000
-"""Series-windows compared at a time: some 50 MB of fingerprints."""
+"""Series-windows compared at a time, which take some 50 MB of fingerprints."""
 
 
 @dataclass(frozen=True)
 class Examination:
-    """What is compared with what.
+    """A comparison of a destination with its reference.
 
     Args:
-        ledger, scope, sink: whose receipts.
+        ledger, scope, sink: whose receipts are compared.
         series_ids, wanted: what the destination should hold.
         destination: what it does hold.
         source: reads the source, as the destination should hold it; None where it cannot be read.
         against_source: compare with the source and not only with the receipts.
-        vanished: series that were copied and that the source does not hold now: they are held against their receipts.
-        only: which receipts to look at; for the look after a repair.
-        on_window: told the points of each window of the destination that has been looked at.
+        vanished: series that were copied and that the source does not hold now: they are compared with their receipts.
+        only: returns whether to compare a receipt; for the comparison after a repair.
+        on_window: called with the number of points of each window of the destination that has been compared.
     """
 
     ledger: Ledger
@@ -60,7 +60,7 @@ class Examination:
     on_window: Callable[[int], None] = lambda points: None
 
     def run(self) -> Findings:
-        """Compare everything.
+        """Compare everything, and return the findings.
 
         Raises:
             StateError: the ledger cannot be read.
@@ -72,7 +72,7 @@ class Examination:
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """A receipt that is held against the destination, but for series whose replacement was announced and not finished."""
+    """A receipt to compare with the destination, without the series whose replacement was announced and not finished."""
 
     receipt: Receipt
     announced: frozenset[str]
@@ -138,9 +138,9 @@ class _Run:
                 yield _Claim(recorded.receipt, announced)
 
     def _announced(self, recorded: RecordedReceipt) -> frozenset[str] | None:
-        """Series of a receipt that count no more, since they are about to be replaced: they are told as not covered.
+        """Return the series that count no more, since they are about to be replaced: they are reported as not covered.
 
-        None where a later copy has replaced a part of it, and may hold the same points.
+        None means that a later copy has replaced a part of the receipt, and may hold the same points.
         """
         announced = []
         whole = recorded.receipt.key.range
@@ -181,7 +181,7 @@ class _Run:
                 self._not_compared(receipt, receipt.key.series_ids, f"the destination: {observation.failure}")
                 continue
             failure = source.failures.get(receipt.key, "")
-            if failure:  # what was stored is known all the same, and damage is
+            if failure:  # the receipt still shows what was stored, and whether it is damaged
                 self._not_compared(receipt, receipt.key.series_ids, f"the source: {failure}")
             self._compare_one(claim, observation, source)
 
@@ -191,7 +191,7 @@ class _Run:
         except (ServiceError, CredentialError) as error:
             if not self.findings.windows:
                 raise
-            # After the first window, what cannot be asked is not compared; `zip` takes as many as are left.
+            # After the first window the rest counts as not compared; `zip` takes as many as are left.
             while True:
                 yield Observation(failure=str(error))
 
@@ -245,19 +245,19 @@ class _Run:
                 differing.append(series_id)
         if observation.problems or differing:
             self.findings.concern(receipt.key, differing)
-        if observation.problems:  # that says it: what differs is what they held
+        if observation.problems:  # a missing or unreadable file explains what differs
             return
         self._compare_values(receipt, by_point, stored)
         self._differing(receipt, differing, expected, found, stored)
 
     def _hides_statuses(self, should: Fingerprint, there: Fingerprint) -> bool:
-        """Whether fingerprints differ for the statuses alone, as far as can be known, since the files hold none."""
+        """Return whether fingerprints may differ by statuses alone, which the files do not hold."""
         if self._e.destination.holds_statuses or len(should.statuses) < 2:
             return False
         return (should.count, should.first_ns, should.last_ns) == (there.count, there.first_ns, there.last_ns)
 
     def _compare_values(self, receipt: Receipt, series_ids: Sequence[str], stored: Mapping[str, str]) -> None:
-        """Compare times and values with the source: a receipt's fingerprint is of points with statuses, and these have none."""
+        """Compare times and values with the source: a receipt's fingerprint includes statuses, and these files hold none."""
         if not series_ids:
             return
         truth = self._source_points(receipt.key, series_ids)
@@ -287,12 +287,12 @@ class _Run:
         for series in receipt.series:
             if series.target_id in observation.gone:
                 self.findings.gone.add(series.series_id)
-        if not self._e.destination.holds_statuses:  # of what the source did not give, the receipts say too little
+        if not self._e.destination.holds_statuses:  # a receipt cannot replace what the source did not give
             unread |= in_source | dict.fromkeys(receipt.key.series_ids if receipt.key in source.failures else (), "")
         return frozenset(unread)
 
     def _differs_by_kept_points(self, receipt: Receipt, series_id: str, source: Fingerprint) -> bool:
-        """Whether the destination holds what the source shows, and beside it only points that are recorded as kept."""
+        """Return whether the destination holds what the source shows, and besides it only points that are recorded as kept."""
         ranges = [each.range for each in receipt.kept if each.series_id == series_id]
         truth = self._source_points(receipt.key, [series_id]) if ranges and source.count else {}
         if not ranges or truth is None:
@@ -342,7 +342,7 @@ class _Run:
                 self._name_points(receipt, series_id, (truth or {}).get(series_id, NO_POINTS), points)
 
     def _points(self, receipt: Receipt, stored_ids: Collection[str]) -> dict[str, Points] | None:
-        """The destination's points of some series in one window; None where it does not give them a second time."""
+        """Return the destination's points of some series in one window; None where they cannot be read a second time."""
         try:
             return self._e.destination.points(receipt, stored_ids)
         except (IncompleteReadError, ServiceError, CredentialError) as error:
@@ -352,7 +352,7 @@ class _Run:
             return None
 
     def _source_points(self, key: ChunkKey, series_ids: Sequence[str]) -> dict[str, Points] | None:
-        """The source's points of some series in one window; None where it does not give them."""
+        """Return the source's points of some series in one window; None where it does not give them."""
         if self._e.source is None:
             self.findings.note(
                 "Differences are told by window, since the source cannot be read: a fingerprint says that a window differs, not "
@@ -363,7 +363,7 @@ class _Run:
             return None
         try:
             return self._e.source.points(ChunkKey(tuple(series_ids), key.range))
-        except IncompleteReadError as error:  # this window alone
+        except IncompleteReadError as error:  # only this window is affected
             self.findings.note(f"A window of the source could not be read, its differences are told by window: {error}")
             return None
         except (ServiceError, CredentialError, UsageError) as error:
@@ -383,7 +383,7 @@ class _Run:
         if comparison.count:
             self.findings.add_points(series_id, receipt.key.range, expected, found, comparison)
             return
-        # The destination holds what the source has now, and the receipt is of another time.
+        # The destination holds what the source has now, and the receipt is outdated.
         self._wrong_receipt(receipt, series_id)
 
 

@@ -1,4 +1,4 @@
-"""A destination of files, Parquet or CSV, read back file by file: memory is that of a few row groups."""
+"""A destination of Parquet or CSV files, read back file by file: memory is that of a few row groups."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class FileForm:
     """How files of one kind are read back.
 
     Args:
-        read: gives the points of a file by stored id; raises as `parquet_reader.read_points`.
+        read: yields the points of a file by stored id; raises as `parquet_reader.read_points`.
         suffixes: of the names of such files.
-        has_checksums: whether a file's pages carry checksums; None where its kind has none.
-        holds_statuses: whether points come with their statuses; without, all of them have status 0.
+        has_checksums: returns whether a file's pages carry checksums; None where its kind has none.
+        holds_statuses: whether points come with their statuses; otherwise all of them have status 0.
     """
 
     read: Callable[[str], Iterator[tuple[str, Points]]]
@@ -44,7 +44,7 @@ class FileForm:
 
     @classmethod
     def of(cls, sink: ParquetSink | CsvSink) -> FileForm:
-        """What a sink writes."""
+        """Return the form of the files that a sink writes."""
         if isinstance(sink, ParquetSink):
             return cls(parquet_reader.read_points, parquet_reader.SUFFIXES, parquet_reader.file_has_checksums)
         options = CsvOptions(sink.layout, sink.delimiter, sink.compression)
@@ -54,7 +54,7 @@ class FileForm:
 
 @dataclass(frozen=True)
 class FilesDestination:
-    """Files of one job.
+    """The files of one job.
 
     Args:
         path: the sink's.
@@ -74,13 +74,17 @@ class FilesDestination:
         return self.form.holds_statuses
 
     def observe(self, receipts: Sequence[Receipt]) -> Iterator[Observation]:
-        """Raises DestinationError: a store cannot be read at all."""
+        """Yield for each receipt, in order, what its files hold.
+
+        Raises:
+            DestinationError: a store cannot be read at all.
+        """
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="omnia-verify") as pool:
             for at in range(0, len(receipts), _AHEAD):
                 yield from pool.map(self._observe, receipts[at : at + _AHEAD])
 
     def points(self, receipt: Receipt, stored_ids: Collection[str]) -> dict[str, Points]:
-        """What can be read of some series; missing and unreadable files give nothing."""
+        """Return what can be read of some series; missing and unreadable files add nothing."""
         parts: dict[str, list[Points]] = {}
         for name in receipt.files:
             try:
@@ -92,7 +96,7 @@ class FilesDestination:
         return {series_id: Points.concat(each) for series_id, each in parts.items()}
 
     def surplus(self, live: Collection[str]) -> Surplus:
-        """Files that a reader of the destination would take in and no receipt names; other jobs' files are let be."""
+        """Return the files that no receipt names and that a reader would include; other jobs' files are only counted."""
         return find_surplus(self.path, self.prefix, self.form.suffixes, self.form.read, live)
 
     def _observe(self, receipt: Receipt) -> Observation:
@@ -113,10 +117,10 @@ class FilesDestination:
             except ValueError as error:
                 problems.append(self._problem("unreadable_file", name, receipt, f"cannot be read: {error}"))
             except DestinationError as error:
-                if not is_local(self.path):  # a store that does not answer says nothing of its files
+                if not is_local(self.path):  # an unreachable store proves nothing about its files
                     raise
                 problems.append(self._problem("unreadable_file", name, receipt, str(error.__cause__ or error)))
-            else:  # of a file that breaks off half way nothing counts
+            else:  # nothing counts of a file that breaks off half way
                 for series_id, each in found.items():
                     prints[series_id] = prints.get(series_id, Fingerprint()).plus(each)
         return Observation(prints, tuple(problems), unchecked_files=unchecked)

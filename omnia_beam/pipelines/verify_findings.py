@@ -1,4 +1,4 @@
-"""What a verification has found so far: every difference counted, so many of each kind named, the rest bounded."""
+"""Collect what a verification finds: every difference is counted, up to 500 of each kind are named, the rest is bounded."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from omnia_beam.pipelines.verify_fingerprint import Fingerprint
 from omnia_beam.pipelines.verify_points import PointComparison
 
 NAMED: Final = 500
-"""Differences of each kind that are named one by one; all are counted."""
+"""Number of differences of each kind that are named one by one; all are counted."""
 
 MAX_CURVES: Final = 12
 
 
 @dataclass(frozen=True, eq=False)
 class DifferingCurve:
-    """Material for one plot: a series in one window, both copies, and how they differ."""
+    """The data of one plot: a series in one window, both copies, and how they differ."""
 
     series_id: str
     range: TimeRange
@@ -35,7 +35,10 @@ class DifferingCurve:
 
 @dataclass(slots=True)
 class SeriesTotals:
-    """One series over all windows compared, and of those that should hold points and do not, how many and which range."""
+    """The totals of one series over all windows compared.
+
+    `windows` counts those that should hold points and hold none, and `start_ns` and `end_ns` are their range.
+    """
 
     expected: int = 0
     found: Fingerprint = field(default_factory=Fingerprint)
@@ -46,24 +49,24 @@ class SeriesTotals:
 
 @dataclass
 class Findings:
-    """Collected by `verify_examination`; memory grows with the number of series and of windows that differ, not of points.
+    """The findings of `verify_examination`; memory grows with the number of series and of windows that differ, not of points.
 
     Args:
         grid: the coverage picture.
         counts: by kind, all differences, also those not named.
         differences: those named.
         concerned: windows to copy again, each with its series that differ; an empty set stands for all of them.
-        unread: windows that could not be compared, in whole or in part, on whichever side.
-        strays: files to put out of the way.
+        unread: windows that could not be compared, in whole or in part, on either side.
+        strays: files to set aside.
         gone: series that the destination does not know any more.
         limits: what is not compared by the nature of the destination. It is reported first.
-        curves: material for plots.
+        curves: data for plots.
         notes: what a reader of the report should know besides.
-        windows, points, files: looked at in the destination.
+        windows, points, files: compared in the destination.
         source_points: read from the source.
         foreign_files: files of other jobs in the same destination, not judged.
         kept_points: points that are recorded as kept although the source no longer shows them; no difference.
-        unchecked_files: files looked at whose pages carry no checksums.
+        unchecked_files: compared files whose pages carry no checksums.
     """
 
     grid: CoverageGrid
@@ -89,12 +92,12 @@ class Findings:
 
     @property
     def total(self) -> int:
-        """All differences, what could not be compared among them."""
+        """Number of all differences, what could not be compared among them."""
         return self.counts.total()
 
     @property
     def not_compared(self) -> str:
-        """What could not be compared, in words; empty where everything was. Whoever reports says this first."""
+        """What could not be compared, in words; empty where everything was. Reports show it first."""
         if not self.counts["not_compared"]:
             return ""
         first = next((each for each in self.differences if each.kind == "not_compared"), None)
@@ -106,7 +109,7 @@ class Findings:
         return f"{' and '.join(parts)} could not be compared{why}"
 
     def concern(self, key: ChunkKey, series_ids: Iterable[str] = ()) -> None:
-        """Take a window down to be copied again, because of some of its series or, without any, of all."""
+        """Note a window to be copied again, because of some of its series or, without any, of all."""
         mine = set(series_ids) & set(key.series_ids)
         before = self.concerned.get(key)
         self.concerned[key] = mine if before is None else before | mine if before and mine else set()
@@ -115,14 +118,17 @@ class Findings:
         """Count a difference `count` times, name it if there is room, and mark its series and range in the picture."""
         self.counts[difference.kind] += count
         self._name(difference)
-        if difference.range is not None and difference.kind != "not_covered":  # that has a colour of its own
+        if difference.range is not None and difference.kind != "not_covered":  # `not_covered` has a colour of its own
             for series_id in series_ids or [difference.series_id]:
                 self.grid.mark(series_id, difference.range, DIFFERENT)
 
     def add_points(
         self, series_id: str, range: TimeRange, expected: Points, found: Points, comparison: PointComparison
     ) -> None:
-        """Two copies of one series in one window that differ."""
+        """Add two differing copies of one series in one window.
+
+        Their points are counted, named and marked in the picture; the first 12 pairs of copies are kept for plots.
+        """
         self.counts.update(point_counts(comparison))
         for difference in point_differences(series_id, comparison, NAMED):
             self._name(difference)
@@ -133,7 +139,7 @@ class Findings:
             self.curves.append(DifferingCurve(series_id, range, expected, found, comparison))
 
     def add_empty(self, series_id: str, range: TimeRange, points: int) -> None:
-        """A window of a series of which nothing is there: `finish` tells whether the whole series is gone."""
+        """Add a window of a series of which nothing is there; `finish` decides whether the whole series is gone."""
         text = f"all {points:,} points of the window are missing"
         self.grid.mark(series_id, range, DIFFERENT)
         totals = self._totals.setdefault(series_id, SeriesTotals())
@@ -151,12 +157,12 @@ class Findings:
         totals.found = totals.found.plus(found)
 
     def note(self, text: str) -> None:
-        """Once."""
+        """Add a note, unless it is there already."""
         if text not in self.notes:
             self.notes.append(text)
 
     def finish(self) -> Findings:
-        """Tell series that are gone altogether from single windows that are, and put the differences in order."""
+        """Separate series that are wholly gone from single windows that are, and sort the differences. Returns itself."""
         gone = {
             series_id
             for series_id, each in self._totals.items()
@@ -179,15 +185,15 @@ class Findings:
         return self
 
     def series_prints(self) -> dict[str, Fingerprint]:
-        """By series, of all that was found in the destination: those of its windows, added up."""
+        """Return by series the fingerprint of all that was found in the destination, summed over its windows."""
         return {series_id: self._totals[series_id].found for series_id in sorted(self._totals)}
 
     def counts_json(self) -> dict[str, int]:
-        """By kind, ascending by name."""
+        """Return the counts by kind, ascending by name."""
         return dict(sorted((kind, count) for kind, count in self.counts.items() if count))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data for a report."""
+        """Return plain data for a report."""
         return {
             "not_compared": self.not_compared,
             "windows_not_compared": len(self.unread),
@@ -212,7 +218,7 @@ class Findings:
 
 
 _RANK: Final = {"not_compared": 0, "missing_series": 1, "missing_file": 2, "unreadable_file": 3}
-"""What is not known, then the largest; then by series and time."""
+"""Order of the kinds: what is not known, then the largest; other kinds follow by series and time."""
 
 
 def _order(difference: Difference) -> tuple[int, str, int, str]:

@@ -1,4 +1,4 @@
-"""What is compared first: the fingerprint of one series in one range. It adds up over disjoint sets of points."""
+"""The fingerprint of one series in one range, which is compared first. It adds up over disjoint sets of points."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ _NO_HASH = "0" * 32
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Of a set of points of one series. Equal fingerprints: the same points, but for a chance of about 2^-128.
+    """The fingerprint of a set of points of one series.
+
+    Equal fingerprints mean the same points, except for a chance of about 2^-128.
 
     Args:
         count: points.
@@ -34,7 +36,7 @@ class Fingerprint:
 
     @classmethod
     def of(cls, points: Points) -> Fingerprint:
-        """Of points in any order."""
+        """Return the fingerprint of points in any order."""
         if not len(points.times):
             return cls()
         first, last = int(points.times.min()), int(points.times.max())
@@ -42,11 +44,11 @@ class Fingerprint:
 
     @classmethod
     def of_receipt(cls, receipt: SeriesReceipt) -> Fingerprint:
-        """What a sink said that it stored."""
+        """Return the fingerprint of what a sink recorded as stored."""
         return cls(receipt.count, receipt.first_ns, receipt.last_ns, receipt.statuses, receipt.content_hash)
 
     def plus(self, other: Fingerprint) -> Fingerprint:
-        """Of both sets together."""
+        """Return the fingerprint of the union of two disjoint sets."""
         if not other.count or not self.count:
             return self if self.count else other
         statuses = Counter(dict(self.statuses)) + Counter(dict(other.statuses))
@@ -59,7 +61,7 @@ class Fingerprint:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data for a report."""
+        """Return plain data for a report."""
         return {
             "count": self.count,
             "first_ns": self.first_ns,
@@ -70,7 +72,7 @@ class Fingerprint:
 
 
 def total_fingerprint(parts: Iterable[Fingerprint]) -> Fingerprint:
-    """Of all sets together."""
+    """Return the fingerprint of the union of disjoint sets."""
     total = Fingerprint()
     for part in parts:
         total = total.plus(part)
@@ -78,7 +80,7 @@ def total_fingerprint(parts: Iterable[Fingerprint]) -> Fingerprint:
 
 
 def describe_change(expected: Fingerprint, found: Fingerprint) -> str:
-    """How two fingerprints differ, in words."""
+    """Describe in words how two fingerprints differ."""
     if expected.count != found.count:
         return f"{expected.count:,} points expected, {found.count:,} found"
     if (expected.first_ns, expected.last_ns) != (found.first_ns, found.last_ns):

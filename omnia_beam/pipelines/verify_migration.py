@@ -1,4 +1,4 @@
-"""The source of a migration read again, as the target should hold it: mapped, and without what the target cannot hold."""
+"""Read the source of a migration again as the target should hold it: mapped, and without what the target cannot hold."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class _Opened:
 class MigrationReader:
     """Windows of a migration's source, service or files, in the source's ids with the target's values; see `WindowSource`.
 
-    The source is opened, and the mapping resolved, when something is first asked.
+    The source is opened, and the mapping resolved, at the first call that needs them.
 
     Args:
         config: the job.
@@ -62,11 +62,11 @@ class MigrationReader:
         return sessions[0].stats.snapshot() if sessions else None
 
     def hurried(self) -> MigrationReader:
-        """As it is: whether anybody is there is asked first anyway."""
+        """Return this reader unchanged: opening the source checks that it can be reached before anything is read."""
         return self
 
     def series_ids(self) -> tuple[str, ...]:
-        """What the mapping leaves to copy, ascending.
+        """Return the series that the mapping leaves to copy, ascending.
 
         Raises:
             UsageError, CredentialError, ServiceError: the source cannot be opened or the mapping not be resolved.
@@ -74,7 +74,11 @@ class MigrationReader:
         return self._opened().prepared.series_ids
 
     def check_copyable(self) -> None:
-        """Raises UsageError: a run of the job would be refused, since something would be lost or has no target."""
+        """Check that a run of the job would not be refused.
+
+        Raises:
+            UsageError: something would be lost or has no target.
+        """
         self._opened().prepared.report.check(self.config.accept)
 
     def fingerprints(self, windows: Sequence[tuple[ChunkKey, int]]) -> WindowPrints:
@@ -86,7 +90,7 @@ class MigrationReader:
         return self._run().points(key)
 
     def _know(self, keys: Iterable[ChunkKey]) -> None:
-        """Have a rule for series, too, that the source does not hold any more: recorded windows name them."""
+        """Add a rule for series that the source no longer holds: recorded windows name them."""
         rules = self._opened().rules
         for key in keys:
             for series_id in key.series_ids:
@@ -99,7 +103,7 @@ class MigrationReader:
             source = open_source(self.config, state, self.context, keep=False)
             prepared = prepare(MigrationJob.of(self.config), source, state.state_dir)
             mapped = prepared.resolution.mapped
-            # What is to be created has no id yet; here none is needed, since results are known by the source's ids.
+            # A target that is to be created has no id yet; none is needed, since results are keyed by the source's ids.
             rules = {each.source.id: each.rule() if each.existing else each.rule_of("to be created") for each in mapped}
             self._open.append(_Opened(source, prepared, rules))
         return self._open[0]
@@ -114,7 +118,7 @@ class MigrationReader:
     def _read(self, pipeline: Any, plan: Plan) -> tuple[Any, Any]:
         opened = self._opened()
         chunks, failures = opened.source.read(pipeline, plan, local=is_local(self.context.options))
-        # Recorded windows may name series that the source no longer shows: of those nothing comes.
+        # Recorded windows may name series that the source no longer shows: they yield no points.
         rules = {series_id: SeriesRule(series_id) for group in plan.groups for series_id in group} | dict(opened.rules)
         mapped = (chunks | "Map" >> MapSeries(rules)).chunks
         if isinstance(self.config.sink, OmniaSink):
@@ -127,6 +131,6 @@ class MigrationReader:
 
 
 def storable(chunk: Chunk, options: WriteOptions) -> Chunk:
-    """What the Omnia sink sends of a chunk: what its policies leave out, or change, is left out and changed here too."""
+    """Return what the Omnia sink would send of a chunk, with its policies applied to points that it cannot hold."""
     points = {source_id: judge(found, chunk.key.range, options).good for source_id, _, found in chunk.by_series()}
     return Chunk.from_points(chunk.key, points, chunk.series_ids)

@@ -18,7 +18,7 @@ from omnia_beam.pipelines.verify_service import ServiceReader
 
 @dataclass(frozen=True)
 class OmniaDestination:
-    """Target series of one service."""
+    """The target series of one service."""
 
     reader: ServiceReader
     _gone: dict[str, bool] = field(default_factory=dict, repr=False, compare=False)
@@ -28,7 +28,9 @@ class OmniaDestination:
         return True
 
     def observe(self, receipts: Sequence[Receipt]) -> Iterator[Observation]:
-        """A series that was deleted, or that fails, keeps no other of its windows from being read.
+        """Yield for each receipt, in order, what the service holds.
+
+        A series that was deleted, or that fails, does not prevent the others of its windows from being read.
 
         Raises:
             CredentialError, ServiceError: the service cannot be read.
@@ -40,11 +42,15 @@ class OmniaDestination:
             yield self._observation(key, read)
 
     def points(self, receipt: Receipt, stored_ids: Collection[str]) -> dict[str, Points]:
-        """Raises IncompleteReadError, ServiceError: the window cannot be read."""
+        """Return the stored points of some series in the window of a receipt.
+
+        Raises:
+            IncompleteReadError, ServiceError: the window cannot be read.
+        """
         return self.reader.points(ChunkKey(tuple(sorted(stored_ids)), receipt.key.range))
 
     def surplus(self, live: Collection[str]) -> Surplus:
-        """A service has no files; other series of it are none of this job's business."""
+        """Return nothing: a service has no files, and its other series do not belong to this job."""
         return Surplus()
 
     def _observation(self, key: ChunkKey, read: WindowPrints) -> Observation:
@@ -58,7 +64,7 @@ class OmniaDestination:
         return Observation(prints, series_failures=left, gone=gone)
 
     def _is_gone(self, series_id: str) -> bool:
-        """Whether the service answers, and does not know the series: a wrong address answers 404 to everything."""
+        """Return whether the service responds and does not know the series: a wrong address returns 404 to everything."""
         if series_id not in self._gone:
             calls = MetadataCalls(self.reader.session)
             try:
@@ -79,5 +85,5 @@ class OmniaDestination:
 
 
 def target_key(receipt: Receipt) -> ChunkKey:
-    """The receipt's window in the ids of the target."""
+    """Return the receipt's window in the ids of the target."""
     return ChunkKey(tuple(sorted({each.target_id for each in receipt.series})), receipt.key.range)

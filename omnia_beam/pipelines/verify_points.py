@@ -1,7 +1,7 @@
-"""Two copies of one series in one range, point by point: which points differ, and how. Vectorised throughout.
+"""Compare two copies of one series in one range point by point: which points differ, and how. Vectorised throughout.
 
-Times are matched first. What shares a time and differs was changed; of what is left, a missing and an extra point of the
-same value and status are one point whose time was shifted; the rest is missing or extra.
+Times are matched first. Points that share a time and differ were changed; of the rest, a missing and an extra point of the
+same value and status are one point whose time was shifted; all others are missing or extra.
 """
 
 from __future__ import annotations
@@ -35,29 +35,29 @@ class PointComparison:
 
     @property
     def count(self) -> int:
-        """Differing points."""
+        """Number of differing points."""
         pairs = len(self.changed[0].times) + len(self.shifted[0].times)
         return len(self.missing.times) + len(self.extra.times) + pairs
 
     @property
     def value_changed(self) -> npt.NDArray[np.bool_]:
-        """By changed point: whether the bits of the value differ."""
+        """For each changed point, whether the bits of the value differ."""
         expected, found = self.changed
         return np.asarray(value_bits(expected) != value_bits(found), bool)
 
     @property
     def status_changed(self) -> npt.NDArray[np.bool_]:
-        """By changed point: whether the status differs."""
+        """For each changed point, whether the status differs."""
         expected, found = self.changed
         return np.asarray(expected.statuses != found.statuses, bool)
 
 
 def compare_points(expected: Points, found: Points) -> PointComparison:
-    """Compare to the last bit: -0.0 and 0.0 differ, and so do two NaN of other bits.
+    """Compare points to the last bit: -0.0 and 0.0 differ, and so do two NaN of other bits.
 
     Args:
         expected: ascending in time, each time once.
-        found: in any order; a time may stand there several times.
+        found: in any order; a time may occur several times.
     """
     expected = _sorted(expected)
     first, extra = _one_of_each_time(expected, found)
@@ -77,7 +77,7 @@ def compare_points(expected: Points, found: Points) -> PointComparison:
 
 
 def value_bits(points: Points) -> npt.NDArray[np.uint64]:
-    """The 64 bits of each value."""
+    """Return the 64 bits of each value."""
     return np.ascontiguousarray(points.values, np.float64).view(np.uint64)
 
 
@@ -88,7 +88,7 @@ def _sorted(points: Points) -> Points:
 
 
 def _one_of_each_time(expected: Points, found: Points) -> tuple[Points, Points]:
-    """Of each time the point that is expected, where it is among them, and all others."""
+    """Return one point of each time, the expected one where it is among them, and all others."""
     matched, at = _places(expected, found.times)
     right = np.zeros(len(found.times), bool)
     right[matched] = _same(expected.take(at[matched]), found.take(matched))
@@ -100,7 +100,7 @@ def _one_of_each_time(expected: Points, found: Points) -> tuple[Points, Points]:
 
 
 def _places(expected: Points, times: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.bool_], Index]:
-    """By time: whether it is expected, and where."""
+    """Return for each time whether it is expected, and at which index."""
     if not len(expected.times):
         return np.zeros(len(times), bool), np.zeros(len(times), np.intp)
     at = np.minimum(np.searchsorted(expected.times, times), len(expected.times) - 1)
@@ -112,7 +112,7 @@ def _same(one: Points, other: Points) -> npt.NDArray[np.bool_]:
 
 
 def _pairs(lost: Points, strange: Points) -> tuple[Index, Index]:
-    """Indices of points of the same value and status, the n-th in time with the n-th, in the order of time."""
+    """Return indices of points of the same value and status, the n-th in time with the n-th, in the order of time."""
     if not len(lost.times) or not len(strange.times):
         return np.empty(0, np.intp), np.empty(0, np.intp)
     _, one, other = np.intersect1d(_ranked(lost), _ranked(strange), assume_unique=True, return_indices=True)
@@ -124,7 +124,7 @@ _KEY = np.dtype([("bits", np.uint64), ("status", np.uint32), ("rank", np.int64)]
 
 
 def _ranked(points: Points) -> npt.NDArray[Any]:
-    """By point: value, status, and how many of the same are before it in time: unique."""
+    """Return a unique key for each point: value, status, and how many of the same are before it in time."""
     keys = np.zeros(len(points.times), _KEY)
     bits = value_bits(points)
     order = np.lexsort((points.times, points.statuses, bits))

@@ -1,7 +1,7 @@
-"""Windows read again by a Beam pipeline: what comes back to the driver are fingerprints, or, of single windows, points.
+"""Read windows again by a Beam pipeline, which returns fingerprints to the driver or, of single windows, points.
 
-Workers leave both in files under `runs/` of the state directory, since a driver has no other way to get at what a
-cluster's workers found; they are deleted as soon as they are read.
+Workers leave both in files under `runs/` of the state directory, since a driver has no other way to get the results of
+a cluster's workers; they are deleted as soon as they are read.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ _FLUSH: Final = 500
 _SINK: Final = "verify"
 
 Read = Callable[[Any, Plan], tuple[Any, Any]]
-"""Puts the reading of a plan on a pipeline; gives the collections of Chunk and of WindowFailure."""
+"""A function that puts the reading of a plan on a pipeline and returns the collections of Chunk and of WindowFailure."""
 
 
 @dataclass(frozen=True)
 class WindowPrints:
-    """What was read again.
+    """The fingerprints of windows that were read again.
 
     Args:
         prints: by window, by id of its key; every id, also those without points.
         failures: windows that could not be read, with the reason.
-        series_failures: of windows that could be read but for some of their series, those, with the reason.
+        series_failures: for windows that could be read except for some series, those series, with the reason.
     """
 
     prints: Mapping[ChunkKey, dict[str, Fingerprint]]
@@ -56,33 +56,40 @@ class WindowPrints:
 
 
 class WindowSource(Protocol):
-    """Anything whose windows can be read again."""
+    """A source whose windows can be read again."""
 
     @property
     def traffic(self) -> StatsSnapshot | None:
         """Requests so far; None where there were none."""
 
     def hurried(self) -> WindowSource:
-        """The same, that gives a service up soon: for questions that can stay open."""
+        """Return a reader of the same source that gives up on a service soon, for questions that may stay open."""
 
     def fingerprints(self, windows: Sequence[tuple[ChunkKey, int]]) -> WindowPrints:
-        """Of windows and the points expected in each; 1 KB for each series of each window comes back."""
+        """Return the fingerprints of windows, which are given with the points expected in each.
+
+        1 KB comes back for each series of each window.
+        """
 
     def points(self, key: ChunkKey) -> dict[str, Points]:
-        """All points of one window, by id of its key. Raises OmniaBeamError: it cannot be read."""
+        """Return all points of one window, by id of its key.
+
+        Raises:
+            OmniaBeamError: it cannot be read.
+        """
 
 
 @dataclass(frozen=True)
 class WindowRun:
-    """How windows are read.
+    """Reads windows by a pipeline.
 
     Args:
         read: puts the reading on a pipeline.
         limits: into how many requests a window is cut.
         state_dir: where the workers leave what they found.
-        run_id: names this run; a part of it, where several ways of reading belong to one.
+        run_id: names this run; a part of the name, where several readings belong to one run.
         context: runner and terminal.
-        traffic: requests so far, for the progress.
+        traffic: returns the requests so far, for the progress.
     """
 
     read: Read
@@ -93,7 +100,7 @@ class WindowRun:
     traffic: Callable[[], StatsSnapshot]
 
     def fingerprints(self, windows: Sequence[tuple[ChunkKey, int]]) -> WindowPrints:
-        """Read windows, each key once; parts of one that was too large for a chunk are added up.
+        """Read windows, each key once, and return their fingerprints; parts of one that was too large for a chunk are added up.
 
         Raises:
             CredentialError, ServiceError: nothing can be read at all.
@@ -107,15 +114,16 @@ class WindowRun:
             self._tidy(run_id)
 
     def points(self, key: ChunkKey) -> dict[str, Points]:
-        """Read one window whole.
+        """Read one window whole, and return its points by series.
 
         Raises:
             IncompleteReadError: this window cannot be read.
-            TransientServiceError: the service does not answer. And what `fingerprints` raises.
+            TransientServiceError: the service does not respond.
+            CredentialError, ServiceError, StateError: as `fingerprints`.
         """
         run_id = f"{self.run_id}-{uuid.uuid4().hex[:6]}"
         try:
-            # Without a display: one window is nothing to watch, and whoever asks may show progress of his own.
+            # No display for one window: the caller may show progress of its own.
             unwatched = replace(self.context, progress="none")
             self._run([(key, 0)], run_id, _Chunks(self.state_dir, run_id), unwatched)
             for failure in read_failures(self.state_dir, run_id):
@@ -140,14 +148,14 @@ class WindowRun:
         run_pipeline(build, plan, context, self.traffic)
 
     def _collected(self, run_id: str, keys: Sequence[ChunkKey]) -> WindowPrints:
-        """A window without all its time has failed."""
+        """Return the fingerprints that workers left; a window that was not read over all its time has failed."""
         failures = {}
         for each in read_failures(self.state_dir, run_id):
             failed = ChunkKey(tuple(each["series"]), TimeRange(each["start_ns"], each["end_ns"]))
             failures[failed] = f"{each['error']}: {each['message']}"
         parts: dict[tuple[str, ...], dict[TimeRange, Receipt]] = {}
         for receipt in self._receipts(run_id):
-            # By range: a runner that repeats a bundle leaves the same part twice.
+            # Keyed by range, since a runner that repeats a bundle leaves the same part twice.
             parts.setdefault(receipt.key.series_ids, {})[receipt.key.range] = receipt
         ranges = {ids: sorted(found) for ids, found in parts.items()}
         prints: dict[ChunkKey, dict[str, Fingerprint]] = {}
@@ -184,9 +192,9 @@ class WindowRun:
 def fingerprints_apart(
     read: Callable[[Sequence[tuple[ChunkKey, int]]], WindowPrints], windows: Sequence[tuple[ChunkKey, int]]
 ) -> WindowPrints:
-    """As `read`; where a window fails, each of its series is asked for alone, so that one bad series hides no other.
+    """Read as `read` does, and read each series of a window that fails alone, so that one bad series hides no other.
 
-    One window is tried so first: where not a single series of it answers, the others are left at that.
+    One window is tried first: where not a single series of it can be read, the others stay failed.
     """
     found = read(windows)
     failed = [key for key, _ in windows if key in found.failures and len(key.series_ids) > 1]
@@ -208,14 +216,14 @@ def fingerprints_apart(
 
 
 def is_not_found(failure: str) -> bool:
-    """Whether a failure says that the service does not know the series."""
+    """Return whether a failure says that the service does not know the series."""
     return failure.startswith(f"{NotFoundError.__name__}:")
 
 
 def _series_alone(
     read: Callable[[Sequence[tuple[ChunkKey, int]]], WindowPrints], keys: Sequence[ChunkKey]
 ) -> dict[ChunkKey, dict[str, Fingerprint | str]]:
-    """By window and series, what was read, or why it was not."""
+    """Return by window and series what was read, or why it was not."""
     single = {(key, each): ChunkKey((each,), key.range) for key in keys for each in key.series_ids}
     found = read([(part, 0) for part in dict.fromkeys(single.values())])
     told: dict[ChunkKey, dict[str, Fingerprint | str]] = {key: {} for key in keys}
@@ -225,7 +233,7 @@ def _series_alone(
 
 
 def failure_error(kind: str, message: str) -> OmniaBeamError:
-    """A failure keeps of its error only the class's name: the kind that says whether another window would fare better."""
+    """Return the error of a failure, which keeps only the class's name: that says whether another window could succeed."""
     known = getattr(errors, kind, OmniaBeamError)
     if issubclass(known, TransientServiceError):
         return TransientServiceError(message)
@@ -233,14 +241,14 @@ def failure_error(kind: str, message: str) -> OmniaBeamError:
 
 
 def _inside(ranges: Sequence[TimeRange], outer: TimeRange) -> Sequence[TimeRange]:
-    """Those of ascending, disjoint ranges that lie in another."""
+    """Return those of ascending, disjoint ranges that lie in another."""
     first = bisect_left(ranges, outer.start_ns, key=lambda each: each.start_ns)
     last = bisect_right(ranges, outer.end_ns, key=lambda each: each.end_ns)
     return ranges[first:last]
 
 
 class _Prints(beam.DoFn):
-    """Chunks to lines of fingerprints, in files of the run."""
+    """Writes fingerprints of chunks as lines into files of the run."""
 
     def __init__(self, state_dir: StateDir, run_id: str) -> None:
         self._state_dir = state_dir
@@ -271,7 +279,7 @@ class _Prints(beam.DoFn):
 
 
 class _Chunks(beam.DoFn):
-    """Chunks as they are, a file each."""
+    """Writes chunks unchanged, a file each."""
 
     def __init__(self, state_dir: StateDir, run_id: str) -> None:
         self._state_dir = state_dir

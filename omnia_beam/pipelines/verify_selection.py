@@ -1,4 +1,4 @@
-"""Which series and which time a job is about, as far as can be known without asking the service."""
+"""Find which series and which time a job is about, as far as can be known without asking the service."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from omnia_beam.pipelines.selection_memory import RememberedSelection
 
 @dataclass(frozen=True)
 class OfflineSelection:
-    """Series by id, and what to know about how they were found.
+    """Series by id, and a note on how they were found.
 
     Args:
         series_ids: ascending.
@@ -33,7 +33,7 @@ class OfflineSelection:
 def offline_selection(
     config: JobConfig, ledger: Ledger, scope: str, remembered: RememberedSelection | None = None
 ) -> OfflineSelection:
-    """The ids of the configuration; where it searches, or reads files, the series of the ledger and of the last run besides.
+    """Return the ids of the configuration; where it searches, or reads files, also the series of the ledger and of the last run.
 
     Args:
         remembered: what the last run of this configuration has selected, where that is known.
@@ -59,7 +59,7 @@ def offline_selection(
 
 
 def recorded_end(ledger: Ledger, scope: str) -> int | None:
-    """The latest end of anything that counts under a scope, ns; None where there is nothing."""
+    """Return the latest end of anything that counts under a scope, ns; None where there is nothing."""
     index = ledger.index
     if scope not in index.scopes:
         return None
@@ -74,7 +74,7 @@ def wanted_range(
     clock: Callable[[], int] = time.time_ns,
     remembered: RememberedSelection | None = None,
 ) -> TimeRange:
-    """The window of the configuration; without an end, up to where the last run got: what came since was never asked for.
+    """Return the window of the configuration; without an end, up to the end of the last run, since later points were not wanted.
 
     Args:
         clock: ns since the Unix epoch, for a job without an end that has recorded nothing.

@@ -1,4 +1,4 @@
-"""An Omnia service whose windows are read again: the source of a backfill, or the target of a migration."""
+"""Read windows of an Omnia service again: the source of a backfill, or the target of a migration."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ServiceReader:
     """Windows of one service, in its own ids; see `WindowSource`.
 
     Args:
-        settings, options: which, and how to ask.
+        settings, options: which service, and how to read it.
         state_dir, run_id, context: see `WindowRun`.
     """
 
@@ -45,10 +45,10 @@ class ServiceReader:
 
     @property
     def session(self) -> ServiceSession:
-        """This process's; made when first asked for, so that who never reads needs no credential.
+        """This process's session, made at the first use, so that a reader that is not used needs no credential.
 
         Raises:
-            UnreachableError: nobody is there.
+            UnreachableError: the service cannot be reached.
         """
         if not self._sessions:
             check_reachable(self.settings)
@@ -60,12 +60,12 @@ class ServiceReader:
         return self._sessions[0].stats.snapshot() if self._sessions else None
 
     def hurried(self) -> ServiceReader:
-        """With a retry policy of two tries."""
+        """Return a reader with a retry policy of two tries within 20 s."""
         retry = replace(self.settings.retry, attempts=min(2, self.settings.retry.attempts), deadline_s=_HURRY_S)
         return replace(self, settings=replace(self.settings, retry=retry), _sessions=[])
 
     def check_copyable(self) -> None:
-        """A backfill has no mapping that could refuse anything."""
+        """Do nothing: a backfill has no mapping that could refuse anything."""
 
     def fingerprints(self, windows: Sequence[tuple[ChunkKey, int]]) -> WindowPrints:
         return self._run().fingerprints(windows)

@@ -1,4 +1,4 @@
-"""What lies at a destination of files besides those that receipts name: whose it is, and what it holds."""
+"""Find what lies at a destination of files besides those that receipts name: whose it is, and what it holds."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _OF_A_JOB: Final = re.compile(
     r"\.(parquet|csv|csv\.gz|csv\.zst)",
     re.ASCII,
 )
-"""The names that file sinks give, of any job."""
+"""The names that file sinks give, for any job."""
 
 Read = Callable[[str], Iterator[tuple[str, Points]]]
 
 
 def find_surplus(path: str, prefix: str, suffixes: tuple[str, ...], read: Read, live: Collection[str]) -> Surplus:
-    """List a destination and look into every file that no receipt names.
+    """List a destination and read every file that no receipt names.
 
     Args:
         path: the sink's.
         prefix: of this job's files (`destination.file_prefix`).
-        suffixes: of the files that a reader takes in.
-        read: gives the points of a file.
-        live: names that receipts give, relative to the path.
+        suffixes: of the files that a reader includes.
+        read: yields the points of a file.
+        live: names that are in receipts, relative to the path.
 
     Raises:
         DestinationError: the directory cannot be listed.
@@ -54,13 +54,13 @@ def find_surplus(path: str, prefix: str, suffixes: tuple[str, ...], read: Read, 
 
 
 def is_own_name(name: str, prefix: str) -> bool:
-    """Whether a name is one that a file sink gives for this job, to the letter."""
+    """Return whether a name is exactly one that a file sink gives for this job."""
     found = _OF_A_JOB.fullmatch(name)
     return found is not None and f"{found['name']}-{found['digest']}" == prefix
 
 
 def is_of_another_job(name: str, prefix: str) -> bool:
-    """Whether a name is one that a file sink gives for another job: this job's digest in it tells a renamed copy."""
+    """Return whether a name is one that a file sink gives for another job; this job's digest in it marks a renamed copy."""
     found = _OF_A_JOB.fullmatch(name)
     return found is not None and found["digest"] != prefix.rpartition("-")[2]
 

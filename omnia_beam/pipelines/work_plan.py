@@ -1,4 +1,4 @@
-"""What a run has to do: wanted minus covered, and what is read again; and afterwards, what of it is still undone."""
+"""Plan what a run has to do: wanted minus covered, and what is read again; and find afterwards what of it is still undone."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _ANNOUNCED_AT_ONCE: Final = 1_000
 
 @dataclass(frozen=True)
 class WorkPlan:
-    """What is to be read now.
+    """The windows to read now.
 
     Args:
         plan: the windows, those that are read again among them.
         again: windows of the plan that replace recorded ones.
         recorded: windows that need not be read.
-        broken: windows of `again` of which the ledger has no whole receipt: their replacing was announced and never done.
+        broken: windows of `again` of which the ledger has no whole receipt: their replacement was announced and never done.
     """
 
     plan: Plan
@@ -59,11 +59,11 @@ def plan_work(
     newest_first: bool = False,
     now_ns: int | None = None,
 ) -> WorkPlan:
-    """Wanted minus covered, and what is to be read again.
+    """Return the work of a run: wanted minus covered, and what is to be read again.
 
     Args:
         state: the job's, with its ledger.
-        series_ids, wanted: what the job is asked for.
+        series_ids, wanted: what the job asks for.
         limits: how windows are packed.
         plan_missing: packs what the ledger does not cover into windows.
         refresh: the trailing interval that is read again.
@@ -72,7 +72,9 @@ def plan_work(
         now_ns: the present time, ns since the Unix epoch; None for the machine's.
 
     Raises:
-        StateError: the ledger is damaged. And whatever `plan_missing` raises.
+        StateError: the ledger is damaged.
+
+    It also raises whatever `plan_missing` raises.
     """
     ledger, scope = state.ledger, state.scope.digest
     recorded_again = redo_keys(ledger, scope, state.sink, series_ids, wanted, refresh, now_ns or time_ns())
@@ -94,10 +96,10 @@ def plan_work(
 
 
 def announce_again(state: JobState, work: WorkPlan) -> None:
-    """Put on record which windows are about to be replaced, before anything is written.
+    """Record which windows are about to be replaced, before anything is written.
 
-    A window of which a series is announced already is read again until it has a new receipt, whatever becomes of this run: to
-    announce its other series too would only have them count as missing should it not be readable.
+    A window of which a series is announced already is read again until it has a new receipt, whatever becomes of this run.
+    Announcing its other series too would only make them count as missing if the window cannot be read.
     """
     keys = (window.key for window in work.again if not _is_announced(state.ledger, state.scope.digest, window.key))
     with state.writer() as writer:
@@ -106,7 +108,7 @@ def announce_again(state: JobState, work: WorkPlan) -> None:
 
 
 def _is_announced(ledger: Ledger, scope: str, key: ChunkKey) -> bool:
-    """Whether some series of a recorded window count no more, those as a whole, and nothing later has taken their place."""
+    """Return whether some series of a recorded window, as a whole, no longer count and nothing later has replaced them."""
     covered = {each: ledger.coverage(scope, each).intersect(key.range) for each in key.series_ids}
     announced = [each for each, part in covered.items() if not part]
     if not announced or not all(part.covers(key.range) for part in covered.values() if part):
@@ -116,10 +118,10 @@ def _is_announced(ledger: Ledger, scope: str, key: ChunkKey) -> bool:
 
 
 def for_other_clocks(state: JobState) -> JobState:
-    """The state for workers on other machines: the next run under the same lease.
+    """Return the state for workers on other machines: the next run under the same lease.
 
     Records of one run are ordered by their times. A worker whose clock is behind this machine's would date its receipts before
-    the announcement that they answer, and its windows would stay missing.
+    the announcement that they complete, and its windows would stay missing.
 
     Raises:
         StateError: the lease is lost or cannot be written.
@@ -136,7 +138,7 @@ def summarise_work(
     outcome: Outcome,
     ledger: Ledger | None = None,
 ) -> Summary:
-    """The summary of a run that came to its end: what the ledger says is still missing decides.
+    """Return the summary of a run that came to its end; its status depends on what the ledger says is still missing.
 
     Args:
         ledger: as it is now; None to load it.
@@ -163,7 +165,7 @@ def summarise_work(
 
 
 def with_traffic(summary: Summary, sessions: Iterable[ServiceSession], elapsed_s: float) -> Summary:
-    """The summary with what went over the wire; of one service reached twice, once."""
+    """Return the summary with the traffic of the sessions; one that is listed twice counts once."""
     stats = [session.stats.snapshot() for session in dict.fromkeys(sessions)]
     return summary.having(
         requests=sum(each.requests for each in stats),
@@ -175,7 +177,7 @@ def with_traffic(summary: Summary, sessions: Iterable[ServiceSession], elapsed_s
 
 
 def tell_reached(error: Any, summary: Summary, sessions: Iterable[ServiceSession], elapsed_s: float) -> None:
-    """Give an error or a signal that has ended a run the summary of what the run had come to, for the command line."""
+    """Attach the summary of what a run had reached to the error or signal that has ended it, for the command line."""
     facts: ProgressFacts | None = getattr(error, "facts", None)
     if facts is not None:
         read = getattr(error, "counters", {}).get("points_read", facts.points)
@@ -186,21 +188,21 @@ def tell_reached(error: Any, summary: Summary, sessions: Iterable[ServiceSession
 
 
 def kept_windows(state: JobState, vanished: str) -> list[tuple[ChunkKey, int]]:
-    """Windows with points that the source no longer shows, where those are to go: they are read again."""
+    """Return the windows to read again because they hold points that the source no longer shows; none with `vanished: keep`."""
     if vanished == "keep":
         return []
     return [(each.receipt.key, each.receipt.count) for each in receipts_with_kept_points(state.ledger, state.sink)]
 
 
 def reach_of(wanted: TimeRange, plan: Plan) -> TimeRange:
-    """All that a run covers: a window that is read again may reach beyond what is asked for."""
+    """Return all that a run covers: a window that is read again may reach beyond what is wanted."""
     start = plan.rows["start"].min(initial=wanted.start_ns)
     end = plan.rows["end"].max(initial=wanted.end_ns)
     return TimeRange(int(start), int(end))
 
 
 def refresh_range(refresh_ns: int | None, wanted: TimeRange) -> TimeRange | None:
-    """The trailing interval of a range; None for no refresh."""
+    """Return the trailing interval of a range; None for no refresh."""
     if refresh_ns is None:
         return None
     return TimeRange(max(wanted.start_ns, wanted.end_ns - refresh_ns), wanted.end_ns)
@@ -213,7 +215,7 @@ def _touches(window: Window, holes: dict[str, TimeRangeSet]) -> bool:
 
 
 def _minus(holes: Holes, again: tuple[Window, ...]) -> list[tuple[tuple[str, ...], TimeRange]]:
-    """The holes without what is read again anyway, as the planner takes them."""
+    """Return the holes without what is read again anyway, in the form that the planner takes."""
     taken: dict[str, list[TimeRange]] = {}
     for window in again:
         for series_id in window.key.series_ids:

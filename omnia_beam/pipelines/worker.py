@@ -1,6 +1,6 @@
-"""The start of a worker: `python -m omnia_beam.pipelines.worker FD`, by `worker_pool` alone. See `worker_process`.
+"""Start a worker: `python -m omnia_beam.pipelines.worker FD`, called by `worker_pool` alone. See `worker_process`.
 
-Apart from it so that logging is set up before Beam is imported, which complains of libraries that nobody needs here.
+It is a module of its own so that logging is set up before Beam is imported, which warns of libraries that are not needed here.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Beam's container has a program `boot` for this, which its Python package lacks. This one does the part of it that workers on a
 machine with omnia-beam need: it asks the runner where its endpoints and the pipeline's options are, and becomes the worker. It
-installs nothing: what `--setup_file` and its like stage is not for it.
+installs nothing: it ignores what `--setup_file` and similar options stage.
 
     --environment_type=PROCESS --environment_config='{"command": "/srv/omnia-beam/.venv/bin/omnia-beam-worker"}'
     python -m apache_beam.runners.worker.worker_pool_main --service_port=50000 --container_executable=.../omnia-beam-worker
@@ -26,13 +26,13 @@ _ENDPOINTS: Final = ("control", "logging", "status")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Be a worker until the runner has no more work.
+    """Work until the runner has no more work.
 
     Args:
-        argv: as Beam's container contract has them: `--id`, `--provision_endpoint`, and others that are older.
+        argv: as in Beam's container contract: `--id`, `--provision_endpoint`, and others that are older.
 
     Returns:
-        0 once the runner is done with it, 3 where the runner does not answer.
+        0 once the runner is done with the worker, 3 where the runner does not respond.
     """
     args = _arguments(argv)
     try:
@@ -49,15 +49,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def worker_environment(worker_id: str, info: Any, given: dict[str, str | None]) -> dict[str, str]:
-    """What Beam's worker reads from its environment.
+    """Return what Beam's worker reads from its environment.
 
     Args:
-        worker_id: as the runner calls this worker.
+        worker_id: the runner's name for this worker.
         info: Beam's ProvisionInfo.
         given: endpoints by `<name>_endpoint` for those that `info` leaves out.
 
     Raises:
-        SystemExit: nobody tells where the runner gives out the work.
+        SystemExit: the endpoint from which the runner gives out work is not known.
     """
     environment = {
         "WORKER_ID": worker_id,
@@ -86,7 +86,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _provision_info(endpoint: str, worker_id: str) -> Any:
-    """Raises grpc.RpcError when the runner does not answer in time."""
+    """Ask the runner for its endpoints and options.
+
+    Raises:
+        grpc.RpcError: the runner does not respond within 60 s.
+    """
     with grpc.insecure_channel(endpoint) as channel:
         service = beam_provision_api_pb2_grpc.ProvisionServiceStub(channel)
         answer = service.GetProvisionInfo(

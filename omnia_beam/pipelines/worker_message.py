@@ -1,4 +1,4 @@
-"""What a driver and its workers tell each other, over a socket pair: pickled, and never written anywhere."""
+"""Messages between a driver and its workers over a socket pair: pickled, and never written to disk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.net.stats import StatsSnapshot
 
 STOP_ORDER: Final = "stop"
-"""From the driver: begin no further window."""
+"""The driver's order to begin no further window."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class WorkerTask:
     """All that a worker needs. It holds no secret: credentials are built where they are used.
 
     Args:
-        recipe: makes the function that puts the transforms on a pipeline, and so must be picklable; called in the worker.
+        recipe: returns the function that puts the transforms on a pipeline, and so must be picklable; called in the worker.
         services: whose requests are reported, with this worker's part of their budgets.
         options: Beam's.
         log_level: of the package's logger.
@@ -33,7 +33,7 @@ class WorkerTask:
 
 @dataclass(frozen=True, slots=True)
 class WorkerProgress:
-    """Where a worker is.
+    """The progress of a worker.
 
     Args:
         counts: of its board.
@@ -46,7 +46,7 @@ class WorkerProgress:
 
 @dataclass(frozen=True, slots=True)
 class WorkerEnd:
-    """How a worker came to its end: its counters, or the error that ended it."""
+    """The end of a worker: its counters, or the error that ended it."""
 
     counters: Mapping[str, int] = field(default_factory=dict)
     error: OmniaBeamError | None = None

@@ -1,7 +1,7 @@
-"""Several processes for one run: each an in-memory pipeline of its own over its share of the plan.
+"""Run several processes for one run: each an in-memory pipeline of its own over its share of the plan.
 
 The driver holds the lease and the plan, shows the progress of all, stops all, and adds up what they did. A worker that
-dies is noticed; what it had not recorded stays missing in the ledger, which is what decides whether a run is complete.
+dies is noticed; what it had not recorded stays missing in the ledger, which decides whether a run is complete.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _log = logging.getLogger(__name__)
 _LOOK_S: Final = 0.1
 
 GRACE_S: Final = 8.0
-"""How long workers have to record what is done once they are to stop; then they are killed. A single process ends its own
-work within seconds of a signal, so this is for one that hangs."""
+"""Seconds that workers have to record what is done once they are to stop; then they are killed. A process ends its own work
+within seconds of a signal, so only one that hangs is killed."""
 
 
 def run_workers(
@@ -45,7 +45,7 @@ def run_workers(
     *,
     on_started: Callable[[Sequence[int]], None] = lambda pids: None,
 ) -> Outcome:
-    """Run each task in a process of its own, to the end of all.
+    """Run each task in a process of its own, until all have ended.
 
     Args:
         tasks: one for each worker.
@@ -53,7 +53,7 @@ def run_workers(
         context: the terminal.
         sessions: of this process, one for each service of the tasks, in their order: they take over the workers' counts.
         deadline_s: seconds after which no further window is begun.
-        on_started: told the workers' process ids.
+        on_started: called with the workers' process ids.
 
     Raises:
         Interrupted: a signal came; what was under way is recorded or abandoned.
@@ -95,14 +95,14 @@ def run_workers(
 
 
 class _Worker:
-    """One process, its end of the line, and the last that was heard of it."""
+    """One worker process, the driver's end of its connection, and the last message from it."""
 
     def __init__(self, number: int) -> None:
         self.number = number
         ours, theirs = socket.socketpair()
         with theirs:
-            # The task, which tells where secrets are to be found, goes over the socket and not into the arguments; a
-            # session of its own keeps a terminal's Ctrl-C for the driver, who passes it on.
+            # The task, which says where secrets are, goes over the socket and not into the arguments. With a session of its
+            # own the worker gets no Ctrl-C from the terminal: the driver passes it on.
             command = [sys.executable, "-m", "omnia_beam.pipelines.worker", str(theirs.fileno())]
             self.process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
                 command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
@@ -113,12 +113,12 @@ class _Worker:
         self.is_gone = False
 
     def tell(self, message: Any) -> None:
-        """A worker that is gone cannot be told; that shows by itself."""
+        """Send a message. A failure is ignored: it means that the worker is gone, which `hear` finds."""
         with suppress(OSError):
             self.connection.send(message)
 
     def hear(self) -> None:
-        """Take in one message, or that there will be no more."""
+        """Receive one message, or note that there will be no more."""
         try:
             message = self.connection.recv()
         except (EOFError, OSError):
@@ -126,12 +126,12 @@ class _Worker:
             return
         if isinstance(message, WorkerEnd):
             self.end = message
-            self.is_gone = True  # whatever still keeps its process: `close` ends that
+            self.is_gone = True  # its process may still run: `close` ends it
         else:
             self.progress = message
 
     def close(self) -> None:
-        """It is dead after this, however it was."""
+        """Close the connection and wait for the process, which is killed where it does not end by itself."""
         self.connection.close()
         if self.end is None:
             self.process.kill()
@@ -143,7 +143,7 @@ class _Worker:
 
 
 class _Pool:
-    """The workers of one run. `error` is the first that ended one; `lost` says which died without a word, and how."""
+    """The workers of one run. `error` is the first that ended a worker; `lost` says which died without a message, and how."""
 
     def __init__(self, services: int) -> None:
         self._services = services
@@ -154,9 +154,9 @@ class _Pool:
 
     @contextmanager
     def started(self, tasks: Sequence[WorkerTask]) -> Iterator[None]:
-        """The processes, for as long as the block runs."""
+        """Start the processes, and end them when the block does."""
         try:
-            # All are started before the first is told anything: a large task waits until its worker reads it.
+            # All are started before the first task is sent: sending a large task blocks until its worker reads it.
             for number in range(1, len(tasks) + 1):
                 self._workers.append(_Worker(number))
             for worker, task in zip(self._workers, tasks, strict=True):
@@ -167,7 +167,7 @@ class _Pool:
                 worker.close()
 
     def attend(self) -> None:
-        """Listen to all until all are gone; once STOP is set, tell them."""
+        """Receive messages until all workers are gone; pass STOP on to them once it is set."""
         while listening := {each.connection: each for each in self._workers if not each.is_gone}:
             for connection in wait(list(listening), _LOOK_S):
                 worker = listening[connection]  # type: ignore[index]  # they are the connections that went in
@@ -181,21 +181,21 @@ class _Pool:
         return [each.process.pid for each in self._workers]
 
     def counts(self) -> Counter[str]:
-        """The boards of all, added up."""
+        """Return the boards of all workers, added up."""
         found: Counter[str] = Counter()
         for worker in self._workers:
             found.update(worker.progress.counts)
         return found
 
     def counters(self) -> Counter[str]:
-        """Beam's counters of all that came to their end. Of a worker that did not, what its board said last."""
+        """Return Beam's counters, added up. A worker that did not come to its end counts with the last state of its board."""
         found: Counter[str] = Counter()
         for worker in self._workers:
             found.update(worker.progress.counts if worker.end is None else worker.end.counters)
         return found
 
     def traffic(self) -> list[StatsSnapshot]:
-        """What all did, by service."""
+        """Return the traffic of all workers, by service."""
         heard = [each.progress.traffic for each in self._workers if each.progress.traffic]
         return [StatsSnapshot.together(each[place] for each in heard) for place in range(self._services)]
 

@@ -1,6 +1,6 @@
 """One worker of a driver: a process that runs its share of a plan.
 
-It holds one end of a socket pair: the task comes in through it, progress goes out, and its end means that the driver is
+It holds one end of a socket pair: the task comes in through it, progress goes out, and when it closes the driver is
 gone; then this process ends too, at once.
 """
 
@@ -45,7 +45,7 @@ def work_for(descriptor: int) -> None:
 
 
 class _Driver:
-    """The other end. Told by two threads, heard by one."""
+    """The connection to the driver. Two threads write to it, one reads."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -72,7 +72,7 @@ class _Driver:
             try:
                 order = self._connection.recv()
             except (EOFError, OSError):
-                # Not sys.exit: other threads may hang in requests, and nobody is left to wait for them.
+                # Not sys.exit: other threads may hang in requests, and there is no driver left to wait for them.
                 os._exit(_EXIT_ORPHANED)
             if order == STOP_ORDER:
                 STOP.set()
@@ -90,6 +90,6 @@ def _work(task: WorkerTask) -> WorkerEnd:
         return WorkerEnd(run_here(task.recipe(), task.options))
     except OmniaBeamError as error:
         return WorkerEnd(error=error)
-    except Exception as error:  # whatever it is, the driver must hear of it
+    except Exception as error:  # the driver must receive any error
         logging.getLogger(__name__).error("%s", redact(traceback.format_exc()))
         return WorkerEnd(error=OmniaBeamError(redact(f"a worker failed: {type(error).__name__}: {error}")))

@@ -1,4 +1,4 @@
-"""From an Omnia sink's configuration to the options of writing."""
+"""Turn an Omnia sink's configuration into the options of writing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from omnia_beam.io.write_policy import WriteOptions
 
 
 def write_options(sink: OmniaSink) -> WriteOptions:
-    """How points are written to an Omnia sink of the configuration."""
+    """Return the options for writing points to an Omnia sink of the configuration."""
     return WriteOptions(
         batch_points=sink.batch_points,
         batch_bytes=sink.batch_bytes,
