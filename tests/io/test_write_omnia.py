@@ -344,6 +344,7 @@ def test_a_dead_letter_that_cannot_be_kept_ends_the_bundle_without_a_receipt(
     driven = sink(service(running), dead_letter_files=DeadLetterFiles.of(state_dir))
     driven.fn.start_bundle()
     Path(state_dir.path("dead_letters")).rmdir()
+    Path(state_dir.path("dead_letters")).touch()  # a file in the place of the folder
     outputs: list[Any] = []
 
     def give() -> None:
