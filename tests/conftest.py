@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from omnia_beam.core import redaction
+
 MAX_SLEEP_S = 2.0
 THREAD_GRACE_S = 5.0
 # Variables that would make a test depend on its machine, or reach a real tenant, a proxy or another certificate store.
@@ -121,6 +123,16 @@ def pytest_unconfigure() -> None:
     """Give the real functions and the environment back."""
     _real.undo()
     time.tzset()
+
+
+@pytest.fixture(autouse=True)
+def _own_secrets() -> Iterator[None]:
+    """Forget the secrets of a test at its end: they would be blotted out of the messages of the next."""
+    before = dict(redaction._secrets), redaction._tokens.copy()
+    yield
+    for known, kept in zip((redaction._secrets, redaction._tokens), before, strict=True):
+        known.clear()
+        known.update(kept)
 
 
 @pytest.fixture(autouse=True)

@@ -11,10 +11,11 @@ from typing import Any, Final
 
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import OmniaBeamError, TerminalServiceError, TransientServiceError
-from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
+from omnia_beam.core.limits import MAX_CHUNK_POINTS, MAX_SERIES_PER_REQUEST
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.lease_fence import LeaseFence
 from omnia_beam.io.pending_chunk import PendingChunk, WrittenChunk, chunk_of, refuse_run
+from omnia_beam.io.window_reader import MoreAhead
 from omnia_beam.io.write_delivery import Delivery
 from omnia_beam.io.write_group import Group, Run, columns, ordered, size, targets
 from omnia_beam.io.write_memory import Refusal, WriteMemory
@@ -27,7 +28,8 @@ from omnia_beam.wire import encode_datapoints
 _OUTAGE_REQUESTS: Final = 10
 """Requests in a row that failed for good: then the service is down, and going on would take hours to say so."""
 
-_POLL_S: Final = 1.0
+_LOOK_S: Final = 0.1
+"""How often to look whether more may be under way, or the writing has ended, while there is no room."""
 
 _LINGER_NS: Final = 5 * NS_PER_SECOND
 """How long points wait for others to fill their batch, as far as chunks keep coming: a slow source gets receipts too."""
@@ -62,16 +64,22 @@ def send_group(session: ServiceSession, group: Group, fence: LeaseFence | None =
         )
 
 
+def more_ahead(session: ServiceSession) -> MoreAhead:
+    """Further batches of at most a chunk's points in all, while requests wait for the service."""
+    return MoreAhead(session.settings.threads, MAX_CHUNK_POINTS, lambda: session.is_throttled)
+
+
 class OmniaWriter:
     """Takes chunks, gives them back as `WrittenChunk`, in the order in which they come to their end.
 
-    Memory is bounded: `put` waits while two batches for each thread are under way. Made, fed and emptied by one thread;
-    not used again after an error.
+    Memory is bounded: `put` waits while `ahead` batches are under way. Made, fed and emptied by one thread; not used again
+    after an error.
 
     Args:
         send: commits a group or raises; called on the pool's threads.
         pool: where batches are sent from.
-        threads: of the pool.
+        ahead: batches that are under way at most.
+        more_ahead: when there may be more.
         options: see `WriteOptions`.
         memory: of the service, shared by the process.
         sink: how receipts name this sink.
@@ -90,10 +98,11 @@ class OmniaWriter:
         send: Callable[[Group], None],
         *,
         pool: Executor,
-        threads: int,
+        ahead: int,
         options: WriteOptions,
         memory: WriteMemory,
         sink: str,
+        more_ahead: MoreAhead | None = None,
         give_up_chunks: bool = False,
         keep: Callable[[WrittenChunk], None] | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
@@ -108,7 +117,11 @@ class OmniaWriter:
         self._clock_ns = clock_ns
         self._request_points = options.request_points
         self._lock = threading.Lock()
-        self._slots = threading.Semaphore(2 * threads)
+        self._ahead = ahead
+        self._more_ahead = more_ahead
+        self._under_way = 0
+        self._points_under_way = 0
+        self._room_changed = threading.Condition()
         self._done: queue.SimpleQueue[WrittenChunk | None] = queue.SimpleQueue()
         self._open: list[Run] = []
         self._open_points = 0
@@ -200,10 +213,22 @@ class OmniaWriter:
             return
         batch = ordered(self._open)
         self._open, self._open_points, self._open_targets, self._open_heads = [], 0, set(), 0
-        while not self._slots.acquire(timeout=_POLL_S):
-            self._check()
+        with self._room_changed:
+            while not self._has_room(size(batch)):
+                self._room_changed.wait(_LOOK_S)
+                self._check()
+            self._under_way += 1
+            self._points_under_way += size(batch)
         self._check()
         self._pool.submit(self._deliver, batch)
+
+    def _has_room(self, points: int) -> bool:
+        if self._under_way < self._ahead:
+            return True
+        more = self._more_ahead
+        if more is None or self._under_way >= more.most or self._points_under_way + points > more.points:
+            return False
+        return more.is_wanted()
 
     def _deliver(self, batch: Group) -> None:
         delivery = Delivery(
@@ -219,7 +244,10 @@ class OmniaWriter:
         except BaseException as error:  # it crosses threads here, whatever it is
             self._stop(error)
         finally:
-            self._slots.release()
+            with self._room_changed:
+                self._under_way -= 1
+                self._points_under_way -= size(batch)
+                self._room_changed.notify()
 
     def _send_unless_abandoned(self, group: Group) -> None:
         if self._abandoned.is_set():

@@ -32,8 +32,11 @@ from omnia_beam.net.shared import shared_session
 coders.register_coders()
 
 
-_MORE_POINTS: Final = MAX_CHUNK_POINTS
-"""Points that queries ahead may hold while requests wait for the service: what a chunk may. [ours]"""
+_MORE_POINTS: Final = 2 * MAX_CHUNK_POINTS
+"""Points that queries ahead may hold while requests wait for the service: what two chunks may. [ours]"""
+
+_MORE_QUERIES: Final = 1_024
+"""Queries ahead while requests wait for the service: most have their answer, and are held up by one in front. [ours]"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +293,7 @@ class _Fetch(beam.DoFn):
             self._pool,
             ahead=options.ahead or _queries_ahead(self._service),
             more_ahead=MoreAhead(
-                self._service.threads,
+                max(_MORE_QUERIES, self._service.threads),
                 max(_MORE_POINTS, _queries_ahead(self._service) * options.page_limit),
                 lambda: session.is_throttled,
             ),

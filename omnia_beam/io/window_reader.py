@@ -38,10 +38,10 @@ _LOOK_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class MoreAhead:
-    """Further queries while requests wait because of the service, for others need not wait with them.
+    """Further queries, or batches, while requests wait because of the service, for others need not wait with them.
 
     `most` are under way or waiting to be taken while `is_wanted` says so, as long as they hold no more than `points` in all:
-    those that they have brought, or are expected to bring.
+    those that they have brought or carry, or are expected to bring.
     """
 
     most: int
@@ -58,15 +58,18 @@ class _Query:
     range: TimeRange
     last: bool
     answer: Future[QueryAnswer | Divide] | None = None
+    held: int | None = None
 
     @property
     def points(self) -> int:
         """Points that it holds, or is expected to."""
-        answer = self.answer
-        if answer is None or not answer.done() or answer.cancelled() or answer.exception() is not None:
-            return -(-self.window.expected_points // max(1, self.window.requests))
-        found = answer.result()
-        return found.points if isinstance(found, QueryAnswer) else 0
+        if self.held is None:
+            answer = self.answer
+            if answer is None or not answer.done() or answer.cancelled() or answer.exception() is not None:
+                return -(-self.window.expected_points // max(1, self.window.requests))
+            found = answer.result()
+            self.held = found.points if isinstance(found, QueryAnswer) else 0
+        return self.held
 
     def divided(self, parts: int) -> list[_Query]:
         ranges = self.range.split(parts)

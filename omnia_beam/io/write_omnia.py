@@ -18,7 +18,7 @@ from omnia_beam.core.receipt import Receipt
 from omnia_beam.io import coders, dead_letter_coder
 from omnia_beam.io.dead_letters import DeadLetterFiles
 from omnia_beam.io.lease_fence import LeaseFence
-from omnia_beam.io.omnia_writer import OmniaWriter, send_group
+from omnia_beam.io.omnia_writer import OmniaWriter, more_ahead, send_group
 from omnia_beam.io.pending_chunk import WrittenChunk
 from omnia_beam.io.progress import BOARD
 from omnia_beam.io.write_memory import shared_memory
@@ -125,17 +125,19 @@ class _WriteOmnia(beam.DoFn):
         }
 
     def setup(self) -> None:
-        self._pool = ThreadPoolExecutor(self._service.max_in_flight, thread_name_prefix="omnia-write")
+        self._pool = ThreadPoolExecutor(self._service.threads, thread_name_prefix="omnia-write")
         self._writer: OmniaWriter | None = None
 
     def start_bundle(self) -> None:
         self._abandon()
         with BOARD.noting_fatal():
             keeper = None if self._files is None else self._files.keeper()
+            session = shared_session(self._service)
             self._writer = OmniaWriter(
-                partial(send_group, shared_session(self._service), fence=self._fence),
+                partial(send_group, session, fence=self._fence),
                 pool=self._pool,
-                threads=self._service.max_in_flight,
+                ahead=2 * self._service.max_in_flight,
+                more_ahead=more_ahead(session),
                 options=self._options,
                 memory=shared_memory(self._service.base_url),
                 sink=self._sink,

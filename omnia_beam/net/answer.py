@@ -32,6 +32,9 @@ _LONGEST_MESSAGE = 400
 _LONGEST_READ = 4_096
 """Characters of a text that are searched for secrets before it is cut: a secret that is cut cannot be recognised."""
 
+_NESTING: Final = re.compile(r"(.{0,32}?[\[{])\1{7,}")
+"""Brackets that repeat many times with the same text between them, as in deeply nested JSON."""
+
 _TRANSIENT = frozenset({408, 425, 429})
 _TERMINAL: Final[dict[int, type[TerminalServiceError]]] = {
     400: BadRequestError,
@@ -193,7 +196,7 @@ def _first_text(places: list[Any], names: tuple[str, ...]) -> str:
 
 
 def _clean(text: str) -> str:
-    """Return one line of printable characters, cut to a length limit and without secrets, that cannot forge or flood a log."""
+    """Return one line of printable characters, short and without secrets or deep nesting, that cannot forge or flood a log."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text[:_LONGEST_READ]).split())
-    line = redact(line)
+    line = _NESTING.sub(r"\1\1\1…", redact(line))
     return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 1] + "…"

@@ -32,6 +32,11 @@ class CredentialFailure:
     transient: bool
 
 
+_TOO_DEEP: Final = re.compile(
+    r"(?:maximum recursion depth exceeded|Stack overflow[^:]*?) while decoding a JSON \w+ from a unicode string"
+)
+"""What Python says of an answer such as `[[[[…`, which no token service gives."""
+
 _TRANSIENT: Final = re.compile(
     r"HTTP Error: (?:408|429|5\d\d)"  # msal's words for the status of a token endpoint
     r"|\btemporarily_unavailable\b|\bserver_error\b"  # OAuth error codes
@@ -108,6 +113,7 @@ def read_failure(error: BaseException) -> CredentialFailure:
     """Return the explanation of an exception that `get_token` of a credential raised, azure-identity's or any other."""
     chain = list(_chain(error))
     text = " ".join(redact(str(error)).split()).removeprefix("Authentication failed: ")
+    text = _TOO_DEEP.sub("the answer is JSON that is nested too deeply to be read", text)
     whole = " ".join([type(error).__name__, *map(str, chain)])
     untrusted = "CERTIFICATE_VERIFY_FAILED" in whole
     return CredentialFailure(
@@ -125,7 +131,7 @@ def _is_transient(chain: list[BaseException], whole: str) -> bool:
     # There was no connection, or the response was not JSON, such as a gateway's page.
     if any(isinstance(error, ServiceRequestError | ServiceResponseError | json.JSONDecodeError) for error in chain):
         return True
-    return _TRANSIENT.search(whole) is not None
+    return _TRANSIENT.search(whole) is not None or _TOO_DEEP.search(whole) is not None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -16,7 +16,8 @@ from omnia_beam.net.paging import each_page
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.transport import Query
 
-_MOST_ITEMS: Final = 10 * MAX_METADATA_ITEMS
+MOST_ITEMS: Final = 10 * MAX_METADATA_ITEMS
+"""Items of one list, after which no end of it is expected any more."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def each_item(
     for page in each_page(fetch, lambda body: _JsonPage(body, what), what, _JsonPage.content):
         yield from page.items
         count += len(page.items)
-        if count > _MOST_ITEMS:
+        if count > MOST_ITEMS:
             raise NotTheServiceError(
                 f"{what}: the service has given {count:,} items and goes on; it says that a list holds "
                 f"{MAX_METADATA_ITEMS:,} at most: report this to its owner, or ask for fewer"

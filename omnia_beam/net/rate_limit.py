@@ -1,12 +1,14 @@
 """The request budget of a process: how many requests a second, how many at a time.
 
-Requests are paced, not taken from a bucket: turns are 1/requests_per_second apart, so there is no burst after a quiet time.
+Requests are paced, not taken from a bucket: turns are 1/requests_per_second apart, so there is no burst after a quiet time. A
+thread may wake late for its turn and start just before the next one; even then no second holds more starts than the budget.
 """
 
 from __future__ import annotations
 
 import math
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -24,6 +26,9 @@ _FASTER: Final = 0.8
 _LATE_S: Final = 0.05
 """Seconds by which a turn may be late and still count as on time: threads do not wake to the millisecond."""
 
+_EARLY_S: Final = 1e-6
+"""Seconds by which a start may be too early, since sums of floating-point numbers are not exact."""
+
 _LOOK_S: Final = 0.5
 """Seconds between two looks of a request that waits at a lowered rate, to see whether the rate has changed."""
 
@@ -36,13 +41,34 @@ class PausedTooLong(Exception):
         self.wait_s = wait_s
 
 
+class _Recent:
+    """The starts of the last second: at most `requests_per_second` of them.
+
+    For a rate that is no whole number: at most the next one, in the time that those take at this rate.
+    """
+
+    def __init__(self, requests_per_second: float) -> None:
+        self._most = math.ceil(requests_per_second)
+        self._span_s = self._most / requests_per_second
+        self._starts: deque[float] = deque(maxlen=self._most)
+
+    @property
+    def room_at(self) -> float:
+        """The time from which another start is allowed."""
+        return self._starts[0] + self._span_s if len(self._starts) == self._most else -math.inf
+
+    def add(self, now: float) -> None:
+        self._starts.append(now)
+
+
 class RateLimiter:
     """A limiter of slots: at most `max_in_flight` held at once, starts paced at `requests_per_second` (None: unpaced).
 
     Within this budget the rate follows what the service accepts (`ServiceRate`), as `accepted` and `refused` report it.
 
-    Requests are served in the order of their arrival until a Retry-After pauses all of them or the rate changes; then the
-    waiting requests are paced anew, so that they do not arrive as one burst. Thread-safe; use one for a process and service.
+    Requests are served in the order of their arrival, those that are sent again before the others, until a Retry-After
+    pauses all of them or the rate changes; then the waiting requests are paced anew, so that they do not arrive as one
+    burst. Thread-safe; use one for a process and service.
 
     Raises:
         UsageError: the budget would let no request through.
@@ -61,10 +87,14 @@ class RateLimiter:
         if max_in_flight < 1:
             raise UsageError(f"max_in_flight is {max_in_flight}: at least 1")
         self._rate = ServiceRate(requests_per_second)
+        self._recent = None if requests_per_second is None else _Recent(requests_per_second)
         self._max_in_flight = max_in_flight
         self._clock = clock
         self._sleep = sleep
-        self._changed = threading.Condition()
+        self._changed = threading.RLock()
+        self._fresh = threading.Condition(self._changed)
+        self._again = threading.Condition(self._changed)
+        self._waiting_again = 0
         self._in_flight = 0
         self._last_start = -math.inf
         self._next_start = -math.inf
@@ -94,26 +124,39 @@ class RateLimiter:
         return self._throttled
 
     @contextmanager
-    def slot(self, patience_s: float = math.inf) -> Iterator[None]:
+    def slot(self, patience_s: float = math.inf, *, is_again: bool = False) -> Iterator[None]:
         """Wait for a slot and hold it for one request until the block ends.
 
         Args:
             patience_s: seconds; a longer pause is not waited for. Waiting for a turn is never cut short.
+            is_again: the request is sent again. It goes before others, since later windows wait for it.
 
         Raises:
             PausedTooLong: raised at once, before anything is sent.
         """
-        with self._changed:
-            while self._in_flight >= self._max_in_flight:
-                self._changed.wait()
-            self._in_flight += 1
+        self._take_slot(is_again)
         try:
             self._await_turn(patience_s)
             yield
         finally:
             with self._changed:
                 self._in_flight -= 1
-                self._changed.notify()
+                self._wake_next()
+
+    def _take_slot(self, is_again: bool) -> None:
+        with self._changed:
+            self._waiting_again += is_again
+            try:
+                while self._in_flight >= self._max_in_flight or (self._waiting_again and not is_again):
+                    (self._again if is_again else self._fresh).wait()
+                self._in_flight += 1
+            finally:
+                self._waiting_again -= is_again
+                if self._in_flight < self._max_in_flight:
+                    self._wake_next()
+
+    def _wake_next(self) -> None:
+        (self._again if self._waiting_again else self._fresh).notify()
 
     def accepted(self, started: float) -> None:
         """Record that the request sent at `started`, by the limiter's clock, was not refused; its slot is still held."""
@@ -173,20 +216,31 @@ class RateLimiter:
             is_held = held_s > 0
             watch = self._throttled if is_held or is_lowered else self._paced
             if self._sleep_until(turn, deal, watch, look_s=_LOOK_S if is_lowered and not is_held else math.inf):
-                with self._changed:
-                    if deal == self._deals:
-                        self._start(turn)
+                while (early_s := self._start(turn, deal)) is not None:
+                    if early_s <= 0:
                         return
+                    with watch.running():
+                        self._sleep(early_s)
 
-    def _start(self, turn: float) -> None:
-        now = self._clock()
-        interval_s = self._rate.interval_s(now)
-        if now - turn <= max(interval_s, _LATE_S):
-            self._last_start = max(self._last_start, turn)
-        else:
-            # A missed turn is not made up for: otherwise the waiting requests would start as one burst.
-            self._last_start = now
-            self._deal_anew(now)
+    def _start(self, turn: float, deal: int) -> float | None:
+        """Record a start now and return 0.0; return the seconds to wait where it is too early, None where the turn is void."""
+        with self._changed:
+            if deal != self._deals:
+                return None
+            now = self._clock()
+            if self._recent is not None:
+                early_s = self._recent.room_at - now
+                if early_s > _EARLY_S:
+                    return early_s
+                self._recent.add(now)
+            interval_s = self._rate.interval_s(now)
+            if now - turn <= max(interval_s, _LATE_S):
+                self._last_start = max(self._last_start, turn)
+            else:
+                # A missed turn is not made up for: otherwise the waiting requests would start as one burst.
+                self._last_start = now
+                self._deal_anew(now)
+            return 0.0
 
     def _sleep_until(self, turn: float, deal: int, watch: Stopwatch, *, look_s: float) -> bool:
         """Sleep until `turn`. Return False where it became void before that."""

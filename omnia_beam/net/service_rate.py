@@ -22,8 +22,8 @@ from typing import Final
 _LEAST: Final = 0.5
 """Requests a second that are sent however many are refused, so that the recovery of a service is noticed."""
 
-_ENOUGH: Final = 8
-_ANSWERS: Final = 40
+_ENOUGH: Final = 6
+_ANSWERS: Final = 30
 _TRIAL_S: Final = 5.0
 """A trial ends after `_ENOUGH` refusals, and `_ANSWERS` responses or `_TRIAL_S` seconds from the first refusal on."""
 
@@ -39,8 +39,8 @@ _IN_A_ROW: Final = 10
 _BELOW: Final = 0.9
 """Fraction of the accepted rate at which the next requests are sent."""
 
-_CLEAN: Final = 3.0
-"""Refusals count as stopped after this many times the number of requests in which one is expected (by chance: 1 in 20)."""
+_CLEAN: Final = 5.0
+"""Refusals count as stopped after this many times the number of requests in which one is expected (by chance: 1 in 150)."""
 
 _CALM_S: Final = 10.0
 """Refusals also count as stopped after this many seconds without one."""
@@ -50,6 +50,9 @@ _GROWTH_DOUBLES_S: Final = 2.0
 _GROWTH_MOST: Final = 1.0
 """After refusals have stopped the rate grows by the fraction `_GROWTH` a second. The fraction doubles every
 `_GROWTH_DOUBLES_S` seconds, up to `_GROWTH_MOST`, at which the rate doubles every second."""
+
+_GROWN: Final = 1.3
+"""All requests wait after a refusal that ends a growth by more than this factor: the rate is far beyond the limit."""
 
 _UNPACED: Final = 10_000.0
 """Requests a second above which there is no pacing where no rate is configured."""
@@ -62,8 +65,8 @@ _WATCHED: Final = 100
 """Responses after which a share is checked: it may be wrong, or larger than before."""
 
 _DOUBT_S: Final = 4.0
-"""Seconds for which no share is assumed after one that proved wrong within twice this time; doubled with each such share in a
-row, up to 16 times."""
+"""Seconds for which no share is assumed after the second share in a row that proved wrong within twice this time; doubled
+with each further one, up to 16 times."""
 
 
 @dataclass
@@ -148,9 +151,10 @@ class ServiceRate:
         self._growth: tuple[float, float] | None = None  # (start in seconds, rate at the start)
         self._grown_at = 0.0
         self._share = 0.0
-        self._drop = 0.0
+        self._share_in_trial = self._sent_in_trial = 0.0
         self._shared: list[bool] = []
         self._share_since = -math.inf
+        self._watched_since = -math.inf
         self._no_share_until = -math.inf
         self._doubts = 0
 
@@ -191,7 +195,7 @@ class ServiceRate:
         self._in_a_row += 1
         if self._share:
             self._note_share(is_refused=True)
-            if not self._share_is_wrong():
+            if not self._share_is_wrong(now):
                 return False
             self._doubt(now)
             return False
@@ -201,8 +205,9 @@ class ServiceRate:
             return has_burst
         trial.refuse(now)
         if self._growth is not None:
+            has_grown = self._rate > _GROWN * self._growth[1]
             self._end_growth(now)
-            return True
+            return has_grown
         if not has_burst and not trial.is_enough(now):
             return False
         if trial.shows_share(now) and now >= self._no_share_until:
@@ -231,11 +236,10 @@ class ServiceRate:
 
     def _begin_share(self, now: float) -> None:
         trial = self._trial
-        self._share = (trial.share + trial.share_before) / 2
-        # If there were a limit after all, only this fraction of the full rate would be accepted.
-        self._drop = trial.slowdown(now)
+        self._share = self._share_in_trial = (trial.share + trial.share_before) / 2
+        self._sent_in_trial = trial.sent(now)
         self._shared.clear()
-        self._share_since = now
+        self._share_since = self._watched_since = now
         self._rate = self._ceiling
         self._trial = _Trial(now)
 
@@ -245,19 +249,30 @@ class ServiceRate:
         if self._share < _GONE:
             self._share = 0.0
 
-    def _share_is_wrong(self) -> bool:
+    def _share_is_wrong(self, now: float) -> bool:
         """Return whether recently much more than the share was refused."""
         if len(self._shared) < _WATCHED:
             return False
-        accepted = self._shared.count(False) / _WATCHED
+        accepted = self._shared.count(False) / len(self._shared)
+        # A limit would accept as many requests a second as in the trial.
+        sent = len(self._shared) / max(now - self._watched_since, 1e-3)
+        slowdown = min(1.0, self._sent_in_trial / sent)
         self._shared.clear()
-        return accepted < (1 - self._share) * (1 + 2 * self._drop) / 3
+        self._watched_since = now
+        of_share, of_limit = 1 - self._share_in_trial, (1 - self._share_in_trial) * slowdown
+        chance = 2 * math.sqrt(of_share * (1 - of_share) / _WATCHED)
+        between = of_limit + (of_share - of_limit) / 3
+        # Where share and limit predict nearly the same, chance must not decide.
+        if accepted < (between if slowdown < 0.5 else between - chance):
+            return True
+        self._share_in_trial += (1 - accepted - self._share_in_trial) / 8
+        return False
 
     def _doubt(self, now: float) -> None:
         """Drop a share that was wrong or has grown, and start a new trial."""
         was_short = now - self._share_since < 2 * _DOUBT_S
-        self._doubts = min(5, self._doubts + 1) if was_short else 0
-        self._no_share_until = now + (_DOUBT_S * 2 ** (self._doubts - 1) if was_short else 0.0)
+        self._doubts = min(6, self._doubts + 1) if was_short else 0
+        self._no_share_until = now + (_DOUBT_S * 2 ** (self._doubts - 2) if self._doubts > 1 else 0.0)
         self._share = 0.0
         self._trial = _Trial(now)
 

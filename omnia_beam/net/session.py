@@ -260,7 +260,7 @@ class ServiceSession:
         wait_s = 0.0
         size = len(call.body or b"")
         try:
-            with self._limiter.slot(patience_s):
+            with self._limiter.slot(patience_s, is_again=call.tries > 1):
                 # The token is fetched here so that an attempt that waited for a slot does not send an old one.
                 headers = self._headers_of(call, token_of())
                 call.before()

@@ -26,7 +26,7 @@ from omnia_beam.core.receipt import Receipt
 from omnia_beam.io.dead_letters import WRITING, DeadLetterFiles, StoredLetters
 from omnia_beam.io.ledger_scope import Scope
 from omnia_beam.io.ledger_writer import LedgerWriter
-from omnia_beam.io.omnia_writer import OmniaWriter, send_group
+from omnia_beam.io.omnia_writer import OmniaWriter, more_ahead, send_group
 from omnia_beam.io.pending_chunk import WrittenChunk
 from omnia_beam.io.write_memory import WriteMemory
 from omnia_beam.net.session import ServiceSession
@@ -160,11 +160,12 @@ class _Replay:
 
     def run(self, names: list[str]) -> None:
         """Send everything, wait for it, and leave files and ledger in step."""
-        pool = ThreadPoolExecutor(self._service.max_in_flight, thread_name_prefix="omnia-replay")
+        pool = ThreadPoolExecutor(self._service.threads, thread_name_prefix="omnia-replay")
         writer = OmniaWriter(
             partial(send_group, self._session, fence=self._state.fence),
             pool=pool,
-            threads=self._service.max_in_flight,
+            ahead=2 * self._service.max_in_flight,
+            more_ahead=more_ahead(self._session),
             options=self._options,
             memory=WriteMemory(),  # empty, so that what was refused before is tried again
             sink=self._state.sink,

@@ -36,6 +36,7 @@ from omnia_beam.io.record import forget_failures, read_failures
 from omnia_beam.io.state_dir import StateDir
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.shared import reset_shared_sessions, shared_session
+from omnia_beam.pipelines.allocator import give_back
 from omnia_beam.pipelines.backfill import BackfillJob, build_pipeline, counting, guard_rules
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import check_writable, file_prefix
@@ -109,6 +110,7 @@ class _Tail:
     def run(self) -> Summary:
         poll_s = self.job.config.tail.poll / NS_PER_SECOND
         while not self._tried():
+            give_back()
             self.times.wait(poll_s)
         if self.problems:
             details = {**self.summary.details, "incomplete": self.problems}

@@ -42,6 +42,7 @@ from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.net.shared import reset_shared_sessions
 from tests.core.strategies import as_rows
 from tests.io.written_chunks import chunk_of
+from tests.net.conftest import ScriptedService
 
 WINDOW = IntervalWindow(0, 60)
 IDS = tuple(f"{i:08x}-0000-4000-8000-000000000000" for i in range(5))
@@ -139,6 +140,21 @@ def test_batches_go_across_series_and_chunks_and_receipts_are_exact(
     stats = running.stats()
     assert stats["requests"]["POST /data"] == {"200": 6}  # 1,600 points, 300 at a time
     assert BOARD.snapshot() == {"points_written": 1_600}
+
+
+def test_a_refused_batch_waits_alone(sink: Callable[..., Sink]) -> None:
+    refusing = ScriptedService()
+    refusing.script = [refusing.answer(429, Retry_After="1"), refusing.answer(200, b'{"statusCode": 200}')]
+    settings = ServiceSettings(refusing.url, requests_per_second=None, max_in_flight=1)
+    try:
+        outputs = sink(settings, WriteOptions(batch_points=100)).bundle([chunk_of({"a": "a"}, 0, points=400)])
+    finally:
+        reset_shared_sessions()
+        refusing.close()
+    assert len(main_of(outputs)) == 1
+    first, *others, last = [request.body for request in refusing.requests]
+    assert first == last
+    assert len(set(others)) == 3
 
 
 def test_series_are_written_under_the_target_s_id(
@@ -328,6 +344,7 @@ def test_a_dead_letter_that_cannot_be_kept_ends_the_bundle_without_a_receipt(
     driven = sink(service(running), dead_letter_files=DeadLetterFiles.of(state_dir))
     driven.fn.start_bundle()
     Path(state_dir.path("dead_letters")).rmdir()
+    Path(state_dir.path("dead_letters")).touch()  # a file in the place of the folder
     outputs: list[Any] = []
 
     def give() -> None:

@@ -15,6 +15,7 @@ from omnia_beam.core.errors import (
     NotTheServiceError,
     UsageError,
 )
+from omnia_beam.net import items
 from omnia_beam.net.client import OmniaClient
 from omnia_beam.net.datapoints import Datapoint, Datapoints
 from omnia_beam.net.retry import RetryPolicy
@@ -160,6 +161,22 @@ def test_ever_new_tokens_without_points(service: Any, client: OmniaClient) -> No
     with pytest.raises(NotTheServiceError, match="gave 100 pages in a row with nothing but a token for the next"):
         client.get_multi_datapoints(["a"])
     assert len(service.requests) == 100
+
+
+@pytest.mark.parametrize("pages", [3, 4])
+def test_a_list_without_end(service: Any, client: OmniaClient, monkeypatch: pytest.MonkeyPatch, pages: int) -> None:
+    """Each page holds ten other series; up to the bound a list is believed."""
+    monkeypatch.setattr(items, "MOST_ITEMS", 30)
+    for number in range(pages):
+        listed = [{"id": f"S{number}-{n}", "name": f"N{n}"} for n in range(10)]
+        token = {"continuationToken": f"t{number}"} if number < pages - 1 else {}
+        service.script[number:] = [service.answer(200, json.dumps({"data": {"items": listed}, **token}).encode())]
+    found = client.search_timeseries(name="N*")
+    if pages == 3:
+        assert len(list(found)) == 30
+        return
+    with pytest.raises(NotTheServiceError, match="has given 40 items and goes on"):
+        list(found)
 
 
 def test_one_token_for_all_pages_is_no_loop(service: Any, client: OmniaClient) -> None:

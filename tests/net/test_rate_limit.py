@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+import random
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -78,6 +82,30 @@ def test_starts_never_lie_closer_than_the_rate_allows(rate: float, gaps: list[fl
     assert all(b - a >= 1 / rate - 1e-9 for a, b in pairwise(found))
 
 
+@given(
+    st.floats(0.3, 80), st.lists(st.floats(0, 0.12), min_size=1, max_size=20), st.lists(st.floats(0, 0.2), max_size=9)
+)
+def test_no_second_holds_more_than_the_budget_however_late_threads_wake(
+    rate: float, late: list[float], gaps: list[float]
+) -> None:
+    clock, oversleep = Clock(), itertools.cycle(late)
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds + next(oversleep))
+
+    limiter = RateLimiter(rate, 4, clock=clock, sleep=sleep)
+    found = starts(limiter, clock, (gaps or [0.0]) * 30)
+    most = math.ceil(rate)
+    assert all(last - first >= most / rate - 1e-5 for first, last in zip(found, found[most:], strict=False))
+
+
+def test_late_threads_cost_little_of_the_budget() -> None:
+    clock, rng = Clock(), random.Random(1)
+    limiter = RateLimiter(60, 4, clock=clock, sleep=lambda seconds: clock.sleep(seconds + rng.uniform(0, 0.01)))
+    found = starts(limiter, clock, [0.0] * 1_200)
+    assert found[-1] - found[0] <= 1_200 / 60 * 1.02
+
+
 @given(st.floats(0.1, 1000), st.integers(2, 200))
 def test_a_steady_demand_gets_the_whole_budget(rate: float, n: int) -> None:
     clock = Clock()
@@ -130,6 +158,26 @@ def test_a_slot_is_given_back_after_an_error() -> None:
     for _ in range(3):
         with pytest.raises(KeyError), limiter.slot():
             raise KeyError
+
+
+def test_what_is_sent_again_goes_first() -> None:
+    limiter = RateLimiter(None, 1, clock=lambda: 0.0, sleep=lambda _: None)
+    went: list[str] = []
+
+    def work(name: str) -> None:
+        with limiter.slot(is_again=name == "again"):
+            went.append(name)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in ("fresh", "fresh", "again")]
+    with limiter.slot():
+        for thread in threads:
+            thread.start()
+        until = time.monotonic() + 20
+        while not limiter._waiting_again and time.monotonic() < until:
+            time.sleep(0.001)
+    for thread in threads:
+        thread.join()
+    assert went == ["again", "fresh", "fresh"]
 
 
 def test_no_more_in_flight_than_allowed() -> None:

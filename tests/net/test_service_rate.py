@@ -129,6 +129,22 @@ def test_a_share_beside_a_limit_keeps_most_of_the_limit() -> None:
     assert 1_500 / result.seconds >= 0.5 * 10
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_share_that_looked_smaller_at_first_is_kept(seed: int) -> None:
+    """The estimate is of few answers; the service's first ones were lucky."""
+    first, later, number = refusing(0.3, seed), refusing(0.5, seed), itertools.count()
+    result = carry_out(3_000, 60.0, lambda now: (first if next(number) < 60 else later)(now), 1.0)
+    assert 3_000 / 60 / result.seconds >= 0.5 * 0.85
+
+
+@pytest.mark.parametrize("share", [0.07, 0.2, 0.5])
+def test_a_limit_that_comes_after_a_share_is_noticed(share: float) -> None:
+    always, bucket = refusing(share, 1), Bucket(10.0)
+    result = carry_out(2_000, 60.0, lambda now: always(now) and (now < 20 or bucket(now)), 1.0)
+    later = [start for start in result.starts if start > 40]
+    assert len(later) / (later[-1] - later[0]) <= 20  # 10 are accepted at most
+
+
 def test_a_share_that_ends_leaves_nothing_behind() -> None:
     share = refusing(0.2, 1)
     result = carry_out(4_000, 60.0, lambda now: now > 20 or share(now))

@@ -243,10 +243,14 @@ def test_an_errors_body_is_read_as_far_as_it_says_something(service: Any, sessio
 
 @pytest.mark.parametrize("deep", [b"[" * 65_536, b'{"message":' * 20_000, b'{"error": ' + b"[" * 100_000])
 def test_an_error_body_nested_without_end_is_an_error_like_any_other(
-    service: Any, session_on: Any, deep: bytes
+    service: Any, session_on: Any, deep: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     service.script = [service.answer(503, deep), service.answer()]
-    assert session_on(service.url).send("GET", "x", idempotent=True).attempts == 2
+    with caplog.at_level("INFO"):
+        assert session_on(service.url).send("GET", "x", idempotent=True).attempts == 2
+    [line] = [record.getMessage() for record in caplog.records if "trying again" in record.getMessage()]
+    assert "…" in line
+    assert line.count("[") + line.count("{") <= 4
 
 
 def test_an_answer_nested_without_end_is_not_the_service(service: Any, session_on: Any) -> None:

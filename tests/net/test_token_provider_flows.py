@@ -325,3 +325,22 @@ def test_a_secret_replaced_while_the_job_runs_is_found(
     clock.move(3700)
     assert provider.token() != first
     assert stage.issued("client_secret") == 2
+
+
+@pytest.mark.parametrize("name", [name for name in SIGN_INS if "identity" not in name])
+@pytest.mark.parametrize("status", [200, 400])
+def test_json_without_an_end_to_its_depth_is_no_token(
+    stage: Stage, provide: Callable[..., TokenProvider], name: str, status: int
+) -> None:
+    stage.authority.fail_next(50, Fault(status=status, body=b'{"access_token":' + b"[" * 100_000))
+    with pytest.raises(CredentialError) as caught:
+        provide(name).token()
+    assert "the answer is JSON that is nested too deeply to be read" in str(caught.value)
+    assert "recursion" not in str(caught.value)
+    assert "[[[" not in str(caught.value)
+
+
+def test_json_of_too_great_a_depth_may_pass(stage: Stage, provide: Callable[..., TokenProvider]) -> None:
+    """As a gateway's page does."""
+    stage.authority.fail_next(2, Fault(status=200, body=b"[" * 100_000))
+    assert provide("client_secret").token() is not None

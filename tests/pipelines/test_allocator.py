@@ -1,4 +1,4 @@
-"""One arena: in a process of its own, since it cannot be undone."""
+"""One arena, and what is given back: in processes of their own, since neither can be undone."""
 
 from __future__ import annotations
 
@@ -41,11 +41,37 @@ def arenas(**environ: str) -> tuple[str, int]:
     return done, int(count)
 
 
-@pytest.mark.skipif(
+NEEDS_GLIBC = pytest.mark.skipif(
     "CS_GNU_LIBC_VERSION" not in getattr(os, "confstr_names", {}), reason="another C library has no arenas to limit"
 )
+
+
+@NEEDS_GLIBC
 def test_threads_share_one_arena_unless_the_environment_says_otherwise() -> None:
     assert arenas() == ("True", 1)
     done, count = arenas(MALLOC_ARENA_MAX="4")
     assert done == "False"
     assert count > 1
+
+
+SCATTERED = """
+import os
+from omnia_beam.pipelines.allocator import give_back
+def resident_mb():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+blocks, kept = [], []
+for _ in range(2_000):
+    blocks.append(b"x" * 50_000)
+    kept.append(b"x" * 1_000)
+blocks.clear()
+before = resident_mb()
+print(give_back(), before - resident_mb())
+"""
+
+
+@NEEDS_GLIBC
+def test_what_lies_free_between_small_things_is_given_back() -> None:
+    told = subprocess.run([sys.executable, "-c", SCATTERED], capture_output=True, text=True, check=True)
+    done, freed_mb = told.stdout.split()
+    assert done == "True"
+    assert float(freed_mb) > 50

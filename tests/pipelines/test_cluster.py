@@ -16,6 +16,7 @@ from omnia_beam.config import CsvSource, JobConfig
 from omnia_beam.core.errors import UnsafeRunnerError, UsageError
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.io.lease_file import LeaseToken
+from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.plan import Plan
 from omnia_beam.io.progress import STOP
 from omnia_beam.io.state_dir import StateDir
@@ -248,7 +249,8 @@ def test_a_migrations_workers_share_both_budgets(load: Callable[..., JobConfig],
         sink = {**SERVICE_SINK, "base_url": emulator.url, "rate": {"requests_per_second": 10, "max_in_flight": 4}}
         config = load(emulator.url, source={"rate": rate}, sink=sink)
         job = MigrationJob.of(config)
-        state = JobState(StateDir.open(config.state, "job"), "r", scope_of(config), LeaseToken(1, ""), None)  # type: ignore[arg-type]  # no ledger is looked at
+        state_dir = StateDir.open(config.state, "job")
+        state = JobState(state_dir, "r", scope_of(config), LeaseToken(1, ""), Ledger.load(state_dir))
         source = open_source(config, state, context, keep=False)
         options = pipeline_options("FlinkRunner", [*PROCESS, "--parallelism=4"])
         pipeline = beam.Pipeline(options=options)

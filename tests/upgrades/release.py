@@ -29,6 +29,9 @@ JOBS: Final = {"lake": "backfill", "mapped": "migrate", "target": "migrate"}
 """Jobs by name, and the command that runs each: a service to Parquet, CSV to Parquet with a mapping, CSV to a service with
 dead letters."""
 
+WRITTEN_NS: Final = 1_700_000_000 * 10**9
+"""When the source files were last changed: jobs remember that, and a checkout does not keep it."""
+
 DEAD_LETTERS: Final = {"lake": 0, "mapped": 0, "target": 2}
 
 
@@ -51,10 +54,16 @@ def laid_out(release: str) -> Iterator[Path]:
         shutil.rmtree(PLACE, ignore_errors=True)
         try:
             shutil.copytree(RELEASES / release, PLACE)
+            _date_inputs()
             with emulator(PLACE):
                 yield PLACE
         finally:
             shutil.rmtree(PLACE, ignore_errors=True)
+
+
+def _date_inputs() -> None:
+    for path in PLACE.glob("*.csv"):
+        os.utime(path, ns=(WRITTEN_NS, WRITTEN_NS))
 
 
 def _write_inputs() -> None:
@@ -64,6 +73,7 @@ def _write_inputs() -> None:
     (PLACE / "refused.csv").write_text("\n".join(["time,PT-2", *letters]) + "\n")
     tags = ["source,target_name,scale,offset", "PT-1,1191-PT-1,100000,0", "FT-1,1191-FT-1,1,0.5"]
     (PLACE / "tags.csv").write_text("\n".join(tags) + "\n")
+    _date_inputs()
     anonymous = {"kind": "anonymous"}
     selection = {"search": {"name": "dense*"}}
     service = {"kind": "omnia", "base_url": BASE_URL, "credential": anonymous}
