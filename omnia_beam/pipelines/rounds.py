@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from omnia_beam.config import JobConfig
 from omnia_beam.config.fields import removable_points
+from omnia_beam.core.printable import counted
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.ledger_facts import prior_records, receipts_with_kept_points, standing_points
@@ -94,8 +95,8 @@ class Rounds:
         allowed = removable_points(self.config.max_removed, lambda: standing_points(self.state.ledger, self.state.sink))
         if total > allowed:
             return [], [
-                f"{total:,} points of {len(withheld):,} windows would go from the destination without being replaced, and "
-                f"max_removed: {self.config.max_removed} allows {allowed:,} ({_first(withheld)}): nothing was removed. If they "
+                f"{counted(total, 'point')} of {counted(len(withheld), 'window')} would go from the destination "
+                f"without being replaced, and max_removed: {self.config.max_removed} allows {allowed:,} ({_first(withheld)}): nothing was removed. If they "
                 f"shall go, run once more with --set max_removed={total}"
             ]
         problems = self.erase(withheld) if self.erase is not None else []
@@ -175,8 +176,8 @@ class Ended:
         kept, windows = self._kept(sink)
         if kept:
             texts.append(
-                f"{kept:,} points of {windows:,} windows are kept at the destination although the source no longer shows "
-                "them; vanished: follow removes them"
+                f"{counted(kept, 'point')} of {counted(windows, 'window')} are kept at the destination although the source no "
+                "longer shows them; vanished: follow removes them"
             )
         return texts
 
@@ -192,8 +193,8 @@ class Ended:
         if kept:
             points = sum(sum(each.kept.values()) for each in kept)
             texts.append(
-                f"the source no longer shows {points:,} points of {len(kept):,} windows ({_first(kept)}): they are kept, and "
-                "recorded as kept. A run after this one is complete with them; vanished: follow removes them"
+                f"the source no longer shows {counted(points, 'point')} of {counted(len(kept), 'window')} ({_first(kept)}): "
+                "they are kept, and recorded as kept. A run after this one is complete with them; vanished: follow removes them"
             )
         if gone:
             points = sum(sum(each.gone.values()) for each in gone)
