@@ -96,8 +96,8 @@ class Rounds:
         if total > allowed:
             return [], [
                 f"{counted(total, 'point')} of {counted(len(withheld), 'window')} would go from the destination "
-                f"without being replaced, and max_removed: {self.config.max_removed} allows {allowed:,} ({_first(withheld)}): nothing was removed. If they "
-                f"shall go, run once more with --set max_removed={total}"
+                f"without being replaced, and max_removed: {self.config.max_removed} allows {allowed:,} ({_first(withheld)}): "
+                f"nothing was removed. If they shall go, run once more with --set max_removed={total}"
             ]
         problems = self.erase(withheld) if self.erase is not None else []
         return (withheld, []) if not problems else ([], problems)
