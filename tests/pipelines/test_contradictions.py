@@ -111,7 +111,7 @@ Run = Callable[..., tuple[str, dict[str, str]]]
 
 @pytest.mark.parametrize("format", ["protobuf", "json"])
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", ["dense", "daily"])
+@pytest.mark.parametrize("name", [pytest.param("dense", marks=pytest.mark.long), "daily"])
 def test_a_run_that_is_lied_to_is_not_complete_and_the_next_one_mends_it(
     run: Run, emulator: EmulatorThread, gateway: Spoiler, kind: str, format: str, name: str
 ) -> None:
@@ -126,7 +126,7 @@ def test_a_run_that_is_lied_to_is_not_complete_and_the_next_one_mends_it(
     assert run(emulator, format) == ("complete", {})
 
 
-@pytest.mark.parametrize("format", ["protobuf", "json"])
+@pytest.mark.parametrize("format", ["protobuf", pytest.param("json", marks=pytest.mark.long)])
 @pytest.mark.parametrize("kind", ["a series left out", "nothing", "another week", "fewer, without a total"])
 def test_a_refresh_gives_nothing_good_away(
     run: Run, emulator: EmulatorThread, gateway: Spoiler, kind: str, format: str
