@@ -48,6 +48,7 @@ class Watchdog:
         self._changed = threading.Condition()
         self._watched: set[Exchange] = set()
         self._wakes_at = 0.0
+        self._ended: str | None = None
         self._thread: threading.Thread | None = None
 
     @contextmanager
@@ -64,8 +65,9 @@ class Watchdog:
                 self._watched.discard(exchange)
 
     def cut_all(self, reason: str) -> None:
-        """End every exchange now."""
+        """End every exchange now, and each that begins later: a thread may be on its way to one."""
         with self._changed:
+            self._ended = reason
             for exchange in self._watched:
                 _cut(exchange, reason)
             self._changed.notify()
@@ -73,6 +75,8 @@ class Watchdog:
     def _add(self, exchange: Exchange) -> None:
         with self._changed:
             self._watched.add(exchange)
+            if self._ended is not None:
+                _cut(exchange, self._ended)
             if self._thread is None:
                 self._wakes_at = exchange.deadline
                 self._thread = threading.Thread(target=self._run, name="omnia-beam watchdog", daemon=True)
