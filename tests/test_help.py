@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.leaks import spellings
 
 CANARY = "c4nary/In+The=Env.x7Yq9"
@@ -119,6 +121,7 @@ PLANTS = {
 }
 
 
+@pytest.mark.long
 def test_what_is_planted_is_found() -> None:
     plants = [plant.replace("VALUE", f'os.environ["{name}"]') for name, plant in PLANTS.items()]
     text = rendered("\n".join(["import os", "import omnia_beam.net.api as api", "api.os = os", *plants]))

@@ -79,6 +79,7 @@ def test_a_full_disk_under_stdout(job: Path, options: tuple[str, ...]) -> None:
     assert stored(job) == POINTS
 
 
+@pytest.mark.long
 def test_a_closed_stdout_is_nobodys_file(job: Path) -> None:
     ended = run('exec "$@" >&-', "migrate", str(job), "--quiet", "--json")
     assert ended.returncode == 74
@@ -87,6 +88,7 @@ def test_a_closed_stdout_is_nobodys_file(job: Path) -> None:
     assert json.loads(run('exec "$@"', "verify", str(job), "--json").stdout.splitlines()[-1])["differences"] == 0
 
 
+@pytest.mark.long
 def test_a_reader_that_went_away(job: Path) -> None:
     ended = run('{ "$@"; echo $? >&2; } | true', "migrate", str(job), "--quiet", "--json")
     line, code = ended.stderr.splitlines()
@@ -110,6 +112,7 @@ def test_a_failure_keeps_its_own_exit_code(job: Path) -> None:
     assert "standard output could not be written" in last
 
 
+@pytest.mark.long
 @full
 def test_a_full_disk_under_stderr_ends_nothing(job: Path) -> None:
     ended = run('exec "$@" 2>/dev/full', "migrate", str(job), "--json")

@@ -51,6 +51,7 @@ def place(tmp_path: Path) -> Path:
     return place
 
 
+@pytest.mark.long
 def test_a_night_of_cron(place: Path, tmp_path: Path) -> None:
     command = command_of(CRONTAB.read_text(encoding="utf-8")).replace("/srv/omnia-beam", str(place))
     home = tmp_path / "home"

@@ -68,6 +68,7 @@ def test_a_bound_holds_on_the_wire_and_unpacked(emulator: Start, http: requests.
     assert running.stats()["points_written"] == 2
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_without_any_option_memory_has_a_bound() -> None:
     with EmulatorProcess(["--synthetic", "dense:series=1,days=1,step=1h", "--auth", "bearer"]) as running:

@@ -129,6 +129,7 @@ def test_any_order_of_places(suffix: str, places: list[tuple[int, int]]) -> None
         assert file.seek(0, io.SEEK_END) == len(CONTENT)
 
 
+@pytest.mark.long
 @FORMS
 def test_memory_does_not_grow_with_what_a_file_unpacks_to(suffix: str) -> None:
     packed = PACK[suffix](bytes(64 << 20))

@@ -241,6 +241,7 @@ def test_a_snapshot_whose_rows_are_gone_is_said(state: StateDir) -> None:
     assert data in str(caught.value)
 
 
+@pytest.mark.long
 def test_every_damaged_byte_of_a_snapshot_is_found(tmp_path: Path) -> None:
     state = StateDir.open(str(tmp_path), "job")
     recorded(state, 1, receipt("ab", 0, 10, ["1"]), receipt("ab", 10, 20, ["2"]))

@@ -54,6 +54,7 @@ def test_a_window_is_cut_into_the_planned_queries() -> None:
     assert {query for _, query, _ in service.requests} == set(window.key.range.split(3))
 
 
+@pytest.mark.long
 def test_what_is_too_large_is_divided_before_its_pages_are_fetched() -> None:
     # A million points within a second, at the service's own limits, in a window that was planned as one request.
     burst = TimeRange(5 * SECOND, 6 * SECOND)

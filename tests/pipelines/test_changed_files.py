@@ -61,6 +61,7 @@ def test_a_file_with_other_points_is_copied_again(
     assert exact(emulator, out)
 
 
+@pytest.mark.long
 def test_a_file_that_is_changed_while_a_run_goes_on_leaves_it_incomplete(
     copied: tuple[Any, Path], emulator: EmulatorThread, context: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:

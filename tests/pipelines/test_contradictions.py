@@ -109,7 +109,7 @@ def run(
 Run = Callable[..., tuple[str, dict[str, str]]]
 
 
-@pytest.mark.parametrize("format", ["protobuf", "json"])
+@pytest.mark.parametrize("format", ["protobuf", pytest.param("json", marks=pytest.mark.long)])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", [pytest.param("dense", marks=pytest.mark.long), "daily"])
 def test_a_run_that_is_lied_to_is_not_complete_and_the_next_one_mends_it(

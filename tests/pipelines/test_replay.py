@@ -171,6 +171,7 @@ def test_from_rejected_to_stored(start: Callable[..., Job]) -> None:
     assert (again.status, again.points_read, again.requests) == ("complete", 0, done.requests)
 
 
+@pytest.mark.long
 def test_what_is_still_refused_stays_and_the_receipts_follow(start: Callable[..., Job]) -> None:
     job = start(REJECT)
     chunks = [chunk_of(job.targets(), window, points=300) for window in range(3)]

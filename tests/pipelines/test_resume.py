@@ -38,6 +38,7 @@ def files(hand: HandRun) -> set[str]:
     return {path.name for path in (hand.root / "out").rglob("*.parquet")}
 
 
+@pytest.mark.long
 def test_a_window_that_was_half_replaced_by_its_parts_and_then_shrinks_has_no_point_twice(hand: HandRun) -> None:
     ask = Ask(("a",), 0, 12, refresh=12)
     reached = 0
@@ -82,6 +83,7 @@ def test_where_the_ledger_lost_a_file_what_is_not_read_again_is_kept(hand: HandR
     assert is_exact(hand)
 
 
+@pytest.mark.long
 def test_what_was_replaced_is_deleted_whatever_time_the_next_run_is_about(hand: HandRun) -> None:
     ask = Ask(("a",), 0, 12, refresh=12)
     for die_at in range(400):

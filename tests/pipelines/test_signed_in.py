@@ -126,6 +126,7 @@ def test_a_wrong_secret_is_told_without_being_shown(
     assert find_leaks(places, [wrong]) == []
 
 
+@pytest.mark.long
 def test_a_token_that_expires_half_way_fails_no_window(
     stage: Stage,
     load: Callable[..., JobConfig],

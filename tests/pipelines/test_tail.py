@@ -113,6 +113,7 @@ def test_many_cycles_leave_few_files_a_small_ledger_and_flat_memory(
     assert used[-1] - used[1] < 25, used
 
 
+@pytest.mark.long
 def test_an_outage_is_told_and_survived(load: Callable[..., JobConfig], context: RunContext, tmp_path: Path) -> None:
     with EmulatorThread(series=steady()) as emulator:
 

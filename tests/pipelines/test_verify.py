@@ -205,6 +205,7 @@ def test_damage_is_named_and_mended(copy: Copy, damage: str) -> None:
 SIX = ["a missing point", "an extra point", "a changed value", "a changed status", "a shifted time", "a missing series"]
 
 
+@pytest.mark.long
 def test_six_kinds_of_damage_at_once(copy: Copy, tmp_path: Path) -> None:
     planted = [DAMAGE[damage](copy) for damage in SIX]
     found = copy.verify(source=True)

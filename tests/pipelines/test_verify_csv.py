@@ -93,6 +93,7 @@ def test_strays_among_csv_files(load: Load, context: RunContext, tmp_path: Path)
     assert (mended["exit"], len(mended["repair"]["set_aside"])) == (0, 1)
 
 
+@pytest.mark.long
 def test_wide_files_are_compared_by_time_and_value(load: Load, context: RunContext, tmp_path: Path) -> None:
     config = load(layout="wide")
     for source in (False, True):

@@ -73,6 +73,7 @@ def test_workers_write_the_same_bytes_and_add_up(
     assert summaries[3]["points_read"] == summaries[3]["points_written"] == POINTS
 
 
+@pytest.mark.long
 def test_what_workers_recorded_is_not_read_again(
     emulator: EmulatorThread, many: Callable[..., JobConfig], context: RunContext
 ) -> None:
@@ -83,6 +84,7 @@ def test_what_workers_recorded_is_not_read_again(
     assert again.points_read == 0
 
 
+@pytest.mark.long
 def test_an_error_that_ends_a_worker_ends_the_run(
     emulator: EmulatorThread, many: Callable[..., JobConfig], context: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:

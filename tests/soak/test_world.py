@@ -21,7 +21,7 @@ def emulator() -> Iterator[None]:
     stop_emulator()
 
 
-@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("number", [1, pytest.param(2, marks=pytest.mark.long)])
 @pytest.mark.parametrize("pair", PAIRS)
 def test_nothing_false_is_said(pair: str, number: int) -> None:
     assert len(play_one(seed=1, number=number, steps=3, pair=pair)) == 3

@@ -171,6 +171,7 @@ PIECES = [
 PIECES += [b"-0", b'"datapoints":[{', b'"status":', b'"time":', b"},{", b"cut out: 0", b'\\"', b"1e999", b"00"]
 
 
+@pytest.mark.long
 @given(answers(), st.data())
 @settings(EXACT, max_examples=150)
 @pytest.mark.usefixtures("small_chunks")
@@ -210,6 +211,7 @@ SMALL = compact(
 )
 
 
+@pytest.mark.long
 def test_cut_and_changed_at_every_byte() -> None:
     for at in range(len(SMALL)):
         check(SMALL[:at])

@@ -71,6 +71,7 @@ def test_mutated_usual_pages(data: bytes) -> None:
     check(data)
 
 
+@pytest.mark.long
 @given(encoding.mutated(encoding.odd_pages()))
 @settings(EXACT, max_examples=80)
 @example(b"\x0a\x00")
