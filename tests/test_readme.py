@@ -94,9 +94,7 @@ def a_clone(place: Path, port: int) -> None:
         path.write_text(path.read_text().replace("127.0.0.1:8081", f"127.0.0.1:{port}"))
     for name in ("Makefile", "setup.py", "pyproject.toml"):
         shutil.copy(root / name, place / name)
-    kernel = place / "omnia_beam" / "core"
-    kernel.mkdir(parents=True)
-    shutil.copy(root / "omnia_beam" / "core" / "_kernel.c", kernel)
+    (place / "omnia_beam").symlink_to(root / "omnia_beam")
     (place / ".venv").mkdir()
     (place / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
     (place / ".venv" / ".installed").touch()
