@@ -56,6 +56,7 @@ _QUERIES = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.long
 @given(_QUERIES)
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_one_series_is_what_a_reading_by_hand_gives(shared: Any, asked: dict[str, Any]) -> None:

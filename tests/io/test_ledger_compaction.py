@@ -83,6 +83,7 @@ def test_receipts_are_the_very_same(state: StateDir) -> None:
     assert found == stored
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("halves", [False, True])
 def test_dying_at_every_step_on_an_object_store(object_store: type[MemoryFileSystem], halves: bool) -> None:
     state = StateDir.open("omniamem://bucket/state", "job")

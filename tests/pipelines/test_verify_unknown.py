@@ -174,6 +174,7 @@ def delete(target: EmulatorThread, name: str) -> None:
     requests.delete(f"{target.url}/{series.id}", timeout=10).raise_for_status()
 
 
+@pytest.mark.long
 def test_a_deleted_target_series_is_named_and_made_again(
     migration: Callable[..., tuple[JobConfig, EmulatorThread]], context: RunContext, tmp_path: Path
 ) -> None:

@@ -75,6 +75,7 @@ def test_protobuf_pages_give_exactly_the_points(case: tuple[RawChunk, dict[str, 
     assert chunk.batch.schema.equals(CHUNK_SCHEMA)
 
 
+@pytest.mark.long
 @given(answers("json"))
 def test_json_pages_give_exactly_the_points(case: tuple[RawChunk, dict[str, list[Row]]]) -> None:
     raw, expected = case

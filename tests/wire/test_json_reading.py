@@ -107,6 +107,7 @@ def test_answers_as_the_service_writes_them(answer: dict[str, Any]) -> None:
     check(compact(answer))
 
 
+@pytest.mark.long
 @given(answers(), st.sampled_from([None, 1]), st.booleans(), st.randoms(use_true_random=False))
 @settings(EXACT, max_examples=60)
 @pytest.mark.usefixtures("small_chunks")
@@ -134,6 +135,7 @@ ODD_TIMES = [
 ODD = st.sampled_from([None, True, "192", "x", [], {}, -1, 2**32, 1.5, 10**400, *ODD_TIMES])
 
 
+@pytest.mark.long
 @given(answers(), st.data())
 @settings(EXACT, max_examples=100)
 @pytest.mark.usefixtures("small_chunks")

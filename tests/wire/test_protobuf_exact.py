@@ -64,6 +64,7 @@ def test_usual_pages_of_any_columns(data: bytes) -> None:
     check(data)
 
 
+@pytest.mark.long
 @given(encoding.mutated(encoding.plain_pages()))
 @settings(EXACT, max_examples=80)
 @pytest.mark.usefixtures("small_blocks")
