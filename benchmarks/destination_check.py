@@ -24,12 +24,12 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import parse_time
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.emulator.process import EmulatorProcess
-from omnia_beam.io.lease import Lease
 from omnia_beam.io.lease_owner import LeaseOwner
-from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.ledger_scope import Scope
-from omnia_beam.io.ledger_writer import LedgerWriter
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.lease import Lease
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.ledger.writer import LedgerWriter
 from omnia_beam.net.api import open_session
 from omnia_beam.net.metadata import MetadataCalls
 from omnia_beam.net.settings import ServiceSettings

@@ -23,13 +23,13 @@ from benchmarks.table import Row, print_rows
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.lease import Lease
 from omnia_beam.io.lease_owner import LeaseOwner
-from omnia_beam.io.ledger import Ledger
-from omnia_beam.io.ledger_compaction import compact_ledger, open_ledger
 from omnia_beam.io.ledger_scope import Scope
-from omnia_beam.io.ledger_writer import LedgerWriter
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.compaction import compact_ledger, open_ledger
+from omnia_beam.ledger.lease import Lease
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.ledger.writer import LedgerWriter
 
 SINK = "parquet:out/"
 SCOPE = Scope.of({"source": "https://example.invalid", "status": "192", "sink": SINK})

@@ -37,9 +37,9 @@ from omnia_beam.core.series import TimeseriesDraft
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.emulator.process import EmulatorProcess
-from omnia_beam.io.dead_letters import DeadLetterFiles
-from omnia_beam.io.state_dir import StateDir
 from omnia_beam.io.write_omnia import WriteToOmnia
+from omnia_beam.ledger.dead_letters import DeadLetterFiles
+from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.client import OmniaClient
 from omnia_beam.net.retry import RetryPolicy
 from omnia_beam.net.settings import ServiceSettings

@@ -20,7 +20,7 @@ from omnia_beam.io.file_source import FileSource
 from omnia_beam.io.file_source_blocks import BlockPlace
 from omnia_beam.io.file_source_files import SourceFile, list_files
 from omnia_beam.io.file_source_index import ROW, FileIndex, index_file
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.state_dir import StateDir
 
 _PREFIX: Final = "file-"
 _CHANGES: Final = "plan/changed-files.json"

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
-from omnia_beam.io.ledger_paint import Ints
+from omnia_beam.ledger.coverage import Ints
 
 Holes = list[tuple[tuple[str, ...], TimeRangeSet]]
 

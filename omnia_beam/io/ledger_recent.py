@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from omnia_beam.core.errors import StateError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.ledger import Ledger
-from omnia_beam.io.ledger_index import DOUBTFUL, WHOLE
-from omnia_beam.io.ledger_redo import recorded_at
-from omnia_beam.io.ledger_table import RECEIPT, receipt_of_record
+from omnia_beam.ledger.index import DOUBTFUL, WHOLE
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.queries import recorded_at
+from omnia_beam.ledger.table import RECEIPT, receipt_of_record
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.io.packing import PackLimits
 from omnia_beam.io.plan import ROW, Counted, Plan
 from omnia_beam.io.planner import Wanted
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.state_dir import StateDir
 
 _log = logging.getLogger(__name__)
 

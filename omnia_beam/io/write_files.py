@@ -17,8 +17,8 @@ from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.io.durable_file import write_durably
-from omnia_beam.io.lease_fence import LeaseFence
 from omnia_beam.io.progress import BOARD
+from omnia_beam.ledger.fence import LeaseFence
 
 _WAITING = 1
 """Most chunks that wait for the writing thread, which works while the next are fetched and decoded; this bounds memory."""

@@ -16,13 +16,13 @@ from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.io import coders, dead_letter_coder
-from omnia_beam.io.dead_letters import DeadLetterFiles
-from omnia_beam.io.lease_fence import LeaseFence
 from omnia_beam.io.omnia_writer import OmniaWriter, more_ahead, send_group
 from omnia_beam.io.pending_chunk import WrittenChunk
 from omnia_beam.io.progress import BOARD
 from omnia_beam.io.write_memory import shared_memory
 from omnia_beam.io.write_policy import WriteOptions
+from omnia_beam.ledger.dead_letters import DeadLetterFiles
+from omnia_beam.ledger.fence import LeaseFence
 from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.net.shared import shared_session
 

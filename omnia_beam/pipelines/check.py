@@ -16,7 +16,7 @@ from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.durable_file import is_local
-from omnia_beam.io.state_dir import FOLDERS, StateDir
+from omnia_beam.ledger.state_dir import FOLDERS, StateDir
 from omnia_beam.net.raw_data import RawQuery, fetch_page
 from omnia_beam.net.reachability import check_reachable
 from omnia_beam.net.session import ServiceSession

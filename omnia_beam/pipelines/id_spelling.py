@@ -14,7 +14,7 @@ import pyarrow as pa
 from omnia_beam.config import read_ids_file
 from omnia_beam.config.source import SeriesSelection
 from omnia_beam.core.series_id import canonical_id
-from omnia_beam.io.ledger import Ledger
+from omnia_beam.ledger.ledger import Ledger
 
 
 def as_recorded(ledger: Ledger, series_ids: Collection[str]) -> tuple[str, ...]:

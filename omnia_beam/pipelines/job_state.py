@@ -10,16 +10,16 @@ from datetime import UTC, datetime
 
 from omnia_beam.config import JobConfig, answer_parts
 from omnia_beam.core.errors import StateError
-from omnia_beam.io.lease import Lease
-from omnia_beam.io.lease_fence import LeaseFence
-from omnia_beam.io.lease_file import LeaseToken
 from omnia_beam.io.lease_owner import LeaseOwner
-from omnia_beam.io.ledger import Ledger
-from omnia_beam.io.ledger_compaction import open_ledger
 from omnia_beam.io.ledger_scope import Scope, describe_scope_change
-from omnia_beam.io.ledger_writer import LedgerWriter
 from omnia_beam.io.progress import STOP
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.compaction import open_ledger
+from omnia_beam.ledger.fence import LeaseFence
+from omnia_beam.ledger.lease import Lease
+from omnia_beam.ledger.lease_file import LeaseToken
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.ledger.writer import LedgerWriter
 from omnia_beam.pipelines.context import RunContext
 
 

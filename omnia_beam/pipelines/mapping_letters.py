@@ -11,8 +11,8 @@ from typing import Final
 
 from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.dead_letters import WRITING, DeadLetterFiles, file_name
 from omnia_beam.io.progress import BOARD
+from omnia_beam.ledger.dead_letters import WRITING, DeadLetterFiles, file_name
 from omnia_beam.pipelines.job_state import JobState
 
 MAPPING: Final = "mapping"

@@ -19,10 +19,10 @@ from omnia_beam.config.accept import Acceptance
 from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.timestamps import NS_PER_SECOND
-from omnia_beam.io.dead_letters import DeadLetterFiles
 from omnia_beam.io.plan import Plan
 from omnia_beam.io.progress import Limit
 from omnia_beam.io.record import RecordFailures, RecordReceipts
+from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.net.stats import StatsSnapshot
 from omnia_beam.pipelines.cluster import check_job
 from omnia_beam.pipelines.context import RunContext

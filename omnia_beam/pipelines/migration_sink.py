@@ -8,13 +8,13 @@ from typing import Any, Protocol
 from omnia_beam.config import CsvSink, JobConfig, OmniaSink, ParquetSink
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.csv_file import CSV_SUFFIXES, CsvOptions
-from omnia_beam.io.dead_letters import DeadLetterFiles
-from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.parquet_file import ParquetOptions
 from omnia_beam.io.stored_points import StoredFiles
 from omnia_beam.io.write_csv import WriteToCsv
 from omnia_beam.io.write_omnia import WriteToOmnia
 from omnia_beam.io.write_parquet import WriteToParquet
+from omnia_beam.ledger.dead_letters import DeadLetterFiles
+from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.net.reachability import check_reachable
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.shared import shared_session

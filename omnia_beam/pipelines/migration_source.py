@@ -16,17 +16,17 @@ from omnia_beam.core.series import Timeseries
 from omnia_beam.core.series_id import canonical_id
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.dead_letters import DeadLetterFiles
 from omnia_beam.io.file_facts import FileFacts, SeriesFacts
 from omnia_beam.io.file_source import CsvForm, FileSource, ParquetForm
 from omnia_beam.io.file_source_catalog import CatalogStore, FileCatalog, FileChange, check_holds_something
 from omnia_beam.io.file_source_plan import file_limits, plan_files
-from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.packing import PackLimits
 from omnia_beam.io.plan import Plan
 from omnia_beam.io.planner import Wanted, plan_windows
 from omnia_beam.io.read import ReadFromOmnia
 from omnia_beam.io.read_files import ReadFromFiles
+from omnia_beam.ledger.dead_letters import DeadLetterFiles
+from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.net.raw_data import named_counts
 from omnia_beam.net.reachability import check_reachable
 from omnia_beam.net.session import ServiceSession

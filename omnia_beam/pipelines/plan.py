@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import UsageError
-from omnia_beam.io.lease_file import LeaseToken
-from omnia_beam.io.ledger import Ledger
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.lease_file import LeaseToken
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.reachability import check_reachable
 from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.backfill import BackfillJob, make_plan

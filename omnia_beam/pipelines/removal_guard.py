@@ -30,10 +30,10 @@ from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io import coders
-from omnia_beam.io.ledger_facts import PriorRecord
 from omnia_beam.io.progress import BOARD
-from omnia_beam.io.state_dir import StateDir
 from omnia_beam.io.stored_points import StoredFiles
+from omnia_beam.ledger.facts import PriorRecord
+from omnia_beam.ledger.state_dir import StateDir
 
 coders.register_coders()
 

@@ -23,12 +23,12 @@ from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.printable import counted
 from omnia_beam.core.receipt import Receipt
-from omnia_beam.io.dead_letters import WRITING, DeadLetterFiles, StoredLetters
 from omnia_beam.io.ledger_scope import Scope
-from omnia_beam.io.ledger_writer import LedgerWriter
 from omnia_beam.io.omnia_writer import OmniaWriter, more_ahead, send_group
 from omnia_beam.io.pending_chunk import WrittenChunk
 from omnia_beam.io.write_memory import WriteMemory
+from omnia_beam.ledger.dead_letters import WRITING, DeadLetterFiles, StoredLetters
+from omnia_beam.ledger.writer import LedgerWriter
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.net.shared import reset_shared_sessions, shared_session

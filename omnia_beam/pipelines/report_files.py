@@ -6,7 +6,7 @@ import json
 from typing import Final
 
 from omnia_beam.io.durable_file import write_durably
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.report_facts import VerifyReport
 from omnia_beam.pipelines.report_html import report_page
 

@@ -15,11 +15,11 @@ from omnia_beam.config import JobConfig
 from omnia_beam.config.fields import removable_points
 from omnia_beam.core.printable import counted
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io.ledger import Ledger
-from omnia_beam.io.ledger_facts import prior_records, receipts_with_kept_points, standing_points
-from omnia_beam.io.ledger_redo import outermost, recorded_points
 from omnia_beam.io.packing import PackLimits, requests_for
 from omnia_beam.io.plan import Plan
+from omnia_beam.ledger.facts import prior_records, receipts_with_kept_points, standing_points
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.queries import outermost, recorded_points
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination_check import Look
 from omnia_beam.pipelines.execution import Outcome

@@ -16,7 +16,7 @@ import orjson
 
 from omnia_beam.config import JobConfig, OmniaSource
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.state_dir import StateDir
 
 _log = logging.getLogger(__name__)
 

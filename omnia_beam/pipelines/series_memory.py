@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from omnia_beam.core.series import Timeseries
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.loss_report import Finding
 
 _log = logging.getLogger(__name__)

@@ -31,9 +31,9 @@ from omnia_beam.core.errors import (
     UsageError,
 )
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
-from omnia_beam.io.lease import Lease
 from omnia_beam.io.record import forget_failures, read_failures
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.lease import Lease
+from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.shared import reset_shared_sessions, shared_session
 from omnia_beam.pipelines.allocator import give_back

@@ -26,13 +26,13 @@ from apache_beam.runners.runner import PipelineState
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import OmniaBeamError, StateError, UnsafeRunnerError
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.io.ledger_compaction import open_ledger
 from omnia_beam.io.parquet_file import ParquetOptions
 from omnia_beam.io.progress import BOARD, STOP
 from omnia_beam.io.read import FetchWindows
 from omnia_beam.io.record import RecordFailures, RecordReceipts
-from omnia_beam.io.state_dir import StateDir
 from omnia_beam.io.write_parquet import WriteToParquet
+from omnia_beam.ledger.compaction import open_ledger
+from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.reachability import check_reachable
 from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.net.shared import shared_session

@@ -20,14 +20,14 @@ from omnia_beam.config import JobConfig, OmniaSink, OmniaSource
 from omnia_beam.core.errors import CredentialError, OmniaBeamError, ServiceError, UsageError
 from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.dead_letters import DeadLetterFiles
-from omnia_beam.io.ledger import Ledger
-from omnia_beam.io.ledger_index import DOUBTFUL
-from omnia_beam.io.ledger_redo import count_recorded
 from omnia_beam.io.ledger_scope import Scope, describe_scope_change
 from omnia_beam.io.read import ReadOptions
 from omnia_beam.io.set_aside import is_no_file
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.dead_letters import DeadLetterFiles
+from omnia_beam.ledger.index import DOUBTFUL
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.queries import count_recorded
+from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.cluster import check_job
 from omnia_beam.pipelines.context import RunContext

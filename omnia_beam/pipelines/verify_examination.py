@@ -13,7 +13,7 @@ from omnia_beam.core.errors import CredentialError, IncompleteReadError, Service
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.ledger import Ledger, RecordedReceipt
+from omnia_beam.ledger.ledger import Ledger, RecordedReceipt
 from omnia_beam.pipelines.verify_coverage import DONE, EMPTY, MISSING, CoverageGrid
 from omnia_beam.pipelines.verify_destination import Destination, Observation
 from omnia_beam.pipelines.verify_difference import Difference

@@ -13,12 +13,12 @@ from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.csv_file import CsvOptions
 from omnia_beam.io.csv_reader import as_csv_holds
-from omnia_beam.io.lease_file import LeaseToken
-from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.ledger_scope import Scope
 from omnia_beam.io.plan import Plan
-from omnia_beam.io.state_dir import StateDir
 from omnia_beam.io.write_policy import WriteOptions, judge
+from omnia_beam.ledger.lease_file import LeaseToken
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.stats import StatsSnapshot
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.job_state import JobState

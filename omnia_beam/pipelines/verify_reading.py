@@ -27,7 +27,7 @@ from omnia_beam.io.packing import PackLimits, requests_for
 from omnia_beam.io.plan import Plan
 from omnia_beam.io.progress import BOARD
 from omnia_beam.io.record import RecordFailures, read_failures
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.stats import StatsSnapshot
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.execution import run_pipeline

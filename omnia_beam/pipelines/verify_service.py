@@ -12,7 +12,7 @@ from omnia_beam.core.chunk import Points
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.plan import Plan
 from omnia_beam.io.read import ReadFromOmnia, ReadOptions
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.reachability import check_reachable
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.settings import ServiceSettings

@@ -11,15 +11,15 @@ from typing import Any, Final
 
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io.lease import advance_run
-from omnia_beam.io.ledger import Ledger
-from omnia_beam.io.ledger_facts import receipts_with_kept_points
 from omnia_beam.io.ledger_holes import Holes
-from omnia_beam.io.ledger_redo import count_recorded, outermost, recorded_points, redo_keys
 from omnia_beam.io.packing import PackLimits, requests_for
 from omnia_beam.io.plan import Plan
 from omnia_beam.io.planner import Wanted
 from omnia_beam.io.record import read_failures
+from omnia_beam.ledger.facts import receipts_with_kept_points
+from omnia_beam.ledger.lease import advance_run
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.queries import count_recorded, outermost, recorded_points, redo_keys
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.pipelines.execution import Outcome
 from omnia_beam.pipelines.job_state import JobState

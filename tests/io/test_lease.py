@@ -15,12 +15,12 @@ import pytest
 
 from omnia_beam.core.errors import StateError
 from omnia_beam.io.durable_file import TEMPORARY_PREFIX
-from omnia_beam.io.lease import Lease, LeaseTimes, advance_run
-from omnia_beam.io.lease_file import LEASE_FILE, read_lease, write_lease
 from omnia_beam.io.lease_owner import LeaseOwner, fate_of
-from omnia_beam.io.ledger import Ledger
-from omnia_beam.io.ledger_writer import LedgerWriter
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.lease import Lease, LeaseTimes, advance_run
+from omnia_beam.ledger.lease_file import LEASE_FILE, read_lease, write_lease
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.ledger.writer import LedgerWriter
 from tests.io.ledger_fakes import ELSEWHERE, SCOPE, FakeClock, free_pid, lease_for, ranges, receipt, recorded
 from tests.io.memory_filesystem import MemoryFileSystem
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from omnia_beam.core.errors import StateError
-from omnia_beam.io.lease import Lease, LeaseTimes
 from omnia_beam.io.lease_owner import LeaseOwner
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.lease import Lease, LeaseTimes
+from omnia_beam.ledger.state_dir import StateDir
 from tests.io.ledger_fakes import FakeClock
 
 HERE = LeaseOwner.here("here")

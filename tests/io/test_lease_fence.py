@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from omnia_beam.core.errors import StateError
-from omnia_beam.io.dead_letters import DeadLetterFiles
 from omnia_beam.io.durable_file import write_durably
-from omnia_beam.io.lease_fence import LOCK_FILE, LeaseFence
-from omnia_beam.io.lease_file import LeaseToken
-from omnia_beam.io.state_dir import StateDir
 from omnia_beam.io.write_csv import WriteToCsv
 from omnia_beam.io.write_parquet import WriteToParquet
+from omnia_beam.ledger.dead_letters import DeadLetterFiles
+from omnia_beam.ledger.fence import LOCK_FILE, LeaseFence
+from omnia_beam.ledger.lease_file import LeaseToken
+from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.operations import WRITE_MULTIPLE
 from omnia_beam.net.retry import RetryPolicy
 from omnia_beam.net.session import ServiceSession

@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 from omnia_beam.core.errors import StateError
-from omnia_beam.io.lease import Lease, LeaseTimes
-from omnia_beam.io.lease_file import read_lease
 from omnia_beam.io.lease_owner import LeaseOwner
-from omnia_beam.io.ledger import Ledger
-from omnia_beam.io.ledger_compaction import open_ledger
-from omnia_beam.io.ledger_writer import LedgerWriter
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.compaction import open_ledger
+from omnia_beam.ledger.lease import Lease, LeaseTimes
+from omnia_beam.ledger.lease_file import read_lease
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.ledger.writer import LedgerWriter
 from tests.io.ledger_fakes import SCOPE, ranges, receipt
 
 FAST = LeaseTimes(heartbeat_s=0.02, stale_after_s=0.3)

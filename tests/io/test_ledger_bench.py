@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import ledger as bench
-from omnia_beam.io.ledger import Ledger
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.state_dir import StateDir
 
 
 @pytest.mark.parametrize("per_receipt", [1, 10])

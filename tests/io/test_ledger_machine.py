@@ -21,14 +21,14 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
-from omnia_beam.io.lease import Lease, LeaseTimes
 from omnia_beam.io.lease_owner import LeaseOwner
-from omnia_beam.io.ledger import Ledger
-from omnia_beam.io.ledger_compaction import compact_ledger, delete_spent
-from omnia_beam.io.ledger_record import SegmentHeader
 from omnia_beam.io.ledger_scope import Scope
-from omnia_beam.io.ledger_writer import LedgerWriter
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.compaction import compact_ledger, delete_spent
+from omnia_beam.ledger.lease import Lease, LeaseTimes
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.record import SegmentHeader
+from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.ledger.writer import LedgerWriter
 from tests.io.ledger_fakes import DyingStore, FakeClock, Killed, free_pid, key, receipt
 from tests.io.memory_filesystem import MemoryFileSystem
 

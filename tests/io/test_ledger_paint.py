@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omnia_beam.io.ledger_paint import Pieces, visible_pieces
+from omnia_beam.ledger.coverage import Pieces, visible_pieces
 
 RANGES = st.lists(
     st.tuples(st.integers(0, 2), st.integers(-20, 20), st.integers(1, 18)).map(lambda x: (x[0], x[1], x[1] + x[2])),

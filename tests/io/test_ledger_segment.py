@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from omnia_beam.core.errors import StateError
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
-from omnia_beam.io.ledger import Ledger
-from omnia_beam.io.ledger_record import encode_line, encode_receipt
 from omnia_beam.io.ledger_scope import Scope
-from omnia_beam.io.ledger_table import receipt_of_record
-from omnia_beam.io.ledger_writer import LedgerWriter
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.record import encode_line, encode_receipt
+from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.ledger.table import receipt_of_record
+from omnia_beam.ledger.writer import LedgerWriter
 from tests.io.ledger_fakes import SCOPE, SINK, key, lease_for, ranges, receipt, recorded, segment_paths
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
@@ -215,7 +215,7 @@ def test_records_of_many_blocks(state: StateDir, monkeypatch: pytest.MonkeyPatch
     many = [receipt("ab", i, i + 1, [f"f{i}"]) for i in range(60)]
     recorded(state, 1, *many)
     for size in (1, 7, 100, 311):
-        monkeypatch.setattr("omnia_beam.io.ledger_segment._BLOCK_BYTES", size)
+        monkeypatch.setattr("omnia_beam.ledger.segment._BLOCK_BYTES", size)
         ledger = Ledger.load(state)
         assert list(ledger.coverage(SCOPE.digest, "b")) == ranges((0, 60))
         assert ledger.live_files(SINK) == {f"f{i}" for i in range(60)}

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from omnia_beam.core.errors import StateError
-from omnia_beam.io.lease_file import LEASE_FILE
-from omnia_beam.io.ledger import Ledger
-from omnia_beam.io.ledger_writer import LedgerWriter
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.lease_file import LEASE_FILE
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.ledger.writer import LedgerWriter
 from tests.io.ledger_fakes import SCOPE, SINK, FakeClock, key, lease_for, ranges, receipt, segment_paths
 from tests.io.memory_filesystem import MemoryFileSystem
 

@@ -31,7 +31,7 @@ from omnia_beam.io.file_source_index import FileIndex, index_file
 from omnia_beam.io.file_source_plan import file_shards, plan_files
 from omnia_beam.io.file_source_reader import BlockCache, read_window
 from omnia_beam.io.read_files import ReadFromFiles
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.runner import make_runner, pipeline_options
 
 T0 = parse_time("2024-02-28T12:00:00Z")

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from omnia_beam.core.errors import StateError
-from omnia_beam.io.lease import Lease, advance_run
-from omnia_beam.io.lease_file import LeaseToken
 from omnia_beam.io.lease_owner import LeaseOwner
-from omnia_beam.io.ledger import Ledger
-from omnia_beam.io.ledger_compaction import compact_ledger
-from omnia_beam.io.ledger_record import run_of
 from omnia_beam.io.record import RecordReceipts
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.compaction import compact_ledger
+from omnia_beam.ledger.lease import Lease, advance_run
+from omnia_beam.ledger.lease_file import LeaseToken
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.record import run_of
+from omnia_beam.ledger.state_dir import StateDir
 from tests.io.ledger_fakes import SCOPE, ranges, receipt
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from omnia_beam.core.errors import StateError, UsageError
-from omnia_beam.io.ledger import Ledger
-from omnia_beam.io.ledger_compaction import compact_ledger
-from omnia_beam.io.ledger_writer import LedgerWriter
-from omnia_beam.io.state_dir import FOLDERS, StateDir
+from omnia_beam.ledger.compaction import compact_ledger
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.state_dir import FOLDERS, StateDir
+from omnia_beam.ledger.writer import LedgerWriter
 from tests.io.ledger_fakes import SCOPE, lease_for, ranges, receipt
 from tests.io.memory_filesystem import MemoryFileSystem
 

@@ -32,11 +32,11 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.emulator.faults import rejected
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io.dead_letters import DeadLetterFiles, read_dead_letters
 from omnia_beam.io.progress import BOARD
-from omnia_beam.io.state_dir import StateDir
 from omnia_beam.io.write_omnia import WriteOptions, WriteToOmnia
 from omnia_beam.io.write_policy import NOT_FINITE
+from omnia_beam.ledger.dead_letters import DeadLetterFiles, read_dead_letters
+from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.retry import RetryPolicy
 from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.net.shared import reset_shared_sessions

@@ -27,13 +27,14 @@ from omnia_beam.core.errors import NotFoundError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io import durable_file, packing, record, state_store
+from omnia_beam.io import durable_file, packing, record
 from omnia_beam.io.lease_owner import LeaseOwner, _machine
-from omnia_beam.io.ledger_writer import LedgerWriter
 from omnia_beam.io.packing import PackLimits, pack_windows
 from omnia_beam.io.plan import Plan
 from omnia_beam.io.record import RecordReceipts, failure_file
 from omnia_beam.io.write_parquet import WriteToParquet
+from omnia_beam.ledger import store as state_store
+from omnia_beam.ledger.writer import LedgerWriter
 from omnia_beam.net.stats import StatsSnapshot
 from omnia_beam.pipelines import backfill, destination, job_state, work_plan
 from omnia_beam.pipelines.context import RunContext

@@ -15,11 +15,11 @@ from apache_beam.pipeline import PipelineVisitor
 from omnia_beam.config import CsvSource, JobConfig
 from omnia_beam.core.errors import UnsafeRunnerError, UsageError
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io.lease_file import LeaseToken
-from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.plan import Plan
 from omnia_beam.io.progress import STOP
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.lease_file import LeaseToken
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.credentials import CredentialSpec
 from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.pipelines.backfill import run_backfill

@@ -10,8 +10,8 @@ import pytest
 
 from omnia_beam.config.source import SeriesSelection
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io.ledger import Ledger
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines import backfill
 from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.context import RunContext

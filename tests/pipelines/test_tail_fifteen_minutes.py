@@ -22,8 +22,8 @@ from omnia_beam.core.errors import StateError
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.emulator.process import EmulatorProcess
-from omnia_beam.io.ledger import Ledger
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.job_state import scope_of

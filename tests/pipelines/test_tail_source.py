@@ -27,9 +27,9 @@ from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.emulator.memory import add_memory_series
 from omnia_beam.emulator.points import Points
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io.ledger import Ledger
 from omnia_beam.io.plan import Plan, WindowShard, shard_windows
 from omnia_beam.io.tail_cursor import TailCursor, TailTracker
+from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.backfill import BackfillJob
 from omnia_beam.pipelines.execution import run_here

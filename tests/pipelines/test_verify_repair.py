@@ -20,11 +20,11 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import parse_time
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io.lease import Lease
 from omnia_beam.io.lease_owner import LeaseOwner
-from omnia_beam.io.ledger_writer import LedgerWriter
 from omnia_beam.io.parquet_file import chunk_files
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.lease import Lease
+from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.ledger.writer import LedgerWriter
 from omnia_beam.pipelines import verify as verify_module
 from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.context import RunContext

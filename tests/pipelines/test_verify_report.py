@@ -13,7 +13,7 @@ import pytest
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.ledger_scope import Scope
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.report_facts import VerifyReport
 from omnia_beam.pipelines.report_files import write_report
 from omnia_beam.pipelines.report_html import report_page

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from omnia_beam.emulator.command import settings_from
 from omnia_beam.emulator.service import build_service
-from omnia_beam.io.ledger import Ledger
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.state_dir import StateDir
 from tests.soak.judgement import Content, loose_files, store_content, stored_content
 from tests.soak.mortal import FILES_ONLY, SERVICE_ONLY
 from tests.soak.stage import Service

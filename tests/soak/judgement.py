@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from omnia_beam.core.fingerprint import add_hashes, hash_points
 from omnia_beam.io.durable_file import TEMPORARY_PREFIX
-from omnia_beam.io.ledger import Ledger
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.state_dir import StateDir
 
 NOTHING = "0" * 32
 

@@ -20,7 +20,7 @@ from apache_beam.transforms import userstate
 from apache_beam.transforms.core import CallableWrapperDoFn
 from apache_beam.typehints import decorators
 
-from omnia_beam.io import ledger_table
+from omnia_beam.ledger import table as ledger_table
 
 
 def remember_lookups() -> None:

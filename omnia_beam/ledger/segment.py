@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, Final
 
 from omnia_beam.core.errors import StateError
-from omnia_beam.io.ledger_record import (
+from omnia_beam.ledger.record import (
     SegmentHeader,
     UnknownVersionError,
     is_whole,
 )
-from omnia_beam.io.ledger_table import batch_of_records
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.ledger.table import batch_of_records
 
 _BLOCK_BYTES: Final = 1 << 20
 

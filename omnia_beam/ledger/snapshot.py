@@ -20,7 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from omnia_beam.core.errors import StateError
-from omnia_beam.io.ledger_record import (
+from omnia_beam.io.ledger_scope import Scope
+from omnia_beam.ledger.record import (
     FORMAT,
     UnknownVersionError,
     check_version,
@@ -28,9 +29,8 @@ from omnia_beam.io.ledger_record import (
     encode_line,
     is_whole,
 )
-from omnia_beam.io.ledger_scope import Scope
-from omnia_beam.io.ledger_table import SCHEMA
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.ledger.table import SCHEMA
 
 _TAG: Final = "omnia_beam_snapshot"
 _MANIFEST = re.compile(r"snapshot-\d{8,}-[0-9a-z]+\.json", re.ASCII)

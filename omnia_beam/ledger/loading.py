@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from omnia_beam.core.errors import StateError
-from omnia_beam.io.ledger_index import IndexBuilder, LedgerIndex
-from omnia_beam.io.ledger_record import is_segment
 from omnia_beam.io.ledger_scope import Scope
-from omnia_beam.io.ledger_segment import SegmentReader
-from omnia_beam.io.ledger_snapshot import (
+from omnia_beam.ledger.index import IndexBuilder, LedgerIndex
+from omnia_beam.ledger.record import is_segment
+from omnia_beam.ledger.segment import SegmentReader
+from omnia_beam.ledger.snapshot import (
     Snapshot,
     check_snapshot,
     is_manifest,
@@ -19,8 +19,8 @@ from omnia_beam.io.ledger_snapshot import (
     read_manifest,
     snapshot_batches,
 )
-from omnia_beam.io.ledger_table import INDEX_COLUMNS
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.ledger.table import INDEX_COLUMNS
 
 _LOAD_TRIES: Final = 5  # a run that starts may compact the ledger while another process reads it
 

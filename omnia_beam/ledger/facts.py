@@ -15,9 +15,9 @@ from omnia_beam.core.errors import StateError
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.ledger import Ledger
-from omnia_beam.io.ledger_index import DOUBTFUL, PARTIAL, WHOLE
-from omnia_beam.io.ledger_table import RECEIPT, receipt_of_record
+from omnia_beam.ledger.index import DOUBTFUL, PARTIAL, WHOLE
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.table import RECEIPT, receipt_of_record
 
 _KEPT: Final = '"kept":['
 _LETTERS: Final = r'"dead_letters":[1-9]|"rejected":[1-9]'

@@ -11,9 +11,9 @@ import pyarrow.json as pj
 
 from omnia_beam.core.errors import StateError
 from omnia_beam.core.receipt import FileStamp
-from omnia_beam.io.ledger import Ledger, RecordedReceipt
-from omnia_beam.io.ledger_index import PARTIAL, Flags
-from omnia_beam.io.ledger_table import RECEIPT
+from omnia_beam.ledger.index import PARTIAL, Flags
+from omnia_beam.ledger.ledger import Ledger, RecordedReceipt
+from omnia_beam.ledger.table import RECEIPT
 
 _STAMPED: Final = pa.schema([("files", pa.list_(pa.string())), ("stamps", pa.list_(pa.list_(pa.int64())))])
 

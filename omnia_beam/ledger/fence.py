@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from omnia_beam.io.lease_file import LeaseToken
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.lease_file import LeaseToken
+from omnia_beam.ledger.state_dir import StateDir
 
 LOCK_FILE: Final = ".lease.lock"
 

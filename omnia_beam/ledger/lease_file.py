@@ -11,7 +11,7 @@ import orjson
 from omnia_beam.core.errors import StateError
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.lease_owner import LeaseOwner
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.state_dir import StateDir
 
 LEASE_FILE: Final = "lease.json"
 FORMAT: Final = 1

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from omnia_beam.core.receipt import Receipt
-from omnia_beam.io.ledger_record import FORMAT, SegmentHeader, UnknownVersionError, check_version, decode_line
+from omnia_beam.ledger.record import FORMAT, SegmentHeader, UnknownVersionError, check_version, decode_line
 
 RECEIPT: Final = 0
 """Kind of a record by which a sink confirms that series and range are stored."""

@@ -29,12 +29,12 @@ from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.ledger_holes import HoleFinder, Holes
-from omnia_beam.io.ledger_index import DOUBTFUL, PARTIAL, REPLACED, WHOLE, Flags, LedgerIndex, series_blocks
-from omnia_beam.io.ledger_loading import LedgerSource, load_records
-from omnia_beam.io.ledger_paint import Ints, Pieces
 from omnia_beam.io.ledger_scope import Scope
-from omnia_beam.io.ledger_table import RECEIPT, RETIRED, receipt_of_record
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.coverage import Ints, Pieces
+from omnia_beam.ledger.index import DOUBTFUL, PARTIAL, REPLACED, WHOLE, Flags, LedgerIndex, series_blocks
+from omnia_beam.ledger.loading import LedgerSource, load_records
+from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.ledger.table import RECEIPT, RETIRED, receipt_of_record
 
 _log = logging.getLogger(__name__)
 

@@ -25,10 +25,10 @@ from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.dead_letter_table import facts_of, key_of, letters_of_table, letters_to_table
 from omnia_beam.io.durable_file import Placing, is_local
-from omnia_beam.io.lease_fence import LeaseFence
 from omnia_beam.io.pending_chunk import WrittenChunk
-from omnia_beam.io.state_dir import StateDir, state_error
-from omnia_beam.io.state_store import BeamStore, LocalStore, StateStore
+from omnia_beam.ledger.fence import LeaseFence
+from omnia_beam.ledger.state_dir import StateDir, state_error
+from omnia_beam.ledger.store import BeamStore, LocalStore, StateStore
 
 WRITING: Final = "write"
 """Origin of letters that the sink refused, or could not hold: they can be sent again unchanged."""

@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from omnia_beam.io.ledger_paint import Ints, Pieces, visible_pieces
-from omnia_beam.io.ledger_table import INTENT, MEMORY_POOL, RECEIPT, RETIRED
+from omnia_beam.ledger.coverage import Ints, Pieces, visible_pieces
+from omnia_beam.ledger.table import INTENT, MEMORY_POOL, RECEIPT, RETIRED
 
 Small = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]

@@ -17,14 +17,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from omnia_beam.core.timestamps import format_time
-from omnia_beam.io.lease_file import LeaseToken
-from omnia_beam.io.ledger import Ledger
-from omnia_beam.io.ledger_index import Flags
-from omnia_beam.io.ledger_loading import LedgerSource
-from omnia_beam.io.ledger_record import run_of
-from omnia_beam.io.ledger_snapshot import write_snapshot
-from omnia_beam.io.ledger_table import RETIRED, retired_batch
-from omnia_beam.io.state_dir import StateDir
+from omnia_beam.ledger.index import Flags
+from omnia_beam.ledger.lease_file import LeaseToken
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.loading import LedgerSource
+from omnia_beam.ledger.record import run_of
+from omnia_beam.ledger.snapshot import write_snapshot
+from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.ledger.table import RETIRED, retired_batch
 
 _log = logging.getLogger(__name__)
 _MANY_SEGMENTS: Final = 64
