@@ -19,7 +19,7 @@ from omnia_beam.core.kept import KeptPoints
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io.plan import WindowShard
+from omnia_beam.plan.plan import WindowShard
 
 _VERSION = 1
 

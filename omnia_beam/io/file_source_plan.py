@@ -11,9 +11,9 @@ from omnia_beam.core.limits import MAX_CHUNK_POINTS
 from omnia_beam.core.window import Window
 from omnia_beam.io.file_source_catalog import BlockRef, FileCatalog
 from omnia_beam.io.file_source_files import SourceFile
-from omnia_beam.io.packing import PackedWindow, PackLimits, pack_windows
-from omnia_beam.io.plan import Plan
 from omnia_beam.io.planner import Wanted
+from omnia_beam.plan.packing import PackedWindow, PackLimits, pack_windows
+from omnia_beam.plan.plan import Plan
 
 _SERIES: Final = 1_000
 """Number of series in one window. No request limits it, and a block of a wide file is read once for each group of series."""

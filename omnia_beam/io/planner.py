@@ -9,10 +9,10 @@ from itertools import islice
 
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.io.packing import PackedWindow, PackLimits, pack_windows
-from omnia_beam.io.plan import Counted, Plan
 from omnia_beam.net.raw_data import probe_counts
 from omnia_beam.net.session import ServiceSession
+from omnia_beam.plan.packing import PackedWindow, PackLimits, pack_windows
+from omnia_beam.plan.plan import Counted, Plan
 
 Wanted = tuple[Sequence[str], TimeRange]
 """Series ids and the range that is wanted of all of them."""

@@ -18,8 +18,6 @@ from omnia_beam.core.limits import MAX_CHUNK_POINTS, MAX_POINTS_PER_ANSWER
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import BodyFormat, Window
 from omnia_beam.io import coders
-from omnia_beam.io.packing import PackLimits
-from omnia_beam.io.plan import WindowShard, shard_windows
 from omnia_beam.io.planner import plan_windows
 from omnia_beam.io.progress import BOARD, STOP
 from omnia_beam.io.query_reader import QueryReader
@@ -28,6 +26,8 @@ from omnia_beam.net.raw_data import RawQuery, fetch_page, named_counts
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.net.shared import shared_session
+from omnia_beam.plan.packing import PackLimits
+from omnia_beam.plan.plan import WindowShard, shard_windows
 
 coders.register_coders()
 

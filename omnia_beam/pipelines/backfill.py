@@ -22,8 +22,6 @@ from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.parquet_file import ParquetOptions
-from omnia_beam.io.plan import Plan
-from omnia_beam.io.plan_cache import PlanCache, still_wanted
 from omnia_beam.io.planner import Wanted, plan_windows
 from omnia_beam.io.query_evidence import Count
 from omnia_beam.io.read import ReadFromOmnia, ReadOptions
@@ -64,6 +62,8 @@ from omnia_beam.pipelines.work_plan import (
 )
 from omnia_beam.pipelines.worker_message import WorkerTask
 from omnia_beam.pipelines.worker_pool import run_workers
+from omnia_beam.plan.cache import PlanCache, still_wanted
+from omnia_beam.plan.plan import Plan
 from omnia_beam.transforms.decode import DecodeChunks
 
 _LOCAL_SHARD = 1024

@@ -12,7 +12,6 @@ from typing import Any
 import apache_beam as beam
 
 from omnia_beam.core.errors import OmniaBeamError
-from omnia_beam.io.plan import Plan
 from omnia_beam.io.progress import BOARD, STOP, Limit
 from omnia_beam.net.stats import StatsSnapshot
 from omnia_beam.pipelines.beam_log import own_errors_told_once
@@ -22,6 +21,7 @@ from omnia_beam.pipelines.counters import counters_of, counts_of
 from omnia_beam.pipelines.progress_display import ProgressFacts, showing_progress
 from omnia_beam.pipelines.runner import is_local, make_runner
 from omnia_beam.pipelines.stop_signals import handling_stop_signals
+from omnia_beam.plan.plan import Plan
 
 _LOOK_EVERY_S = 0.5
 

@@ -19,7 +19,6 @@ from omnia_beam.config.accept import Acceptance
 from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.timestamps import NS_PER_SECOND
-from omnia_beam.io.plan import Plan
 from omnia_beam.io.progress import Limit
 from omnia_beam.io.record import RecordFailures, RecordReceipts
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
@@ -54,6 +53,7 @@ from omnia_beam.pipelines.work_plan import (
     tell_reached,
     with_traffic,
 )
+from omnia_beam.plan.plan import Plan
 from omnia_beam.transforms.map_series import MapSeries, SeriesRule
 
 _LISTED = 100

@@ -20,8 +20,6 @@ from omnia_beam.io.file_facts import FileFacts, SeriesFacts
 from omnia_beam.io.file_source import CsvForm, FileSource, ParquetForm
 from omnia_beam.io.file_source_catalog import CatalogStore, FileCatalog, FileChange, check_holds_something
 from omnia_beam.io.file_source_plan import file_limits, plan_files
-from omnia_beam.io.packing import PackLimits
-from omnia_beam.io.plan import Plan
 from omnia_beam.io.planner import Wanted, plan_windows
 from omnia_beam.io.read import ReadFromOmnia
 from omnia_beam.io.read_files import ReadFromFiles
@@ -39,6 +37,8 @@ from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.mapping_letters import READING, MappingLetters
 from omnia_beam.pipelines.selection import describe_series, select_series
 from omnia_beam.pipelines.service import read_options, service_settings
+from omnia_beam.plan.packing import PackLimits
+from omnia_beam.plan.plan import Plan
 from omnia_beam.transforms.decode import DecodeChunks
 
 _LOCAL_SHARD: Final = 1024

@@ -21,7 +21,6 @@ from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io.plan import Counted
 from omnia_beam.io.query_evidence import Count, inner
 from omnia_beam.io.record import failure_file
 from omnia_beam.ledger.index import PARTIAL
@@ -30,6 +29,7 @@ from omnia_beam.ledger.table import RECEIPT
 from omnia_beam.pipelines.execution import Outcome
 from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.work_plan import WorkPlan, for_other_clocks
+from omnia_beam.plan.plan import Counted
 
 _log = logging.getLogger(__name__)
 _ANNOUNCED_AT_ONCE: Final = 1_000

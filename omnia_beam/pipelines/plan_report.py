@@ -9,8 +9,8 @@ from rich.table import Table
 
 from omnia_beam.core.printable import counted
 from omnia_beam.core.timestamps import format_time
-from omnia_beam.io.plan import Plan
 from omnia_beam.pipelines.work_plan import WorkPlan
+from omnia_beam.plan.plan import Plan
 
 BYTES_PER_POINT = 28
 """Bytes of a point of raw data in protobuf: 9-byte time, double, two-byte status, each with its tags."""

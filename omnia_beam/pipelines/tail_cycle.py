@@ -14,7 +14,6 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.ledger_recent import recent_windows
-from omnia_beam.io.plan import Plan
 from omnia_beam.io.planner import Wanted, plan_windows
 from omnia_beam.ledger.compaction import compact_ledger, compaction_pays, delete_spent
 from omnia_beam.ledger.lease_file import LeaseToken
@@ -35,6 +34,7 @@ from omnia_beam.pipelines.tail_windows import (
     windows_again,
 )
 from omnia_beam.pipelines.work_plan import WorkPlan, plan_work
+from omnia_beam.plan.plan import Plan
 
 _SELECT_EVERY_POLLS = 10
 """Cycles between two searches for new series: a search costs requests, and new series are rare."""

@@ -31,7 +31,6 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.core.window import Window
 from omnia_beam.io.ledger_recent import points_of_run
-from omnia_beam.io.plan import Plan, WindowShard, shard_windows
 from omnia_beam.io.record import forget_failures, read_failures
 from omnia_beam.io.tail_cursor import OVER, Round, TailCursor, TailCursorCoder, TailTracker
 from omnia_beam.ledger.lease import advance_run
@@ -44,6 +43,7 @@ from omnia_beam.pipelines.job_state import JobState, RunState
 from omnia_beam.pipelines.tail_cycle import Cycle, TailPlanner, TailTimes, complete_at, describe_cycle
 from omnia_beam.pipelines.tail_report import TailReport, write_report
 from omnia_beam.pipelines.work_plan import WorkPlan, announce_again
+from omnia_beam.plan.plan import Plan, WindowShard, shard_windows
 
 _log = logging.getLogger(__name__)
 

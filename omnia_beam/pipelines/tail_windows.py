@@ -19,7 +19,7 @@ from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.ledger_recent import RecentWindow
-from omnia_beam.io.packing import month_starts
+from omnia_beam.plan.packing import month_starts
 
 HOUR_NS: Final = 3_600 * NS_PER_SECOND
 DAY_NS: Final = 24 * HOUR_NS

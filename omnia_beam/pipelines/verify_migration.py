@@ -14,7 +14,6 @@ from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.csv_file import CsvOptions
 from omnia_beam.io.csv_reader import as_csv_holds
 from omnia_beam.io.ledger_scope import Scope
-from omnia_beam.io.plan import Plan
 from omnia_beam.io.write_policy import WriteOptions, judge
 from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.ledger import Ledger
@@ -27,6 +26,7 @@ from omnia_beam.pipelines.migration_source import MigrationSource, open_source
 from omnia_beam.pipelines.runner import is_local
 from omnia_beam.pipelines.verify_reading import WindowPrints, WindowRun
 from omnia_beam.pipelines.write_settings import write_options
+from omnia_beam.plan.plan import Plan
 from omnia_beam.transforms.map_series import MapSeries, SeriesRule
 
 

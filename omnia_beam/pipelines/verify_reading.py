@@ -23,8 +23,6 @@ from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.coders import ChunkCoder
-from omnia_beam.io.packing import PackLimits, requests_for
-from omnia_beam.io.plan import Plan
 from omnia_beam.io.progress import BOARD
 from omnia_beam.io.record import RecordFailures, read_failures
 from omnia_beam.ledger.state_dir import StateDir
@@ -32,6 +30,8 @@ from omnia_beam.net.stats import StatsSnapshot
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.execution import run_pipeline
 from omnia_beam.pipelines.verify_fingerprint import Fingerprint
+from omnia_beam.plan.packing import PackLimits, requests_for
+from omnia_beam.plan.plan import Plan
 
 _FLUSH: Final = 500
 _SINK: Final = "verify"

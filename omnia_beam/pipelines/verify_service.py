@@ -10,7 +10,6 @@ import apache_beam as beam
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.plan import Plan
 from omnia_beam.io.read import ReadFromOmnia, ReadOptions
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.reachability import check_reachable
@@ -22,6 +21,7 @@ from omnia_beam.pipelines.cluster import worker_share
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.runner import is_local
 from omnia_beam.pipelines.verify_reading import WindowPrints, WindowRun
+from omnia_beam.plan.plan import Plan
 from omnia_beam.transforms.decode import DecodeChunks
 
 _HURRY_S: Final = 20.0

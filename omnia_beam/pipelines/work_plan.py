@@ -12,8 +12,6 @@ from typing import Any, Final
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.ledger_holes import Holes
-from omnia_beam.io.packing import PackLimits, requests_for
-from omnia_beam.io.plan import Plan
 from omnia_beam.io.planner import Wanted
 from omnia_beam.io.record import read_failures
 from omnia_beam.ledger.facts import receipts_with_kept_points
@@ -25,6 +23,8 @@ from omnia_beam.pipelines.execution import Outcome
 from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.progress_display import ProgressFacts
 from omnia_beam.pipelines.summary import Summary
+from omnia_beam.plan.packing import PackLimits, requests_for
+from omnia_beam.plan.plan import Plan
 
 _log = logging.getLogger(__name__)
 _ANNOUNCED_AT_ONCE: Final = 1_000

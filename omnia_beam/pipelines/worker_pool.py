@@ -18,7 +18,6 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
 from omnia_beam.core.errors import OmniaBeamError
-from omnia_beam.io.plan import Plan
 from omnia_beam.io.progress import STOP
 from omnia_beam.net.session import ServiceSession
 from omnia_beam.net.stats import StatsSnapshot
@@ -26,6 +25,7 @@ from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.execution import Interrupted, Outcome, stopping_after, stopping_on_signals
 from omnia_beam.pipelines.progress_display import ProgressFacts, showing_progress
 from omnia_beam.pipelines.worker_message import STOP_ORDER, WorkerEnd, WorkerProgress, WorkerTask
+from omnia_beam.plan.plan import Plan
 
 _log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.coders import ChunkCoder, RawChunkCoder, ReceiptCoder, WindowFailureCoder, WindowShardCoder
-from omnia_beam.io.plan import WindowShard
+from omnia_beam.plan.plan import WindowShard
 from tests.core.strategies import as_points, as_rows, chunks, groups
 
 CODERS = {

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from omnia_beam.core.limits import MAX_CHUNK_POINTS, MAX_POINTS_PER_ANSWER, MAX_SERIES_PER_REQUEST
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS, NS_PER_SECOND
-from omnia_beam.io.packing import PackedWindow, PackLimits, month_starts, pack_windows
+from omnia_beam.plan.packing import PackedWindow, PackLimits, month_starts, pack_windows
 
 DAY = 86_400 * NS_PER_SECOND
 YEAR = 365 * DAY

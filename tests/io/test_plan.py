@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io.packing import PackedWindow
-from omnia_beam.io.plan import Plan
+from omnia_beam.plan.packing import PackedWindow
+from omnia_beam.plan.plan import Plan
 
 times = st.integers(MIN_TIME_NS, MAX_TIME_NS) | st.sampled_from([MIN_TIME_NS, MAX_TIME_NS, -1, 0, 1])
 ranges = st.tuples(times, times).filter(lambda pair: pair[0] != pair[1]).map(lambda pair: TimeRange(*sorted(pair)))

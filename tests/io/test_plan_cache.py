@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.io.packing import PackedWindow, PackLimits
-from omnia_beam.io.plan import Plan
-from omnia_beam.io.plan_cache import PlanCache, still_wanted
 from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.plan.cache import PlanCache, still_wanted
+from omnia_beam.plan.packing import PackedWindow, PackLimits
+from omnia_beam.plan.plan import Plan
 
 LIMITS = PackLimits()
 DAY_NS = 86_400 * 10**9

@@ -13,10 +13,10 @@ from omnia_beam.core.errors import SelectionError, TransientServiceError
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io.packing import PackLimits
-from omnia_beam.io.plan import Plan
 from omnia_beam.io.planner import plan_windows
 from omnia_beam.net.session import ServiceSession
+from omnia_beam.plan.packing import PackLimits
+from omnia_beam.plan.plan import Plan
 from tests.io.emulated import DAY, MONTH, SECOND, STEPS, ids_of, service
 
 SMALL = PackLimits(page_points=1_000, chunk_points=5_000)

@@ -27,10 +27,8 @@ from omnia_beam.core.errors import NotFoundError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io import durable_file, packing, record
+from omnia_beam.io import durable_file, record
 from omnia_beam.io.lease_owner import LeaseOwner, _machine
-from omnia_beam.io.packing import PackLimits, pack_windows
-from omnia_beam.io.plan import Plan
 from omnia_beam.io.record import RecordReceipts, failure_file
 from omnia_beam.io.write_parquet import WriteToParquet
 from omnia_beam.ledger import store as state_store
@@ -41,6 +39,9 @@ from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import file_prefix
 from omnia_beam.pipelines.execution import Outcome
 from omnia_beam.pipelines.summary import Summary
+from omnia_beam.plan import packing
+from omnia_beam.plan.packing import PackLimits, pack_windows
+from omnia_beam.plan.plan import Plan
 
 HOUR = 3_600 * 10**9
 EPOCH = 1_704_067_200 * 10**9  # 2024-01-01; hours from here cross a month's end at 744

@@ -15,7 +15,6 @@ from apache_beam.pipeline import PipelineVisitor
 from omnia_beam.config import CsvSource, JobConfig
 from omnia_beam.core.errors import UnsafeRunnerError, UsageError
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io.plan import Plan
 from omnia_beam.io.progress import STOP
 from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.ledger import Ledger
@@ -33,6 +32,7 @@ from omnia_beam.pipelines.migration_source import open_source
 from omnia_beam.pipelines.replay import run_replay
 from omnia_beam.pipelines.runner import pipeline_options
 from omnia_beam.pipelines.verify import run_verify
+from omnia_beam.plan.plan import Plan
 
 SERVICE = ServiceSettings("http://127.0.0.1:1/v1.7", requests_per_second=20.0, max_in_flight=8)
 SHARED = {"sink.path": "gs://bucket/out", "state": "gs://bucket/state"}

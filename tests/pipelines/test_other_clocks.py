@@ -8,11 +8,11 @@ import pytest
 
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import Window
-from omnia_beam.io.plan import Plan
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.work_plan import WorkPlan, announce_again, for_other_clocks
+from omnia_beam.plan.plan import Plan
 from tests.io.ledger_fakes import SCOPE, key, lease_for, receipt, recorded
 
 HOUR = 3_600 * 10**9

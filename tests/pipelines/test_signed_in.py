@@ -19,12 +19,12 @@ from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import OmniaBeamError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io.plan import Plan
 from omnia_beam.io.read import ReadFromOmnia
 from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.backfill import BackfillJob, run_backfill
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.summary import Summary
+from omnia_beam.plan.plan import Plan
 from tests.pipelines.conftest import differences, emulated_points, stored_points
 from tests.support import fixtures
 from tests.support.leaks import all_logs, find_leaks

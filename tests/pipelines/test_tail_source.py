@@ -27,7 +27,6 @@ from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.emulator.memory import add_memory_series
 from omnia_beam.emulator.points import Points
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io.plan import Plan, WindowShard, shard_windows
 from omnia_beam.io.tail_cursor import TailCursor, TailTracker
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.net.shared import shared_session
@@ -48,6 +47,7 @@ from omnia_beam.pipelines.tail_source import (
 )
 from omnia_beam.pipelines.tail_stream import CopyWindows, for_workers
 from omnia_beam.pipelines.work_plan import WorkPlan
+from omnia_beam.plan.plan import Plan, WindowShard, shard_windows
 from tests.pipelines.conftest import differences, emulated_points, stored_points
 
 SECOND = 10**9

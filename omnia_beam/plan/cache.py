@@ -18,10 +18,10 @@ import numpy as np
 import orjson
 
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
-from omnia_beam.io.packing import PackLimits
-from omnia_beam.io.plan import ROW, Counted, Plan
 from omnia_beam.io.planner import Wanted
 from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.plan.packing import PackLimits
+from omnia_beam.plan.plan import ROW, Counted, Plan
 
 _log = logging.getLogger(__name__)
 

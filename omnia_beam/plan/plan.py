@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io.packing import PackedWindow
+from omnia_beam.plan.packing import PackedWindow
 
 ROW: Final = np.dtype(
     [("group", np.int32), ("requests", np.int32), ("start", np.int64), ("end", np.int64), ("points", np.int64)]
