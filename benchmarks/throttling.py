@@ -29,8 +29,8 @@ from rich.console import Console
 
 from benchmarks.table import Row, machine, print_rows
 from omnia_beam.emulator.process import EmulatorProcess
-from omnia_beam.net.session import ServiceSession
-from omnia_beam.net.settings import ServiceSettings
+from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.net.http.settings import ServiceSettings
 
 ROOT = Path(__file__).parent.parent
 RATE = 60.0

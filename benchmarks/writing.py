@@ -41,9 +41,9 @@ from omnia_beam.io.write_omnia import WriteToOmnia
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.client import OmniaClient
-from omnia_beam.net.retry import RetryPolicy
-from omnia_beam.net.settings import ServiceSettings
-from omnia_beam.net.shared import shared_session
+from omnia_beam.net.http.retry import RetryPolicy
+from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.net.http.shared import shared_session
 
 ROOT = Path(__file__).parent.parent
 SDK_PYTHON = ROOT / ".venv-sdk" / "bin" / "python"

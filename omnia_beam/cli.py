@@ -102,7 +102,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def _end_requests() -> None:
     """Close the sessions, if any were made: a thread that still reads a long response would keep the process alive."""
-    shared = sys.modules.get("omnia_beam.net.shared")
+    shared = sys.modules.get("omnia_beam.net.http.shared")
     if shared is not None:
         shared.reset_shared_sessions()
 

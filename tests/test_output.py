@@ -16,7 +16,7 @@ import yaml
 
 from omnia_beam.cli import main
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.net.shared import reset_shared_sessions
+from omnia_beam.net.http.shared import reset_shared_sessions
 
 POINTS = 200
 

@@ -22,10 +22,10 @@ from omnia_beam.io.planner import plan_windows
 from omnia_beam.io.progress import BOARD, STOP
 from omnia_beam.io.query_reader import QueryReader
 from omnia_beam.io.window_reader import MoreAhead, WindowReader
+from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.net.http.shared import shared_session
 from omnia_beam.net.raw_data import RawQuery, fetch_page, named_counts
-from omnia_beam.net.session import ServiceSession
-from omnia_beam.net.settings import ServiceSettings
-from omnia_beam.net.shared import shared_session
 from omnia_beam.plan.packing import PackLimits
 from omnia_beam.plan.plan import WindowShard, shard_windows
 

@@ -23,8 +23,8 @@ from omnia_beam.io.write_memory import shared_memory
 from omnia_beam.io.write_policy import WriteOptions
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.fence import LeaseFence
-from omnia_beam.net.settings import ServiceSettings
-from omnia_beam.net.shared import shared_session
+from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.net.http.shared import shared_session
 
 coders.register_coders()
 dead_letter_coder.register_coder()

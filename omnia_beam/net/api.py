@@ -11,9 +11,9 @@ from azure.core.credentials import TokenCredential
 
 from omnia_beam.core.errors import UsageError
 from omnia_beam.net.credentials import CredentialSpec
-from omnia_beam.net.session import ServiceSession
-from omnia_beam.net.settings import ServiceSettings
-from omnia_beam.net.stats import StatsSnapshot
+from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.net.token_provider import TokenProvider
 
 Credential = TokenCredential | CredentialSpec | str | None

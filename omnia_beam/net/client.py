@@ -17,11 +17,11 @@ from typing import Any, Literal, Self
 
 from omnia_beam.core.errors import UsageError
 from omnia_beam.net.api import ApiClient, Credential, open_session
-from omnia_beam.net.environments import Endpoint, companions_of, environment
+from omnia_beam.net.http.environments import Endpoint, companions_of, environment
+from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.ims import ImsMetadataClient, ImsSubscriptionsClient, ImsSubscriptionsManagementClient
 from omnia_beam.net.metadata import MetadataCalls
 from omnia_beam.net.reading import DatapointReads
-from omnia_beam.net.settings import ServiceSettings
 from omnia_beam.net.streaming import StreamingCalls
 from omnia_beam.net.writing import DatapointWrites
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from omnia_beam.core.errors import NotFoundError
-from omnia_beam.net.answer import JSON, Answer
-from omnia_beam.net.body import MAX_BODY_BYTES
+from omnia_beam.net.http.answer import JSON, Answer
+from omnia_beam.net.http.body import MAX_BODY_BYTES
+from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.net.http.transport import Query
 from omnia_beam.net.paths import path_of
-from omnia_beam.net.session import ServiceSession
-from omnia_beam.net.transport import Query
 
 
 @dataclass(frozen=True)

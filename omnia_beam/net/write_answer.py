@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from omnia_beam.core.errors import NotTheServiceError, TransientServiceError
-from omnia_beam.net.answer import Answer
+from omnia_beam.net.http.answer import Answer
 
 _TRIES: Final = 3
 _STORED: Final = frozenset({"stored", "written", "accepted", "succeeded", "datapointcount", "pointcount"})

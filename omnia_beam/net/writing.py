@@ -13,9 +13,9 @@ from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST, TIME_RESOLUTION_NS
 from omnia_beam.core.series_id import canonical_id
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.net import operations as ops
-from omnia_beam.net.answer import Answer
 from omnia_beam.net.api import ApiClient
 from omnia_beam.net.datapoints import Datapoint, Datapoints
+from omnia_beam.net.http.answer import Answer
 from omnia_beam.net.items import ServiceMessage, message_of
 from omnia_beam.net.paths import path_of
 from omnia_beam.net.series_query import Span

@@ -28,11 +28,11 @@ from omnia_beam.io.read import ReadFromOmnia, ReadOptions
 from omnia_beam.io.record import RecordFailures, RecordReceipts
 from omnia_beam.io.stored_points import StoredFiles
 from omnia_beam.io.write_parquet import WriteToParquet
+from omnia_beam.net.http.reachability import check_reachable
+from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.net.http.shared import shared_session
 from omnia_beam.net.raw_data import named_counts
-from omnia_beam.net.reachability import check_reachable
-from omnia_beam.net.session import ServiceSession
-from omnia_beam.net.settings import ServiceSettings
-from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.cluster import check_cluster, worker_share
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import check_writable, file_prefix, say_tidied, tidy_files

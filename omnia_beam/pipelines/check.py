@@ -17,10 +17,10 @@ from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.durable_file import is_local
 from omnia_beam.ledger.state_dir import FOLDERS, StateDir
+from omnia_beam.net.http.reachability import check_reachable
+from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.net.http.shared import shared_session
 from omnia_beam.net.raw_data import RawQuery, fetch_page
-from omnia_beam.net.reachability import check_reachable
-from omnia_beam.net.session import ServiceSession
-from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.backfill import wanted_range
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import check_writable

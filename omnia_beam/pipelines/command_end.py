@@ -88,7 +88,7 @@ class CommandEnd:
     def _so_far(self) -> Summary:
         """Return the requests and the time of a command that ended before it made a summary."""
         summary = Summary(self.command, elapsed_s=time.monotonic() - self.began_s)
-        shared = sys.modules.get("omnia_beam.net.shared")  # not imported here: without requests it is not loaded
+        shared = sys.modules.get("omnia_beam.net.http.shared")  # not imported here: without requests it is not loaded
         if shared is None:
             return summary
         traffic = shared.shared_traffic()

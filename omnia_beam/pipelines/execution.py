@@ -13,7 +13,7 @@ import apache_beam as beam
 
 from omnia_beam.core.errors import OmniaBeamError
 from omnia_beam.io.progress import BOARD, STOP, Limit
-from omnia_beam.net.stats import StatsSnapshot
+from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines.beam_log import own_errors_told_once
 from omnia_beam.pipelines.cluster import is_elsewhere
 from omnia_beam.pipelines.context import RunContext

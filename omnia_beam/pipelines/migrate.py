@@ -22,7 +22,7 @@ from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.progress import Limit
 from omnia_beam.io.record import RecordFailures, RecordReceipts
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
-from omnia_beam.net.stats import StatsSnapshot
+from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines.cluster import check_job
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import say_tidied

@@ -15,9 +15,9 @@ from omnia_beam.io.write_omnia import WriteToOmnia
 from omnia_beam.io.write_parquet import WriteToParquet
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.ledger import Ledger
-from omnia_beam.net.reachability import check_reachable
-from omnia_beam.net.session import ServiceSession
-from omnia_beam.net.shared import shared_session
+from omnia_beam.net.http.reachability import check_reachable
+from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.cluster import worker_share
 from omnia_beam.pipelines.destination import PARQUET_SUFFIXES, Tidied, check_writable, file_prefix, tidy_files
 from omnia_beam.pipelines.destination_check import Asked, Look, check_mode, look_at_files, not_counted, not_looked_at

@@ -25,10 +25,10 @@ from omnia_beam.io.read import ReadFromOmnia
 from omnia_beam.io.read_files import ReadFromFiles
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.net.http.reachability import check_reachable
+from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.net.http.shared import shared_session
 from omnia_beam.net.raw_data import named_counts
-from omnia_beam.net.reachability import check_reachable
-from omnia_beam.net.session import ServiceSession
-from omnia_beam.net.shared import shared_session
 from omnia_beam.pipelines.backfill import wanted_range
 from omnia_beam.pipelines.cluster import worker_share
 from omnia_beam.pipelines.context import RunContext

@@ -7,8 +7,8 @@ from omnia_beam.core.errors import UsageError
 from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.net.reachability import check_reachable
-from omnia_beam.net.shared import shared_session
+from omnia_beam.net.http.reachability import check_reachable
+from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.backfill import BackfillJob, make_plan
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.id_spelling import as_recorded

@@ -29,9 +29,9 @@ from omnia_beam.io.pending_chunk import WrittenChunk
 from omnia_beam.io.write_memory import WriteMemory
 from omnia_beam.ledger.dead_letters import WRITING, DeadLetterFiles, StoredLetters
 from omnia_beam.ledger.writer import LedgerWriter
-from omnia_beam.net.session import ServiceSession
-from omnia_beam.net.settings import ServiceSettings
-from omnia_beam.net.shared import reset_shared_sessions, shared_session
+from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.net.http.shared import reset_shared_sessions, shared_session
 from omnia_beam.pipelines.cluster import check_job
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination_check import Asked, Look, look_at_letters

@@ -14,9 +14,9 @@ from omnia_beam.config import JobConfig, OmniaSource
 from omnia_beam.core.printable import one_line
 from omnia_beam.core.series import Timeseries
 from omnia_beam.io.file_source_catalog import catalog_files
-from omnia_beam.net.reachability import check_reachable
-from omnia_beam.net.session import ServiceSession
-from omnia_beam.net.shared import shared_session
+from omnia_beam.net.http.reachability import check_reachable
+from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.migration_source import file_source, files_series
 from omnia_beam.pipelines.selection import describe_series

@@ -8,9 +8,9 @@ from omnia_beam.config import OmniaConnection, OmniaSource
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.read import ReadOptions
 from omnia_beam.net.credentials import CredentialSpec
-from omnia_beam.net.environments import environment
-from omnia_beam.net.retry import RetryPolicy
-from omnia_beam.net.settings import ServiceSettings
+from omnia_beam.net.http.environments import environment
+from omnia_beam.net.http.retry import RetryPolicy
+from omnia_beam.net.http.settings import ServiceSettings
 
 
 def service_settings(connection: OmniaConnection) -> ServiceSettings:

@@ -34,8 +34,8 @@ from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.io.record import forget_failures, read_failures
 from omnia_beam.ledger.lease import Lease
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.net.session import ServiceSession
-from omnia_beam.net.shared import reset_shared_sessions, shared_session
+from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.net.http.shared import reset_shared_sessions, shared_session
 from omnia_beam.pipelines.allocator import give_back
 from omnia_beam.pipelines.backfill import BackfillJob, build_pipeline, counting, guard_rules
 from omnia_beam.pipelines.context import RunContext

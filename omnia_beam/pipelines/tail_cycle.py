@@ -18,7 +18,7 @@ from omnia_beam.io.planner import Wanted, plan_windows
 from omnia_beam.ledger.compaction import compact_ledger, compaction_pays, delete_spent
 from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.ledger import Ledger
-from omnia_beam.net.session import ServiceSession
+from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.pipelines.backfill import BackfillJob
 from omnia_beam.pipelines.destination import file_prefix, tidy_files
 from omnia_beam.pipelines.id_spelling import as_recorded

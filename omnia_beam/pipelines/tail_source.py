@@ -36,8 +36,8 @@ from omnia_beam.io.tail_cursor import OVER, Round, TailCursor, TailCursorCoder, 
 from omnia_beam.ledger.lease import advance_run
 from omnia_beam.ledger.lease_file import read_lease
 from omnia_beam.ledger.ledger import Ledger
-from omnia_beam.net.session import ServiceSession
-from omnia_beam.net.shared import shared_session
+from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.backfill import BackfillJob
 from omnia_beam.pipelines.job_state import JobState, RunState
 from omnia_beam.pipelines.tail_cycle import Cycle, TailPlanner, TailTimes, complete_at, describe_cycle

@@ -33,9 +33,9 @@ from omnia_beam.io.record import RecordFailures, RecordReceipts
 from omnia_beam.io.write_parquet import WriteToParquet
 from omnia_beam.ledger.compaction import open_ledger
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.net.reachability import check_reachable
-from omnia_beam.net.settings import ServiceSettings
-from omnia_beam.net.shared import shared_session
+from omnia_beam.net.http.reachability import check_reachable
+from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.backfill import BackfillJob
 from omnia_beam.pipelines.beam_log import own_errors_told_once
 from omnia_beam.pipelines.cluster import check_cluster, worker_share

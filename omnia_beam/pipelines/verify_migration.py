@@ -18,7 +18,7 @@ from omnia_beam.io.write_policy import WriteOptions, judge
 from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.net.stats import StatsSnapshot
+from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.migration import MigrationJob, Prepared, prepare

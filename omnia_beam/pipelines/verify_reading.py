@@ -26,7 +26,7 @@ from omnia_beam.io.coders import ChunkCoder
 from omnia_beam.io.progress import BOARD
 from omnia_beam.io.record import RecordFailures, read_failures
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.net.stats import StatsSnapshot
+from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.execution import run_pipeline
 from omnia_beam.pipelines.verify_fingerprint import Fingerprint

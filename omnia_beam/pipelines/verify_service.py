@@ -12,11 +12,11 @@ from omnia_beam.core.chunk import Points
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.read import ReadFromOmnia, ReadOptions
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.net.reachability import check_reachable
-from omnia_beam.net.session import ServiceSession
-from omnia_beam.net.settings import ServiceSettings
-from omnia_beam.net.shared import shared_session
-from omnia_beam.net.stats import StatsSnapshot
+from omnia_beam.net.http.reachability import check_reachable
+from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.net.http.shared import shared_session
+from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines.cluster import worker_share
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.runner import is_local

@@ -18,7 +18,7 @@ from omnia_beam.ledger.facts import receipts_with_kept_points
 from omnia_beam.ledger.lease import advance_run
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.queries import count_recorded, outermost, recorded_points, redo_keys
-from omnia_beam.net.session import ServiceSession
+from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.pipelines.execution import Outcome
 from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.progress_display import ProgressFacts

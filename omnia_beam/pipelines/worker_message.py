@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from omnia_beam.core.errors import OmniaBeamError
-from omnia_beam.net.settings import ServiceSettings
-from omnia_beam.net.stats import StatsSnapshot
+from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.net.http.stats import StatsSnapshot
 
 STOP_ORDER: Final = "stop"
 """The driver's order to begin no further window."""

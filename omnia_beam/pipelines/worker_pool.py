@@ -19,8 +19,8 @@ from typing import Any, Final
 
 from omnia_beam.core.errors import OmniaBeamError
 from omnia_beam.io.progress import STOP
-from omnia_beam.net.session import ServiceSession
-from omnia_beam.net.stats import StatsSnapshot
+from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.execution import Interrupted, Outcome, stopping_after, stopping_on_signals
 from omnia_beam.pipelines.progress_display import ProgressFacts, showing_progress

@@ -17,7 +17,7 @@ from typing import Final
 from omnia_beam.core.errors import OmniaBeamError
 from omnia_beam.core.redaction import redact
 from omnia_beam.io.progress import BOARD, STOP
-from omnia_beam.net.shared import reset_shared_sessions, shared_session
+from omnia_beam.net.http.shared import reset_shared_sessions, shared_session
 from omnia_beam.pipelines.execution import run_here
 from omnia_beam.pipelines.worker_message import STOP_ORDER, WorkerEnd, WorkerProgress, WorkerTask
 

@@ -8,7 +8,7 @@ import pytest
 
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.io.progress import BOARD, STOP
-from omnia_beam.net.shared import reset_shared_sessions
+from omnia_beam.net.http.shared import reset_shared_sessions
 from tests.io.emulated import steady_series
 from tests.io.memory_filesystem import MemoryFileSystem
 

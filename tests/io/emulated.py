@@ -9,8 +9,8 @@ import numpy as np
 
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.net.retry import RetryPolicy
-from omnia_beam.net.settings import ServiceSettings
+from omnia_beam.net.http.retry import RetryPolicy
+from omnia_beam.net.http.settings import ServiceSettings
 from tests.io.scripted_service import Row, bits_of
 
 SECOND = 10**9

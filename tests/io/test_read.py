@@ -24,8 +24,8 @@ from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.io.progress import BOARD, STOP
 from omnia_beam.io.read import ReadFromOmnia, ReadOptions, _Fetch, _WindowProvider
-from omnia_beam.net.retry import RetryPolicy
-from omnia_beam.net.settings import ServiceSettings
+from omnia_beam.net.http.retry import RetryPolicy
+from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.plan.plan import WindowShard
 from omnia_beam.transforms.assemble import assemble_chunk
 from tests.io.emulated import DAY_ONE, MONTH, ids_of, service, true_points

@@ -37,9 +37,9 @@ from omnia_beam.io.write_omnia import WriteOptions, WriteToOmnia
 from omnia_beam.io.write_policy import NOT_FINITE
 from omnia_beam.ledger.dead_letters import DeadLetterFiles, read_dead_letters
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.net.retry import RetryPolicy
-from omnia_beam.net.settings import ServiceSettings
-from omnia_beam.net.shared import reset_shared_sessions
+from omnia_beam.net.http.retry import RetryPolicy
+from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.net.http.shared import reset_shared_sessions
 from tests.core.strategies import as_rows
 from tests.io.written_chunks import chunk_of
 from tests.net.conftest import ScriptedService

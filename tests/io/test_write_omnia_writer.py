@@ -21,8 +21,8 @@ from omnia_beam.io.window_reader import MoreAhead
 from omnia_beam.io.write_group import Group, columns, size
 from omnia_beam.io.write_memory import WriteMemory
 from omnia_beam.io.write_policy import WriteOptions
-from omnia_beam.net.session import ServiceSession
-from omnia_beam.net.settings import ServiceSettings
+from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.wire import encode_datapoints
 from tests.io.written_chunks import SECOND, START, chunk_of
 from tests.net.conftest import Request, ScriptedService

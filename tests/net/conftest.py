@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from omnia_beam.net.session import ServiceSession
-from omnia_beam.net.settings import ServiceSettings
+from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.net.http.settings import ServiceSettings
 
 
 @dataclass

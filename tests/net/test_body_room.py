@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from omnia_beam.net.body import MAX_BODY_BYTES, most_page_bytes
-from omnia_beam.net.body_room import BodyRoom
+from omnia_beam.net.http.body import MAX_BODY_BYTES, most_page_bytes
+from omnia_beam.net.http.body_room import BodyRoom
 
 
 def test_many_bodies_at_once_stay_within_the_bound_and_one_body() -> None:

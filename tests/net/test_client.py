@@ -23,8 +23,8 @@ from omnia_beam.net import metadata
 from omnia_beam.net.client import OmniaClient
 from omnia_beam.net.credentials import CredentialSpec
 from omnia_beam.net.datapoints import Datapoint, Datapoints
-from omnia_beam.net.environments import environment
-from omnia_beam.net.retry import RetryPolicy
+from omnia_beam.net.http.environments import environment
+from omnia_beam.net.http.retry import RetryPolicy
 
 PROTO = "application/protobuf"
 BASE = 1_700_000_000_000_000_000

@@ -18,7 +18,7 @@ from omnia_beam.core.errors import (
 from omnia_beam.net import items
 from omnia_beam.net.client import OmniaClient
 from omnia_beam.net.datapoints import Datapoint, Datapoints
-from omnia_beam.net.retry import RetryPolicy
+from omnia_beam.net.http.retry import RetryPolicy
 from omnia_beam.net.series_query import SeriesQuery
 from omnia_beam.wire import timeseries_pb2 as pb
 

@@ -13,7 +13,7 @@ from omnia_beam.emulator.metadata import series_id
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.net.client import OmniaClient
 from omnia_beam.net.datapoints import Datapoint, Datapoints
-from omnia_beam.net.retry import RetryPolicy
+from omnia_beam.net.http.retry import RetryPolicy
 from omnia_beam.net.series_query import SeriesQuery
 
 SECOND = 1_000_000_000

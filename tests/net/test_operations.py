@@ -23,10 +23,10 @@ from omnia_beam.net import operations
 from omnia_beam.net.api import ApiClient
 from omnia_beam.net.client import OmniaClient
 from omnia_beam.net.datapoints import Datapoints
+from omnia_beam.net.http.retry import RetryPolicy
 from omnia_beam.net.ims import ImsMetadataClient, ImsSubscriptionsClient, ImsSubscriptionsManagementClient
 from omnia_beam.net.operations import Operation
 from omnia_beam.net.reading import DatapointReads
-from omnia_beam.net.retry import RetryPolicy
 from omnia_beam.net.series_query import SeriesQuery
 
 T0, T1 = "2024-01-01", "2024-01-02"

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omnia_beam.core.errors import UsageError
-from omnia_beam.net.rate_limit import PausedTooLong, RateLimiter
+from omnia_beam.net.http.rate_limit import PausedTooLong, RateLimiter
 
 
 class Clock:

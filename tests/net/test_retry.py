@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnia_beam.core.errors import ServiceError, ThrottledError, TransientServiceError, UsageError
-from omnia_beam.net.retry import AttemptFailed, RetryPolicy
+from omnia_beam.net.http.retry import AttemptFailed, RetryPolicy
 
 
 class Clock:

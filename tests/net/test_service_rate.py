@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnia_beam.net.service_rate import ServiceRate
+from omnia_beam.net.http.service_rate import ServiceRate
 
 LATENCY_S = 0.02
 

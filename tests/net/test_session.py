@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from omnia_beam.core import errors
-from omnia_beam.net.retry import RetryPolicy
+from omnia_beam.net.http.retry import RetryPolicy
 
 PROTO = "application/protobuf"
 

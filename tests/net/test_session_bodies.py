@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from omnia_beam.core import errors
-from omnia_beam.net.answer import PROTOBUF
-from omnia_beam.net.body_room import shared_room
-from omnia_beam.net.retry import RetryPolicy
+from omnia_beam.net.http.answer import PROTOBUF
+from omnia_beam.net.http.body_room import shared_room
+from omnia_beam.net.http.retry import RetryPolicy
 
 PROTO = "application/protobuf"
 

@@ -17,9 +17,9 @@ import pytest
 
 from omnia_beam.core import errors, redaction
 from omnia_beam.net.client import OmniaClient
-from omnia_beam.net.retry import RetryPolicy
-from omnia_beam.net.session import ServiceSession
-from omnia_beam.net.settings import ServiceSettings
+from omnia_beam.net.http.retry import RetryPolicy
+from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.net.http.settings import ServiceSettings
 from tests.support.leaks import all_logs
 
 PROTO = "application/protobuf"

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from omnia_beam.core.errors import UsageError
 from omnia_beam.net.credentials import CredentialSpec
-from omnia_beam.net.environments import ENVIRONMENTS, environment
-from omnia_beam.net.retry import RetryPolicy
-from omnia_beam.net.settings import ServiceSettings
-from omnia_beam.net.shared import reset_shared_sessions, shared_session
+from omnia_beam.net.http.environments import ENVIRONMENTS, environment
+from omnia_beam.net.http.retry import RetryPolicy
+from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.net.http.shared import reset_shared_sessions, shared_session
 
 URL = "http://127.0.0.1:9/plant/timeseries/v1.7"
 

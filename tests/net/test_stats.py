@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from omnia_beam.net.rate_limit import RateLimiter
-from omnia_beam.net.stats import SessionStats, StatsSnapshot
+from omnia_beam.net.http.rate_limit import RateLimiter
+from omnia_beam.net.http.stats import SessionStats, StatsSnapshot
 
 ONE = StatsSnapshot(1, 2, 3, 4.0, 5.0, 6, 7, {200: 8, 429: 1}, {"lost": 1})
 OTHER = StatsSnapshot(10, 20, 30, 2.0, 50.0, 60, 70, {200: 80}, {"tls": 2})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from omnia_beam.net.watchdog import Watchdog
+from omnia_beam.net.http.watchdog import Watchdog
 
 
 def test_an_exchange_that_begins_after_the_end_is_cut_as_soon_as_it_has_a_socket() -> None:

@@ -11,7 +11,7 @@ import pytest
 from omnia_beam.core.errors import TransientServiceError
 from omnia_beam.net.client import OmniaClient
 from omnia_beam.net.datapoints import Datapoints
-from omnia_beam.net.retry import RetryPolicy
+from omnia_beam.net.http.retry import RetryPolicy
 
 STORED = b'{"statusCode": 200, "message": "Datapoints stored.", "traceId": "t"}'
 POINTS = [Datapoints.of("a", [0, 100], [1, 2]), Datapoints.of("b", [0], [3])]

@@ -11,8 +11,8 @@ import pytest
 
 from omnia_beam.core.errors import NotFoundError, NotTheServiceError
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.net.session import ServiceSession
-from omnia_beam.net.settings import ServiceSettings
+from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.net.http.settings import ServiceSettings
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ from omnia_beam.io.record import RecordReceipts, failure_file
 from omnia_beam.io.write_parquet import WriteToParquet
 from omnia_beam.ledger import store as state_store
 from omnia_beam.ledger.writer import LedgerWriter
-from omnia_beam.net.stats import StatsSnapshot
+from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines import backfill, destination, job_state, work_plan
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import file_prefix

@@ -16,8 +16,8 @@ from omnia_beam.core.errors import UsageError
 from omnia_beam.core.series import Timeseries, TimeseriesDraft
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.io.file_facts import SeriesFacts
-from omnia_beam.net.settings import ServiceSettings
-from omnia_beam.net.shared import shared_session
+from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.loss_report import Finding, LossReport
 from omnia_beam.pipelines.mapping_resolution import Resolution, resolve_mapping
 from omnia_beam.pipelines.mapping_targets import FileTargets, ServiceTargets, TargetName

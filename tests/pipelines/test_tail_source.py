@@ -29,7 +29,7 @@ from omnia_beam.emulator.points import Points
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.io.tail_cursor import TailCursor, TailTracker
 from omnia_beam.ledger.ledger import Ledger
-from omnia_beam.net.shared import shared_session
+from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.backfill import BackfillJob
 from omnia_beam.pipelines.execution import run_here
 from omnia_beam.pipelines.job_state import RunState, held_lease, new_run_id, scope_of

@@ -27,7 +27,7 @@ from omnia_beam.core.errors import StateError
 from omnia_beam.core.timestamps import parse_time
 from omnia_beam.emulator.points import Points
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.net.shared import reset_shared_sessions
+from omnia_beam.net.http.shared import reset_shared_sessions
 from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.context import RunContext
 

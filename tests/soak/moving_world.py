@@ -22,7 +22,7 @@ from omnia_beam.config import load_config
 from omnia_beam.core.errors import OmniaBeamError
 from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.io.progress import STOP
-from omnia_beam.net.shared import reset_shared_sessions
+from omnia_beam.net.http.shared import reset_shared_sessions
 from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.migrate import run_migrate

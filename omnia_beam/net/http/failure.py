@@ -11,7 +11,7 @@ from typing import Any
 import requests
 import urllib3.exceptions as u3
 
-from omnia_beam.net.body import BodyError
+from omnia_beam.net.http.body import BodyError
 
 NO_CONNECTION = frozenset({"connect", "tls", "proxy"})
 """The kinds which mean that the service was not reached at all."""

@@ -9,9 +9,9 @@ import os
 import threading
 from typing import Final
 
-from omnia_beam.net.session import ServiceSession
-from omnia_beam.net.settings import ServiceSettings
-from omnia_beam.net.stats import StatsSnapshot
+from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.net.http.stats import StatsSnapshot
 
 
 class _Shared:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from omnia_beam.net.rate_limit import RateLimiter
+from omnia_beam.net.http.rate_limit import RateLimiter
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from omnia_beam.core.errors import UsageError
-from omnia_beam.net.service_rate import ServiceRate
+from omnia_beam.net.http.service_rate import ServiceRate
 from omnia_beam.net.stopwatch import Stopwatch
 
 _LONG_S: Final = 10.0

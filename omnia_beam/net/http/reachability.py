@@ -13,8 +13,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from omnia_beam.core.errors import UnreachableError
-from omnia_beam.net.proxies import proxy_of
-from omnia_beam.net.settings import ServiceSettings
+from omnia_beam.net.http.proxies import proxy_of
+from omnia_beam.net.http.settings import ServiceSettings
 
 _TRIES: Final = 3
 _WAIT_S: Final = 1.0

@@ -15,11 +15,11 @@ from requests.auth import AuthBase
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from omnia_beam.net.body import BodyError, read_body
-from omnia_beam.net.body_room import shared_room
-from omnia_beam.net.failure import TransportFailure, explain
-from omnia_beam.net.proxies import ProxySession
-from omnia_beam.net.watchdog import Exchange, Watchdog, current_exchange
+from omnia_beam.net.http.body import BodyError, read_body
+from omnia_beam.net.http.body_room import shared_room
+from omnia_beam.net.http.failure import TransportFailure, explain
+from omnia_beam.net.http.proxies import ProxySession
+from omnia_beam.net.http.watchdog import Exchange, Watchdog, current_exchange
 
 Query = Sequence[tuple[str, str]]
 

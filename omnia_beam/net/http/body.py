@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from omnia_beam.net.body_room import RoomShare
+from omnia_beam.net.http.body_room import RoomShare
 
 MAX_BODY_BYTES: Final = 600 << 20
 """Twice the largest possible response: 100 series of 100,000 points each as protobuf are 280 MB. [ours]"""

@@ -23,7 +23,7 @@ from omnia_beam.core.errors import (
     UnauthorizedError,
 )
 from omnia_beam.core.redaction import redact
-from omnia_beam.net.transport import RawAnswer
+from omnia_beam.net.http.transport import RawAnswer
 
 JSON: Final = "application/json"
 PROTOBUF: Final = "application/protobuf"

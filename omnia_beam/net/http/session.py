@@ -23,17 +23,25 @@ from omnia_beam.core.errors import (
     UsageError,
 )
 from omnia_beam.core.redaction import guard_logs, remember_secret, remember_token
-from omnia_beam.net.answer import JSON, Answer, error_of, is_transient, was_not_acted_on, wrong_address, wrong_content
-from omnia_beam.net.body import MAX_BODY_BYTES
-from omnia_beam.net.failure import NO_CONNECTION, TransportFailure
-from omnia_beam.net.rate_limit import PausedTooLong, RateLimiter
-from omnia_beam.net.redirect import MAX_REDIRECTS, REDIRECTS, RedirectRefused, origin_text, redirect_target
-from omnia_beam.net.retry import AttemptFailed
+from omnia_beam.net.http.answer import (
+    JSON,
+    Answer,
+    error_of,
+    is_transient,
+    was_not_acted_on,
+    wrong_address,
+    wrong_content,
+)
+from omnia_beam.net.http.body import MAX_BODY_BYTES
+from omnia_beam.net.http.failure import NO_CONNECTION, TransportFailure
+from omnia_beam.net.http.rate_limit import PausedTooLong, RateLimiter
+from omnia_beam.net.http.redirect import MAX_REDIRECTS, REDIRECTS, RedirectRefused, origin_text, redirect_target
+from omnia_beam.net.http.retry import AttemptFailed
+from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.net.http.stats import SessionStats
+from omnia_beam.net.http.transport import Query, RawAnswer, Transport
 from omnia_beam.net.retry_after import retry_after_s
-from omnia_beam.net.settings import ServiceSettings
-from omnia_beam.net.stats import SessionStats
 from omnia_beam.net.token_provider import TokenProvider
-from omnia_beam.net.transport import Query, RawAnswer, Transport
 
 log = logging.getLogger(__name__)
 
