@@ -19,7 +19,7 @@ import yaml
 from omnia_beam.cli import _parser
 from omnia_beam.config import load_config
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.net.credentials import CredentialSpec
+from omnia_beam.net.auth.credentials import CredentialSpec
 from omnia_beam.net.http.shared import reset_shared_sessions
 
 README = Path(__file__).parent.parent / "README.md"

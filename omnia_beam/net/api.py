@@ -10,11 +10,11 @@ from typing import Self
 from azure.core.credentials import TokenCredential
 
 from omnia_beam.core.errors import UsageError
-from omnia_beam.net.credentials import CredentialSpec
+from omnia_beam.net.auth.credentials import CredentialSpec
+from omnia_beam.net.auth.token_provider import TokenProvider
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.stats import StatsSnapshot
-from omnia_beam.net.token_provider import TokenProvider
 
 Credential = TokenCredential | CredentialSpec | str | None
 """Any azure TokenCredential; or a `CredentialSpec`, or its kind (`client_secret`, …), to build one; or None."""

@@ -10,8 +10,8 @@ import pytest
 
 from omnia_beam.config.credential import ALIASES, KINDS, CredentialConfig, keys_of_kind
 from omnia_beam.core.errors import UsageError
-from omnia_beam.net import credentials
-from omnia_beam.net.credentials import CredentialSpec
+from omnia_beam.net.auth import credentials
+from omnia_beam.net.auth.credentials import CredentialSpec
 
 from .conftest import GOOD, Files
 

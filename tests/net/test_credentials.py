@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnia_beam.core.errors import UsageError
-from omnia_beam.net.credentials import ALIASES, KINDS, CredentialSpec
+from omnia_beam.net.auth.credentials import ALIASES, KINDS, CredentialSpec
 from tests.support.pki import make_client_certificate
 
 TENANT = "72f988bf-0000-0000-0000-2d7cd011db47"
@@ -97,7 +97,7 @@ def test_a_key_that_means_nothing_to_the_kind_is_refused(keys: dict[str, Any], k
 
 
 def test_every_field_is_claimed_by_some_kind() -> None:
-    from omnia_beam.net.credentials import _FIELD_KINDS
+    from omnia_beam.net.auth.credentials import _FIELD_KINDS
 
     assert {field.name for field in dataclasses.fields(CredentialSpec)} == {"kind", *_FIELD_KINDS}
 

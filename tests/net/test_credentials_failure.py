@@ -13,7 +13,7 @@ from azure.core.exceptions import (
 )
 from azure.identity import CredentialUnavailableError
 
-from omnia_beam.net.credential_failure import _CURES, read_failure
+from omnia_beam.net.auth.failure import _CURES, read_failure
 
 
 def caused(error: Exception, cause: Exception) -> Exception:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from omnia_beam.net.credentials import CredentialSpec
-from omnia_beam.net.token_provider import TokenProvider
+from omnia_beam.net.auth.credentials import CredentialSpec
+from omnia_beam.net.auth.token_provider import TokenProvider
 from tests.support import fixtures
 from tests.support.clock import MovableClock
 from tests.support.sign_ins import SIGN_INS, Stage

@@ -15,8 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from omnia_beam.core.errors import CredentialError
-from omnia_beam.net.credentials import CredentialSpec
-from omnia_beam.net.token_provider import TokenProvider
+from omnia_beam.net.auth.credentials import CredentialSpec
+from omnia_beam.net.auth.token_provider import TokenProvider
 from tests.support import fixtures
 from tests.support.clock import MovableClock
 from tests.support.grants import DeviceScript
@@ -229,8 +229,8 @@ def test_without_a_key_store_a_plain_file_has_to_be_allowed(
 
 IN_ITS_OWN_PROCESS = """
 import json, os, sys
-from omnia_beam.net.credentials import CredentialSpec
-from omnia_beam.net.token_provider import TokenProvider
+from omnia_beam.net.auth.credentials import CredentialSpec
+from omnia_beam.net.auth.token_provider import TokenProvider
 print(TokenProvider.of(CredentialSpec(**json.loads(sys.argv[1])), sys.argv[2]).token())
 """
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from omnia_beam.core.errors import UsageError
-from omnia_beam.net.credentials import KINDS, CredentialSpec
+from omnia_beam.net.auth.credentials import KINDS, CredentialSpec
 from tests.support import fixtures
 from tests.support.pki import ClientCertificate
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from omnia_beam.core import redaction
 from omnia_beam.core.errors import CredentialError
 from omnia_beam.core.redaction import RedactingFilter, guard_logs, redact, remember_secret
-from omnia_beam.net.credentials import CredentialSpec
-from omnia_beam.net.token_provider import TokenProvider
+from omnia_beam.net.auth.credentials import CredentialSpec
+from omnia_beam.net.auth.token_provider import TokenProvider
 from tests.support import fixtures
 from tests.support.authority import Fault
 from tests.support.clock import MovableClock

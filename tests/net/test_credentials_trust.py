@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from omnia_beam.core.errors import CredentialError
-from omnia_beam.net.credentials import CredentialSpec
-from omnia_beam.net.token_provider import TokenProvider
+from omnia_beam.net.auth.credentials import CredentialSpec
+from omnia_beam.net.auth.token_provider import TokenProvider
 from tests.support import fixtures
 from tests.support.clock import MovableClock
 from tests.support.connect_proxy import ConnectProxy

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnia_beam.core.errors import UsageError
-from omnia_beam.net.credentials import CredentialSpec
+from omnia_beam.net.auth.credentials import CredentialSpec
 from omnia_beam.net.http.environments import ENVIRONMENTS, environment
 from omnia_beam.net.http.retry import RetryPolicy
 from omnia_beam.net.http.settings import ServiceSettings

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnia_beam.core.errors import CredentialError, UsageError
-from omnia_beam.net.credentials import CredentialSpec
-from omnia_beam.net.token_provider import TokenProvider
+from omnia_beam.net.auth.credentials import CredentialSpec
+from omnia_beam.net.auth.token_provider import TokenProvider
 from tests.support.scripted_credential import SCOPE, START, Clock, Scripted
 
 

@@ -10,7 +10,7 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
 
 from omnia_beam.core.errors import CredentialError
-from omnia_beam.net.token_provider import TokenProvider
+from omnia_beam.net.auth.token_provider import TokenProvider
 from tests.support.scripted_credential import SCOPE, START, Clock, Scripted
 
 REFUSED = ClientAuthenticationError(message="Authentication failed: AADSTS7000215: Invalid client secret provided.")

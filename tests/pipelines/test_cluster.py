@@ -19,7 +19,7 @@ from omnia_beam.io.progress import STOP
 from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.net.credentials import CredentialSpec
+from omnia_beam.net.auth.credentials import CredentialSpec
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.cluster import check_cluster, worker_processes, worker_share

@@ -23,6 +23,7 @@ from omnia_beam.core.errors import (
     UsageError,
 )
 from omnia_beam.core.redaction import guard_logs, remember_secret, remember_token
+from omnia_beam.net.auth.token_provider import TokenProvider
 from omnia_beam.net.http.answer import (
     JSON,
     Answer,
@@ -41,7 +42,6 @@ from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.stats import SessionStats
 from omnia_beam.net.http.transport import Query, RawAnswer, Transport
 from omnia_beam.net.retry_after import retry_after_s
-from omnia_beam.net.token_provider import TokenProvider
 
 log = logging.getLogger(__name__)
 

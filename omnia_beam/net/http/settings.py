@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from omnia_beam import __version__
 from omnia_beam.core.errors import UsageError
-from omnia_beam.net.credentials import CredentialSpec
+from omnia_beam.net.auth.credentials import CredentialSpec
 from omnia_beam.net.http.federation import checked_federation_source
 from omnia_beam.net.http.retry import RetryPolicy
 

@@ -25,8 +25,8 @@ from azure.core.credentials import AccessToken, TokenCredential
 
 from omnia_beam.core.errors import CredentialError, UsageError
 from omnia_beam.core.redaction import guard_logs, remember_token
-from omnia_beam.net.credential_failure import read_failure
-from omnia_beam.net.credentials import CredentialSpec
+from omnia_beam.net.auth.credentials import CredentialSpec
+from omnia_beam.net.auth.failure import read_failure
 
 _LOG = logging.getLogger(__name__)
 

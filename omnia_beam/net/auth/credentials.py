@@ -202,7 +202,7 @@ class CredentialSpec:
                 and the kind, and shows no value.
         """
         # Imported here because the factory imports this module and azure-identity, which most users of a spec do not need.
-        from omnia_beam.net.credential_factory import build
+        from omnia_beam.net.auth.factory import build
 
         return build(self, environ)
 
