@@ -30,9 +30,9 @@ from omnia_beam.ledger.lease import Lease
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.writer import LedgerWriter
-from omnia_beam.net.api import open_session
+from omnia_beam.net.api.api import open_session
+from omnia_beam.net.api.metadata import MetadataCalls
 from omnia_beam.net.http.settings import ServiceSettings
-from omnia_beam.net.metadata import MetadataCalls
 from omnia_beam.pipelines.destination_check import Asked, look_at_files
 from omnia_beam.pipelines.service_check import look_at_service
 

@@ -40,7 +40,7 @@ from omnia_beam.emulator.process import EmulatorProcess
 from omnia_beam.io.write_omnia import WriteToOmnia
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.net.client import OmniaClient
+from omnia_beam.net.api.client import OmniaClient
 from omnia_beam.net.http.retry import RetryPolicy
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import shared_session

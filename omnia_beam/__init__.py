@@ -19,7 +19,7 @@ _HOMES = {
     "Chunk": "omnia_beam.core.chunk",
     "RawChunk": "omnia_beam.core.chunk",
     "TimeRange": "omnia_beam.core.time_range",
-    "OmniaClient": "omnia_beam.net.client",
+    "OmniaClient": "omnia_beam.net.api.client",
     "DecodeChunks": "omnia_beam.transforms.decode",
     "DecodeEvents": "omnia_beam.transforms.decode_events",
     "FileSource": "omnia_beam.io.file_source",

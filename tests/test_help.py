@@ -124,5 +124,5 @@ PLANTS = {
 @pytest.mark.long
 def test_what_is_planted_is_found() -> None:
     plants = [plant.replace("VALUE", f'os.environ["{name}"]') for name, plant in PLANTS.items()]
-    text = rendered("\n".join(["import os", "import omnia_beam.net.api as api", "api.os = os", *plants]))
+    text = rendered("\n".join(["import os", "import omnia_beam.net.api.api as api", "api.os = os", *plants]))
     assert [name for name in PLANTS if f"{CANARY}-{name}" not in text] == []

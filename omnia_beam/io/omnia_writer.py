@@ -20,9 +20,9 @@ from omnia_beam.io.write_group import Group, Run, columns, ordered, size, target
 from omnia_beam.io.write_memory import Refusal, WriteMemory
 from omnia_beam.io.write_policy import MAX_POINT_BYTES, SERIES_BYTES, WriteOptions
 from omnia_beam.ledger.fence import LeaseFence
+from omnia_beam.net.api.operations import WRITE_MULTIPLE
+from omnia_beam.net.api.write_answer import send_until_committed
 from omnia_beam.net.http.session import ServiceSession
-from omnia_beam.net.operations import WRITE_MULTIPLE
-from omnia_beam.net.write_answer import send_until_committed
 from omnia_beam.wire import encode_datapoints
 
 _OUTAGE_REQUESTS: Final = 10

@@ -12,8 +12,8 @@ from omnia_beam.core.errors import NotFoundError, ServiceError, UsageError
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
 from omnia_beam.core.series import Timeseries, TimeseriesDraft
 from omnia_beam.core.series_id import id_key
+from omnia_beam.net.api.metadata import MetadataCalls
 from omnia_beam.net.http.session import ServiceSession
-from omnia_beam.net.metadata import MetadataCalls
 
 _ONE_BY_ONE: Final = 20
 """Number of targets up to which each is requested alone; beyond it a listing is cheaper."""

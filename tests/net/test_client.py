@@ -19,10 +19,10 @@ from omnia_beam.core.errors import (
     UsageError,
 )
 from omnia_beam.core.series import TimeseriesDraft
-from omnia_beam.net import metadata
+from omnia_beam.net.api import metadata
+from omnia_beam.net.api.client import OmniaClient
+from omnia_beam.net.api.datapoints import Datapoint, Datapoints
 from omnia_beam.net.auth.credentials import CredentialSpec
-from omnia_beam.net.client import OmniaClient
-from omnia_beam.net.datapoints import Datapoint, Datapoints
 from omnia_beam.net.http.environments import environment
 from omnia_beam.net.http.retry import RetryPolicy
 

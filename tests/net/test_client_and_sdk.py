@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.net.client import OmniaClient
+from omnia_beam.net.api.client import OmniaClient
 from omnia_beam.wire.timeseries_pb2 import CompactDatapointsDto
 
 ROOT = Path(__file__).parents[2]

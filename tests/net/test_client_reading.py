@@ -15,11 +15,11 @@ from omnia_beam.core.errors import (
     NotTheServiceError,
     UsageError,
 )
-from omnia_beam.net import items
-from omnia_beam.net.client import OmniaClient
-from omnia_beam.net.datapoints import Datapoint, Datapoints
+from omnia_beam.net.api import items
+from omnia_beam.net.api.client import OmniaClient
+from omnia_beam.net.api.datapoints import Datapoint, Datapoints
+from omnia_beam.net.api.series_query import SeriesQuery
 from omnia_beam.net.http.retry import RetryPolicy
-from omnia_beam.net.series_query import SeriesQuery
 from omnia_beam.wire import timeseries_pb2 as pb
 
 PROTO = "application/protobuf"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnia_beam.core.errors import UsageError
-from omnia_beam.net.datapoints import Datapoint, Datapoints, joined
+from omnia_beam.net.api.datapoints import Datapoint, Datapoints, joined
 
 POINTS = st.lists(
     st.builds(Datapoint, st.integers(-(2**62), 2**62), st.floats(allow_nan=False), st.integers(0, 2**32 - 1)),

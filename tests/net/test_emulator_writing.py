@@ -11,10 +11,10 @@ from omnia_beam.core.errors import BadRequestError, ConflictError, NotFoundError
 from omnia_beam.core.series import TimeseriesDraft
 from omnia_beam.emulator.metadata import series_id
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.net.client import OmniaClient
-from omnia_beam.net.datapoints import Datapoint, Datapoints
+from omnia_beam.net.api.client import OmniaClient
+from omnia_beam.net.api.datapoints import Datapoint, Datapoints
+from omnia_beam.net.api.series_query import SeriesQuery
 from omnia_beam.net.http.retry import RetryPolicy
-from omnia_beam.net.series_query import SeriesQuery
 
 SECOND = 1_000_000_000
 BASE = 1_700_000_400 * SECOND  # a whole ten minutes

@@ -19,15 +19,15 @@ import pytest
 import omnia_beam.net
 from omnia_beam.core.errors import NotFoundError, TransientServiceError
 from omnia_beam.core.series import TimeseriesDraft
-from omnia_beam.net import operations
-from omnia_beam.net.api import ApiClient
-from omnia_beam.net.client import OmniaClient
-from omnia_beam.net.datapoints import Datapoints
+from omnia_beam.net.api import operations
+from omnia_beam.net.api.api import ApiClient
+from omnia_beam.net.api.client import OmniaClient
+from omnia_beam.net.api.datapoints import Datapoints
+from omnia_beam.net.api.ims import ImsMetadataClient, ImsSubscriptionsClient, ImsSubscriptionsManagementClient
+from omnia_beam.net.api.operations import Operation
+from omnia_beam.net.api.reading import DatapointReads
+from omnia_beam.net.api.series_query import SeriesQuery
 from omnia_beam.net.http.retry import RetryPolicy
-from omnia_beam.net.ims import ImsMetadataClient, ImsSubscriptionsClient, ImsSubscriptionsManagementClient
-from omnia_beam.net.operations import Operation
-from omnia_beam.net.reading import DatapointReads
-from omnia_beam.net.series_query import SeriesQuery
 
 T0, T1 = "2024-01-01", "2024-01-02"
 START, END = ("startTime", "2024-01-01T00:00:00.0000000Z"), ("endTime", "2024-01-02T00:00:00.0000000Z")

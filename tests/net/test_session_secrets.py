@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 import pytest
 
 from omnia_beam.core import errors, redaction
-from omnia_beam.net.client import OmniaClient
+from omnia_beam.net.api.client import OmniaClient
 from omnia_beam.net.http.retry import RetryPolicy
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings

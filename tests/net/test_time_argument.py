@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnia_beam.core.errors import UsageError
-from omnia_beam.net.time_argument import exact_text, time_to_ns
+from omnia_beam.net.api.time_argument import exact_text, time_to_ns
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 ZONES = st.integers(-14 * 60, 14 * 60).map(lambda m: timezone(timedelta(minutes=m)))

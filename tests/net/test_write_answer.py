@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from omnia_beam.core.errors import TransientServiceError
-from omnia_beam.net.client import OmniaClient
-from omnia_beam.net.datapoints import Datapoints
+from omnia_beam.net.api.client import OmniaClient
+from omnia_beam.net.api.datapoints import Datapoints
 from omnia_beam.net.http.retry import RetryPolicy
 
 STORED = b'{"statusCode": 200, "message": "Datapoints stored.", "traceId": "t"}'

@@ -14,7 +14,7 @@ import pyarrow as pa
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.limits import GOOD, MAX_STATUS
 from omnia_beam.core.timestamps import format_time
-from omnia_beam.net.time_argument import TimeLike, time_to_ns
+from omnia_beam.net.api.time_argument import TimeLike, time_to_ns
 
 Column = npt.NDArray[Any]
 

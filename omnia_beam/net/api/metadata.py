@@ -9,10 +9,10 @@ from typing import Any, TypedDict, Unpack
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.limits import MAX_METADATA_ITEMS
 from omnia_beam.core.series import Timeseries, TimeseriesDraft, changes_to_json
-from omnia_beam.net import operations as ops
-from omnia_beam.net.api import ApiClient
-from omnia_beam.net.items import ServiceMessage, each_item, items_of, message_of, one_item
-from omnia_beam.net.operations import Operation
+from omnia_beam.net.api import operations as ops
+from omnia_beam.net.api.api import ApiClient
+from omnia_beam.net.api.items import ServiceMessage, each_item, items_of, message_of, one_item
+from omnia_beam.net.api.operations import Operation
 
 
 class TimeseriesChanges(TypedDict, total=False):

@@ -16,14 +16,14 @@ from functools import cached_property
 from typing import Any, Literal, Self
 
 from omnia_beam.core.errors import UsageError
-from omnia_beam.net.api import ApiClient, Credential, open_session
+from omnia_beam.net.api.api import ApiClient, Credential, open_session
+from omnia_beam.net.api.ims import ImsMetadataClient, ImsSubscriptionsClient, ImsSubscriptionsManagementClient
+from omnia_beam.net.api.metadata import MetadataCalls
+from omnia_beam.net.api.reading import DatapointReads
+from omnia_beam.net.api.streaming import StreamingCalls
+from omnia_beam.net.api.writing import DatapointWrites
 from omnia_beam.net.http.environments import Endpoint, companions_of, environment
 from omnia_beam.net.http.settings import ServiceSettings
-from omnia_beam.net.ims import ImsMetadataClient, ImsSubscriptionsClient, ImsSubscriptionsManagementClient
-from omnia_beam.net.metadata import MetadataCalls
-from omnia_beam.net.reading import DatapointReads
-from omnia_beam.net.streaming import StreamingCalls
-from omnia_beam.net.writing import DatapointWrites
 
 
 class OmniaClient(DatapointReads, DatapointWrites, MetadataCalls, StreamingCalls):

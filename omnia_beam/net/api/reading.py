@@ -9,18 +9,18 @@ from omnia_beam.core.asked_range import check_times
 from omnia_beam.core.errors import NotTheServiceError, UsageError
 from omnia_beam.core.limits import MAX_POINTS_PER_ANSWER, MAX_SERIES_PER_REQUEST
 from omnia_beam.core.series_id import id_key
-from omnia_beam.net import operations as ops
-from omnia_beam.net.api import ApiClient
-from omnia_beam.net.datapoints import Datapoint, Datapoints, joined
+from omnia_beam.net.api import operations as ops
+from omnia_beam.net.api.api import ApiClient
+from omnia_beam.net.api.datapoints import Datapoint, Datapoints, joined
+from omnia_beam.net.api.operations import Operation
+from omnia_beam.net.api.series_query import AggregateFunction, SeriesQuery, Span, check_aggregates, check_page_size
+from omnia_beam.net.api.time_argument import TimeLike, exact_text, time_to_ns
 from omnia_beam.net.http.answer import JSON, PROTOBUF
 from omnia_beam.net.http.federation import checked_federation_source
 from omnia_beam.net.http.session import ServiceSession
-from omnia_beam.net.operations import Operation
 from omnia_beam.net.paging import each_page
 from omnia_beam.net.paths import check_each_once
-from omnia_beam.net.series_query import AggregateFunction, SeriesQuery, Span, check_aggregates, check_page_size
 from omnia_beam.net.tally import Tally
-from omnia_beam.net.time_argument import TimeLike, exact_text, time_to_ns
 from omnia_beam.wire import Page, PageItem, decode_json_page, decode_page
 
 _RAW = ("time", "value", "status")

@@ -12,15 +12,15 @@ from omnia_beam.core.errors import ServiceError, UsageError
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST, TIME_RESOLUTION_NS
 from omnia_beam.core.series_id import canonical_id
 from omnia_beam.core.timestamps import format_time
-from omnia_beam.net import operations as ops
-from omnia_beam.net.api import ApiClient
-from omnia_beam.net.datapoints import Datapoint, Datapoints
+from omnia_beam.net.api import operations as ops
+from omnia_beam.net.api.api import ApiClient
+from omnia_beam.net.api.datapoints import Datapoint, Datapoints
+from omnia_beam.net.api.items import ServiceMessage, message_of
+from omnia_beam.net.api.series_query import Span
+from omnia_beam.net.api.time_argument import TimeLike, exact_text
+from omnia_beam.net.api.write_answer import send_until_committed
 from omnia_beam.net.http.answer import Answer
-from omnia_beam.net.items import ServiceMessage, message_of
 from omnia_beam.net.paths import path_of
-from omnia_beam.net.series_query import Span
-from omnia_beam.net.time_argument import TimeLike, exact_text
-from omnia_beam.net.write_answer import send_until_committed
 from omnia_beam.wire import encode_datapoints, encode_series_datapoints
 
 BATCH_POINTS = 10_000

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.redaction import remember_secret
-from omnia_beam.net import operations as ops
-from omnia_beam.net.api import ApiClient
-from omnia_beam.net.items import ServiceMessage, items_of, message_of
+from omnia_beam.net.api import operations as ops
+from omnia_beam.net.api.api import ApiClient
+from omnia_beam.net.api.items import ServiceMessage, items_of, message_of
 from omnia_beam.net.paths import path_of
 
 

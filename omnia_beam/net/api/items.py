@@ -10,10 +10,10 @@ import orjson
 
 from omnia_beam.core.errors import NotTheServiceError
 from omnia_beam.core.limits import MAX_METADATA_ITEMS
+from omnia_beam.net.api.operations import Operation
 from omnia_beam.net.http.answer import Answer
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.transport import Query
-from omnia_beam.net.operations import Operation
 from omnia_beam.net.paging import each_page
 
 MOST_ITEMS: Final = 10 * MAX_METADATA_ITEMS

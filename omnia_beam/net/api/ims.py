@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from omnia_beam.core.errors import UsageError
-from omnia_beam.net import operations as ops
-from omnia_beam.net.api import ApiClient
+from omnia_beam.net.api import operations as ops
+from omnia_beam.net.api.api import ApiClient
+from omnia_beam.net.api.items import each_item, items_of, one_item
+from omnia_beam.net.api.operations import Operation
 from omnia_beam.net.http.transport import Query
-from omnia_beam.net.items import each_item, items_of, one_item
-from omnia_beam.net.operations import Operation
 
 
 @dataclass(frozen=True)
