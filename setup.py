@@ -83,7 +83,7 @@ setup(
     entry_points={
         "console_scripts": [
             "omnia-beam=omnia_beam.cli:main",
-            "omnia-beam-worker=omnia_beam.pipelines.worker_boot:main",
+            "omnia-beam-worker=omnia_beam.beam.worker_boot:main",
         ]
     },
 )

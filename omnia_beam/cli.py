@@ -20,10 +20,10 @@ from importlib.util import find_spec
 from types import FrameType
 from typing import Any, Final, NoReturn
 
+from omnia_beam.beam.stop_signals import handling_stop_signals
 from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.nearest import did_you_mean
 from omnia_beam.pipelines.command_end import EXIT_COMPLETE, EXIT_USAGE, CommandEnd
-from omnia_beam.pipelines.stop_signals import handling_stop_signals
 from omnia_beam.pipelines.streams import guarded_streams, set_up_logging
 
 _TIME_OPTIONS: Final = ("--start", "--end")
@@ -311,8 +311,8 @@ def _run_demo(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
 
 
 def _run_config_command(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
+    from omnia_beam.beam.allocator import use_one_arena
     from omnia_beam.config import load_config
-    from omnia_beam.pipelines.allocator import use_one_arena
 
     use_one_arena()
     context = _context(args, beam_args)
@@ -366,9 +366,9 @@ def _run_status(args: argparse.Namespace, job: Any, context: Any) -> int:
 
 
 def _context(args: argparse.Namespace, beam_args: Sequence[str]) -> Any:
-    from omnia_beam.pipelines.context import RunContext
-    from omnia_beam.pipelines.runner import pipeline_options
-    from omnia_beam.pipelines.terminal import console
+    from omnia_beam.beam.context import RunContext
+    from omnia_beam.beam.runner import pipeline_options
+    from omnia_beam.beam.terminal import console
 
     out, err = console(), console(stderr=True)
     kind = "none" if args.no_progress or args.quiet else "bar" if err.is_terminal else "log"
@@ -382,8 +382,8 @@ def _context(args: argparse.Namespace, beam_args: Sequence[str]) -> Any:
 
 
 def _finished(args: argparse.Namespace, summary: Any) -> int:
+    from omnia_beam.beam.terminal import console
     from omnia_beam.pipelines.summary_table import print_summary
-    from omnia_beam.pipelines.terminal import console
 
     if args.json:
         print(json.dumps(summary.to_json()), flush=True)

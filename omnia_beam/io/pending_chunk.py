@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from omnia_beam.beam.progress import BOARD
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.errors import TransientServiceError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.progress import BOARD
 from omnia_beam.io.write_group import Run
 from omnia_beam.io.write_memory import Refusal
 from omnia_beam.io.write_policy import FINDING_OF, Judged, WriteOptions, judge

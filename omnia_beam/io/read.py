@@ -11,15 +11,15 @@ import apache_beam as beam
 from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
 from apache_beam.metrics import Metrics
 
+from omnia_beam.beam import coders
+from omnia_beam.beam.progress import BOARD, STOP
 from omnia_beam.core.chunk import RawChunk
 from omnia_beam.core.errors import IncompleteReadError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.limits import MAX_CHUNK_POINTS, MAX_POINTS_PER_ANSWER
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import BodyFormat, Window
-from omnia_beam.io import coders
 from omnia_beam.io.planner import plan_windows
-from omnia_beam.io.progress import BOARD, STOP
 from omnia_beam.io.query_reader import QueryReader
 from omnia_beam.io.window_reader import MoreAhead, WindowReader
 from omnia_beam.net.http.session import ServiceSession

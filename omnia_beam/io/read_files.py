@@ -8,17 +8,17 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
+from omnia_beam.beam import coders
+from omnia_beam.beam.progress import BOARD, STOP
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import IncompleteReadError, OmniaBeamError, UsageError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.limits import MAX_CHUNK_POINTS
 from omnia_beam.core.window import Window
-from omnia_beam.io import coders
 from omnia_beam.io.file_source import CsvForm, FileSource
 from omnia_beam.io.file_source_catalog import FileCatalog, catalog_files
 from omnia_beam.io.file_source_plan import FileShard, file_shards, plan_files
 from omnia_beam.io.file_source_reader import BlockCache, KeepLetters, read_window
-from omnia_beam.io.progress import BOARD, STOP
 
 coders.register_coders()
 

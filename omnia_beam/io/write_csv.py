@@ -7,8 +7,8 @@ from typing import Any
 
 import apache_beam as beam
 
+from omnia_beam.beam import coders
 from omnia_beam.core.receipt import Receipt
-from omnia_beam.io import coders
 from omnia_beam.io.csv_file import CsvOptions, csv_files, with_plain_nans
 from omnia_beam.io.write_files import WriteFiles
 from omnia_beam.ledger.fence import LeaseFence

@@ -13,11 +13,11 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.utils.windowed_value import WindowedValue
 
+from omnia_beam.beam.progress import BOARD
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.io.durable_file import write_durably
-from omnia_beam.io.progress import BOARD
 from omnia_beam.ledger.fence import LeaseFence
 
 _WAITING = 1

@@ -11,14 +11,15 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.utils.windowed_value import WindowedValue
 
+from omnia_beam.beam import coders
+from omnia_beam.beam.progress import BOARD
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.receipt import Receipt
-from omnia_beam.io import coders, dead_letter_coder
+from omnia_beam.io import dead_letter_coder
 from omnia_beam.io.omnia_writer import OmniaWriter, more_ahead, send_group
 from omnia_beam.io.pending_chunk import WrittenChunk
-from omnia_beam.io.progress import BOARD
 from omnia_beam.io.write_memory import shared_memory
 from omnia_beam.io.write_policy import WriteOptions
 from omnia_beam.ledger.dead_letters import DeadLetterFiles

@@ -17,6 +17,13 @@ from typing import Any
 
 import apache_beam as beam
 
+from omnia_beam.beam.cluster import check_cluster, worker_share
+from omnia_beam.beam.context import RunContext
+from omnia_beam.beam.execution import Outcome, run_pipeline
+from omnia_beam.beam.record import RecordFailures, RecordReceipts
+from omnia_beam.beam.runner import is_local
+from omnia_beam.beam.worker_message import WorkerTask
+from omnia_beam.beam.worker_pool import run_workers
 from omnia_beam.config import JobConfig, OmniaSource, ParquetSink
 from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.time_range import TimeRange
@@ -25,7 +32,6 @@ from omnia_beam.io.parquet_file import ParquetOptions
 from omnia_beam.io.planner import Wanted, plan_windows
 from omnia_beam.io.query_evidence import Count
 from omnia_beam.io.read import ReadFromOmnia, ReadOptions
-from omnia_beam.io.record import RecordFailures, RecordReceipts
 from omnia_beam.io.stored_points import StoredFiles
 from omnia_beam.io.write_parquet import WriteToParquet
 from omnia_beam.net.http.reachability import check_reachable
@@ -33,17 +39,13 @@ from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.net.raw_data import named_counts
-from omnia_beam.pipelines.cluster import check_cluster, worker_share
-from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import check_writable, file_prefix, say_tidied, tidy_files
 from omnia_beam.pipelines.destination_check import file_look
-from omnia_beam.pipelines.execution import Outcome, run_pipeline
 from omnia_beam.pipelines.id_spelling import as_recorded, named_in_two_spellings
 from omnia_beam.pipelines.job_state import JobState, RunState, opened_state
 from omnia_beam.pipelines.plan_audit import audit_counts
 from omnia_beam.pipelines.removal_guard import GuardRules, RemovalGuard
 from omnia_beam.pipelines.rounds import Rounds
-from omnia_beam.pipelines.runner import is_local
 from omnia_beam.pipelines.selection import select_series
 from omnia_beam.pipelines.selection_memory import remember_selection
 from omnia_beam.pipelines.service import read_options, service_settings
@@ -60,8 +62,6 @@ from omnia_beam.pipelines.work_plan import (
     tell_reached,
     with_traffic,
 )
-from omnia_beam.pipelines.worker_message import WorkerTask
-from omnia_beam.pipelines.worker_pool import run_workers
 from omnia_beam.plan.cache import PlanCache, still_wanted
 from omnia_beam.plan.plan import Plan
 from omnia_beam.transforms.decode import DecodeChunks

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.text import Text
 
+from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig, OmniaSink, OmniaSource, ParquetSink
 from omnia_beam.config.connection import OmniaConnection
 from omnia_beam.core.errors import OmniaBeamError, UsageError
@@ -22,7 +23,6 @@ from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.net.raw_data import RawQuery, fetch_page
 from omnia_beam.pipelines.backfill import wanted_range
-from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import check_writable
 from omnia_beam.pipelines.file_description import describe_files
 from omnia_beam.pipelines.migration import MigrationJob

@@ -15,9 +15,9 @@ from typing import Protocol
 
 import yaml
 
+from omnia_beam.beam.context import RunContext
 from omnia_beam.config import load_config
 from omnia_beam.pipelines.backfill import run_backfill
-from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.summary import Summary
 
 _LOOK = """

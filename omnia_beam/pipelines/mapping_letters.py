@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from omnia_beam.beam.progress import BOARD
 from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.progress import BOARD
 from omnia_beam.ledger.dead_letters import WRITING, DeadLetterFiles, file_name
 from omnia_beam.pipelines.job_state import JobState
 

@@ -14,20 +14,21 @@ from typing import Any
 
 import apache_beam as beam
 
+from omnia_beam.beam.cluster import check_job
+from omnia_beam.beam.context import RunContext
+from omnia_beam.beam.execution import Outcome, run_pipeline
+from omnia_beam.beam.progress import Limit
+from omnia_beam.beam.record import RecordFailures, RecordReceipts
+from omnia_beam.beam.runner import is_local
 from omnia_beam.config import JobConfig, OmniaSink, OmniaSource
 from omnia_beam.config.accept import Acceptance
 from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.timestamps import NS_PER_SECOND
-from omnia_beam.io.progress import Limit
-from omnia_beam.io.record import RecordFailures, RecordReceipts
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.net.http.stats import StatsSnapshot
-from omnia_beam.pipelines.cluster import check_job
-from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import say_tidied
 from omnia_beam.pipelines.destination_check import Asked, look_at_letters
-from omnia_beam.pipelines.execution import Outcome, run_pipeline
 from omnia_beam.pipelines.id_spelling import named_in_two_spellings
 from omnia_beam.pipelines.job_state import JobState, opened_state
 from omnia_beam.pipelines.mapping_letters import MappingLetters, tidy_dead_letters
@@ -37,7 +38,6 @@ from omnia_beam.pipelines.migration_source import MigrationSource, open_source
 from omnia_beam.pipelines.plan_audit import audit_counts
 from omnia_beam.pipelines.removal_guard import GuardRules, RemovalGuard
 from omnia_beam.pipelines.rounds import Rounds
-from omnia_beam.pipelines.runner import is_local
 from omnia_beam.pipelines.selection_memory import remember_selection
 from omnia_beam.pipelines.series_memory import remember_series
 from omnia_beam.pipelines.summary import Summary

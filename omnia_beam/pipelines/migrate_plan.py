@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
 from omnia_beam.core.printable import counted
 from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.file_description import describe_catalog
 from omnia_beam.pipelines.job_state import JobState, scope_of
 from omnia_beam.pipelines.loss_report import LossReport

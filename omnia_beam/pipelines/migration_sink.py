@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
+from omnia_beam.beam.cluster import worker_share
 from omnia_beam.config import CsvSink, JobConfig, OmniaSink, ParquetSink
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.csv_file import CSV_SUFFIXES, CsvOptions
@@ -18,7 +19,6 @@ from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import shared_session
-from omnia_beam.pipelines.cluster import worker_share
 from omnia_beam.pipelines.destination import PARQUET_SUFFIXES, Tidied, check_writable, file_prefix, tidy_files
 from omnia_beam.pipelines.destination_check import Asked, Look, check_mode, look_at_files, not_counted, not_looked_at
 from omnia_beam.pipelines.job_state import JobState

@@ -9,6 +9,8 @@ from typing import Any, Final, Protocol
 
 import apache_beam as beam
 
+from omnia_beam.beam.cluster import worker_share
+from omnia_beam.beam.context import RunContext
 from omnia_beam.config import CsvSource, JobConfig, OmniaSink, OmniaSource, ParquetSource
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.printable import counted
@@ -30,8 +32,6 @@ from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.net.raw_data import named_counts
 from omnia_beam.pipelines.backfill import wanted_range
-from omnia_beam.pipelines.cluster import worker_share
-from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.id_spelling import as_recorded
 from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.mapping_letters import READING, MappingLetters

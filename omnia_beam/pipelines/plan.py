@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import UsageError
 from omnia_beam.ledger.lease_file import LeaseToken
@@ -10,7 +11,6 @@ from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.backfill import BackfillJob, make_plan
-from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.id_spelling import as_recorded
 from omnia_beam.pipelines.job_state import JobState, scope_of
 from omnia_beam.pipelines.migrate_plan import run_migrate_plan

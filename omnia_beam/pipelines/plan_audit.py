@@ -15,6 +15,8 @@ from typing import Final
 
 import orjson
 
+from omnia_beam.beam.execution import Outcome
+from omnia_beam.beam.record import failure_file
 from omnia_beam.core.errors import CredentialError, IncompleteReadError, ServiceError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
@@ -22,11 +24,9 @@ from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.query_evidence import Count, inner
-from omnia_beam.io.record import failure_file
 from omnia_beam.ledger.index import PARTIAL
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.table import RECEIPT
-from omnia_beam.pipelines.execution import Outcome
 from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.work_plan import WorkPlan, for_other_clocks
 from omnia_beam.plan.plan import Counted

@@ -23,14 +23,14 @@ import apache_beam as beam
 import numpy as np
 import numpy.typing as npt
 
+from omnia_beam.beam import coders
+from omnia_beam.beam.progress import BOARD
 from omnia_beam.core.chunk import NO_POINTS, Chunk, Points
 from omnia_beam.core.fingerprint import add_hashes, hash_points
 from omnia_beam.core.kept import KeptPoints
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io import coders
-from omnia_beam.io.progress import BOARD
 from omnia_beam.io.stored_points import StoredFiles
 from omnia_beam.ledger.facts import PriorRecord
 from omnia_beam.ledger.state_dir import StateDir

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
+from omnia_beam.beam.cluster import check_job
+from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig, OmniaSink
 from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.errors import OmniaBeamError, UsageError
@@ -32,8 +34,6 @@ from omnia_beam.ledger.writer import LedgerWriter
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import reset_shared_sessions, shared_session
-from omnia_beam.pipelines.cluster import check_job
-from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination_check import Asked, Look, look_at_letters
 from omnia_beam.pipelines.job_state import JobState, opened_state
 from omnia_beam.pipelines.replay_letters import (

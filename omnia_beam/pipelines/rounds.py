@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from omnia_beam.beam.context import RunContext
+from omnia_beam.beam.execution import Outcome
 from omnia_beam.config import JobConfig
 from omnia_beam.config.fields import removable_points
 from omnia_beam.core.printable import counted
@@ -18,9 +20,7 @@ from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.ledger.facts import prior_records, receipts_with_kept_points, standing_points
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.queries import outermost, recorded_points
-from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination_check import Look
-from omnia_beam.pipelines.execution import Outcome
 from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.removal_guard import GuardRules, Removal, RemovalGuard, read_removals
 from omnia_beam.pipelines.summary import Summary

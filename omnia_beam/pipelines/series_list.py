@@ -10,6 +10,7 @@ from typing import Final, TextIO
 
 from rich.table import Table
 
+from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig, OmniaSource
 from omnia_beam.core.printable import one_line
 from omnia_beam.core.series import Timeseries
@@ -17,7 +18,6 @@ from omnia_beam.io.file_source_catalog import catalog_files
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import shared_session
-from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.migration_source import file_source, files_series
 from omnia_beam.pipelines.selection import describe_series
 from omnia_beam.pipelines.service import service_settings

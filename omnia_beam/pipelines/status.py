@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from rich.table import Table
 
+from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig, OmniaSink, ParquetSink
 from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
@@ -19,7 +20,6 @@ from omnia_beam.io.ledger_scope import describe_scope_change
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import PARQUET_SUFFIXES, file_prefix
 from omnia_beam.pipelines.destination_check import Asked, Look, look_at_files, look_at_letters, not_looked_at
 from omnia_beam.pipelines.job_state import scope_of

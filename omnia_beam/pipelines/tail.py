@@ -22,6 +22,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import FrameType
 
+from omnia_beam.beam.allocator import give_back
+from omnia_beam.beam.context import RunContext
+from omnia_beam.beam.execution import Outcome, run_pipeline
+from omnia_beam.beam.progress_display import ProgressFacts
+from omnia_beam.beam.record import forget_failures, read_failures
+from omnia_beam.beam.runner import is_local
+from omnia_beam.beam.stop_signals import handling_stop_signals
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import (
     CredentialError,
@@ -31,24 +38,17 @@ from omnia_beam.core.errors import (
     UsageError,
 )
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
-from omnia_beam.io.record import forget_failures, read_failures
 from omnia_beam.ledger.lease import Lease
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import reset_shared_sessions, shared_session
-from omnia_beam.pipelines.allocator import give_back
 from omnia_beam.pipelines.backfill import BackfillJob, build_pipeline, counting, guard_rules
-from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import check_writable, file_prefix
 from omnia_beam.pipelines.destination_check import Look, file_look
-from omnia_beam.pipelines.execution import Outcome, run_pipeline
 from omnia_beam.pipelines.job_state import JobState, RunState, held_lease, new_run_id, scope_of
 from omnia_beam.pipelines.plan_audit import audit_counts
-from omnia_beam.pipelines.progress_display import ProgressFacts
 from omnia_beam.pipelines.removal_guard import RemovalGuard
 from omnia_beam.pipelines.rounds import Ended, Rounds
-from omnia_beam.pipelines.runner import is_local
-from omnia_beam.pipelines.stop_signals import handling_stop_signals
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.tail_cycle import (
     Cycle,

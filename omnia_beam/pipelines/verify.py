@@ -16,6 +16,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from omnia_beam.beam.cluster import check_job
+from omnia_beam.beam.context import RunContext
+from omnia_beam.beam.progress_display import ProgressFacts, showing_progress
 from omnia_beam.config import JobConfig, OmniaSink, OmniaSource
 from omnia_beam.core.errors import CredentialError, OmniaBeamError, ServiceError, UsageError
 from omnia_beam.core.printable import counted, one_line
@@ -29,15 +32,12 @@ from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.queries import count_recorded
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.backfill import run_backfill
-from omnia_beam.pipelines.cluster import check_job
-from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import file_prefix
 from omnia_beam.pipelines.id_spelling import as_recorded
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.migrate import run_migrate
 from omnia_beam.pipelines.migration import is_migration
 from omnia_beam.pipelines.migration_source import file_source
-from omnia_beam.pipelines.progress_display import ProgressFacts, showing_progress
 from omnia_beam.pipelines.repair import Copy, Repair, RepairPlan, repair, unreadable_windows
 from omnia_beam.pipelines.report_facts import VerifyReport
 from omnia_beam.pipelines.report_files import write_report

@@ -8,6 +8,8 @@ from typing import Any
 
 import apache_beam as beam
 
+from omnia_beam.beam.context import RunContext
+from omnia_beam.beam.runner import is_local
 from omnia_beam.config import CsvSink, JobConfig, OmniaSink
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.window import ChunkKey
@@ -19,11 +21,9 @@ from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.http.stats import StatsSnapshot
-from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.migration import MigrationJob, Prepared, prepare
 from omnia_beam.pipelines.migration_source import MigrationSource, open_source
-from omnia_beam.pipelines.runner import is_local
 from omnia_beam.pipelines.verify_reading import WindowPrints, WindowRun
 from omnia_beam.pipelines.write_settings import write_options
 from omnia_beam.plan.plan import Plan

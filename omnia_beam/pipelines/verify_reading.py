@@ -15,6 +15,11 @@ from typing import Any, Final, Protocol
 
 import apache_beam as beam
 
+from omnia_beam.beam.coders import ChunkCoder
+from omnia_beam.beam.context import RunContext
+from omnia_beam.beam.execution import run_pipeline
+from omnia_beam.beam.progress import BOARD
+from omnia_beam.beam.record import RecordFailures, read_failures
 from omnia_beam.core import errors
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.errors import IncompleteReadError, NotFoundError, OmniaBeamError, TransientServiceError
@@ -22,13 +27,8 @@ from omnia_beam.core.json_text import load_json
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io.coders import ChunkCoder
-from omnia_beam.io.progress import BOARD
-from omnia_beam.io.record import RecordFailures, read_failures
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.http.stats import StatsSnapshot
-from omnia_beam.pipelines.context import RunContext
-from omnia_beam.pipelines.execution import run_pipeline
 from omnia_beam.pipelines.verify_fingerprint import Fingerprint
 from omnia_beam.plan.packing import PackLimits, requests_for
 from omnia_beam.plan.plan import Plan

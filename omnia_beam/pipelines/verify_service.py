@@ -8,6 +8,9 @@ from typing import Any, Final
 
 import apache_beam as beam
 
+from omnia_beam.beam.cluster import worker_share
+from omnia_beam.beam.context import RunContext
+from omnia_beam.beam.runner import is_local
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.read import ReadFromOmnia, ReadOptions
@@ -17,9 +20,6 @@ from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.net.http.stats import StatsSnapshot
-from omnia_beam.pipelines.cluster import worker_share
-from omnia_beam.pipelines.context import RunContext
-from omnia_beam.pipelines.runner import is_local
 from omnia_beam.pipelines.verify_reading import WindowPrints, WindowRun
 from omnia_beam.plan.plan import Plan
 from omnia_beam.transforms.decode import DecodeChunks

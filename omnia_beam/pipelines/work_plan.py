@@ -9,19 +9,19 @@ from itertools import islice
 from time import time_ns
 from typing import Any, Final
 
+from omnia_beam.beam.execution import Outcome
+from omnia_beam.beam.progress_display import ProgressFacts
+from omnia_beam.beam.record import read_failures
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.ledger_holes import Holes
 from omnia_beam.io.planner import Wanted
-from omnia_beam.io.record import read_failures
 from omnia_beam.ledger.facts import receipts_with_kept_points
 from omnia_beam.ledger.lease import advance_run
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.queries import count_recorded, outermost, recorded_points, redo_keys
 from omnia_beam.net.http.session import ServiceSession
-from omnia_beam.pipelines.execution import Outcome
 from omnia_beam.pipelines.job_state import JobState
-from omnia_beam.pipelines.progress_display import ProgressFacts
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.plan.packing import PackLimits, requests_for
 from omnia_beam.plan.plan import Plan

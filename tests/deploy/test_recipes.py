@@ -15,8 +15,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from omnia_beam.beam.runner import pipeline_options
 from omnia_beam.cli import _parser, _split
-from omnia_beam.pipelines.runner import pipeline_options
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNITS = sorted(DEPLOY.glob("*.service")) + sorted(DEPLOY.glob("*.timer"))

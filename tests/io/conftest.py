@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from omnia_beam.beam.progress import BOARD, STOP
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io.progress import BOARD, STOP
 from omnia_beam.net.http.shared import reset_shared_sessions
 from tests.io.emulated import steady_series
 from tests.io.memory_filesystem import MemoryFileSystem

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omnia_beam.beam.coders import ChunkCoder, RawChunkCoder, ReceiptCoder, WindowFailureCoder, WindowShardCoder
 from omnia_beam.core.chunk import Chunk, RawChunk, RawPage
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io.coders import ChunkCoder, RawChunkCoder, ReceiptCoder, WindowFailureCoder, WindowShardCoder
 from omnia_beam.plan.plan import WindowShard
 from tests.core.strategies import as_points, as_rows, chunks, groups
 

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
+from omnia_beam.beam.progress import ProgressBoard
 from omnia_beam.core.errors import DestinationError, IncompleteReadError, OmniaBeamError
-from omnia_beam.io.progress import ProgressBoard
 
 
 def test_counts_from_many_threads_add_up() -> None:

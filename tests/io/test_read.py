@@ -16,13 +16,13 @@ from apache_beam.runners.sdf_utils import RestrictionTrackerView, ThreadsafeRest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from omnia_beam.beam.progress import BOARD, STOP
 from omnia_beam.core.chunk import RawChunk
 from omnia_beam.core.errors import IncompleteReadError, TransientServiceError, UnauthorizedError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io.progress import BOARD, STOP
 from omnia_beam.io.read import ReadFromOmnia, ReadOptions, _Fetch, _WindowProvider
 from omnia_beam.net.http.retry import RetryPolicy
 from omnia_beam.net.http.settings import ServiceSettings

@@ -18,6 +18,7 @@ from apache_beam.testing.util import assert_that
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omnia_beam.beam.runner import make_runner, pipeline_options
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import IncompleteReadError, UsageError
 from omnia_beam.core.failure import WindowFailure
@@ -32,7 +33,6 @@ from omnia_beam.io.file_source_plan import file_shards, plan_files
 from omnia_beam.io.file_source_reader import BlockCache, read_window
 from omnia_beam.io.read_files import ReadFromFiles
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.pipelines.runner import make_runner, pipeline_options
 
 T0 = parse_time("2024-02-28T12:00:00Z")
 

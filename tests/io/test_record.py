@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from omnia_beam.beam.record import RecordReceipts
 from omnia_beam.core.errors import StateError
 from omnia_beam.io.lease_owner import LeaseOwner
-from omnia_beam.io.record import RecordReceipts
 from omnia_beam.ledger.compaction import compact_ledger
 from omnia_beam.ledger.lease import Lease, advance_run
 from omnia_beam.ledger.lease_file import LeaseToken

@@ -17,6 +17,7 @@ from apache_beam.testing.util import assert_that
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omnia_beam.beam.runner import make_runner, pipeline_options
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.receipt import FileStamp, Receipt
 from omnia_beam.core.time_range import TimeRange
@@ -27,7 +28,6 @@ from omnia_beam.io.file_source import FileSource
 from omnia_beam.io.file_source_catalog import catalog_files
 from omnia_beam.io.read_files import ReadFromFiles
 from omnia_beam.io.write_csv import WriteToCsv
-from omnia_beam.pipelines.runner import make_runner, pipeline_options
 
 YEAR = TimeRange.parse("2024-01-01", "2025-01-01")
 NAMES = ("a", "b;c", 'd"e, f')

@@ -16,6 +16,7 @@ from apache_beam.transforms.window import IntervalWindow
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
+from omnia_beam.beam.progress import BOARD
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.errors import (
@@ -32,7 +33,6 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.emulator.faults import rejected
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io.progress import BOARD
 from omnia_beam.io.write_omnia import WriteOptions, WriteToOmnia
 from omnia_beam.io.write_policy import NOT_FINITE
 from omnia_beam.ledger.dead_letters import DeadLetterFiles, read_dead_letters

@@ -19,13 +19,13 @@ from apache_beam.transforms.window import FixedWindows, IntervalWindow, SlidingW
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
+from omnia_beam.beam.progress import BOARD
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import DestinationError
 from omnia_beam.core.receipt import FileStamp, Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.parquet_file import chunk_files
-from omnia_beam.io.progress import BOARD
 from omnia_beam.io.write_files import _WAITING
 from omnia_beam.io.write_parquet import WriteToParquet
 from tests.core.strategies import as_points

@@ -21,23 +21,24 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from omnia_beam.beam import record
+from omnia_beam.beam.context import RunContext
+from omnia_beam.beam.execution import Outcome
+from omnia_beam.beam.record import RecordReceipts, failure_file
 from omnia_beam.config import JobConfig, load_config
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.errors import NotFoundError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io import durable_file, record
+from omnia_beam.io import durable_file
 from omnia_beam.io.lease_owner import LeaseOwner, _machine
-from omnia_beam.io.record import RecordReceipts, failure_file
 from omnia_beam.io.write_parquet import WriteToParquet
 from omnia_beam.ledger import store as state_store
 from omnia_beam.ledger.writer import LedgerWriter
 from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines import backfill, destination, job_state, work_plan
-from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import file_prefix
-from omnia_beam.pipelines.execution import Outcome
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.plan import packing
 from omnia_beam.plan.packing import PackLimits, pack_windows

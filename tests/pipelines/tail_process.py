@@ -16,10 +16,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from omnia_beam.beam.context import RunContext
+from omnia_beam.beam.runner import pipeline_options
 from omnia_beam.config import load_config
 from omnia_beam.core.errors import OmniaBeamError
-from omnia_beam.pipelines.context import RunContext
-from omnia_beam.pipelines.runner import pipeline_options
 from omnia_beam.pipelines.tail import TailTimes, run_tail
 
 

@@ -11,7 +11,7 @@ import pytest
 # malloc_info tells the arenas; sixteen threads that allocate would each get one of their own.
 CODE = """
 import ctypes, ctypes.util, os, tempfile, threading
-from omnia_beam.pipelines.allocator import use_one_arena
+from omnia_beam.beam.allocator import use_one_arena
 done = use_one_arena()
 held = threading.Barrier(9)
 def work():
@@ -56,7 +56,7 @@ def test_threads_share_one_arena_unless_the_environment_says_otherwise() -> None
 
 SCATTERED = """
 import os
-from omnia_beam.pipelines.allocator import give_back
+from omnia_beam.beam.allocator import give_back
 def resident_mb():
     return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 blocks, kept = [], []

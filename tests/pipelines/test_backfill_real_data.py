@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
 from omnia_beam.emulator.metadata import series_id
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.pipelines.backfill import run_backfill
-from omnia_beam.pipelines.context import RunContext
 from tests.pipelines.conftest import Rows, differences, rows, stored_points
 
 # The Skoltech Anomaly Benchmark, where a copy stands beside this checkout: it is not ours to ship.

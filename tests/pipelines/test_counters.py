@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from omnia_beam.io.progress import BOARD
-from omnia_beam.pipelines.counters import counters_of, counts_of
-from omnia_beam.pipelines.runner import pipeline_options
+from omnia_beam.beam.counters import counters_of, counts_of
+from omnia_beam.beam.progress import BOARD
+from omnia_beam.beam.runner import pipeline_options
 
 DATAFLOW = pipeline_options("DataflowRunner", ["--max_num_workers=1"])
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import TransientServiceError
 from omnia_beam.core.timestamps import parse_time
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.pipelines.backfill import run_backfill
-from omnia_beam.pipelines.context import RunContext
 from tests.pipelines.conftest import differences, emulated_points, stored_points
 
 START, END = parse_time("2024-01-01"), parse_time("2024-02-01")

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from omnia_beam.beam.progress import STOP, Limit, ProgressBoard
 from omnia_beam.cli import main
 from omnia_beam.config.accept import Acceptance
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.series import Timeseries
 from omnia_beam.core.timestamps import parse_time
-from omnia_beam.io.progress import STOP, Limit, ProgressBoard
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.loss_report import Finding, LossReport
 from omnia_beam.pipelines.series_memory import remember_series, series_changes

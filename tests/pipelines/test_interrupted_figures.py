@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from omnia_beam.beam.progress import BOARD
 from omnia_beam.cli import main
 from omnia_beam.emulator.process import EmulatorProcess
-from omnia_beam.io.progress import BOARD
 
 pytestmark = pytest.mark.long  # services that answer slowly, so that a signal comes in time
 

@@ -14,8 +14,8 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from rich.console import Console
 
-from omnia_beam.pipelines.context import RunContext
-from omnia_beam.pipelines.runner import pipeline_options
+from omnia_beam.beam.context import RunContext
+from omnia_beam.beam.runner import pipeline_options
 from tests.pipelines.hand_run import Ask, Cell, HandRun, Held
 
 SERIES = ("a", "b", "c")

@@ -42,7 +42,7 @@ sys.exit(code)
 COUNTING_WORKER = """#!{python}
 import sys
 from omnia_beam.io.read import _WindowProvider
-from omnia_beam.pipelines.worker_boot import main
+from omnia_beam.beam.worker_boot import main
 create = _WindowProvider.create_tracker
 def counting(self, restriction):
     with open("{found}", "a") as file:

@@ -14,6 +14,8 @@ import pytest
 import yaml
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
+from omnia_beam.beam.context import RunContext
+from omnia_beam.beam.record import RecordReceipts
 from omnia_beam.config import JobConfig, load_config
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.dead_letter import DeadLetter
@@ -22,13 +24,11 @@ from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io.record import RecordReceipts
 from omnia_beam.io.write_omnia import WriteToOmnia
 from omnia_beam.io.write_policy import NOT_FINITE, TOO_FINE
 from omnia_beam.ledger.dead_letters import DeadLetterFiles, read_dead_letters
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.writer import LedgerWriter
-from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.job_state import opened_state
 from omnia_beam.pipelines.replay import run_replay
 from omnia_beam.pipelines.service import service_settings

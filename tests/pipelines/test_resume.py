@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from omnia_beam.beam.context import RunContext
 from omnia_beam.core.errors import DestinationError
-from omnia_beam.pipelines.context import RunContext
 from tests.pipelines.hand_run import HOUR, Ask, HandRun, at
 
 

@@ -11,16 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from omnia_beam.beam import execution, record
+from omnia_beam.beam.context import RunContext
+from omnia_beam.beam.execution import stopping_after
+from omnia_beam.beam.progress import BOARD, STOP
 from omnia_beam.config import JobConfig, load_config
 from omnia_beam.core.timestamps import NS_PER_SECOND, parse_time
 from omnia_beam.emulator.points import as_points
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io import read, record, write_files
-from omnia_beam.io.progress import BOARD, STOP
-from omnia_beam.pipelines import execution, work_plan
+from omnia_beam.io import read, write_files
+from omnia_beam.pipelines import work_plan
 from omnia_beam.pipelines.backfill import run_backfill
-from omnia_beam.pipelines.context import RunContext
-from omnia_beam.pipelines.execution import stopping_after
 from omnia_beam.pipelines.summary import Summary
 from tests.pipelines.conftest import differences, emulated_points, stored_points
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from omnia_beam.beam.context import RunContext
 from omnia_beam.cli import main
 from omnia_beam.config import JobConfig
 from omnia_beam.core.chunk import Points
@@ -25,7 +26,6 @@ from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.lease import Lease
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.writer import LedgerWriter
-from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.selection_memory import remember_selection
 from omnia_beam.pipelines.status import job_status, run_status

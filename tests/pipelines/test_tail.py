@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from omnia_beam.beam.context import RunContext
+from omnia_beam.beam.runner import pipeline_options
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import UnsafeRunnerError, UsageError
 from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.emulator.memory import add_memory_series
 from omnia_beam.emulator.process import EmulatorProcess
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.pipelines.context import RunContext
-from omnia_beam.pipelines.runner import pipeline_options
 from omnia_beam.pipelines.tail import TailTimes, run_tail
 from omnia_beam.pipelines.tail_windows import HOUR_NS
 from tests.pipelines.conftest import stored_points

@@ -19,6 +19,8 @@ from apache_beam.runners.sdf_utils import (
     ThreadsafeWatermarkEstimator,
 )
 
+from omnia_beam.beam.execution import run_here
+from omnia_beam.beam.runner import pipeline_options
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import StateError
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
@@ -31,9 +33,7 @@ from omnia_beam.io.tail_cursor import TailCursor, TailTracker
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.backfill import BackfillJob
-from omnia_beam.pipelines.execution import run_here
 from omnia_beam.pipelines.job_state import RunState, held_lease, new_run_id, scope_of
-from omnia_beam.pipelines.runner import pipeline_options
 from omnia_beam.pipelines.tail_cycle import TailTimes
 from omnia_beam.pipelines.tail_report import read_report
 from omnia_beam.pipelines.tail_source import (

@@ -8,12 +8,12 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from omnia_beam.pipelines.context import RunContext
+from omnia_beam.beam.context import RunContext
+from omnia_beam.beam.runner import pipeline_options
+from omnia_beam.beam.terminal import PlainConsole
 from omnia_beam.pipelines.loss_report import Finding, LossReport, SeriesLine, findings_table, series_table
-from omnia_beam.pipelines.runner import pipeline_options
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.summary_table import print_summary
-from omnia_beam.pipelines.terminal import PlainConsole
 
 NAMES = ("PT[mean]", "FT[bold]x", "TT[/bold]", "LT[link=http://x]y", ":warning: 1", "[@click]z", "\\[a]", "[/]")
 HOSTILE = "A\x1b]0;title\x07\x1b[31m\r\x9bB\u202eC"

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from omnia_beam.beam.context import RunContext
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.pipelines.backfill import run_backfill
-from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.migrate import run_migrate
 from omnia_beam.pipelines.verify import run_verify
 from tests.pipelines.conftest import stored_points

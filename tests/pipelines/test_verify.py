@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.pipelines.backfill import run_backfill
-from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.verify import run_verify
 from tests.pipelines.conftest import differences, emulated_points, stored_points
 from tests.pipelines.headless import render

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig, load_config
-from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.migrate import run_migrate
 from omnia_beam.pipelines.verify import run_verify
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from omnia_beam.beam.context import RunContext
 from omnia_beam.cli import main
 from omnia_beam.config import JobConfig
 from omnia_beam.core.chunk import Chunk, Points
@@ -27,7 +28,6 @@ from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.writer import LedgerWriter
 from omnia_beam.pipelines import verify as verify_module
 from omnia_beam.pipelines.backfill import run_backfill
-from omnia_beam.pipelines.context import RunContext
 from omnia_beam.pipelines.destination import file_prefix
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.status import job_status

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig, load_config
 from omnia_beam.core.errors import StateError
 from omnia_beam.core.timestamps import parse_time
@@ -29,7 +30,6 @@ from omnia_beam.emulator.points import Points
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.net.http.shared import reset_shared_sessions
 from omnia_beam.pipelines.backfill import run_backfill
-from omnia_beam.pipelines.context import RunContext
 
 TRIALS = int(os.environ.get("WOKEN_TRIALS", "20"))
 SERIES, ROWS = 4, 4_000

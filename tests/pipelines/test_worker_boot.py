@@ -12,8 +12,8 @@ import pytest
 from apache_beam.portability.api import beam_provision_api_pb2, beam_provision_api_pb2_grpc, endpoints_pb2
 from google.protobuf import text_format
 
-from omnia_beam.pipelines import worker_boot
-from omnia_beam.pipelines.worker_boot import worker_environment
+from omnia_beam.beam import worker_boot
+from omnia_beam.beam.worker_boot import worker_environment
 
 INFO = beam_provision_api_pb2.ProvisionInfo(
     control_endpoint=endpoints_pb2.ApiServiceDescriptor(url="localhost:1"),

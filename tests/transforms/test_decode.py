@@ -9,12 +9,12 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
 
+from omnia_beam.beam import coders
 from omnia_beam.core.chunk import Chunk, RawChunk, RawPage
 from omnia_beam.core.errors import IncompleteReadError, WireFormatError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io import coders
 from omnia_beam.transforms.decode import DecodeChunks, _Decode
 from tests.io.scripted_service import held, protobuf_page
 

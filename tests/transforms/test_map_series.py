@@ -13,11 +13,11 @@ from apache_beam.testing.util import assert_that
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omnia_beam.beam.runner import make_runner, pipeline_options
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.pipelines.runner import make_runner, pipeline_options
 from omnia_beam.transforms.map_series import MapSeries, SeriesRule, map_chunk
 from omnia_beam.transforms.map_status import StatusRule
 

@@ -9,9 +9,9 @@ from typing import Any, Final, Protocol
 
 from apache_beam.metrics import MetricsFilter
 
-from omnia_beam.io.progress import BOARD
-from omnia_beam.pipelines.cluster import is_elsewhere
-from omnia_beam.pipelines.runner import runner_name
+from omnia_beam.beam.cluster import is_elsewhere
+from omnia_beam.beam.progress import BOARD
+from omnia_beam.beam.runner import runner_name
 
 _log = logging.getLogger(__name__)
 _NAMESPACE: Final = "omnia_beam"

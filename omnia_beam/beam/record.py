@@ -10,12 +10,12 @@ from typing import Any
 
 import apache_beam as beam
 
+from omnia_beam.beam import coders
+from omnia_beam.beam.progress import BOARD
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.json_text import load_json
 from omnia_beam.core.receipt import Receipt
-from omnia_beam.io import coders
 from omnia_beam.io.ledger_scope import Scope
-from omnia_beam.io.progress import BOARD
 from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.writer import LedgerWriter

@@ -14,12 +14,12 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Final
 
+from omnia_beam.beam.execution import run_here
+from omnia_beam.beam.progress import BOARD, STOP
+from omnia_beam.beam.worker_message import STOP_ORDER, WorkerEnd, WorkerProgress, WorkerTask
 from omnia_beam.core.errors import OmniaBeamError
 from omnia_beam.core.redaction import redact
-from omnia_beam.io.progress import BOARD, STOP
 from omnia_beam.net.http.shared import reset_shared_sessions, shared_session
-from omnia_beam.pipelines.execution import run_here
-from omnia_beam.pipelines.worker_message import STOP_ORDER, WorkerEnd, WorkerProgress, WorkerTask
 
 _REPORT_EVERY_S: Final = 0.25
 _EXIT_ORPHANED: Final = 1

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from omnia_beam.pipelines.progress_display import DisplayKind
+from omnia_beam.beam.progress_display import DisplayKind
 
 
 @dataclass(frozen=True)

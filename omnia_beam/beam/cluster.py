@@ -19,10 +19,10 @@ from apache_beam.options.pipeline_options import (
     WorkerOptions,
 )
 
+from omnia_beam.beam.runner import is_local, runner_name
 from omnia_beam.config import JobConfig, OmniaConnection
 from omnia_beam.core.errors import UnsafeRunnerError, UsageError
 from omnia_beam.net.http.settings import ServiceSettings
-from omnia_beam.pipelines.runner import is_local, runner_name
 from omnia_beam.pipelines.service import service_settings
 
 _ENVIRONMENTS: Final = ("LOOPBACK", "PROCESS", "EXTERNAL", "DOCKER")

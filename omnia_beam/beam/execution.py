@@ -11,16 +11,16 @@ from typing import Any
 
 import apache_beam as beam
 
+from omnia_beam.beam.cluster import is_elsewhere
+from omnia_beam.beam.context import RunContext
+from omnia_beam.beam.counters import counters_of, counts_of
+from omnia_beam.beam.progress import BOARD, STOP, Limit
+from omnia_beam.beam.progress_display import ProgressFacts, showing_progress
+from omnia_beam.beam.runner import is_local, make_runner
+from omnia_beam.beam.stop_signals import handling_stop_signals
 from omnia_beam.core.errors import OmniaBeamError
-from omnia_beam.io.progress import BOARD, STOP, Limit
 from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines.beam_log import own_errors_told_once
-from omnia_beam.pipelines.cluster import is_elsewhere
-from omnia_beam.pipelines.context import RunContext
-from omnia_beam.pipelines.counters import counters_of, counts_of
-from omnia_beam.pipelines.progress_display import ProgressFacts, showing_progress
-from omnia_beam.pipelines.runner import is_local, make_runner
-from omnia_beam.pipelines.stop_signals import handling_stop_signals
 from omnia_beam.plan.plan import Plan
 
 _LOOK_EVERY_S = 0.5

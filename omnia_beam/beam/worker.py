@@ -1,4 +1,4 @@
-"""Start a worker: `python -m omnia_beam.pipelines.worker FD`, called by `worker_pool` alone. See `worker_process`.
+"""Start a worker: `python -m omnia_beam.beam.worker FD`, called by `worker_pool` alone. See `worker_process`.
 
 It is a module of its own so that logging is set up before Beam is imported, which warns of libraries that are not needed here.
 """
@@ -9,8 +9,8 @@ import logging
 import os
 import sys
 
+from omnia_beam.beam.allocator import use_one_arena
 from omnia_beam.core.redaction import RedactingFilter
-from omnia_beam.pipelines.allocator import use_one_arena
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.ERROR)
     use_one_arena()
-    from omnia_beam.pipelines.worker_process import work_for
+    from omnia_beam.beam.worker_process import work_for
 
     work_for(int(sys.argv[1]))
 

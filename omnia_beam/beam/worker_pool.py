@@ -17,14 +17,14 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
+from omnia_beam.beam.context import RunContext
+from omnia_beam.beam.execution import Interrupted, Outcome, stopping_after, stopping_on_signals
+from omnia_beam.beam.progress import STOP
+from omnia_beam.beam.progress_display import ProgressFacts, showing_progress
+from omnia_beam.beam.worker_message import STOP_ORDER, WorkerEnd, WorkerProgress, WorkerTask
 from omnia_beam.core.errors import OmniaBeamError
-from omnia_beam.io.progress import STOP
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.stats import StatsSnapshot
-from omnia_beam.pipelines.context import RunContext
-from omnia_beam.pipelines.execution import Interrupted, Outcome, stopping_after, stopping_on_signals
-from omnia_beam.pipelines.progress_display import ProgressFacts, showing_progress
-from omnia_beam.pipelines.worker_message import STOP_ORDER, WorkerEnd, WorkerProgress, WorkerTask
 from omnia_beam.plan.plan import Plan
 
 _log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class _Worker:
         with theirs:
             # The task, which says where secrets are, goes over the socket and not into the arguments. With a session of its
             # own the worker gets no Ctrl-C from the terminal: the driver passes it on.
-            command = [sys.executable, "-m", "omnia_beam.pipelines.worker", str(theirs.fileno())]
+            command = [sys.executable, "-m", "omnia_beam.beam.worker", str(theirs.fileno())]
             self.process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
                 command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
             )
