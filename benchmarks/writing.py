@@ -37,7 +37,7 @@ from omnia_beam.core.series import TimeseriesDraft
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.emulator.process import EmulatorProcess
-from omnia_beam.io.write_omnia import WriteToOmnia
+from omnia_beam.io.omnia.write import WriteToOmnia
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.api.client import OmniaClient

@@ -25,9 +25,9 @@ _HOMES = {
     "FileSource": "omnia_beam.io.file_source",
     "MapSeries": "omnia_beam.transforms.map_series",
     "ReadFromFiles": "omnia_beam.io.read_files",
-    "ReadFromOmnia": "omnia_beam.io.read",
+    "ReadFromOmnia": "omnia_beam.io.omnia.read",
     "WriteToCsv": "omnia_beam.io.write_csv",
-    "WriteToOmnia": "omnia_beam.io.write_omnia",
+    "WriteToOmnia": "omnia_beam.io.omnia.write",
     "WriteToParquet": "omnia_beam.io.write_parquet",
 }
 

@@ -22,8 +22,8 @@ from apache_beam.options.pipeline_options import (
 from omnia_beam.beam.runner import is_local, runner_name
 from omnia_beam.config import JobConfig, OmniaConnection
 from omnia_beam.core.errors import UnsafeRunnerError, UsageError
+from omnia_beam.io.omnia.settings import service_settings
 from omnia_beam.net.http.settings import ServiceSettings
-from omnia_beam.pipelines.service import service_settings
 
 _ENVIRONMENTS: Final = ("LOOPBACK", "PROCESS", "EXTERNAL", "DOCKER")
 _ONE_PROCESS: Final = "no_use_multiple_sdk_containers"

@@ -25,7 +25,7 @@ from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.dead_letter_table import facts_of, key_of, letters_of_table, letters_to_table
 from omnia_beam.io.durable_file import Placing, is_local
-from omnia_beam.io.pending_chunk import WrittenChunk
+from omnia_beam.io.omnia.pending_chunk import WrittenChunk
 from omnia_beam.ledger.fence import LeaseFence
 from omnia_beam.ledger.state_dir import StateDir, state_error
 from omnia_beam.ledger.store import BeamStore, LocalStore, StateStore

@@ -9,10 +9,11 @@ from omnia_beam.beam.cluster import worker_share
 from omnia_beam.config import CsvSink, JobConfig, OmniaSink, ParquetSink
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.csv_file import CSV_SUFFIXES, CsvOptions
+from omnia_beam.io.omnia.settings import service_settings
+from omnia_beam.io.omnia.write import WriteToOmnia
 from omnia_beam.io.parquet_file import ParquetOptions
 from omnia_beam.io.stored_points import StoredFiles
 from omnia_beam.io.write_csv import WriteToCsv
-from omnia_beam.io.write_omnia import WriteToOmnia
 from omnia_beam.io.write_parquet import WriteToParquet
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.ledger import Ledger
@@ -24,7 +25,6 @@ from omnia_beam.pipelines.destination_check import Asked, Look, check_mode, look
 from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.mapping_targets import FileTargets, ServiceTargets, Targets
 from omnia_beam.pipelines.removal_guard import Removal
-from omnia_beam.pipelines.service import service_settings
 from omnia_beam.pipelines.service_check import erase_points, look_at_service
 from omnia_beam.pipelines.write_settings import write_options
 

@@ -22,21 +22,21 @@ from omnia_beam.io.file_facts import FileFacts, SeriesFacts
 from omnia_beam.io.file_source import CsvForm, FileSource, ParquetForm
 from omnia_beam.io.file_source_catalog import CatalogStore, FileCatalog, FileChange, check_holds_something
 from omnia_beam.io.file_source_plan import file_limits, plan_files
-from omnia_beam.io.planner import Wanted, plan_windows
-from omnia_beam.io.read import ReadFromOmnia
+from omnia_beam.io.omnia.planner import Wanted, plan_windows
+from omnia_beam.io.omnia.raw_data import named_counts
+from omnia_beam.io.omnia.read import ReadFromOmnia
+from omnia_beam.io.omnia.selection import describe_series, select_series
+from omnia_beam.io.omnia.settings import read_options, service_settings
 from omnia_beam.io.read_files import ReadFromFiles
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import shared_session
-from omnia_beam.net.raw_data import named_counts
 from omnia_beam.pipelines.backfill import wanted_range
 from omnia_beam.pipelines.id_spelling import as_recorded
 from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.mapping_letters import READING, MappingLetters
-from omnia_beam.pipelines.selection import describe_series, select_series
-from omnia_beam.pipelines.service import read_options, service_settings
 from omnia_beam.plan.packing import PackLimits
 from omnia_beam.plan.plan import Plan
 from omnia_beam.transforms.decode import DecodeChunks

@@ -23,7 +23,7 @@ from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io.query_evidence import Count, inner
+from omnia_beam.io.omnia.evidence import Count, inner
 from omnia_beam.ledger.index import PARTIAL
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.table import RECEIPT

@@ -26,8 +26,9 @@ from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.printable import counted
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.io.ledger_scope import Scope
-from omnia_beam.io.omnia_writer import OmniaWriter, more_ahead, send_group
-from omnia_beam.io.pending_chunk import WrittenChunk
+from omnia_beam.io.omnia.pending_chunk import WrittenChunk
+from omnia_beam.io.omnia.settings import service_settings
+from omnia_beam.io.omnia.writer import OmniaWriter, more_ahead, send_group
 from omnia_beam.io.write_memory import WriteMemory
 from omnia_beam.ledger.dead_letters import WRITING, DeadLetterFiles, StoredLetters
 from omnia_beam.ledger.writer import LedgerWriter
@@ -45,7 +46,6 @@ from omnia_beam.pipelines.replay_letters import (
     standing_of,
     with_history,
 )
-from omnia_beam.pipelines.service import service_settings
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.write_settings import write_options
 

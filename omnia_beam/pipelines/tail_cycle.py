@@ -14,7 +14,8 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.ledger_recent import recent_windows
-from omnia_beam.io.planner import Wanted, plan_windows
+from omnia_beam.io.omnia.planner import Wanted, plan_windows
+from omnia_beam.io.omnia.selection import select_series
 from omnia_beam.ledger.compaction import compact_ledger, compaction_pays, delete_spent
 from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.ledger import Ledger
@@ -23,7 +24,6 @@ from omnia_beam.pipelines.backfill import BackfillJob
 from omnia_beam.pipelines.destination import file_prefix, tidy_files
 from omnia_beam.pipelines.id_spelling import as_recorded
 from omnia_beam.pipelines.job_state import JobState, RunState
-from omnia_beam.pipelines.selection import select_series
 from omnia_beam.pipelines.tail_windows import (
     DAY_NS,
     HOUR_NS,

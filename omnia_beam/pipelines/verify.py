@@ -24,7 +24,9 @@ from omnia_beam.core.errors import CredentialError, OmniaBeamError, ServiceError
 from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.ledger_scope import Scope, describe_scope_change
-from omnia_beam.io.read import ReadOptions
+from omnia_beam.io.omnia.read import ReadOptions
+from omnia_beam.io.omnia.selection import select_series
+from omnia_beam.io.omnia.settings import read_options, service_settings
 from omnia_beam.io.set_aside import is_no_file
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.index import DOUBTFUL
@@ -41,9 +43,7 @@ from omnia_beam.pipelines.migration_source import file_source
 from omnia_beam.pipelines.repair import Copy, Repair, RepairPlan, repair, unreadable_windows
 from omnia_beam.pipelines.report_facts import VerifyReport
 from omnia_beam.pipelines.report_files import write_report
-from omnia_beam.pipelines.selection import select_series
 from omnia_beam.pipelines.selection_memory import remembered_selection
-from omnia_beam.pipelines.service import read_options, service_settings
 from omnia_beam.pipelines.status_lease import lease_facts
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.verify_destination import Destination

@@ -16,7 +16,7 @@ from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.csv_file import CsvOptions
 from omnia_beam.io.csv_reader import as_csv_holds
 from omnia_beam.io.ledger_scope import Scope
-from omnia_beam.io.write_policy import WriteOptions, judge
+from omnia_beam.io.omnia.policy import WriteOptions, judge
 from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir

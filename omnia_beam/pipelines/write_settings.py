@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from omnia_beam.config import OmniaSink
-from omnia_beam.io.write_policy import WriteOptions
+from omnia_beam.io.omnia.policy import WriteOptions
 
 
 def write_options(sink: OmniaSink) -> WriteOptions:

@@ -14,8 +14,8 @@ from omnia_beam.core.errors import (
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io.query_reader import QueryReader
-from omnia_beam.io.window_reader import WindowReader
+from omnia_beam.io.omnia.query_reader import QueryReader
+from omnia_beam.io.omnia.window_reader import WindowReader
 from omnia_beam.transforms.assemble import assemble_chunk
 from tests.io.scripted_service import ScriptedService, held, joins_up, oracle
 

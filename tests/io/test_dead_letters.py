@@ -19,7 +19,7 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.dead_letter_coder import DeadLetterCoder
 from omnia_beam.io.dead_letter_table import facts_of, key_of, letters_of_table, letters_to_table
-from omnia_beam.io.pending_chunk import WriteCounts, WrittenChunk
+from omnia_beam.io.omnia.pending_chunk import WriteCounts, WrittenChunk
 from omnia_beam.ledger.dead_letters import DeadLetterFiles, dead_letter_files, file_name, read_dead_letters
 from omnia_beam.ledger.state_dir import StateDir
 from tests.core.strategies import as_points, as_rows, bits, groups, statuses

@@ -13,7 +13,7 @@ from omnia_beam.core.errors import SelectionError, TransientServiceError
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io.planner import plan_windows
+from omnia_beam.io.omnia.planner import plan_windows
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.plan.packing import PackLimits
 from omnia_beam.plan.plan import Plan

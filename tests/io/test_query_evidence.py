@@ -13,8 +13,8 @@ from omnia_beam.core.errors import IncompleteReadError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io.query_reader import QueryAnswer, QueryReader
-from omnia_beam.io.window_reader import WindowReader
+from omnia_beam.io.omnia.query_reader import QueryAnswer, QueryReader
+from omnia_beam.io.omnia.window_reader import WindowReader
 from tests.io.reading import AtOnce
 from tests.io.scripted_service import ScriptedService, json_page, protobuf_page, steady
 

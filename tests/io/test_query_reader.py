@@ -22,7 +22,7 @@ from omnia_beam.core.errors import (
 )
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.query_reader import Divide, QueryAnswer, QueryReader
+from omnia_beam.io.omnia.query_reader import Divide, QueryAnswer, QueryReader
 from omnia_beam.transforms.assemble import assemble_chunk
 from tests.io.scripted_service import FAULTS, SILENT_IN_JSON, ScriptedService, held, oracle, protobuf_page, steady
 

@@ -23,8 +23,8 @@ from omnia_beam.core.errors import (
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io.query_reader import QueryReader
-from omnia_beam.io.window_reader import MoreAhead, WindowReader
+from omnia_beam.io.omnia.query_reader import QueryReader
+from omnia_beam.io.omnia.window_reader import MoreAhead, WindowReader
 from omnia_beam.transforms.assemble import assemble_chunk
 from tests.io.reading import SECOND, AtOnce, Outcome, check, in_a_row, read, reader_of, window_of
 from tests.io.scripted_service import FAULTS, SILENT_IN_JSON, ScriptedService, steady

@@ -33,8 +33,8 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.emulator.faults import rejected
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io.write_omnia import WriteOptions, WriteToOmnia
-from omnia_beam.io.write_policy import NOT_FINITE
+from omnia_beam.io.omnia.policy import NOT_FINITE
+from omnia_beam.io.omnia.write import WriteOptions, WriteToOmnia
 from omnia_beam.ledger.dead_letters import DeadLetterFiles, read_dead_letters
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.http.retry import RetryPolicy

@@ -26,8 +26,8 @@ from omnia_beam.core.errors import (
     TransientServiceError,
     UnauthorizedError,
 )
-from omnia_beam.io.write_delivery import Delivery, reason_of
-from omnia_beam.io.write_group import Group, Run, ordered, size
+from omnia_beam.io.omnia.delivery import Delivery, reason_of
+from omnia_beam.io.omnia.group import Group, Run, ordered, size
 from omnia_beam.io.write_memory import Refusal, WriteMemory, shared_memory
 
 Place = tuple[str, int]

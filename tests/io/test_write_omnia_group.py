@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnia_beam.core.chunk import Points
-from omnia_beam.io.write_group import Group, Run, columns, halves, of_targets, ordered, size, split, spread, targets
-from omnia_beam.io.write_policy import MAX_POINT_BYTES
+from omnia_beam.io.omnia.group import Group, Run, columns, halves, of_targets, ordered, size, split, spread, targets
+from omnia_beam.io.omnia.policy import MAX_POINT_BYTES
 from omnia_beam.wire import encode_datapoints
 
 Place = tuple[str, int]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS
-from omnia_beam.io.write_policy import (
+from omnia_beam.io.omnia.policy import (
     NOT_FINITE,
     TIME_LEAVES,
     TIME_TAKEN,

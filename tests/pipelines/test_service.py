@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from omnia_beam.config import JobConfig, OmniaSource
-from omnia_beam.pipelines.service import service_settings
+from omnia_beam.io.omnia.settings import service_settings
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import OmniaBeamError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io.read import ReadFromOmnia
+from omnia_beam.io.omnia.read import ReadFromOmnia
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.backfill import BackfillJob, run_backfill
 from omnia_beam.pipelines.summary import Summary

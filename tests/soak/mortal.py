@@ -75,12 +75,12 @@ def written_and_not_synced(real: Callable[..., Any], arrive: Callable[[], None])
 
 # Place -> modules that know it, function (with its class), how to wrap it.
 PLACES: Final[dict[str, tuple[str, str, Wrap]]] = {
-    "planning": ("omnia_beam.io.planner", "probe_counts", after),
+    "planning": ("omnia_beam.io.omnia.planner", "probe_counts", after),
     "announced": ("omnia_beam.pipelines.backfill omnia_beam.pipelines.migrate", "announce_again", after),
     "tidied": ("omnia_beam.pipelines.backfill", "tidy_files", after),
     "tidying": ("omnia_beam.pipelines.destination", "_delete", after),
-    "fetched": ("omnia_beam.io.read", "fetch_page", after),
-    "sent": ("omnia_beam.io.read", "fetch_page", before),
+    "fetched": ("omnia_beam.io.omnia.read", "fetch_page", after),
+    "sent": ("omnia_beam.io.omnia.read", "fetch_page", before),
     "before the file": ("omnia_beam.io.durable_file", "_write_local", before),
     "before the file's name": ("pathlib", "Path.replace", before_rename_to(".parquet")),
     "file, no receipt": ("omnia_beam.io.write_files", "write_durably", after),
@@ -92,8 +92,8 @@ PLACES: Final[dict[str, tuple[str, str, Wrap]]] = {
     "compacted": ("omnia_beam.ledger.compaction", "write_snapshot", after),
     "deleting segments": ("omnia_beam.ledger.state_dir", "StateDir.delete", after),
     "releasing the lease": ("omnia_beam.ledger.lease", "Lease.release", before),
-    "before a write": ("omnia_beam.io.omnia_writer", "send_group", before),
-    "written, no receipt": ("omnia_beam.io.omnia_writer", "send_group", after),
+    "before a write": ("omnia_beam.io.omnia.writer", "send_group", before),
+    "written, no receipt": ("omnia_beam.io.omnia.writer", "send_group", after),
 }
 
 FILES_ONLY: Final = {"tidied", "tidying", "before the file", "before the file's name", "file, no receipt"}

@@ -27,7 +27,7 @@ from omnia_beam.core.errors import (
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import BodyFormat, ChunkKey, Window
-from omnia_beam.io.query_reader import Divide, QueryAnswer, QueryReader
+from omnia_beam.io.omnia.query_reader import Divide, QueryAnswer, QueryReader
 
 _OUTAGE_WINDOWS = 10
 """Windows in a row that the service failed (not refused): then it is down, and going on would take hours to say so."""

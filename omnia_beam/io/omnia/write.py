@@ -18,10 +18,10 @@ from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.io import dead_letter_coder
-from omnia_beam.io.omnia_writer import OmniaWriter, more_ahead, send_group
-from omnia_beam.io.pending_chunk import WrittenChunk
+from omnia_beam.io.omnia.pending_chunk import WrittenChunk
+from omnia_beam.io.omnia.policy import WriteOptions
+from omnia_beam.io.omnia.writer import OmniaWriter, more_ahead, send_group
 from omnia_beam.io.write_memory import shared_memory
-from omnia_beam.io.write_policy import WriteOptions
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.fence import LeaseFence
 from omnia_beam.net.http.settings import ServiceSettings

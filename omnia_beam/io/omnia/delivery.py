@@ -28,7 +28,7 @@ from enum import Enum, auto
 from typing import Final, Protocol
 
 from omnia_beam.core.errors import NotTheServiceError, PayloadTooLargeError, TerminalServiceError, TransientServiceError
-from omnia_beam.io.write_group import NOTHING, Group, Run, halves, of_targets, ordered, size, split, spread, targets
+from omnia_beam.io.omnia.group import NOTHING, Group, Run, halves, of_targets, ordered, size, split, spread, targets
 from omnia_beam.io.write_memory import OF_SERIES, Refusal, WriteMemory
 
 _FOR_CONTENT: Final = frozenset({400, 404, 409, 410, 422})

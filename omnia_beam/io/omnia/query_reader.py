@@ -21,7 +21,7 @@ from omnia_beam.core.errors import (
 from omnia_beam.core.series_id import id_key
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import BodyFormat
-from omnia_beam.io.query_evidence import Count, Doubt, Witness
+from omnia_beam.io.omnia.evidence import Count, Doubt, Witness
 from omnia_beam.plan.packing import PackLimits, requests_for
 from omnia_beam.wire import decode_json_page, scan_page
 

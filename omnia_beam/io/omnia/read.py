@@ -19,13 +19,13 @@ from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.limits import MAX_CHUNK_POINTS, MAX_POINTS_PER_ANSWER
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import BodyFormat, Window
-from omnia_beam.io.planner import plan_windows
-from omnia_beam.io.query_reader import QueryReader
-from omnia_beam.io.window_reader import MoreAhead, WindowReader
+from omnia_beam.io.omnia.planner import plan_windows
+from omnia_beam.io.omnia.query_reader import QueryReader
+from omnia_beam.io.omnia.raw_data import RawQuery, fetch_page, named_counts
+from omnia_beam.io.omnia.window_reader import MoreAhead, WindowReader
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import shared_session
-from omnia_beam.net.raw_data import RawQuery, fetch_page, named_counts
 from omnia_beam.plan.packing import PackLimits
 from omnia_beam.plan.plan import WindowShard, shard_windows
 

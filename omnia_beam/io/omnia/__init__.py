@@ -1,0 +1,1 @@
+"""The Omnia Timeseries API as a source and as a sink."""
