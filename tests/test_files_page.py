@@ -15,8 +15,8 @@ import yaml
 
 from omnia_beam.config import CsvSource, ParquetSource
 from omnia_beam.core.timestamps import format_time
-from omnia_beam.io.file_source_catalog import BlockRef, catalog_files
-from omnia_beam.io.file_source_reader import BlockCache
+from omnia_beam.io.files.catalog import BlockRef, catalog_files
+from omnia_beam.io.files.reader import BlockCache
 from omnia_beam.pipelines.migration_source import file_source
 
 PAGE = (Path(__file__).parents[1] / "docs" / "files.md").read_text(encoding="utf-8")

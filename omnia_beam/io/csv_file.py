@@ -17,7 +17,7 @@ from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND
-from omnia_beam.io.stored_order import in_stored_order
+from omnia_beam.io.files.stored_order import in_stored_order
 from omnia_beam.plan.packing import month_starts
 
 CSV_SUFFIXES: Final = {"none": ".csv", "gzip": ".csv.gz", "zstd": ".csv.zst"}

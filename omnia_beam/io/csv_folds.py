@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.timestamps import format_time
-from omnia_beam.io.file_source import DstFold
+from omnia_beam.io.files.forms import DstFold
 from omnia_beam.io.local_time import BothTimes
 
 _PLAIN: Final = -1

@@ -11,7 +11,7 @@ from typing import Any, Final
 from omnia_beam.core.errors import UsageError
 from omnia_beam.io.csv_quotes import count_lines
 from omnia_beam.io.csv_text import TextForm, find_text_form
-from omnia_beam.io.file_source import CsvForm
+from omnia_beam.io.files.forms import CsvForm
 
 _DELIMITERS: Final = (",", ";", "\t")
 _READ: Final = 64 << 10

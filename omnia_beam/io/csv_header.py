@@ -10,8 +10,8 @@ from typing import Final, Literal
 from omnia_beam.core.errors import UsageError
 from omnia_beam.io.csv_head import cells_of, likely_delimiter
 from omnia_beam.io.csv_times import EPOCHS, EXCEL
-from omnia_beam.io.file_facts import names_quality
-from omnia_beam.io.file_source import CsvForm
+from omnia_beam.io.files.facts import names_quality
+from omnia_beam.io.files.forms import CsvForm
 
 _SERIES: Final = ("series_id", "name")
 _TIME: Final = re.compile("time|timestamp|date_?time|ts|utc|t|zeit|tid|tidspunkt|zeitstempel|when", re.IGNORECASE)

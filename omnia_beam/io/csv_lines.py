@@ -20,7 +20,7 @@ from omnia_beam.io.csv_folds import BlockPoints, Fold, FoldRows
 from omnia_beam.io.csv_header import CsvColumns
 from omnia_beam.io.csv_quotes import count_lines, scan_quotes
 from omnia_beam.io.csv_times import EXCEL, parse_time_cell
-from omnia_beam.io.file_facts import ReadingNotes
+from omnia_beam.io.files.facts import ReadingNotes
 from omnia_beam.io.local_time import BothTimes
 
 __all__ = ["CsvReading", "read_lines"]

@@ -13,7 +13,7 @@ import pyarrow.csv as pcsv
 
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.io.csv_file import TIME_COLUMN, CsvOptions, plain_nans, with_plain_nans
-from omnia_beam.io.destination_files import naming_damage, opened_file
+from omnia_beam.io.files.destination_files import naming_damage, opened_file
 
 SUFFIXES: Final = (".csv", ".csv.gz", ".csv.zst", ".csv.bz2")
 """Suffixes of the files that readers of a directory take for CSV."""

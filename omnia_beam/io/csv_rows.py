@@ -23,7 +23,7 @@ from omnia_beam.io.csv_header import CsvColumns
 from omnia_beam.io.csv_lines import CLOCK, add_settled, read_lines
 from omnia_beam.io.csv_quotes import scan_quotes
 from omnia_beam.io.csv_times import parse_times
-from omnia_beam.io.file_facts import ReadingNotes
+from omnia_beam.io.files.facts import ReadingNotes
 from omnia_beam.io.local_time import BothTimes
 
 _TEXT = pa.string()

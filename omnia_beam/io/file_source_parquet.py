@@ -17,8 +17,8 @@ from omnia_beam.core.errors import UsageError
 from omnia_beam.io.csv_rows import split_series
 from omnia_beam.io.csv_times import TimeForm
 from omnia_beam.io.durable_file import reason
-from omnia_beam.io.file_facts import ReadingNotes, names_quality
-from omnia_beam.io.file_source import FileSource, ParquetForm
+from omnia_beam.io.files.facts import ReadingNotes, names_quality
+from omnia_beam.io.files.forms import FileSource, ParquetForm
 from omnia_beam.io.parquet_columns import (
     Rows,
     check_int96,

@@ -10,7 +10,7 @@ import apache_beam as beam
 from omnia_beam.beam import coders
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.io.csv_file import CsvOptions, csv_files, with_plain_nans
-from omnia_beam.io.write_files import WriteFiles
+from omnia_beam.io.files.write import WriteFiles
 from omnia_beam.ledger.fence import LeaseFence
 
 coders.register_coders()

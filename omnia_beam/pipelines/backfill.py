@@ -28,6 +28,8 @@ from omnia_beam.config import JobConfig, OmniaSource, ParquetSink
 from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND
+from omnia_beam.io.files.folder import check_writable, file_prefix, say_tidied, tidy_files
+from omnia_beam.io.files.stored_points import StoredFiles
 from omnia_beam.io.omnia.evidence import Count
 from omnia_beam.io.omnia.planner import Wanted, plan_windows
 from omnia_beam.io.omnia.raw_data import named_counts
@@ -35,13 +37,11 @@ from omnia_beam.io.omnia.read import ReadFromOmnia, ReadOptions
 from omnia_beam.io.omnia.selection import select_series
 from omnia_beam.io.omnia.settings import read_options, service_settings
 from omnia_beam.io.parquet_file import ParquetOptions
-from omnia_beam.io.stored_points import StoredFiles
 from omnia_beam.io.write_parquet import WriteToParquet
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import shared_session
-from omnia_beam.pipelines.destination import check_writable, file_prefix, say_tidied, tidy_files
 from omnia_beam.pipelines.destination_check import file_look
 from omnia_beam.pipelines.id_spelling import as_recorded, named_in_two_spellings
 from omnia_beam.pipelines.job_state import JobState, RunState, opened_state

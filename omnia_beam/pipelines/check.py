@@ -17,6 +17,7 @@ from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.durable_file import is_local
+from omnia_beam.io.files.folder import check_writable
 from omnia_beam.io.omnia.raw_data import RawQuery, fetch_page
 from omnia_beam.io.omnia.selection import select_series
 from omnia_beam.io.omnia.settings import read_options, service_settings
@@ -25,7 +26,6 @@ from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.backfill import wanted_range
-from omnia_beam.pipelines.destination import check_writable
 from omnia_beam.pipelines.file_description import describe_files
 from omnia_beam.pipelines.migration import MigrationJob
 from omnia_beam.pipelines.summary import Summary

@@ -13,13 +13,13 @@ from omnia_beam.config import CsvSource, ParquetSource
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.timestamps import format_time, parse_time
-from omnia_beam.io.compressed_file import compression_of
-from omnia_beam.io.file_facts import FileFacts
-from omnia_beam.io.file_source import FileSource
-from omnia_beam.io.file_source_blocks import BlockFile
-from omnia_beam.io.file_source_catalog import FileCatalog
-from omnia_beam.io.file_source_files import SourceFile, list_files
-from omnia_beam.io.file_source_index import FileIndex, index_file
+from omnia_beam.io.files.blocks import BlockFile
+from omnia_beam.io.files.catalog import FileCatalog
+from omnia_beam.io.files.compressed import compression_of
+from omnia_beam.io.files.facts import FileFacts
+from omnia_beam.io.files.forms import FileSource
+from omnia_beam.io.files.found import SourceFile, list_files
+from omnia_beam.io.files.index import FileIndex, index_file
 from omnia_beam.pipelines.migration_source import file_source
 
 _WHOLE_BYTES: Final = 64 << 20

@@ -25,9 +25,9 @@ from omnia_beam.config.accept import Acceptance
 from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.timestamps import NS_PER_SECOND
+from omnia_beam.io.files.folder import say_tidied
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.net.http.stats import StatsSnapshot
-from omnia_beam.pipelines.destination import say_tidied
 from omnia_beam.pipelines.destination_check import Asked, look_at_letters
 from omnia_beam.pipelines.id_spelling import named_in_two_spellings
 from omnia_beam.pipelines.job_state import JobState, opened_state

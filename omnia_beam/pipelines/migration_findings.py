@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from omnia_beam.config import CsvSink, JobConfig, OmniaSink
-from omnia_beam.io.file_facts import FileFacts, SeriesFacts
+from omnia_beam.io.files.facts import FileFacts, SeriesFacts
 from omnia_beam.pipelines.file_findings import file_findings, series_findings, time_findings
 from omnia_beam.pipelines.loss_report import Finding, LossReport, SeriesLine, sorted_findings
 from omnia_beam.pipelines.mapping_resolution import MappedSeries, Resolution

@@ -9,10 +9,11 @@ from omnia_beam.beam.cluster import worker_share
 from omnia_beam.config import CsvSink, JobConfig, OmniaSink, ParquetSink
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.csv_file import CSV_SUFFIXES, CsvOptions
+from omnia_beam.io.files.folder import PARQUET_SUFFIXES, Tidied, check_writable, file_prefix, tidy_files
+from omnia_beam.io.files.stored_points import StoredFiles
 from omnia_beam.io.omnia.settings import service_settings
 from omnia_beam.io.omnia.write import WriteToOmnia
 from omnia_beam.io.parquet_file import ParquetOptions
-from omnia_beam.io.stored_points import StoredFiles
 from omnia_beam.io.write_csv import WriteToCsv
 from omnia_beam.io.write_parquet import WriteToParquet
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
@@ -20,7 +21,6 @@ from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import shared_session
-from omnia_beam.pipelines.destination import PARQUET_SUFFIXES, Tidied, check_writable, file_prefix, tidy_files
 from omnia_beam.pipelines.destination_check import Asked, Look, check_mode, look_at_files, not_counted, not_looked_at
 from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.mapping_targets import FileTargets, ServiceTargets, Targets

@@ -18,16 +18,16 @@ from omnia_beam.core.series import Timeseries
 from omnia_beam.core.series_id import canonical_id
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.file_facts import FileFacts, SeriesFacts
-from omnia_beam.io.file_source import CsvForm, FileSource, ParquetForm
-from omnia_beam.io.file_source_catalog import CatalogStore, FileCatalog, FileChange, check_holds_something
-from omnia_beam.io.file_source_plan import file_limits, plan_files
+from omnia_beam.io.files.catalog import CatalogStore, FileCatalog, FileChange, check_holds_something
+from omnia_beam.io.files.facts import FileFacts, SeriesFacts
+from omnia_beam.io.files.forms import CsvForm, FileSource, ParquetForm
+from omnia_beam.io.files.plan import file_limits, plan_files
+from omnia_beam.io.files.read import ReadFromFiles
 from omnia_beam.io.omnia.planner import Wanted, plan_windows
 from omnia_beam.io.omnia.raw_data import named_counts
 from omnia_beam.io.omnia.read import ReadFromOmnia
 from omnia_beam.io.omnia.selection import describe_series, select_series
 from omnia_beam.io.omnia.settings import read_options, service_settings
-from omnia_beam.io.read_files import ReadFromFiles
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.net.http.reachability import check_reachable

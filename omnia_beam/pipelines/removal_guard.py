@@ -31,7 +31,7 @@ from omnia_beam.core.kept import KeptPoints
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.stored_points import StoredFiles
+from omnia_beam.io.files.stored_points import StoredFiles
 from omnia_beam.ledger.facts import PriorRecord
 from omnia_beam.ledger.state_dir import StateDir
 

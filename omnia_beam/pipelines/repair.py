@@ -22,8 +22,8 @@ from omnia_beam.config import JobConfig, WindowConfig
 from omnia_beam.core.errors import DestinationError, OmniaBeamError, StateError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.destination_files import shown_name
-from omnia_beam.io.set_aside import is_there, put_back, set_aside
+from omnia_beam.io.files.destination_files import shown_name
+from omnia_beam.io.files.set_aside import is_there, put_back, set_aside
 from omnia_beam.pipelines.job_state import JobState, opened_state
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.verify_destination import Stray

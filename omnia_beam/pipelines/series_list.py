@@ -14,7 +14,7 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig, OmniaSource
 from omnia_beam.core.printable import one_line
 from omnia_beam.core.series import Timeseries
-from omnia_beam.io.file_source_catalog import catalog_files
+from omnia_beam.io.files.catalog import catalog_files
 from omnia_beam.io.omnia.selection import describe_series
 from omnia_beam.io.omnia.settings import service_settings
 from omnia_beam.net.http.reachability import check_reachable

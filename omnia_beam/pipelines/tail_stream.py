@@ -32,6 +32,7 @@ from omnia_beam.beam.runner import CheckpointOptions, make_runner, runner_name
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import OmniaBeamError, StateError, UnsafeRunnerError
 from omnia_beam.core.time_range import TimeRange
+from omnia_beam.io.files.folder import check_writable, file_prefix, say_tidied, tidy_files
 from omnia_beam.io.omnia.read import FetchWindows
 from omnia_beam.io.omnia.selection import select_series
 from omnia_beam.io.parquet_file import ParquetOptions
@@ -43,7 +44,6 @@ from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.backfill import BackfillJob
 from omnia_beam.pipelines.beam_log import own_errors_told_once
-from omnia_beam.pipelines.destination import check_writable, file_prefix, say_tidied, tidy_files
 from omnia_beam.pipelines.job_state import JobState, held_lease, new_run_id, scope_of
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.tail_cycle import TailTimes

@@ -23,18 +23,18 @@ from omnia_beam.config import JobConfig, OmniaSink, OmniaSource
 from omnia_beam.core.errors import CredentialError, OmniaBeamError, ServiceError, UsageError
 from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.files.folder import file_prefix
+from omnia_beam.io.files.set_aside import is_no_file
 from omnia_beam.io.ledger_scope import Scope, describe_scope_change
 from omnia_beam.io.omnia.read import ReadOptions
 from omnia_beam.io.omnia.selection import select_series
 from omnia_beam.io.omnia.settings import read_options, service_settings
-from omnia_beam.io.set_aside import is_no_file
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.index import DOUBTFUL
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.queries import count_recorded
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.backfill import run_backfill
-from omnia_beam.pipelines.destination import file_prefix
 from omnia_beam.pipelines.id_spelling import as_recorded
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.migrate import run_migrate

@@ -10,7 +10,7 @@ from omnia_beam.core.chunk import Points
 from omnia_beam.core.errors import DestinationError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS
-from omnia_beam.io.destination_files import ListedFile, list_destination, shown_name
+from omnia_beam.io.files.destination_files import ListedFile, list_destination, shown_name
 from omnia_beam.pipelines.verify_destination import Stray, Surplus
 from omnia_beam.pipelines.verify_difference import Difference
 

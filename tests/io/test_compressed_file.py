@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnia_beam.core.errors import UsageError
-from omnia_beam.io.compressed_file import compression_of, unpacked
+from omnia_beam.io.files.compressed import compression_of, unpacked
 
 CONTENT = b"time,PT-1\n" + b"".join(
     b"2024-03-01T00:%02d:%02dZ,%d.5\n" % (n // 60, n % 60, n * 7919) for n in range(400)

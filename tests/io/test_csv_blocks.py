@@ -15,7 +15,7 @@ from omnia_beam.io.csv_blocks import BlockForm, CsvBlock, cut_blocks
 from omnia_beam.io.csv_head import CsvHead, read_head
 from omnia_beam.io.csv_quotes import count_lines, scan_quotes
 from omnia_beam.io.csv_text import TextForm
-from omnia_beam.io.file_source import CsvForm
+from omnia_beam.io.files.forms import CsvForm
 
 lines = st.lists(st.text("ab,;\t 1", max_size=12), max_size=20)
 cells = st.text('ab,;\n\r" #', max_size=6)

@@ -14,10 +14,10 @@ from omnia_beam.core.errors import UsageError
 from omnia_beam.core.time_pattern import check_zone_words, read_pattern
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.csv_file import check_wide_names
-from omnia_beam.io.file_source import CsvForm, FileSource
-from omnia_beam.io.file_source_blocks import BlockFile
-from omnia_beam.io.file_source_files import list_files
-from omnia_beam.io.file_source_index import FileIndex, index_file
+from omnia_beam.io.files.blocks import BlockFile
+from omnia_beam.io.files.forms import CsvForm, FileSource
+from omnia_beam.io.files.found import list_files
+from omnia_beam.io.files.index import FileIndex, index_file
 
 Rows = dict[str, list[tuple[str, float, int]]]
 

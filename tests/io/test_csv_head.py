@@ -8,7 +8,7 @@ import pytest
 
 from omnia_beam.core.errors import UsageError
 from omnia_beam.io.csv_head import read_head
-from omnia_beam.io.file_source import CsvForm
+from omnia_beam.io.files.forms import CsvForm
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])

@@ -20,7 +20,7 @@ from omnia_beam.io.csv_header import CsvColumns, read_header
 from omnia_beam.io.csv_lines import CsvReading, read_lines
 from omnia_beam.io.csv_rows import read_rows
 from omnia_beam.io.csv_times import TimeForm
-from omnia_beam.io.file_source import CsvForm
+from omnia_beam.io.files.forms import CsvForm
 
 READING = CsvReading("pump.csv", lambda name: True)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from omnia_beam.core.errors import DestinationError
-from omnia_beam.io.destination_files import Listing, list_destination, opened_file, shown_name
+from omnia_beam.io.files.destination_files import Listing, list_destination, opened_file, shown_name
 
 SUFFIXES = (".parquet", ".pq")
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from omnia_beam.io.file_facts import FileFacts, Noted, ReadingNotes, SeriesFacts, names_quality
-from omnia_beam.io.file_source import CsvForm, FileSource, ParquetForm
-from omnia_beam.io.file_source_files import list_files
-from omnia_beam.io.file_source_index import FileIndex, index_file
+from omnia_beam.io.files.facts import FileFacts, Noted, ReadingNotes, SeriesFacts, names_quality
+from omnia_beam.io.files.forms import CsvForm, FileSource, ParquetForm
+from omnia_beam.io.files.found import list_files
+from omnia_beam.io.files.index import FileIndex, index_file
 
 LONG = "time,series_id,value,status\n" + "".join(
     f"2024-03-01T00:00:{second:02d}Z,PT-1,{second}.5,{24 if second % 2 else 192}\n" for second in (1, 2, 3, 3, 2)

@@ -14,8 +14,8 @@ from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.file_source import FileSource, ParquetForm
-from omnia_beam.io.file_source_catalog import catalog_files
+from omnia_beam.io.files.catalog import catalog_files
+from omnia_beam.io.files.forms import FileSource, ParquetForm
 from omnia_beam.io.parquet_checksums import has_checksums, page_has_checksum
 from omnia_beam.io.parquet_file import chunk_files
 from omnia_beam.io.parquet_reader import read_points

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS, parse_time
-from omnia_beam.io.file_facts import Noted
-from omnia_beam.io.file_source import FileSource, ParquetForm
-from omnia_beam.io.file_source_catalog import FileCatalog, catalog_files
-from omnia_beam.io.file_source_reader import BlockCache
-from omnia_beam.io.read_files import ReadFromFiles
+from omnia_beam.io.files.catalog import FileCatalog, catalog_files
+from omnia_beam.io.files.facts import Noted
+from omnia_beam.io.files.forms import FileSource, ParquetForm
+from omnia_beam.io.files.read import ReadFromFiles
+from omnia_beam.io.files.reader import BlockCache
 
 T0 = parse_time("2024-03-01T00:00:00Z")
 SECOND = 1_000_000_000
@@ -57,7 +57,7 @@ def _rows(source: FileSource, catalog: FileCatalog) -> list[Row]:
 
 
 def _ref(file: int, place: Any) -> Any:
-    from omnia_beam.io.file_source_catalog import BlockRef
+    from omnia_beam.io.files.catalog import BlockRef
 
     return BlockRef(file, place, 0, 0)
 

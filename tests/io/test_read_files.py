@@ -25,13 +25,13 @@ from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io.file_source import CsvForm, FileSource, ParquetForm
-from omnia_beam.io.file_source_catalog import CatalogStore, FileCatalog, catalog_files
-from omnia_beam.io.file_source_files import list_files
-from omnia_beam.io.file_source_index import FileIndex, index_file
-from omnia_beam.io.file_source_plan import file_shards, plan_files
-from omnia_beam.io.file_source_reader import BlockCache, read_window
-from omnia_beam.io.read_files import ReadFromFiles
+from omnia_beam.io.files.catalog import CatalogStore, FileCatalog, catalog_files
+from omnia_beam.io.files.forms import CsvForm, FileSource, ParquetForm
+from omnia_beam.io.files.found import list_files
+from omnia_beam.io.files.index import FileIndex, index_file
+from omnia_beam.io.files.plan import file_shards, plan_files
+from omnia_beam.io.files.read import ReadFromFiles
+from omnia_beam.io.files.reader import BlockCache, read_window
 from omnia_beam.ledger.state_dir import StateDir
 
 T0 = parse_time("2024-02-28T12:00:00Z")

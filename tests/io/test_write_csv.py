@@ -24,9 +24,9 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.csv_file import CsvOptions, csv_files
-from omnia_beam.io.file_source import FileSource
-from omnia_beam.io.file_source_catalog import catalog_files
-from omnia_beam.io.read_files import ReadFromFiles
+from omnia_beam.io.files.catalog import catalog_files
+from omnia_beam.io.files.forms import FileSource
+from omnia_beam.io.files.read import ReadFromFiles
 from omnia_beam.io.write_csv import WriteToCsv
 
 YEAR = TimeRange.parse("2024-01-01", "2025-01-01")

@@ -15,7 +15,7 @@ from omnia_beam.config.accept import accepted
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.series import Timeseries, TimeseriesDraft
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io.file_facts import SeriesFacts
+from omnia_beam.io.files.facts import SeriesFacts
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.loss_report import Finding, LossReport

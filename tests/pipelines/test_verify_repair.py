@@ -21,6 +21,7 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import parse_time
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.emulator.thread import EmulatorThread
+from omnia_beam.io.files.folder import file_prefix
 from omnia_beam.io.lease_owner import LeaseOwner
 from omnia_beam.io.parquet_file import chunk_files
 from omnia_beam.ledger.lease import Lease
@@ -28,7 +29,6 @@ from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.writer import LedgerWriter
 from omnia_beam.pipelines import verify as verify_module
 from omnia_beam.pipelines.backfill import run_backfill
-from omnia_beam.pipelines.destination import file_prefix
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.status import job_status
 from omnia_beam.pipelines.verify import run_verify

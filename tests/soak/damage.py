@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from omnia_beam.core.errors import UsageError
-from omnia_beam.io.file_source import CsvForm, FileSource, ParquetForm
-from omnia_beam.io.file_source_blocks import BlockFile
-from omnia_beam.io.file_source_files import list_files
-from omnia_beam.io.file_source_index import index_file
+from omnia_beam.io.files.blocks import BlockFile
+from omnia_beam.io.files.forms import CsvForm, FileSource, ParquetForm
+from omnia_beam.io.files.found import list_files
+from omnia_beam.io.files.index import index_file
 from tests.soak.damaged_forms import FORMS, Form, Rows, damage, make_text, read_text, same_rows
 
 _HANG_S: Final = 20

@@ -24,10 +24,10 @@ from omnia_beam.core.receipt import status_histogram
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS
 from omnia_beam.io.csv_blocks import BLOCK_BYTES
-from omnia_beam.io.file_facts import FileFacts, Noted, SeriesFacts
-from omnia_beam.io.file_source import FileSource
-from omnia_beam.io.file_source_blocks import BlockFile, BlockPlace
-from omnia_beam.io.file_source_files import SourceFile
+from omnia_beam.io.files.blocks import BlockFile, BlockPlace
+from omnia_beam.io.files.facts import FileFacts, Noted, SeriesFacts
+from omnia_beam.io.files.forms import FileSource
+from omnia_beam.io.files.found import SourceFile
 
 _VERSION: Final = 2
 PLACE: Final = np.dtype([("start", np.int64), ("length", np.int64), ("first", np.int64)])

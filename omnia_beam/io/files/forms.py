@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from omnia_beam.core.limits import GOOD
-from omnia_beam.io.series_from import series_of_path
+from omnia_beam.io.files.series_from import series_of_path
 
 DstFold = Literal["refuse", "order", "earlier", "later", "dead_letter"]
 

@@ -14,11 +14,11 @@ from omnia_beam.core.errors import IncompleteReadError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.csv_folds import BlockPoints
-from omnia_beam.io.file_source import FileSource
-from omnia_beam.io.file_source_blocks import BlockFile
-from omnia_beam.io.file_source_catalog import BlockRef
-from omnia_beam.io.file_source_files import SourceFile, look_at
-from omnia_beam.io.file_source_plan import FileWindow
+from omnia_beam.io.files.blocks import BlockFile
+from omnia_beam.io.files.catalog import BlockRef
+from omnia_beam.io.files.forms import FileSource
+from omnia_beam.io.files.found import SourceFile, look_at
+from omnia_beam.io.files.plan import FileWindow
 
 CACHE_BYTES: Final = 128 << 20
 """Size of the parsed blocks that are kept, since neighbouring windows share blocks."""

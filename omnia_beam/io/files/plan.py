@@ -9,8 +9,8 @@ from typing import Final
 
 from omnia_beam.core.limits import MAX_CHUNK_POINTS
 from omnia_beam.core.window import Window
-from omnia_beam.io.file_source_catalog import BlockRef, FileCatalog
-from omnia_beam.io.file_source_files import SourceFile
+from omnia_beam.io.files.catalog import BlockRef, FileCatalog
+from omnia_beam.io.files.found import SourceFile
 from omnia_beam.io.omnia.planner import Wanted
 from omnia_beam.plan.packing import PackedWindow, PackLimits, pack_windows
 from omnia_beam.plan.plan import Plan

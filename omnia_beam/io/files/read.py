@@ -15,10 +15,10 @@ from omnia_beam.core.errors import IncompleteReadError, OmniaBeamError, UsageErr
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.limits import MAX_CHUNK_POINTS
 from omnia_beam.core.window import Window
-from omnia_beam.io.file_source import CsvForm, FileSource
-from omnia_beam.io.file_source_catalog import FileCatalog, catalog_files
-from omnia_beam.io.file_source_plan import FileShard, file_shards, plan_files
-from omnia_beam.io.file_source_reader import BlockCache, KeepLetters, read_window
+from omnia_beam.io.files.catalog import FileCatalog, catalog_files
+from omnia_beam.io.files.forms import CsvForm, FileSource
+from omnia_beam.io.files.plan import FileShard, file_shards, plan_files
+from omnia_beam.io.files.reader import BlockCache, KeepLetters, read_window
 
 coders.register_coders()
 

@@ -18,10 +18,10 @@ from omnia_beam.io.csv_header import CsvColumns, read_header
 from omnia_beam.io.csv_rows import read_rows
 from omnia_beam.io.csv_times import TimeForm
 from omnia_beam.io.durable_file import reason
-from omnia_beam.io.file_facts import ReadingNotes
-from omnia_beam.io.file_source import CsvForm, FileSource, ParquetForm
-from omnia_beam.io.file_source_files import open_source
 from omnia_beam.io.file_source_parquet import Block, ParquetPoints
+from omnia_beam.io.files.facts import ReadingNotes
+from omnia_beam.io.files.forms import CsvForm, FileSource, ParquetForm
+from omnia_beam.io.files.found import open_source
 from omnia_beam.io.local_time import changes_soon
 
 
