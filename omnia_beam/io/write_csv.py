@@ -9,7 +9,7 @@ import apache_beam as beam
 
 from omnia_beam.beam import coders
 from omnia_beam.core.receipt import Receipt
-from omnia_beam.io.csv_file import CsvOptions, csv_files, with_plain_nans
+from omnia_beam.io.files.csv.write import CsvOptions, csv_files, with_plain_nans
 from omnia_beam.io.files.write import WriteFiles
 from omnia_beam.ledger.fence import LeaseFence
 

@@ -9,7 +9,7 @@ from typing import Any
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import CsvSink, JobConfig, MappingRow, OmniaSource, ParquetSink, read_mapping_file
 from omnia_beam.core.errors import SelectionError
-from omnia_beam.io.csv_file import check_wide_names
+from omnia_beam.io.files.csv.write import check_wide_names
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.loss_report import LossReport, findings_table, series_table
 from omnia_beam.pipelines.mapping_resolution import Resolution, resolve_mapping

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from omnia_beam.beam.cluster import worker_share
 from omnia_beam.config import CsvSink, JobConfig, OmniaSink, ParquetSink
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.io.csv_file import CSV_SUFFIXES, CsvOptions
+from omnia_beam.io.files.csv.write import CSV_SUFFIXES, CsvOptions
 from omnia_beam.io.files.folder import PARQUET_SUFFIXES, Tidied, check_writable, file_prefix, tidy_files
 from omnia_beam.io.files.stored_points import StoredFiles
 from omnia_beam.io.omnia.settings import service_settings

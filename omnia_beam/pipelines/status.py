@@ -14,8 +14,8 @@ from omnia_beam.config import JobConfig, OmniaSink, ParquetSink
 from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.timestamps import format_time
-from omnia_beam.io.csv_file import CSV_SUFFIXES
 from omnia_beam.io.durable_file import is_local
+from omnia_beam.io.files.csv.write import CSV_SUFFIXES
 from omnia_beam.io.files.folder import PARQUET_SUFFIXES, file_prefix
 from omnia_beam.io.ledger_scope import describe_scope_change
 from omnia_beam.ledger.dead_letters import DeadLetterFiles

@@ -13,8 +13,8 @@ from omnia_beam.beam.runner import is_local
 from omnia_beam.config import CsvSink, JobConfig, OmniaSink
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.csv_file import CsvOptions
-from omnia_beam.io.csv_reader import as_csv_holds
+from omnia_beam.io.files.csv.readback import as_csv_holds
+from omnia_beam.io.files.csv.write import CsvOptions
 from omnia_beam.io.ledger_scope import Scope
 from omnia_beam.io.omnia.policy import WriteOptions, judge
 from omnia_beam.ledger.lease_file import LeaseToken

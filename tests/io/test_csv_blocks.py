@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnia_beam.core.errors import UsageError
-from omnia_beam.io.csv_blocks import BlockForm, CsvBlock, cut_blocks
-from omnia_beam.io.csv_head import CsvHead, read_head
-from omnia_beam.io.csv_quotes import count_lines, scan_quotes
-from omnia_beam.io.csv_text import TextForm
+from omnia_beam.io.files.csv.blocks import BlockForm, CsvBlock, cut_blocks
+from omnia_beam.io.files.csv.head import CsvHead, read_head
+from omnia_beam.io.files.csv.quotes import count_lines, scan_quotes
+from omnia_beam.io.files.csv.text import TextForm
 from omnia_beam.io.files.forms import CsvForm
 
 lines = st.lists(st.text("ab,;\t 1", max_size=12), max_size=20)
@@ -177,6 +177,6 @@ def test_a_quoted_cell_that_is_never_closed_is_named(size: int) -> None:
 
 
 def test_a_file_without_lines_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("omnia_beam.io.csv_blocks._LONGEST_LINE", 100)
+    monkeypatch.setattr("omnia_beam.io.files.csv.blocks._LONGEST_LINE", 100)
     with pytest.raises(UsageError, match=r"x\.csv:2: the line is longer"):
         list(cut_blocks(io.BytesIO(b"x" * 1_000), 0, "x.csv", block_bytes=40))

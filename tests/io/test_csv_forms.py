@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.time_pattern import check_zone_words, read_pattern
 from omnia_beam.core.timestamps import format_time
-from omnia_beam.io.csv_file import check_wide_names
 from omnia_beam.io.files.blocks import BlockFile
+from omnia_beam.io.files.csv.write import check_wide_names
 from omnia_beam.io.files.forms import CsvForm, FileSource
 from omnia_beam.io.files.found import list_files
 from omnia_beam.io.files.index import FileIndex, index_file

@@ -7,7 +7,7 @@ import io
 import pytest
 
 from omnia_beam.core.errors import UsageError
-from omnia_beam.io.csv_head import read_head
+from omnia_beam.io.files.csv.head import read_head
 from omnia_beam.io.files.forms import CsvForm
 
 

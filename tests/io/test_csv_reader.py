@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.csv_file import CsvOptions, csv_files
-from omnia_beam.io.csv_reader import as_csv_holds, read_csv_points
+from omnia_beam.io.files.csv.readback import as_csv_holds, read_csv_points
+from omnia_beam.io.files.csv.write import CsvOptions, csv_files
 
 RANGE = TimeRange.parse("2024-01-30", "2024-02-03")
 NAMES = ["a", 'b "quoted"', "c,d;e\tf", "g\nh", " blank ", "ø", "123", "-"]

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.timestamps import format_time
-from omnia_beam.io.csv_header import CsvColumns, read_header
-from omnia_beam.io.csv_lines import CsvReading, read_lines
-from omnia_beam.io.csv_rows import read_rows
-from omnia_beam.io.csv_times import TimeForm
+from omnia_beam.io.files.csv.header import CsvColumns, read_header
+from omnia_beam.io.files.csv.lines import CsvReading, read_lines
+from omnia_beam.io.files.csv.rows import read_rows
+from omnia_beam.io.files.csv.times import TimeForm
 from omnia_beam.io.files.forms import CsvForm
 
 READING = CsvReading("pump.csv", lambda name: True)

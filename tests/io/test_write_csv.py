@@ -23,8 +23,8 @@ from omnia_beam.core.receipt import FileStamp, Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.csv_file import CsvOptions, csv_files
 from omnia_beam.io.files.catalog import catalog_files
+from omnia_beam.io.files.csv.write import CsvOptions, csv_files
 from omnia_beam.io.files.forms import FileSource
 from omnia_beam.io.files.read import ReadFromFiles
 from omnia_beam.io.write_csv import WriteToCsv

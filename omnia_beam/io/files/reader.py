@@ -13,9 +13,9 @@ from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.errors import IncompleteReadError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.csv_folds import BlockPoints
 from omnia_beam.io.files.blocks import BlockFile
 from omnia_beam.io.files.catalog import BlockRef
+from omnia_beam.io.files.csv.folds import BlockPoints
 from omnia_beam.io.files.forms import FileSource
 from omnia_beam.io.files.found import SourceFile, look_at
 from omnia_beam.io.files.plan import FileWindow

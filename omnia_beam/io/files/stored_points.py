@@ -9,8 +9,8 @@ import numpy as np
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.limits import GOOD
-from omnia_beam.io.csv_file import CsvOptions
-from omnia_beam.io.csv_reader import read_csv_points
+from omnia_beam.io.files.csv.readback import read_csv_points
+from omnia_beam.io.files.csv.write import CsvOptions
 from omnia_beam.io.parquet_reader import read_points
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from omnia_beam.core.errors import UsageError
-from omnia_beam.io.csv_head import cells_of, likely_delimiter
-from omnia_beam.io.csv_times import EPOCHS, EXCEL
+from omnia_beam.io.files.csv.head import cells_of, likely_delimiter
+from omnia_beam.io.files.csv.times import EPOCHS, EXCEL
 from omnia_beam.io.files.facts import names_quality
 from omnia_beam.io.files.forms import CsvForm
 

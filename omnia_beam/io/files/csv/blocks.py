@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 
 from omnia_beam.core.errors import UsageError
-from omnia_beam.io.csv_quotes import QuoteScan, count_lines, last_row_end, scan_quotes
-from omnia_beam.io.csv_text import TextForm
+from omnia_beam.io.files.csv.quotes import QuoteScan, count_lines, last_row_end, scan_quotes
+from omnia_beam.io.files.csv.text import TextForm
 
 BLOCK_BYTES: Final = 4 << 20
 """Size of a block: large enough that parsing outweighs its overhead, small enough that many fit into memory."""

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from omnia_beam.core.time_pattern import read_pattern
 from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS, NS_PER_SECOND, parse_time
-from omnia_beam.io.csv_time_columns import parse_pattern_column
+from omnia_beam.io.files.csv.time_columns import parse_pattern_column
 from omnia_beam.io.files.forms import DstFold
 from omnia_beam.io.local_time import BothTimes, both_times, local_to_utc
 

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from omnia_beam.core.limits import MAX_STATUS
-from omnia_beam.io.csv_text import is_utf8
-from omnia_beam.io.csv_times import TimeForm
+from omnia_beam.io.files.csv.text import is_utf8
+from omnia_beam.io.files.csv.times import TimeForm
 from omnia_beam.io.files.facts import ReadingNotes
 
 NAN: Final = float("nan")

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 
 from omnia_beam.core.chunk import Chunk, Points
-from omnia_beam.io.csv_file import TIME_COLUMN, CsvOptions, plain_nans, with_plain_nans
+from omnia_beam.io.files.csv.write import TIME_COLUMN, CsvOptions, plain_nans, with_plain_nans
 from omnia_beam.io.files.destination_files import naming_damage, opened_file
 
 SUFFIXES: Final = (".csv", ".csv.gz", ".csv.zst", ".csv.bz2")

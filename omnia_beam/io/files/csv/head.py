@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from omnia_beam.core.errors import UsageError
-from omnia_beam.io.csv_quotes import count_lines
-from omnia_beam.io.csv_text import TextForm, find_text_form
+from omnia_beam.io.files.csv.quotes import count_lines
+from omnia_beam.io.files.csv.text import TextForm, find_text_form
 from omnia_beam.io.files.forms import CsvForm
 
 _DELIMITERS: Final = (",", ";", "\t")

@@ -17,12 +17,12 @@ import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 
 from omnia_beam.core.chunk import Points
-from omnia_beam.io.csv_cells import CsvReading, note_value, status_column, value_column, very_large
-from omnia_beam.io.csv_folds import BlockPoints, Fold, FoldRows
-from omnia_beam.io.csv_header import CsvColumns
-from omnia_beam.io.csv_lines import CLOCK, add_settled, read_lines
-from omnia_beam.io.csv_quotes import scan_quotes
-from omnia_beam.io.csv_times import parse_times
+from omnia_beam.io.files.csv.cells import CsvReading, note_value, status_column, value_column, very_large
+from omnia_beam.io.files.csv.folds import BlockPoints, Fold, FoldRows
+from omnia_beam.io.files.csv.header import CsvColumns
+from omnia_beam.io.files.csv.lines import CLOCK, add_settled, read_lines
+from omnia_beam.io.files.csv.quotes import scan_quotes
+from omnia_beam.io.files.csv.times import parse_times
 from omnia_beam.io.files.facts import ReadingNotes
 from omnia_beam.io.local_time import BothTimes
 

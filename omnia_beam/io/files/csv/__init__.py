@@ -1,0 +1,1 @@
+"""CSV files: how they are described, read and written."""
