@@ -9,8 +9,8 @@ import apache_beam as beam
 
 from omnia_beam.beam import coders
 from omnia_beam.core.receipt import Receipt
+from omnia_beam.io.files.parquet.write import ParquetOptions, chunk_files
 from omnia_beam.io.files.write import WriteFiles
-from omnia_beam.io.parquet_file import ParquetOptions, chunk_files
 from omnia_beam.ledger.fence import LeaseFence
 
 coders.register_coders()

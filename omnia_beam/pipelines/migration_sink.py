@@ -10,10 +10,10 @@ from omnia_beam.config import CsvSink, JobConfig, OmniaSink, ParquetSink
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.files.csv.write import CSV_SUFFIXES, CsvOptions
 from omnia_beam.io.files.folder import PARQUET_SUFFIXES, Tidied, check_writable, file_prefix, tidy_files
+from omnia_beam.io.files.parquet.write import ParquetOptions
 from omnia_beam.io.files.stored_points import StoredFiles
 from omnia_beam.io.omnia.settings import service_settings
 from omnia_beam.io.omnia.write import WriteToOmnia
-from omnia_beam.io.parquet_file import ParquetOptions
 from omnia_beam.io.write_csv import WriteToCsv
 from omnia_beam.io.write_parquet import WriteToParquet
 from omnia_beam.ledger.dead_letters import DeadLetterFiles

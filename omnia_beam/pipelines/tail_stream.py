@@ -33,9 +33,9 @@ from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import OmniaBeamError, StateError, UnsafeRunnerError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.files.folder import check_writable, file_prefix, say_tidied, tidy_files
+from omnia_beam.io.files.parquet.write import ParquetOptions
 from omnia_beam.io.omnia.read import FetchWindows
 from omnia_beam.io.omnia.selection import select_series
-from omnia_beam.io.parquet_file import ParquetOptions
 from omnia_beam.io.write_parquet import WriteToParquet
 from omnia_beam.ledger.compaction import open_ledger
 from omnia_beam.ledger.state_dir import StateDir

@@ -16,9 +16,9 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.files.catalog import catalog_files
 from omnia_beam.io.files.forms import FileSource, ParquetForm
-from omnia_beam.io.parquet_checksums import has_checksums, page_has_checksum
-from omnia_beam.io.parquet_file import chunk_files
-from omnia_beam.io.parquet_reader import read_points
+from omnia_beam.io.files.parquet.checksums import has_checksums, page_has_checksum
+from omnia_beam.io.files.parquet.readback import read_points
+from omnia_beam.io.files.parquet.write import chunk_files
 
 
 def checked(data: bytes) -> bool:

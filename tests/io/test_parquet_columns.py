@@ -225,7 +225,7 @@ def test_names_that_are_numbers(tmp_path: Path) -> None:
 
 
 def test_a_dictionary_that_holds_a_name_twice(tmp_path: Path) -> None:
-    from omnia_beam.io.parquet_columns import Rows, names_of
+    from omnia_beam.io.files.parquet.columns import Rows, names_of
 
     names = pa.DictionaryArray.from_arrays(pa.array([0, 1, 2, 1]), pa.array(["a", "b", "a"]))
     codes, found = names_of(names, "series_id", Rows("a.parquet", 1))
@@ -285,7 +285,7 @@ def test_whole_numbers_beyond_2_53_are_noted_by_series(tmp_path: Path) -> None:
     )
 )
 def test_decimals_become_the_nearest_float(numbers: list[decimal.Decimal]) -> None:
-    from omnia_beam.io.parquet_columns import Rows, values_of
+    from omnia_beam.io.files.parquet.columns import Rows, values_of
 
     values, _ = values_of(pa.array(numbers, pa.decimal128(38, 9)), "value", Rows("a.parquet", 1))
     assert values.tolist() == [float(number) for number in numbers]

@@ -17,7 +17,7 @@ from omnia_beam.core.chunk import NO_POINTS, Chunk, Points
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS, NS_PER_SECOND
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.parquet_file import ROW_GROUP_POINTS, ParquetFile, ParquetOptions, chunk_files
+from omnia_beam.io.files.parquet.write import ROW_GROUP_POINTS, ParquetFile, ParquetOptions, chunk_files
 from tests.core.strategies import SPECIAL_BITS, as_points, as_rows, bits, groups, statuses
 
 # As the design promises it to readers, spelled out here on purpose.

@@ -17,8 +17,8 @@ from omnia_beam.core.errors import DestinationError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.files.destination_files import list_destination
-from omnia_beam.io.parquet_file import chunk_files
-from omnia_beam.io.parquet_reader import SUFFIXES, read_points
+from omnia_beam.io.files.parquet.readback import SUFFIXES, read_points
+from omnia_beam.io.files.parquet.write import chunk_files
 from tests.io.memory_filesystem import SCHEME, MemoryFileSystem
 
 TIME = pa.timestamp("ns", tz="UTC")

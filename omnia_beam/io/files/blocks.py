@@ -11,7 +11,6 @@ from typing import Any, Self
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.errors import UsageError
 from omnia_beam.io.durable_file import reason
-from omnia_beam.io.file_source_parquet import Block, ParquetPoints
 from omnia_beam.io.files.csv.blocks import BLOCK_BYTES, BlockForm, cut_blocks
 from omnia_beam.io.files.csv.cells import CsvReading
 from omnia_beam.io.files.csv.folds import Fold
@@ -22,6 +21,7 @@ from omnia_beam.io.files.csv.times import TimeForm
 from omnia_beam.io.files.facts import ReadingNotes
 from omnia_beam.io.files.forms import CsvForm, FileSource, ParquetForm
 from omnia_beam.io.files.found import open_source
+from omnia_beam.io.files.parquet.source import Block, ParquetPoints
 from omnia_beam.io.local_time import changes_soon
 
 

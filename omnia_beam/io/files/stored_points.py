@@ -11,7 +11,7 @@ from omnia_beam.core.chunk import Points
 from omnia_beam.core.limits import GOOD
 from omnia_beam.io.files.csv.readback import read_csv_points
 from omnia_beam.io.files.csv.write import CsvOptions
-from omnia_beam.io.parquet_reader import read_points
+from omnia_beam.io.files.parquet.readback import read_points
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from omnia_beam.io.files.csv.rows import split_series
 from omnia_beam.io.files.csv.times import TimeForm
 from omnia_beam.io.files.facts import ReadingNotes, names_quality
 from omnia_beam.io.files.forms import FileSource, ParquetForm
-from omnia_beam.io.parquet_columns import (
+from omnia_beam.io.files.parquet.columns import (
     Rows,
     check_int96,
     has_value,

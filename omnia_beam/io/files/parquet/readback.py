@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.io.files.destination_files import naming_damage, opened_file
-from omnia_beam.io.parquet_checksums import has_checksums
+from omnia_beam.io.files.parquet.checksums import has_checksums
 
 COLUMNS: Final = ("series_id", "time", "value", "status")
 SUFFIXES: Final = (".parquet", ".parq", ".pq")

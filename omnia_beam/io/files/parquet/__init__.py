@@ -1,0 +1,1 @@
+"""Parquet files: how they are described, read and written."""
