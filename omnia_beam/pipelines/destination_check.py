@@ -28,8 +28,8 @@ from omnia_beam.ledger.facts import StandingReceipt, receipts_with_letters
 from omnia_beam.ledger.files import receipts_of_files, recorded_stamps
 from omnia_beam.ledger.ledger import Ledger, RecordedReceipt
 from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.mapping.letters import MAPPING
 from omnia_beam.pipelines.job_state import RunState
-from omnia_beam.pipelines.mapping_letters import MAPPING
 from omnia_beam.pipelines.verify_fingerprint import Fingerprint
 from omnia_beam.pipelines.verify_strays import is_of_another_job
 

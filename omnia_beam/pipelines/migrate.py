@@ -27,19 +27,19 @@ from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.files.folder import say_tidied
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
+from omnia_beam.mapping.letters import MappingLetters, tidy_dead_letters
+from omnia_beam.mapping.resolution import Resolution
+from omnia_beam.mapping.series_memory import remember_series
 from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines.destination_check import Asked, look_at_letters
 from omnia_beam.pipelines.id_spelling import named_in_two_spellings
 from omnia_beam.pipelines.job_state import JobState, opened_state
-from omnia_beam.pipelines.mapping_letters import MappingLetters, tidy_dead_letters
-from omnia_beam.pipelines.mapping_resolution import Resolution
 from omnia_beam.pipelines.migration import MigrationJob, Prepared, prepare
 from omnia_beam.pipelines.migration_source import MigrationSource, open_source
 from omnia_beam.pipelines.plan_audit import audit_counts
 from omnia_beam.pipelines.removal_guard import GuardRules, RemovalGuard
 from omnia_beam.pipelines.rounds import Rounds
 from omnia_beam.pipelines.selection_memory import remember_selection
-from omnia_beam.pipelines.series_memory import remember_series
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.work_plan import (
     WorkPlan,

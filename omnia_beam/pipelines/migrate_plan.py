@@ -8,10 +8,10 @@ from omnia_beam.core.printable import counted
 from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.mapping.loss_report import LossReport
+from omnia_beam.mapping.template import write_template
 from omnia_beam.pipelines.file_description import describe_catalog
 from omnia_beam.pipelines.job_state import JobState, scope_of
-from omnia_beam.pipelines.loss_report import LossReport
-from omnia_beam.pipelines.mapping_template import write_template
 from omnia_beam.pipelines.migration import MigrationJob, prepare, show_report
 from omnia_beam.pipelines.migration_source import FilesSource, open_source
 from omnia_beam.pipelines.plan_report import windows_table, work_line

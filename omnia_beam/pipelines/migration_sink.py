@@ -18,12 +18,12 @@ from omnia_beam.io.write_csv import WriteToCsv
 from omnia_beam.io.write_parquet import WriteToParquet
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.mapping.targets import FileTargets, ServiceTargets, Targets
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.destination_check import Asked, Look, check_mode, look_at_files, not_counted, not_looked_at
 from omnia_beam.pipelines.job_state import JobState
-from omnia_beam.pipelines.mapping_targets import FileTargets, ServiceTargets, Targets
 from omnia_beam.pipelines.removal_guard import Removal
 from omnia_beam.pipelines.service_check import erase_points, look_at_service
 from omnia_beam.pipelines.write_settings import write_options

@@ -30,13 +30,13 @@ from omnia_beam.io.omnia.selection import describe_series, select_series
 from omnia_beam.io.omnia.settings import read_options, service_settings
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.mapping.letters import READING, MappingLetters
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.backfill import wanted_range
 from omnia_beam.pipelines.id_spelling import as_recorded
 from omnia_beam.pipelines.job_state import JobState
-from omnia_beam.pipelines.mapping_letters import READING, MappingLetters
 from omnia_beam.plan.packing import PackLimits
 from omnia_beam.plan.plan import Plan
 from omnia_beam.transforms.decode import DecodeChunks

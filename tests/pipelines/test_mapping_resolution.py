@@ -16,13 +16,13 @@ from omnia_beam.core.errors import UsageError
 from omnia_beam.core.series import Timeseries, TimeseriesDraft
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.io.files.facts import SeriesFacts
+from omnia_beam.mapping.findings import Known, loss_report
+from omnia_beam.mapping.loss_report import Finding, LossReport
+from omnia_beam.mapping.resolution import Resolution, resolve_mapping
+from omnia_beam.mapping.targets import FileTargets, ServiceTargets, TargetName
+from omnia_beam.mapping.units import Conversion
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import shared_session
-from omnia_beam.pipelines.loss_report import Finding, LossReport
-from omnia_beam.pipelines.mapping_resolution import Resolution, resolve_mapping
-from omnia_beam.pipelines.mapping_targets import FileTargets, ServiceTargets, TargetName
-from omnia_beam.pipelines.migration_findings import Known, loss_report
-from omnia_beam.pipelines.unit_conversion import Conversion
 from omnia_beam.transforms.map_series import SeriesRule
 from omnia_beam.transforms.map_status import StatusRule
 

@@ -17,8 +17,8 @@ from omnia_beam.config import MappingRow, read_mapping_file
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.series import Timeseries
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.pipelines.mapping_resolution import Resolution
-from omnia_beam.pipelines.mapping_template import guess_targets, write_template
+from omnia_beam.mapping.resolution import Resolution
+from omnia_beam.mapping.template import guess_targets, write_template
 
 
 def series(name: str, unit: str | None = None, facility: str = "F", id: str | None = None) -> Timeseries:

@@ -11,7 +11,7 @@ from rich.text import Text
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.runner import pipeline_options
 from omnia_beam.beam.terminal import PlainConsole
-from omnia_beam.pipelines.loss_report import Finding, LossReport, SeriesLine, findings_table, series_table
+from omnia_beam.mapping.loss_report import Finding, LossReport, SeriesLine, findings_table, series_table
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.summary_table import print_summary
 

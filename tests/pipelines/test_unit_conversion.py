@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 
-from omnia_beam.pipelines.unit_conversion import Conversion, UnitError, convert_unit
+from omnia_beam.mapping.units import Conversion, UnitError, convert_unit
 
 POUND_FORCE = Fraction("0.45359237") * Fraction("9.80665")
 

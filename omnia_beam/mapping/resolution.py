@@ -12,9 +12,9 @@ from omnia_beam.config.sink import CreateMissing
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.series import Timeseries, TimeseriesDraft
 from omnia_beam.core.series_id import canonical_id
-from omnia_beam.pipelines.loss_report import Finding
-from omnia_beam.pipelines.mapping_targets import TargetName, Targets
-from omnia_beam.pipelines.unit_conversion import Conversion, UnitError, convert_unit
+from omnia_beam.mapping.loss_report import Finding
+from omnia_beam.mapping.targets import TargetName, Targets
+from omnia_beam.mapping.units import Conversion, UnitError, convert_unit
 from omnia_beam.transforms.map_series import SeriesRule
 from omnia_beam.transforms.map_status import StatusRule
 

@@ -8,7 +8,7 @@ from typing import Final
 from omnia_beam.config import CsvSource, JobConfig, ParquetSource
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.io.files.facts import FileFacts, Noted, SeriesFacts
-from omnia_beam.pipelines.loss_report import Finding
+from omnia_beam.mapping.loss_report import Finding
 
 _MONTH_NS: Final = 31 * 86_400 * NS_PER_SECOND
 _YEAR_NS: Final = 366 * 86_400 * NS_PER_SECOND

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from omnia_beam.config import CsvSink, JobConfig, OmniaSink
 from omnia_beam.io.files.facts import FileFacts, SeriesFacts
-from omnia_beam.pipelines.file_findings import file_findings, series_findings, time_findings
-from omnia_beam.pipelines.loss_report import Finding, LossReport, SeriesLine, sorted_findings
-from omnia_beam.pipelines.mapping_resolution import MappedSeries, Resolution
+from omnia_beam.mapping.file_findings import file_findings, series_findings, time_findings
+from omnia_beam.mapping.loss_report import Finding, LossReport, SeriesLine, sorted_findings
+from omnia_beam.mapping.resolution import MappedSeries, Resolution
 from omnia_beam.transforms.map_status import StatusRule
 
 

@@ -19,8 +19,8 @@ from typing import Final
 from omnia_beam.config import MappingRow, read_mapping_file
 from omnia_beam.core.errors import DestinationError, UsageError
 from omnia_beam.core.series import Timeseries
-from omnia_beam.pipelines.mapping_resolution import Resolution
-from omnia_beam.pipelines.unit_conversion import UnitError, convert_unit
+from omnia_beam.mapping.resolution import Resolution
+from omnia_beam.mapping.units import UnitError, convert_unit
 
 COLUMNS: Final = (
     "source",

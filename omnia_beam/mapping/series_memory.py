@@ -11,7 +11,7 @@ import orjson
 
 from omnia_beam.core.series import Timeseries
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.pipelines.loss_report import Finding
+from omnia_beam.mapping.loss_report import Finding
 
 _log = logging.getLogger(__name__)
 
