@@ -339,7 +339,7 @@ def _run_config_command(args: argparse.Namespace, beam_args: Sequence[str]) -> i
 
         return _finished(args, run_plan(job, context, args.mapping_template))
     if args.command == "verify":
-        from omnia_beam.pipelines.verify import run_verify
+        from omnia_beam.pipelines.verify.verify import run_verify
 
         return _finished(args, run_verify(job, context, source=args.source, repair=args.repair, report=args.report))
     if args.command == "status":

@@ -30,8 +30,8 @@ from omnia_beam.ledger.ledger import Ledger, RecordedReceipt
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.mapping.letters import MAPPING
 from omnia_beam.pipelines.job_state import RunState
-from omnia_beam.pipelines.verify_fingerprint import Fingerprint
-from omnia_beam.pipelines.verify_strays import is_of_another_job
+from omnia_beam.pipelines.verify.fingerprint import Fingerprint
+from omnia_beam.pipelines.verify.strays import is_of_another_job
 
 _FULL_SERIES = 10_000
 """Number of series up to which points are counted unless the job says otherwise."""

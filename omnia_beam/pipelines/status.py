@@ -26,7 +26,7 @@ from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.selection_memory import remembered_selection
 from omnia_beam.pipelines.status_lease import LeaseFacts, lease_facts
 from omnia_beam.pipelines.summary import Summary
-from omnia_beam.pipelines.verify_selection import offline_selection, wanted_range
+from omnia_beam.pipelines.verify.selection import offline_selection, wanted_range
 
 _TABLE_ROWS: Final = 40
 _NAMED_SERIES: Final = 1_000

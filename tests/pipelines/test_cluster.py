@@ -31,7 +31,7 @@ from omnia_beam.pipelines.migrate import run_migrate
 from omnia_beam.pipelines.migration import MigrationJob
 from omnia_beam.pipelines.migration_source import open_source
 from omnia_beam.pipelines.replay import run_replay
-from omnia_beam.pipelines.verify import run_verify
+from omnia_beam.pipelines.verify.verify import run_verify
 from omnia_beam.plan.plan import Plan
 
 SERVICE = ServiceSettings("http://127.0.0.1:1/v1.7", requests_per_second=20.0, max_in_flight=8)

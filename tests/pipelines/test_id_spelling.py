@@ -18,7 +18,7 @@ from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.id_spelling import as_recorded, named_in_two_spellings
 from omnia_beam.pipelines.migrate import run_migrate
 from omnia_beam.pipelines.status import run_status
-from omnia_beam.pipelines.verify import run_verify
+from omnia_beam.pipelines.verify.verify import run_verify
 from tests.io.emulated import ids_of, steady_series
 from tests.io.ledger_fakes import SCOPE, SINK, receipt, recorded
 from tests.pipelines.conftest import stored_points

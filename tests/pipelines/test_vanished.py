@@ -12,7 +12,7 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.migrate import run_migrate
-from omnia_beam.pipelines.verify import run_verify
+from omnia_beam.pipelines.verify.verify import run_verify
 from tests.pipelines.conftest import stored_points
 from tests.pipelines.test_destination_check import MINUTE, PARQUET, T0, Job, counts, service
 

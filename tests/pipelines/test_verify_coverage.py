@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.pipelines.verify_coverage import COLUMNS, DIFFERENT, DONE, EMPTY, MISSING, CoverageGrid
+from omnia_beam.pipelines.verify.coverage import COLUMNS, DIFFERENT, DONE, EMPTY, MISSING, CoverageGrid
 
 MARK = st.tuples(
     st.integers(0, 2),

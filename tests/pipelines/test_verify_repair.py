@@ -27,11 +27,11 @@ from omnia_beam.io.lease_owner import LeaseOwner
 from omnia_beam.ledger.lease import Lease
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.writer import LedgerWriter
-from omnia_beam.pipelines import verify as verify_module
 from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.status import job_status
-from omnia_beam.pipelines.verify import run_verify
+from omnia_beam.pipelines.verify import verify as verify_module
+from omnia_beam.pipelines.verify.verify import run_verify
 from tests.pipelines.conftest import differences, emulated_points, stored_points
 from tests.pipelines.planting import point_of, put
 

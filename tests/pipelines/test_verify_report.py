@@ -14,15 +14,15 @@ from omnia_beam.core.chunk import Points
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.ledger_scope import Scope
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.pipelines.report_facts import VerifyReport
-from omnia_beam.pipelines.report_files import write_report
-from omnia_beam.pipelines.report_html import report_page
-from omnia_beam.pipelines.report_picture import coverage_svg
-from omnia_beam.pipelines.verify_coverage import DIFFERENT, DONE, EMPTY, MISSING, CoverageGrid
-from omnia_beam.pipelines.verify_difference import KINDS, POINT_KINDS, Difference
-from omnia_beam.pipelines.verify_findings import NAMED, Findings
-from omnia_beam.pipelines.verify_fingerprint import Fingerprint
-from omnia_beam.pipelines.verify_points import compare_points
+from omnia_beam.pipelines.verify.coverage import DIFFERENT, DONE, EMPTY, MISSING, CoverageGrid
+from omnia_beam.pipelines.verify.difference import KINDS, POINT_KINDS, Difference
+from omnia_beam.pipelines.verify.findings import NAMED, Findings
+from omnia_beam.pipelines.verify.fingerprint import Fingerprint
+from omnia_beam.pipelines.verify.points import compare_points
+from omnia_beam.pipelines.verify.report import VerifyReport
+from omnia_beam.pipelines.verify.report_files import write_report
+from omnia_beam.pipelines.verify.report_html import report_page
+from omnia_beam.pipelines.verify.report_picture import coverage_svg
 from tests.pipelines.headless import render
 
 WANTED = TimeRange.parse("2024-01-01", "2024-03-01")

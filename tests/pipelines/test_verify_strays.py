@@ -17,8 +17,8 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig, load_config
 from omnia_beam.io.files.folder import file_prefix
 from omnia_beam.pipelines.migrate import run_migrate
-from omnia_beam.pipelines.verify import run_verify
-from omnia_beam.pipelines.verify_strays import is_of_another_job, is_own_name
+from omnia_beam.pipelines.verify.strays import is_of_another_job, is_own_name
+from omnia_beam.pipelines.verify.verify import run_verify
 from tests.pipelines.conftest import stored_points
 
 POINTS = 90

@@ -20,7 +20,7 @@ from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.migrate import run_migrate
 from omnia_beam.pipelines.status import job_status
-from omnia_beam.pipelines.verify import run_verify
+from omnia_beam.pipelines.verify.verify import run_verify
 from tests.pipelines.conftest import differences, emulated_points, stored_points
 from tests.pipelines.planting import point_of, put
 

@@ -28,7 +28,7 @@ from omnia_beam.net.http.shared import reset_shared_sessions
 from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.migrate import run_migrate
 from omnia_beam.pipelines.summary import Summary
-from omnia_beam.pipelines.verify import run_verify
+from omnia_beam.pipelines.verify.verify import run_verify
 from tests.soak.elsewhere import become_another_machine
 from tests.soak.forked import Forked
 from tests.soak.world_places import CsvSource, FileTarget, OmniaSource, ServiceTarget

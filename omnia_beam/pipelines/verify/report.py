@@ -32,10 +32,10 @@ from typing import Any, Final
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.ledger_scope import Scope
-from omnia_beam.pipelines.repair import Repair
-from omnia_beam.pipelines.verify_difference import KINDS
-from omnia_beam.pipelines.verify_findings import Findings
-from omnia_beam.pipelines.verify_fingerprint import Fingerprint
+from omnia_beam.pipelines.verify.difference import KINDS
+from omnia_beam.pipelines.verify.findings import Findings
+from omnia_beam.pipelines.verify.fingerprint import Fingerprint
+from omnia_beam.pipelines.verify.repair import Repair
 
 FORMAT: Final = 1
 

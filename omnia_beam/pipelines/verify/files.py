@@ -18,10 +18,10 @@ from omnia_beam.io.durable_file import is_local
 from omnia_beam.io.files.csv import readback as csv_reader
 from omnia_beam.io.files.csv.write import CsvOptions
 from omnia_beam.io.files.parquet import readback as parquet_reader
-from omnia_beam.pipelines.verify_destination import Observation, Surplus
-from omnia_beam.pipelines.verify_difference import Difference
-from omnia_beam.pipelines.verify_fingerprint import Fingerprint
-from omnia_beam.pipelines.verify_strays import find_surplus
+from omnia_beam.pipelines.verify.destination import Observation, Surplus
+from omnia_beam.pipelines.verify.difference import Difference
+from omnia_beam.pipelines.verify.fingerprint import Fingerprint
+from omnia_beam.pipelines.verify.strays import find_surplus
 
 _THREADS: Final = 4
 _AHEAD: Final = 8

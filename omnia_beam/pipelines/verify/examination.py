@@ -14,13 +14,13 @@ from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.ledger.ledger import Ledger, RecordedReceipt
-from omnia_beam.pipelines.verify_coverage import DONE, EMPTY, MISSING, CoverageGrid
-from omnia_beam.pipelines.verify_destination import Destination, Observation
-from omnia_beam.pipelines.verify_difference import Difference
-from omnia_beam.pipelines.verify_findings import Findings
-from omnia_beam.pipelines.verify_fingerprint import Fingerprint, describe_change
-from omnia_beam.pipelines.verify_points import compare_points
-from omnia_beam.pipelines.verify_reading import WindowPrints, WindowSource, fingerprints_apart
+from omnia_beam.pipelines.verify.coverage import DONE, EMPTY, MISSING, CoverageGrid
+from omnia_beam.pipelines.verify.destination import Destination, Observation
+from omnia_beam.pipelines.verify.difference import Difference
+from omnia_beam.pipelines.verify.findings import Findings
+from omnia_beam.pipelines.verify.fingerprint import Fingerprint, describe_change
+from omnia_beam.pipelines.verify.points import compare_points
+from omnia_beam.pipelines.verify.reading import WindowPrints, WindowSource, fingerprints_apart
 
 _NOT_COVERED: Final = "was never copied, or its replacement was not finished"
 _NO_STATUSES: Final = "The files of this job hold no statuses: times and values were compared, statuses were not."

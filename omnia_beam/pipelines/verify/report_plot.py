@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.timestamps import format_time
-from omnia_beam.pipelines.verify_findings import DifferingCurve
+from omnia_beam.pipelines.verify.findings import DifferingCurve
 
 _WIDTH: Final = 720
 _HEIGHT: Final = 220

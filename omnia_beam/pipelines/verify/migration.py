@@ -24,7 +24,7 @@ from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.migration import MigrationJob, Prepared, prepare
 from omnia_beam.pipelines.migration_source import MigrationSource, open_source
-from omnia_beam.pipelines.verify_reading import WindowPrints, WindowRun
+from omnia_beam.pipelines.verify.reading import WindowPrints, WindowRun
 from omnia_beam.pipelines.write_settings import write_options
 from omnia_beam.plan.plan import Plan
 from omnia_beam.transforms.map_series import MapSeries, SeriesRule

@@ -40,21 +40,21 @@ from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.migrate import run_migrate
 from omnia_beam.pipelines.migration import is_migration
 from omnia_beam.pipelines.migration_source import file_source
-from omnia_beam.pipelines.repair import Copy, Repair, RepairPlan, repair, unreadable_windows
-from omnia_beam.pipelines.report_facts import VerifyReport
-from omnia_beam.pipelines.report_files import write_report
 from omnia_beam.pipelines.selection_memory import remembered_selection
 from omnia_beam.pipelines.status_lease import lease_facts
 from omnia_beam.pipelines.summary import Summary
-from omnia_beam.pipelines.verify_destination import Destination
-from omnia_beam.pipelines.verify_difference import KINDS
-from omnia_beam.pipelines.verify_examination import Examination
-from omnia_beam.pipelines.verify_files import FileForm, FilesDestination
-from omnia_beam.pipelines.verify_findings import Findings
-from omnia_beam.pipelines.verify_migration import MigrationReader
-from omnia_beam.pipelines.verify_omnia import OmniaDestination
-from omnia_beam.pipelines.verify_selection import offline_selection, wanted_range
-from omnia_beam.pipelines.verify_service import ServiceReader
+from omnia_beam.pipelines.verify.destination import Destination
+from omnia_beam.pipelines.verify.difference import KINDS
+from omnia_beam.pipelines.verify.examination import Examination
+from omnia_beam.pipelines.verify.files import FileForm, FilesDestination
+from omnia_beam.pipelines.verify.findings import Findings
+from omnia_beam.pipelines.verify.migration import MigrationReader
+from omnia_beam.pipelines.verify.omnia import OmniaDestination
+from omnia_beam.pipelines.verify.repair import Copy, Repair, RepairPlan, repair, unreadable_windows
+from omnia_beam.pipelines.verify.report import VerifyReport
+from omnia_beam.pipelines.verify.report_files import write_report
+from omnia_beam.pipelines.verify.selection import offline_selection, wanted_range
+from omnia_beam.pipelines.verify.service import ServiceReader
 
 _TOLD: Final = 20
 """Number of differences shown on the terminal; the report names more."""

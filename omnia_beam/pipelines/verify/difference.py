@@ -12,7 +12,7 @@ import numpy as np
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
-from omnia_beam.pipelines.verify_points import PointComparison, value_bits
+from omnia_beam.pipelines.verify.points import PointComparison, value_bits
 
 KINDS: Final = {
     "not_compared": "windows, series or folders that could not be read for the comparison: nothing is known of them",

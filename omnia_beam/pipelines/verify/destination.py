@@ -9,8 +9,8 @@ from typing import Protocol
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.pipelines.verify_difference import Difference
-from omnia_beam.pipelines.verify_fingerprint import Fingerprint
+from omnia_beam.pipelines.verify.difference import Difference
+from omnia_beam.pipelines.verify.fingerprint import Fingerprint
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from omnia_beam.core.timestamps import format_time
-from omnia_beam.pipelines.verify_coverage import COLUMNS, DIFFERENT, DONE, EMPTY, MISSING, NOT_KNOWN, CoverageGrid
+from omnia_beam.pipelines.verify.coverage import COLUMNS, DIFFERENT, DONE, EMPTY, MISSING, NOT_KNOWN, CoverageGrid
 
 _CLASSES: Final = {NOT_KNOWN: "unknown", EMPTY: "empty", DONE: "done", MISSING: "missing", DIFFERENT: "different"}
 _LEGEND: Final = (

@@ -7,8 +7,8 @@ from typing import Final
 
 from omnia_beam.io.durable_file import write_durably
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.pipelines.report_facts import VerifyReport
-from omnia_beam.pipelines.report_html import report_page
+from omnia_beam.pipelines.verify.report import VerifyReport
+from omnia_beam.pipelines.verify.report_html import report_page
 
 JSON_NAME: Final = "report.json"
 HTML_NAME: Final = "report.html"

@@ -8,13 +8,13 @@ from itertools import islice
 from typing import Final
 
 from omnia_beam.core.timestamps import format_time
-from omnia_beam.pipelines.report_facts import VerifyReport
-from omnia_beam.pipelines.report_picture import coverage_legend, coverage_svg
-from omnia_beam.pipelines.report_plot import difference_plot, plot_legend
 from omnia_beam.pipelines.report_recipe import RECIPE
 from omnia_beam.pipelines.report_style import STYLE
-from omnia_beam.pipelines.verify_difference import KINDS, Difference
-from omnia_beam.pipelines.verify_findings import Findings
+from omnia_beam.pipelines.verify.difference import KINDS, Difference
+from omnia_beam.pipelines.verify.findings import Findings
+from omnia_beam.pipelines.verify.report import VerifyReport
+from omnia_beam.pipelines.verify.report_picture import coverage_legend, coverage_svg
+from omnia_beam.pipelines.verify.report_plot import difference_plot, plot_legend
 
 _TABLE_ROWS: Final = 200
 _PRINT_ROWS: Final = 50

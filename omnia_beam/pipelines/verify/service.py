@@ -20,7 +20,7 @@ from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.net.http.stats import StatsSnapshot
-from omnia_beam.pipelines.verify_reading import WindowPrints, WindowRun
+from omnia_beam.pipelines.verify.reading import WindowPrints, WindowRun
 from omnia_beam.plan.plan import Plan
 from omnia_beam.transforms.decode import DecodeChunks
 

@@ -29,7 +29,7 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.http.stats import StatsSnapshot
-from omnia_beam.pipelines.verify_fingerprint import Fingerprint
+from omnia_beam.pipelines.verify.fingerprint import Fingerprint
 from omnia_beam.plan.packing import PackLimits, requests_for
 from omnia_beam.plan.plan import Plan
 

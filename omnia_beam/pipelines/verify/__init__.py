@@ -1,0 +1,1 @@
+"""The `verify` command: the comparison of a copy with its source, the repair, and the report."""
