@@ -327,7 +327,7 @@ def _run_config_command(args: argparse.Namespace, beam_args: Sequence[str]) -> i
 
         return _finished(args, run_migrate(job, context))
     if args.command == "tail":
-        from omnia_beam.pipelines.tail import run_tail
+        from omnia_beam.pipelines.tail.tail import run_tail
 
         return _finished(args, run_tail(job, context))
     if args.command == "replay":

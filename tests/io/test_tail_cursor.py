@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io.tail_cursor import OVER, Round, TailCursor, TailCursorCoder, TailTracker
+from omnia_beam.pipelines.tail.cursor import OVER, Round, TailCursor, TailCursorCoder, TailTracker
 
 WINDOW = Window(ChunkKey(("a", "b"), TimeRange(10, 20)), 7, 2)
 

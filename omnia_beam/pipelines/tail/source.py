@@ -32,7 +32,6 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.core.window import Window
 from omnia_beam.io.ledger_recent import points_of_run
-from omnia_beam.io.tail_cursor import OVER, Round, TailCursor, TailCursorCoder, TailTracker
 from omnia_beam.ledger.lease import advance_run
 from omnia_beam.ledger.lease_file import read_lease
 from omnia_beam.ledger.ledger import Ledger
@@ -40,8 +39,9 @@ from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.backfill import BackfillJob
 from omnia_beam.pipelines.job_state import JobState, RunState
-from omnia_beam.pipelines.tail_cycle import Cycle, TailPlanner, TailTimes, complete_at, describe_cycle
-from omnia_beam.pipelines.tail_report import TailReport, write_report
+from omnia_beam.pipelines.tail.cursor import OVER, Round, TailCursor, TailCursorCoder, TailTracker
+from omnia_beam.pipelines.tail.cycle import Cycle, TailPlanner, TailTimes, complete_at, describe_cycle
+from omnia_beam.pipelines.tail.report import TailReport, write_report
 from omnia_beam.pipelines.work_plan import WorkPlan, announce_again
 from omnia_beam.plan.plan import Plan, WindowShard, shard_windows
 

@@ -46,9 +46,9 @@ from omnia_beam.pipelines.backfill import BackfillJob
 from omnia_beam.pipelines.beam_log import own_errors_told_once
 from omnia_beam.pipelines.job_state import JobState, held_lease, new_run_id, scope_of
 from omnia_beam.pipelines.summary import Summary
-from omnia_beam.pipelines.tail_cycle import TailTimes
-from omnia_beam.pipelines.tail_report import TailReport, forget_report, read_report
-from omnia_beam.pipelines.tail_source import TailSpec, TailWindows
+from omnia_beam.pipelines.tail.cycle import TailTimes
+from omnia_beam.pipelines.tail.report import TailReport, forget_report, read_report
+from omnia_beam.pipelines.tail.source import TailSpec, TailWindows
 from omnia_beam.pipelines.work_plan import tell_reached, with_traffic
 from omnia_beam.transforms.decode import DecodeChunks
 

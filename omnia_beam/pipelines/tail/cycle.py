@@ -24,7 +24,7 @@ from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.pipelines.backfill import BackfillJob
 from omnia_beam.pipelines.id_spelling import as_recorded
 from omnia_beam.pipelines.job_state import JobState, RunState
-from omnia_beam.pipelines.tail_windows import (
+from omnia_beam.pipelines.tail.windows import (
     DAY_NS,
     HOUR_NS,
     complete_to,

@@ -50,7 +50,7 @@ from omnia_beam.pipelines.plan_audit import audit_counts
 from omnia_beam.pipelines.removal_guard import RemovalGuard
 from omnia_beam.pipelines.rounds import Ended, Rounds
 from omnia_beam.pipelines.summary import Summary
-from omnia_beam.pipelines.tail_cycle import (
+from omnia_beam.pipelines.tail.cycle import (
     Cycle,
     PlannedCycle,
     TailPlanner,
@@ -58,7 +58,7 @@ from omnia_beam.pipelines.tail_cycle import (
     complete_at,
     describe_cycle,
 )
-from omnia_beam.pipelines.tail_stream import run_tail_elsewhere
+from omnia_beam.pipelines.tail.stream import run_tail_elsewhere
 from omnia_beam.pipelines.work_plan import WorkPlan, announce_again, with_traffic
 
 _PATIENCE_S = 5.0

@@ -1,0 +1,1 @@
+"""The `tail` command: the copy that is kept fresh."""
