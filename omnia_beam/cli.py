@@ -331,7 +331,7 @@ def _run_config_command(args: argparse.Namespace, beam_args: Sequence[str]) -> i
 
         return _finished(args, run_tail(job, context))
     if args.command == "replay":
-        from omnia_beam.pipelines.replay import run_replay
+        from omnia_beam.pipelines.replay.replay import run_replay
 
         return _finished(args, run_replay(job, context, args.dead_letters))
     if args.command == "plan":

@@ -30,7 +30,7 @@ from omnia_beam.pipelines.job_state import JobState, scope_of
 from omnia_beam.pipelines.migrate import run_migrate
 from omnia_beam.pipelines.migration import MigrationJob
 from omnia_beam.pipelines.migration_source import open_source
-from omnia_beam.pipelines.replay import run_replay
+from omnia_beam.pipelines.replay.replay import run_replay
 from omnia_beam.pipelines.verify.verify import run_verify
 from omnia_beam.plan.plan import Plan
 

@@ -37,7 +37,7 @@ from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import reset_shared_sessions, shared_session
 from omnia_beam.pipelines.destination_check import Asked, Look, look_at_letters
 from omnia_beam.pipelines.job_state import JobState, opened_state
-from omnia_beam.pipelines.replay_letters import (
+from omnia_beam.pipelines.replay.letters import (
     SortedLetters,
     Standing,
     chunk_of_letters,

@@ -1,0 +1,1 @@
+"""The `replay` command: dead letters, written again."""
