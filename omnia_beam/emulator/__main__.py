@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from .command import add_arguments, run
+from omnia_beam.emulator.command import add_arguments, run
 
 if __name__ == "__main__":
     _parser = argparse.ArgumentParser(

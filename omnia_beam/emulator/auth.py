@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import jwt
 
-from .answer import Refusal
-from .settings import Settings
+from omnia_beam.emulator.answer import Refusal
+from omnia_beam.emulator.settings import Settings
 
 KEY_HEADER: Final = "Ocp-Apim-Subscription-Key"
 _REALM: Final = 'Bearer realm="omnia-beam emulator"'

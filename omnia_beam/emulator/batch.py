@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..core.limits import GOOD, MAX_STATUS
-from .answer import Refusal
-from .points import Points, Statuses, Values, as_points, no_points
-from .timetext import TICK_NS, parse_times
+from omnia_beam.core.limits import GOOD, MAX_STATUS
+from omnia_beam.emulator.answer import Refusal
+from omnia_beam.emulator.common.points import Points, Statuses, Values, as_points, no_points
+from omnia_beam.emulator.common.timetext import TICK_NS, parse_times
 
 _NUMBERS: Final = {int, float}
 _NONE: Final = type(None)

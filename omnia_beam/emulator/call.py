@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from ..core.limits import MAX_STATUS
-from .answer import PROTOBUF_TYPES, Refusal
-from .timetext import TICK_NS, parse_time
+from omnia_beam.core.limits import MAX_STATUS
+from omnia_beam.emulator.answer import PROTOBUF_TYPES, Refusal
+from omnia_beam.emulator.common.timetext import TICK_NS, parse_time
 
 if TYPE_CHECKING:
     from multidict import MultiMapping  # comes with aiohttp

@@ -14,10 +14,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import orjson
 
-from .companion import Companion
-from .metadata import SeriesMetadata
-from .points import Points
-from .store import Store
+from omnia_beam.emulator.common.metadata import SeriesMetadata
+from omnia_beam.emulator.common.points import Points
+from omnia_beam.emulator.common.store import Store
+from omnia_beam.emulator.companion import Companion
 
 _BATCH = struct.Struct("<36sQ")
 _POINT_BYTES = 20

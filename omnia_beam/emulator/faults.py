@@ -41,9 +41,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .call import PageFaults
-from .counterhash import hash_one, hashes_of, key_of, unit
-from .points import Times
+from omnia_beam.emulator.call import PageFaults
+from omnia_beam.emulator.common.counterhash import hash_one, hashes_of, key_of, unit
+from omnia_beam.emulator.common.points import Times
 
 _WITH_TOKEN: Final = ("duplicate_page", "bad_token")
 KINDS: Final[dict[str, Callable[[str], Any]]] = {  # every kind, and the reader of its value

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from ..core.limits import MAX_METADATA_ITEMS, SERVICE_DEFAULT_LIMIT
-from .answer import Answer, Refusal, json_answer, list_answer
-from .call import Call, bool_of, guid_of, limit_of, refuse_deep
-from .catalog import text_pattern
-from .change import PutCompanion
-from .companion import STATE_DEFAULTS, SUBSCRIPTION_FIELDS
-from .pagetoken import START, PageToken
-from .service import Service
-from .store import Series
+from omnia_beam.core.limits import MAX_METADATA_ITEMS, SERVICE_DEFAULT_LIMIT
+from omnia_beam.emulator.answer import Answer, Refusal, json_answer, list_answer
+from omnia_beam.emulator.call import Call, bool_of, guid_of, limit_of, refuse_deep
+from omnia_beam.emulator.catalog import text_pattern
+from omnia_beam.emulator.change import PutCompanion
+from omnia_beam.emulator.common.store import Series
+from omnia_beam.emulator.companion import STATE_DEFAULTS, SUBSCRIPTION_FIELDS
+from omnia_beam.emulator.pagetoken import START, PageToken
+from omnia_beam.emulator.service import Service
 
 QUOTA: Final = 100_000
 """Subscriptions that a system may have in this emulator; the quota of the service is not known [unknown]."""

@@ -13,9 +13,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from .points import Times
-from .rows import Rows
-from .timetext import format_times
+from omnia_beam.emulator.common.points import Times
+from omnia_beam.emulator.common.rows import Rows
+from omnia_beam.emulator.common.timetext import format_times
 
 
 def encode_page(items: Sequence[bytes], token: str | None, *, federated: bool) -> bytes:

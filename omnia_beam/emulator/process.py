@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import IO
 
-from .remote import Remote, control_token_for
+from omnia_beam.emulator.remote import Remote, control_token_for
 
 _CONTROL_TOKEN_ENV = "OMNIA_EMULATOR_CONTROL_TOKEN"  # noqa: S105 - the name of a variable
 

@@ -22,7 +22,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .rows import Kind, Rows
+from omnia_beam.emulator.common.rows import Kind, Rows
 
 Bytes = NDArray[np.uint8]
 Buffer: TypeAlias = bytes | memoryview

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .memo import Memo
-from .pagetoken import START, Position
-from .points import Points, joined, no_points
-from .rows import Rows, raw_rows
-from .source import PointSource
+from omnia_beam.emulator.common.memo import Memo
+from omnia_beam.emulator.common.points import Points, joined, no_points
+from omnia_beam.emulator.common.rows import Rows, raw_rows
+from omnia_beam.emulator.common.source import PointSource
+from omnia_beam.emulator.pagetoken import START, Position
 
 _BLOCK = 131_072
 _FIRST_BLOCK = 64

@@ -8,19 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .auth import ControlGuard, Guard, control_guard_of, guard_of
-from .change import Change, WritePoints, apply_change, compacted, decode_change, encode_change
-from .companion import Companion
-from .counterhash import hash_one, key_of
-from .faults import FaultBook
-from .journal import Journal, read_records
-from .limiter import RateLimiter
-from .loading import load_store
-from .memo import Memo
-from .pagetoken import TokenSealer
-from .settings import Settings, clock_of
-from .stats import Stats
-from .store import Store
+from omnia_beam.emulator.auth import ControlGuard, Guard, control_guard_of, guard_of
+from omnia_beam.emulator.change import Change, WritePoints, apply_change, compacted, decode_change, encode_change
+from omnia_beam.emulator.common.counterhash import hash_one, key_of
+from omnia_beam.emulator.common.journal import Journal, read_records
+from omnia_beam.emulator.common.limiter import RateLimiter
+from omnia_beam.emulator.common.loading import load_store
+from omnia_beam.emulator.common.memo import Memo
+from omnia_beam.emulator.common.stats import Stats
+from omnia_beam.emulator.common.store import Store
+from omnia_beam.emulator.companion import Companion
+from omnia_beam.emulator.faults import FaultBook
+from omnia_beam.emulator.pagetoken import TokenSealer
+from omnia_beam.emulator.settings import Settings, clock_of
 
 
 @dataclass(slots=True, eq=False)

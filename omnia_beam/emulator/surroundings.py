@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Final
 
-from .answer import Answer, Refusal, json_answer, message_answer
-from .call import Call
-from .change import PutCompanion
-from .reading import found
-from .service import Service
+from omnia_beam.emulator.answer import Answer, Refusal, json_answer, message_answer
+from omnia_beam.emulator.call import Call
+from omnia_beam.emulator.change import PutCompanion
+from omnia_beam.emulator.reading import found
+from omnia_beam.emulator.service import Service
 
 _CUSTOMER: Final = "00000000-0000-0000-0000-000000000001"
 

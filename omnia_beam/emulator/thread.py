@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from .command import settings_from
-from .remote import Remote, control_token_for
-from .server import Server
-from .service import build_service
-from .store import Store
+from omnia_beam.emulator.command import settings_from
+from omnia_beam.emulator.common.store import Store
+from omnia_beam.emulator.remote import Remote, control_token_for
+from omnia_beam.emulator.server import Server
+from omnia_beam.emulator.service import build_service
 
 _TIMEOUT_S = 30.0
 

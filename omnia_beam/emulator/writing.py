@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from ..core.limits import MAX_SERIES_PER_REQUEST
-from .answer import Answer, Refusal, message_answer
-from .batch import read_datapoints
-from .call import Call, bool_of, time_of
-from .change import DeletePoints, WritePoints
-from .faults import rejected
-from .points import Points
-from .reading import found
-from .service import Service
+from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
+from omnia_beam.emulator.answer import Answer, Refusal, message_answer
+from omnia_beam.emulator.batch import read_datapoints
+from omnia_beam.emulator.call import Call, bool_of, time_of
+from omnia_beam.emulator.change import DeletePoints, WritePoints
+from omnia_beam.emulator.common.points import Points
+from omnia_beam.emulator.faults import rejected
+from omnia_beam.emulator.reading import found
+from omnia_beam.emulator.service import Service
 
 
 async def write_data(service: Service, call: Call) -> Answer:

@@ -29,7 +29,7 @@ from rich.console import Console
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.runner import pipeline_options
 from omnia_beam.config import load_config
-from omnia_beam.emulator.loading import load_store
+from omnia_beam.emulator.common.loading import load_store
 from omnia_beam.emulator.process import EmulatorProcess
 from omnia_beam.net.http.shared import reset_shared_sessions, shared_session
 from omnia_beam.pipelines.backfill import BackfillJob, run_backfill

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import requests
 
-from omnia_beam.emulator.metadata import series_id
+from omnia_beam.emulator.common.metadata import series_id
 from omnia_beam.emulator.thread import EmulatorThread
 
 SECOND = 1_000_000_000

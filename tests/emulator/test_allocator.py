@@ -13,7 +13,7 @@ import pytest
 CODE = """
 import resource
 import numpy as np
-from omnia_beam.emulator.allocator import keep_freed_memory
+from omnia_beam.emulator.common.allocator import keep_freed_memory
 done = keep_freed_memory()
 np.ones(1 << 20)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

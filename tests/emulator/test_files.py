@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from omnia_beam.emulator.loading import load_store
-from omnia_beam.emulator.metadata import series_id
-from omnia_beam.emulator.store import Store
+from omnia_beam.emulator.common.loading import load_store
+from omnia_beam.emulator.common.metadata import series_id
+from omnia_beam.emulator.common.store import Store
 
 GUID = "0d9f43b4-5f64-4a0c-8e75-0f0000000001"
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omnia_beam.emulator.hostile import catalogue
-from omnia_beam.emulator.points import Points, as_points
+from omnia_beam.emulator.common.hostile import catalogue
+from omnia_beam.emulator.common.points import Points, as_points
+from omnia_beam.emulator.common.rows import Column, Rows, raw_rows
 from omnia_beam.emulator.protobuf import encode_page
-from omnia_beam.emulator.rows import Column, Rows, raw_rows
 
 from .messages import Page
 

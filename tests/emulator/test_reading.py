@@ -11,7 +11,7 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from omnia_beam.emulator.points import Points
+from omnia_beam.emulator.common.points import Points
 from omnia_beam.emulator.thread import EmulatorThread
 
 from .conftest import BASE, KNOWN, SECOND, identity

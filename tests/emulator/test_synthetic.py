@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omnia_beam.emulator.counterhash import hash_one, hashes, hashes_of
-from omnia_beam.emulator.late import LateSource
-from omnia_beam.emulator.loading import load_store
-from omnia_beam.emulator.points import Points
-from omnia_beam.emulator.source import PointSource
-from omnia_beam.emulator.store import Series
+from omnia_beam.emulator.common.counterhash import hash_one, hashes, hashes_of
+from omnia_beam.emulator.common.late import LateSource
+from omnia_beam.emulator.common.loading import load_store
+from omnia_beam.emulator.common.points import Points
+from omnia_beam.emulator.common.source import PointSource
+from omnia_beam.emulator.common.store import Series
 
 SECOND = 1_000_000_000
 DAY = 86_400 * SECOND

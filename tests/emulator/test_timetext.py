@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnia_beam.emulator.timetext import format_times, parse_duration, parse_time, parse_times
+from omnia_beam.emulator.common.timetext import format_times, parse_duration, parse_time, parse_times
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOMENTS = st.datetimes(datetime(1678, 1, 1), datetime(2261, 12, 31))

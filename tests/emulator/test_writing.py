@@ -11,8 +11,8 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omnia_beam.emulator.points import as_points
-from omnia_beam.emulator.source import StoredPoints
+from omnia_beam.emulator.common.points import as_points
+from omnia_beam.emulator.common.source import StoredPoints
 from omnia_beam.emulator.thread import EmulatorThread
 
 from .conftest import BASE, SECOND, identity

@@ -11,7 +11,7 @@ import pytest
 
 from omnia_beam.core.errors import BadRequestError, NotFoundError, SelectionError
 from omnia_beam.core.timestamps import format_time
-from omnia_beam.emulator.metadata import series_id
+from omnia_beam.emulator.common.metadata import series_id
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.io.omnia.raw_data import RawQuery, fetch_page, probe_counts
 from omnia_beam.net.api.client import OmniaClient

@@ -9,7 +9,7 @@ import pytest
 
 from omnia_beam.core.errors import BadRequestError, ConflictError, NotFoundError
 from omnia_beam.core.series import TimeseriesDraft
-from omnia_beam.emulator.metadata import series_id
+from omnia_beam.emulator.common.metadata import series_id
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.net.api.client import OmniaClient
 from omnia_beam.net.api.datapoints import Datapoint, Datapoints

@@ -12,7 +12,7 @@ import pytest
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
-from omnia_beam.emulator.metadata import series_id
+from omnia_beam.emulator.common.metadata import series_id
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.pipelines.backfill import run_backfill
 from tests.pipelines.conftest import Rows, differences, rows, stored_points

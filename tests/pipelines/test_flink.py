@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.emulator.loading import load_store
+from omnia_beam.emulator.common.loading import load_store
 from omnia_beam.emulator.process import EmulatorProcess
 from tests.pipelines.flink_job import JAR, PARALLELISM, FlinkJob, is_alive, windows_by_writer
 

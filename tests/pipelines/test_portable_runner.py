@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.emulator.loading import load_store
+from omnia_beam.emulator.common.loading import load_store
 from omnia_beam.emulator.process import EmulatorProcess
 from tests.pipelines.conftest import differences, emulated_points, stored_points
 from tests.pipelines.job_service import JobService, WorkerPool

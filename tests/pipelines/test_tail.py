@@ -25,7 +25,7 @@ from omnia_beam.beam.runner import pipeline_options
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import UnsafeRunnerError, UsageError
 from omnia_beam.core.timestamps import format_time, parse_time
-from omnia_beam.emulator.memory import add_memory_series
+from omnia_beam.emulator.common.memory import add_memory_series
 from omnia_beam.emulator.process import EmulatorProcess
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.pipelines.tail.tail import TailTimes, run_tail

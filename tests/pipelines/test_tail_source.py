@@ -26,8 +26,8 @@ from omnia_beam.core.errors import StateError
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.emulator.memory import add_memory_series
-from omnia_beam.emulator.points import Points
+from omnia_beam.emulator.common.memory import add_memory_series
+from omnia_beam.emulator.common.points import Points
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.net.http.shared import shared_session

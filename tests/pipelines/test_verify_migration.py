@@ -15,7 +15,7 @@ import yaml
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig, load_config
 from omnia_beam.core.timestamps import parse_time
-from omnia_beam.emulator.points import as_points
+from omnia_beam.emulator.common.points import as_points
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.pipelines.migrate import run_migrate
 from omnia_beam.pipelines.verify.verify import run_verify

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omnia_beam.emulator.loading import load_store
+from omnia_beam.emulator.common.loading import load_store
 from tests.soak.destinations import Destination, OmniaDestination, ParquetDestination, recorded_share
 from tests.soak.judgement import differences, store_content
 from tests.soak.mortal import ONLY_ONCE, PLACES, RARE

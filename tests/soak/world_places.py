@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from omnia_beam.core.timestamps import format_time
-from omnia_beam.emulator.memory import add_memory_series
-from omnia_beam.emulator.points import Points
+from omnia_beam.emulator.common.memory import add_memory_series
+from omnia_beam.emulator.common.points import Points
 from omnia_beam.emulator.thread import EmulatorThread
 
 Truth = dict[str, dict[int, float]]

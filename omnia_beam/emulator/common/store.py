@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from .late import LateSource
-from .metadata import SeriesMetadata, series_id
-from .points import Points
-from .source import PointSource, StoredPoints, points_between
+from omnia_beam.emulator.common.late import LateSource
+from omnia_beam.emulator.common.metadata import SeriesMetadata, series_id
+from omnia_beam.emulator.common.points import Points
+from omnia_beam.emulator.common.source import PointSource, StoredPoints, points_between
 
 Clock = Callable[[], int]
 """Returns ns since the Unix epoch."""

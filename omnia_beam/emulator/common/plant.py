@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from .counterhash import key_of
-from .metadata import SeriesMetadata, series_id
-from .store import Store
-from .synthetic import MEASUREMENTS, SyntheticSpec, signal_of
-from .timetext import NS_PER_SECOND
+from omnia_beam.emulator.common.counterhash import key_of
+from omnia_beam.emulator.common.metadata import SeriesMetadata, series_id
+from omnia_beam.emulator.common.store import Store
+from omnia_beam.emulator.common.synthetic import MEASUREMENTS, SyntheticSpec, signal_of
+from omnia_beam.emulator.common.timetext import NS_PER_SECOND
 
 _SECTIONS: Final = (
     # kind, step in seconds, how many series

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .counterhash import hash_one, unit
-from .points import Points, Statuses, joined
-from .signal import SignalSource
+from omnia_beam.emulator.common.counterhash import hash_one, unit
+from omnia_beam.emulator.common.points import Points, Statuses, joined
+from omnia_beam.emulator.common.signal import SignalSource
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .points import Times
+from omnia_beam.emulator.common.points import Times
 
 NS_PER_SECOND: Final = 1_000_000_000
 TICK_NS: Final = 100

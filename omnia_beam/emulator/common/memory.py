@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .metadata import WRITABLE, SeriesMetadata, series_id
-from .points import Points, as_points, upserted
-from .source import StoredPoints
-from .store import Store
+from omnia_beam.emulator.common.metadata import WRITABLE, SeriesMetadata, series_id
+from omnia_beam.emulator.common.points import Points, as_points, upserted
+from omnia_beam.emulator.common.source import StoredPoints
+from omnia_beam.emulator.common.store import Store
 
 
 def add_memory_series(store: Store, series: Mapping[str, Any], *, facility: str) -> None:

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from .counterhash import hashes, key_of
-from .grid import TimeGrid
-from .metadata import SeriesMetadata, series_id
-from .points import Points, as_points, no_points
-from .signal import Quality, Shape, SignalSource
-from .source import PointSource, StoredPoints
-from .store import Store
-from .timetext import NS_PER_SECOND, parse_time
+from omnia_beam.emulator.common.counterhash import hashes, key_of
+from omnia_beam.emulator.common.grid import TimeGrid
+from omnia_beam.emulator.common.metadata import SeriesMetadata, series_id
+from omnia_beam.emulator.common.points import Points, as_points, no_points
+from omnia_beam.emulator.common.signal import Quality, Shape, SignalSource
+from omnia_beam.emulator.common.source import PointSource, StoredPoints
+from omnia_beam.emulator.common.store import Store
+from omnia_beam.emulator.common.timetext import NS_PER_SECOND, parse_time
 
 _DAY_NS = 86_400 * NS_PER_SECOND
 _YEAR_2024 = parse_time("2024-01-01")

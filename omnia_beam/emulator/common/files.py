@@ -20,11 +20,11 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from .metadata import SeriesMetadata, series_id
-from .points import Points, Times, Values, as_points
-from .source import stored
-from .store import Store
-from .timetext import parse_times
+from omnia_beam.emulator.common.metadata import SeriesMetadata, series_id
+from omnia_beam.emulator.common.points import Points, Times, Values, as_points
+from omnia_beam.emulator.common.source import stored
+from omnia_beam.emulator.common.store import Store
+from omnia_beam.emulator.common.timetext import parse_times
 
 _TIME_NAMES: Final = ("time", "timestamp", "datetime")
 _TIME_UNITS_NS: Final = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}

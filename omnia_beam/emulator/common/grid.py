@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .counterhash import hash_one, hashes
-from .points import Times
-from .source import clamped_time
+from omnia_beam.emulator.common.counterhash import hash_one, hashes
+from omnia_beam.emulator.common.points import Times
+from omnia_beam.emulator.common.source import clamped_time
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,14 +26,14 @@ from typing import Final
 
 import numpy as np
 
-from .counterhash import hash_one, hashes, key_of, unit
-from .grid import TimeGrid, grid_over
-from .late import LateSource
-from .metadata import SeriesMetadata, series_id
-from .points import Times
-from .signal import Quality, Shape, SignalSource
-from .store import Store
-from .timetext import parse_duration, parse_time
+from omnia_beam.emulator.common.counterhash import hash_one, hashes, key_of, unit
+from omnia_beam.emulator.common.grid import TimeGrid, grid_over
+from omnia_beam.emulator.common.late import LateSource
+from omnia_beam.emulator.common.metadata import SeriesMetadata, series_id
+from omnia_beam.emulator.common.points import Times
+from omnia_beam.emulator.common.signal import Quality, Shape, SignalSource
+from omnia_beam.emulator.common.store import Store
+from omnia_beam.emulator.common.timetext import parse_duration, parse_time
 
 DEFAULT_START: Final = "2024-01-01"
 DAY_NS: Final = 86_400_000_000_000

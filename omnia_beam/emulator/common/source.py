@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from .points import Points, Statuses, joined, no_points, upserted
+from omnia_beam.emulator.common.points import Points, Statuses, joined, no_points, upserted
 
 MIN_TIME_NS = -(2**63)
 MAX_TIME_NS = 2**63 - 1

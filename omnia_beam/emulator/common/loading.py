@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .files import load_files
-from .hostile import add_hostile
-from .memory import add_memory_series
-from .plant import add_plant
-from .store import Clock, Store
-from .synthetic import add_kind, parse_spec
+from omnia_beam.emulator.common.files import load_files
+from omnia_beam.emulator.common.hostile import add_hostile
+from omnia_beam.emulator.common.memory import add_memory_series
+from omnia_beam.emulator.common.plant import add_plant
+from omnia_beam.emulator.common.store import Clock, Store
+from omnia_beam.emulator.common.synthetic import add_kind, parse_spec
 
 
 def load_store(

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .counterhash import hashes, hashes_of
-from .grid import TimeGrid
-from .points import Points, Statuses, Times, Values
+from omnia_beam.emulator.common.counterhash import hashes, hashes_of
+from omnia_beam.emulator.common.grid import TimeGrid
+from omnia_beam.emulator.common.points import Points, Statuses, Times, Values
 
 _STATUS_BLOCK_BITS = 6
 # A point in a disturbed block has one of these: half of them are good, the others codes that the service lists, and two

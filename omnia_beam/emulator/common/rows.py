@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from numpy.typing import NDArray
 
-from .points import Points, Times
+from omnia_beam.emulator.common.points import Points, Times
 
 Kind: TypeAlias = Literal["int64", "double", "uint32", "uint64"]
 """The member of the protobuf oneof that holds a column's values."""
