@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from omnia_beam.emulator.common.allocator import keep_freed_memory
 from omnia_beam.emulator.common.timetext import parse_time
-from omnia_beam.emulator.faults import KINDS
+from omnia_beam.emulator.omnia.faults import KINDS
 from omnia_beam.emulator.settings import MAX_BODY, Settings, parse_rate
 
 _T = TypeVar("_T")
@@ -77,8 +77,8 @@ def settings_from(arguments: list[str]) -> Settings:
 
 async def _serve(settings: Settings) -> int:
     # Imported here, because every command of omnia-beam reads these options and only this one needs a web server.
-    from omnia_beam.emulator.server import Server
-    from omnia_beam.emulator.service import build_service
+    from omnia_beam.emulator.omnia.server import Server
+    from omnia_beam.emulator.omnia.service import build_service
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -11,9 +11,9 @@ from typing import Any
 
 from omnia_beam.emulator.command import settings_from
 from omnia_beam.emulator.common.store import Store
+from omnia_beam.emulator.omnia.server import Server
+from omnia_beam.emulator.omnia.service import build_service
 from omnia_beam.emulator.remote import Remote, control_token_for
-from omnia_beam.emulator.server import Server
-from omnia_beam.emulator.service import build_service
 
 _TIMEOUT_S = 30.0
 

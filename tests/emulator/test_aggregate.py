@@ -14,11 +14,11 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omnia_beam.emulator import aggregate
-from omnia_beam.emulator.aggregate import FUNCTIONS, AggregateQuery
 from omnia_beam.emulator.common.points import as_points
 from omnia_beam.emulator.common.source import StoredPoints
-from omnia_beam.emulator.pagetoken import START
+from omnia_beam.emulator.omnia import aggregate
+from omnia_beam.emulator.omnia.aggregate import FUNCTIONS, AggregateQuery
+from omnia_beam.emulator.omnia.pagetoken import START
 from omnia_beam.emulator.thread import EmulatorThread
 
 from .conftest import BASE, SECOND, identity

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import requests
 
-from omnia_beam.emulator.faults import FaultBook, parse_rule, rejected
+from omnia_beam.emulator.omnia.faults import FaultBook, parse_rule, rejected
 from omnia_beam.emulator.thread import EmulatorThread
 
 from .conftest import BASE, SECOND, identity

@@ -14,7 +14,12 @@ import numpy as np
 import pytest
 import requests
 
-from omnia_beam.emulator.change import (
+from omnia_beam.emulator.common import journal as journal_module
+from omnia_beam.emulator.common.journal import MAGIC, Journal, read_records
+from omnia_beam.emulator.common.loading import load_store
+from omnia_beam.emulator.common.metadata import SeriesMetadata
+from omnia_beam.emulator.common.points import Points, as_points
+from omnia_beam.emulator.omnia.change import (
     DeletePoints,
     PutCompanion,
     PutSeries,
@@ -23,11 +28,6 @@ from omnia_beam.emulator.change import (
     decode_change,
     encode_change,
 )
-from omnia_beam.emulator.common import journal as journal_module
-from omnia_beam.emulator.common.journal import MAGIC, Journal, read_records
-from omnia_beam.emulator.common.loading import load_store
-from omnia_beam.emulator.common.metadata import SeriesMetadata
-from omnia_beam.emulator.common.points import Points, as_points
 from omnia_beam.emulator.process import EmulatorProcess
 from omnia_beam.emulator.thread import EmulatorThread
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from omnia_beam.emulator.common.hostile import catalogue
 from omnia_beam.emulator.common.points import Points, as_points
 from omnia_beam.emulator.common.rows import Column, Rows, raw_rows
-from omnia_beam.emulator.protobuf import encode_page
+from omnia_beam.emulator.omnia.protobuf import encode_page
 
 from .messages import Page
 

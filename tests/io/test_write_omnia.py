@@ -31,7 +31,7 @@ from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.emulator.faults import rejected
+from omnia_beam.emulator.omnia.faults import rejected
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.io.omnia.policy import NOT_FINITE
 from omnia_beam.io.omnia.write import WriteOptions, WriteToOmnia
@@ -282,7 +282,7 @@ def test_a_service_that_only_queues_gets_no_receipt(
     emulator: Callable[..., EmulatorThread], sink: Callable[..., Sink], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = emulator()
-    monkeypatch.setattr("omnia_beam.emulator.writing.bool_of", lambda name, given: True)
+    monkeypatch.setattr("omnia_beam.emulator.omnia.writing.bool_of", lambda name, given: True)
     with pytest.raises(TerminalServiceError, match=QUEUED):
         sink(service(running)).bundle([chunk_of(identity(running), 0)])
 

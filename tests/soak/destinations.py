@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from omnia_beam.emulator.command import settings_from
-from omnia_beam.emulator.service import build_service
+from omnia_beam.emulator.omnia.service import build_service
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
 from tests.soak.judgement import Content, loose_files, store_content, stored_content

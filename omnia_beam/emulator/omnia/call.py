@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from omnia_beam.core.limits import MAX_STATUS
-from omnia_beam.emulator.answer import PROTOBUF_TYPES, Refusal
 from omnia_beam.emulator.common.timetext import TICK_NS, parse_time
+from omnia_beam.emulator.omnia.answer import PROTOBUF_TYPES, Refusal
 
 if TYPE_CHECKING:
     from multidict import MultiMapping  # comes with aiohttp

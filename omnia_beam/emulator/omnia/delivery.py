@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from omnia_beam.emulator.answer import Answer
-from omnia_beam.emulator.protobuf import Buffer
+from omnia_beam.emulator.omnia.answer import Answer
+from omnia_beam.emulator.omnia.protobuf import Buffer
 
 _SLICES_A_SECOND = 10
 _AT_ONCE = 1 << 18

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from omnia_beam.core.limits import MAX_METADATA_ITEMS, SERVICE_DEFAULT_LIMIT
-from omnia_beam.emulator.answer import Answer, Refusal, list_answer
-from omnia_beam.emulator.call import Call, limit_of
 from omnia_beam.emulator.common.metadata import SeriesMetadata
 from omnia_beam.emulator.common.store import Series
-from omnia_beam.emulator.pagetoken import START, PageToken
-from omnia_beam.emulator.reading import found
-from omnia_beam.emulator.service import Service
+from omnia_beam.emulator.omnia.answer import Answer, Refusal, list_answer
+from omnia_beam.emulator.omnia.call import Call, limit_of
+from omnia_beam.emulator.omnia.pagetoken import START, PageToken
+from omnia_beam.emulator.omnia.reading import found
+from omnia_beam.emulator.omnia.service import Service
 
 LISTED_BY: Final = ("name", "externalId", "source", "assetId", "facility")
 SEARCHED_BY: Final = (*LISTED_BY, "description", "unit")

@@ -6,14 +6,14 @@ import re
 from typing import Any, Final, cast
 
 from omnia_beam.core.limits import MAX_POINTS_PER_ANSWER, SERVICE_DEFAULT_LIMIT
-from omnia_beam.emulator.aggregate import FILLS, FUNCTIONS, AggregateQuery, Fill
-from omnia_beam.emulator.answer import Answer, Refusal
-from omnia_beam.emulator.call import Call, bool_of, limit_of, one_of, statuses_of
 from omnia_beam.emulator.common.store import Series
 from omnia_beam.emulator.common.timetext import parse_duration
-from omnia_beam.emulator.paging import Query, answer_page
-from omnia_beam.emulator.reading import encoded_for, found, item_of_query, query_many, time_range, without
-from omnia_beam.emulator.service import Service
+from omnia_beam.emulator.omnia.aggregate import FILLS, FUNCTIONS, AggregateQuery, Fill
+from omnia_beam.emulator.omnia.answer import Answer, Refusal
+from omnia_beam.emulator.omnia.call import Call, bool_of, limit_of, one_of, statuses_of
+from omnia_beam.emulator.omnia.paging import Query, answer_page
+from omnia_beam.emulator.omnia.reading import encoded_for, found, item_of_query, query_many, time_range, without
+from omnia_beam.emulator.omnia.service import Service
 
 _INTERVAL: Final = re.compile(r"[1-9]\d{0,8}[smhd]", re.ASCII)
 

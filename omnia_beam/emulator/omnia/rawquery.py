@@ -13,7 +13,7 @@ from omnia_beam.emulator.common.memo import Memo
 from omnia_beam.emulator.common.points import Points, joined, no_points
 from omnia_beam.emulator.common.rows import Rows, raw_rows
 from omnia_beam.emulator.common.source import PointSource
-from omnia_beam.emulator.pagetoken import START, Position
+from omnia_beam.emulator.omnia.pagetoken import START, Position
 
 _BLOCK = 131_072
 _FIRST_BLOCK = 64

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from omnia_beam.emulator import aggregating, catalog, editing, ims, reading, surroundings, writing
-from omnia_beam.emulator.answer import Answer
-from omnia_beam.emulator.call import Call
-from omnia_beam.emulator.service import Service
+from omnia_beam.emulator.omnia import aggregating, catalog, editing, ims, reading, surroundings, writing
+from omnia_beam.emulator.omnia.answer import Answer
+from omnia_beam.emulator.omnia.call import Call
+from omnia_beam.emulator.omnia.service import Service
 
 TIMESERIES: Final = "/plant/timeseries/v1.7"
 IMS_METADATA: Final = "/plant/ims-metadata/v1.3"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Final
 
-from omnia_beam.emulator.answer import Answer, Refusal, json_answer, message_answer
-from omnia_beam.emulator.call import Call
-from omnia_beam.emulator.change import PutCompanion
-from omnia_beam.emulator.reading import found
-from omnia_beam.emulator.service import Service
+from omnia_beam.emulator.omnia.answer import Answer, Refusal, json_answer, message_answer
+from omnia_beam.emulator.omnia.call import Call
+from omnia_beam.emulator.omnia.change import PutCompanion
+from omnia_beam.emulator.omnia.reading import found
+from omnia_beam.emulator.omnia.service import Service
 
 _CUSTOMER: Final = "00000000-0000-0000-0000-000000000001"
 

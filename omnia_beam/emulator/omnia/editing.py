@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import Any, Final
 
-from omnia_beam.emulator.answer import Answer, Refusal, json_answer, list_answer, message_answer
-from omnia_beam.emulator.call import Call, refuse_deep
-from omnia_beam.emulator.change import PutSeries, RemoveSeries
 from omnia_beam.emulator.common.metadata import MANDATORY, WRITABLE, SeriesMetadata
 from omnia_beam.emulator.common.store import Series
 from omnia_beam.emulator.common.timetext import format_time
-from omnia_beam.emulator.reading import found
-from omnia_beam.emulator.service import Service
+from omnia_beam.emulator.omnia.answer import Answer, Refusal, json_answer, list_answer, message_answer
+from omnia_beam.emulator.omnia.call import Call, refuse_deep
+from omnia_beam.emulator.omnia.change import PutSeries, RemoveSeries
+from omnia_beam.emulator.omnia.reading import found
+from omnia_beam.emulator.omnia.service import Service
 
 _MAX_METADATA_KEYS: Final = 17
 """Most keys that the free `metadata` object may have [wiki]."""

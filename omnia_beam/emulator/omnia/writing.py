@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
-from omnia_beam.emulator.answer import Answer, Refusal, message_answer
-from omnia_beam.emulator.batch import read_datapoints
-from omnia_beam.emulator.call import Call, bool_of, time_of
-from omnia_beam.emulator.change import DeletePoints, WritePoints
 from omnia_beam.emulator.common.points import Points
-from omnia_beam.emulator.faults import rejected
-from omnia_beam.emulator.reading import found
-from omnia_beam.emulator.service import Service
+from omnia_beam.emulator.omnia.answer import Answer, Refusal, message_answer
+from omnia_beam.emulator.omnia.batch import read_datapoints
+from omnia_beam.emulator.omnia.call import Call, bool_of, time_of
+from omnia_beam.emulator.omnia.change import DeletePoints, WritePoints
+from omnia_beam.emulator.omnia.faults import rejected
+from omnia_beam.emulator.omnia.reading import found
+from omnia_beam.emulator.omnia.service import Service
 
 
 async def write_data(service: Service, call: Call) -> Answer:

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omnia_beam.emulator.auth import ControlGuard, Guard, control_guard_of, guard_of
-from omnia_beam.emulator.change import Change, WritePoints, apply_change, compacted, decode_change, encode_change
 from omnia_beam.emulator.common.counterhash import hash_one, key_of
 from omnia_beam.emulator.common.journal import Journal, read_records
 from omnia_beam.emulator.common.limiter import RateLimiter
@@ -17,9 +15,11 @@ from omnia_beam.emulator.common.loading import load_store
 from omnia_beam.emulator.common.memo import Memo
 from omnia_beam.emulator.common.stats import Stats
 from omnia_beam.emulator.common.store import Store
-from omnia_beam.emulator.companion import Companion
-from omnia_beam.emulator.faults import FaultBook
-from omnia_beam.emulator.pagetoken import TokenSealer
+from omnia_beam.emulator.omnia.auth import ControlGuard, Guard, control_guard_of, guard_of
+from omnia_beam.emulator.omnia.change import Change, WritePoints, apply_change, compacted, decode_change, encode_change
+from omnia_beam.emulator.omnia.companion import Companion
+from omnia_beam.emulator.omnia.faults import FaultBook
+from omnia_beam.emulator.omnia.pagetoken import TokenSealer
 from omnia_beam.emulator.settings import Settings, clock_of
 
 

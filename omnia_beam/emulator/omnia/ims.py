@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from omnia_beam.core.limits import MAX_METADATA_ITEMS, SERVICE_DEFAULT_LIMIT
-from omnia_beam.emulator.answer import Answer, Refusal, json_answer, list_answer
-from omnia_beam.emulator.call import Call, bool_of, guid_of, limit_of, refuse_deep
-from omnia_beam.emulator.catalog import text_pattern
-from omnia_beam.emulator.change import PutCompanion
 from omnia_beam.emulator.common.store import Series
-from omnia_beam.emulator.companion import STATE_DEFAULTS, SUBSCRIPTION_FIELDS
-from omnia_beam.emulator.pagetoken import START, PageToken
-from omnia_beam.emulator.service import Service
+from omnia_beam.emulator.omnia.answer import Answer, Refusal, json_answer, list_answer
+from omnia_beam.emulator.omnia.call import Call, bool_of, guid_of, limit_of, refuse_deep
+from omnia_beam.emulator.omnia.catalog import text_pattern
+from omnia_beam.emulator.omnia.change import PutCompanion
+from omnia_beam.emulator.omnia.companion import STATE_DEFAULTS, SUBSCRIPTION_FIELDS
+from omnia_beam.emulator.omnia.pagetoken import START, PageToken
+from omnia_beam.emulator.omnia.service import Service
 
 QUOTA: Final = 100_000
 """Subscriptions that a system may have in this emulator; the quota of the service is not known [unknown]."""

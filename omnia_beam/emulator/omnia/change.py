@@ -17,7 +17,7 @@ import orjson
 from omnia_beam.emulator.common.metadata import SeriesMetadata
 from omnia_beam.emulator.common.points import Points
 from omnia_beam.emulator.common.store import Store
-from omnia_beam.emulator.companion import Companion
+from omnia_beam.emulator.omnia.companion import Companion
 
 _BATCH = struct.Struct("<36sQ")
 _POINT_BYTES = 20

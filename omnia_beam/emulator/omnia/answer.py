@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 
-from omnia_beam.emulator.protobuf import Buffer
+from omnia_beam.emulator.omnia.protobuf import Buffer
 
 JSON: Final = "application/json"
 PROTOBUF_TYPES: Final = ("application/protobuf", "application/x-google-protobuf", "application/x-protobuf")

@@ -19,15 +19,15 @@ from typing import Final
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from omnia_beam.emulator.answer import Answer, Refusal, json_answer, message_answer, retry_after
-from omnia_beam.emulator.call import Call
 from omnia_beam.emulator.common.counterhash import hashes, key_of
-from omnia_beam.emulator.control import CONTROL, MAX_CONTROL_BODY, Control
-from omnia_beam.emulator.delivery import Delivery, deliver
-from omnia_beam.emulator.faults import FaultRule, Injection
+from omnia_beam.emulator.omnia.answer import Answer, Refusal, json_answer, message_answer, retry_after
+from omnia_beam.emulator.omnia.call import Call
+from omnia_beam.emulator.omnia.control import CONTROL, MAX_CONTROL_BODY, Control
+from omnia_beam.emulator.omnia.delivery import Delivery, deliver
+from omnia_beam.emulator.omnia.faults import FaultRule, Injection
+from omnia_beam.emulator.omnia.routes import ROUTES, TIMESERIES, Route
+from omnia_beam.emulator.omnia.service import Service
 from omnia_beam.emulator.request_body import read_body
-from omnia_beam.emulator.routes import ROUTES, TIMESERIES, Route
-from omnia_beam.emulator.service import Service
 
 _LOG = logging.getLogger(__name__)
 _MAX_HEADER_BYTES: Final = 65_536

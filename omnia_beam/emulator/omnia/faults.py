@@ -41,9 +41,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from omnia_beam.emulator.call import PageFaults
 from omnia_beam.emulator.common.counterhash import hash_one, hashes_of, key_of, unit
 from omnia_beam.emulator.common.points import Times
+from omnia_beam.emulator.omnia.call import PageFaults
 
 _WITH_TOKEN: Final = ("duplicate_page", "bad_token")
 KINDS: Final[dict[str, Callable[[str], Any]]] = {  # every kind, and the reader of its value

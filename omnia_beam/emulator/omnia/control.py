@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from omnia_beam.emulator.service import Service
+from omnia_beam.emulator.omnia.service import Service
 
 MAX_CONTROL_BODY: Final = 1 << 20
 """Most bytes of a body to the emulator's own endpoints, enough for thousands of rules."""

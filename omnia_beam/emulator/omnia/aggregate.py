@@ -20,13 +20,13 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from omnia_beam.emulator.answer import Refusal
 from omnia_beam.emulator.common.memo import Memo
 from omnia_beam.emulator.common.points import Points
 from omnia_beam.emulator.common.rows import Column, Rows
 from omnia_beam.emulator.common.source import MAX_TIME_NS, MIN_TIME_NS, PointSource
-from omnia_beam.emulator.pagetoken import START, Position
-from omnia_beam.emulator.rawquery import is_wanted
+from omnia_beam.emulator.omnia.answer import Refusal
+from omnia_beam.emulator.omnia.pagetoken import START, Position
+from omnia_beam.emulator.omnia.rawquery import is_wanted
 
 FUNCTIONS: Final = ("avg", "min", "max", "sum", "stddev", "count", "first", "last")
 FILLS: Final = ("none", "previous", "linear")
