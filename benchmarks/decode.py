@@ -22,7 +22,7 @@ from rich.console import Console
 from benchmarks.table import Row, machine, print_rows
 from omnia_beam.core import kernel
 from omnia_beam.wire import decode_page, scan_page
-from omnia_beam.wire.timeseries_pb2 import CompactDatapointsDto
+from tests.wire.timeseries_pb2 import CompactDatapointsDto
 
 MIN_SAMPLE_S = 0.05
 FIELDS = ["time", "value", "status"]

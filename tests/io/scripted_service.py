@@ -18,8 +18,8 @@ import numpy as np
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import BadRequestError, NotTheServiceError, OmniaBeamError, TransientServiceError
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.wire.timeseries_pb2 import CompactDatapointsDto
 from tests.core.strategies import as_rows
+from tests.wire.timeseries_pb2 import CompactDatapointsDto
 
 Row = tuple[int, int, int]
 """Time in ns, bits of the value, status."""

@@ -14,7 +14,7 @@ import pytest
 
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.net.api.client import OmniaClient
-from omnia_beam.wire.timeseries_pb2 import CompactDatapointsDto
+from tests.wire.timeseries_pb2 import CompactDatapointsDto
 
 ROOT = Path(__file__).parents[2]
 SDK_PYTHON = ROOT / ".venv-sdk" / "bin" / "python"

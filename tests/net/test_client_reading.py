@@ -20,7 +20,7 @@ from omnia_beam.net.api.client import OmniaClient
 from omnia_beam.net.api.datapoints import Datapoint, Datapoints
 from omnia_beam.net.api.series_query import SeriesQuery
 from omnia_beam.net.http.retry import RetryPolicy
-from omnia_beam.wire import timeseries_pb2 as pb
+from tests.wire import timeseries_pb2 as pb
 
 PROTO = "application/protobuf"
 BASE = 1_700_000_000_000_000_000

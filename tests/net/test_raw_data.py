@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from omnia_beam.core.errors import NotTheServiceError, SelectionError, UsageError
 from omnia_beam.io.omnia.raw_data import RawQuery, fetch_page, outward, probe_counts
-from omnia_beam.wire import timeseries_pb2 as pb
+from tests.wire import timeseries_pb2 as pb
 
 PROTO = "application/protobuf"
 A, B, C = "0000-a", "0000-b", "0000-c"

@@ -14,10 +14,10 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.pipelines.backfill import run_backfill
-from omnia_beam.wire.timeseries_pb2 import CompactDatapointsDto
 from tests.io.emulated import ids_of, steady_series
 from tests.pipelines.conftest import differences, emulated_points, stored_points
 from tests.support.spoiler import Asked, Said, Spoil, Spoiler
+from tests.wire.timeseries_pb2 import CompactDatapointsDto
 
 WEEK = TimeRange.parse("2024-01-01", "2024-01-08")
 NAMES = ("daily", "dense", "hourly")

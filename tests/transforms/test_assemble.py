@@ -15,9 +15,9 @@ from omnia_beam.core.errors import IncompleteReadError, WireFormatError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import BodyFormat, ChunkKey
 from omnia_beam.transforms.assemble import assemble_chunk
-from omnia_beam.wire.timeseries_pb2 import CompactDatapointsDto
 from tests.core.strategies import bits, statuses
 from tests.io.scripted_service import Row, bits_of, held, json_page, oracle, protobuf_page
+from tests.wire.timeseries_pb2 import CompactDatapointsDto
 
 TICK = 100
 finite = st.floats(allow_nan=False, allow_infinity=False).map(bits_of)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from omnia_beam.wire import timeseries_pb2
 from omnia_beam.wire.page import Page
+from tests.wire import timeseries_pb2
 
 ACCEPTED = {"time": ("int64", "uint64", "uint32"), "status": ("int64", "uint64", "uint32"), "value": ("double",)}
 EMPTY = {"time": "int64", "status": "uint32"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 
-from omnia_beam.wire import timeseries_pb2
+from tests.wire import timeseries_pb2
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,8 +7,8 @@ import pickle
 import pytest
 
 from omnia_beam.core.errors import WireFormatError
-from omnia_beam.wire import decode_page, read_continuation_token, scan_page, timeseries_pb2
-from tests.wire import encoding
+from omnia_beam.wire import decode_page, read_continuation_token, scan_page
+from tests.wire import encoding, timeseries_pb2
 from tests.wire.encoding import (
     DOUBLE,
     INT64,
