@@ -24,10 +24,10 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import parse_time
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.emulator.process import EmulatorProcess
-from omnia_beam.io.lease_owner import LeaseOwner
-from omnia_beam.io.ledger_scope import Scope
 from omnia_beam.ledger.lease import Lease
+from omnia_beam.ledger.lease_file import LeaseOwner
 from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.record import Scope
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.writer import LedgerWriter
 from omnia_beam.net.api.api import open_session

@@ -23,11 +23,11 @@ from benchmarks.table import Row, print_rows
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.lease_owner import LeaseOwner
-from omnia_beam.io.ledger_scope import Scope
 from omnia_beam.ledger.compaction import compact_ledger, open_ledger
 from omnia_beam.ledger.lease import Lease
+from omnia_beam.ledger.lease_file import LeaseOwner
 from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.record import Scope
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.writer import LedgerWriter
 

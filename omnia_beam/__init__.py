@@ -26,9 +26,9 @@ _HOMES = {
     "MapSeries": "omnia_beam.transforms.map_series",
     "ReadFromFiles": "omnia_beam.io.files.read",
     "ReadFromOmnia": "omnia_beam.io.omnia.read",
-    "WriteToCsv": "omnia_beam.io.write_csv",
+    "WriteToCsv": "omnia_beam.io.files.write",
     "WriteToOmnia": "omnia_beam.io.omnia.write",
-    "WriteToParquet": "omnia_beam.io.write_parquet",
+    "WriteToParquet": "omnia_beam.io.files.write",
 }
 
 __all__ = sorted(_HOMES)

@@ -383,7 +383,7 @@ def _context(args: argparse.Namespace, beam_args: Sequence[str]) -> Any:
 
 def _finished(args: argparse.Namespace, summary: Any) -> int:
     from omnia_beam.beam.terminal import console
-    from omnia_beam.pipelines.summary_table import print_summary
+    from omnia_beam.pipelines.summary import print_summary
 
     if args.json:
         print(json.dumps(summary.to_json()), flush=True)

@@ -13,12 +13,14 @@ import apache_beam as beam
 import pyarrow as pa
 
 from omnia_beam.core.chunk import Chunk, RawChunk, RawPage
+from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.json_text import load_json
 from omnia_beam.core.kept import KeptPoints
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
+from omnia_beam.ledger.dead_letters import letters_of_table, letters_to_table
 from omnia_beam.plan.plan import WindowShard
 
 _VERSION = 1
@@ -198,3 +200,38 @@ def _key_from_json(data: list[Any]) -> ChunkKey:
 
 
 register_coders()
+
+
+class DeadLetterCoder(beam.coders.Coder):
+    """Coder of one dead letter as an Arrow IPC stream; the version of the format is the table's."""
+
+    def encode(self, value: DeadLetter) -> bytes:
+        table = letters_to_table(value.key, [value])
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        encoded: bytes = sink.getvalue().to_pybytes()
+        return encoded
+
+    def decode(self, encoded: bytes) -> DeadLetter:
+        with pa.ipc.open_stream(pa.py_buffer(encoded)) as reader:
+            _, letters = letters_of_table(reader.read_all())
+        [letter] = letters
+        return letter
+
+    def estimate_size(self, value: DeadLetter) -> int:
+        return 20 * value.count + 2_000
+
+    def is_deterministic(self) -> bool:
+        return True
+
+    def to_type_hint(self) -> type:
+        return DeadLetter
+
+
+def register_coder() -> None:
+    """Register this coder with Beam; this runs once, when the module is imported."""
+    beam.coders.registry.register_coder(DeadLetter, DeadLetterCoder)
+
+
+register_coder()

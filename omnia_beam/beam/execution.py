@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 import apache_beam as beam
 
@@ -20,8 +21,28 @@ from omnia_beam.beam.runner import is_local, make_runner
 from omnia_beam.beam.stop_signals import handling_stop_signals
 from omnia_beam.core.errors import OmniaBeamError
 from omnia_beam.net.http.stats import StatsSnapshot
-from omnia_beam.pipelines.beam_log import own_errors_told_once
 from omnia_beam.plan.plan import Plan
+
+_RUNNER: Final = "apache_beam.runners.common"
+
+
+@contextmanager
+def own_errors_told_once() -> Iterator[None]:
+    """Keep Beam from logging omnia-beam's own errors with pages of stack while the block runs.
+
+    Such errors end the run and are reported by the command. Others are logged as usual.
+    """
+    logger = logging.getLogger(_RUNNER)
+    logger.addFilter(_is_not_ours)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_not_ours)
+
+
+def _is_not_ours(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], OmniaBeamError))
+
 
 _LOOK_EVERY_S = 0.5
 

@@ -15,8 +15,8 @@ from omnia_beam.beam.progress import BOARD
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.json_text import load_json
 from omnia_beam.core.receipt import Receipt
-from omnia_beam.io.ledger_scope import Scope
 from omnia_beam.ledger.lease_file import LeaseToken
+from omnia_beam.ledger.record import Scope
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.writer import LedgerWriter
 

@@ -8,6 +8,7 @@ have to fit beside a run.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -46,6 +47,11 @@ PARTIAL: Final = 2
 """State of a record of which a part counts, and a part was replaced or is doubtful."""
 WHOLE: Final = 3
 """State of a record that counts completely."""
+
+
+def code_of(names: Sequence[str], name: str) -> int:
+    """Return the code of `name`, its place in `names`, or -1 for a name that no record has."""
+    return names.index(name) if name in names else -1
 
 
 @dataclass(frozen=True, slots=True)

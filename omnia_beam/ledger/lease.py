@@ -34,9 +34,17 @@ from types import TracebackType
 from typing import Final
 
 from omnia_beam.core.errors import StateError
-from omnia_beam.io.lease_owner import LeaseOwner, fate_of
 from omnia_beam.ledger.fence import LOCK_FILE
-from omnia_beam.ledger.lease_file import LEASE_FILE, LeaseRecord, LeaseToken, lost_error, read_lease, write_lease
+from omnia_beam.ledger.lease_file import (
+    LEASE_FILE,
+    LeaseOwner,
+    LeaseRecord,
+    LeaseToken,
+    fate_of,
+    lost_error,
+    read_lease,
+    write_lease,
+)
 from omnia_beam.ledger.record import run_of
 from omnia_beam.ledger.state_dir import StateDir
 

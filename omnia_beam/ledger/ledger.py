@@ -28,11 +28,10 @@ from omnia_beam.core.errors import StateError
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.ledger_holes import HoleFinder, Holes
-from omnia_beam.io.ledger_scope import Scope
-from omnia_beam.ledger.coverage import Ints, Pieces
-from omnia_beam.ledger.index import DOUBTFUL, PARTIAL, REPLACED, WHOLE, Flags, LedgerIndex, series_blocks
+from omnia_beam.ledger.coverage import HoleFinder, Holes, Ints, Pieces
+from omnia_beam.ledger.index import DOUBTFUL, PARTIAL, REPLACED, WHOLE, Flags, LedgerIndex, code_of, series_blocks
 from omnia_beam.ledger.loading import LedgerSource, load_records
+from omnia_beam.ledger.record import Scope
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.table import RECEIPT, RETIRED, receipt_of_record
 
@@ -171,7 +170,7 @@ class Ledger:
         counts = index.state >= PARTIAL
         found = []
         for digest, scope in self.known_scopes.items():
-            code = _code(index.scopes, digest)
+            code = code_of(index.scopes, digest)
             last_run, last_ns = index.last_by_scope[code] if code >= 0 else (0, 0)
             found.append(RecordedScope(scope, int(np.count_nonzero(counts & (index.scope == code))), last_run, last_ns))
         return sorted(found, key=lambda each: (-each.last_run, -each.last_ns, each.scope.digest))
@@ -184,7 +183,7 @@ class Ledger:
     def receipts(self, scope: str) -> Iterator[RecordedReceipt]:
         """Yield all receipts that count under a scope, in whole or in part, in no particular order. Reads from disk."""
         index = self.index
-        return self.recorded((index.state >= PARTIAL) & (index.scope == _code(index.scopes, scope)))
+        return self.recorded((index.state >= PARTIAL) & (index.scope == code_of(index.scopes, scope)))
 
     def overlaps(self, sink: str) -> Iterator[RecordedReceipt]:
         """Yield receipts that count only in part: a file of theirs still holds what a later receipt's file holds too, or soon will.
@@ -280,15 +279,15 @@ class Ledger:
         return set(found.filter(pc.invert(taken)).to_pylist())
 
     def _of_sink(self, sink: str) -> Flags:
-        flags: Flags = self.index.sink == _code(self.index.sinks, sink)
+        flags: Flags = self.index.sink == code_of(self.index.sinks, sink)
         return flags
 
     def _in_sink(self, sink: str, records: npt.NDArray[Any]) -> Flags:
-        flags: Flags = self.index.sink[records] == _code(self.index.sinks, sink)
+        flags: Flags = self.index.sink[records] == code_of(self.index.sinks, sink)
         return flags
 
     def _in_scope(self, scope: str, rows: Ints) -> Flags:
-        flags: Flags = self.index.scope[self.index.record[rows]] == _code(self.index.scopes, scope)
+        flags: Flags = self.index.scope[self.index.record[rows]] == code_of(self.index.scopes, scope)
         return flags
 
     def _pieces_of(self, pieces: Pieces, series: npt.NDArray[np.int32], code: int) -> Pieces:
@@ -313,10 +312,6 @@ class Ledger:
     def _pieces_by_row(self) -> tuple[Ints, Ints]:
         order = np.argsort(self.index.pieces.row, kind="stable")
         return order, self.index.pieces.row[order]
-
-
-def _code(names: Sequence[str], name: str) -> int:
-    return names.index(name) if name in names else -1
 
 
 def _between(ascending: npt.NDArray[Any], low: int, high: int) -> slice:

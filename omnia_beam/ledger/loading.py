@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from omnia_beam.core.errors import StateError
-from omnia_beam.io.ledger_scope import Scope
 from omnia_beam.ledger.index import IndexBuilder, LedgerIndex
-from omnia_beam.ledger.record import is_segment
+from omnia_beam.ledger.record import Scope, is_segment
 from omnia_beam.ledger.segment import SegmentReader
 from omnia_beam.ledger.snapshot import (
     Snapshot,

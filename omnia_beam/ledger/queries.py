@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from omnia_beam.core.errors import StateError
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.ledger.index import DOUBTFUL, PARTIAL, WHOLE
+from omnia_beam.ledger.index import DOUBTFUL, PARTIAL, WHOLE, code_of
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.table import RECEIPT, receipt_of_record
 
@@ -52,9 +53,9 @@ def redo_keys(
         StateError: the ledger is damaged, or has changed since it was loaded.
     """
     index = ledger.index
-    here = (index.kind == RECEIPT) & (index.sink == _code(index.sinks, sink))
+    here = (index.kind == RECEIPT) & (index.sink == code_of(index.sinks, sink))
     stands = here & (index.state >= DOUBTFUL)
-    other = index.scope != _code(index.scopes, scope)
+    other = index.scope != code_of(index.scopes, scope)
     broken = index.state < WHOLE
     meets = (index.start < wanted.end_ns) & (index.end > wanted.start_ns)
     stands &= meets & _of_series(ledger, series_ids)
@@ -87,7 +88,7 @@ def outermost(keys: Mapping[ChunkKey, int]) -> dict[ChunkKey, int]:
 def count_recorded(ledger: Ledger, scope: str, series_ids: Collection[str], wanted: TimeRange) -> int:
     """Count the windows under a scope that count and meet the wanted series and range."""
     index = ledger.index
-    flags = (index.kind == RECEIPT) & (index.scope == _code(index.scopes, scope)) & (index.state >= PARTIAL)
+    flags = (index.kind == RECEIPT) & (index.scope == code_of(index.scopes, scope)) & (index.state >= PARTIAL)
     flags &= (index.start < wanted.end_ns) & (index.end > wanted.start_ns)
     return int(np.count_nonzero(flags & _of_series(ledger, series_ids)))
 
@@ -111,8 +112,8 @@ def recorded_points(
     if not keys:
         return {}
     index = ledger.index
-    flags = (index.kind == RECEIPT) & (index.sink == _code(index.sinks, sink)) & (index.state >= DOUBTFUL)
-    flags &= index.scope == _code(index.scopes, scope)
+    flags = (index.kind == RECEIPT) & (index.sink == code_of(index.sinks, sink)) & (index.state >= DOUBTFUL)
+    flags &= index.scope == code_of(index.scopes, scope)
     flags &= (index.start < max(key.range.end_ns for key in keys)) & (index.end > min(k.range.start_ns for k in keys))
     flags &= _of_series(ledger, {series_id for key in keys for series_id in key.series_ids})
     found = {key: [0] * len(key.series_ids) for key in keys}
@@ -159,5 +160,67 @@ def _of_series(ledger: Ledger, series_ids: Collection[str]) -> npt.NDArray[np.bo
     return flags
 
 
-def _code(names: list[str], name: str) -> int:
-    return names.index(name) if name in names else -1
+@dataclass(frozen=True, slots=True)
+class RecentWindow:
+    """A recorded window.
+
+    Args:
+        key: its series and range.
+        count: number of points that it held.
+        read_ns: when it was recorded, by the writer's clock; ns since the Unix epoch.
+        is_whole: whether all of it counts; otherwise a run died while it was being replaced.
+    """
+
+    key: ChunkKey
+    count: int
+    read_ns: int
+    is_whole: bool = True
+
+
+def recent_windows(
+    ledger: Ledger, scope: str, sink: str, series_ids: Collection[str], since_ns: int, settle_ns: int
+) -> list[RecentWindow]:
+    """Return recorded windows that end after an instant, or were read before they had settled, in no particular order.
+
+    Args:
+        ledger: the loaded ledger.
+        scope: the scope's digest.
+        sink: as the receipts name it.
+        series_ids: only windows are returned all of whose series are among these.
+        since_ns: ns since the Unix epoch.
+        settle_ns: time after its end at which a window has settled, ns.
+
+    Raises:
+        StateError: the ledger is damaged, or has changed since it was loaded.
+    """
+    index = ledger.index
+    flags = (index.kind == RECEIPT) & (index.state >= DOUBTFUL)
+    flags &= (index.scope == code_of(index.scopes, scope)) & (index.sink == code_of(index.sinks, sink))
+    flags &= (index.end > since_ns) | (recorded_at(ledger, flags) - settle_ns < index.end)
+    asked = set(series_ids)
+    found = []
+    for positions, batch in ledger.select(flags, ["at", "record"]):
+        whole = (index.state[positions] == WHOLE).tolist()
+        for at_ns, record, is_whole in zip(batch.column("at").to_pylist(), batch.column("record"), whole, strict=True):
+            try:
+                receipt = receipt_of_record(record.as_py())
+            except ValueError as error:
+                raise StateError(f"{ledger.state_dir.path('ledger')}: damaged: {error}") from error
+            if asked.issuperset(receipt.key.series_ids):
+                found.append(RecentWindow(receipt.key, receipt.count, at_ns, is_whole))
+    return found
+
+
+def points_of_run(ledger: Ledger, run: int, reach: TimeRange) -> int:
+    """Return the number of points that the receipts of one run name, of those receipts that lie in a range.
+
+    Raises:
+        StateError: the ledger is damaged, or has changed since it was loaded.
+    """
+    index = ledger.index
+    flags = (index.kind == RECEIPT) & (index.start >= reach.start_ns) & (index.end <= reach.end_ns)
+    points = 0
+    for _, batch in ledger.select(flags, ["run", "record"]):
+        for of_run, record in zip(batch.column("run").to_pylist(), batch.column("record"), strict=True):
+            points += receipt_of_record(record.as_py()).count if of_run == run else 0
+    return points

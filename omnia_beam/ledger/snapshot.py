@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from omnia_beam.core.errors import StateError
-from omnia_beam.io.ledger_scope import Scope
 from omnia_beam.ledger.record import (
     FORMAT,
+    Scope,
     UnknownVersionError,
     check_version,
     decode_line,

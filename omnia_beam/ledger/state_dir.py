@@ -23,8 +23,7 @@ from typing import BinaryIO, Final
 from apache_beam.io.filesystems import FileSystems
 
 from omnia_beam.core.errors import OmniaBeamError, StateError, UsageError
-from omnia_beam.io.durable_file import is_local
-from omnia_beam.ledger.store import Appender, BeamStore, LocalStore, StateFile, StateStore
+from omnia_beam.ledger.store import Appender, BeamStore, LocalStore, StateFile, StateStore, is_local
 
 FOLDERS: Final = ("ledger", "plan", "dead_letters", "runs")
 _JOB_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)

@@ -14,9 +14,8 @@ from omnia_beam.core.errors import StateError
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.ledger_scope import Scope
 from omnia_beam.ledger.lease_file import LeaseToken
-from omnia_beam.ledger.record import SegmentHeader, encode_intent, encode_receipt
+from omnia_beam.ledger.record import Scope, SegmentHeader, encode_intent, encode_receipt
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.store import Appender
 

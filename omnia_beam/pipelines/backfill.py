@@ -31,13 +31,13 @@ from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.files.folder import check_writable, file_prefix, say_tidied, tidy_files
 from omnia_beam.io.files.parquet.write import ParquetOptions
 from omnia_beam.io.files.stored_points import StoredFiles
+from omnia_beam.io.files.write import WriteToParquet
 from omnia_beam.io.omnia.evidence import Count
 from omnia_beam.io.omnia.planner import Wanted, plan_windows
 from omnia_beam.io.omnia.raw_data import named_counts
 from omnia_beam.io.omnia.read import ReadFromOmnia, ReadOptions
 from omnia_beam.io.omnia.selection import select_series
 from omnia_beam.io.omnia.settings import read_options, service_settings
-from omnia_beam.io.write_parquet import WriteToParquet
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings

@@ -19,7 +19,6 @@ from omnia_beam.core.errors import DestinationError
 from omnia_beam.core.receipt import FileStamp, Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.durable_file import is_local, reason
 from omnia_beam.io.files.destination_files import shown_name
 from omnia_beam.io.files.folder import PARQUET_SUFFIXES, file_prefix
 from omnia_beam.io.files.stored_points import StoredFiles
@@ -28,6 +27,7 @@ from omnia_beam.ledger.facts import StandingReceipt, receipts_with_letters
 from omnia_beam.ledger.files import receipts_of_files, recorded_stamps
 from omnia_beam.ledger.ledger import Ledger, RecordedReceipt
 from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.ledger.store import is_local, reason
 from omnia_beam.mapping.letters import MAPPING
 from omnia_beam.pipelines.job_state import RunState
 from omnia_beam.pipelines.verify.fingerprint import Fingerprint

@@ -12,13 +12,12 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.progress import STOP
 from omnia_beam.config import JobConfig, answer_parts
 from omnia_beam.core.errors import StateError
-from omnia_beam.io.lease_owner import LeaseOwner
-from omnia_beam.io.ledger_scope import Scope, describe_scope_change
 from omnia_beam.ledger.compaction import open_ledger
 from omnia_beam.ledger.fence import LeaseFence
 from omnia_beam.ledger.lease import Lease
-from omnia_beam.ledger.lease_file import LeaseToken
+from omnia_beam.ledger.lease_file import LeaseOwner, LeaseToken
 from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.record import Scope, describe_scope_change
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.writer import LedgerWriter
 

@@ -12,10 +12,9 @@ from omnia_beam.io.files.csv.write import CSV_SUFFIXES, CsvOptions
 from omnia_beam.io.files.folder import PARQUET_SUFFIXES, Tidied, check_writable, file_prefix, tidy_files
 from omnia_beam.io.files.parquet.write import ParquetOptions
 from omnia_beam.io.files.stored_points import StoredFiles
-from omnia_beam.io.omnia.settings import service_settings
+from omnia_beam.io.files.write import WriteToCsv, WriteToParquet
+from omnia_beam.io.omnia.settings import service_settings, write_options
 from omnia_beam.io.omnia.write import WriteToOmnia
-from omnia_beam.io.write_csv import WriteToCsv
-from omnia_beam.io.write_parquet import WriteToParquet
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.mapping.targets import FileTargets, ServiceTargets, Targets
@@ -26,7 +25,6 @@ from omnia_beam.pipelines.destination_check import Asked, Look, check_mode, look
 from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.removal_guard import Removal
 from omnia_beam.pipelines.service_check import erase_points, look_at_service
-from omnia_beam.pipelines.write_settings import write_options
 
 
 class MigrationSink(Protocol):

@@ -14,13 +14,13 @@ from omnia_beam.config import JobConfig, OmniaSink, ParquetSink
 from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.timestamps import format_time
-from omnia_beam.io.durable_file import is_local
 from omnia_beam.io.files.csv.write import CSV_SUFFIXES
 from omnia_beam.io.files.folder import PARQUET_SUFFIXES, file_prefix
-from omnia_beam.io.ledger_scope import describe_scope_change
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.record import describe_scope_change
 from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.ledger.store import is_local
 from omnia_beam.pipelines.destination_check import Asked, Look, look_at_files, look_at_letters, not_looked_at
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.selection_memory import remembered_selection

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from omnia_beam.core.timestamps import format_time
-from omnia_beam.io.lease_owner import LeaseOwner, fate_of
-from omnia_beam.ledger.lease_file import read_lease
+from omnia_beam.ledger.lease_file import LeaseOwner, fate_of, read_lease
 from omnia_beam.ledger.state_dir import StateDir
 
 

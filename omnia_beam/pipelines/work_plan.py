@@ -14,8 +14,8 @@ from omnia_beam.beam.progress_display import ProgressFacts
 from omnia_beam.beam.record import read_failures
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io.ledger_holes import Holes
 from omnia_beam.io.omnia.planner import Wanted
+from omnia_beam.ledger.coverage import Holes
 from omnia_beam.ledger.facts import receipts_with_kept_points
 from omnia_beam.ledger.lease import advance_run
 from omnia_beam.ledger.ledger import Ledger

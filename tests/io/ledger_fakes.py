@@ -13,13 +13,11 @@ from typing import Any
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.durable_file import TEMPORARY_PREFIX, Placing
-from omnia_beam.io.lease_owner import LeaseOwner
-from omnia_beam.io.ledger_scope import Scope
-from omnia_beam.ledger.lease_file import LeaseRecord, LeaseToken, write_lease
+from omnia_beam.ledger.lease_file import LeaseOwner, LeaseRecord, LeaseToken, write_lease
 from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.record import Scope
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.ledger.store import StateFile, StateStore
+from omnia_beam.ledger.store import TEMPORARY_PREFIX, Placing, StateFile, StateStore
 from omnia_beam.ledger.writer import LedgerWriter
 
 SINK = "parquet:out/"

@@ -12,15 +12,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omnia_beam.beam.coders import DeadLetterCoder
 from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.errors import StateError
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.dead_letter_coder import DeadLetterCoder
-from omnia_beam.io.dead_letter_table import facts_of, key_of, letters_of_table, letters_to_table
 from omnia_beam.io.omnia.pending_chunk import WriteCounts, WrittenChunk
-from omnia_beam.ledger.dead_letters import DeadLetterFiles, dead_letter_files, file_name, read_dead_letters
+from omnia_beam.ledger.dead_letters import (
+    DeadLetterFiles,
+    dead_letter_files,
+    facts_of,
+    file_name,
+    key_of,
+    letters_of_table,
+    letters_to_table,
+    read_dead_letters,
+)
 from omnia_beam.ledger.state_dir import StateDir
 from tests.core.strategies import as_points, as_rows, bits, groups, statuses
 from tests.io.memory_filesystem import SCHEME, MemoryFileSystem

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from omnia_beam.core.errors import DestinationError
-from omnia_beam.io.durable_file import is_local, write_durably
+from omnia_beam.ledger.store import is_local, write_durably
 from tests.io.memory_filesystem import SCHEME, MemoryFileSystem
 
 

@@ -14,12 +14,11 @@ from typing import Any
 import pytest
 
 from omnia_beam.core.errors import StateError
-from omnia_beam.io.durable_file import TEMPORARY_PREFIX
-from omnia_beam.io.lease_owner import LeaseOwner, fate_of
 from omnia_beam.ledger.lease import Lease, LeaseTimes, advance_run
-from omnia_beam.ledger.lease_file import LEASE_FILE, read_lease, write_lease
+from omnia_beam.ledger.lease_file import LEASE_FILE, LeaseOwner, fate_of, read_lease, write_lease
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.ledger.store import TEMPORARY_PREFIX
 from omnia_beam.ledger.writer import LedgerWriter
 from tests.io.ledger_fakes import ELSEWHERE, SCOPE, FakeClock, free_pid, lease_for, ranges, receipt, recorded
 from tests.io.memory_filesystem import MemoryFileSystem

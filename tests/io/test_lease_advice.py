@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from omnia_beam.core.errors import StateError
-from omnia_beam.io.lease_owner import LeaseOwner
 from omnia_beam.ledger.lease import Lease, LeaseTimes
+from omnia_beam.ledger.lease_file import LeaseOwner
 from omnia_beam.ledger.state_dir import StateDir
 from tests.io.ledger_fakes import FakeClock
 

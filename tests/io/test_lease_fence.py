@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 
 from omnia_beam.core.errors import StateError
-from omnia_beam.io.durable_file import write_durably
-from omnia_beam.io.write_csv import WriteToCsv
-from omnia_beam.io.write_parquet import WriteToParquet
+from omnia_beam.io.files.write import WriteToCsv, WriteToParquet
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.fence import LOCK_FILE, LeaseFence
 from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.ledger.store import write_durably
 from omnia_beam.net.api.operations import WRITE_MULTIPLE
 from omnia_beam.net.http.retry import RetryPolicy
 from omnia_beam.net.http.session import ServiceSession

@@ -16,10 +16,9 @@ from typing import Any
 import pytest
 
 from omnia_beam.core.errors import StateError
-from omnia_beam.io.lease_owner import LeaseOwner
 from omnia_beam.ledger.compaction import open_ledger
 from omnia_beam.ledger.lease import Lease, LeaseTimes
-from omnia_beam.ledger.lease_file import read_lease
+from omnia_beam.ledger.lease_file import LeaseOwner, read_lease
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.writer import LedgerWriter

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
-from omnia_beam.io.ledger_holes import HoleFinder
-from omnia_beam.io.ledger_scope import Scope
+from omnia_beam.ledger.coverage import HoleFinder
 from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.record import Scope
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.writer import LedgerWriter
 from tests.io.ledger_fakes import OTHER_SCOPE, SCOPE, SINK, key, lease_for, ranges, receipt, recorded

@@ -14,11 +14,11 @@ import pytest
 
 from omnia_beam.core.errors import StateError
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.io.durable_file import TEMPORARY_PREFIX
 from omnia_beam.ledger.compaction import compact_ledger, compaction_pays, open_ledger
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.record import encode_line
 from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.ledger.store import TEMPORARY_PREFIX
 from omnia_beam.ledger.writer import LedgerWriter
 from tests.io.ledger_fakes import (
     OTHER_SCOPE,

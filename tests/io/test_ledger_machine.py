@@ -21,12 +21,11 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
-from omnia_beam.io.lease_owner import LeaseOwner
-from omnia_beam.io.ledger_scope import Scope
 from omnia_beam.ledger.compaction import compact_ledger, delete_spent
 from omnia_beam.ledger.lease import Lease, LeaseTimes
+from omnia_beam.ledger.lease_file import LeaseOwner
 from omnia_beam.ledger.ledger import Ledger
-from omnia_beam.ledger.record import SegmentHeader
+from omnia_beam.ledger.record import Scope, SegmentHeader
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.writer import LedgerWriter
 from tests.io.ledger_fakes import DyingStore, FakeClock, Killed, free_pid, key, receipt

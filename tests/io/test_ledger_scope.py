@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnia_beam.io.ledger_scope import Scope, describe_scope_change
+from omnia_beam.ledger.record import Scope, describe_scope_change
 
 PARTS = st.dictionaries(st.sampled_from(["source", "status", "mapping"]), st.text(max_size=3)).map(
     lambda parts: {**parts, "sink": "parquet:out"}

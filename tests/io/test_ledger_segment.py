@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from omnia_beam.core.errors import StateError
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
-from omnia_beam.io.ledger_scope import Scope
 from omnia_beam.ledger.ledger import Ledger
-from omnia_beam.ledger.record import encode_line, encode_receipt
+from omnia_beam.ledger.record import Scope, encode_line, encode_receipt
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.table import receipt_of_record
 from omnia_beam.ledger.writer import LedgerWriter

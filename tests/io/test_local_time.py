@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnia_beam.core.timestamps import datetime_to_ns, parse_time
-from omnia_beam.io.local_time import local_to_utc
+from omnia_beam.io.files.csv.times import local_to_utc
 
 ZONES = ("Europe/Oslo", "America/St_Johns", "Asia/Kathmandu", "Africa/Monrovia", "Australia/Lord_Howe", "UTC")
 

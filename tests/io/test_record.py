@@ -9,10 +9,9 @@ import pytest
 
 from omnia_beam.beam.record import RecordReceipts
 from omnia_beam.core.errors import StateError
-from omnia_beam.io.lease_owner import LeaseOwner
 from omnia_beam.ledger.compaction import compact_ledger
 from omnia_beam.ledger.lease import Lease, advance_run
-from omnia_beam.ledger.lease_file import LeaseToken
+from omnia_beam.ledger.lease_file import LeaseOwner, LeaseToken
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.record import run_of
 from omnia_beam.ledger.state_dir import StateDir

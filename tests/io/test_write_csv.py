@@ -27,7 +27,7 @@ from omnia_beam.io.files.catalog import catalog_files
 from omnia_beam.io.files.csv.write import CsvOptions, csv_files
 from omnia_beam.io.files.forms import FileSource
 from omnia_beam.io.files.read import ReadFromFiles
-from omnia_beam.io.write_csv import WriteToCsv
+from omnia_beam.io.files.write import WriteToCsv
 
 YEAR = TimeRange.parse("2024-01-01", "2025-01-01")
 NAMES = ("a", "b;c", 'd"e, f')

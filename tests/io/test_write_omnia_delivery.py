@@ -26,9 +26,8 @@ from omnia_beam.core.errors import (
     TransientServiceError,
     UnauthorizedError,
 )
-from omnia_beam.io.omnia.delivery import Delivery, reason_of
+from omnia_beam.io.omnia.delivery import Delivery, Refusal, WriteMemory, reason_of, shared_memory
 from omnia_beam.io.omnia.group import Group, Run, ordered, size
-from omnia_beam.io.write_memory import Refusal, WriteMemory, shared_memory
 
 Place = tuple[str, int]
 BAD = "400 One or more datapoints are not valid."

@@ -26,8 +26,7 @@ from omnia_beam.core.receipt import FileStamp, Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.files.parquet.write import chunk_files
-from omnia_beam.io.files.write import _WAITING
-from omnia_beam.io.write_parquet import WriteToParquet
+from omnia_beam.io.files.write import _WAITING, WriteToParquet
 from tests.core.strategies import as_points
 from tests.io.memory_filesystem import SCHEME, MemoryFileSystem
 

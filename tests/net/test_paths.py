@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnia_beam.core.errors import UsageError
-from omnia_beam.net.paths import path_of
+from omnia_beam.net.api.operations import path_of
 
 
 @given(

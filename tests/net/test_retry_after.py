@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
-from omnia_beam.net.retry_after import retry_after_s
+from omnia_beam.net.http.retry import retry_after_s
 
 NOW = 1_700_000_000
 

@@ -31,12 +31,12 @@ from omnia_beam.core.errors import NotFoundError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io import durable_file
 from omnia_beam.io.files import folder as destination
 from omnia_beam.io.files.folder import file_prefix
-from omnia_beam.io.lease_owner import LeaseOwner, _machine
-from omnia_beam.io.write_parquet import WriteToParquet
+from omnia_beam.io.files.write import WriteToParquet
+from omnia_beam.ledger import store as durable_file
 from omnia_beam.ledger import store as state_store
+from omnia_beam.ledger.lease_file import LeaseOwner, _machine
 from omnia_beam.ledger.writer import LedgerWriter
 from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines import backfill, job_state, work_plan

@@ -25,14 +25,13 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.io.omnia.policy import NOT_FINITE, TOO_FINE
-from omnia_beam.io.omnia.settings import service_settings
+from omnia_beam.io.omnia.settings import service_settings, write_options
 from omnia_beam.io.omnia.write import WriteToOmnia
 from omnia_beam.ledger.dead_letters import DeadLetterFiles, read_dead_letters
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.writer import LedgerWriter
 from omnia_beam.pipelines.job_state import opened_state
 from omnia_beam.pipelines.replay.replay import run_replay
-from omnia_beam.pipelines.write_settings import write_options
 from tests.core.strategies import as_rows
 from tests.io.written_chunks import SECOND, START, chunk_of
 

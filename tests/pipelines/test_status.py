@@ -21,9 +21,9 @@ from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import parse_time
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.lease_owner import LeaseOwner
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.lease import Lease
+from omnia_beam.ledger.lease_file import LeaseOwner
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.writer import LedgerWriter
 from omnia_beam.pipelines.job_state import scope_of

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.ledger_recent import RecentWindow
+from omnia_beam.ledger.queries import RecentWindow
 from omnia_beam.pipelines.tail.windows import (
     DAY_NS,
     HOUR_NS,

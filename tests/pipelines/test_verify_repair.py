@@ -23,8 +23,8 @@ from omnia_beam.core.window import ChunkKey
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.io.files.folder import file_prefix
 from omnia_beam.io.files.parquet.write import chunk_files
-from omnia_beam.io.lease_owner import LeaseOwner
 from omnia_beam.ledger.lease import Lease
+from omnia_beam.ledger.lease_file import LeaseOwner
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.writer import LedgerWriter
 from omnia_beam.pipelines.backfill import run_backfill

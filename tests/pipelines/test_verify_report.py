@@ -12,7 +12,7 @@ import pytest
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.io.ledger_scope import Scope
+from omnia_beam.ledger.record import Scope
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.verify.coverage import DIFFERENT, DONE, EMPTY, MISSING, CoverageGrid
 from omnia_beam.pipelines.verify.difference import KINDS, POINT_KINDS, Difference

@@ -13,8 +13,8 @@ import sys
 from functools import partial
 
 from omnia_beam.cli import main
-from omnia_beam.io import lease_owner
 from omnia_beam.ledger import lease
+from omnia_beam.ledger import lease_file as lease_owner
 
 HEARTBEAT_S = 0.1
 STALE_AFTER_S = 0.5

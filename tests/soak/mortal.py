@@ -81,7 +81,7 @@ PLACES: Final[dict[str, tuple[str, str, Wrap]]] = {
     "tidying": ("omnia_beam.io.files.folder", "_delete", after),
     "fetched": ("omnia_beam.io.omnia.read", "fetch_page", after),
     "sent": ("omnia_beam.io.omnia.read", "fetch_page", before),
-    "before the file": ("omnia_beam.io.durable_file", "_write_local", before),
+    "before the file": ("omnia_beam.ledger.store", "_write_local", before),
     "before the file's name": ("pathlib", "Path.replace", before_rename_to(".parquet")),
     "file, no receipt": ("omnia_beam.io.files.write", "write_durably", after),
     "before a flush": ("omnia_beam.ledger.writer", "LedgerWriter.flush", before),

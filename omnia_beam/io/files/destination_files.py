@@ -19,7 +19,7 @@ from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from omnia_beam.core.errors import DestinationError
-from omnia_beam.io.durable_file import is_local, reason
+from omnia_beam.ledger.store import is_local, reason
 
 _HIDDEN: Final = (".", "_")
 """Prefixes of names that are no part of a dataset: the rule of Arrow, Spark and Hive."""

@@ -20,8 +20,8 @@ from apache_beam.io.filesystems import FileSystems
 from omnia_beam.core.errors import DestinationError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS, NS_PER_SECOND, parse_time
-from omnia_beam.io.durable_file import TEMPORARY_PREFIX, is_local, reason, write_durably
 from omnia_beam.ledger.fence import LeaseFence
+from omnia_beam.ledger.store import TEMPORARY_PREFIX, is_local, reason, write_durably
 from omnia_beam.pipelines.job_state import JobState
 
 PARQUET_SUFFIXES: Final = (".parquet",)

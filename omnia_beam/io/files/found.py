@@ -15,8 +15,8 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from omnia_beam.core.errors import UsageError
-from omnia_beam.io.durable_file import is_local, reason
 from omnia_beam.io.files.compressed import unpacked
+from omnia_beam.ledger.store import is_local, reason
 
 _AS_IT_IS: Final = CompressionTypes.UNCOMPRESSED
 

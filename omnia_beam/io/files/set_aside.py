@@ -9,8 +9,8 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from omnia_beam.core.errors import DestinationError
-from omnia_beam.io.durable_file import is_local, reason
 from omnia_beam.io.files.destination_files import shown_name
+from omnia_beam.ledger.store import is_local, reason
 
 _NAME_BYTES: Final = 255
 """Most bytes of one part of a path, on every file system in use."""

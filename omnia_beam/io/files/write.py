@@ -7,18 +7,22 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.utils.windowed_value import WindowedValue
 
+from omnia_beam.beam import coders
 from omnia_beam.beam.progress import BOARD
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.receipt import Receipt
-from omnia_beam.io.durable_file import write_durably
+from omnia_beam.io.files.csv.write import CsvOptions, csv_files, with_plain_nans
+from omnia_beam.io.files.parquet.write import ParquetOptions, chunk_files
 from omnia_beam.ledger.fence import LeaseFence
+from omnia_beam.ledger.store import write_durably
 
 _WAITING = 1
 """Most chunks that wait for the writing thread, which works while the next are fetched and decoded; this bounds memory."""
@@ -124,3 +128,104 @@ def _check_claim(chunk: Chunk) -> None:
             "points of, which no message knows, and messages would write over each other. Write them to an Omnia service, "
             'let `omnia-beam tail` keep the files fresh, or ask for a file a message: WriteToParquet(..., unclaimed="by_content")'
         )
+
+
+coders.register_coders()
+
+
+class WriteToCsv(beam.PTransform):
+    """Store chunks as CSV files, in folders `year=/month=`.
+
+    Input: Chunk. Output: a tuple with the outputs `receipts` (Receipt, one for each chunk, emitted only when its files are
+    whole and on stable storage) and `dead_letters`, which stays empty.
+
+    Args:
+        path: where to write; local, or of any Beam filesystem.
+        prefix: the first part of every file's name.
+        options: layout, delimiter and compression.
+        sink: name of this sink in receipts; None for `csv:` and the path.
+        fence: of the run's lease, so that a run that has lost it puts no file in place; None where no lease is held.
+
+    Raises (on the worker):
+        DestinationError: the path cannot be written.
+        StateError: the lease was lost.
+
+    Example:
+        `receipts = (p | ReadFromFiles(...) | WriteToCsv("out/")).receipts`
+    """
+
+    RECEIPTS = "receipts"
+    DEAD_LETTERS = "dead_letters"
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        prefix: str = "points",
+        options: CsvOptions = CsvOptions(),
+        sink: str | None = None,
+        fence: LeaseFence | None = None,
+    ) -> None:
+        super().__init__()
+        files_of = partial(csv_files, prefix=prefix, options=options)
+        name = sink or f"csv:{path.rstrip('/')}/"
+        self._write = WriteFiles(path, name, files_of, as_held=with_plain_nans, fence=fence)
+
+    def expand(self, chunks: Any) -> Any:
+        write = beam.ParDo(self._write).with_output_types(Receipt)
+        return chunks | write.with_outputs(self.DEAD_LETTERS, main=self.RECEIPTS)
+
+
+coders.register_coders()
+
+
+class WriteToParquet(beam.PTransform):
+    """Store chunks as Parquet, Hive-partitioned by year and month.
+
+    Input: Chunk. Output: a tuple with the outputs `receipts` (Receipt, one for each chunk, emitted only when its files are
+    whole and on stable storage) and `dead_letters`, which stays empty: a file holds either all points or none.
+
+    Args:
+        path: where to write; local, or of any Beam filesystem.
+        prefix: the first part of every file's name.
+        options: the compression.
+        sink: name of this sink in receipts; None for `parquet:` and the path.
+        unclaimed: what to do with points of event messages (see `DecodeEvents`), for which no range is complete. `refuse`
+            (the default) fails the bundle. `by_content` gives each message a file of its own, named by its points: one
+            that is delivered twice overwrites its own file; a point that two different messages hold is in both files.
+        fence: of the run's lease, so that a run that has lost it puts no file in place; None where no lease is held.
+
+    Raises (on the worker):
+        DestinationError: the path cannot be written.
+        StateError: the lease was lost.
+        UsageError: there are points of event messages, with `unclaimed="refuse"`.
+
+    Example:
+        `receipts = (p | ReadFromOmnia(...) | DecodeChunks() | WriteToParquet("out/")).receipts`
+    """
+
+    RECEIPTS = "receipts"
+    DEAD_LETTERS = "dead_letters"
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        prefix: str = "points",
+        options: ParquetOptions = ParquetOptions(),
+        sink: str | None = None,
+        unclaimed: str = "refuse",
+        fence: LeaseFence | None = None,
+    ) -> None:
+        super().__init__()
+        if unclaimed not in ("refuse", "by_content"):
+            raise ValueError(f"unclaimed is refuse or by_content, not {unclaimed!r}")
+        files_of = partial(chunk_files, prefix=prefix, options=options)
+        takes_any = unclaimed == "by_content"
+        name = sink or f"parquet:{path.rstrip('/')}/"
+        self._write = WriteFiles(path, name, files_of, takes_unclaimed=takes_any, fence=fence)
+
+    def expand(self, chunks: Any) -> Any:
+        # The type is set on the ParDo: on the result of with_outputs it would be lost, and pickle would be the coder.
+        write = beam.ParDo(self._write).with_output_types(Receipt)
+        return chunks | write.with_outputs(self.DEAD_LETTERS, main=self.RECEIPTS)

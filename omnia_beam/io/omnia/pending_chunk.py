@@ -15,9 +15,9 @@ from omnia_beam.core.errors import TransientServiceError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.omnia.delivery import Refusal
 from omnia_beam.io.omnia.group import Run
 from omnia_beam.io.omnia.policy import FINDING_OF, Judged, WriteOptions, judge
-from omnia_beam.io.write_memory import Refusal
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,11 @@ from omnia_beam.core.errors import IncompleteReadError, NotFoundError, Selection
 from omnia_beam.core.limits import MAX_POINTS_PER_ANSWER, MAX_SERIES_PER_REQUEST, TIME_RESOLUTION_NS
 from omnia_beam.core.series_id import canonical_id, id_key
 from omnia_beam.core.timestamps import format_time
-from omnia_beam.net.api.operations import GET_DATA, QUERY_DATA
+from omnia_beam.net.api.operations import GET_DATA, QUERY_DATA, check_each_once, path_of
 from omnia_beam.net.http.answer import JSON, PROTOBUF
 from omnia_beam.net.http.body import most_page_bytes
 from omnia_beam.net.http.federation import checked_federation_source
 from omnia_beam.net.http.session import ServiceSession
-from omnia_beam.net.paths import check_each_once, path_of
 from omnia_beam.wire import decode_page
 
 _DECIMALS = 7

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from omnia_beam.config import OmniaConnection, OmniaSource
+from omnia_beam.config import OmniaConnection, OmniaSink, OmniaSource
 from omnia_beam.core.timestamps import NS_PER_SECOND
+from omnia_beam.io.omnia.policy import WriteOptions
 from omnia_beam.io.omnia.read import ReadOptions
 from omnia_beam.net.auth.credentials import CredentialSpec
 from omnia_beam.net.http.environments import environment
@@ -51,4 +52,16 @@ def read_options(source: OmniaSource, max_chunk_points: int) -> ReadOptions:
         format=source.format,
         page_limit=source.page_limit,
         max_chunk_points=max_chunk_points,
+    )
+
+
+def write_options(sink: OmniaSink) -> WriteOptions:
+    """Return the options for writing points to an Omnia sink of the configuration."""
+    return WriteOptions(
+        batch_points=sink.batch_points,
+        batch_bytes=sink.batch_bytes,
+        nan=sink.nan,
+        bad_status=sink.bad_status,
+        bad_value=sink.bad_value,
+        time_resolution=sink.time_resolution,
     )

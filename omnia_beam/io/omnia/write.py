@@ -12,16 +12,16 @@ from apache_beam.metrics import Metrics
 from apache_beam.utils.windowed_value import WindowedValue
 
 from omnia_beam.beam import coders
+from omnia_beam.beam import coders as dead_letter_coder
 from omnia_beam.beam.progress import BOARD
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.receipt import Receipt
-from omnia_beam.io import dead_letter_coder
+from omnia_beam.io.omnia.delivery import shared_memory
 from omnia_beam.io.omnia.pending_chunk import WrittenChunk
 from omnia_beam.io.omnia.policy import WriteOptions
 from omnia_beam.io.omnia.writer import OmniaWriter, more_ahead, send_group
-from omnia_beam.io.write_memory import shared_memory
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.fence import LeaseFence
 from omnia_beam.net.http.settings import ServiceSettings

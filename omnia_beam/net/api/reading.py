@@ -12,15 +12,13 @@ from omnia_beam.core.series_id import id_key
 from omnia_beam.net.api import operations as ops
 from omnia_beam.net.api.api import ApiClient
 from omnia_beam.net.api.datapoints import Datapoint, Datapoints, joined
-from omnia_beam.net.api.operations import Operation
+from omnia_beam.net.api.items import Tally, each_page
+from omnia_beam.net.api.operations import Operation, check_each_once
 from omnia_beam.net.api.series_query import AggregateFunction, SeriesQuery, Span, check_aggregates, check_page_size
 from omnia_beam.net.api.time_argument import TimeLike, exact_text, time_to_ns
 from omnia_beam.net.http.answer import JSON, PROTOBUF
 from omnia_beam.net.http.federation import checked_federation_source
 from omnia_beam.net.http.session import ServiceSession
-from omnia_beam.net.paging import each_page
-from omnia_beam.net.paths import check_each_once
-from omnia_beam.net.tally import Tally
 from omnia_beam.wire import Page, PageItem, decode_json_page, decode_page
 
 _RAW = ("time", "value", "status")

@@ -10,8 +10,8 @@ from omnia_beam.core.errors import UsageError
 from omnia_beam.core.limits import MAX_POINTS_PER_ANSWER, TIME_RESOLUTION_NS
 from omnia_beam.core.series_id import canonical_id
 from omnia_beam.core.timestamps import format_time
+from omnia_beam.net.api.operations import path_of
 from omnia_beam.net.api.time_argument import TimeLike, time_to_ns
-from omnia_beam.net.paths import path_of
 
 AggregateFunction = Literal["avg", "min", "max", "sum", "stddev", "count", "first", "last"]
 AGGREGATE_FUNCTIONS: Final = ("avg", "min", "max", "sum", "stddev", "count", "first", "last")

@@ -10,7 +10,7 @@ from omnia_beam.core.redaction import remember_secret
 from omnia_beam.net.api import operations as ops
 from omnia_beam.net.api.api import ApiClient
 from omnia_beam.net.api.items import ServiceMessage, items_of, message_of
-from omnia_beam.net.paths import path_of
+from omnia_beam.net.api.operations import path_of
 
 
 @dataclass(frozen=True)

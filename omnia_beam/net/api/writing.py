@@ -16,11 +16,11 @@ from omnia_beam.net.api import operations as ops
 from omnia_beam.net.api.api import ApiClient
 from omnia_beam.net.api.datapoints import Datapoint, Datapoints
 from omnia_beam.net.api.items import ServiceMessage, message_of
+from omnia_beam.net.api.operations import path_of
 from omnia_beam.net.api.series_query import Span
 from omnia_beam.net.api.time_argument import TimeLike, exact_text
 from omnia_beam.net.api.write_answer import send_until_committed
 from omnia_beam.net.http.answer import Answer
-from omnia_beam.net.paths import path_of
 from omnia_beam.wire import encode_datapoints, encode_series_datapoints
 
 BATCH_POINTS = 10_000

@@ -15,7 +15,47 @@ from typing import Final
 
 from omnia_beam.core.errors import UsageError
 from omnia_beam.net.http.service_rate import ServiceRate
-from omnia_beam.net.stopwatch import Stopwatch
+
+
+class Stopwatch:
+    """A stopwatch for the union of the intervals that threads spend inside `running()`, in seconds.
+
+    Eight threads that wait during the same ten seconds count as ten seconds, not eighty. Thread-safe.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._since = 0.0
+        self._total_s = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        with self._lock:
+            if self._inside == 0:
+                self._since = self._clock()
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if self._inside == 0:
+                    self._total_s += self._clock() - self._since
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a thread is inside now."""
+        return self._inside > 0
+
+    @property
+    def total_s(self) -> float:
+        """The seconds so far, including a running interval."""
+        with self._lock:
+            running = self._clock() - self._since if self._inside else 0.0
+            return self._total_s + running
+
 
 _LONG_S: Final = 10.0
 """A Retry-After of at least this many seconds pauses all requests, whichever request the service refused."""

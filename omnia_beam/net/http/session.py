@@ -37,11 +37,10 @@ from omnia_beam.net.http.body import MAX_BODY_BYTES
 from omnia_beam.net.http.failure import NO_CONNECTION, TransportFailure
 from omnia_beam.net.http.rate_limit import PausedTooLong, RateLimiter
 from omnia_beam.net.http.redirect import MAX_REDIRECTS, REDIRECTS, RedirectRefused, origin_text, redirect_target
-from omnia_beam.net.http.retry import AttemptFailed
+from omnia_beam.net.http.retry import AttemptFailed, retry_after_s
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.stats import SessionStats
 from omnia_beam.net.http.transport import Query, RawAnswer, Transport
-from omnia_beam.net.retry_after import retry_after_s
 
 log = logging.getLogger(__name__)
 

@@ -30,9 +30,9 @@ from omnia_beam.core.limits import TIME_RESOLUTION_NS
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.time_range import TimeRangeSet
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.ledger_scope import Scope
 from omnia_beam.ledger.dead_letters import StoredLetters
 from omnia_beam.ledger.ledger import Ledger, RecordedReceipt
+from omnia_beam.ledger.record import Scope
 
 Mask = npt.NDArray[np.bool_]
 

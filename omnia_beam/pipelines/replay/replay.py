@@ -25,12 +25,12 @@ from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.printable import counted
 from omnia_beam.core.receipt import Receipt
-from omnia_beam.io.ledger_scope import Scope
+from omnia_beam.io.omnia.delivery import WriteMemory
 from omnia_beam.io.omnia.pending_chunk import WrittenChunk
-from omnia_beam.io.omnia.settings import service_settings
+from omnia_beam.io.omnia.settings import service_settings, write_options
 from omnia_beam.io.omnia.writer import OmniaWriter, more_ahead, send_group
-from omnia_beam.io.write_memory import WriteMemory
 from omnia_beam.ledger.dead_letters import WRITING, DeadLetterFiles, StoredLetters
+from omnia_beam.ledger.record import Scope
 from omnia_beam.ledger.writer import LedgerWriter
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
@@ -47,7 +47,6 @@ from omnia_beam.pipelines.replay.letters import (
     with_history,
 )
 from omnia_beam.pipelines.summary import Summary
-from omnia_beam.pipelines.write_settings import write_options
 
 _BLOCK_FILES: Final = 5_000
 """Files looked up in the ledger at a time: each lookup is a pass over its receipts."""

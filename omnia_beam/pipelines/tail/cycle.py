@@ -14,12 +14,12 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.files.folder import file_prefix, tidy_files
-from omnia_beam.io.ledger_recent import recent_windows
 from omnia_beam.io.omnia.planner import Wanted, plan_windows
 from omnia_beam.io.omnia.selection import select_series
 from omnia_beam.ledger.compaction import compact_ledger, compaction_pays, delete_spent
 from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.queries import recent_windows
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.pipelines.backfill import BackfillJob
 from omnia_beam.pipelines.id_spelling import as_recorded

@@ -31,10 +31,10 @@ from omnia_beam.core.errors import OmniaBeamError, StateError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.core.window import Window
-from omnia_beam.io.ledger_recent import points_of_run
 from omnia_beam.ledger.lease import advance_run
 from omnia_beam.ledger.lease_file import read_lease
 from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.queries import points_of_run
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.backfill import BackfillJob

@@ -25,7 +25,7 @@ from apache_beam.runners.runner import PipelineState
 
 from omnia_beam.beam.cluster import check_cluster, worker_share
 from omnia_beam.beam.context import RunContext
-from omnia_beam.beam.execution import stopping_on_signals
+from omnia_beam.beam.execution import own_errors_told_once, stopping_on_signals
 from omnia_beam.beam.progress import BOARD, STOP
 from omnia_beam.beam.record import RecordFailures, RecordReceipts
 from omnia_beam.beam.runner import CheckpointOptions, make_runner, runner_name
@@ -34,16 +34,15 @@ from omnia_beam.core.errors import OmniaBeamError, StateError, UnsafeRunnerError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.files.folder import check_writable, file_prefix, say_tidied, tidy_files
 from omnia_beam.io.files.parquet.write import ParquetOptions
+from omnia_beam.io.files.write import WriteToParquet
 from omnia_beam.io.omnia.read import FetchWindows
 from omnia_beam.io.omnia.selection import select_series
-from omnia_beam.io.write_parquet import WriteToParquet
 from omnia_beam.ledger.compaction import open_ledger
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.backfill import BackfillJob
-from omnia_beam.pipelines.beam_log import own_errors_told_once
 from omnia_beam.pipelines.job_state import JobState, held_lease, new_run_id, scope_of
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.tail.cycle import TailTimes

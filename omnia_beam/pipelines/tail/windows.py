@@ -18,7 +18,7 @@ from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io.ledger_recent import RecentWindow
+from omnia_beam.ledger.queries import RecentWindow
 from omnia_beam.plan.packing import month_starts
 
 HOUR_NS: Final = 3_600 * NS_PER_SECOND

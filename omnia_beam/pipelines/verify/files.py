@@ -14,10 +14,10 @@ from omnia_beam.config import CsvSink, ParquetSink
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.errors import DestinationError
 from omnia_beam.core.receipt import Receipt
-from omnia_beam.io.durable_file import is_local
 from omnia_beam.io.files.csv import readback as csv_reader
 from omnia_beam.io.files.csv.write import CsvOptions
 from omnia_beam.io.files.parquet import readback as parquet_reader
+from omnia_beam.ledger.store import is_local
 from omnia_beam.pipelines.verify.destination import Observation, Surplus
 from omnia_beam.pipelines.verify.difference import Difference
 from omnia_beam.pipelines.verify.fingerprint import Fingerprint

@@ -15,17 +15,17 @@ from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.files.csv.readback import as_csv_holds
 from omnia_beam.io.files.csv.write import CsvOptions
-from omnia_beam.io.ledger_scope import Scope
 from omnia_beam.io.omnia.policy import WriteOptions, judge
+from omnia_beam.io.omnia.settings import write_options
 from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.record import Scope
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.migration import MigrationJob, Prepared, prepare
 from omnia_beam.pipelines.migration_source import MigrationSource, open_source
 from omnia_beam.pipelines.verify.reading import WindowPrints, WindowRun
-from omnia_beam.pipelines.write_settings import write_options
 from omnia_beam.plan.plan import Plan
 from omnia_beam.transforms.map_series import MapSeries, SeriesRule
 

@@ -31,7 +31,7 @@ from typing import Any, Final
 
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import format_time
-from omnia_beam.io.ledger_scope import Scope
+from omnia_beam.ledger.record import Scope
 from omnia_beam.pipelines.verify.difference import KINDS
 from omnia_beam.pipelines.verify.findings import Findings
 from omnia_beam.pipelines.verify.fingerprint import Fingerprint

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from omnia_beam.io.durable_file import write_durably
 from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.ledger.store import write_durably
 from omnia_beam.pipelines.verify.report import VerifyReport
 from omnia_beam.pipelines.verify.report_html import report_page
 

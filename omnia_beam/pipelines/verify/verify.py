@@ -25,7 +25,6 @@ from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.files.folder import file_prefix
 from omnia_beam.io.files.set_aside import is_no_file
-from omnia_beam.io.ledger_scope import Scope, describe_scope_change
 from omnia_beam.io.omnia.read import ReadOptions
 from omnia_beam.io.omnia.selection import select_series
 from omnia_beam.io.omnia.settings import read_options, service_settings
@@ -33,6 +32,7 @@ from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.index import DOUBTFUL
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.queries import count_recorded
+from omnia_beam.ledger.record import Scope, describe_scope_change
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.id_spelling import as_recorded

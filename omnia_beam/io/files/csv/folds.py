@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.timestamps import format_time
+from omnia_beam.io.files.csv.times import BothTimes
 from omnia_beam.io.files.forms import DstFold
-from omnia_beam.io.local_time import BothTimes
 
 _PLAIN: Final = -1
 _NEAR_NS: Final = 26 * 3_600 * 1_000_000_000

@@ -19,9 +19,8 @@ from omnia_beam.io.files.csv.cells import CsvReading, note_value, parse_status, 
 from omnia_beam.io.files.csv.folds import BlockPoints, Fold, FoldRows
 from omnia_beam.io.files.csv.header import CsvColumns
 from omnia_beam.io.files.csv.quotes import count_lines, scan_quotes
-from omnia_beam.io.files.csv.times import EXCEL, parse_time_cell
+from omnia_beam.io.files.csv.times import EXCEL, BothTimes, parse_time_cell
 from omnia_beam.io.files.facts import ReadingNotes
-from omnia_beam.io.local_time import BothTimes
 
 __all__ = ["CsvReading", "read_lines"]
 

@@ -22,9 +22,8 @@ from omnia_beam.io.files.csv.folds import BlockPoints, Fold, FoldRows
 from omnia_beam.io.files.csv.header import CsvColumns
 from omnia_beam.io.files.csv.lines import CLOCK, add_settled, read_lines
 from omnia_beam.io.files.csv.quotes import scan_quotes
-from omnia_beam.io.files.csv.times import parse_times
+from omnia_beam.io.files.csv.times import BothTimes, parse_times
 from omnia_beam.io.files.facts import ReadingNotes
-from omnia_beam.io.local_time import BothTimes
 
 _TEXT = pa.string()
 _CODED = pa.dictionary(pa.int32(), pa.string())

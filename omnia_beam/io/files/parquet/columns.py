@@ -21,8 +21,7 @@ import pyarrow.compute as pc
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.limits import MAX_STATUS
 from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS
-from omnia_beam.io.files.csv.times import TimeForm, parse_time_cell, parse_times
-from omnia_beam.io.local_time import local_to_utc
+from omnia_beam.io.files.csv.times import TimeForm, local_to_utc, parse_time_cell, parse_times
 
 EXACT_INTEGER: Final = 2**53
 """Limit up to which every whole number has a float64 of its own."""

@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.errors import UsageError
-from omnia_beam.io.durable_file import reason
 from omnia_beam.io.files.csv.rows import split_series
 from omnia_beam.io.files.csv.times import TimeForm
 from omnia_beam.io.files.facts import ReadingNotes, names_quality
@@ -29,6 +28,7 @@ from omnia_beam.io.files.parquet.columns import (
     times_of,
     values_of,
 )
+from omnia_beam.ledger.store import reason
 
 BLOCK_ROWS: Final = 1 << 20
 """Number of rows of one block; a row group that is larger is read in slices."""
