@@ -20,32 +20,11 @@ from apache_beam.options.pipeline_options import (
 )
 
 from omnia_beam.beam.runner import is_local, runner_name
-from omnia_beam.config import JobConfig, OmniaConnection
 from omnia_beam.core.errors import UnsafeRunnerError, UsageError
-from omnia_beam.io.omnia.settings import service_settings
 from omnia_beam.net.http.settings import ServiceSettings
 
 _ENVIRONMENTS: Final = ("LOOPBACK", "PROCESS", "EXTERNAL", "DOCKER")
 _ONE_PROCESS: Final = "no_use_multiple_sdk_containers"
-
-
-def check_job(config: JobConfig, options: Any) -> None:
-    """Check that a job of any pair of kinds can be run with these options; the rules are the same for every command.
-
-    Raises:
-        UnsafeRunnerError, UsageError: as `check_cluster` and `worker_share`.
-    """
-    if is_local(options):
-        return
-    source, sink = config.source, config.sink
-    services = [service_settings(end) for end in (source, sink) if isinstance(end, OmniaConnection)]
-    written = {"state": config.state}
-    if not isinstance(sink, OmniaConnection):
-        written = {"sink.path": sink.path, **written}
-    read = () if isinstance(source, OmniaConnection) else source.path
-    check_cluster(options, written, services, read=read)
-    for service in services:
-        worker_share(service, options)
 
 
 def check_cluster(

@@ -29,7 +29,6 @@ from omnia_beam.core.json_text import load_json
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.omnia.pending_chunk import WrittenChunk
 from omnia_beam.ledger.fence import LeaseFence
 from omnia_beam.ledger.state_dir import StateDir, state_error
 from omnia_beam.ledger.store import BeamStore, LocalStore, Placing, StateStore, is_local
@@ -320,16 +319,13 @@ class DeadLetterFiles:
                 counts[found["values"]] += found["counts"]
         return dict(counts.most_common())
 
-    def keeper(self) -> Callable[[WrittenChunk], None]:
-        """Return a callback for `OmniaWriter` that makes a written chunk's letters durable, or removes its earlier ones."""
+    def keeper(self) -> Callable[[Receipt, Sequence[DeadLetter]], None]:
+        """Return a function that makes a written chunk's letters durable, or removes its earlier ones."""
         had = set(self.names())
 
-        def keep(written: WrittenChunk) -> None:
-            receipt = written.receipt
-            if receipt is None:
-                return
-            if written.dead_letters:
-                self.put(receipt.key, written.dead_letters, receipt=receipt)
+        def keep(receipt: Receipt, letters: Sequence[DeadLetter]) -> None:
+            if letters:
+                self.put(receipt.key, letters, receipt=receipt)
             elif had and (name := file_name(receipt.key)) in had:
                 self.remove(name)
 

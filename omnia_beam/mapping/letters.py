@@ -13,7 +13,7 @@ from omnia_beam.beam.progress import BOARD
 from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.ledger.dead_letters import WRITING, DeadLetterFiles, file_name
-from omnia_beam.pipelines.job_state import JobState
+from omnia_beam.ledger.job import JobRun
 
 MAPPING: Final = "mapping"
 READING: Final = "reading"
@@ -44,7 +44,7 @@ class MappingLetters:
                 self._files.remove(name)
 
 
-def tidy_dead_letters(state: JobState) -> int:
+def tidy_dead_letters(state: JobRun) -> int:
     """Remove letters of chunks that no receipt names any more. Returns the number of files.
 
     Their run died before the receipt, or their window was read again since, cut into other chunks. Only the holder of the

@@ -33,18 +33,20 @@ from omnia_beam.io.files.parquet.write import ParquetOptions
 from omnia_beam.io.files.stored_points import StoredFiles
 from omnia_beam.io.files.write import WriteToParquet
 from omnia_beam.io.omnia.evidence import Count
-from omnia_beam.io.omnia.planner import Wanted, plan_windows
+from omnia_beam.io.omnia.id_spelling import as_recorded, named_in_two_spellings
+from omnia_beam.io.omnia.planner import plan_windows
 from omnia_beam.io.omnia.raw_data import named_counts
 from omnia_beam.io.omnia.read import ReadFromOmnia, ReadOptions
 from omnia_beam.io.omnia.selection import select_series
 from omnia_beam.io.omnia.settings import read_options, service_settings
+from omnia_beam.ledger.job import JobRun, JobView, RunState
+from omnia_beam.ledger.record import Scope
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.destination_check import file_look
-from omnia_beam.pipelines.id_spelling import as_recorded, named_in_two_spellings
-from omnia_beam.pipelines.job_state import JobState, RunState, opened_state
+from omnia_beam.pipelines.job_state import opened_state
 from omnia_beam.pipelines.plan_audit import audit_counts
 from omnia_beam.pipelines.removal_guard import GuardRules, RemovalGuard
 from omnia_beam.pipelines.rounds import Rounds
@@ -63,7 +65,7 @@ from omnia_beam.pipelines.work_plan import (
     with_traffic,
 )
 from omnia_beam.plan.cache import PlanCache, still_wanted
-from omnia_beam.plan.plan import Plan
+from omnia_beam.plan.plan import Plan, Wanted
 from omnia_beam.transforms.decode import DecodeChunks
 
 _LOCAL_SHARD = 1024
@@ -140,7 +142,7 @@ def run_backfill(config: JobConfig, context: RunContext) -> Summary:
 
 
 def _rounds(
-    job: BackfillJob, session: ServiceSession, state: JobState, series_ids: Sequence[str], context: RunContext
+    job: BackfillJob, session: ServiceSession, state: JobRun, series_ids: Sequence[str], context: RunContext
 ) -> Rounds:
     def carry(work: WorkPlan, guard: RemovalGuard | None) -> Outcome:
         outcome = _carry_out(job, session, state, work, guard, context)
@@ -149,12 +151,12 @@ def _rounds(
         return outcome
 
     look = file_look(job.config, job.sink.path, state, series_ids, job.wanted)
-    return Rounds(job.config, state, job.options.pack_limits, guard_rules(job, state), carry, look, context)
+    return Rounds(job.config, state, job.options.pack_limits, guard_rules(job, state.scope), carry, look, context)
 
 
-def guard_rules(job: BackfillJob, state: RunState) -> GuardRules:
+def guard_rules(job: BackfillJob, scope: Scope) -> GuardRules:
     """Return the rules for what a run of a backfill or of a tail may remove, with no windows allowed yet."""
-    return GuardRules(job.config.vanished == "keep", state.scope.digest, files=StoredFiles(job.sink.path))
+    return GuardRules(job.config.vanished == "keep", scope.digest, files=StoredFiles(job.sink.path))
 
 
 def _reading_facts(summary: Summary, requests: int, job: BackfillJob, outcome: Outcome) -> dict[str, Any]:
@@ -168,7 +170,7 @@ def _reading_facts(summary: Summary, requests: int, job: BackfillJob, outcome: O
 
 
 def make_plan(
-    job: BackfillJob, session: ServiceSession, state: JobState, series_ids: Collection[str], *, keep: bool
+    job: BackfillJob, session: ServiceSession, state: JobView, series_ids: Collection[str], *, keep: bool
 ) -> WorkPlan:
     """Return the plan: wanted minus covered, and the windows to read again; `keep` stores it for the next run."""
     limits = job.options.pack_limits
@@ -259,7 +261,7 @@ def build_pipeline(
 
 
 def worker_tasks(
-    job: BackfillJob, state: JobState, plan: Plan, context: RunContext, guard: RemovalGuard | None = None
+    job: BackfillJob, state: JobRun, plan: Plan, context: RunContext, guard: RemovalGuard | None = None
 ) -> list[WorkerTask]:
     """Return a task for each worker, with its share of the plan and of the budget.
 
@@ -299,7 +301,7 @@ def worker_tasks(
 def _carry_out(
     job: BackfillJob,
     session: ServiceSession,
-    state: JobState,
+    state: JobRun,
     found: WorkPlan,
     guard: RemovalGuard | None,
     context: RunContext,
@@ -319,7 +321,7 @@ def _carry_out(
     else:
         shared_out = replace(job, service=worker_share(job.service, context.options))
         outcome = run_pipeline(
-            build_pipeline(shared_out, state, found.plan, local=is_local(context.options), guard=guard),
+            build_pipeline(shared_out, state.for_workers(), found.plan, local=is_local(context.options), guard=guard),
             found.plan,
             context,
             session.stats.snapshot,

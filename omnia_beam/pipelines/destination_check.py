@@ -25,11 +25,11 @@ from omnia_beam.io.files.stored_points import StoredFiles
 from omnia_beam.ledger.dead_letters import WRITING, DeadLetterFiles, file_name
 from omnia_beam.ledger.facts import StandingReceipt, receipts_with_letters
 from omnia_beam.ledger.files import receipts_of_files, recorded_stamps
+from omnia_beam.ledger.job import JobRun
 from omnia_beam.ledger.ledger import Ledger, RecordedReceipt
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.store import is_local, reason
 from omnia_beam.mapping.letters import MAPPING
-from omnia_beam.pipelines.job_state import RunState
 from omnia_beam.pipelines.verify.fingerprint import Fingerprint
 from omnia_beam.pipelines.verify.strays import is_of_another_job
 
@@ -256,7 +256,7 @@ def _remote_stamps(path: str) -> Iterable[tuple[str, FileStamp]]:
 
 
 def file_look(
-    config: JobConfig, path: str, state: RunState, series_ids: Collection[str], wanted: TimeRange
+    config: JobConfig, path: str, state: JobRun, series_ids: Collection[str], wanted: TimeRange
 ) -> Callable[[Ledger], Look]:
     """Return the function with which a run that writes files checks its destination and its dead letters."""
     # Files without a window are read whole, so everything recorded is checked.

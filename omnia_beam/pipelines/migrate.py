@@ -14,7 +14,6 @@ from typing import Any
 
 import apache_beam as beam
 
-from omnia_beam.beam.cluster import check_job
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import Outcome, run_pipeline
 from omnia_beam.beam.progress import Limit
@@ -26,14 +25,16 @@ from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.files.folder import say_tidied
+from omnia_beam.io.omnia.id_spelling import named_in_two_spellings
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
+from omnia_beam.ledger.job import JobRun
 from omnia_beam.mapping.letters import MappingLetters, tidy_dead_letters
 from omnia_beam.mapping.resolution import Resolution
 from omnia_beam.mapping.series_memory import remember_series
 from omnia_beam.net.http.stats import StatsSnapshot
+from omnia_beam.pipelines.cluster_guard import check_job
 from omnia_beam.pipelines.destination_check import Asked, look_at_letters
-from omnia_beam.pipelines.id_spelling import named_in_two_spellings
-from omnia_beam.pipelines.job_state import JobState, opened_state
+from omnia_beam.pipelines.job_state import opened_state
 from omnia_beam.pipelines.migration import MigrationJob, Prepared, prepare
 from omnia_beam.pipelines.migration_source import MigrationSource, open_source
 from omnia_beam.pipelines.plan_audit import audit_counts
@@ -81,7 +82,7 @@ def run_migrate(config: JobConfig, context: RunContext) -> Summary:
     try:
         job.sink.check()
         with opened_state(config, context) as state:
-            source = open_source(config, state, context, keep=True)
+            source = open_source(config, state, context)
             sessions += source.sessions
             if isinstance(config.source, OmniaSource):
                 summary = summary.with_warnings(*named_in_two_spellings(config.source.series))
@@ -107,7 +108,7 @@ def run_migrate(config: JobConfig, context: RunContext) -> Summary:
         raise
 
 
-def _plan(job: MigrationJob, source: MigrationSource, prepared: Prepared, state: JobState) -> WorkPlan:
+def _plan(job: MigrationJob, source: MigrationSource, prepared: Prepared, state: JobRun) -> WorkPlan:
     return plan_work(
         state,
         prepared.series_ids,
@@ -125,7 +126,7 @@ def _rounds(
     source: MigrationSource,
     prepared: Prepared,
     resolution: Resolution,
-    state: JobState,
+    state: JobRun,
     context: RunContext,
 ) -> Rounds:
     targets = {each.source.id: each.existing.id for each in resolution.mapped if each.existing is not None}
@@ -152,7 +153,7 @@ def _rounds(
 
 
 def _audit(
-    job: MigrationJob, source: MigrationSource, prepared: Prepared, state: JobState, work: WorkPlan, outcome: Outcome
+    job: MigrationJob, source: MigrationSource, prepared: Prepared, state: JobRun, work: WorkPlan, outcome: Outcome
 ) -> None:
     """Audit the counts as a backfill does.
 
@@ -172,7 +173,7 @@ def build_pipeline(
     job: MigrationJob,
     source: MigrationSource,
     resolution: Resolution,
-    state: JobState,
+    state: JobRun,
     plan: Plan,
     *,
     local: bool,
@@ -201,7 +202,7 @@ def _carry_out(
     job: MigrationJob,
     source: MigrationSource,
     resolution: Resolution,
-    state: JobState,
+    state: JobRun,
     work: WorkPlan,
     guard: RemovalGuard | None,
     context: RunContext,
@@ -261,7 +262,7 @@ def _tell(prepared: Prepared, job: MigrationJob, context: RunContext) -> None:
         )
 
 
-def _with_losses(summary: Summary, prepared: Prepared, state: JobState, outcome: Outcome) -> Summary:
+def _with_losses(summary: Summary, prepared: Prepared, state: JobRun, outcome: Outcome) -> Summary:
     """Return the summary with what did not arrive: the current dead letters, and what policies changed."""
     files = DeadLetterFiles.of(state.state_dir)
     reasons = files.count_by_reason()

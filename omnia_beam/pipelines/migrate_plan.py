@@ -5,13 +5,12 @@ from __future__ import annotations
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
 from omnia_beam.core.printable import counted
-from omnia_beam.ledger.lease_file import LeaseToken
-from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.job import JobView
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.mapping.loss_report import LossReport
 from omnia_beam.mapping.template import write_template
 from omnia_beam.pipelines.file_description import describe_catalog
-from omnia_beam.pipelines.job_state import JobState, scope_of
+from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.migration import MigrationJob, prepare, show_report
 from omnia_beam.pipelines.migration_source import FilesSource, open_source
 from omnia_beam.pipelines.plan_report import windows_table, work_line
@@ -36,8 +35,8 @@ def run_migrate_plan(config: JobConfig, context: RunContext, mapping_template: s
     began = context.clock()
     job = MigrationJob.of(config)
     state_dir = StateDir.open(config.state, config.name, create=False)
-    state = JobState(state_dir, "plan", scope_of(config), LeaseToken(0, ""), Ledger.load(state_dir))
-    source = open_source(config, state, context, keep=False)
+    state = JobView.load(state_dir, scope_of(config))
+    source = open_source(config, state, context)
     prepared = prepare(job, source, state_dir)
     report = prepared.report
     if mapping_template is not None:

@@ -16,13 +16,13 @@ from omnia_beam.io.files.write import WriteToCsv, WriteToParquet
 from omnia_beam.io.omnia.settings import service_settings, write_options
 from omnia_beam.io.omnia.write import WriteToOmnia
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
+from omnia_beam.ledger.job import JobRun
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.mapping.targets import FileTargets, ServiceTargets, Targets
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.destination_check import Asked, Look, check_mode, look_at_files, not_counted, not_looked_at
-from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.removal_guard import Removal
 from omnia_beam.pipelines.service_check import erase_points, look_at_service
 
@@ -44,19 +44,19 @@ class MigrationSink(Protocol):
     def files(self) -> StoredFiles | None:
         """The files from which stored points can be read back; None where the sink only counts points."""
 
-    def tidy(self, state: JobState, reach: TimeRange) -> Tidied:
+    def tidy(self, state: JobRun, reach: TimeRange) -> Tidied:
         """Remove what dead runs left without a receipt in the time that this run covers.
 
         Only the holder of the lease may call it.
         """
 
-    def look(self, state: JobState, asked: Asked, targets: Mapping[str, str]) -> Callable[[Ledger], Look]:
+    def look(self, state: JobRun, asked: Asked, targets: Mapping[str, str]) -> Callable[[Ledger], Look]:
         """Return the function that compares the sink with the ledger at the end of a run; `targets` is keyed by source id."""
 
-    def erase(self, state: JobState, removals: Iterable[Removal]) -> list[str]:
+    def erase(self, state: JobRun, removals: Iterable[Removal]) -> list[str]:
         """Remove stored points before their windows are written again; return why that failed, a text each."""
 
-    def write(self, chunks: Any, state: JobState) -> tuple[Any, Any | None]:
+    def write(self, chunks: Any, state: JobRun) -> tuple[Any, Any | None]:
         """Put the writing on a pipeline; return the collections of Receipt and, if there can be any, of WindowFailure."""
 
 
@@ -79,11 +79,11 @@ class ServiceSink:
     def files(self) -> StoredFiles | None:
         return None
 
-    def tidy(self, state: JobState, reach: TimeRange) -> Tidied:
+    def tidy(self, state: JobRun, reach: TimeRange) -> Tidied:
         # Nothing to remove: points that were written without a receipt are upserted again with the same values.
         return Tidied()
 
-    def look(self, state: JobState, asked: Asked, targets: Mapping[str, str]) -> Callable[[Ledger], Look]:
+    def look(self, state: JobRun, asked: Asked, targets: Mapping[str, str]) -> Callable[[Ledger], Look]:
         def look(ledger: Ledger) -> Look:
             if self._check == "off":
                 return not_looked_at(self._service.base_url)
@@ -93,10 +93,10 @@ class ServiceSink:
 
         return look
 
-    def erase(self, state: JobState, removals: Iterable[Removal]) -> list[str]:
+    def erase(self, state: JobRun, removals: Iterable[Removal]) -> list[str]:
         return erase_points(self.sessions[0], state.ledger, state.sink, removals)
 
-    def write(self, chunks: Any, state: JobState) -> tuple[Any, Any | None]:
+    def write(self, chunks: Any, state: JobRun) -> tuple[Any, Any | None]:
         written = chunks | "Write" >> WriteToOmnia(
             worker_share(self._service, chunks.pipeline.options),
             self._options,
@@ -129,20 +129,20 @@ class FilesSink:
     def files(self) -> StoredFiles | None:
         return StoredFiles(self._sink.path, self._csv)
 
-    def tidy(self, state: JobState, reach: TimeRange) -> Tidied:
+    def tidy(self, state: JobRun, reach: TimeRange) -> Tidied:
         return tidy_files(self._sink.path, self._prefix, state, wanted=reach, suffixes=self._suffixes)
 
-    def look(self, state: JobState, asked: Asked, targets: Mapping[str, str]) -> Callable[[Ledger], Look]:
+    def look(self, state: JobRun, asked: Asked, targets: Mapping[str, str]) -> Callable[[Ledger], Look]:
         if self._check == "off":
             return lambda ledger: not_looked_at(self._sink.path)
         return lambda ledger: look_at_files(
             ledger, self._sink.path, asked, self.files, prefix=self._prefix, suffixes=self._suffixes
         )
 
-    def erase(self, state: JobState, removals: Iterable[Removal]) -> list[str]:
+    def erase(self, state: JobRun, removals: Iterable[Removal]) -> list[str]:
         return []  # a window that is written again replaces its files
 
-    def write(self, chunks: Any, state: JobState) -> tuple[Any, Any | None]:
+    def write(self, chunks: Any, state: JobRun) -> tuple[Any, Any | None]:
         sink = self._sink
         write: Any
         if isinstance(sink, ParquetSink):

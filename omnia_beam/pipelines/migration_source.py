@@ -23,22 +23,22 @@ from omnia_beam.io.files.facts import FileFacts, SeriesFacts
 from omnia_beam.io.files.forms import CsvForm, FileSource, ParquetForm
 from omnia_beam.io.files.plan import file_limits, plan_files
 from omnia_beam.io.files.read import ReadFromFiles
-from omnia_beam.io.omnia.planner import Wanted, plan_windows
+from omnia_beam.io.omnia.id_spelling import as_recorded
+from omnia_beam.io.omnia.planner import plan_windows
 from omnia_beam.io.omnia.raw_data import named_counts
 from omnia_beam.io.omnia.read import ReadFromOmnia
 from omnia_beam.io.omnia.selection import describe_series, select_series
 from omnia_beam.io.omnia.settings import read_options, service_settings
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
+from omnia_beam.ledger.job import JobRun, JobView
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.mapping.letters import READING, MappingLetters
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.backfill import wanted_range
-from omnia_beam.pipelines.id_spelling import as_recorded
-from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.plan.packing import PackLimits
-from omnia_beam.plan.plan import Plan
+from omnia_beam.plan.plan import Plan, Wanted
 from omnia_beam.transforms.decode import DecodeChunks
 
 _LOCAL_SHARD: Final = 1024
@@ -66,13 +66,13 @@ class MigrationSource(Protocol):
     def count(self, series_ids: tuple[str, ...], asked: TimeRange) -> Mapping[str, int]:
         """Return the number of points that the source counts, by series; a source that cannot count returns nothing."""
 
-    def stale(self, state: JobState, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
+    def stale(self, state: JobView, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
         """Return recorded windows that this source knows to be out of date, with the points they held."""
 
     def read(self, pipeline: Any, plan: Plan, *, local: bool) -> tuple[Any, Any]:
         """Put the reading on a pipeline; return the collections of Chunk and of WindowFailure."""
 
-    def settled(self, state: JobState) -> None:
+    def settled(self, state: JobRun) -> None:
         """Note that everything wanted has been copied."""
 
 
@@ -116,7 +116,7 @@ class ServiceSource:
         session, statuses = self.sessions[0], self._options.statuses
         return named_counts(session, series_ids, asked.start_ns, asked.end_ns, statuses=statuses)
 
-    def stale(self, state: JobState, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
+    def stale(self, state: JobView, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
         return []
 
     def read(self, pipeline: Any, plan: Plan, *, local: bool) -> tuple[Any, Any]:
@@ -131,7 +131,7 @@ class ServiceSource:
         decoded = raw.raw_chunks | "Decode" >> DecodeChunks(on_error="output")
         return decoded.chunks, (raw.failures, decoded.failures) | "Unread" >> beam.Flatten()
 
-    def settled(self, state: JobState) -> None:
+    def settled(self, state: JobRun) -> None:
         return None
 
 
@@ -181,7 +181,7 @@ class FilesSource:
     def count(self, series_ids: tuple[str, ...], asked: TimeRange) -> Mapping[str, int]:
         return {}  # the plan of files is made from their blocks: there is no count to request again
 
-    def stale(self, state: JobState, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
+    def stale(self, state: JobView, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
         if not self._changes:
             return []
         asked = {*series_ids, *self.vanished}
@@ -205,18 +205,17 @@ class FilesSource:
         )
         return read.chunks, read.failures
 
-    def settled(self, state: JobState) -> None:
+    def settled(self, state: JobRun) -> None:
         CatalogStore(state.state_dir, self._source).forget_changes()
 
 
-def open_source(config: JobConfig, state: JobState, context: RunContext, *, keep: bool) -> MigrationSource:
+def open_source(config: JobConfig, state: JobView, context: RunContext) -> MigrationSource:
     """Return the source of a job. Files that are new or changed are read once, to index what they hold.
 
     Args:
         config: the job.
-        state: where the indexes of files are.
+        state: where the indexes of files are. A run, which holds the lease, stores new indexes there; a view does not.
         context: prints how many files are read.
-        keep: whether indexes are stored, which only the holder of the lease may do.
 
     Raises:
         UsageError, CredentialError, ServiceError: what is selected does not exist, or cannot be read.
@@ -226,7 +225,7 @@ def open_source(config: JobConfig, state: JobState, context: RunContext, *, keep
         return ServiceSource(config, source, state.ledger)
     store = CatalogStore(state.state_dir, file_source(source))
     read: list[str] = []
-    if keep:
+    if isinstance(state, JobRun):
         catalog = store.refresh(state.token.run, bool(len(state.ledger)), lambda file: read.append(file.path))
     else:
         catalog = store.load(lambda file: read.append(file.path))

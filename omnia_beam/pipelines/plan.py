@@ -5,15 +5,14 @@ from __future__ import annotations
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import UsageError
+from omnia_beam.io.omnia.id_spelling import as_recorded
 from omnia_beam.io.omnia.selection import select_series
-from omnia_beam.ledger.lease_file import LeaseToken
-from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.job import JobView
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.backfill import BackfillJob, make_plan
-from omnia_beam.pipelines.id_spelling import as_recorded
-from omnia_beam.pipelines.job_state import JobState, scope_of
+from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.migrate_plan import run_migrate_plan
 from omnia_beam.pipelines.migration import is_migration
 from omnia_beam.pipelines.plan_report import PlanFacts, facts_table, windows_table, work_line
@@ -38,7 +37,7 @@ def run_plan(config: JobConfig, context: RunContext, mapping_template: str | Non
     check_reachable(job.service)
     series_ids = select_series(session, job.source.series)
     state_dir = StateDir.open(config.state, config.name, create=False)
-    state = JobState(state_dir, "plan", scope_of(config), LeaseToken(0, ""), Ledger.load(state_dir))
+    state = JobView.load(state_dir, scope_of(config))
     series_ids = as_recorded(state.ledger, series_ids)
     found = make_plan(job, session, state, series_ids, keep=False)
     facts = PlanFacts.of(found.plan, job.options.page_limit, job.service.requests_per_second)

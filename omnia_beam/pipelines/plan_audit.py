@@ -25,9 +25,9 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.omnia.evidence import Count, inner
 from omnia_beam.ledger.index import PARTIAL
+from omnia_beam.ledger.job import JobRun
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.table import RECEIPT
-from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.work_plan import WorkPlan, for_other_clocks
 from omnia_beam.plan.plan import Counted
 
@@ -51,7 +51,7 @@ class _Held:
 
 
 def audit_counts(
-    state: JobState,
+    state: JobRun,
     series_ids: Collection[str],
     work: WorkPlan,
     outcome: Outcome,
@@ -127,7 +127,7 @@ def _held(ledger: Ledger, scope: str, counted: Sequence[Counted], asked: frozens
     return held
 
 
-def _settled(ledger: Ledger, state: JobState, counted: Counted) -> frozenset[str]:
+def _settled(ledger: Ledger, state: JobRun, counted: Counted) -> frozenset[str]:
     """Return the series of which all of the range is recorded; the others are known to be incomplete without an audit."""
     missing = ledger.missing(state.scope.digest, counted.points, counted.range)
     return frozenset(counted.points).difference(*(ids for ids, _ in missing)) if missing else frozenset(counted.points)
@@ -176,7 +176,7 @@ def _counted_now(series_ids: Sequence[str], asked: TimeRange, count: Count) -> d
     return counts
 
 
-def _report(state: JobState, failures: Sequence[WindowFailure]) -> None:
+def _report(state: JobRun, failures: Sequence[WindowFailure]) -> None:
     """Record the windows as missing in the ledger, and as failures in the run's report."""
     keys: dict[ChunkKey, WindowFailure] = {each.key: each for each in failures}
     if not keys:

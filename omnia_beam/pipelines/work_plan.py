@@ -14,17 +14,16 @@ from omnia_beam.beam.progress_display import ProgressFacts
 from omnia_beam.beam.record import read_failures
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io.omnia.planner import Wanted
 from omnia_beam.ledger.coverage import Holes
 from omnia_beam.ledger.facts import receipts_with_kept_points
+from omnia_beam.ledger.job import JobRun, JobView
 from omnia_beam.ledger.lease import advance_run
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.queries import count_recorded, outermost, recorded_points, redo_keys
 from omnia_beam.net.http.session import ServiceSession
-from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.plan.packing import PackLimits, requests_for
-from omnia_beam.plan.plan import Plan
+from omnia_beam.plan.plan import Plan, Wanted
 
 _log = logging.getLogger(__name__)
 _ANNOUNCED_AT_ONCE: Final = 1_000
@@ -48,7 +47,7 @@ class WorkPlan:
 
 
 def plan_work(
-    state: JobState,
+    state: JobView,
     series_ids: Collection[str],
     wanted: TimeRange,
     *,
@@ -95,7 +94,7 @@ def plan_work(
     return WorkPlan(plan, again, max(0, recorded), broken)
 
 
-def announce_again(state: JobState, work: WorkPlan) -> None:
+def announce_again(state: JobRun, work: WorkPlan) -> None:
     """Record which windows are about to be replaced, before anything is written.
 
     A window of which a series is announced already is read again until it has a new receipt, whatever becomes of this run.
@@ -117,7 +116,7 @@ def _is_announced(ledger: Ledger, scope: str, key: ChunkKey) -> bool:
     return not any(ledger.coverage(other, each).intersect(key.range) for other in others for each in announced)
 
 
-def for_other_clocks(state: JobState) -> JobState:
+def for_other_clocks(state: JobRun) -> JobRun:
     """Return the state for workers on other machines: the next run under the same lease.
 
     Records of one run are ordered by their times. A worker whose clock is behind this machine's would date its receipts before
@@ -131,7 +130,7 @@ def for_other_clocks(state: JobState) -> JobState:
 
 def summarise_work(
     summary: Summary,
-    state: JobState,
+    state: JobRun,
     series_ids: Collection[str],
     wanted: TimeRange,
     work: WorkPlan,
@@ -187,7 +186,7 @@ def tell_reached(error: Any, summary: Summary, sessions: Iterable[ServiceSession
     error.summary = with_traffic(summary, sessions, elapsed_s)
 
 
-def kept_windows(state: JobState, vanished: str) -> list[tuple[ChunkKey, int]]:
+def kept_windows(state: JobView, vanished: str) -> list[tuple[ChunkKey, int]]:
     """Return the windows to read again because they hold points that the source no longer shows; none with `vanished: keep`."""
     if vanished == "keep":
         return []

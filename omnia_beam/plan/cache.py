@@ -18,10 +18,9 @@ import numpy as np
 import orjson
 
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
-from omnia_beam.io.omnia.planner import Wanted
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.plan.packing import PackLimits
-from omnia_beam.plan.plan import ROW, Counted, Plan
+from omnia_beam.plan.plan import ROW, Counted, Plan, Wanted
 
 _log = logging.getLogger(__name__)
 

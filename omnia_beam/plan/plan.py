@@ -7,7 +7,7 @@ megabytes; `Window` objects are created when they are requested.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Final
@@ -26,6 +26,10 @@ ROW: Final = np.dtype(
 
 _REQUEST_POINTS: Final = 5_000
 """Cost of a request by itself, in points; it decides how plans of sparse series are divided."""
+
+
+Wanted = tuple[Sequence[str], TimeRange]
+"""Series ids and the range that is wanted of all of them."""
 
 
 @dataclass(frozen=True, slots=True)

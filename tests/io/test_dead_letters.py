@@ -18,7 +18,6 @@ from omnia_beam.core.errors import StateError
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.omnia.pending_chunk import WriteCounts, WrittenChunk
 from omnia_beam.ledger.dead_letters import (
     DeadLetterFiles,
     dead_letter_files,
@@ -168,17 +167,15 @@ def test_the_keeper_stores_replaces_and_removes(files: DeadLetterFiles) -> None:
     files.put(KEY, [letter_of([(100, 0, 192)])])
     keep = files.keeper()
 
-    def written(key: ChunkKey, found: tuple[DeadLetter, ...]) -> WrittenChunk:
-        return WrittenChunk(None, receipt_of(key, len(found)), None, found, WriteCounts())
+    def written(key: ChunkKey, *found: DeadLetter) -> None:
+        keep(receipt_of(key, len(found)), found)
 
-    keep(written(KEY, ()))
+    written(KEY)
     assert files.names() == []
-    keep(written(other, ()))
-    keep(written(other, (letter_of([(1, 0, 1)], key=other),)))
+    written(other)
+    written(other, letter_of([(1, 0, 1)], key=other))
     assert files.names() == [file_name(other)]
     assert files.read(file_name(other)).receipt == receipt_of(other, 1)
-    files.keeper()(WrittenChunk(None, None, None, (), WriteCounts()))  # a chunk that failed leaves everything as it is
-    assert files.names() == [file_name(other)]
 
 
 def test_only_chunks_with_a_receipt_keep_their_files(files: DeadLetterFiles) -> None:

@@ -20,13 +20,14 @@ from omnia_beam.beam.runner import pipeline_options
 from omnia_beam.config import CsvSource, JobConfig
 from omnia_beam.core.errors import UnsafeRunnerError, UsageError
 from omnia_beam.emulator.thread import EmulatorThread
+from omnia_beam.ledger.job import JobRun
 from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.auth.credentials import CredentialSpec
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.pipelines.backfill import run_backfill
-from omnia_beam.pipelines.job_state import JobState, scope_of
+from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.migrate import run_migrate
 from omnia_beam.pipelines.migration import MigrationJob
 from omnia_beam.pipelines.migration_source import open_source
@@ -250,8 +251,8 @@ def test_a_migrations_workers_share_both_budgets(load: Callable[..., JobConfig],
         config = load(emulator.url, source={"rate": rate}, sink=sink)
         job = MigrationJob.of(config)
         state_dir = StateDir.open(config.state, "job")
-        state = JobState(state_dir, "r", scope_of(config), LeaseToken(1, ""), Ledger.load(state_dir))
-        source = open_source(config, state, context, keep=False)
+        state = JobRun(state_dir, scope_of(config), Ledger.load(state_dir), "r", LeaseToken(1, ""))
+        source = open_source(config, state, context)
         options = pipeline_options("FlinkRunner", [*PROCESS, "--parallelism=4"])
         pipeline = beam.Pipeline(options=options)
         chunks, _ = source.read(pipeline, Plan.of_windows([]), local=False)

@@ -11,11 +11,11 @@ import pytest
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config.source import SeriesSelection
 from omnia_beam.emulator.thread import EmulatorThread
+from omnia_beam.io.omnia.id_spelling import as_recorded, named_in_two_spellings
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines import backfill
 from omnia_beam.pipelines.backfill import run_backfill
-from omnia_beam.pipelines.id_spelling import as_recorded, named_in_two_spellings
 from omnia_beam.pipelines.migrate import run_migrate
 from omnia_beam.pipelines.status import run_status
 from omnia_beam.pipelines.verify.verify import run_verify

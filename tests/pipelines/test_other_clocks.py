@@ -8,9 +8,9 @@ import pytest
 
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import Window
+from omnia_beam.ledger.job import JobRun
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.work_plan import WorkPlan, announce_again, for_other_clocks
 from omnia_beam.plan.plan import Plan
 from tests.io.ledger_fakes import SCOPE, key, lease_for, receipt, recorded
@@ -27,13 +27,13 @@ def test_a_receipt_answers_its_announcement_whatever_the_workers_clock(
     state_dir = StateDir.open(str(tmp_path), "job")
     recorded(state_dir, 1, receipt("a", 0, 10))
     token = lease_for(state_dir, 2)
-    state = JobState(state_dir, "run", SCOPE, token, Ledger.load(state_dir), clock=lambda: NOW)
+    state = JobRun(state_dir, SCOPE, Ledger.load(state_dir), "run", token, clock=lambda: NOW)
     again = Window(key("a", 0, 10))
     announce_again(state, WorkPlan(Plan.of_windows([again]), (again,), 0))
     assert Ledger.load(state_dir).missing(SCOPE.digest, ["a"], TimeRange(0, 10))
     if elsewhere:
         state = for_other_clocks(state)
-    worker = JobState(state_dir, "run", SCOPE, state.token, state.ledger, clock=lambda: NOW - behind_ns)
+    worker = JobRun(state_dir, SCOPE, state.ledger, "run", state.token, clock=lambda: NOW - behind_ns)
     with worker.writer() as writer:
         writer.append(receipt("a", 0, 10))
     missing = Ledger.load(state_dir).missing(SCOPE.digest, ["a"], TimeRange(0, 10))

@@ -29,10 +29,11 @@ from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.emulator.common.memory import add_memory_series
 from omnia_beam.emulator.common.points import Points
 from omnia_beam.emulator.thread import EmulatorThread
+from omnia_beam.ledger.job import RunState
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.backfill import BackfillJob
-from omnia_beam.pipelines.job_state import RunState, held_lease, new_run_id, scope_of
+from omnia_beam.pipelines.job_state import held_lease, new_run_id, scope_of
 from omnia_beam.pipelines.tail.cursor import TailCursor, TailTracker
 from omnia_beam.pipelines.tail.cycle import TailTimes
 from omnia_beam.pipelines.tail.report import read_report

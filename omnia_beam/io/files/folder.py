@@ -21,8 +21,8 @@ from omnia_beam.core.errors import DestinationError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS, NS_PER_SECOND, parse_time
 from omnia_beam.ledger.fence import LeaseFence
+from omnia_beam.ledger.job import JobRun
 from omnia_beam.ledger.store import TEMPORARY_PREFIX, is_local, reason, write_durably
-from omnia_beam.pipelines.job_state import JobState
 
 PARQUET_SUFFIXES: Final = (".parquet",)
 
@@ -58,7 +58,7 @@ def file_prefix(job_name: str) -> str:
 def tidy_files(
     path: str,
     prefix: str,
-    state: JobState,
+    state: JobRun,
     *,
     wanted: TimeRange | None = None,
     suffixes: tuple[str, ...] = PARQUET_SUFFIXES,
@@ -131,7 +131,7 @@ def check_writable(path: str, prefix: str = "check") -> None:
         raise DestinationError(f"{path}: files can be written there and not deleted: {reason(error)}") from error
 
 
-def _state_is_new(path: str, stray: list[str], state: JobState) -> DestinationError:
+def _state_is_new(path: str, stray: list[str], state: JobRun) -> DestinationError:
     return DestinationError(
         f"{path}: holds {len(stray)} files of the job {state.state_dir.job_name!r}, such as {min(stray)}, and its state "
         f"{state.state_dir.root} is new and knows nothing of them. Put the job's old state back there, or give the job "

@@ -11,9 +11,8 @@ from omnia_beam.core.limits import MAX_CHUNK_POINTS
 from omnia_beam.core.window import Window
 from omnia_beam.io.files.catalog import BlockRef, FileCatalog
 from omnia_beam.io.files.found import SourceFile
-from omnia_beam.io.omnia.planner import Wanted
 from omnia_beam.plan.packing import PackedWindow, PackLimits, pack_windows
-from omnia_beam.plan.plan import Plan
+from omnia_beam.plan.plan import Plan, Wanted
 
 _SERIES: Final = 1_000
 """Number of series in one window. No request limits it, and a block of a wide file is read once for each group of series."""

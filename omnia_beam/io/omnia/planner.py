@@ -12,10 +12,7 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.omnia.raw_data import probe_counts
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.plan.packing import PackedWindow, PackLimits, pack_windows
-from omnia_beam.plan.plan import Counted, Plan
-
-Wanted = tuple[Sequence[str], TimeRange]
-"""Series ids and the range that is wanted of all of them."""
+from omnia_beam.plan.plan import Counted, Plan, Wanted
 
 
 def plan_windows(

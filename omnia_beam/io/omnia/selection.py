@@ -10,9 +10,9 @@ from omnia_beam.config.source import SeriesSelection
 from omnia_beam.core.errors import NotFoundError, SelectionError
 from omnia_beam.core.series import Timeseries
 from omnia_beam.core.series_id import canonical_id
+from omnia_beam.io.omnia.id_spelling import named_ids
 from omnia_beam.net.api.metadata import MetadataCalls
 from omnia_beam.net.http.session import ServiceSession
-from omnia_beam.pipelines.id_spelling import named_ids
 
 _PAGE: Final = 1_000
 _PYTHON_NAMES: Final = {"assetId": "asset_id", "externalId": "external_id"}

@@ -5,13 +5,15 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from typing import Any, Final
 
 from omnia_beam.core.chunk import Chunk
+from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.errors import OmniaBeamError, TerminalServiceError, TransientServiceError
 from omnia_beam.core.limits import MAX_CHUNK_POINTS, MAX_SERIES_PER_REQUEST
+from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.omnia.delivery import Delivery, Refusal, WriteMemory
 from omnia_beam.io.omnia.group import Group, Run, columns, ordered, size, targets
@@ -84,7 +86,8 @@ class OmniaWriter:
         sink: how receipts name this sink.
         give_up_chunks: a transient failure that outlasts its retries fails the chunks concerned (`WindowFailure`) and the
             rest goes on. Otherwise it ends everything.
-        keep: called with a written chunk before it is given back, on a pool's thread: makes its dead letters durable.
+        keep: called with a written chunk's receipt and dead letters before the chunk is given back, on a pool's thread: makes
+            the letters durable.
         clock_ns: wall clock, ns since the Unix epoch.
 
     Raises (by `put`, `taken` and `drained`):
@@ -103,7 +106,7 @@ class OmniaWriter:
         sink: str,
         more_ahead: MoreAhead | None = None,
         give_up_chunks: bool = False,
-        keep: Callable[[WrittenChunk], None] | None = None,
+        keep: Callable[[Receipt, Sequence[DeadLetter]], None] | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._send = send
@@ -304,7 +307,7 @@ class OmniaWriter:
     def _finish(self, pending: PendingChunk) -> None:
         written = pending.written(self._sink)
         if self._keep is not None and written.receipt is not None:
-            self._keep(written)
+            self._keep(written.receipt, written.dead_letters)
         self._done.put(written)
 
 

@@ -22,7 +22,7 @@ from omnia_beam.core.errors import (
     UnreachableError,
     UsageError,
 )
-from omnia_beam.core.redaction import guard_logs, remember_secret, remember_token
+from omnia_beam.core.redaction import guard_logs, remember_token
 from omnia_beam.net.auth.token_provider import TokenProvider
 from omnia_beam.net.http.answer import (
     JSON,
@@ -38,7 +38,7 @@ from omnia_beam.net.http.failure import NO_CONNECTION, TransportFailure
 from omnia_beam.net.http.rate_limit import PausedTooLong, RateLimiter
 from omnia_beam.net.http.redirect import MAX_REDIRECTS, REDIRECTS, RedirectRefused, origin_text, redirect_target
 from omnia_beam.net.http.retry import AttemptFailed, retry_after_s
-from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.net.http.settings import ServiceSettings, request_headers
 from omnia_beam.net.http.stats import SessionStats
 from omnia_beam.net.http.transport import Query, RawAnswer, Transport
 
@@ -104,7 +104,7 @@ class ServiceSession:
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
-        self._headers = _headers(settings, os.environ if environ is None else environ)
+        self._headers = request_headers(settings, os.environ if environ is None else environ)
         self._clock = clock
         self._wall_clock = wall_clock
         self._rng = rng or random.Random()  # noqa: S311  # jitter needs no cryptographic randomness
@@ -347,24 +347,6 @@ _NOT_SENT_AGAIN = ". Not sent again: the service may have acted on it; look befo
 def _check_ca_bundle(path: str | None) -> None:
     if path is not None and not os.access(path, os.R_OK):
         raise UsageError(f"ca_bundle {path} cannot be read here: it must be a PEM file, on a cluster on every worker")
-
-
-def _headers(settings: ServiceSettings, environ: Mapping[str, str]) -> dict[str, str]:
-    headers = {
-        "User-Agent": settings.user_agent,
-        "Accept-Encoding": "gzip" if settings.compression else "identity",
-    }
-    name = settings.subscription_key_env
-    if name is not None:
-        key = environ.get(name, "").strip()
-        if not key:
-            raise UsageError(
-                f"the environment variable {name} (subscription_key_env) is not set: it must hold the "
-                "gateway's subscription key"
-            )
-        remember_secret(key)
-        headers["Ocp-Apim-Subscription-Key"] = key
-    return headers
 
 
 def _encoded(json_body: Any) -> bytes | None:

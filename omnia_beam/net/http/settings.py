@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import urlsplit
 
 from omnia_beam import __version__
 from omnia_beam.core.errors import UsageError
+from omnia_beam.core.redaction import remember_secret
 from omnia_beam.net.auth.credentials import CredentialSpec
 from omnia_beam.net.http.federation import checked_federation_source
 from omnia_beam.net.http.retry import RetryPolicy
@@ -117,3 +119,26 @@ def _checked_base_url(text: str) -> str:
     if parts.query or parts.fragment:
         raise UsageError(f"base_url {text!r} has a query or a fragment: {example}")
     return text.strip().rstrip("/")
+
+
+def request_headers(settings: ServiceSettings, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that every request to the service carries, but for the token.
+
+    Raises:
+        UsageError: the environment variable of the subscription key is not set.
+    """
+    headers = {
+        "User-Agent": settings.user_agent,
+        "Accept-Encoding": "gzip" if settings.compression else "identity",
+    }
+    name = settings.subscription_key_env
+    if name is not None:
+        key = environ.get(name, "").strip()
+        if not key:
+            raise UsageError(
+                f"the environment variable {name} (subscription_key_env) is not set: it must hold the "
+                "gateway's subscription key"
+            )
+        remember_secret(key)
+        headers["Ocp-Apim-Subscription-Key"] = key
+    return headers

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
-from omnia_beam.beam.cluster import check_job
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig, OmniaSink
 from omnia_beam.core.dead_letter import DeadLetter
@@ -30,13 +29,15 @@ from omnia_beam.io.omnia.pending_chunk import WrittenChunk
 from omnia_beam.io.omnia.settings import service_settings, write_options
 from omnia_beam.io.omnia.writer import OmniaWriter, more_ahead, send_group
 from omnia_beam.ledger.dead_letters import WRITING, DeadLetterFiles, StoredLetters
+from omnia_beam.ledger.job import JobRun
 from omnia_beam.ledger.record import Scope
 from omnia_beam.ledger.writer import LedgerWriter
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import reset_shared_sessions, shared_session
+from omnia_beam.pipelines.cluster_guard import check_job
 from omnia_beam.pipelines.destination_check import Asked, Look, look_at_letters
-from omnia_beam.pipelines.job_state import JobState, opened_state
+from omnia_beam.pipelines.job_state import opened_state
 from omnia_beam.pipelines.replay.letters import (
     SortedLetters,
     Standing,
@@ -138,7 +139,7 @@ class _Replay:
 
     def __init__(
         self,
-        state: JobState,
+        state: JobRun,
         files: DeadLetterFiles,
         service: ServiceSettings,
         session: ServiceSession,

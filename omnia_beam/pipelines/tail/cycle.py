@@ -14,16 +14,16 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.files.folder import file_prefix, tidy_files
-from omnia_beam.io.omnia.planner import Wanted, plan_windows
+from omnia_beam.io.omnia.id_spelling import as_recorded
+from omnia_beam.io.omnia.planner import plan_windows
 from omnia_beam.io.omnia.selection import select_series
 from omnia_beam.ledger.compaction import compact_ledger, compaction_pays, delete_spent
+from omnia_beam.ledger.job import JobRun, RunState
 from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.queries import recent_windows
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.pipelines.backfill import BackfillJob
-from omnia_beam.pipelines.id_spelling import as_recorded
-from omnia_beam.pipelines.job_state import JobState, RunState
 from omnia_beam.pipelines.tail.windows import (
     DAY_NS,
     HOUR_NS,
@@ -34,7 +34,7 @@ from omnia_beam.pipelines.tail.windows import (
     windows_again,
 )
 from omnia_beam.pipelines.work_plan import WorkPlan, plan_work
-from omnia_beam.plan.plan import Plan
+from omnia_beam.plan.plan import Plan, Wanted
 
 _SELECT_EVERY_POLLS = 10
 """Cycles between two searches for new series: a search costs requests, and new series are rare."""
@@ -102,7 +102,7 @@ class PlannedCycle:
     """
 
     wanted: TimeRange
-    state: JobState | None = None
+    state: JobRun | None = None
     work: WorkPlan | None = None
     join: bool = False
     renew: bool = False
@@ -167,7 +167,7 @@ class TailPlanner:
         self.joined_ns = planned.wanted.end_ns if planned.join else self.joined_ns
         self.renewed_ns = planned.wanted.end_ns if planned.renew else self.renewed_ns
 
-    def tidy(self, state: JobState, wanted: TimeRange) -> None:
+    def tidy(self, state: JobRun, wanted: TimeRange) -> None:
         """Delete files that no receipt names; see `tidy_files`."""
         tidy_files(self.job.sink.path, file_prefix(self.job.config.name), state, wanted=wanted)
         self.is_tidy = True
@@ -182,11 +182,11 @@ class TailPlanner:
         tail = self.job.config.tail
         return max(_RENEW_AFTER_POLLS * tail.poll, (tail.refresh or 24 * HOUR_NS) // _RENEWALS)
 
-    def _state(self, run: RunState, token: LeaseToken, wanted: TimeRange) -> JobState:
+    def _state(self, run: RunState, token: LeaseToken, wanted: TimeRange) -> JobRun:
         """Return the state with the ledger as it is now, compacted where that pays, after deleting files of a cycle that failed."""
         ledger = Ledger.load(run.state_dir)
         delete_spent(ledger, token)
-        state = JobState(run.state_dir, run.run_id, run.scope, token, ledger, clock=run.clock)
+        state = JobRun.of(replace(run, token=token), ledger)
         pays = compaction_pays(ledger, token)
         if pays or not self.is_tidy:
             self.tidy(state, wanted)
@@ -215,7 +215,7 @@ def complete_at(ledger: Ledger, scope: str, series_ids: Sequence[str], wanted: T
 def plan_cycle(
     job: BackfillJob,
     session: ServiceSession,
-    state: JobState,
+    state: JobRun,
     series_ids: Sequence[str],
     wanted: TimeRange,
     now_ns: int,

@@ -31,6 +31,7 @@ from omnia_beam.core.errors import OmniaBeamError, StateError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.core.window import Window
+from omnia_beam.ledger.job import JobRun, RunState
 from omnia_beam.ledger.lease import advance_run
 from omnia_beam.ledger.lease_file import read_lease
 from omnia_beam.ledger.ledger import Ledger
@@ -38,7 +39,6 @@ from omnia_beam.ledger.queries import points_of_run
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.backfill import BackfillJob
-from omnia_beam.pipelines.job_state import JobState, RunState
 from omnia_beam.pipelines.tail.cursor import OVER, Round, TailCursor, TailCursorCoder, TailTracker
 from omnia_beam.pipelines.tail.cycle import Cycle, TailPlanner, TailTimes, complete_at, describe_cycle
 from omnia_beam.pipelines.tail.report import TailReport, write_report
@@ -212,10 +212,7 @@ class TailPoller:
         )
         points = points_of_run(ledger, cursor.run, reach)
         if not self._planner.is_tidy:
-            token = replace(self._run.token, run=cursor.run)
-            state = JobState(
-                self._run.state_dir, self._run.run_id, self._run.scope, token, ledger, clock=self._run.clock
-            )
+            state = JobRun.of(replace(self._run, token=replace(self._run.token, run=cursor.run)), ledger)
             self._planner.tidy(state, TimeRange(self._job.wanted.start_ns, cursor.read_to_ns))
         forget_failures(self._run.state_dir, self._run.run_id)
         return self._ended(cursor, ledger, now_ns, points=points, failures=failures)

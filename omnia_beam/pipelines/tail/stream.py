@@ -38,12 +38,13 @@ from omnia_beam.io.files.write import WriteToParquet
 from omnia_beam.io.omnia.read import FetchWindows
 from omnia_beam.io.omnia.selection import select_series
 from omnia_beam.ledger.compaction import open_ledger
+from omnia_beam.ledger.job import JobRun
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.backfill import BackfillJob
-from omnia_beam.pipelines.job_state import JobState, held_lease, new_run_id, scope_of
+from omnia_beam.pipelines.job_state import held_lease, new_run_id, scope_of
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.tail.cycle import TailTimes
 from omnia_beam.pipelines.tail.report import TailReport, forget_report, read_report
@@ -79,8 +80,8 @@ def run_tail_elsewhere(config: JobConfig, context: RunContext, times: TailTimes 
     check_writable(job.sink.path, file_prefix(config.name))
     run_id = new_run_id()
     with held_lease(config, run_id) as (state_dir, lease):
-        state = JobState(
-            state_dir, run_id, scope_of(config), lease.token, open_ledger(state_dir, lease.token), clock=times.wall
+        state = JobRun(
+            state_dir, scope_of(config), open_ledger(state_dir, lease.token), run_id, lease.token, clock=times.wall
         )
         reach = TimeRange(job.wanted.start_ns, max(job.wanted.start_ns, times.now()))
         say_tidied(context.say, job.sink.path, tidy_files(job.sink.path, file_prefix(config.name), state, wanted=reach))

@@ -39,13 +39,14 @@ from omnia_beam.core.errors import (
 )
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.io.files.folder import check_writable, file_prefix
+from omnia_beam.ledger.job import JobRun, RunState
 from omnia_beam.ledger.lease import Lease
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import reset_shared_sessions, shared_session
 from omnia_beam.pipelines.backfill import BackfillJob, build_pipeline, counting, guard_rules
 from omnia_beam.pipelines.destination_check import Look, file_look
-from omnia_beam.pipelines.job_state import JobState, RunState, held_lease, new_run_id, scope_of
+from omnia_beam.pipelines.job_state import held_lease, new_run_id, scope_of
 from omnia_beam.pipelines.plan_audit import audit_counts
 from omnia_beam.pipelines.removal_guard import RemovalGuard
 from omnia_beam.pipelines.rounds import Ended, Rounds
@@ -162,13 +163,13 @@ class _Tail:
         self.planner.carried_out(planned)
         return cycle
 
-    def _carry_out(self, planned: PlannedCycle, state: JobState, found: WorkPlan) -> Cycle:
+    def _carry_out(self, planned: PlannedCycle, state: JobRun, found: WorkPlan) -> Cycle:
         def carry(work: WorkPlan, guard: RemovalGuard | None) -> Outcome:
             return self._read(planned, state, work, guard)
 
         series_ids = self.planner.series_ids
         looks = file_look(self.job.config, self.job.sink.path, state, series_ids, planned.wanted)
-        rules, limits = guard_rules(self.job, state), self.job.options.pack_limits
+        rules, limits = guard_rules(self.job, state.scope), self.job.options.pack_limits
         look = looks if planned.join else lambda ledger: Look()
         ended = Rounds(self.job.config, state, limits, rules, carry, look, self.context).run(found)
         self._tell(ended, state, looked=planned.join)
@@ -187,13 +188,15 @@ class _Tail:
             lost=len(ended.look.lost),
         )
 
-    def _read(self, planned: PlannedCycle, state: JobState, work: WorkPlan, guard: RemovalGuard | None) -> Outcome:
+    def _read(self, planned: PlannedCycle, state: JobRun, work: WorkPlan, guard: RemovalGuard | None) -> Outcome:
         if not len(work.plan):
             return Outcome()
         self.planner.is_tidy = False
         announce_again(state, work)
         outcome = run_pipeline(
-            build_pipeline(replace(self.job, wanted=planned.wanted), state, work.plan, local=True, guard=guard),
+            build_pipeline(
+                replace(self.job, wanted=planned.wanted), state.for_workers(), work.plan, local=True, guard=guard
+            ),
             work.plan,
             self.context,
             self.session.stats.snapshot,
@@ -205,7 +208,7 @@ class _Tail:
         self.planner.is_tidy = True
         return outcome
 
-    def _tell(self, ended: Ended, state: JobState, *, looked: bool) -> None:
+    def _tell(self, ended: Ended, state: JobRun, *, looked: bool) -> None:
         """Report what the cycle found out about the destination, without warnings that were reported before."""
         problems = ended.problems_now()
         if not looked and not problems and not ended.removals:

@@ -17,12 +17,11 @@ from omnia_beam.io.files.csv.readback import as_csv_holds
 from omnia_beam.io.files.csv.write import CsvOptions
 from omnia_beam.io.omnia.policy import WriteOptions, judge
 from omnia_beam.io.omnia.settings import write_options
-from omnia_beam.ledger.lease_file import LeaseToken
+from omnia_beam.ledger.job import JobView
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.record import Scope
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.http.stats import StatsSnapshot
-from omnia_beam.pipelines.job_state import JobState
 from omnia_beam.pipelines.migration import MigrationJob, Prepared, prepare
 from omnia_beam.pipelines.migration_source import MigrationSource, open_source
 from omnia_beam.pipelines.verify.reading import WindowPrints, WindowRun
@@ -99,8 +98,8 @@ class MigrationReader:
     def _opened(self) -> _Opened:
         if not self._open:
             ledger = Ledger.load(self.state_dir)
-            state = JobState(self.state_dir, self.run_id, self.scope, LeaseToken(0, ""), ledger)
-            source = open_source(self.config, state, self.context, keep=False)
+            state = JobView(self.state_dir, self.scope, ledger)
+            source = open_source(self.config, state, self.context)
             prepared = prepare(MigrationJob.of(self.config), source, state.state_dir)
             mapped = prepared.resolution.mapped
             # A target that is to be created has no id yet; none is needed, since results are keyed by the source's ids.

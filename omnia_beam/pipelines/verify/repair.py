@@ -24,7 +24,8 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.files.destination_files import shown_name
 from omnia_beam.io.files.set_aside import is_there, put_back, set_aside
-from omnia_beam.pipelines.job_state import JobState, opened_state
+from omnia_beam.ledger.job import JobRun
+from omnia_beam.pipelines.job_state import opened_state
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.verify.destination import Stray
 from omnia_beam.pipelines.verify.reading import WindowPrints
@@ -231,7 +232,7 @@ def _pinned(config: JobConfig, wanted: TimeRange) -> JobConfig:
     return config.model_copy(update={"window": window, "refresh": None})
 
 
-def _would_be_deleted(stray: Stray, plan: RepairPlan, state: JobState, replaced: Collection[str]) -> bool:
+def _would_be_deleted(stray: Stray, plan: RepairPlan, state: JobRun, replaced: Collection[str]) -> bool:
     """Return whether a run would delete a file that must stay for now.
 
     Nothing proves that the job wrote it, or it may be the last file with points that the copy lacks.
@@ -243,7 +244,7 @@ def _would_be_deleted(stray: Stray, plan: RepairPlan, state: JobState, replaced:
     )
 
 
-def _open_time(plan: RepairPlan, state: JobState, keys: Collection[ChunkKey] | None = None) -> list[TimeRange]:
+def _open_time(plan: RepairPlan, state: JobRun, keys: Collection[ChunkKey] | None = None) -> list[TimeRange]:
     """Return the times at which the copy is not whole: what the ledger does not cover, and what still differs."""
     missing = state.ledger.missing(state.scope.digest, plan.series_ids, plan.wanted)
     holes = {hole for _, ranges in missing for hole in ranges}

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from omnia_beam.beam.cluster import check_job
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.progress_display import ProgressFacts, showing_progress
 from omnia_beam.config import JobConfig, OmniaSink, OmniaSource
@@ -25,6 +24,7 @@ from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.files.folder import file_prefix
 from omnia_beam.io.files.set_aside import is_no_file
+from omnia_beam.io.omnia.id_spelling import as_recorded
 from omnia_beam.io.omnia.read import ReadOptions
 from omnia_beam.io.omnia.selection import select_series
 from omnia_beam.io.omnia.settings import read_options, service_settings
@@ -35,7 +35,7 @@ from omnia_beam.ledger.queries import count_recorded
 from omnia_beam.ledger.record import Scope, describe_scope_change
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.backfill import run_backfill
-from omnia_beam.pipelines.id_spelling import as_recorded
+from omnia_beam.pipelines.cluster_guard import check_job
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.migrate import run_migrate
 from omnia_beam.pipelines.migration import is_migration
