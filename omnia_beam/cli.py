@@ -69,7 +69,7 @@ def _run(end: CommandEnd, arguments: Sequence[str], beam_args: Sequence[str]) ->
     except KeyboardInterrupt as interrupt:
         return end.interrupted(interrupt)
     except Exception as error:
-        return end.failed_unforeseen(error)
+        return end.failed_unexpectedly(error)
     finally:
         _end_requests()
 

@@ -120,7 +120,7 @@ def worker_place(options: Any) -> str:
     return place
 
 
-def is_elsewhere(options: Any) -> bool:
+def runs_elsewhere(options: Any) -> bool:
     """Return whether workers run outside of this process, so that they do not see signals and flags that are set in it."""
     return not is_local(options) and worker_place(options) != "LOOPBACK"
 

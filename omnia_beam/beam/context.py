@@ -32,7 +32,7 @@ class RunContext:
     quiet: bool = False
     clock: Callable[[], float] = time.monotonic
 
-    def say(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         """Print a message for the person at the terminal; it is not part of the results."""
         if not self.quiet:
             self.err.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -9,14 +9,14 @@ from typing import Any, Final, Protocol
 
 from apache_beam.metrics import MetricsFilter
 
-from omnia_beam.beam.cluster import is_elsewhere
+from omnia_beam.beam.cluster import runs_elsewhere
 from omnia_beam.beam.progress import BOARD
 from omnia_beam.beam.runner import runner_name
 
 _log = logging.getLogger(__name__)
 _NAMESPACE: Final = "omnia_beam"
 _ASK_EVERY_S: Final = 10.0
-_TELL_WHILE_RUNNING: Final = {"dataflowrunner"}
+_REPORT_WHILE_RUNNING: Final = {"dataflowrunner"}
 """Runners whose metrics change while a job runs; those of Flink and the local job service arrive at its end."""
 
 
@@ -49,9 +49,9 @@ def counts_of(options: Any, clock: Callable[[], float] = time.monotonic) -> Coun
         options: Beam's.
         clock: seconds.
     """
-    if not is_elsewhere(options):
+    if not runs_elsewhere(options):
         return _BoardCounts()
-    return _RunnerCounts(runner_name(options) in _TELL_WHILE_RUNNING, clock)
+    return _RunnerCounts(runner_name(options) in _REPORT_WHILE_RUNNING, clock)
 
 
 class _BoardCounts:

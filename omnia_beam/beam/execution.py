@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import apache_beam as beam
 
-from omnia_beam.beam.cluster import is_elsewhere
+from omnia_beam.beam.cluster import runs_elsewhere
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.counters import counters_of, counts_of
 from omnia_beam.beam.progress import BOARD, STOP, Limit
@@ -27,7 +27,7 @@ _RUNNER: Final = "apache_beam.runners.common"
 
 
 @contextmanager
-def own_errors_told_once() -> Iterator[None]:
+def own_errors_logged_once() -> Iterator[None]:
     """Keep Beam from logging omnia-beam's own errors with pages of stack while the block runs.
 
     Such errors end the run and are reported by the command. Others are logged as usual.
@@ -150,7 +150,7 @@ def run_here(
         OmniaBeamError: what ended the pipeline.
     """
     try:
-        with own_errors_told_once():
+        with own_errors_logged_once():
             return _run(build, options, started)
     except Exception as error:
         if BOARD.fatal is not None:
@@ -165,7 +165,7 @@ def _run(build: Callable[[Any], None], options: Any, started: Callable[[Any], No
     build(pipeline)
     result = pipeline.run()
     started(result)
-    with _cancelling(result) if is_elsewhere(options) else nullcontext():
+    with _cancelling(result) if runs_elsewhere(options) else nullcontext():
         result.wait_until_finish()
     return counters_of(result)
 

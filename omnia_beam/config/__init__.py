@@ -7,7 +7,6 @@
 Secrets never appear here: only the names of environment variables and files that hold them.
 """
 
-from omnia_beam.config.answer import answer_parts
 from omnia_beam.config.connection import OmniaConnection
 from omnia_beam.config.credential import CredentialConfig
 from omnia_beam.config.ids_file import IdsFile, read_ids_file
@@ -16,6 +15,7 @@ from omnia_beam.config.load import load_config
 from omnia_beam.config.mapping import MappingConfig
 from omnia_beam.config.mapping_file import MappingRow, read_mapping_file
 from omnia_beam.config.schema import json_schema
+from omnia_beam.config.scope import scope_parts
 from omnia_beam.config.sink import CsvSink, OmniaSink, ParquetSink
 from omnia_beam.config.source import CsvSource, OmniaSource, ParquetSource
 from omnia_beam.config.status_maps import STATUS_MAPS
@@ -38,7 +38,6 @@ __all__ = [
     "ParquetSource",
     "TailConfig",
     "WindowConfig",
-    "answer_parts",
     "format_duration",
     "json_schema",
     "load_config",
@@ -47,4 +46,5 @@ __all__ = [
     "read_ids_file",
     "read_mapping_file",
     "render_template",
+    "scope_parts",
 ]

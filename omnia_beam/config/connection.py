@@ -9,7 +9,7 @@ from pydantic import ConfigDict, model_validator
 from omnia_beam.config.credential import CredentialConfig
 from omnia_beam.config.fields import BaseUrl, Duration, DurationOrZero, PathText, Text, VariableName, is_loopback
 from omnia_beam.config.section import Section, key, problem
-from omnia_beam.core.limits import MAX_POINTS_PER_ANSWER
+from omnia_beam.core.limits import MAX_POINTS_PER_RESPONSE
 
 
 class RateConfig(Section):
@@ -69,9 +69,9 @@ class OmniaConnection(Section):
     format: Literal["protobuf", "json"] = key("What the service is asked to answer in.", "protobuf")
     page_limit: int = key(
         "Points in one answer, at most: the `limit` of a request.",
-        MAX_POINTS_PER_ANSWER,
+        MAX_POINTS_PER_RESPONSE,
         ge=1,
-        le=MAX_POINTS_PER_ANSWER,
+        le=MAX_POINTS_PER_RESPONSE,
     )
     rate: RateConfig = key("The budget of the whole job, all workers together.", default_factory=RateConfig)
     retry: RetryConfig = key("How often and how long one request is tried.", default_factory=RetryConfig)

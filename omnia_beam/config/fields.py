@@ -238,7 +238,7 @@ def _check_finite(value: float) -> float:
     return value
 
 
-def _said(check: Callable[[T], T]) -> Callable[[T], T]:
+def _with_message(check: Callable[[T], T]) -> Callable[[T], T]:
     """Return a check whose ValueError becomes the whole message, without pydantic's preamble."""
 
     def checked(value: T) -> T:
@@ -250,7 +250,7 @@ def _said(check: Callable[[T], T]) -> Callable[[T], T]:
     return checked
 
 
-def _said_with_info(check: Callable[[Any, ValidationInfo], Any]) -> Callable[[Any, ValidationInfo], Any]:
+def _with_message_and_info(check: Callable[[Any, ValidationInfo], Any]) -> Callable[[Any, ValidationInfo], Any]:
     def checked(value: Any, info: ValidationInfo) -> Any:
         try:
             return check(value, info)
@@ -265,47 +265,57 @@ def _schema(title: str, **schema: Any) -> WithJsonSchema:
 
 
 Moment = Annotated[
-    int, BeforeValidator(_said_with_info(_read_moment)), _schema("time", pattern=f"^ *({MOMENT_PATTERN}) *$")
+    int, BeforeValidator(_with_message_and_info(_read_moment)), _schema("time", pattern=f"^ *({MOMENT_PATTERN}) *$")
 ]
 """ns since the Unix epoch, from a text as `parse_moment` reads it."""
 
 Duration = Annotated[
     int,
-    BeforeValidator(_said(_read_duration)),
-    AfterValidator(_said(_positive)),
+    BeforeValidator(_with_message(_read_duration)),
+    AfterValidator(_with_message(_positive)),
     _schema("duration", pattern=f"^ *({DURATION_PATTERN}) *$"),
 ]
 """ns, more than 0, from a text as `parse_duration` reads it."""
 
 DurationOrZero = Annotated[
-    int, BeforeValidator(_said(_read_duration)), _schema("duration", pattern=f"^ *({DURATION_PATTERN}) *$")
+    int, BeforeValidator(_with_message(_read_duration)), _schema("duration", pattern=f"^ *({DURATION_PATTERN}) *$")
 ]
 """ns, 0 or more."""
 
-JobName = Annotated[str, AfterValidator(_said(_check_job_name)), _schema("name", pattern=f"^{_JOB_NAME.pattern}$")]
-VariableName = Annotated[
-    str, AfterValidator(_said(_check_variable)), _schema("environment variable", pattern=f"^{_VARIABLE.pattern}$")
+JobName = Annotated[
+    str, AfterValidator(_with_message(_check_job_name)), _schema("name", pattern=f"^{_JOB_NAME.pattern}$")
 ]
-SeriesId = Annotated[str, AfterValidator(_said(check_series_id)), _schema("id", pattern=r"^\S+$")]
+VariableName = Annotated[
+    str,
+    AfterValidator(_with_message(_check_variable)),
+    _schema("environment variable", pattern=f"^{_VARIABLE.pattern}$"),
+]
+SeriesId = Annotated[str, AfterValidator(_with_message(check_series_id)), _schema("id", pattern=r"^\S+$")]
 Text = Annotated[
-    str, AfterValidator(_said(_check_text)), WithJsonSchema({"type": ["string", "number"], "title": "text"})
+    str, AfterValidator(_with_message(_check_text)), WithJsonSchema({"type": ["string", "number"], "title": "text"})
 ]
 """A text that is not blank; YAML may read it as a number (`facility: 1191`)."""
-PathText = Annotated[str, AfterValidator(_said(_check_path)), _schema("path", minLength=1)]
+PathText = Annotated[str, AfterValidator(_with_message(_check_path)), _schema("path", minLength=1)]
 """A path or URL; `~` is the home directory."""
 Template = Annotated[
-    str, AfterValidator(_said(_check_template)), WithJsonSchema({"type": ["string", "number"], "title": "template"})
+    str,
+    AfterValidator(_with_message(_check_template)),
+    WithJsonSchema({"type": ["string", "number"], "title": "template"}),
 ]
-Delimiter = Annotated[str, AfterValidator(_said(_check_delimiter)), _schema("delimiter", minLength=1)]
-SeriesFrom = Annotated[str, AfterValidator(_said(_check_series_from)), _schema("pattern", pattern=r"\{series\}")]
-ZoneName = Annotated[str, AfterValidator(_said(_check_zone)), _schema("time zone", minLength=1)]
-BaseUrl = Annotated[str, AfterValidator(_said(_check_base_url)), _schema("URL", pattern="^ *https?://[^/?#@]+")]
+Delimiter = Annotated[str, AfterValidator(_with_message(_check_delimiter)), _schema("delimiter", minLength=1)]
+SeriesFrom = Annotated[
+    str, AfterValidator(_with_message(_check_series_from)), _schema("pattern", pattern=r"\{series\}")
+]
+ZoneName = Annotated[str, AfterValidator(_with_message(_check_zone)), _schema("time zone", minLength=1)]
+BaseUrl = Annotated[str, AfterValidator(_with_message(_check_base_url)), _schema("URL", pattern="^ *https?://[^/?#@]+")]
 Removable = Annotated[
-    str, BeforeValidator(_said(_read_removable)), WithJsonSchema({"type": ["string", "integer"], "title": "share"})
+    str,
+    BeforeValidator(_with_message(_read_removable)),
+    WithJsonSchema({"type": ["string", "integer"], "title": "share"}),
 ]
 """How many points may be removed: a whole number, or a percentage such as `1%`; see `removable_points`."""
 Status = Annotated[int, Field(ge=0, le=MAX_STATUS)]
-Factor = Annotated[float, AfterValidator(_said(_check_finite))]
+Factor = Annotated[float, AfterValidator(_with_message(_check_finite))]
 
 
 OneOrMany = Annotated[tuple[T, ...], BeforeValidator(_as_list), _OneOrList()]

@@ -8,7 +8,7 @@ from typing import Final
 MAX_SERIES_PER_REQUEST: Final = 100
 """Series in one multi-series request. [changelog v1.5]"""
 
-MAX_POINTS_PER_ANSWER: Final = 100_000
+MAX_POINTS_PER_RESPONSE: Final = 100_000
 """Points in one response, and so the largest `limit`. Whether a multi-series response counts per item or in all is unknown:
 plans assume in all, which is safe in both cases. [changelog v1.5]"""
 

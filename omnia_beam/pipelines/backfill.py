@@ -28,7 +28,7 @@ from omnia_beam.config import JobConfig, OmniaSource, ParquetSink
 from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND
-from omnia_beam.io.files.folder import check_writable, file_prefix, say_tidied, tidy_files
+from omnia_beam.io.files.folder import check_writable, file_prefix, report_tidied, tidy_files
 from omnia_beam.io.files.parquet.write import ParquetOptions
 from omnia_beam.io.files.stored_points import StoredFiles
 from omnia_beam.io.files.write import WriteToParquet
@@ -55,13 +55,13 @@ from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.work_plan import (
     WorkPlan,
     announce_again,
+    attach_summary,
     for_other_clocks,
     kept_windows,
     plan_work,
     reach_of,
     refresh_range,
     summarise_work,
-    tell_reached,
     with_traffic,
 )
 from omnia_beam.plan.cache import PlanCache, still_wanted
@@ -132,12 +132,12 @@ def run_backfill(config: JobConfig, context: RunContext) -> Summary:
             ended = _rounds(job, session, state, series_ids, context).run(found)
             outcome = ended.outcome
             summary = summarise_work(summary, state, series_ids, job.wanted, found, outcome, ended.ledger)
-            summary = ended.told(summary, state.sink, context)
+            summary = ended.summarised(summary, state.sink, context)
             asked = session.stats.snapshot().requests - before
             summary = summary.having(details={**summary.details, **_reading_facts(summary, asked, job, outcome)})
             return with_traffic(summary, [session], context.clock() - began)
     except (OmniaBeamError, KeyboardInterrupt) as error:
-        tell_reached(error, summary, [session], context.clock() - began)
+        attach_summary(error, summary, [session], context.clock() - began)
         raise
 
 
@@ -308,7 +308,7 @@ def _carry_out(
 ) -> Outcome:
     path, prefix = job.sink.path, file_prefix(job.config.name)
     reach = reach_of(job.wanted, found.plan)
-    say_tidied(context.say, path, tidy_files(path, prefix, state, wanted=reach))
+    report_tidied(context.notify, path, tidy_files(path, prefix, state, wanted=reach))
     if not len(found.plan):
         return Outcome()
     announce_again(state, found)

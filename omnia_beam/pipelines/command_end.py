@@ -46,11 +46,11 @@ class CommandEnd:
 
     def failed(self, error: OmniaBeamError) -> int:
         """Report one of omnia-beam's own errors in one line, and return its exit code."""
-        self._say(str(error))
+        self._print(str(error))
         self._sum_up(error, status="failed", details={"error": type(error).__name__, "message": str(error)})
         return EXIT_USAGE if isinstance(error, UsageError) else EXIT_UNREACHABLE
 
-    def failed_unforeseen(self, error: Exception) -> int:
+    def failed_unexpectedly(self, error: Exception) -> int:
         """Report any other error in one line, with how to see more of it, and return the exit code."""
         if os.environ.get(_TRACEBACK_ENV):
             print(redact("".join(traceback.format_exception(error))), file=sys.stderr)
@@ -61,7 +61,7 @@ class CommandEnd:
 
     def interrupted(self, interrupt: KeyboardInterrupt) -> int:
         """Report that a signal ended the command, and return the exit code."""
-        self._say("interrupted; what is done is recorded, run the same command to go on")
+        self._print("interrupted; what is done is recorded, run the same command to go on")
         details = getattr(getattr(interrupt, "summary", None), "details", {})
         self._sum_up(interrupt, status="incomplete", details={**details, "interrupted": True})
         return EXIT_INTERRUPTED
@@ -74,10 +74,10 @@ class CommandEnd:
             return code  # the reader closed the pipe early (`| head`), which is no failure
         why = getattr(output.error, "strerror", None) or output.error
         ended = "it is complete" if code == EXIT_COMPLETE else f"without that the exit code is {code}"
-        self._say(f"standard output could not be written: {why}; the summary is lost, not the work: {ended}")
+        self._print(f"standard output could not be written: {why}; the summary is lost, not the work: {ended}")
         return EXIT_NO_OUTPUT if code == EXIT_COMPLETE else code
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         print(printable(f"omnia-beam {self.command}: {text}"), file=sys.stderr)
 
     def _sum_up(self, cause: BaseException, **changes: Any) -> None:

@@ -73,24 +73,24 @@ def run_demo(path: str, context: RunContext, serve: Serve, *, keep: bool = False
     for name in ("points", "state"):
         shutil.rmtree(root / name, ignore_errors=True)
     root.mkdir(parents=True, exist_ok=True)
-    context.say("starting the emulator with a synthetic plant: 60 series, 30 days")
+    context.notify("starting the emulator with a synthetic plant: 60 series, 30 days")
     with serve(["--synthetic", "default"]) as emulator:
         job_file = root / "job.yaml"
         job_file.write_text(_job_text(emulator.url, root), encoding="utf-8")
-        context.say(f"serving at {emulator.url}")
+        context.notify(f"serving at {emulator.url}")
         config = load_config(str(job_file), now_ns=time.time_ns())
         summary = run_backfill(config, context)
-        context.say(
+        context.notify(
             _LOOK.format(python=_shown(sys.executable), path=root / "points", job=job_file, state=root / "state")
         )
         if keep:
             pid_file.write_text(f"{emulator.pid}\n", encoding="utf-8")
             emulator.leave()
-            context.say(
+            context.notify(
                 _KEPT.format(url=emulator.url, program=_program(), job=job_file, pid=emulator.pid, pid_file=pid_file)
             )
         else:
-            context.say(_GONE)
+            context.notify(_GONE)
     return summary.having(command="demo")
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.progress import STOP
-from omnia_beam.config import JobConfig, answer_parts
+from omnia_beam.config import JobConfig, scope_parts
 from omnia_beam.core.errors import StateError
 from omnia_beam.ledger.compaction import open_ledger
 from omnia_beam.ledger.job import JobRun
@@ -21,7 +21,7 @@ from omnia_beam.ledger.state_dir import StateDir
 
 def scope_of(job: JobConfig) -> Scope:
     """Return the scope of a configuration, made of everything in it that changes the points that arrive."""
-    return Scope.of(answer_parts(job))
+    return Scope.of(scope_parts(job))
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def opened_state(job: JobConfig, context: RunContext) -> Iterator[JobRun]:
     run_id = new_run_id()
     with held_lease(job, run_id) as (state_dir, lease):
         state = JobRun(state_dir, scope_of(job), open_ledger(state_dir, lease.token), run_id, lease.token)
-        _say_what_changed(state, context)
+        _report_changed_scope(state, context)
         yield state
         state.fence.check()  # a run that was taken over must not report the job's state
 
@@ -60,7 +60,7 @@ def new_run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
 
 
-def _say_what_changed(state: JobRun, context: RunContext) -> None:
+def _report_changed_scope(state: JobRun, context: RunContext) -> None:
     recorded = [each for each in state.ledger.scopes() if each.receipts]
     if recorded and all(each.scope.digest != state.scope.digest for each in recorded):
-        context.say(describe_scope_change(dict(recorded[0].scope.parts), dict(state.scope.parts)))
+        context.notify(describe_scope_change(dict(recorded[0].scope.parts), dict(state.scope.parts)))

@@ -24,7 +24,7 @@ from omnia_beam.config.accept import Acceptance
 from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.timestamps import NS_PER_SECOND
-from omnia_beam.io.files.folder import say_tidied
+from omnia_beam.io.files.folder import report_tidied
 from omnia_beam.io.omnia.id_spelling import named_in_two_spellings
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.job import JobRun
@@ -45,13 +45,13 @@ from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.work_plan import (
     WorkPlan,
     announce_again,
+    attach_summary,
     for_other_clocks,
     kept_windows,
     plan_work,
     reach_of,
     refresh_range,
     summarise_work,
-    tell_reached,
     with_traffic,
 )
 from omnia_beam.plan.plan import Plan
@@ -87,7 +87,7 @@ def run_migrate(config: JobConfig, context: RunContext) -> Summary:
             if isinstance(config.source, OmniaSource):
                 summary = summary.with_warnings(*named_in_two_spellings(config.source.series))
             prepared = prepare(job, source, state.state_dir)
-            _tell(prepared, job, context)
+            _report(prepared, job, context)
             prepared.report.check(config.accept)
             summary = summary.having(series=len(prepared.series_ids)).with_warnings(*source.warnings)
             resolution = prepared.resolution.created(job.sink.targets)
@@ -101,10 +101,10 @@ def run_migrate(config: JobConfig, context: RunContext) -> Summary:
             if summary.status == "complete" and not ended.problems:
                 source.settled(state)
             tidy_dead_letters(state)
-            summary = _with_losses(ended.told(summary, state.sink, context), prepared, state, outcome)
+            summary = _with_losses(ended.summarised(summary, state.sink, context), prepared, state, outcome)
         return with_traffic(summary, sessions, context.clock() - began)
     except (OmniaBeamError, KeyboardInterrupt) as error:
-        tell_reached(error, summary, sessions, context.clock() - began)
+        attach_summary(error, summary, sessions, context.clock() - began)
         raise
 
 
@@ -208,9 +208,9 @@ def _carry_out(
     context: RunContext,
 ) -> Outcome:
     reach = reach_of(source.wanted, work.plan)
-    say_tidied(context.say, getattr(job.config.sink, "path", ""), job.sink.tidy(state, reach))
+    report_tidied(context.notify, getattr(job.config.sink, "path", ""), job.sink.tidy(state, reach))
     if letters := tidy_dead_letters(state):
-        context.say(f"removed {counted(letters, 'file')} of dead letters of earlier runs that no receipt names")
+        context.notify(f"removed {counted(letters, 'file')} of dead letters of earlier runs that no receipt names")
     if not len(work.plan):
         return Outcome()
     announce_again(state, work)
@@ -248,15 +248,15 @@ def _traffic(job: MigrationJob, source: MigrationSource) -> StatsSnapshot:
     )
 
 
-def _tell(prepared: Prepared, job: MigrationJob, context: RunContext) -> None:
+def _report(prepared: Prepared, job: MigrationJob, context: RunContext) -> None:
     """Print one line for each kind of finding; `plan` prints the whole report."""
     report = prepared.report
     blocking = set(report.blocking(job.config.accept))
     for name, count in report.counts().items():
         if not any(each.name == name for each in blocking):
-            context.say(f"{name}: {counted(count, 'finding')}; omnia-beam plan shows them")
+            context.notify(f"{name}: {counted(count, 'finding')}; omnia-beam plan shows them")
     if report.unused_rows:
-        context.say(
+        context.notify(
             f"{counted(len(report.unused_rows), 'row')} of the mapping file without a series in the source: "
             f"{one_line(report.unused_rows[0])}"
         )

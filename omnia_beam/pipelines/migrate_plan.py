@@ -41,7 +41,7 @@ def run_migrate_plan(config: JobConfig, context: RunContext, mapping_template: s
     report = prepared.report
     if mapping_template is not None:
         count = write_template(mapping_template, prepared.resolution, job.rows, job.sink.targets.candidates())
-        context.say(f"{mapping_template}: {count:,} rows to be reviewed; then it can be mapping.file")
+        context.notify(f"{mapping_template}: {count:,} rows to be reviewed; then it can be mapping.file")
     work = plan_work(
         state,
         prepared.series_ids,

@@ -230,7 +230,7 @@ def open_source(config: JobConfig, state: JobView, context: RunContext) -> Migra
     else:
         catalog = store.load(lambda file: read.append(file.path))
     if read:
-        context.say(f"looked through {counted(len(read), 'new or changed file')}")
+        context.notify(f"looked through {counted(len(read), 'new or changed file')}")
     letters = None
     if isinstance(source, CsvSource) and source.dst_fold == "dead_letter":
         letters = MappingLetters(DeadLetterFiles.of(state.state_dir), READING)

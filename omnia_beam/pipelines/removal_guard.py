@@ -59,7 +59,7 @@ class Removal:
     withheld: bool = False
 
     @property
-    def says_something(self) -> bool:
+    def has_content(self) -> bool:
         return bool(self.removed or self.kept or self.gone)
 
     def to_json(self) -> dict[str, Any]:
@@ -157,7 +157,7 @@ class _Guard(beam.DoFn):
             before = joined_receipt(chunk.key, [record.receipt for record in found])
             scopes = {record.scope for record in found}
             guarded, removal = guard_chunk(chunk, before, min(scopes) if len(scopes) == 1 else "", self._rules)
-            if removal.says_something:
+            if removal.has_content:
                 name = f"runs/{self._run_id}{_REPORT}{chunk.key.name}.json"
                 self._state_dir.write(name, json.dumps(removal.to_json()).encode())
         if not removal.withheld:
@@ -194,7 +194,7 @@ def guard_chunk(chunk: Chunk, before: Receipt, scope: str, rules: GuardRules) ->
     if scope != rules.scope:
         shown = {source_id: len(points.times) for source_id, _, points in chunk.by_series()}
         fewer = {s: each.count - shown.get(s, 0) for s, each in stored.items() if each.count > shown.get(s, 0)}
-        return chunk, _judged(Removal(chunk.key, fewer), rules)
+        return chunk, _compared(Removal(chunk.key, fewer), rules)
     changed = [each for each in chunk.by_series() if not _is_same(stored.get(each[0]), each[1], each[2])]
     if not changed:
         return chunk, Removal(chunk.key)
@@ -256,7 +256,7 @@ def _by_receipts(
         else:
             removed[source_id] = fewer
     removal = Removal(chunk.key, removed, _news(kept, before), gone)
-    return replace(chunk, kept=tuple(kept)), _judged(removal, rules)
+    return replace(chunk, kept=tuple(kept)), _compared(removal, rules)
 
 
 def _by_points(
@@ -290,7 +290,7 @@ def _by_points(
             merged[source_id] = _merged(points, missing.take(keep))
         if not keep.all():
             removed[source_id] = int(np.count_nonzero(~keep))
-    removal = _judged(Removal(chunk.key, removed, _news(kept, before), gone), rules)
+    removal = _compared(Removal(chunk.key, removed, _news(kept, before), gone), rules)
     if not kept:
         return chunk, removal
     whole = Chunk.from_points(chunk.key, merged, chunk.series_ids)
@@ -313,7 +313,7 @@ def _keep_ranges(
     yield from rules.vanished.get(source_id, ())
 
 
-def _judged(removal: Removal, rules: GuardRules) -> Removal:
+def _compared(removal: Removal, rules: GuardRules) -> Removal:
     return replace(removal, withheld=bool(removal.removed) and removal.key not in rules.allowed)
 
 

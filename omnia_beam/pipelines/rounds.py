@@ -72,7 +72,7 @@ class Rounds:
         again = {each.key: sum(each.removed.values()) for each in allowed} | look.lost
         if again and not outcome.stopped:
             for text in look.texts:
-                self.context.say(f"{text}: written again")
+                self.context.notify(f"{text}: written again")
             more = self._work_again(again, ledger)
             rules = replace(self.rules, allowed=frozenset(each.key for each in allowed))
             outcome = _plus(outcome, self.carry(more, self._guard(more, rules, ledger)))
@@ -140,11 +140,11 @@ class Ended:
     problems: tuple[str, ...] = ()
     redone: int = 0
 
-    def told(self, summary: Summary, sink: str, context: RunContext) -> Summary:
+    def summarised(self, summary: Summary, sink: str, context: RunContext) -> Summary:
         """Return the summary with what the rounds found, and print it for people too."""
         problems, warnings = self.problems_now(), self.warnings(sink)
         for text in (*problems, *warnings):
-            context.say(text)
+            context.notify(text)
         if problems:
             summary = summary.having(status="incomplete", details={**summary.details, "incomplete": problems})
         summary = summary.having(

@@ -50,7 +50,7 @@ def run_series(config: JobConfig, context: RunContext, form: str) -> Summary:
         _print_csv(series, sys.stdout, for_people=context.out.is_terminal)
     else:
         context.out.print(_table(series))
-        context.say(f"{len(series):,} series")
+        context.notify(f"{len(series):,} series")
     summary = Summary("series", status="complete", series=len(series))
     return with_traffic(summary, sessions, context.clock() - began)
 

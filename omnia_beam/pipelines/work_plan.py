@@ -175,7 +175,7 @@ def with_traffic(summary: Summary, sessions: Iterable[ServiceSession], elapsed_s
     )
 
 
-def tell_reached(error: Any, summary: Summary, sessions: Iterable[ServiceSession], elapsed_s: float) -> None:
+def attach_summary(error: Any, summary: Summary, sessions: Iterable[ServiceSession], elapsed_s: float) -> None:
     """Attach the summary of what a run had reached to the error or signal that has ended it, for the command line."""
     facts: ProgressFacts | None = getattr(error, "facts", None)
     if facts is not None:

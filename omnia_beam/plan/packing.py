@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from omnia_beam.core.limits import MAX_CHUNK_POINTS, MAX_POINTS_PER_ANSWER, MAX_SERIES_PER_REQUEST
+from omnia_beam.core.limits import MAX_CHUNK_POINTS, MAX_POINTS_PER_RESPONSE, MAX_SERIES_PER_REQUEST
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.core.window import ChunkKey, Window
@@ -41,7 +41,7 @@ class PackLimits:
     """
 
     series: int = MAX_SERIES_PER_REQUEST
-    page_points: int = MAX_POINTS_PER_ANSWER
+    page_points: int = MAX_POINTS_PER_RESPONSE
     chunk_points: int = MAX_CHUNK_POINTS
 
     @property

@@ -26,7 +26,7 @@ from omnia_beam.wire.layout import (
     Segment,
 )
 from omnia_beam.wire.rows import Rows
-from omnia_beam.wire.windows import Matrix, Octets, Positions, windows
+from omnia_beam.wire.strides import Matrix, Octets, Positions, windows
 
 _CHUNK_ROWS: Final = 24_576
 """Rows processed at a time, so that their bytes stay in the processor's second cache (about 28 bytes a row)."""

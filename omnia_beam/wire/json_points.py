@@ -15,8 +15,8 @@ import orjson
 
 from omnia_beam.core.limits import MAX_STATUS
 from omnia_beam.wire.page import STATUS, TIME, Column
+from omnia_beam.wire.strides import Matrix, Octets, Positions, windows
 from omnia_beam.wire.time_texts import MAX_TEXT_BYTES, read_times
-from omnia_beam.wire.windows import Matrix, Octets, Positions, windows
 
 _COMMA: Final = ord(",")
 _QUOTE: Final = ord('"')

@@ -30,8 +30,8 @@ from omnia_beam.wire.items import Item, top_level, walk_heads, walk_item
 from omnia_beam.wire.layout import HEADER_BYTES, Shape, first_row, loosened, row_layout
 from omnia_beam.wire.page import Column, ItemScan, Page, PageItem, PageScan
 from omnia_beam.wire.reader import Bytes
+from omnia_beam.wire.strides import Matrix, Octets, Positions
 from omnia_beam.wire.values import read_values
-from omnia_beam.wire.windows import Matrix, Octets, Positions
 
 _LARGE_ITEM_ROWS: Final = 4096
 _FEW_ITEMS: Final = 4

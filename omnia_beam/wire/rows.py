@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from omnia_beam.wire.layout import HEADER_BYTES, VALUES_TAG, RowLayout
-from omnia_beam.wire.windows import Matrix, Octets, Positions, windows
+from omnia_beam.wire.strides import Matrix, Octets, Positions, windows
 
 _ROWS_PER_BLOCK: Final = 32
 

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from omnia_beam.wire.windows import Matrix
+from omnia_beam.wire.strides import Matrix
 
 MAX_TEXT_BYTES: Final = 35
 """Bytes of the longest form: `2021-02-01T09:54:05.123456789+00:00`."""

@@ -16,7 +16,7 @@ from omnia_beam.core.errors import WireFormatError
 from omnia_beam.wire import reader, varint
 from omnia_beam.wire.layout import DOUBLE, DOUBLE_LENGTH, INT64, MAX_INTEGER_LENGTH, MIN_INTEGER_LENGTH, UINT32, UINT64
 from omnia_beam.wire.reader import Bytes
-from omnia_beam.wire.windows import Octets, windows
+from omnia_beam.wire.strides import Octets, windows
 
 _VALUE_DEPTH: Final = 2
 """A value lies in an item, which lies in the page."""

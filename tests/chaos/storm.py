@@ -98,7 +98,7 @@ def hit_share(faults: tuple[Fault, ...] = FAULTS) -> float:
 
 
 def storm(
-    points: int, seed: int, folder: Path, say: Callable[[str], None], faults: tuple[Fault, ...] = FAULTS
+    points: int, seed: int, folder: Path, notify: Callable[[str], None], faults: tuple[Fault, ...] = FAULTS
 ) -> dict[str, Any]:
     """Run it; `violations` of the report is empty where all is well."""
     synthetic = specs(points)
@@ -106,7 +106,7 @@ def storm(
     arguments += [part for fault in faults for part in ("--fault", fault.text())]
     began = time.monotonic()
     with EmulatorProcess([*arguments, "--seed", str(seed)], timeout_s=120) as emulator:
-        runs, seen = _runs(write_job(folder, job(emulator.url, folder)), say)
+        runs, seen = _runs(write_job(folder, job(emulator.url, folder)), notify)
         stats = emulator.stats()
     expected = store_content(load_store(synthetic=synthetic, seed=seed), START_NS, END_NS)
     violations = differences(stored_content((folder / "out").rglob("*.parquet")), expected)
@@ -169,7 +169,7 @@ def job(url: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def _runs(path: Path, say: Callable[[str], None]) -> tuple[list[dict[str, Any]], dict[str, int]]:
+def _runs(path: Path, notify: Callable[[str], None]) -> tuple[list[dict[str, Any]], dict[str, int]]:
     """The same job until it is complete; and what the client counted, by status and kind of failure."""
     seen: dict[str, int] = {}
     runs: list[dict[str, Any]] = []
@@ -179,7 +179,7 @@ def _runs(path: Path, say: Callable[[str], None]) -> tuple[list[dict[str, Any]],
     try:
         while len(runs) < RUNS and (not runs or runs[-1]["status"] != "complete"):
             runs.append(run_backfill(config, RunContext(pipeline_options(None, []), silent, silent)).to_json())
-            say(f"run {len(runs)}: {runs[-1]['status']}, {runs[-1]['windows_failed']} windows failed loudly")
+            notify(f"run {len(runs)}: {runs[-1]['status']}, {runs[-1]['windows_failed']} windows failed loudly")
         stats = session.stats.snapshot()
     finally:
         reset_shared_sessions()

@@ -29,5 +29,5 @@ def test_there_are_constants_to_look_at() -> None:
 
 
 def test_the_limits_agree() -> None:
-    assert limits.SERVICE_DEFAULT_LIMIT <= limits.MAX_POINTS_PER_ANSWER <= limits.MAX_CHUNK_POINTS
+    assert limits.SERVICE_DEFAULT_LIMIT <= limits.MAX_POINTS_PER_RESPONSE <= limits.MAX_CHUNK_POINTS
     assert 0 <= limits.GOOD <= limits.MAX_STATUS

@@ -52,5 +52,7 @@ def true_points(emulator: EmulatorThread, series_ids: Sequence[str], wanted: Tim
 
 def service(url: str, **settings: Any) -> ServiceSettings:
     """Unpaced, impatient: a test waits for nobody."""
-    hurried = RetryPolicy(attempts=4, deadline_s=5, first_wait_s=0.01, max_wait_s=0.05)
-    return ServiceSettings(url, **{"requests_per_second": None, "max_in_flight": 4, "retry": hurried, **settings})
+    with_short_retries = RetryPolicy(attempts=4, deadline_s=5, first_wait_s=0.01, max_wait_s=0.05)
+    return ServiceSettings(
+        url, **{"requests_per_second": None, "max_in_flight": 4, "retry": with_short_retries, **settings}
+    )

@@ -42,7 +42,7 @@ def reader_of(
     *,
     ahead: int = 4,
     max_points: int = 1_000,
-    patience_s: float = 30,
+    retry_for_s: float = 30,
     stopped: Callable[[], bool] = lambda: False,
 ) -> WindowReader:
     format: Any = service.format
@@ -53,7 +53,7 @@ def reader_of(
         ahead=ahead,
         max_chunk_points=max_points,
         format=format,
-        patience_s=patience_s,
+        retry_for_s=retry_for_s,
         stopped=stopped,
     )
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnia_beam.core.limits import MAX_CHUNK_POINTS, MAX_POINTS_PER_ANSWER, MAX_SERIES_PER_REQUEST
+from omnia_beam.core.limits import MAX_CHUNK_POINTS, MAX_POINTS_PER_RESPONSE, MAX_SERIES_PER_REQUEST
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS, NS_PER_SECOND
 from omnia_beam.plan.packing import PackedWindow, PackLimits, month_starts, pack_windows
@@ -48,7 +48,7 @@ def cases(draw: st.DrawFn) -> tuple[Counts, TimeRange, PackLimits]:
     least = max(1, sum(counts.values()) // 150)
     limits = PackLimits(
         series=draw(st.integers(1, 100)),
-        page_points=draw(st.integers(1, MAX_POINTS_PER_ANSWER)),
+        page_points=draw(st.integers(1, MAX_POINTS_PER_RESPONSE)),
         chunk_points=draw(st.integers(least, max(least, 2 * MAX_CHUNK_POINTS))),
     )
     return counts, draw(ranges()), limits
@@ -201,6 +201,6 @@ def test_requests_of_a_mixed_catalogue_are_full(catalogue: str, period: tuple[st
         for i in range(series)
     }
     windows = packed(counts, wanted)
-    fill = sum(w.expected_points for w in windows) / (sum(w.requests for w in windows) * MAX_POINTS_PER_ANSWER)
+    fill = sum(w.expected_points for w in windows) / (sum(w.requests for w in windows) * MAX_POINTS_PER_RESPONSE)
     assert fill > 0.8
     assert all(len(w.series_ids) <= MAX_SERIES_PER_REQUEST for w in windows)

@@ -13,7 +13,7 @@ from omnia_beam.core.errors import IncompleteReadError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io.omnia.query_reader import QueryAnswer, QueryReader
+from omnia_beam.io.omnia.query_reader import QueryReader, QueryResult
 from omnia_beam.io.omnia.window_reader import WindowReader
 from tests.io.reading import AtOnce
 from tests.io.scripted_service import ScriptedService, json_page, protobuf_page, steady
@@ -62,7 +62,7 @@ class Gateway:
             ahead=1,
             max_chunk_points=1_000,
             format=self.service.format,
-            patience_s=5,  # type: ignore[arg-type]  # a test's str
+            retry_for_s=5,  # type: ignore[arg-type]  # a test's str
         )
 
 
@@ -88,7 +88,7 @@ def test_a_steady_answer_without_anything_fails_where_the_service_counts_points(
 def test_a_series_that_is_left_out_once_is_read_after_all() -> None:
     gateway = Gateway(service(), without_a, times=1)
     answer = gateway.reader().read(("a", "b"), WANTED)
-    assert isinstance(answer, QueryAnswer)
+    assert isinstance(answer, QueryResult)
     assert answer.points == 40
     assert gateway.asked_for_count == [("a",)]
 
@@ -110,7 +110,7 @@ def test_a_service_that_names_nothing_empty_is_asked_for_a_count_once() -> None:
     gateway = Gateway(service(points={"b": POINTS["b"]}, mentions_empty=False), lambda body: body, counts_empty=False)
     reader = gateway.reader()
     for _ in range(5):
-        assert isinstance(reader.read(("a", "b"), WANTED), QueryAnswer)
+        assert isinstance(reader.read(("a", "b"), WANTED), QueryResult)
     assert gateway.asked_for_count == [("a",)]
     reader.read(("a", "b"), WANTED, recorded=frozenset("a"))  # where points are recorded silence is never a habit
     assert gateway.asked_for_count == [("a",), ("a",)]
@@ -131,7 +131,7 @@ def test_another_range_than_asked_for_is_no_answer(format: str) -> None:
     page = json_page if format == "json" else protobuf_page
     gateway = Gateway(service(format), lambda _: page([(s, rows, 20) for s, rows in later.items()]), times=2)
     answer = gateway.reader().read(("a", "b"), WANTED)
-    assert isinstance(answer, QueryAnswer)
+    assert isinstance(answer, QueryResult)
     assert answer.points == 40
     gateway.times = 10**9
     with pytest.raises(IncompleteReadError, match="an answer to another question"):
@@ -201,5 +201,5 @@ def test_an_answer_is_whole_or_refused(
             answer = reader.read(("a", "b", "c"), TimeRange(0, 10 * SECOND), recorded=frozenset(points))
         except IncompleteReadError:
             continue
-        assert isinstance(answer, QueryAnswer)
+        assert isinstance(answer, QueryResult)
         assert answer.points == sum(map(len, points.values()))

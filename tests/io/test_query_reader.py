@@ -22,7 +22,7 @@ from omnia_beam.core.errors import (
 )
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.omnia.query_reader import Divide, QueryAnswer, QueryReader
+from omnia_beam.io.omnia.query_reader import Divide, QueryReader, QueryResult
 from omnia_beam.transforms.assemble import assemble_chunk
 from tests.io.scripted_service import FAULTS, SILENT_IN_JSON, ScriptedService, held, oracle, protobuf_page, steady
 
@@ -45,7 +45,7 @@ def read(service: ScriptedService, wanted: TimeRange = WANTED, series_ids: str =
     return reader_of(service, **options).read(tuple(series_ids), wanted)
 
 
-def points_in(service: ScriptedService, answer: QueryAnswer, wanted: TimeRange = WANTED, series_ids: str = "ab") -> Any:
+def points_in(service: ScriptedService, answer: QueryResult, wanted: TimeRange = WANTED, series_ids: str = "ab") -> Any:
     return held(assemble_chunk(RawChunk(ChunkKey(tuple(series_ids), wanted), answer.pages, service.format)))  # type: ignore[arg-type]  # a test's str
 
 
@@ -154,7 +154,7 @@ def test_a_token_that_stays_the_same_may_lead_on() -> None:
     rest = iter(bodies)
     reader = QueryReader(lambda *_: next(rest), format="protobuf", page_limit=5, max_points=1_000)
     answer = reader.read(("a", "b"), WANTED)
-    assert isinstance(answer, QueryAnswer)
+    assert isinstance(answer, QueryResult)
     assert [page.body for page in answer.pages] == bodies
 
 
@@ -259,7 +259,7 @@ def test_a_later_page_that_is_refused_starts_the_query_over(error: OmniaBeamErro
             reader.read(("a", "b"), WANTED)
     else:
         answer = reader.read(("a", "b"), WANTED)
-        assert isinstance(answer, QueryAnswer)
+        assert isinstance(answer, QueryResult)
         assert answer.points == 40
         assert [token for _, _, token in service.requests].count(None) == 2
 
@@ -280,7 +280,7 @@ def test_too_much_is_divided_before_it_is_fetched(format: str) -> None:
 def test_a_single_nanosecond_is_not_divided() -> None:
     service = ScriptedService(steady("ab", TimeRange(0, 10), 1), tick_ns=100)
     answer = read(service, TimeRange(3, 4), max_points=15)
-    assert isinstance(answer, QueryAnswer)
+    assert isinstance(answer, QueryResult)
     assert answer.points == 20
 
 
@@ -310,7 +310,7 @@ def test_nothing_at_all_is_believed_when_it_is_said_again() -> None:
 def test_nothing_is_believed_at_once_where_nothing_is_expected_or_the_series_are_named(mentions_empty: bool) -> None:
     service = ScriptedService({}, mentions_empty=mentions_empty)
     answer = reader_of(service).read(("a", "b"), WANTED, points_expected=mentions_empty)
-    assert isinstance(answer, QueryAnswer)
+    assert isinstance(answer, QueryResult)
     assert len(service.requests) == 1
 
 
@@ -343,11 +343,11 @@ def test_points_are_exact_or_an_error_says_why(
     try:
         answer = read(service, wanted, series_ids="abc", max_points=max_points)
         # Two faults may make up for each other in number: then it is the assembling that tells.
-        found = points_in(service, answer, wanted, "abc") if isinstance(answer, QueryAnswer) else None
+        found = points_in(service, answer, wanted, "abc") if isinstance(answer, QueryResult) else None
     except OmniaBeamError:
         assert service.struck
         return
-    if isinstance(answer, QueryAnswer):
+    if isinstance(answer, QueryResult):
         assert found == oracle(points, "abc", wanted)
         assert answer.points <= max_points
     else:

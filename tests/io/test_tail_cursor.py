@@ -112,16 +112,16 @@ def test_no_order_of_claims_and_splits_loses_time_or_gives_it_twice(taken: list[
             assert again.is_bounded()
             with pytest.raises(ValueError, match="neither claimed"):
                 again.check_done()
-            assert again.try_claim(Round(primary.flying, OVER))
+            assert again.try_claim(Round(primary.in_flight, OVER))
             assert again.try_split(0) is None
             assert again.check_done()
-            out += primary.flying
+            out += primary.in_flight
         else:
             out += claim.given
         assert residual.complete_to_ns >= watermark
         watermark = residual.complete_to_ns
         assert all(each.key.range.start_ns >= 0 for each in out)
-        assert watermark <= min((each.key.range.start_ns for each in residual.flying), default=watermark)
+        assert watermark <= min((each.key.range.start_ns for each in residual.in_flight), default=watermark)
         cursor = residual
     at = 0
     for window in out:

@@ -175,7 +175,7 @@ def test_a_mistake_of_ours_is_not_taken_for_the_services() -> None:
         raise ZeroDivisionError
 
     queries = QueryReader(broken, format="protobuf", page_limit=5, max_points=100)
-    reader = WindowReader(queries, AtOnce(), ahead=2, max_chunk_points=100, format="protobuf", patience_s=1)
+    reader = WindowReader(queries, AtOnce(), ahead=2, max_chunk_points=100, format="protobuf", retry_for_s=1)
     with pytest.raises(ZeroDivisionError):
         read(reader, in_a_row("a", 2))
 
@@ -260,7 +260,7 @@ def test_windows_behind_one_that_waits_are_read_as_far_as_memory_allows(wanted: 
             ahead=5,
             max_chunk_points=1_000,
             format="protobuf",
-            patience_s=30,
+            retry_for_s=30,
             more_ahead=MoreAhead(13, points, lambda: wanted),
         )
         outcomes = read(reader, windows)

@@ -164,4 +164,4 @@ def test_a_pool_that_died_does_not_hang_the_reading() -> None:
 
     windows = in_a_row("a", 30)
     with pytest.raises(TimeoutError, match=r"a \[1970.*no answer within 0.001 s"):
-        read(reader_of(ScriptedService({}), Dead(), patience_s=0.001), windows)
+        read(reader_of(ScriptedService({}), Dead(), retry_for_s=0.001), windows)

@@ -17,9 +17,9 @@ from omnia_beam.io.omnia.policy import (
     TIME_LEAVES,
     TIME_TAKEN,
     TOO_FINE,
-    Judged,
+    PolicyResult,
     WriteOptions,
-    judge,
+    apply_policy,
 )
 from tests.core.strategies import as_points, as_rows, rows
 from tests.io.scripted_service import bits_of, double
@@ -69,15 +69,15 @@ def by_hand(points: list[Row], window: TimeRange, chosen: WriteOptions) -> dict[
     return {"good": good, "dead": dead, **counts}
 
 
-def told(judged: Judged) -> dict[str, Any]:
-    dead = {reason: as_rows(points) for points, reason in judged.dead}
-    assert len(dead) == len(judged.dead)
+def told(by_policy: PolicyResult) -> dict[str, Any]:
+    dead = {reason: as_rows(points) for points, reason in by_policy.dead}
+    assert len(dead) == len(by_policy.dead)
     return {
-        "good": as_rows(judged.good),
+        "good": as_rows(by_policy.good),
         "dead": dead,
-        "dropped": judged.dropped,
-        "substituted": judged.substituted,
-        "truncated": judged.truncated,
+        "dropped": by_policy.dropped,
+        "substituted": by_policy.substituted,
+        "truncated": by_policy.truncated,
     }
 
 
@@ -95,12 +95,12 @@ def windows(draw: st.DrawFn) -> tuple[TimeRange, list[Row]]:
 )
 def test_every_policy_as_by_hand(drawn: tuple[TimeRange, list[Row]], chosen: WriteOptions) -> None:
     window, points = drawn
-    assert told(judge(as_points(points), window, chosen)) == by_hand(points, window, chosen)
+    assert told(apply_policy(as_points(points), window, chosen)) == by_hand(points, window, chosen)
 
 
 def test_what_needs_no_policy_is_not_copied() -> None:
     points = as_points([(0, 0, 192), (100, bits_of(-0.0), 2**32 - 1)])
-    assert judge(points, TimeRange(0, 200), WriteOptions()).good is points
+    assert apply_policy(points, TimeRange(0, 200), WriteOptions()).good is points
 
 
 @pytest.mark.parametrize(

@@ -144,11 +144,11 @@ def test_a_pause_longer_than_the_patience_is_refused_at_once() -> None:
     clock = Clock()
     limiter = RateLimiter(10, 1, clock=clock, sleep=clock.sleep)
     limiter.pause(30)
-    with pytest.raises(PausedTooLong) as caught, limiter.slot(patience_s=29):
+    with pytest.raises(PausedTooLong) as caught, limiter.slot(retry_for_s=29):
         pytest.fail("let in")
     assert caught.value.wait_s == 30
     assert clock.now == 1_000.0
-    with limiter.slot(patience_s=30):  # and the slot was given back
+    with limiter.slot(retry_for_s=30):  # and the slot was given back
         assert clock.now == 1_030.0
 
 

@@ -66,23 +66,23 @@ def carry_out(
     now = paused_until = 0.0
     last = -1e9
     left, refused = requests, 0
-    flying: list[tuple[float, int, float, bool]] = []  # answered at, number, started at, accepted
+    in_flight: list[tuple[float, int, float, bool]] = []  # answered at, number, started at, accepted
     waiting: list[float] = []
     starts: list[float] = []
-    while left or flying or waiting:
+    while left or in_flight or waiting:
         free = max(now, last + rate.interval_s(now), paused_until)
         again = max(free, waiting[0]) if waiting else float("inf")
         start = min(again, free if left else float("inf"))
-        if len(flying) < 8 and start < float("inf") and (not flying or start <= flying[0][0]):
+        if len(in_flight) < 8 and start < float("inf") and (not in_flight or start <= in_flight[0][0]):
             if start == again:
                 heapq.heappop(waiting)
             else:
                 left -= 1
             now = last = start
             starts.append(now)
-            heapq.heappush(flying, (now + latency_s, next(number), now, service(now)))
+            heapq.heappush(in_flight, (now + latency_s, next(number), now, service(now)))
             continue
-        now, _, started, accepted = heapq.heappop(flying)
+        now, _, started, accepted = heapq.heappop(in_flight)
         if accepted:
             rate.accepted(started, now)
             continue

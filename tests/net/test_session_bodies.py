@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from omnia_beam.core import errors
-from omnia_beam.net.http.answer import PROTOBUF
 from omnia_beam.net.http.body_room import shared_room
+from omnia_beam.net.http.response import PROTOBUF
 from omnia_beam.net.http.retry import RetryPolicy
 
 PROTO = "application/protobuf"

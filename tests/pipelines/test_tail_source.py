@@ -182,7 +182,7 @@ def test_cycle_follows_cycle_and_none_begins_while_one_is_under_way(load: Load, 
         stage.carry_out(second)
         stage.look()
         assert stage.cursor.complete_to_ns == second[0].key.range.end_ns
-        assert not stage.cursor.flying
+        assert not stage.cursor.in_flight
 
 
 def test_what_failed_holds_the_watermark_back_and_is_given_out_again(load: Load, tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_a_lost_lease_ends_it_and_nothing_is_given_out(load: Load) -> None:
         assert stage.cursor.mode == "over"
         stage.cursor = kept
         with pytest.raises(StateError, match="has lost its lease"):
-            stage.carry_out(kept.flying)
+            stage.carry_out(kept.in_flight)
 
 
 def test_the_end_is_reached_once_all_is_there(load: Load, tmp_path: Path) -> None:
@@ -379,7 +379,7 @@ def test_process_gives_out_shards_at_the_time_of_the_first_hole_and_defers(load:
         assert [each.timestamp for each in out] == [as_timestamp(DAY)]
         assert watermark.current_watermark() == as_timestamp(DAY)
         residual, wait = tracker.deferred_status()
-        assert tuple(out[0].value.windows) == residual.flying
+        assert tuple(out[0].value.windows) == residual.in_flight
         assert 0 < float(wait) <= 5
         taken = ThreadsafeRestrictionTracker(source.create_tracker(cursor))
         taken.try_split(0)

@@ -44,7 +44,7 @@ def test_no_escape_of_a_name_reaches_the_terminal(screen: PlainConsole) -> None:
     screen.print(series_table(report))
     screen.print(findings_table(report, ()))
     print_summary(Summary("migrate", warnings=(HOSTILE,), details={"first failure": HOSTILE}), screen)
-    RunContext(pipeline_options(None, []), screen, screen).say(HOSTILE)
+    RunContext(pipeline_options(None, []), screen, screen).notify(HOSTILE)
     text = shown(screen)
     assert text.count("A\ufffd]0;title") == 9
     for sequence in ("\x1b]", "\x1b[31mB", "\x07", "\r", "\x9b", "\u202e"):

@@ -59,7 +59,7 @@ class Soak:
     seed: int
     folder: Path
     destination: Destination
-    say: Callable[[str], None]
+    notify: Callable[[str], None]
     workers: int = 1
     history: list[Kill] = field(default_factory=list)
     _unexpected: list[str] = field(default_factory=list)
@@ -121,7 +121,9 @@ class Soak:
         served = self.service.points_served() - before
         if code == -9:
             self.history.append(Kill(place, code, served, service_died))
-            self.say(f"kill {self.killed:3d}  {place:45s} {served:12,d} points served{', service too' * service_died}")
+            self.notify(
+                f"kill {self.killed:3d}  {place:45s} {served:12,d} points served{', service too' * service_died}"
+            )
         else:
             self._ended(run, code, left_points, service_died)
 
@@ -214,7 +216,7 @@ def _day(days: int) -> str:
     return time.strftime("%Y-%m-%d", time.gmtime((START_NS + days * DAY_NS) // 10**9))
 
 
-def soak(arguments: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
+def soak(arguments: argparse.Namespace, notify: Callable[[str], None]) -> dict[str, Any]:
     """Run a soak in a folder of its own, which is deleted where all went well."""
     folder = Path(tempfile.mkdtemp(prefix="omnia-beam-soak-", dir=arguments.dir))
     parquet = arguments.sink == "parquet"
@@ -227,7 +229,7 @@ def soak(arguments: argparse.Namespace, say: Callable[[str], None]) -> dict[str,
         arguments.seed,
         folder,
         destination,
-        say,
+        notify,
     ).run()
     if not report["redone"] < arguments.redone:
         report["violations"].append(f"{report['redone']:.2%} of the work was done more than once")

@@ -145,20 +145,20 @@ def write_job(url: str, folder: Path, poll: str) -> Path:
     return path
 
 
-def soak(arguments: argparse.Namespace, folder: Path, say: Callable[[str], None]) -> list[str]:
+def soak(arguments: argparse.Namespace, folder: Path, notify: Callable[[str], None]) -> list[str]:
     """Run it; returns what is wrong."""
     readings: list[Reading] = []
     began = time.monotonic()
 
     def measure(cycle: int) -> None:
         readings.append(found := measured(cycle, folder))
-        say(
+        notify(
             f"{cycle:6,} cycles {time.monotonic() - began:6.0f} s  RSS {found.rss_mb:6.1f} MB  Python {found.python_mb:6.1f} MB "
             f"{found.objects:9,} objects  {found.open_files:3} files open  {found.threads:2} threads  "
             f"{found.parquet_files:4} Parquet files  state {found.state_kb:6.0f} kB"
         )
         if arguments.trace:
-            tell_growth(say)
+            tell_growth(notify)
 
     said = Said()
     context = RunContext(pipeline_options(None, []), Console(file=io.StringIO()), Console(file=said))
@@ -204,13 +204,13 @@ def load_poll(text: str) -> float:
 _before: list[tracemalloc.Snapshot] = []
 
 
-def tell_growth(say: Callable[[str], None]) -> None:
+def tell_growth(notify: Callable[[str], None]) -> None:
     """Where Python's own allocations have grown since the last time."""
     now = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(False, tracemalloc.__file__)])
     if _before:
         for each in now.compare_to(_before.pop(), "lineno")[:12]:
             if each.size_diff > 0:
-                say(f"    {each.size_diff / 1e3:8.1f} kB {each.count_diff:+7,}  {each.traceback}")
+                notify(f"    {each.size_diff / 1e3:8.1f} kB {each.count_diff:+7,}  {each.traceback}")
     _before.append(now)
 
 

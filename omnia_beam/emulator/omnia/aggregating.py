@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final, cast
 
-from omnia_beam.core.limits import MAX_POINTS_PER_ANSWER, SERVICE_DEFAULT_LIMIT
+from omnia_beam.core.limits import MAX_POINTS_PER_RESPONSE, SERVICE_DEFAULT_LIMIT
 from omnia_beam.emulator.common.store import Series
 from omnia_beam.emulator.common.timetext import parse_duration
 from omnia_beam.emulator.omnia.aggregate import FILLS, FUNCTIONS, AggregateQuery, Fill
@@ -47,7 +47,7 @@ def aggregate_query(
         series.visible(call.now_ns),
         start,
         stop,
-        limit_of(item.get("limit"), SERVICE_DEFAULT_LIMIT, MAX_POINTS_PER_ANSWER),
+        limit_of(item.get("limit"), SERVICE_DEFAULT_LIMIT, MAX_POINTS_PER_RESPONSE),
         _functions(item.get("aggregateFunctions")),
         _interval(item.get("processingInterval")),
         cast(Fill, one_of("fill", str(item.get("fill") or "none"), FILLS)),

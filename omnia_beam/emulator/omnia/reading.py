@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from omnia_beam.core.limits import MAX_POINTS_PER_ANSWER, MAX_SERIES_PER_REQUEST, SERVICE_DEFAULT_LIMIT
+from omnia_beam.core.limits import MAX_POINTS_PER_RESPONSE, MAX_SERIES_PER_REQUEST, SERVICE_DEFAULT_LIMIT
 from omnia_beam.emulator.common.points import Points
 from omnia_beam.emulator.common.rows import raw_rows
 from omnia_beam.emulator.common.store import Series
@@ -138,7 +138,7 @@ def raw_query(
         series.visible(call.now_ns),
         start,
         stop,
-        limit_of(item.get("limit"), SERVICE_DEFAULT_LIMIT, MAX_POINTS_PER_ANSWER),
+        limit_of(item.get("limit"), SERVICE_DEFAULT_LIMIT, MAX_POINTS_PER_RESPONSE),
         statuses_of("statusFilter", item.get("statusFilter")),
         bool(bool_of("includeOutsidePoints", item.get("includeOutsidePoints"))),
         series.version,

@@ -211,7 +211,7 @@ class CatalogStore:
             kept.add(name)
             found.append(index)
             if before is not index:
-                if recorded and not _only_told_anew(index, before):
+                if recorded and not _only_described_again(index, before):
                     self._note_change([index, before], run)
                     self._note_vanished(before, index)
                 self.state_dir.write(name, index.to_bytes())
@@ -299,7 +299,7 @@ class CatalogStore:
         self.state_dir.write(_CHANGES, json.dumps(rows).encode())
 
 
-def _only_told_anew(index: FileIndex, before: FileIndex | None) -> bool:
+def _only_described_again(index: FileIndex, before: FileIndex | None) -> bool:
     """Return whether only the index's format differs, while the file and its points are the same."""
     return (
         before is not None

@@ -150,7 +150,7 @@ class _LocalWalk:
         self.listing = Listing()
         self._enter("", outside=False)
         self._follow()
-        self._tell_files()
+        self._report_files()
 
     def _enter(self, folder: str, *, outside: bool) -> None:
         waiting = [folder]
@@ -209,7 +209,7 @@ class _LocalWalk:
             else:
                 self._enter(name, outside=True)
 
-    def _tell_files(self) -> None:
+    def _report_files(self) -> None:
         proper = {inode: name for name, (_, inode) in self._found.items() if inode and name in self._live}
         for name in set(self._live) - self._found.keys():  # reached through a link to a folder that is listed itself
             with suppress(OSError):

@@ -97,12 +97,12 @@ def tidy_files(
     return Tidied((*temporaries, *sorted(gone)), tuple(sorted(set(stray) - gone)))
 
 
-def say_tidied(say: Callable[[str], None], path: str, tidied: Tidied) -> None:
+def report_tidied(notify: Callable[[str], None], path: str, tidied: Tidied) -> None:
     """Report the files that were removed or kept, if there were any."""
     if tidied.removed:
-        say(f"removed {len(tidied.removed)} files of earlier runs that no receipt names")
+        notify(f"removed {len(tidied.removed)} files of earlier runs that no receipt names")
     if tidied.kept:
-        say(
+        notify(
             f"{path}: {len(tidied.kept)} files of this job's name that no receipt names, such as {tidied.kept[0]}, are of "
             "times that this run does not read; they are let be. A run over their time replaces them"
         )

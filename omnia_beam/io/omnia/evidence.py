@@ -30,7 +30,7 @@ _AGAIN_OF_NAMERS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class Contradiction:
     """What a response leaves open.
 
     Args:
@@ -73,7 +73,7 @@ class Witness:
         """Note that a response named a series without points."""
         self._names_the_empty.add(_alone(asked))
 
-    def times_to_ask_again(self, doubt: Doubt) -> int:
+    def times_to_ask_again(self, doubt: Contradiction) -> int:
         """Return how often to send a query again whose response leaves this open."""
         if not doubt.silent or not doubt.is_nothing:  # for some of many series the count decides, and costs less
             return 0
@@ -83,7 +83,7 @@ class Witness:
             return 0
         return _AGAIN_UNCOUNTED if self._count is None else _AGAIN
 
-    def counted_nothing(self, doubt: Doubt, query: TimeRange) -> set[str]:
+    def counted_nothing(self, doubt: Contradiction, query: TimeRange) -> set[str]:
         """Request the count of silent series, where it matters, and return those that the service says have no points.
 
         Raises:
@@ -113,7 +113,7 @@ class Witness:
             return 0
         return sum(self._count(series_ids, inside).values())
 
-    def _matters(self, doubt: Doubt) -> bool:
+    def _matters(self, doubt: Contradiction) -> bool:
         if doubt.concerns_recorded:
             return True
         if not doubt.expected:

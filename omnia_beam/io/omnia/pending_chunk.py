@@ -17,12 +17,12 @@ from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.omnia.delivery import Refusal
 from omnia_beam.io.omnia.group import Run
-from omnia_beam.io.omnia.policy import FINDING_OF, Judged, WriteOptions, judge
+from omnia_beam.io.omnia.policy import FINDING_OF, PolicyResult, WriteOptions, apply_policy
 
 
 @dataclass(frozen=True, slots=True)
 class WriteCounts:
-    """Numbers of points that a policy changed or left out; see `Judged`."""
+    """Numbers of points that a policy changed or left out; see `PolicyResult`."""
 
     dropped: int = 0
     substituted: int = 0
@@ -51,17 +51,17 @@ class WrittenChunk:
 class _PendingSeries:
     """One series of a chunk: its original points, those that are sent, and which of them are dead."""
 
-    __slots__ = ("chunk", "dead", "judged", "source_id", "target_id")
+    __slots__ = ("by_policy", "chunk", "dead", "source_id", "target_id")
 
-    def __init__(self, chunk: PendingChunk, source_id: str, target_id: str, judged: Judged) -> None:
+    def __init__(self, chunk: PendingChunk, source_id: str, target_id: str, by_policy: PolicyResult) -> None:
         self.chunk = chunk
         self.source_id = source_id
         self.target_id = target_id
-        self.judged = judged
+        self.by_policy = by_policy
         self.dead: list[tuple[int, int, Refusal, str]] = []
 
     def receipt(self) -> SeriesReceipt:
-        good = self.judged.good
+        good = self.by_policy.good
         if self.dead:
             keep = np.ones(len(good.times), bool)
             for start, stop, _, _ in self.dead:
@@ -70,14 +70,14 @@ class _PendingSeries:
         return SeriesReceipt.of(self.source_id, self.target_id, good)
 
     def letters(self) -> Iterator[DeadLetter]:
-        for points, reason in self.judged.dead:
+        for points, reason in self.by_policy.dead:
             yield DeadLetter(self.chunk.key, self.source_id, self.target_id, points, reason)
         for start, stop, refusal, note in sorted(self.dead, key=lambda each: each[:2]):
             yield DeadLetter(
                 self.chunk.key,
                 self.source_id,
                 self.target_id,
-                self.judged.good.take(slice(start, stop)),
+                self.by_policy.good.take(slice(start, stop)),
                 f"{refusal.reason} ({note})" if note else refusal.reason,
                 refusal.http_status,
                 refusal.trace_id,
@@ -95,15 +95,15 @@ class PendingChunk:
         self._rejected, self._kept = chunk.rejected, chunk.kept
         self.failure: WindowFailure | None = None
         self._series = [
-            _PendingSeries(self, source_id, target_id, judge(points, chunk.key.range, options))
+            _PendingSeries(self, source_id, target_id, apply_policy(points, chunk.key.range, options))
             for source_id, target_id, points in chunk.by_series()
         ]
-        self._left = sum(len(each.judged.good.times) for each in self._series)
+        self._left = sum(len(each.by_policy.good.times) for each in self._series)
 
     def runs(self) -> Iterator[Run]:
         """Yield everything that has to be sent: one run for each series that has points to send."""
         for each in self._series:
-            good: Points = each.judged.good
+            good: Points = each.by_policy.good
             if len(good.times):
                 yield Run(each.target_id, good, 0, len(good.times), each)
 
@@ -123,18 +123,18 @@ class PendingChunk:
 
     def written(self, sink: str) -> WrittenChunk:
         """Return the result; call this once, when everything is settled."""
-        judged = [each.judged for each in self._series]
+        by_policy = [each.by_policy for each in self._series]
         counts = WriteCounts(
-            sum(each.dropped for each in judged),
-            sum(each.substituted for each in judged),
-            sum(each.truncated for each in judged),
+            sum(each.dropped for each in by_policy),
+            sum(each.substituted for each in by_policy),
+            sum(each.truncated for each in by_policy),
         )
         if self.failure is not None:
             return WrittenChunk(self.ticket, None, self.failure, (), counts)
         letters = tuple(letter for each in self._series for letter in each.letters())
         dead = sum(letter.count for letter in letters)
         for each in self._series:
-            for points, reason in each.judged.dead:
+            for points, reason in each.by_policy.dead:
                 BOARD.note_found(FINDING_OF[reason], each.source_id, len(points.times))
         stands = {each.series_id: SeriesReceipt(each.series_id, *each.stored) for each in self._kept if each.stored}
         series = tuple(stands.get(each.source_id) or each.receipt() for each in self._series)

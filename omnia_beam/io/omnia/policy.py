@@ -86,7 +86,7 @@ class WriteOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class PolicyResult:
     """The points of one series, divided into those to send and the others.
 
     Args:
@@ -103,7 +103,7 @@ class Judged:
     truncated: int = 0
 
 
-def judge(points: Points, window: TimeRange, options: WriteOptions) -> Judged:
+def apply_policy(points: Points, window: TimeRange, options: WriteOptions) -> PolicyResult:
     """Divide the points of a series into those that can be sent and those that cannot.
 
     Args:
@@ -114,7 +114,7 @@ def judge(points: Points, window: TimeRange, options: WriteOptions) -> Judged:
     finite = np.isfinite(points.values)
     fine = points.times % TIME_RESOLUTION_NS != 0
     if finite.all() and not fine.any():
-        return Judged(points)
+        return PolicyResult(points)
     dead: list[tuple[Points, str]] = []
     substituted = dropped = 0
     sent = points
@@ -133,7 +133,7 @@ def judge(points: Points, window: TimeRange, options: WriteOptions) -> Judged:
         dead.append((points.take(where), reason))
         keep = keep & ~where
     times = sent.times - sent.times % TIME_RESOLUTION_NS if fine.any() else sent.times
-    return Judged(
+    return PolicyResult(
         good=NO_POINTS if not keep.any() else Points(times, sent.values, sent.statuses).take(keep),
         dead=tuple((each, reason) for each, reason in dead if len(each.times)),
         dropped=dropped,

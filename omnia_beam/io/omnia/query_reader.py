@@ -21,7 +21,7 @@ from omnia_beam.core.errors import (
 from omnia_beam.core.series_id import id_key
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import BodyFormat
-from omnia_beam.io.omnia.evidence import Count, Doubt, Witness
+from omnia_beam.io.omnia.evidence import Contradiction, Count, Witness
 from omnia_beam.plan.packing import PackLimits, requests_for
 from omnia_beam.wire import decode_json_page, scan_page
 
@@ -51,7 +51,7 @@ _STARTS_OVER: Final = (IncompleteReadError, WireFormatError, NotTheServiceError)
 
 
 @dataclass(frozen=True, slots=True)
-class QueryAnswer:
+class QueryResult:
     """All pages of one query.
 
     Args:
@@ -147,7 +147,7 @@ class QueryReader:
         *,
         points_expected: bool = True,
         recorded: frozenset[str] = frozenset(),
-    ) -> QueryAnswer | Divide:
+    ) -> QueryResult | Divide:
         """Return all pages of a query, or how to divide it.
 
         A token that the service refuses half way, a page that is corrupt, repeats or belongs to another query, and a count that
@@ -182,7 +182,7 @@ class QueryReader:
             if reading.names_the_empty():
                 self._witness.names_the_empty(series_ids)
             named = {each for each in series_ids if id_key(each) in reading.named}
-            doubt = Doubt(series_ids, frozenset(series_ids) - named, points_expected, recorded)
+            doubt = Contradiction(series_ids, frozenset(series_ids) - named, points_expected, recorded)
             if asked_again < self._witness.times_to_ask_again(doubt):
                 asked_again += 1
                 continue
@@ -194,7 +194,7 @@ class QueryReader:
                     raise IncompleteReadError(f"{_where(series_ids, query)}: {error}") from error
                 continue
             has_totals = reading.totals.keys() >= {each for each, points in reading.points.items() if points}
-            return QueryAnswer(tuple(reading.pages), reading.points.total(), frozenset(named), has_totals)
+            return QueryResult(tuple(reading.pages), reading.points.total(), frozenset(named), has_totals)
 
     def check_whole(self, series_ids: tuple[str, ...], asked: TimeRange, points: int) -> None:
         """Compare the number of points received without totals with the service's count.

@@ -13,13 +13,13 @@ from typing import Any, Final, Literal
 
 from omnia_beam.core.asked_range import check_times
 from omnia_beam.core.errors import IncompleteReadError, NotFoundError, SelectionError, UsageError
-from omnia_beam.core.limits import MAX_POINTS_PER_ANSWER, MAX_SERIES_PER_REQUEST, TIME_RESOLUTION_NS
+from omnia_beam.core.limits import MAX_POINTS_PER_RESPONSE, MAX_SERIES_PER_REQUEST, TIME_RESOLUTION_NS
 from omnia_beam.core.series_id import canonical_id, id_key
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.net.api.operations import GET_DATA, QUERY_DATA, check_each_once, path_of
-from omnia_beam.net.http.answer import JSON, PROTOBUF
 from omnia_beam.net.http.body import most_page_bytes
 from omnia_beam.net.http.federation import checked_federation_source
+from omnia_beam.net.http.response import JSON, PROTOBUF
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.wire import decode_page
 
@@ -53,7 +53,7 @@ class RawQuery:
     series_ids: tuple[str, ...]
     start_ns: int
     end_ns: int
-    limit: int = MAX_POINTS_PER_ANSWER
+    limit: int = MAX_POINTS_PER_RESPONSE
     statuses: tuple[int, ...] = ()
     federation_source: str | None = None
     format: Format = "protobuf"
@@ -62,8 +62,8 @@ class RawQuery:
         _check_ids(self.series_ids)
         if not self.start_ns < self.end_ns:
             raise UsageError(f"a query from {self.start_ns} ns to {self.end_ns} ns is empty: the end must be later")
-        if not 1 <= self.limit <= MAX_POINTS_PER_ANSWER:
-            raise UsageError(f"a page of {self.limit} points: the service gives 1 to {MAX_POINTS_PER_ANSWER}")
+        if not 1 <= self.limit <= MAX_POINTS_PER_RESPONSE:
+            raise UsageError(f"a page of {self.limit} points: the service gives 1 to {MAX_POINTS_PER_RESPONSE}")
         checked_federation_source(self.federation_source)
         if self.format not in ("protobuf", "json"):
             raise UsageError(f"format {self.format!r}: protobuf or json")

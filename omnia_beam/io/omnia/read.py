@@ -16,7 +16,7 @@ from omnia_beam.beam.progress import BOARD, STOP
 from omnia_beam.core.chunk import RawChunk
 from omnia_beam.core.errors import IncompleteReadError
 from omnia_beam.core.failure import WindowFailure
-from omnia_beam.core.limits import MAX_CHUNK_POINTS, MAX_POINTS_PER_ANSWER
+from omnia_beam.core.limits import MAX_CHUNK_POINTS, MAX_POINTS_PER_RESPONSE
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import BodyFormat, Window
 from omnia_beam.io.omnia.planner import plan_windows
@@ -54,7 +54,7 @@ class ReadOptions:
 
     statuses: tuple[int, ...] = ()
     format: BodyFormat = "protobuf"
-    page_limit: int = MAX_POINTS_PER_ANSWER
+    page_limit: int = MAX_POINTS_PER_RESPONSE
     max_chunk_points: int = MAX_CHUNK_POINTS
     ahead: int | None = None
 
@@ -299,7 +299,7 @@ class _Fetch(beam.DoFn):
             ),
             max_chunk_points=options.max_chunk_points,
             format=options.format,
-            patience_s=_patience_s(self._service),
+            retry_for_s=_retry_for_s(self._service),
             stopped=STOP.is_set,
             patient=self._patient,
         )
@@ -316,6 +316,6 @@ def _until_stopped(windows: Iterable[tuple[int, Window]]) -> Iterator[tuple[int,
         yield each
 
 
-def _patience_s(service: ServiceSettings) -> float:
+def _retry_for_s(service: ServiceSettings) -> float:
     """Longer than any number of pages can rightly take; a guard against a pool that died, not a time-out."""
     return 100 * (service.retry.deadline_s + service.read_timeout_s)

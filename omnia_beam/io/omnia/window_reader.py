@@ -27,7 +27,7 @@ from omnia_beam.core.errors import (
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import BodyFormat, ChunkKey, Window
-from omnia_beam.io.omnia.query_reader import Divide, QueryAnswer, QueryReader
+from omnia_beam.io.omnia.query_reader import Divide, QueryReader, QueryResult
 
 _OUTAGE_WINDOWS = 10
 """Windows in a row that the service failed (not refused): then it is down, and going on would take hours to say so."""
@@ -57,7 +57,7 @@ class _Query:
     window: Window
     range: TimeRange
     last: bool
-    answer: Future[QueryAnswer | Divide] | None = None
+    answer: Future[QueryResult | Divide] | None = None
     held: int | None = None
 
     @property
@@ -68,7 +68,7 @@ class _Query:
             if answer is None or not answer.done() or answer.cancelled() or answer.exception() is not None:
                 return -(-self.window.expected_points // max(1, self.window.requests))
             found = answer.result()
-            self.held = found.points if isinstance(found, QueryAnswer) else 0
+            self.held = found.points if isinstance(found, QueryResult) else 0
         return self.held
 
     def divided(self, parts: int) -> list[_Query]:
@@ -171,7 +171,7 @@ class _Evidence:
     points: int = 0
     has_totals: bool = True
 
-    def add(self, answer: QueryAnswer) -> None:
+    def add(self, answer: QueryResult) -> None:
         self.silent -= answer.named
         self.points += answer.points
         self.has_totals = self.has_totals and answer.has_totals
@@ -224,7 +224,7 @@ class WindowReader:
         ahead: int,
         max_chunk_points: int,
         format: BodyFormat,
-        patience_s: float,
+        retry_for_s: float,
         stopped: Callable[[], bool] = lambda: False,
         patient: bool = False,
         more_ahead: MoreAhead | None = None,
@@ -235,7 +235,7 @@ class WindowReader:
         self._ahead = ahead
         self._max_chunk_points = max_chunk_points
         self._format = format
-        self._patience_s = patience_s
+        self._retry_for_s = retry_for_s
         self._stopped = stopped
         self._patient = patient
         self._failures_in_a_row = 0
@@ -256,7 +256,7 @@ class WindowReader:
         Raises:
             CredentialError, UnauthorizedError: nothing can be read at all; not where it is patient.
             TransientServiceError, NotTheServiceError: so many windows in a row failed that the service must be down; likewise.
-            TimeoutError: `patience_s` has passed.
+            TimeoutError: `retry_for_s` has passed.
         """
         ahead = _Ahead(_queries(windows), self._reader, self._pool, self._ahead, self._more_ahead)
         part, claimed = _Part(), -1
@@ -270,7 +270,7 @@ class WindowReader:
                     evidence = _Evidence(query.window.held)
                 try:
                     answer = self._result(query, ahead)
-                    if isinstance(answer, QueryAnswer):
+                    if isinstance(answer, QueryResult):
                         evidence.add(answer)
                         if query.last:
                             evidence.check(query.window, self._reader)
@@ -297,19 +297,19 @@ class WindowReader:
         finally:
             ahead.cancel()
 
-    def _result(self, query: _Query, ahead: _Ahead) -> QueryAnswer | Divide:
+    def _result(self, query: _Query, ahead: _Ahead) -> QueryResult | Divide:
         if query.answer is None:
             raise AssertionError("unreachable: the head is on its way")
         if self._stopped():  # also where answers come quickly: a divided window may have a thousand parts to go
             raise _StoppedError
-        for _ in range(math.ceil(self._patience_s / _LOOK_S)):
-            if wait([query.answer], min(_LOOK_S, self._patience_s)).done:
+        for _ in range(math.ceil(self._retry_for_s / _LOOK_S)):
+            if wait([query.answer], min(_LOOK_S, self._retry_for_s)).done:
                 return query.answer.result()
             if self._stopped():
                 raise _StoppedError
             ahead.head()  # what lies behind need not wait with this one
         raise TimeoutError(
-            f"{query.window.key}: no answer within {self._patience_s:g} s, although each of its requests has time-outs: "
+            f"{query.window.key}: no answer within {self._retry_for_s:g} s, although each of its requests has time-outs: "
             "the threads that read are gone; start the job again"
         )
 

@@ -22,7 +22,7 @@ from omnia_beam.io.omnia.policy import MAX_POINT_BYTES, SERIES_BYTES, WriteOptio
 from omnia_beam.io.omnia.window_reader import MoreAhead
 from omnia_beam.ledger.fence import LeaseFence
 from omnia_beam.net.api.operations import WRITE_MULTIPLE
-from omnia_beam.net.api.write_answer import send_until_committed
+from omnia_beam.net.api.write_response import send_until_committed
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.wire import encode_datapoints
 

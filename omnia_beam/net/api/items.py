@@ -13,7 +13,7 @@ from omnia_beam.core.errors import IncompleteReadError, NotTheServiceError
 from omnia_beam.core.limits import MAX_METADATA_ITEMS
 from omnia_beam.core.series_id import id_key
 from omnia_beam.net.api.operations import Operation
-from omnia_beam.net.http.answer import Answer
+from omnia_beam.net.http.response import Response
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.transport import Query
 from omnia_beam.wire import PageItem
@@ -113,7 +113,7 @@ class ServiceMessage:
     trace_id: str | None = None
 
 
-def message_of(answer: Answer | None) -> ServiceMessage:
+def message_of(answer: Response | None) -> ServiceMessage:
     """Return the message of a response; None stands for a deletion that an earlier attempt completed."""
     if answer is None:
         return ServiceMessage(200, "deleted by an earlier attempt whose answer was lost")
@@ -123,7 +123,7 @@ def message_of(answer: Answer | None) -> ServiceMessage:
     return ServiceMessage(answer.status, str(content.get("message") or ""), content.get("traceId"))
 
 
-def items_of(answer: Answer) -> list[dict[str, Any]]:
+def items_of(answer: Response) -> list[dict[str, Any]]:
     """Return the objects of a response, in or out of the envelope; a single object is one item.
 
     Raises:
@@ -132,7 +132,7 @@ def items_of(answer: Answer) -> list[dict[str, Any]]:
     return _items(answer.json(), f"{answer.method} {answer.path}")
 
 
-def one_item(answer: Answer) -> dict[str, Any]:
+def one_item(answer: Response) -> dict[str, Any]:
     """Return the one object of a response.
 
     Raises:

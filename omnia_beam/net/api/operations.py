@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 from omnia_beam.core.errors import NotFoundError, UsageError
 from omnia_beam.core.series_id import canonical_id, id_key
-from omnia_beam.net.http.answer import JSON, Answer
 from omnia_beam.net.http.body import MAX_BODY_BYTES
+from omnia_beam.net.http.response import JSON, Response
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.transport import Query
 
@@ -70,7 +70,7 @@ class Operation:
         accept: str = JSON,
         most_bytes: int = MAX_BODY_BYTES,
         before: Callable[[], object] = lambda: None,
-    ) -> Answer:
+    ) -> Response:
         """Send the request and return its response.
 
         Args:
@@ -89,7 +89,7 @@ class Operation:
             before=before,
         )
 
-    def send_delete(self, session: ServiceSession, *ids: str, params: Query = ()) -> Answer | None:
+    def send_delete(self, session: ServiceSession, *ids: str, params: Query = ()) -> Response | None:
         """Send a request whose aim is that something no longer exists.
 
         Returns:

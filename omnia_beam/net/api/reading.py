@@ -7,7 +7,7 @@ from typing import Literal
 
 from omnia_beam.core.asked_range import check_times
 from omnia_beam.core.errors import NotTheServiceError, UsageError
-from omnia_beam.core.limits import MAX_POINTS_PER_ANSWER, MAX_SERIES_PER_REQUEST
+from omnia_beam.core.limits import MAX_POINTS_PER_RESPONSE, MAX_SERIES_PER_REQUEST
 from omnia_beam.core.series_id import id_key
 from omnia_beam.net.api import operations as ops
 from omnia_beam.net.api.api import ApiClient
@@ -16,8 +16,8 @@ from omnia_beam.net.api.items import Tally, each_page
 from omnia_beam.net.api.operations import Operation, check_each_once
 from omnia_beam.net.api.series_query import AggregateFunction, SeriesQuery, Span, check_aggregates, check_page_size
 from omnia_beam.net.api.time_argument import TimeLike, exact_text, time_to_ns
-from omnia_beam.net.http.answer import JSON, PROTOBUF
 from omnia_beam.net.http.federation import checked_federation_source
+from omnia_beam.net.http.response import JSON, PROTOBUF
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.wire import Page, PageItem, decode_json_page, decode_page
 
@@ -51,7 +51,7 @@ class DatapointReads(ApiClient):
         *,
         status: Sequence[int] = (),
         include_outside_points: bool = False,
-        page_size: int = MAX_POINTS_PER_ANSWER,
+        page_size: int = MAX_POINTS_PER_RESPONSE,
         federation_source: str | None = None,
     ) -> Iterator[Datapoints]:
         """Yield raw points of one series page by page, so that memory holds one page.
@@ -114,7 +114,7 @@ class DatapointReads(ApiClient):
         end_time: TimeLike | None = None,
         *,
         status: Sequence[int] = (),
-        page_size: int = MAX_POINTS_PER_ANSWER,
+        page_size: int = MAX_POINTS_PER_RESPONSE,
         align_to_cache: bool | None = None,
         federation_source: str | None = None,
     ) -> Iterator[Datapoints]:
@@ -326,7 +326,7 @@ def _bool(value: bool | None) -> str | None:
 def _page_size(limit: int | None) -> int:
     if limit is not None and limit < 1:
         raise UsageError(f"limit is {limit}: at least 1, or None for all points")
-    return min(limit or MAX_POINTS_PER_ANSWER, MAX_POINTS_PER_ANSWER)
+    return min(limit or MAX_POINTS_PER_RESPONSE, MAX_POINTS_PER_RESPONSE)
 
 
 def _gather(id: str, pieces: Iterator[Datapoints], limit: int | None) -> Datapoints:

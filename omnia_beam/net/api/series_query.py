@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from omnia_beam.core.errors import UsageError
-from omnia_beam.core.limits import MAX_POINTS_PER_ANSWER, TIME_RESOLUTION_NS
+from omnia_beam.core.limits import MAX_POINTS_PER_RESPONSE, TIME_RESOLUTION_NS
 from omnia_beam.core.series_id import canonical_id
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.net.api.operations import path_of
@@ -117,5 +117,5 @@ def check_page_size(page_size: int | None) -> None:
     Raises:
         UsageError: it is outside 1 to 100,000.
     """
-    if page_size is not None and not 1 <= page_size <= MAX_POINTS_PER_ANSWER:
-        raise UsageError(f"a page of {page_size} points: the service gives 1 to {MAX_POINTS_PER_ANSWER}")
+    if page_size is not None and not 1 <= page_size <= MAX_POINTS_PER_RESPONSE:
+        raise UsageError(f"a page of {page_size} points: the service gives 1 to {MAX_POINTS_PER_RESPONSE}")

@@ -19,8 +19,8 @@ from omnia_beam.net.api.items import ServiceMessage, message_of
 from omnia_beam.net.api.operations import path_of
 from omnia_beam.net.api.series_query import Span
 from omnia_beam.net.api.time_argument import TimeLike, exact_text
-from omnia_beam.net.api.write_answer import send_until_committed
-from omnia_beam.net.http.answer import Answer
+from omnia_beam.net.api.write_response import send_until_committed
+from omnia_beam.net.http.response import Response
 from omnia_beam.wire import encode_datapoints, encode_series_datapoints
 
 BATCH_POINTS = 10_000
@@ -131,11 +131,11 @@ class DatapointWrites(ApiClient):
             messages.append(message_of(answer))
         return Written(stored, tuple(messages))
 
-    def _send_alone(self, points: Datapoints, params: list[tuple[str, str]]) -> Answer:
+    def _send_alone(self, points: Datapoints, params: list[tuple[str, str]]) -> Response:
         body = encode_series_datapoints(points.times, points.values, points.statuses)
         return ops.WRITE_DATA.send(self._session, points.series_id, params=params, json_body=body)
 
-    def _send_together(self, batch: Sequence[Datapoints], params: list[tuple[str, str]]) -> Answer:
+    def _send_together(self, batch: Sequence[Datapoints], params: list[tuple[str, str]]) -> Response:
         body = encode_datapoints([(canonical_id(p.series_id), p.times, p.values, p.statuses) for p in batch])
         return ops.WRITE_MULTIPLE.send(self._session, params=params, json_body=body)
 

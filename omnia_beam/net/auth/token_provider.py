@@ -218,10 +218,10 @@ class TokenProvider:
             return held.token
 
     def _fetch(self, flight: _Flight) -> str:
-        return self._fly(flight, lambda: self._patiently(self._ask)).token
+        return self._fly(flight, lambda: self._with_retries(self._ask)).token
 
     def _renew(self, flight: _Flight, rejected: str | None) -> str:
-        token = self._fly(flight, lambda: self._patiently(self._ask_afresh)).token
+        token = self._fly(flight, lambda: self._with_retries(self._ask_afresh)).token
         if token == rejected:
             _LOG.warning("the service refuses the token, and %s has no other one", self._name())
         return token
@@ -241,7 +241,7 @@ class TokenProvider:
         flight.landing.set_result(held)
         return held
 
-    def _patiently(self, ask: Callable[[], _Held]) -> _Held:
+    def _with_retries(self, ask: Callable[[], _Held]) -> _Held:
         """Call `ask`, and again after a transient failure; return its token."""
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_is_transient),

@@ -164,7 +164,7 @@ class RateLimiter:
         return self._throttled
 
     @contextmanager
-    def slot(self, patience_s: float = math.inf, *, is_again: bool = False) -> Iterator[None]:
+    def slot(self, retry_for_s: float = math.inf, *, is_again: bool = False) -> Iterator[None]:
         """Wait for a slot and hold it for one request until the block ends.
 
         Args:
@@ -176,7 +176,7 @@ class RateLimiter:
         """
         self._take_slot(is_again)
         try:
-            self._await_turn(patience_s)
+            self._await_turn(retry_for_s)
             yield
         finally:
             with self._changed:
@@ -242,12 +242,12 @@ class RateLimiter:
         if self._rate.interval_s(now) < _FASTER * self._dealt_interval_s:
             self._deal_anew(now)
 
-    def _await_turn(self, patience_s: float) -> None:
+    def _await_turn(self, retry_for_s: float) -> None:
         while True:
             with self._changed:
                 now = self._clock()
                 held_s = self._paused_until - now
-                if held_s > patience_s:
+                if held_s > retry_for_s:
                     raise PausedTooLong(held_s)
                 deal = self._deals
                 turn = max(now, self._next_start)

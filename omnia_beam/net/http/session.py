@@ -24,23 +24,23 @@ from omnia_beam.core.errors import (
 )
 from omnia_beam.core.redaction import guard_logs, remember_token
 from omnia_beam.net.auth.token_provider import TokenProvider
-from omnia_beam.net.http.answer import (
+from omnia_beam.net.http.body import MAX_BODY_BYTES
+from omnia_beam.net.http.failure import NO_CONNECTION, TransportFailure
+from omnia_beam.net.http.rate_limit import PausedTooLong, RateLimiter
+from omnia_beam.net.http.redirect import MAX_REDIRECTS, REDIRECTS, RedirectRefused, origin_text, redirect_target
+from omnia_beam.net.http.response import (
     JSON,
-    Answer,
+    Response,
     error_of,
     is_transient,
     was_not_acted_on,
     wrong_address,
     wrong_content,
 )
-from omnia_beam.net.http.body import MAX_BODY_BYTES
-from omnia_beam.net.http.failure import NO_CONNECTION, TransportFailure
-from omnia_beam.net.http.rate_limit import PausedTooLong, RateLimiter
-from omnia_beam.net.http.redirect import MAX_REDIRECTS, REDIRECTS, RedirectRefused, origin_text, redirect_target
 from omnia_beam.net.http.retry import AttemptFailed, retry_after_s
 from omnia_beam.net.http.settings import ServiceSettings, request_headers
 from omnia_beam.net.http.stats import SessionStats
-from omnia_beam.net.http.transport import Query, RawAnswer, Transport
+from omnia_beam.net.http.transport import Query, RawResponse, Transport
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +147,7 @@ class ServiceSession:
         timeout: float | None = None,
         most_bytes: int = MAX_BODY_BYTES,
         before: Callable[[], object] = lambda: None,
-    ) -> Answer:
+    ) -> Response:
         """Send one request and return its successful response.
 
         Args:
@@ -183,7 +183,7 @@ class ServiceSession:
         self.stats.request()
         try:
             return self.settings.retry.run(
-                lambda patience_s: self._attempt(call, patience_s),
+                lambda retry_for_s: self._attempt(call, retry_for_s),
                 clock=self._clock,
                 sleep=lambda seconds, error: self._before_retry(call, seconds, error),
                 rng=self._rng,
@@ -217,21 +217,21 @@ class ServiceSession:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _attempt(self, call: _Call, patience_s: float) -> Answer:
+    def _attempt(self, call: _Call, retry_for_s: float) -> Response:
         call.tries += 1
-        answer = self._follow(call, self._tokens.token, patience_s)
+        answer = self._follow(call, self._tokens.token, retry_for_s)
         refused = call.token
         if answer.status == 401 and refused is not None and not call.renewed:
             call.renewed = True
             fresh = self._tokens.renew(refused)
             if fresh not in (None, refused):
-                answer = self._follow(call, lambda: fresh, patience_s)
+                answer = self._follow(call, lambda: fresh, retry_for_s)
         if not 200 <= answer.status < 300:
             raise self._refused(call, answer)
         strange = wrong_content(answer, call.method, call.path, call.accept)
         if strange is not None:
             raise AttemptFailed(strange, repeatable=False)
-        return Answer(answer.status, answer.headers, answer.body, call.tries, call.method, call.path)
+        return Response(answer.status, answer.headers, answer.body, call.tries, call.method, call.path)
 
     def _nothing_there(self, call: _Call, error: ServiceError) -> NotTheServiceError | None:
         """Return the error for a 404 where no request has succeeded yet and the base URL itself gets a 404 too; else None."""
@@ -245,11 +245,11 @@ class ServiceSession:
             return None
         return wrong_address(self.settings.base_url, error)
 
-    def _follow(self, call: _Call, token_of: Callable[[], str | None], patience_s: float) -> RawAnswer:
+    def _follow(self, call: _Call, token_of: Callable[[], str | None], retry_for_s: float) -> RawResponse:
         """Return the response, after redirects within the service."""
         url, params = call.url, call.params
         for _ in range(MAX_REDIRECTS + 1):
-            answer = self._exchange(call, url, params, token_of, patience_s)
+            answer = self._exchange(call, url, params, token_of, retry_for_s)
             if answer.status not in REDIRECTS:
                 return answer
             try:
@@ -259,15 +259,15 @@ class ServiceSession:
         raise AttemptFailed(_terminal(call, f"more than {MAX_REDIRECTS} redirects in a row"), repeatable=False)
 
     def _exchange(
-        self, call: _Call, url: str, params: Query, token_of: Callable[[], str | None], patience_s: float
-    ) -> RawAnswer:
+        self, call: _Call, url: str, params: Query, token_of: Callable[[], str | None], retry_for_s: float
+    ) -> RawResponse:
         if self._closed.is_set():
             raise AttemptFailed(_terminal(call, "not sent: the session was closed"), repeatable=False)
         failure: TransportFailure | None = None
         wait_s = 0.0
         size = len(call.body or b"")
         try:
-            with self._limiter.slot(patience_s, is_again=call.tries > 1):
+            with self._limiter.slot(retry_for_s, is_again=call.tries > 1):
                 # The token is fetched here so that an attempt that waited for a slot does not send an old one.
                 headers = self._headers_of(call, token_of())
                 call.before()
@@ -306,7 +306,7 @@ class ServiceSession:
             headers["Authorization"] = f"Bearer {token}"
         return headers
 
-    def _report(self, started: float, answer: RawAnswer) -> None:
+    def _report(self, started: float, answer: RawResponse) -> None:
         """Report to the limiter how a request went, so that others wait where the service is overloaded."""
         asked = retry_after_s(answer.headers, self._wall_clock())
         if answer.status == 429 or (answer.status == 503 and asked):
@@ -316,7 +316,7 @@ class ServiceSession:
         else:
             self._limiter.accepted(started)
 
-    def _refused(self, call: _Call, answer: RawAnswer) -> AttemptFailed:
+    def _refused(self, call: _Call, answer: RawResponse) -> AttemptFailed:
         asked = retry_after_s(answer.headers, self._wall_clock())
         error = error_of(answer, call.method, call.path, asked)
         again = is_transient(answer.status) and (call.idempotent or was_not_acted_on(answer.status, asked))

@@ -29,7 +29,7 @@ _KEEPALIVE_PROBES = 4
 
 
 @dataclass(frozen=True)
-class RawAnswer:
+class RawResponse:
     """A response of any status: `body` is decoded, `wire_bytes` is the size of the body as it crossed the wire."""
 
     status: int
@@ -67,7 +67,7 @@ class Transport:
         headers: Mapping[str, str],
         timeout_s: float,
         most_bytes: int,
-    ) -> RawAnswer:
+    ) -> RawResponse:
         """Send one request, read its whole response and return it.
 
         Args:
@@ -97,7 +97,7 @@ class Transport:
         headers: Mapping[str, str],
         timeout_s: float,
         most_bytes: int,
-    ) -> RawAnswer:
+    ) -> RawResponse:
         response = self._session.request(
             method,
             url,
@@ -123,7 +123,7 @@ class Transport:
         except BaseException:
             response.close()
             raise
-        return RawAnswer(response.status_code, response.headers, read.content, read.wire_bytes)
+        return RawResponse(response.status_code, response.headers, read.content, read.wire_bytes)
 
     def close(self) -> None:
         """End exchanges under way and close the pool."""

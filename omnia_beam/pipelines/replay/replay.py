@@ -118,7 +118,7 @@ def run_replay(job: JobConfig, context: RunContext, path: str | None = None) -> 
             if path is not None and not names:
                 raise UsageError(f"--dead-letters {path}: there are no files of dead letters (*.parquet)")
             tally.files = len(names)
-            context.say(f"sending the dead letters of {counted(len(names), 'window')} again: {files}")
+            context.notify(f"sending the dead letters of {counted(len(names), 'window')} again: {files}")
             asked = Asked(state.scope.digest, state.sink)
             lost = Look() if path else look_at_letters(state.ledger, state.state_dir, asked)
             _Replay(state, files, service, session, sink, tally).run(names)

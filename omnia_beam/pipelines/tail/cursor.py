@@ -34,7 +34,7 @@ class TailCursor:
     """The remaining work of a streaming tail.
 
     Args:
-        mode: `poll`: continue without end. `give`: emit `flying` once more, and nothing else. `over`: nothing is left.
+        mode: `poll`: continue without end. `give`: emit `in_flight` once more, and nothing else. `over`: nothing is left.
         cycle: the cycle whose windows were emitted last; 0 before the first.
         run: the run under which that cycle's windows are recorded. Where the lease names a later run, the cycle has ended.
         read_to_ns: instant up to which everything that was missing has been emitted; ns since the Unix epoch.
@@ -48,7 +48,7 @@ class TailCursor:
     run: int
     read_to_ns: int
     complete_to_ns: int
-    flying: tuple[Window, ...] = ()
+    in_flight: tuple[Window, ...] = ()
 
     @classmethod
     def at(cls, start_ns: int) -> TailCursor:
@@ -82,9 +82,9 @@ class TailCursorCoder(beam.coders.Coder):
         numbers = [value.cycle, value.run, value.read_to_ns, value.complete_to_ns]
         header = {"v": _VERSION, "mode": value.mode, "at": numbers}
         line = json.dumps(header, separators=(",", ":")).encode() + b"\n"
-        if not value.flying:
+        if not value.in_flight:
             return line
-        return line + zlib.compress(WindowShardCoder().encode(WindowShard(value.flying)), 6)
+        return line + zlib.compress(WindowShardCoder().encode(WindowShard(value.in_flight)), 6)
 
     def decode(self, encoded: bytes) -> TailCursor:
         line, _, rest = encoded.partition(b"\n")
@@ -94,9 +94,9 @@ class TailCursorCoder(beam.coders.Coder):
                 f"a tail's cursor of version {header.get('v')}, this is version {_VERSION}: cancel the job and start the tail "
                 "again without a savepoint. Nothing is lost: what is stored is in the ledger"
             )
-        flying = WindowShardCoder().decode(zlib.decompress(rest)).windows if rest else ()
+        in_flight = WindowShardCoder().decode(zlib.decompress(rest)).windows if rest else ()
         cycle, run, read_to, complete_to = header["at"]
-        return TailCursor(header["mode"], cycle, run, read_to, complete_to, flying)
+        return TailCursor(header["mode"], cycle, run, read_to, complete_to, in_flight)
 
     def is_deterministic(self) -> bool:
         return True
@@ -137,7 +137,7 @@ class TailTracker(RestrictionTracker):
                 return None
             residual = self._claimed.then
             given = self._claimed.given
-            self._cursor = replace(residual, mode="give", flying=given) if given else OVER
+            self._cursor = replace(residual, mode="give", in_flight=given) if given else OVER
             self._claimed = Round(given, OVER)
         self._stopped = True
         return self._cursor, residual
@@ -164,12 +164,12 @@ class TailTracker(RestrictionTracker):
     def _check(self, position: Round) -> None:
         now, then = self._cursor, position.then
         if now.mode == "give":
-            if position.given != now.flying or then.mode != "over":
+            if position.given != now.in_flight or then.mode != "over":
                 raise ValueError(f"cycle {now.cycle} gives out again what it gave out, and nothing else")
             return
         if then.mode == "over":
             return
         on = then.cycle - now.cycle
-        follows = (on == 0 and not position.given) or (on == 1 and position.given == then.flying)
+        follows = (on == 0 and not position.given) or (on == 1 and position.given == then.in_flight)
         if not follows or then.read_to_ns < now.read_to_ns or then.complete_to_ns < now.complete_to_ns:
             raise ValueError(f"the tail cannot go on from {now} to {then}")

@@ -160,7 +160,7 @@ class TailPoller:
         It may announce windows that are then not given out; the next look plans them again.
         """
         if cursor.mode == "give":
-            return Look(Round(cursor.flying, OVER), 0)
+            return Look(Round(cursor.in_flight, OVER), 0)
         try:
             found = read_lease(self._run.state_dir)
             if found is None or found.nonce != self._run.token.nonce or found.released:
@@ -170,19 +170,19 @@ class TailPoller:
         except (OmniaBeamError, TimeoutError, OSError) as error:
             now_ns = self._times.now()
             self._due_ns = now_ns + self._poll_ns
-            self._tell(f"{format_time(now_ns, 0)} cycle failed, tried again in the next one: {error}")
+            self._publish(f"{format_time(now_ns, 0)} cycle failed, tried again in the next one: {error}")
             return Look(Round((), cursor), self._poll_ns / NS_PER_SECOND)
 
     def _look(self, cursor: TailCursor, run: int) -> Look:
         now_ns = self._times.now()
-        if cursor.flying:
+        if cursor.in_flight:
             ledger = Ledger.load(self._run.state_dir)
             failures = read_failures(self._run.state_dir, self._run.run_id)
             # A later run means that the runner went back to an older cursor, whose cycle ended before that run began.
-            left = under_way(ledger, self._run.scope.digest, cursor.flying, failures) if run == cursor.run else 0
+            left = under_way(ledger, self._run.scope.digest, cursor.in_flight, failures) if run == cursor.run else 0
             if left:
                 return self._waiting(cursor, left, now_ns)
-            cursor, is_over = self._landed(cursor, ledger, failures, now_ns)
+            cursor, is_over = self._completed(cursor, ledger, failures, now_ns)
             if is_over:
                 return Look(Round((), OVER), 0)
         if now_ns < self._due_ns:
@@ -196,19 +196,20 @@ class TailPoller:
         if now_ns - self._told_ns >= _TELL_EVERY_NS:
             self._told_ns = now_ns
             waited_s = (now_ns - self._waits_since_ns) // NS_PER_SECOND
-            of = f"{left:,} of {len(cursor.flying):,} windows of cycle {cursor.cycle}"
-            self._tell(
+            of = f"{left:,} of {len(cursor.in_flight):,} windows of cycle {cursor.cycle}"
+            self._publish(
                 f"{format_time(now_ns, 0)} {of} are on their way since {waited_s:,} s: if that never ends, the runner "
                 "hands on nothing before a source has ended, and cannot run a tail"
             )
         return Look(Round((), cursor), self._look_s)
 
-    def _landed(
+    def _completed(
         self, cursor: TailCursor, ledger: Ledger, failures: Sequence[Mapping[str, Any]], now_ns: int
     ) -> tuple[TailCursor, bool]:
         """Report a cycle of which all windows are stored or failed, and return the cursor and whether the tail is over."""
         reach = TimeRange(
-            min(each.key.range.start_ns for each in cursor.flying), max(each.key.range.end_ns for each in cursor.flying)
+            min(each.key.range.start_ns for each in cursor.in_flight),
+            max(each.key.range.end_ns for each in cursor.in_flight),
         )
         points = points_of_run(ledger, cursor.run, reach)
         if not self._planner.is_tidy:
@@ -235,7 +236,7 @@ class TailPoller:
             series=len(series_ids),
             read_to_ns=cursor.read_to_ns,
             complete_to_ns=complete_ns,
-            windows=len(cursor.flying),
+            windows=len(cursor.in_flight),
             points_read=points,
             points_written=points,
             failures=len(failures),
@@ -244,8 +245,8 @@ class TailPoller:
         end_ns = self._job.config.window.end if self._job.config.window else None
         is_over = end_ns is not None and complete_ns >= end_ns and not self._is_cut
         self._waits_since_ns = None
-        self._tell(describe_cycle(cycle, now_ns), cycle, is_over)
-        return replace(cursor, complete_to_ns=max(complete_ns, cursor.complete_to_ns), flying=()), is_over
+        self._publish(describe_cycle(cycle, now_ns), cycle, is_over)
+        return replace(cursor, complete_to_ns=max(complete_ns, cursor.complete_to_ns), in_flight=()), is_over
 
     def _next(self, cursor: TailCursor, now_ns: int) -> Look:
         state_dir = self._run.state_dir
@@ -285,7 +286,7 @@ class TailPoller:
     def _look_s(self) -> float:
         return min(_LOOK_S * self._times.rate, self._poll_ns / NS_PER_SECOND)
 
-    def _tell(self, line: str, cycle: Cycle | None = None, is_over: bool = False) -> None:
+    def _publish(self, line: str, cycle: Cycle | None = None, is_over: bool = False) -> None:
         self._report = self._report.having(line, cycle, is_over)
         try:
             write_report(self._run.state_dir, self._run.run_id, self._report)

@@ -25,14 +25,14 @@ from apache_beam.runners.runner import PipelineState
 
 from omnia_beam.beam.cluster import check_cluster, worker_share
 from omnia_beam.beam.context import RunContext
-from omnia_beam.beam.execution import own_errors_told_once, stopping_on_signals
+from omnia_beam.beam.execution import own_errors_logged_once, stopping_on_signals
 from omnia_beam.beam.progress import BOARD, STOP
 from omnia_beam.beam.record import RecordFailures, RecordReceipts
 from omnia_beam.beam.runner import CheckpointOptions, make_runner, runner_name
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import OmniaBeamError, StateError, UnsafeRunnerError
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.io.files.folder import check_writable, file_prefix, say_tidied, tidy_files
+from omnia_beam.io.files.folder import check_writable, file_prefix, report_tidied, tidy_files
 from omnia_beam.io.files.parquet.write import ParquetOptions
 from omnia_beam.io.files.write import WriteToParquet
 from omnia_beam.io.omnia.read import FetchWindows
@@ -49,7 +49,7 @@ from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.tail.cycle import TailTimes
 from omnia_beam.pipelines.tail.report import TailReport, forget_report, read_report
 from omnia_beam.pipelines.tail.source import TailSpec, TailWindows
-from omnia_beam.pipelines.work_plan import tell_reached, with_traffic
+from omnia_beam.pipelines.work_plan import attach_summary, with_traffic
 from omnia_beam.transforms.decode import DecodeChunks
 
 _log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ _SILENCE_S: Final = 300.0
 """Seconds after the start without a report of the source, after which the job counts as lost by the runner."""
 
 
-def run_tail_elsewhere(config: JobConfig, context: RunContext, times: TailTimes = TailTimes()) -> Summary:
+def run_streaming_tail(config: JobConfig, context: RunContext, times: TailTimes = TailTimes()) -> Summary:
     """Follow the source until the window's end has been copied, or forever, as a streaming job of the runner.
 
     Raises:
@@ -84,14 +84,16 @@ def run_tail_elsewhere(config: JobConfig, context: RunContext, times: TailTimes 
             state_dir, scope_of(config), open_ledger(state_dir, lease.token), run_id, lease.token, clock=times.wall
         )
         reach = TimeRange(job.wanted.start_ns, max(job.wanted.start_ns, times.now()))
-        say_tidied(context.say, job.sink.path, tidy_files(job.sink.path, file_prefix(config.name), state, wanted=reach))
+        report_tidied(
+            context.notify, job.sink.path, tidy_files(job.sink.path, file_prefix(config.name), state, wanted=reach)
+        )
         spec = TailSpec(for_workers(job, service, series_ids), state.for_workers(), times)
         try:
             report = _watched(stream_builder(spec), context, state_dir, run_id)
         except (OmniaBeamError, KeyboardInterrupt) as error:
             with suppress(StateError):
                 last = read_report(state_dir, run_id) or TailReport()
-                tell_reached(error, last.summary(), [session], context.clock() - began)
+                attach_summary(error, last.summary(), [session], context.clock() - began)
             raise
         finally:
             with suppress(StateError):
@@ -173,7 +175,7 @@ def _watched(build: Callable[[Any], None], context: RunContext, state_dir: State
     """Run the job until it is over, and return its last report."""
     BOARD.reset()
     STOP.clear()
-    with stopping_on_signals() as signals, own_errors_told_once():
+    with stopping_on_signals() as signals, own_errors_logged_once():
         try:
             pipeline = beam.Pipeline(runner=make_runner(context.options), options=context.options)
             build(pipeline)
@@ -199,7 +201,7 @@ def _followed(result: Any, context: RunContext, state_dir: StateDir, run_id: str
         with suppress(StateError):  # the store may be unreachable for a moment
             found = read_report(state_dir, run_id) or report
             if found.told != report.told:
-                context.say(found.line)
+                context.notify(found.line)
             report = found
         if report.over:
             break

@@ -59,7 +59,7 @@ from omnia_beam.pipelines.tail.cycle import (
     complete_at,
     describe_cycle,
 )
-from omnia_beam.pipelines.tail.stream import run_tail_elsewhere
+from omnia_beam.pipelines.tail.stream import run_streaming_tail
 from omnia_beam.pipelines.work_plan import WorkPlan, announce_again, with_traffic
 
 _PATIENCE_S = 5.0
@@ -79,7 +79,7 @@ def run_tail(config: JobConfig, context: RunContext, times: TailTimes = TailTime
     if config.workers != 1:
         raise UsageError("workers: a tail reads in one process: its cycles are small. Leave it out, or give 1")
     if not is_local(context.options):
-        return run_tail_elsewhere(config, context, times)
+        return run_streaming_tail(config, context, times)
     job = BackfillJob.of(config, "tail")
     session = shared_session(job.service)
     with _stopping_at_once():
@@ -142,11 +142,11 @@ class _Tail:
                 raise
             if self.is_first and isinstance(error, UsageError | CredentialError | TerminalServiceError):
                 raise  # at the start such an error will not go away by itself
-            self.context.say(f"{format_time(now_ns, 0)} cycle failed, tried again in the next one: {error}")
+            self.context.notify(f"{format_time(now_ns, 0)} cycle failed, tried again in the next one: {error}")
             return False
         self.is_first = False
         self._add(cycle)
-        self.context.say(describe_cycle(cycle, now_ns))
+        self.context.notify(describe_cycle(cycle, now_ns))
         end = self.job.config.window.end if self.job.config.window else None
         return end is not None and cycle.complete_to_ns >= end and not cycle.lost
 
@@ -172,7 +172,7 @@ class _Tail:
         rules, limits = guard_rules(self.job, state.scope), self.job.options.pack_limits
         look = looks if planned.join else lambda ledger: Look()
         ended = Rounds(self.job.config, state, limits, rules, carry, look, self.context).run(found)
-        self._tell(ended, state, looked=planned.join)
+        self._report(ended, state, looked=planned.join)
         failures = read_failures(self.state_dir, state.run_id)
         forget_failures(self.state_dir, state.run_id)
         return Cycle(
@@ -208,14 +208,14 @@ class _Tail:
         self.planner.is_tidy = True
         return outcome
 
-    def _tell(self, ended: Ended, state: JobRun, *, looked: bool) -> None:
+    def _report(self, ended: Ended, state: JobRun, *, looked: bool) -> None:
         """Report what the cycle found out about the destination, without warnings that were reported before."""
         problems = ended.problems_now()
         if not looked and not problems and not ended.removals:
             return
         warnings = ended.warnings(state.sink)
         for text in (*problems, *(each for each in warnings if each not in self.summary.warnings)):
-            self.context.say(text)
+            self.context.notify(text)
         kept = ended.kept(state.sink)
         removed = self.summary.points_removed + ended.removed
         self.problems = list(dict.fromkeys((*self.problems, *problems)))

@@ -102,7 +102,7 @@ def windows_again(
     settled_to = min(read_to_ns, now_ns - settle_ns)
     again: dict[ChunkKey, int] = {}
     for windows in by_group.values():
-        left = _mend(sorted(windows, key=lambda each: each.key.range), again)
+        left = _repair(sorted(windows, key=lambda each: each.key.range), again)
         for bucket in (_month, _day):
             left = _join(left, bucket, settled_to, limit, again)
         if renew:
@@ -116,7 +116,7 @@ def unsettled(window: RecentWindow, settle_ns: int) -> bool:
     return window.read_ns < window.key.range.end_ns + settle_ns
 
 
-def _mend(windows: Sequence[RecentWindow], again: dict[ChunkKey, int]) -> list[RecentWindow]:
+def _repair(windows: Sequence[RecentWindow], again: dict[ChunkKey, int]) -> list[RecentWindow]:
     """Combine windows that overlap into one to read again; return the windows that stand alone and are whole."""
     left: list[RecentWindow] = []
     at = 0

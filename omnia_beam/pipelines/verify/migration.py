@@ -15,7 +15,7 @@ from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.files.csv.readback import as_csv_holds
 from omnia_beam.io.files.csv.write import CsvOptions
-from omnia_beam.io.omnia.policy import WriteOptions, judge
+from omnia_beam.io.omnia.policy import WriteOptions, apply_policy
 from omnia_beam.io.omnia.settings import write_options
 from omnia_beam.ledger.job import JobView
 from omnia_beam.ledger.ledger import Ledger
@@ -60,7 +60,7 @@ class MigrationReader:
         sessions = self._open[0].source.sessions if self._open else ()
         return sessions[0].stats.snapshot() if sessions else None
 
-    def hurried(self) -> MigrationReader:
+    def with_short_retries(self) -> MigrationReader:
         """Return this reader unchanged: opening the source checks that it can be reached before anything is read."""
         return self
 
@@ -131,5 +131,7 @@ class MigrationReader:
 
 def storable(chunk: Chunk, options: WriteOptions) -> Chunk:
     """Return what the Omnia sink would send of a chunk, with its policies applied to points that it cannot hold."""
-    points = {source_id: judge(found, chunk.key.range, options).good for source_id, _, found in chunk.by_series()}
+    points = {
+        source_id: apply_policy(found, chunk.key.range, options).good for source_id, _, found in chunk.by_series()
+    }
     return Chunk.from_points(chunk.key, points, chunk.series_ids)

@@ -62,7 +62,7 @@ class WindowSource(Protocol):
     def traffic(self) -> StatsSnapshot | None:
         """Requests so far; None where there were none."""
 
-    def hurried(self) -> WindowSource:
+    def with_short_retries(self) -> WindowSource:
         """Return a reader of the same source that gives up on a service soon, for questions that may stay open."""
 
     def fingerprints(self, windows: Sequence[tuple[ChunkKey, int]]) -> WindowPrints:

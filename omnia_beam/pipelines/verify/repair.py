@@ -165,7 +165,7 @@ def repair(config: JobConfig, context: RunContext, copy: Copy, plan: RepairPlan)
         with state.writer() as writer:
             writer.intend(*(_announcement(key, ids) for key, ids in announced.items()))
     for name in aside:
-        context.say(f"set aside: {shown_name(name)}")
+        context.notify(f"set aside: {shown_name(name)}")
     copied, trouble = None, ""
     if announced or plan.uncovered or early or any(each.name in replaced for each in plan.strays):
         try:
@@ -208,7 +208,7 @@ def _finished(
             else:
                 try:
                     aside.append(set_aside(plan.path, stray.name, state.run_id))
-                    context.say(f"set aside: {shown_name(aside[-1])}")
+                    context.notify(f"set aside: {shown_name(aside[-1])}")
                 except DestinationError as error:
                     left.append(f"{shown}: {error}")
     return Repair(

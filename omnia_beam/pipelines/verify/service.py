@@ -59,7 +59,7 @@ class ServiceReader:
     def traffic(self) -> StatsSnapshot | None:
         return self._sessions[0].stats.snapshot() if self._sessions else None
 
-    def hurried(self) -> ServiceReader:
+    def with_short_retries(self) -> ServiceReader:
         """Return a reader with a retry policy of two tries within 20 s."""
         retry = replace(self.settings.retry, attempts=min(2, self.settings.retry.attempts), deadline_s=_HURRY_S)
         return replace(self, settings=replace(self.settings, retry=retry), _sessions=[])

@@ -152,7 +152,7 @@ def run_verify(
         series_ids, vanished, notes = _series(job, ledger, online=source or repair)
         remembered = remembered_selection(job.state_dir, config, job.scope.digest)
         wanted = wanted_range(config, ledger, job.scope.digest, remembered=remembered)
-        reader = job.source if source else job.source.hurried()
+        reader = job.source if source else job.source.with_short_retries()
         examination = Examination(
             ledger, job.scope.digest, job.scope.sink, series_ids, wanted, job.destination, reader, source, vanished
         )
@@ -161,7 +161,7 @@ def run_verify(
         before = _watched(job, replace(examination, on_window=looked.add), looked)
         for note in (*notes, *_dead_letters(job)):
             before.note(note)
-        mended, after = _mended(job, examination, before) if repair and before.total else (None, None)
+        mended, after = _repaired(job, examination, before) if repair and before.total else (None, None)
         facts = VerifyReport.of(job.config.name, job.scope, wanted, len(series_ids), source, before, mended, after)
         places = write_report(facts, job.state_dir, job.run_id, report)
         return _summarise(summary, job, facts, places, context.clock() - began)
@@ -204,7 +204,7 @@ def _watched(job: VerifyJob, examination: Examination, looked: _Looked) -> Findi
 def _warn_of_a_run(job: VerifyJob) -> None:
     held = lease_facts(job.state_dir)
     if held.state in ("running", "perhaps_running"):
-        job.context.say(f"a run of this job is {held.text}: what it replaces meanwhile may be told as a difference")
+        job.context.notify(f"a run of this job is {held.text}: what it replaces meanwhile may be told as a difference")
 
 
 def _check_recorded(job: VerifyJob, ledger: Ledger) -> None:
@@ -215,7 +215,7 @@ def _check_recorded(job: VerifyJob, ledger: Ledger) -> None:
             f"{job.state_dir}: nothing is recorded for job {job.config.name!r}: run it first, or mend name and state"
         )
     if recorded and all(each.scope.digest != job.scope.digest for each in recorded):
-        job.context.say(describe_scope_change(dict(recorded[0].scope.parts), dict(job.scope.parts)))
+        job.context.notify(describe_scope_change(dict(recorded[0].scope.parts), dict(job.scope.parts)))
 
 
 def _series(job: VerifyJob, ledger: Ledger, *, online: bool) -> tuple[tuple[str, ...], frozenset[str], list[str]]:
@@ -256,9 +256,9 @@ def _selected(job: VerifyJob) -> tuple[str, ...]:
     return select_series(job.source.session, source.series)
 
 
-def _mended(job: VerifyJob, examination: Examination, before: Findings) -> tuple[Repair, Findings]:
+def _repaired(job: VerifyJob, examination: Examination, before: Findings) -> tuple[Repair, Findings]:
     """Repair, then compare again what was copied or could not be compared, the coverage, and look for strays."""
-    _tell(before, job.context.say)
+    _report(before, job.context.notify)
     sink = job.config.sink
     last_run = max((each.last_run for each in examination.ledger.scopes()), default=0)
     path = "" if isinstance(sink, OmniaSink) else sink.path
@@ -280,7 +280,7 @@ def _mended(job: VerifyJob, examination: Examination, before: Findings) -> tuple
     )
     mended = repair(job.config, job.context, job.copy, plan)
     for text in mended.words():
-        job.context.say(text)
+        job.context.notify(text)
     again = {*before.concerned, *before.unread}
     ledger = Ledger.load(job.state_dir)
     after = replace(
@@ -301,19 +301,19 @@ def _unreadable(job: VerifyJob, examination: Examination, before: Findings) -> d
     try:
         job.source.check_copyable()
         if left and not examination.against_source:  # against the source all of them have just been read
-            found |= unreadable_windows(job.source.hurried().fingerprints, left)
+            found |= unreadable_windows(job.source.with_short_retries().fingerprints, left)
     except (UsageError, ServiceError, CredentialError) as error:
         before.note(f"Nothing was copied again: {error}")
         found |= dict.fromkeys(left, str(error))
     return found
 
 
-def _tell(findings: Findings, say: Callable[[str], None]) -> None:
+def _report(findings: Findings, notify: Callable[[str], None]) -> None:
     """Print the findings; what was not compared comes first, since nothing is known of it."""
     if findings.not_compared:
-        say(f"NOT COMPARED: {findings.not_compared}")
+        notify(f"NOT COMPARED: {findings.not_compared}")
     for text in findings.limits:
-        say(text)
+        notify(text)
     for each in findings.differences[:_TOLD]:
         single = each.expected is not None or each.found is not None
         parts = (
@@ -322,11 +322,11 @@ def _tell(findings: Findings, say: Callable[[str], None]) -> None:
             "" if single or each.range is None else str(each.range),
             each.text,
         )
-        say(one_line(": ".join(part for part in parts if part)))
+        notify(one_line(": ".join(part for part in parts if part)))
     if findings.total > _TOLD:
-        say(f"and {findings.total - min(_TOLD, len(findings.differences)):,} more: see the report")
+        notify(f"and {findings.total - min(_TOLD, len(findings.differences)):,} more: see the report")
     for note in findings.notes:
-        say(note)
+        notify(note)
 
 
 def _summarise(
@@ -334,7 +334,7 @@ def _summarise(
 ) -> Summary:
     before, last = facts.before, facts.last
     if facts.after is None:
-        _tell(before, job.context.say)
+        _report(before, job.context.notify)
     warnings = tuple(dict.fromkeys(text for text in (last.not_compared, *last.limits) if text))
     details: dict[str, Any] = {
         "differences": last.total,
@@ -347,7 +347,7 @@ def _summarise(
         details["repaired"] = facts.repair.to_json()
         details["after repair"] = _in_words(last)
         if last.total:
-            _tell(last, job.context.say)
+            _report(last, job.context.notify)
     return summary.having(
         status="incomplete" if last.total else "complete",
         series=facts.series,

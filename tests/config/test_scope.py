@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from omnia_beam.config import answer_parts
+from omnia_beam.config import scope_parts
 
 from .conftest import GOOD, Files
 
@@ -17,13 +17,13 @@ TO_OMNIA = GOOD.replace("{kind: parquet, path: out/}", "{kind: omnia, environmen
 
 
 def changed(files: Files, text: str, other: str) -> set[str]:
-    before, after = answer_parts(files.load(text)), answer_parts(files.load(other))
+    before, after = scope_parts(files.load(text)), scope_parts(files.load(other))
     assert list(before) == list(after)
     return {name for name in before if before[name] != after[name]}
 
 
 def test_the_parts_can_be_read(files: Files) -> None:
-    assert answer_parts(files.load()) == {
+    assert scope_parts(files.load()) == {
         "source": "omnia http://127.0.0.1:8080/plant/timeseries/v1.7",
         "federation_source": "not given",
         "reading": "as served",
@@ -32,8 +32,8 @@ def test_the_parts_can_be_read(files: Files) -> None:
         "sink": f"parquet {os.getcwd()}/out",
         "writing": "as read",
     }
-    assert answer_parts(files.load(TO_OMNIA))["sink"] == "omnia dev"
-    assert answer_parts(files.load(CSV))["source"] == f"csv {os.getcwd()}/x/*.csv gs://b/y"
+    assert scope_parts(files.load(TO_OMNIA))["sink"] == "omnia dev"
+    assert scope_parts(files.load(CSV))["source"] == f"csv {os.getcwd()}/x/*.csv gs://b/y"
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,7 @@ MAPPED = GOOD + "mapping: {file: DIRECTORY/tags.csv, status_maps: {mine: {1: 2}}
 
 def mapping_part(files: Files, table: str, name: str = "tags.csv", text: str = MAPPED) -> str:
     files.write(table, name)
-    return answer_parts(files.load(text.replace("DIRECTORY", str(files.directory)).replace("tags.csv", name)))[
-        "mapping"
-    ]
+    return scope_parts(files.load(text.replace("DIRECTORY", str(files.directory)).replace("tags.csv", name)))["mapping"]
 
 
 def test_the_mapping_file_counts_by_what_it_says(files: Files) -> None:
@@ -151,7 +149,7 @@ def test_the_parts_are_pinned(files: Files) -> None:
         "path: out/", "path: gs://b/out"
     )
     text += "mapping: {by: template, target_name: '{name}', units: {psi: bar}, status_map: pi}\n"
-    assert answer_parts(files.load(text)) == {
+    assert scope_parts(files.load(text)) == {
         "source": "csv gs://b/y",
         "federation_source": "not given",
         "reading": "sha256:9b1a9842c4b0a5198eab8db09ffec38c",
@@ -164,11 +162,11 @@ def test_the_parts_are_pinned(files: Files) -> None:
 
 def test_the_parts_are_the_same_in_another_process(files: Files) -> None:
     path = files.write(GOOD)
-    code = f"from omnia_beam.config import *; print(answer_parts(load_config({path!r}, now_ns=0)))"
+    code = f"from omnia_beam.config import *; print(scope_parts(load_config({path!r}, now_ns=0)))"
     runs = set()
     for seed in ("1", "2"):
         environ = {**os.environ, "PYTHONHASHSEED": seed}
         runs.add(
             subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environ).stdout
         )
-    assert runs == {f"{answer_parts(files.load())}\n"}
+    assert runs == {f"{scope_parts(files.load())}\n"}

@@ -11,14 +11,14 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from omnia_beam.core.errors import NotTheServiceError, TransientServiceError
-from omnia_beam.net.http.answer import Answer
+from omnia_beam.net.http.response import Response
 
 _TRIES: Final = 3
 _STORED: Final = frozenset({"stored", "written", "accepted", "succeeded", "datapointcount", "pointcount"})
 _NOT_STORED: Final = frozenset({"failed", "rejected", "failures", "errors", "error", "skipped"})
 
 
-def send_until_committed(send: Callable[[], Answer], points: int, series: int) -> Answer:
+def send_until_committed(send: Callable[[], Response], points: int, series: int) -> Response:
     """Send a write until its response confirms that the points are stored, and return that response; an upsert may be repeated.
 
     Args:
@@ -47,7 +47,7 @@ def send_until_committed(send: Callable[[], Answer], points: int, series: int) -
             )
 
 
-def _doubt(answer: Answer, points: int, series: int) -> str | None:
+def _doubt(answer: Response, points: int, series: int) -> str | None:
     """Return why the response does not confirm a commit; None where it does."""
     if answer.status not in (200, 201):
         return "in place of 200" if answer.body else "without a body"

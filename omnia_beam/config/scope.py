@@ -20,7 +20,7 @@ from omnia_beam.config.sink import CsvSink, OmniaSink, Sink
 from omnia_beam.config.source import CsvSource, OmniaSource, ParquetSource, Source
 
 
-def answer_parts(config: JobConfig, rows: Sequence[MappingRow] | None = None) -> dict[str, str]:
+def scope_parts(config: JobConfig, rows: Sequence[MappingRow] | None = None) -> dict[str, str]:
     """Return the parts of the scope key, by name.
 
     Args:

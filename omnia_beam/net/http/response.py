@@ -23,7 +23,7 @@ from omnia_beam.core.errors import (
     UnauthorizedError,
 )
 from omnia_beam.core.redaction import redact
-from omnia_beam.net.http.transport import RawAnswer
+from omnia_beam.net.http.transport import RawResponse
 
 JSON: Final = "application/json"
 PROTOBUF: Final = "application/protobuf"
@@ -52,7 +52,7 @@ _ADVICE: Final = {
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """A successful response. `body` is decoded from its Content-Encoding; `attempts` counts the attempts that were needed."""
 
     status: int
@@ -98,7 +98,7 @@ def was_not_acted_on(status: int, retry_after_s: float | None) -> bool:
     return status in (425, 429) or (status == 503 and retry_after_s is not None)
 
 
-def error_of(answer: RawAnswer, method: str, path: str, retry_after_s: float | None) -> ServiceError:
+def error_of(answer: RawResponse, method: str, path: str, retry_after_s: float | None) -> ServiceError:
     """Return the error for a response that is not a success. It holds the service's own message, without secrets."""
     message, trace_id = _own_words(answer)
     status = answer.status
@@ -132,7 +132,7 @@ def wrong_address(base_url: str, error: ServiceError) -> NotTheServiceError:
     )
 
 
-def wrong_content(answer: RawAnswer, method: str, path: str, accept: str) -> NotTheServiceError | None:
+def wrong_content(answer: RawResponse, method: str, path: str, accept: str) -> NotTheServiceError | None:
     """Return the error for a success whose content is not of the requested type; None when it is, or when there is no body.
 
     An absent or general Content-Type (application/octet-stream, text/plain) is accepted, an HTML page never.
@@ -160,7 +160,7 @@ def _is_kind(content_type: str, accept: str) -> bool:
     return content_type.endswith(("/json", "+json")) or content_type == "text/plain"
 
 
-def _is_html(answer: RawAnswer) -> bool:
+def _is_html(answer: RawResponse) -> bool:
     if "html" in answer.headers.get("Content-Type", "").lower():
         return True
     # Match whole words only: protobuf may begin with a line feed and a '<'.
@@ -172,7 +172,7 @@ def _title(body: bytes) -> str:
     return f" titled {_clean(match[1].decode('utf-8', 'replace'))!r}" if match else ""
 
 
-def _own_words(answer: RawAnswer) -> tuple[str, str | None]:
+def _own_words(answer: RawResponse) -> tuple[str, str | None]:
     """Return the service's message and trace id; an empty text and None where there are none."""
     if _is_html(answer):
         return f"with an HTML page{_title(answer.body)}", None
