@@ -6,13 +6,13 @@ import random
 
 import pytest
 
-from tests.soak.damage import apply_policy
+from tests.soak.damage import judge
 from tests.soak.damaged_forms import FORMS, damage, make_text, read_text, same_rows
 
 
 @pytest.mark.parametrize("name", FORMS)
 def test_damaged_files_are_read_exactly_or_refused(name: str) -> None:
-    verdict = apply_policy(FORMS[name], cases=60, seed=3)
+    verdict = judge(FORMS[name], cases=60, seed=3)
     assert verdict.wrong == []
     assert verdict.exact + verdict.refused == 60
     assert verdict.refused > 0
