@@ -243,7 +243,7 @@ def _add_init(commands: Any) -> None:
 
 
 def _run_init(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
-    from omnia_beam.config.starter import starter_job, write_starter
+    from omnia_beam.pipelines.config.starter import starter_job, write_starter
     from omnia_beam.pipelines.file_description import starter_keys
 
     known = starter_keys(args.source, tuple(args.path))
@@ -294,7 +294,7 @@ def _missing_extra(module: str | None) -> int:
 
 
 def _run_schema(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
-    from omnia_beam.config import json_schema
+    from omnia_beam.pipelines.config.schema import json_schema
 
     print(json.dumps(json_schema(), indent=2))
     return EXIT_COMPLETE
@@ -312,7 +312,7 @@ def _run_demo(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
 
 def _run_config_command(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
     from omnia_beam.beam.allocator import use_one_arena
-    from omnia_beam.config import load_config
+    from omnia_beam.pipelines.config import load_config
 
     use_one_arena()
     context = _context(args, beam_args)

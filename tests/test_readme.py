@@ -17,10 +17,10 @@ import pytest
 import yaml
 
 from omnia_beam.cli import _parser
-from omnia_beam.config import load_config
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.net.auth.credentials import CredentialSpec
 from omnia_beam.net.http.shared import reset_shared_sessions
+from omnia_beam.pipelines.config import load_config
 
 README = Path(__file__).parent.parent / "README.md"
 LOCAL = "http://127.0.0.1:8080/plant/timeseries/v1.7"

@@ -8,10 +8,9 @@ from pydantic import ValidationInfo, field_validator, model_validator
 
 from omnia_beam.config.accept import AcceptItem
 from omnia_beam.config.fields import Duration, JobName, Moment, OneOrMany, PathText, Removable
+from omnia_beam.config.kind import SinkOptions, SourceOptions
 from omnia_beam.config.mapping import MappingConfig
 from omnia_beam.config.section import Section, key, problem
-from omnia_beam.config.sink import Sink
-from omnia_beam.config.source import Source
 from omnia_beam.core.limits import MAX_CHUNK_POINTS
 from omnia_beam.core.timestamps import format_time
 
@@ -57,13 +56,15 @@ class TailConfig(Section):
 class JobConfig(Section):
     """A job: what to read, what to do with it, where to put it, and where to record what is done.
 
+    The model that reads a file narrows `source` and `sink` to the kinds that there are; see `pipelines.config`.
+
     Times are ns since the Unix epoch, durations ns. Relative paths start at the current directory.
     """
 
     name: JobName = key("Name of the job, in file names and reports; one state directory can serve several jobs.")
-    source: Source = key("Where points come from.")
+    source: SourceOptions = key("Where points come from.")
     window: WindowConfig | None = key("The time to copy. Files without it are read whole.", None)
-    sink: Sink = key("Where points go to.")
+    sink: SinkOptions = key("Where points go to.")
     mapping: MappingConfig | None = key(
         "How the source's timeseries become the target's. Without it every series keeps its id.", None
     )

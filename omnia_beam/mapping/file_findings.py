@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from omnia_beam.config import CsvSource, JobConfig, ParquetSource
+from omnia_beam.config import JobConfig
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
-from omnia_beam.io.files.facts import FileFacts, Noted, SeriesFacts
+from omnia_beam.io.facts import FileFacts, Noted, SeriesFacts
+from omnia_beam.io.files.options import CsvSource, ParquetSource
 from omnia_beam.mapping.loss_report import Finding
 
 _MONTH_NS: Final = 31 * 86_400 * NS_PER_SECOND

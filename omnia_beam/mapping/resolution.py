@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from omnia_beam.config import JobConfig, MappingConfig, MappingRow, OmniaSink, OmniaSource, render_template
-from omnia_beam.config.sink import CreateMissing
+from omnia_beam.config import JobConfig, MappingConfig, MappingRow, render_template
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.series import Timeseries, TimeseriesDraft
 from omnia_beam.core.series_id import canonical_id
+from omnia_beam.io.omnia.options import CreateMissing, OmniaSink, OmniaSource
 from omnia_beam.mapping.loss_report import Finding
 from omnia_beam.mapping.targets import TargetName, Targets
 from omnia_beam.mapping.units import Conversion, UnitError, convert_unit

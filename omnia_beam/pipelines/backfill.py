@@ -24,16 +24,18 @@ from omnia_beam.beam.record import RecordFailures, RecordReceipts
 from omnia_beam.beam.runner import is_local
 from omnia_beam.beam.worker_message import WorkerTask
 from omnia_beam.beam.worker_pool import run_workers
-from omnia_beam.config import JobConfig, OmniaSource, ParquetSink
+from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.files.folder import check_writable, file_prefix, report_tidied, tidy_files
+from omnia_beam.io.files.options import ParquetSink
 from omnia_beam.io.files.parquet.write import ParquetOptions
 from omnia_beam.io.files.stored_points import StoredFiles
 from omnia_beam.io.files.write import WriteToParquet
 from omnia_beam.io.omnia.evidence import Count
 from omnia_beam.io.omnia.id_spelling import as_recorded, named_in_two_spellings
+from omnia_beam.io.omnia.options import OmniaSource
 from omnia_beam.io.omnia.planner import plan_windows
 from omnia_beam.io.omnia.raw_data import named_counts
 from omnia_beam.io.omnia.read import ReadFromOmnia, ReadOptions
@@ -45,8 +47,8 @@ from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import shared_session
-from omnia_beam.pipelines.destination_check import file_look
 from omnia_beam.pipelines.job_state import opened_state
+from omnia_beam.pipelines.letters_look import file_look
 from omnia_beam.pipelines.plan_audit import audit_counts
 from omnia_beam.pipelines.removal_guard import GuardRules, RemovalGuard
 from omnia_beam.pipelines.rounds import Rounds

@@ -11,12 +11,14 @@ from pathlib import Path
 from rich.text import Text
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.config import JobConfig, OmniaSink, OmniaSource, ParquetSink
+from omnia_beam.config import JobConfig
 from omnia_beam.config.connection import OmniaConnection
 from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.files.folder import check_writable
+from omnia_beam.io.files.options import ParquetSink
+from omnia_beam.io.omnia.options import OmniaSink, OmniaSource
 from omnia_beam.io.omnia.raw_data import RawQuery, fetch_page
 from omnia_beam.io.omnia.selection import select_series
 from omnia_beam.io.omnia.settings import read_options, service_settings

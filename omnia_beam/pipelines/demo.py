@@ -16,8 +16,8 @@ from typing import Protocol
 import yaml
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.config import load_config
 from omnia_beam.pipelines.backfill import run_backfill
+from omnia_beam.pipelines.config import load_config
 from omnia_beam.pipelines.summary import Summary
 
 _LOOK = """

@@ -19,13 +19,16 @@ from omnia_beam.beam.execution import Outcome, run_pipeline
 from omnia_beam.beam.progress import Limit
 from omnia_beam.beam.record import RecordFailures, RecordReceipts
 from omnia_beam.beam.runner import is_local
-from omnia_beam.config import JobConfig, OmniaSink, OmniaSource
+from omnia_beam.config import JobConfig
 from omnia_beam.config.accept import Acceptance
 from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.timestamps import NS_PER_SECOND
+from omnia_beam.io.destination import Asked
 from omnia_beam.io.files.folder import report_tidied
 from omnia_beam.io.omnia.id_spelling import named_in_two_spellings
+from omnia_beam.io.omnia.options import OmniaSink, OmniaSource
+from omnia_beam.io.omnia.source import MigrationSource, open_source
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.job import JobRun
 from omnia_beam.mapping.letters import MappingLetters, tidy_dead_letters
@@ -33,10 +36,9 @@ from omnia_beam.mapping.resolution import Resolution
 from omnia_beam.mapping.series_memory import remember_series
 from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines.cluster_guard import check_job
-from omnia_beam.pipelines.destination_check import Asked, look_at_letters
 from omnia_beam.pipelines.job_state import opened_state
+from omnia_beam.pipelines.letters_look import look_at_letters
 from omnia_beam.pipelines.migration import MigrationJob, Prepared, prepare
-from omnia_beam.pipelines.migration_source import MigrationSource, open_source
 from omnia_beam.pipelines.plan_audit import audit_counts
 from omnia_beam.pipelines.removal_guard import GuardRules, RemovalGuard
 from omnia_beam.pipelines.rounds import Rounds

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.config import CsvSink, JobConfig, MappingRow, OmniaSource, ParquetSink, read_mapping_file
+from omnia_beam.config import JobConfig, MappingRow, read_mapping_file
 from omnia_beam.core.errors import SelectionError
 from omnia_beam.io.files.csv.write import check_wide_names
+from omnia_beam.io.files.options import CsvSink, ParquetSink
+from omnia_beam.io.omnia.options import OmniaSource
+from omnia_beam.io.omnia.sink import MigrationSink, open_sink
+from omnia_beam.io.omnia.source import MigrationSource
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.mapping.findings import Known, loss_report
 from omnia_beam.mapping.loss_report import LossReport, findings_table, series_table
 from omnia_beam.mapping.resolution import Resolution, resolve_mapping
 from omnia_beam.mapping.series_memory import series_changes
-from omnia_beam.pipelines.migration_sink import MigrationSink, open_sink
-from omnia_beam.pipelines.migration_source import MigrationSource
 
 
 @dataclass(frozen=True)

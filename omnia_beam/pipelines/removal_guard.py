@@ -31,6 +31,7 @@ from omnia_beam.core.kept import KeptPoints
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.destination import Removal
 from omnia_beam.io.files.stored_points import StoredFiles
 from omnia_beam.ledger.facts import PriorRecord
 from omnia_beam.ledger.state_dir import StateDir
@@ -38,46 +39,6 @@ from omnia_beam.ledger.state_dir import StateDir
 coders.register_coders()
 
 _REPORT: Final = "-removal-"
-
-
-@dataclass(frozen=True)
-class Removal:
-    """The effect of reading one window again on its stored points.
-
-    Args:
-        key: the window.
-        removed: points that are removed without being replaced, by source id.
-        kept: points that are kept and were not recorded as kept before, by source id.
-        gone: points that neither end shows any more, by source id.
-        withheld: whether the chunk was not written because of `removed`.
-    """
-
-    key: ChunkKey
-    removed: dict[str, int] = field(default_factory=dict)
-    kept: dict[str, int] = field(default_factory=dict)
-    gone: dict[str, int] = field(default_factory=dict)
-    withheld: bool = False
-
-    @property
-    def has_content(self) -> bool:
-        return bool(self.removed or self.kept or self.gone)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data that `from_json` reads back."""
-        key = [list(self.key.series_ids), self.key.range.start_ns, self.key.range.end_ns]
-        data = {"key": key, "removed": self.removed, "kept": self.kept, "gone": self.gone, "withheld": self.withheld}
-        return data
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Removal:
-        """Return the removal that `to_json` wrote.
-
-        Raises:
-            KeyError, TypeError: `data` is not what `to_json` wrote.
-        """
-        ids, start, end = data["key"]
-        key = ChunkKey(tuple(ids), TimeRange(start, end))
-        return cls(key, data["removed"], data["kept"], data["gone"], data["withheld"])
 
 
 @dataclass(frozen=True)

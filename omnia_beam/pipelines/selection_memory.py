@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import orjson
 
-from omnia_beam.config import JobConfig, OmniaSource
+from omnia_beam.config import JobConfig
 from omnia_beam.core.time_range import TimeRange
+from omnia_beam.io.omnia.options import OmniaSource
 from omnia_beam.ledger.state_dir import StateDir
 
 _log = logging.getLogger(__name__)

@@ -10,19 +10,23 @@ from typing import Any, Final
 from rich.table import Table
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.config import JobConfig, OmniaSink, ParquetSink
+from omnia_beam.config import JobConfig
 from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.timestamps import format_time
+from omnia_beam.io.destination import Asked, Look, not_looked_at
 from omnia_beam.io.files.csv.write import CSV_SUFFIXES
+from omnia_beam.io.files.destination_look import look_at_files
 from omnia_beam.io.files.folder import PARQUET_SUFFIXES, file_prefix
+from omnia_beam.io.files.options import ParquetSink
+from omnia_beam.io.omnia.options import OmniaSink
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.record import describe_scope_change
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.store import is_local
-from omnia_beam.pipelines.destination_check import Asked, Look, look_at_files, look_at_letters, not_looked_at
 from omnia_beam.pipelines.job_state import scope_of
+from omnia_beam.pipelines.letters_look import look_at_letters
 from omnia_beam.pipelines.selection_memory import remembered_selection
 from omnia_beam.pipelines.status_lease import LeaseFacts, lease_facts
 from omnia_beam.pipelines.summary import Summary

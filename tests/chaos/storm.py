@@ -28,11 +28,11 @@ from rich.console import Console
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.runner import pipeline_options
-from omnia_beam.config import load_config
 from omnia_beam.emulator.common.loading import load_store
 from omnia_beam.emulator.process import EmulatorProcess
 from omnia_beam.net.http.shared import reset_shared_sessions, shared_session
 from omnia_beam.pipelines.backfill import BackfillJob, run_backfill
+from omnia_beam.pipelines.config import load_config
 from tests.soak.judgement import differences, loose_files, store_content, stored_content
 from tests.soak.stage import write_job
 

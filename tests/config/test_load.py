@@ -11,11 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnia_beam.config import JobConfig, OmniaSource, ParquetSink, load_config
+from omnia_beam.config import JobConfig
 from omnia_beam.config.document import apply_setting, parse_document, walk
 from omnia_beam.config.load import validate
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.timestamps import parse_time
+from omnia_beam.io.files.options import ParquetSink
+from omnia_beam.io.omnia.options import OmniaSource
+from omnia_beam.pipelines.config import load_config
 
 from .conftest import GOOD, NOW_NS, Files
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from omnia_beam.config import CsvSource, MappingConfig, OmniaSink, ParquetSource
+from omnia_beam.config import MappingConfig
 from omnia_beam.config.status_maps import STATUS_MAPS
+from omnia_beam.io.files.options import CsvSource, ParquetSource
+from omnia_beam.io.omnia.options import OmniaSink
 
 from .conftest import GOOD, Files
 

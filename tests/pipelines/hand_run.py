@@ -25,7 +25,7 @@ from omnia_beam.beam import record
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import Outcome
 from omnia_beam.beam.record import RecordReceipts, failure_file
-from omnia_beam.config import JobConfig, load_config
+from omnia_beam.config import JobConfig
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.errors import NotFoundError
 from omnia_beam.core.failure import WindowFailure
@@ -40,6 +40,7 @@ from omnia_beam.ledger.lease_file import LeaseOwner, _machine
 from omnia_beam.ledger.writer import LedgerWriter
 from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines import backfill, job_state, work_plan
+from omnia_beam.pipelines.config import load_config
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.plan import packing
 from omnia_beam.plan.packing import PackLimits, pack_windows

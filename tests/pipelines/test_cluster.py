@@ -17,9 +17,11 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import _cancelling
 from omnia_beam.beam.progress import STOP
 from omnia_beam.beam.runner import pipeline_options
-from omnia_beam.config import CsvSource, JobConfig
+from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import UnsafeRunnerError, UsageError
 from omnia_beam.emulator.thread import EmulatorThread
+from omnia_beam.io.files.options import CsvSource
+from omnia_beam.io.omnia.source import open_source
 from omnia_beam.ledger.job import JobRun
 from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.ledger import Ledger
@@ -30,7 +32,6 @@ from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.migrate import run_migrate
 from omnia_beam.pipelines.migration import MigrationJob
-from omnia_beam.pipelines.migration_source import open_source
 from omnia_beam.pipelines.replay.replay import run_replay
 from omnia_beam.pipelines.verify.verify import run_verify
 from omnia_beam.plan.plan import Plan

@@ -12,10 +12,11 @@ import pytest
 import yaml
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.config import JobConfig, load_config
+from omnia_beam.config import JobConfig
 from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.net.http.shared import reset_shared_sessions
+from omnia_beam.pipelines.config import load_config
 from omnia_beam.pipelines.migrate import run_migrate
 from omnia_beam.pipelines.replay.replay import run_replay
 from omnia_beam.pipelines.status import run_status

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.config.source import SeriesSelection
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.io.omnia.id_spelling import as_recorded, named_in_two_spellings
+from omnia_beam.io.omnia.options import SeriesSelection
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines import backfill

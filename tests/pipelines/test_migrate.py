@@ -14,12 +14,13 @@ import yaml
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.cli import main
-from omnia_beam.config import JobConfig, load_config
+from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.ledger.dead_letters import read_dead_letters
 from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.pipelines.config import load_config
 from omnia_beam.pipelines.migrate import run_migrate
 from omnia_beam.pipelines.plan import run_plan
 from tests.pipelines.conftest import Rows, differences, rows, stored_points

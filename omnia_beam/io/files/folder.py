@@ -8,7 +8,6 @@ import re
 import uuid
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 import pyarrow as pa
@@ -20,6 +19,7 @@ from apache_beam.io.filesystems import FileSystems
 from omnia_beam.core.errors import DestinationError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS, NS_PER_SECOND, parse_time
+from omnia_beam.io.destination import Tidied
 from omnia_beam.ledger.fence import LeaseFence
 from omnia_beam.ledger.job import JobRun
 from omnia_beam.ledger.store import TEMPORARY_PREFIX, is_local, reason, write_durably
@@ -30,19 +30,6 @@ _DELETED_AT_ONCE: Final = 100
 _FOLDER: Final = re.compile(r"year=-?\d+/month=\d\d")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")
 _MOMENT: Final = r"(-?\d{4,})(\d\d)(\d\dT\d\d)(\d\d)(\d\dZ)"
-
-
-@dataclass(frozen=True, slots=True)
-class Tidied:
-    """The files without a receipt that were found at a destination. Names are relative to its path.
-
-    Args:
-        removed: deleted: what dead runs left, and what later receipts have replaced.
-        kept: whole files of times that this run does not read, which are not deleted: they might be the only copy.
-    """
-
-    removed: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
 
 
 def file_prefix(job_name: str) -> str:

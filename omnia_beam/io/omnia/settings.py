@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from omnia_beam.config import OmniaConnection, OmniaSink, OmniaSource
+from omnia_beam.config import OmniaConnection
 from omnia_beam.core.timestamps import NS_PER_SECOND
+from omnia_beam.io.omnia.options import OmniaSink, OmniaSource
 from omnia_beam.io.omnia.policy import WriteOptions
 from omnia_beam.io.omnia.read import ReadOptions
 from omnia_beam.net.auth.credentials import CredentialSpec

@@ -19,12 +19,14 @@ from functools import partial
 from typing import Any, Final
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.config import JobConfig, OmniaSink
+from omnia_beam.config import JobConfig
 from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.printable import counted
 from omnia_beam.core.receipt import Receipt
+from omnia_beam.io.destination import Asked, Look
 from omnia_beam.io.omnia.delivery import WriteMemory
+from omnia_beam.io.omnia.options import OmniaSink
 from omnia_beam.io.omnia.pending_chunk import WrittenChunk
 from omnia_beam.io.omnia.settings import service_settings, write_options
 from omnia_beam.io.omnia.writer import OmniaWriter, more_ahead, send_group
@@ -36,8 +38,8 @@ from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import reset_shared_sessions, shared_session
 from omnia_beam.pipelines.cluster_guard import check_job
-from omnia_beam.pipelines.destination_check import Asked, Look, look_at_letters
 from omnia_beam.pipelines.job_state import opened_state
+from omnia_beam.pipelines.letters_look import look_at_letters
 from omnia_beam.pipelines.replay.letters import (
     SortedLetters,
     Standing,

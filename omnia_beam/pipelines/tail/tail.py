@@ -38,6 +38,7 @@ from omnia_beam.core.errors import (
     UsageError,
 )
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
+from omnia_beam.io.destination import Look
 from omnia_beam.io.files.folder import check_writable, file_prefix
 from omnia_beam.ledger.job import JobRun, RunState
 from omnia_beam.ledger.lease import Lease
@@ -45,8 +46,8 @@ from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import reset_shared_sessions, shared_session
 from omnia_beam.pipelines.backfill import BackfillJob, build_pipeline, counting, guard_rules
-from omnia_beam.pipelines.destination_check import Look, file_look
 from omnia_beam.pipelines.job_state import held_lease, new_run_id, scope_of
+from omnia_beam.pipelines.letters_look import file_look
 from omnia_beam.pipelines.plan_audit import audit_counts
 from omnia_beam.pipelines.removal_guard import RemovalGuard
 from omnia_beam.pipelines.rounds import Ended, Rounds

@@ -10,21 +10,23 @@ import apache_beam as beam
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.runner import is_local
-from omnia_beam.config import CsvSink, JobConfig, OmniaSink
+from omnia_beam.config import JobConfig
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.files.csv.readback import as_csv_holds
 from omnia_beam.io.files.csv.write import CsvOptions
+from omnia_beam.io.files.options import CsvSink
+from omnia_beam.io.omnia.options import OmniaSink
 from omnia_beam.io.omnia.policy import WriteOptions, apply_policy
 from omnia_beam.io.omnia.settings import write_options
+from omnia_beam.io.omnia.source import MigrationSource, open_source
+from omnia_beam.io.window_reading import WindowPrints, WindowRun
 from omnia_beam.ledger.job import JobView
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.record import Scope
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines.migration import MigrationJob, Prepared, prepare
-from omnia_beam.pipelines.migration_source import MigrationSource, open_source
-from omnia_beam.pipelines.verify.reading import WindowPrints, WindowRun
 from omnia_beam.plan.plan import Plan
 from omnia_beam.transforms.map_series import MapSeries, SeriesRule
 

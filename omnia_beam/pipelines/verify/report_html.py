@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Final
 
 from omnia_beam.core.timestamps import format_time
-from omnia_beam.pipelines.verify.difference import KINDS, Difference
+from omnia_beam.io.difference import KINDS, Difference
 from omnia_beam.pipelines.verify.findings import Findings
 from omnia_beam.pipelines.verify.report import VerifyReport
 from omnia_beam.pipelines.verify.report_picture import coverage_legend, coverage_svg

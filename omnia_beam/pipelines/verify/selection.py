@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from omnia_beam.config import JobConfig, OmniaSource
+from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.omnia.id_spelling import as_recorded, named_ids
+from omnia_beam.io.omnia.options import OmniaSource
 from omnia_beam.ledger.index import PARTIAL
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.pipelines.selection_memory import RememberedSelection

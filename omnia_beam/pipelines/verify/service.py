@@ -14,13 +14,13 @@ from omnia_beam.beam.runner import is_local
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.omnia.read import ReadFromOmnia, ReadOptions
+from omnia_beam.io.window_reading import WindowPrints, WindowRun
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.net.http.stats import StatsSnapshot
-from omnia_beam.pipelines.verify.reading import WindowPrints, WindowRun
 from omnia_beam.plan.plan import Plan
 from omnia_beam.transforms.decode import DecodeChunks
 

@@ -18,16 +18,22 @@ from typing import Any, Final
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.progress_display import ProgressFacts, showing_progress
-from omnia_beam.config import JobConfig, OmniaSink, OmniaSource
+from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import CredentialError, OmniaBeamError, ServiceError, UsageError
 from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.difference import KINDS
 from omnia_beam.io.files.folder import file_prefix
+from omnia_beam.io.files.observer import FileForm, FilesDestination
 from omnia_beam.io.files.set_aside import is_no_file
+from omnia_beam.io.observer import Destination
 from omnia_beam.io.omnia.id_spelling import as_recorded
+from omnia_beam.io.omnia.observer import OmniaDestination
+from omnia_beam.io.omnia.options import OmniaSink, OmniaSource
 from omnia_beam.io.omnia.read import ReadOptions
 from omnia_beam.io.omnia.selection import select_series
 from omnia_beam.io.omnia.settings import read_options, service_settings
+from omnia_beam.io.omnia.source import file_source
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.index import DOUBTFUL
 from omnia_beam.ledger.ledger import Ledger
@@ -39,17 +45,12 @@ from omnia_beam.pipelines.cluster_guard import check_job
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.migrate import run_migrate
 from omnia_beam.pipelines.migration import is_migration
-from omnia_beam.pipelines.migration_source import file_source
 from omnia_beam.pipelines.selection_memory import remembered_selection
 from omnia_beam.pipelines.status_lease import lease_facts
 from omnia_beam.pipelines.summary import Summary
-from omnia_beam.pipelines.verify.destination import Destination
-from omnia_beam.pipelines.verify.difference import KINDS
 from omnia_beam.pipelines.verify.examination import Examination
-from omnia_beam.pipelines.verify.files import FileForm, FilesDestination
 from omnia_beam.pipelines.verify.findings import Findings
 from omnia_beam.pipelines.verify.migration import MigrationReader
-from omnia_beam.pipelines.verify.omnia import OmniaDestination
 from omnia_beam.pipelines.verify.repair import Copy, Repair, RepairPlan, repair, unreadable_windows
 from omnia_beam.pipelines.verify.report import VerifyReport
 from omnia_beam.pipelines.verify.report_files import write_report

@@ -10,9 +10,9 @@ from omnia_beam.core.chunk import Points
 from omnia_beam.core.errors import DestinationError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS
+from omnia_beam.io.difference import Difference
 from omnia_beam.io.files.destination_files import ListedFile, list_destination, shown_name
-from omnia_beam.pipelines.verify.destination import Stray, Surplus
-from omnia_beam.pipelines.verify.difference import Difference
+from omnia_beam.io.observer import Stray, Surplus
 
 _MOMENT: Final = r"-?\d{4,}\d\d\d\dT\d{6}Z"
 _OF_A_JOB: Final = re.compile(

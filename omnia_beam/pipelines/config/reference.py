@@ -1,6 +1,6 @@
 """Write the reference of every key as Markdown, from the JSON Schema; `docs/configuration.md` holds it between two marks.
 
-python -m omnia_beam.config.reference docs/configuration.md     # updates it there
+python -m omnia_beam.pipelines.config.reference docs/configuration.md     # updates it there
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from omnia_beam.config.credential import KINDS, CredentialConfig, keys_of_kind
-from omnia_beam.config.schema import json_schema
+from omnia_beam.pipelines.config.schema import json_schema
 
-BEGIN: Final = "<!-- keys: begin (made by `python -m omnia_beam.config.reference docs/configuration.md`) -->"
+BEGIN: Final = "<!-- keys: begin (made by `python -m omnia_beam.pipelines.config.reference docs/configuration.md`) -->"
 END: Final = "<!-- keys: end -->"
 
 _HEADING: Final = "| key | value | default | what it is |\n|---|---|---|---|\n"

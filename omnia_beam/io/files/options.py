@@ -1,83 +1,26 @@
-"""The places that points come from: a service, CSV files, Parquet files."""
+"""The keys of CSV and Parquet files as a source and as a sink."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+import os
+from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from omnia_beam.config.connection import OmniaConnection
-from omnia_beam.config.csv_fields import CommentMark, TimeColumn, WordStatus, check_csv, check_time_format
-from omnia_beam.config.fields import Delimiter, OneOrMany, PathText, SeriesFrom, SeriesId, Status, Text, ZoneName
+from omnia_beam.config.fields import Delimiter, OneOrMany, PathText, SeriesFrom, Status, Text, ZoneName
+from omnia_beam.config.kind import SinkOptions, SourceOptions
 from omnia_beam.config.section import Section, key, problem
 from omnia_beam.core.limits import GOOD
+from omnia_beam.io.files.csv.fields import CommentMark, TimeColumn, WordStatus, check_csv, check_time_format
+
+_LEVELS: Final = {"zstd": (1, 22), "gzip": (1, 9), "lz4": (1, 12)}
+"""Lowest and highest compression level of each codec, from its own documentation."""
 
 
-def _one_selection(schema: dict[str, Any]) -> None:
-    schema["anyOf"] = [{"required": [name]} for name in schema["properties"]]
-
-
-class SearchConfig(Section):
-    """A search in the service's metadata: what is given must all match; `*` stands for anything."""
-
-    model_config = ConfigDict(json_schema_extra=_one_selection)
-    starter: ClassVar = {"name": ""}
-
-    # Field names keep the service's own spelling, so that its documentation applies here. [sdk]
-    name: Text | None = key("Name, such as `*PT*`.", None)
-    description: Text | None = key("Description.", None)
-    facility: Text | None = key("Facility (plant) code, such as `1191`.", None)
-    unit: Text | None = key("Engineering unit.", None)
-    source: Text | None = key("System that the timeseries comes from.", None)
-    assetId: Text | None = key("Asset id.", None)
-    externalId: Text | None = key("External id.", None)
-
-    @model_validator(mode="after")
-    def _asks_for_something(self) -> SearchConfig:
-        if not self.patterns():
-            raise problem('asks for nothing: give at least one of its keys; name: "*" asks for everything')
-        return self
-
-    def patterns(self) -> dict[str, str]:
-        """Return the keys that were given, by name."""
-        return {name: value for name, value in self if value is not None}
-
-
-class SeriesSelection(Section):
-    """Which timeseries to read: all that any of the keys names, each once."""
-
-    model_config = ConfigDict(json_schema_extra=_one_selection)
-    starter: ClassVar = {"search": ""}
-
-    ids: OneOrMany[SeriesId] = key("Ids of timeseries.", ())
-    ids_file: PathText | None = key(
-        "File of ids: one a line, or CSV with a column `id`, `series_id` or `source`; `#` begins a comment.", None
-    )
-    search: OneOrMany[SearchConfig] = key("Searches in the service's metadata; one or a list.", ())
-
-    @model_validator(mode="after")
-    def _selects_something(self) -> SeriesSelection:
-        if not self.ids and self.ids_file is None and not self.search:
-            raise problem("selects nothing: give ids, ids_file or search")
-        return self
-
-
-class OmniaSource(OmniaConnection):
-    """An Omnia Timeseries service to read from."""
-
-    job_starter: ClassVar = {"window": ""}
-
-    kind: Literal["omnia"] = key("The kind of source.")
-    federation_source: Literal["IMS", "TSDB", "DataLake"] | None = key(
-        "Which of the service's stores answers; it changes the answer. Where it is not given, the service decides.",
-        None,
-    )
-    series: SeriesSelection = key("Which timeseries to read.")
-    status: OneOrMany[Status] = key("Read only points with one of these statuses.", ())
-
-
-class FileSource(Section):
+class FilesOptions(SourceOptions):
     """The keys that CSV and Parquet sources share."""
+
+    beside: ClassVar = frozenset({"path", "status", "include", "exclude"})
 
     path: OneOrMany[PathText] = key(
         "File, glob or list of them, on any Beam filesystem. Where two rows give the same series and time, the later file in "
@@ -95,8 +38,24 @@ class FileSource(Section):
         None,
     )
 
+    def identity(self) -> dict[str, str]:
+        """Return the paths, how the files are understood, and the filter of statuses."""
+        return {
+            "source": f"{self.kind} {' '.join(_place(path) for path in self.path)}",
+            "reading": self.options_digest(),
+            "statuses": ",".join(map(str, sorted(set(self.status)))) if self.status else "all",
+        }
 
-class CsvSource(FileSource):
+    def folders(self) -> tuple[str, ...]:
+        """Return the paths and globs."""
+        return tuple(self.path)
+
+    def selection(self) -> str:
+        """Return the paths and the filters of names as a text."""
+        return repr((self.path, self.include, self.exclude))
+
+
+class CsvSource(FilesOptions):
     """CSV files, wide (a column a series) or long (a row a point)."""
 
     kind: Literal["csv"] = key("The kind of source.")
@@ -172,7 +131,7 @@ class ParquetColumns(Section):
     status: Text | None = key("Column of the status, an integer; `null` where there is none.", "status")
 
 
-class ParquetSource(FileSource):
+class ParquetSource(FilesOptions):
     """Parquet files of one row a point: those of this program, or others by the names of their columns."""
 
     kind: Literal["parquet"] = key("The kind of source.")
@@ -186,4 +145,65 @@ class ParquetSource(FileSource):
         return self
 
 
-Source = Annotated[OmniaSource | CsvSource | ParquetSource, Field(discriminator="kind")]
+class ParquetSink(SinkOptions):
+    """Parquet files, partitioned by `year=`/`month=`, sorted by series and time."""
+
+    kind: Literal["parquet"] = key("The kind of sink.")
+    path: PathText = key("Directory, on any Beam filesystem.")
+    compression: Literal["zstd", "snappy", "gzip", "lz4", "none"] = key("Compression of the columns.", "zstd")
+    compression_level: int | None = key(
+        "Its level: zstd 1 to 22, gzip 1 to 9, lz4 1 to 12; otherwise the codec's own.", None
+    )
+
+    @model_validator(mode="after")
+    def _has_a_level(self) -> ParquetSink:
+        if self.compression_level is None:
+            return self
+        if self.compression not in _LEVELS:
+            raise problem(f"compression {self.compression} has no levels: remove the key", at="compression_level")
+        low, high = _LEVELS[self.compression]
+        if not low <= self.compression_level <= high:
+            raise problem(
+                f"{self.compression_level} is no level of {self.compression}: use {low} to {high}",
+                at="compression_level",
+            )
+        return self
+
+    def identity(self) -> dict[str, str]:
+        """Return the directory; compression changes no point."""
+        return {"sink": f"parquet {_place(self.path)}", "writing": "as read"}
+
+    def folder(self) -> str:
+        """Return the directory."""
+        return self.path
+
+
+class CsvSink(SinkOptions):
+    """CSV files: times in RFC 3339 with nine decimals, values in the shortest form that reads back as the same number."""
+
+    kind: Literal["csv"] = key("The kind of sink.")
+    path: PathText = key("Directory, on any Beam filesystem.")
+    layout: Literal["long", "wide"] = key(
+        "`long`: a row a point, with its status. `wide`: a column a series, no status.", "long"
+    )
+    delimiter: Delimiter = key("Character between cells, or `tab`.", ",")
+    compression: Literal["none", "gzip", "zstd"] = key("Compression of the files.", "none")
+
+    @model_validator(mode="after")
+    def _has_a_delimiter(self) -> CsvSink:
+        if self.delimiter == "auto":
+            raise problem("auto is for reading: name the character to write", at="delimiter")
+        return self
+
+    def identity(self) -> dict[str, str]:
+        """Return the directory, and the layout and delimiter, which make other files."""
+        return {"sink": f"csv {self.layout} {self.delimiter!r} {_place(self.path)}", "writing": "as read"}
+
+    def folder(self) -> str:
+        """Return the directory."""
+        return self.path
+
+
+def _place(path: str) -> str:
+    """Return a local path made absolute, since the same text in another directory is another place; keep remote paths."""
+    return path.rstrip("/") if "://" in path else os.path.abspath(path)

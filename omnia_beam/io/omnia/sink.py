@@ -6,14 +6,19 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from omnia_beam.beam.cluster import worker_share
-from omnia_beam.config import CsvSink, JobConfig, OmniaSink, ParquetSink
+from omnia_beam.config import JobConfig
 from omnia_beam.core.time_range import TimeRange
+from omnia_beam.io.destination import Asked, Look, Removal, Tidied, check_mode, not_counted, not_looked_at
 from omnia_beam.io.files.csv.write import CSV_SUFFIXES, CsvOptions
-from omnia_beam.io.files.folder import PARQUET_SUFFIXES, Tidied, check_writable, file_prefix, tidy_files
+from omnia_beam.io.files.destination_look import look_at_files
+from omnia_beam.io.files.folder import PARQUET_SUFFIXES, check_writable, file_prefix, tidy_files
+from omnia_beam.io.files.options import CsvSink, ParquetSink
 from omnia_beam.io.files.parquet.write import ParquetOptions
 from omnia_beam.io.files.stored_points import StoredFiles
 from omnia_beam.io.files.write import WriteToCsv, WriteToParquet
+from omnia_beam.io.omnia.options import OmniaSink
 from omnia_beam.io.omnia.settings import service_settings, write_options
+from omnia_beam.io.omnia.target_check import erase_points, look_at_service
 from omnia_beam.io.omnia.write import WriteToOmnia
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.job import JobRun
@@ -22,9 +27,6 @@ from omnia_beam.mapping.targets import FileTargets, ServiceTargets, Targets
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import shared_session
-from omnia_beam.pipelines.destination_check import Asked, Look, check_mode, look_at_files, not_counted, not_looked_at
-from omnia_beam.pipelines.removal_guard import Removal
-from omnia_beam.pipelines.service_check import erase_points, look_at_service
 
 
 class MigrationSink(Protocol):

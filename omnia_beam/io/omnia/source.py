@@ -11,19 +11,21 @@ import apache_beam as beam
 
 from omnia_beam.beam.cluster import worker_share
 from omnia_beam.beam.context import RunContext
-from omnia_beam.config import CsvSource, JobConfig, OmniaSink, OmniaSource, ParquetSource
+from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.printable import counted
 from omnia_beam.core.series import Timeseries
 from omnia_beam.core.series_id import canonical_id
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.facts import FileFacts, SeriesFacts
 from omnia_beam.io.files.catalog import CatalogStore, FileCatalog, FileChange, check_holds_something
-from omnia_beam.io.files.facts import FileFacts, SeriesFacts
 from omnia_beam.io.files.forms import CsvForm, FileSource, ParquetForm
+from omnia_beam.io.files.options import CsvSource, ParquetSource
 from omnia_beam.io.files.plan import file_limits, plan_files
 from omnia_beam.io.files.read import ReadFromFiles
 from omnia_beam.io.omnia.id_spelling import as_recorded
+from omnia_beam.io.omnia.options import OmniaSink, OmniaSource
 from omnia_beam.io.omnia.planner import plan_windows
 from omnia_beam.io.omnia.raw_data import named_counts
 from omnia_beam.io.omnia.read import ReadFromOmnia

@@ -10,18 +10,18 @@ from typing import Final
 
 import numpy as np
 
-from omnia_beam.config import CsvSink, ParquetSink
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.errors import DestinationError
+from omnia_beam.core.fingerprint import Fingerprint
 from omnia_beam.core.receipt import Receipt
+from omnia_beam.io.difference import Difference
 from omnia_beam.io.files.csv import readback as csv_reader
 from omnia_beam.io.files.csv.write import CsvOptions
+from omnia_beam.io.files.options import CsvSink, ParquetSink
 from omnia_beam.io.files.parquet import readback as parquet_reader
+from omnia_beam.io.files.strays import find_surplus
+from omnia_beam.io.observer import Observation, Surplus
 from omnia_beam.ledger.store import is_local
-from omnia_beam.pipelines.verify.destination import Observation, Surplus
-from omnia_beam.pipelines.verify.difference import Difference
-from omnia_beam.pipelines.verify.fingerprint import Fingerprint
-from omnia_beam.pipelines.verify.strays import find_surplus
 
 _THREADS: Final = 4
 _AHEAD: Final = 8

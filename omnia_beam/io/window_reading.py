@@ -23,13 +23,13 @@ from omnia_beam.beam.record import RecordFailures, read_failures
 from omnia_beam.core import errors
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.errors import IncompleteReadError, NotFoundError, OmniaBeamError, TransientServiceError
+from omnia_beam.core.fingerprint import Fingerprint
 from omnia_beam.core.json_text import load_json
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.http.stats import StatsSnapshot
-from omnia_beam.pipelines.verify.fingerprint import Fingerprint
 from omnia_beam.plan.packing import PackLimits, requests_for
 from omnia_beam.plan.plan import Plan
 
@@ -167,7 +167,7 @@ class WindowRun:
             total = {series_id: Fingerprint() for series_id in key.series_ids}
             for part in inside:
                 for series in parts[key.series_ids][part].series:
-                    total[series.series_id] = total[series.series_id].plus(Fingerprint.of_receipt(series))
+                    total[series.series_id] = total[series.series_id].plus(series.fingerprint)
             prints[key] = total
         return WindowPrints(prints, failures)
 

@@ -7,83 +7,26 @@ makes the windows that it belongs to *lost*. They are written again, or the run 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
-from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import DestinationError
+from omnia_beam.core.fingerprint import Fingerprint
 from omnia_beam.core.receipt import FileStamp, Receipt
-from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.destination import Asked, Look
 from omnia_beam.io.files.destination_files import shown_name
-from omnia_beam.io.files.folder import PARQUET_SUFFIXES, file_prefix
+from omnia_beam.io.files.folder import PARQUET_SUFFIXES
 from omnia_beam.io.files.stored_points import StoredFiles
-from omnia_beam.ledger.dead_letters import WRITING, DeadLetterFiles, file_name
-from omnia_beam.ledger.facts import StandingReceipt, receipts_with_letters
+from omnia_beam.io.files.strays import is_of_another_job
 from omnia_beam.ledger.files import receipts_of_files, recorded_stamps
-from omnia_beam.ledger.job import JobRun
-from omnia_beam.ledger.ledger import Ledger, RecordedReceipt
-from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.store import is_local, reason
-from omnia_beam.mapping.letters import MAPPING
-from omnia_beam.pipelines.verify.fingerprint import Fingerprint
-from omnia_beam.pipelines.verify.strays import is_of_another_job
-
-_FULL_SERIES = 10_000
-"""Number of series up to which points are counted unless the job says otherwise."""
 
 _OTHER_TIME: Final = "was written by somebody else since"
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a run is responsible for.
-
-    Args:
-        scope, sink: as the receipts name them.
-        series_ids: of the source; None for all that are recorded.
-        wanted: the time; None for all.
-    """
-
-    scope: str
-    sink: str
-    series_ids: frozenset[str] | None = None
-    wanted: TimeRange | None = None
-
-    def concerns(self, found: StandingReceipt | RecordedReceipt) -> bool:
-        """Return whether a receipt is of what the run is responsible for."""
-        key = found.receipt.key
-        if found.scope != self.scope or (self.wanted is not None and not key.range.overlaps(self.wanted)):
-            return False
-        return self.series_ids is None or not self.series_ids.isdisjoint(key.series_ids)
-
-
-@dataclass(frozen=True)
-class Look:
-    """The result of a comparison.
-
-    Args:
-        lost: windows that are not stored as recorded, with the points that they held.
-        texts: what is wrong with them, a text each, the first ones by name.
-        warnings: what the person who runs the job has to know besides.
-    """
-
-    lost: dict[ChunkKey, int] = field(default_factory=dict)
-    texts: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-    def plus(self, other: Look) -> Look:
-        """Return the results of both comparisons together."""
-        return Look({**self.lost, **other.lost}, (*self.texts, *other.texts), (*self.warnings, *other.warnings))
-
-
-def check_mode(asked: str | None, series: int) -> str:
-    """Return how closely to compare: as the job says; otherwise `full` up to 10,000 series, `existence` above."""
-    return asked or ("full" if series <= _FULL_SERIES else "existence")
 
 
 def look_at_files(
@@ -168,33 +111,6 @@ def _is_read(name: str, suffixes: tuple[str, ...]) -> bool:
     return base.lower().endswith(suffixes) and not base.startswith((".", "_"))
 
 
-def look_at_letters(ledger: Ledger, state_dir: StateDir, asked: Asked) -> Look:
-    """Compare the files of dead letters with the receipts that name them.
-
-    Raises:
-        StateError: the state cannot be read.
-    """
-    files = DeadLetterFiles.of(state_dir)
-    names = set(files.names())
-    lost: dict[ChunkKey, int] = {}
-    points, windows = 0, 0
-    for each in receipts_with_letters(ledger, asked.sink):
-        receipt = each.receipt
-        expected = {WRITING: receipt.dead_letters, MAPPING: receipt.rejected}
-        gone = sum(n for origin, n in expected.items() if n and file_name(receipt.key, origin) not in names)
-        if gone:
-            points += gone
-            windows += 1
-            if asked.concerns(each):
-                lost[receipt.key] = receipt.count
-    if not windows:
-        return Look()
-    text = f"{files}: the dead letters of {points:,} points in {windows:,} windows are gone"
-    if lost:
-        return Look(lost, (text,))
-    return Look(warnings=(f"{text}; they are of series, times or settings that this run does not cover",))
-
-
 def _difference(recorded: FileStamp | None, there: FileStamp | None) -> str:
     """Return how a file differs from what was written; empty where it does not, as far as is known."""
     if there is None:
@@ -215,7 +131,7 @@ def _holds(files: StoredFiles, receipt: Receipt) -> bool:
     recorded: dict[str, Fingerprint] = {}
     for each in receipt.series:
         if each.count:
-            recorded[each.target_id] = recorded.get(each.target_id, Fingerprint()).plus(Fingerprint.of_receipt(each))
+            recorded[each.target_id] = recorded.get(each.target_id, Fingerprint()).plus(each.fingerprint)
     return not unread and found == recorded
 
 
@@ -253,39 +169,3 @@ def _remote_stamps(path: str) -> Iterable[tuple[str, FileStamp]]:
     root = path.rstrip("/")
     for found in FileSystems.match([f"{root}/year=*/month=*/*"])[0].metadata_list:
         yield found.path[len(root) + 1 :], FileStamp(found.size_in_bytes)
-
-
-def file_look(
-    config: JobConfig, path: str, state: JobRun, series_ids: Collection[str], wanted: TimeRange
-) -> Callable[[Ledger], Look]:
-    """Return the function with which a run that writes files checks its destination and its dead letters."""
-    # Files without a window are read whole, so everything recorded is checked.
-    asked = Asked(state.scope.digest, state.sink, frozenset(series_ids), wanted)
-    if config.window is None:
-        asked = Asked(state.scope.digest, state.sink)
-
-    def look(ledger: Ledger) -> Look:
-        letters = look_at_letters(ledger, state.state_dir, asked)
-        if config.destination_check == "off":
-            return letters.plus(not_looked_at(path))
-        return look_at_files(ledger, path, asked, prefix=file_prefix(config.name)).plus(letters)
-
-    return look
-
-
-def not_looked_at(place: str) -> Look:
-    """Return the warning that the destination was not checked."""
-    return Look(
-        warnings=(
-            f"{place}: whether the destination still holds what was written was not looked at: destination_check is off",
-        )
-    )
-
-
-def not_counted(place: str) -> Look:
-    """Return the warning that only the existence of series was checked."""
-    return Look(
-        warnings=(
-            f"{place}: the target series exist; their points were not counted: destination_check: full does that",
-        )
-    )

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
-from omnia_beam.config.job import JobConfig
+from omnia_beam.pipelines.config import job_model
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -25,5 +25,5 @@ def json_schema() -> dict[str, Any]:
     checks what depends on several keys or on other files.
     """
     mode: JsonSchemaMode = "validation"
-    schema = JobConfig.model_json_schema(schema_generator=_AsWritten, mode=mode)
+    schema = job_model().model_json_schema(schema_generator=_AsWritten, mode=mode)
     return {"$schema": _DIALECT, **schema, "title": "omnia-beam job"}

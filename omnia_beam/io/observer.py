@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from omnia_beam.core.chunk import Points
+from omnia_beam.core.fingerprint import Fingerprint
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.pipelines.verify.difference import Difference
-from omnia_beam.pipelines.verify.fingerprint import Fingerprint
+from omnia_beam.io.difference import Difference
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from typing import Any, Final, Literal, get_args, get_origin
 import yaml
 from pydantic.fields import FieldInfo
 
-from omnia_beam.config.job import JobConfig
-from omnia_beam.config.schema import json_schema
 from omnia_beam.config.section import Section, item_annotation, key_names, variants
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.nearest import did_you_mean
+from omnia_beam.pipelines.config import job_model
+from omnia_beam.pipelines.config.schema import json_schema
 
 SCHEMA_FILE: Final = "omnia-beam.schema.json"
 MARK: Final = "FILL IN"
@@ -30,7 +30,7 @@ _OPTIONAL_DEPTH: Final = 1
 
 def kinds_of(end: Literal["source", "sink"]) -> dict[str, type[Section]]:
     """Return the models of sources or sinks, by kind."""
-    return variants(JobConfig.model_fields[end].annotation)
+    return variants(job_model().model_fields[end].annotation)
 
 
 def starter_job(source: str, sink: str, found: Mapping[str, Any] = {}, seen: Sequence[str] = ()) -> str:
@@ -54,7 +54,7 @@ def starter_job(source: str, sink: str, found: Mapping[str, Any] = {}, seen: Seq
         f"# Then: omnia-beam check job.yaml; omnia-beam plan job.yaml; omnia-beam {command} job.yaml",
         *(f"# {line}" for line in seen),
         *_Writer(chosen, {"source": {name: _yaml(value) for name, value in found.items()}}).section(
-            JobConfig, preset, depth=0
+            job_model(), preset, depth=0
         ),
     ]
     return "\n".join(lines) + "\n"

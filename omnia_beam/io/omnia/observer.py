@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.errors import NotFoundError, OmniaBeamError
+from omnia_beam.core.fingerprint import Fingerprint
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.observer import Observation, Surplus
+from omnia_beam.io.window_reading import WindowPrints, fingerprints_apart, is_not_found
 from omnia_beam.net.api.metadata import MetadataCalls
-from omnia_beam.pipelines.verify.destination import Observation, Surplus
-from omnia_beam.pipelines.verify.fingerprint import Fingerprint
-from omnia_beam.pipelines.verify.reading import WindowPrints, fingerprints_apart, is_not_found
 from omnia_beam.pipelines.verify.service import ServiceReader
 
 

@@ -1,0 +1,332 @@
+"""The seam: what a source and a sink are to the engine. A kind implements these protocols in a folder of its own.
+
+    config ─ options (config.kind) ─ Source.open ─ OpenSource.plan ─ OpenSource.shards | reading | map | Sink.writing ─ receipts
+
+The engine (`pipelines.run`) knows kinds by these names alone, so that whatever it does works for every pair of them. Nothing
+here imports Beam: a command that moves nothing does not need it. `reading` and `writing` import it when they are called.
+
+Two cases that are not built yet have their place. A *stream* (Kafka, Event Hubs) plans ranges of offsets of a partition: a
+chunk's key is then (lane, int64 range) with the partition as the lane, and `shards` and `reading` carry what they like. A sink
+that *cannot be read back* has no observer; one that *cannot upsert* says so in `Accepts.upserts`, and what would write a point
+twice (refresh, repair, replay) is refused before it starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from omnia_beam.core.chunk import Chunk, Points
+from omnia_beam.core.receipt import Receipt
+from omnia_beam.core.series import Timeseries, TimeseriesDraft
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.window import ChunkKey, Window
+from omnia_beam.io.destination import Asked, Look, Removal, Tidied
+from omnia_beam.io.facts import FileFacts, SeriesFacts
+from omnia_beam.io.observer import Destination, ReadBack
+from omnia_beam.ledger.job import JobRun, JobView, RunState
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.plan.packing import PackLimits
+from omnia_beam.plan.plan import Plan, Wanted
+
+Attempt = tuple[str, Callable[[], str]]
+"""One step of `omnia-beam check`: its name, and a function that tries it and returns what it found, or raises."""
+
+Notify = Callable[[str], None]
+"""A function that prints a message for the person at the terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One worker's part of every budget of a run, so that all workers together keep to it.
+
+    Args:
+        of: number of workers.
+        index: which of them, from 0; None for the smallest part, where workers have no numbers.
+    """
+
+    of: int = 1
+    index: int | None = None
+
+    def part(self, settings: ServiceSettings) -> ServiceSettings:
+        """Return a service with this worker's part of its budget."""
+        return settings.divided(self.of)[-1 if self.index is None else self.index]
+
+
+class ReadResult(NamedTuple):
+    """Collections of Chunk, and of WindowFailure for windows that cannot be read."""
+
+    chunks: Any
+    failures: Any
+
+
+class WriteResult(NamedTuple):
+    """Collections of Receipt, and of WindowFailure for chunks that are to be written again; None where there are none."""
+
+    receipts: Any
+    failures: Any | None = None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Series that a job is about, as far as can be known without asking the source.
+
+    Args:
+        series_ids: ascending.
+        note: what was not looked up; empty where the ids are exactly those of the configuration.
+    """
+
+    series_ids: tuple[str, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a source knows of its points before they are read, for the loss report. All of it is empty for most sources.
+
+    Args:
+        facts: by series.
+        about: of files, by path.
+        spans: by series, the times of the first and the last point, ns.
+    """
+
+    facts: Mapping[str, SeriesFacts] = field(default_factory=dict)
+    about: Mapping[str, FileFacts] = field(default_factory=dict)
+    spans: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """A place that points come from, with the options of one job; made without any request or read."""
+
+    @property
+    def budgets(self) -> tuple[ServiceSettings, ...]:
+        """The services that are asked, with the whole budget of the job."""
+
+    @property
+    def places(self) -> Mapping[str, str]:
+        """Configuration key to path, of everything that workers read themselves."""
+
+    def check(self) -> Iterator[Attempt]:
+        """Yield the steps of `omnia-beam check`, from the address to one read."""
+
+    def remembered(self, view: JobView, last: Sequence[str] | None) -> Selection:
+        """Return the series without asking anybody: those of the configuration, or else those of the ledger.
+
+        Args:
+            view: what the job has recorded.
+            last: what the last run of this selection resolved to, where that is known.
+        """
+
+    def describe(self) -> Iterable[Timeseries]:
+        """Yield the metadata of every selected series.
+
+        Raises:
+            UsageError: the selection is empty, or names what does not exist.
+            CredentialError, ServiceError: the source cannot be asked.
+        """
+
+    def open(self, view: JobView, notify: Notify, *, metadata: bool) -> OpenSource:
+        """Ask the source what it holds. A `JobRun`, which holds the lease, may store an index in the state; a view does not.
+
+        Args:
+            metadata: whether names, units and the like are needed, and not ids alone.
+
+        Raises:
+            UsageError, CredentialError, ServiceError: what is selected does not exist, or cannot be read.
+        """
+
+
+class OpenSource(Protocol):
+    """A source that has been asked what it holds.
+
+    Attributes:
+        series: what is selected, each once; its ids are the source's.
+        wanted: the time of the job.
+        limits: how windows are packed.
+        known: what is known of the points.
+        vanished: by series, times of points that the source held and no longer shows at all.
+        warnings: what the person who runs the job has to know.
+        sessions: of the services that are asked, whose traffic counts for the run.
+        page_points: points of one full request, for the summary's mean fill; None where reading costs no requests.
+        plan_lasts: whether a stored plan stays right until its scope changes: then the next run need not ask for it again.
+    """
+
+    series: tuple[Timeseries, ...]
+    wanted: TimeRange
+    limits: PackLimits
+    known: Known
+    vanished: Mapping[str, tuple[TimeRange, ...]]
+    warnings: tuple[str, ...]
+    sessions: tuple[ServiceSession, ...]
+    page_points: int | None
+    plan_lasts: bool
+
+    def plan(self, wanted: Sequence[Wanted]) -> Plan:
+        """Return windows that cover what is wanted, each instant of each series once."""
+
+    def counts(self, series_ids: tuple[str, ...], asked: TimeRange) -> Mapping[str, int]:
+        """Return the number of points that the source counts, by series; a source that cannot count returns nothing."""
+
+    def stale(self, view: JobView, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
+        """Return recorded windows that the source knows to be out of date, with the points they held."""
+
+    def shards(self, windows: Iterable[Window], size: int) -> Iterator[Any]:
+        """Yield elements for `reading`, of `size` windows each. Their type has a coder."""
+
+    def reading(self, share: Share, *, patient: bool = False) -> Any:
+        """Return the transform from shards to a `ReadResult`. It is pickled to the workers.
+
+        Args:
+            share: the worker's part of the budget.
+            patient: whether also a service that is down fails its windows only, where somebody reads them again.
+        """
+
+    def settled(self, run: JobRun) -> None:
+        """Note that everything wanted has been copied."""
+
+    def described(self) -> list[str]:
+        """Return what was found at the source, a line each, for `omnia-beam plan`; empty where there is nothing to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetName:
+    """The identity of a target: its id, or its name and facility, which together are unique. [sdk]"""
+
+    id: str | None = None
+    name: str | None = None
+    facility: str | None = None
+
+    def __str__(self) -> str:
+        if self.id is not None:
+            return self.id
+        return f"{self.name} in {self.facility}" if self.facility else str(self.name)
+
+
+class Targets(Protocol):
+    """The place where the target's timeseries are looked up."""
+
+    def find(self, names: Iterable[TargetName]) -> Mapping[TargetName, Timeseries]:
+        """Return the timeseries that exist, by the names that were given."""
+
+    def create(self, drafts: Sequence[TimeseriesDraft]) -> Mapping[TargetName, Timeseries]:
+        """Create those that do not exist, and return all of them by name and facility."""
+
+    def candidates(self) -> Sequence[Timeseries]:
+        """Return the timeseries that series of a source could map to: all there are, as far as the target lists them."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What becomes of some points that a sink cannot hold: the words of a finding.
+
+    Args:
+        held: what is the matter, such as `values are NaN or infinite, which the service cannot hold`.
+        fate: what becomes of them.
+        blocking: whether the run stops unless the finding is accepted.
+    """
+
+    held: str
+    fate: str
+    blocking: bool
+
+
+@dataclass(frozen=True)
+class Accepts:
+    """What a sink can hold of points, for the loss report, for verify and for what writes points twice.
+
+    Args:
+        not_finite: what becomes of NaN and infinities; None where they are held.
+        fine_times: what becomes of times finer than the sink's grid; None where every ns is held.
+        statuses: whether statuses are held.
+        metadata: whether the sink holds names, units and the like of series.
+        upserts: whether a point that is written again replaces the one before.
+        leaves_out: whether a policy drops points without a dead letter, so that counts cannot be compared afterwards.
+        replays: whether single points can be written beside those of their window, as a replay of dead letters does.
+        as_held: returns what the sink would hold of a chunk; None for all of it. It is pickled to the workers.
+    """
+
+    not_finite: Loss | None = None
+    fine_times: Loss | None = None
+    statuses: bool = True
+    metadata: bool = False
+    upserts: bool = True
+    leaves_out: bool = False
+    replays: bool = False
+    as_held: Callable[[Chunk], Chunk] | None = None
+
+
+class StoredPoints(Protocol):
+    """Reads back the points of files or tables of a job, with which a window that is read again is compared. It is pickled."""
+
+    def points(self, names: Iterable[str]) -> tuple[dict[str, Points], list[str]]:
+        """Return the points of some files by stored id, ascending in time, and the files that cannot be read."""
+
+
+class Sink(Protocol):
+    """A place that points go to, with the options of one job; made without any request or write.
+
+    Attributes:
+        sessions: of the services that are written to, whose traffic counts for the run.
+        targets: where target series are looked up.
+        accepts: what it can hold.
+    """
+
+    sessions: tuple[ServiceSession, ...]
+    targets: Targets
+    accepts: Accepts
+
+    @property
+    def budgets(self) -> tuple[ServiceSettings, ...]:
+        """The services that are written to, with the whole budget of the job."""
+
+    @property
+    def places(self) -> Mapping[str, str]:
+        """Configuration key to path, of everything that workers write themselves."""
+
+    def check(self) -> Iterator[Attempt]:
+        """Yield the steps of `omnia-beam check`."""
+
+    def reach(self) -> None:
+        """Check that the sink can be written, before anything else is done.
+
+        Raises:
+            DestinationError, ServiceError: it cannot.
+        """
+
+    def check_names(self, names: Iterable[str]) -> None:
+        """Check that series can be stored under these names.
+
+        Raises:
+            UsageError: one cannot.
+        """
+
+    def tidy(self, run: JobRun, reach: TimeRange) -> Tidied:
+        """Remove what dead runs left without a receipt, in the time that this run covers. Only the holder of the lease may."""
+
+    def look(self, run: JobRun, asked: Asked, targets: Mapping[str, str]) -> Callable[[Ledger], Look]:
+        """Return the function that compares the sink with the ledger at the end of a run; `targets` is keyed by source id."""
+
+    def erase(self, run: JobRun, removals: Iterable[Removal]) -> list[str]:
+        """Remove stored points before their windows are written again; return why that failed, a text each."""
+
+    def stored(self) -> StoredPoints | None:
+        """Return the reader of stored points; None where only receipts are known."""
+
+    def writing(self, share: Share, run: RunState) -> Any:
+        """Return the transform from Chunk to a `WriteResult`. It is pickled to the workers.
+
+        A sink that stages chunks and commits them apart returns `io.commit.StageAndCommit`.
+        """
+
+    def commit(self, run: JobRun) -> Sequence[Receipt]:
+        """Commit what workers have staged, where the driver is the one committer; otherwise nothing is left to do."""
+
+    def observer(self, *, with_source: bool) -> Destination | ReadBack | None:
+        """Return what reads the sink back for verify; None where it cannot be read.
+
+        Args:
+            with_source: whether it is compared with the source, and not with the receipts.
+        """
