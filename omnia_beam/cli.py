@@ -243,8 +243,8 @@ def _add_init(commands: Any) -> None:
 
 
 def _run_init(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
+    from omnia_beam.io.files.description import starter_keys
     from omnia_beam.pipelines.config.starter import starter_job, write_starter
-    from omnia_beam.pipelines.file_description import starter_keys
 
     known = starter_keys(args.source, tuple(args.path))
     if args.output is None:

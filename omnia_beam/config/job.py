@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Literal
 
 from pydantic import ValidationInfo, field_validator, model_validator
@@ -11,7 +12,9 @@ from omnia_beam.config.fields import Duration, JobName, Moment, OneOrMany, PathT
 from omnia_beam.config.kind import SinkOptions, SourceOptions
 from omnia_beam.config.mapping import MappingConfig
 from omnia_beam.config.section import Section, key, problem
+from omnia_beam.core.errors import UsageError
 from omnia_beam.core.limits import MAX_CHUNK_POINTS
+from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import format_time
 
 
@@ -97,3 +100,21 @@ class JobConfig(Section):
         "Findings of the loss report that do not stop a migration: names, or `{NAME: {series: [PATTERN], at_most: POINTS}}`.",
         (),
     )
+
+
+def wanted_range(job: JobConfig) -> TimeRange:
+    """Return the window of a job; without an end, up to now.
+
+    It may reach into the future, where forecasts lie: `redo_keys` explains why such a window is read again later.
+
+    Raises:
+        UsageError: there is no window, or it starts in the future.
+    """
+    if job.window is None:
+        raise UsageError(
+            f"window: a source of kind {job.source.kind} needs one: {{start: 2023-01-01, end: 2024-01-01}}, or --start and --end"
+        )
+    end = time.time_ns() if job.window.end is None else job.window.end
+    if end <= job.window.start:
+        raise UsageError("window.start is in the future: there is nothing to read yet")
+    return TimeRange(job.window.start, end)

@@ -15,16 +15,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
+from omnia_beam.config.create_missing import CreateMissing
 from omnia_beam.core.chunk import Chunk, Points
+from omnia_beam.core.finding import Finding
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.series import Timeseries, TimeseriesDraft
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.destination import Asked, Look, Removal, Tidied
-from omnia_beam.io.facts import FileFacts, SeriesFacts
-from omnia_beam.io.observer import Destination, ReadBack
+from omnia_beam.io.facts import SeriesFacts
+from omnia_beam.io.observer import Destination, ReadingPlace
 from omnia_beam.ledger.job import JobRun, JobView, RunState
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.net.http.session import ServiceSession
@@ -83,19 +85,28 @@ class Selection:
     note: str = ""
 
 
+Reading = Callable[[Any], ReadResult]
+"""A function that puts the reading on a pipeline, from shards. It is pickled to the workers."""
+
+Writing = Callable[[Any], WriteResult]
+"""A function that puts the writing on a pipeline, from chunks. It is pickled to the workers."""
+
+Retries = Literal["usual", "short", "by_caller"]
+"""How a source that does not respond is met: as configured; given up soon, where the question may stay open; or each window
+fails for itself, where somebody reads it again."""
+
+
 @dataclass(frozen=True)
-class Known:
-    """What a source knows of its points before they are read, for the loss report. All of it is empty for most sources.
+class Described:
+    """What was found at a source, for `omnia-beam plan`.
 
     Args:
-        facts: by series.
-        about: of files, by path.
-        spans: by series, the times of the first and the last point, ns.
+        lines: for people.
+        details: for the summary.
     """
 
-    facts: Mapping[str, SeriesFacts] = field(default_factory=dict)
-    about: Mapping[str, FileFacts] = field(default_factory=dict)
-    spans: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    lines: tuple[str, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Source(Protocol):
@@ -140,29 +151,46 @@ class Source(Protocol):
 
 
 class OpenSource(Protocol):
-    """A source that has been asked what it holds.
+    """A source that has been asked what it holds."""
 
-    Attributes:
-        series: what is selected, each once; its ids are the source's.
-        wanted: the time of the job.
-        limits: how windows are packed.
-        known: what is known of the points.
-        vanished: by series, times of points that the source held and no longer shows at all.
-        warnings: what the person who runs the job has to know.
-        sessions: of the services that are asked, whose traffic counts for the run.
-        page_points: points of one full request, for the summary's mean fill; None where reading costs no requests.
-        plan_lasts: whether a stored plan stays right until its scope changes: then the next run need not ask for it again.
-    """
+    @property
+    def series(self) -> tuple[Timeseries, ...]:
+        """The selected series, each once; the ids are the source's."""
 
-    series: tuple[Timeseries, ...]
-    wanted: TimeRange
-    limits: PackLimits
-    known: Known
-    vanished: Mapping[str, tuple[TimeRange, ...]]
-    warnings: tuple[str, ...]
-    sessions: tuple[ServiceSession, ...]
-    page_points: int | None
-    plan_lasts: bool
+    @property
+    def wanted(self) -> TimeRange:
+        """The time of the job."""
+
+    @property
+    def limits(self) -> PackLimits:
+        """How windows are packed."""
+
+    @property
+    def facts(self) -> Mapping[str, SeriesFacts]:
+        """By series, what is known of its points before they are read, for the loss report; empty for most sources."""
+
+    @property
+    def vanished(self) -> Mapping[str, tuple[TimeRange, ...]]:
+        """By series, times of points that the source held and no longer shows at all, until they are copied again."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the person who runs the job has to know."""
+
+    @property
+    def sessions(self) -> tuple[ServiceSession, ...]:
+        """The sessions of the services that are asked, whose traffic counts for the run."""
+
+    @property
+    def page_points(self) -> int | None:
+        """Points of one full request, for the summary's mean fill; None where reading costs no requests."""
+
+    @property
+    def plan_lasts(self) -> bool:
+        """Whether a stored plan stays right until the scope changes, so that the next run need not ask for it again."""
+
+    def spell(self, series_id: str) -> str:
+        """Return an id in the source's spelling."""
 
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
         """Return windows that cover what is wanted, each instant of each series once."""
@@ -176,19 +204,24 @@ class OpenSource(Protocol):
     def shards(self, windows: Iterable[Window], size: int) -> Iterator[Any]:
         """Yield elements for `reading`, of `size` windows each. Their type has a coder."""
 
-    def reading(self, share: Share, *, patient: bool = False) -> Any:
-        """Return the transform from shards to a `ReadResult`. It is pickled to the workers.
+    def reading(self, share: Share, *, retries: Retries = "usual") -> Reading:
+        """Return the function that reads shards, with this worker's part of the budget."""
+
+    def findings(self, now_ns: int) -> Iterator[Finding]:
+        """Yield what the source would lose of its own points: columns that are not read, texts, times in a wrong unit.
 
         Args:
-            share: the worker's part of the budget.
-            patient: whether also a service that is down fails its windows only, where somebody reads them again.
+            now_ns: the time that future times are measured against.
         """
 
     def settled(self, run: JobRun) -> None:
         """Note that everything wanted has been copied."""
 
-    def described(self) -> list[str]:
-        """Return what was found at the source, a line each, for `omnia-beam plan`; empty where there is nothing to say."""
+    def lost(self, recorded: Iterable[str]) -> tuple[str, ...]:
+        """Return those of recorded series that the source should hold and does not hold any more, ascending."""
+
+    def described(self) -> Described:
+        """Return what was found at the source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +239,13 @@ class TargetName:
 
 
 class Targets(Protocol):
-    """The place where the target's timeseries are looked up."""
+    """The place where the target's timeseries are looked up.
+
+    Attributes:
+        creation: the metadata of those that are created; None where none are.
+    """
+
+    creation: CreateMissing | None
 
     def find(self, names: Iterable[TargetName]) -> Mapping[TargetName, Timeseries]:
         """Return the timeseries that exist, by the names that were given."""
@@ -220,42 +259,40 @@ class Targets(Protocol):
 
 @dataclass(frozen=True)
 class Loss:
-    """What becomes of some points that a sink cannot hold: the words of a finding.
+    """What becomes of points that a sink cannot hold, in the words of a finding.
 
     Args:
-        held: what is the matter, such as `values are NaN or infinite, which the service cannot hold`.
-        fate: what becomes of them.
+        text: behind the number of points, such as `values are NaN, which the service cannot hold: they become dead letters`.
         blocking: whether the run stops unless the finding is accepted.
     """
 
-    held: str
-    fate: str
-    blocking: bool
+    text: str
+    blocking: bool = True
 
 
 @dataclass(frozen=True)
 class Accepts:
-    """What a sink can hold of points, for the loss report, for verify and for what writes points twice.
+    """What a sink can hold of points: for the loss report, for verify, and for what writes points twice.
 
     Args:
         not_finite: what becomes of NaN and infinities; None where they are held.
         fine_times: what becomes of times finer than the sink's grid; None where every ns is held.
-        statuses: whether statuses are held.
-        metadata: whether the sink holds names, units and the like of series.
+        statuses: why statuses are left out; empty where they are held.
+        metadata: whether the sink needs names, units and the like of series, and not ids alone.
         upserts: whether a point that is written again replaces the one before.
-        leaves_out: whether a policy drops points without a dead letter, so that counts cannot be compared afterwards.
-        replays: whether single points can be written beside those of their window, as a replay of dead letters does.
+        leaves_out: whether a policy drops points without a dead letter, so that later counts cannot be compared.
         as_held: returns what the sink would hold of a chunk; None for all of it. It is pickled to the workers.
+        extra_points: what a person has to know of points that a repair cannot take away; empty where it can.
     """
 
     not_finite: Loss | None = None
     fine_times: Loss | None = None
-    statuses: bool = True
+    statuses: str = ""
     metadata: bool = False
     upserts: bool = True
     leaves_out: bool = False
-    replays: bool = False
     as_held: Callable[[Chunk], Chunk] | None = None
+    extra_points: str = ""
 
 
 class StoredPoints(Protocol):
@@ -269,14 +306,18 @@ class Sink(Protocol):
     """A place that points go to, with the options of one job; made without any request or write.
 
     Attributes:
-        sessions: of the services that are written to, whose traffic counts for the run.
-        targets: where target series are looked up.
         accepts: what it can hold.
     """
 
-    sessions: tuple[ServiceSession, ...]
-    targets: Targets
     accepts: Accepts
+
+    @property
+    def sessions(self) -> tuple[ServiceSession, ...]:
+        """The sessions of the services that are written to, whose traffic counts for the run."""
+
+    @property
+    def targets(self) -> Targets:
+        """Where target series are looked up."""
 
     @property
     def budgets(self) -> tuple[ServiceSettings, ...]:
@@ -315,18 +356,19 @@ class Sink(Protocol):
     def stored(self) -> StoredPoints | None:
         """Return the reader of stored points; None where only receipts are known."""
 
-    def writing(self, share: Share, run: RunState) -> Any:
-        """Return the transform from Chunk to a `WriteResult`. It is pickled to the workers.
+    def writing(self, share: Share, run: RunState) -> Writing:
+        """Return the function that writes chunks, with this worker's part of the budget.
 
-        A sink that stages chunks and commits them apart returns `io.commit.StageAndCommit`.
+        A sink that stages chunks and commits them apart returns an `io.commit.StageAndCommit`.
         """
 
     def commit(self, run: JobRun) -> Sequence[Receipt]:
         """Commit what workers have staged, where the driver is the one committer; otherwise nothing is left to do."""
 
-    def observer(self, *, with_source: bool) -> Destination | ReadBack | None:
+    def observer(self, place: ReadingPlace, *, with_source: bool) -> Destination | None:
         """Return what reads the sink back for verify; None where it cannot be read.
 
         Args:
+            place: where pipelines that read windows run, and leave what they found.
             with_source: whether it is compared with the source, and not with the receipts.
         """

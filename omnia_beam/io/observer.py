@@ -6,11 +6,28 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from omnia_beam.beam.context import RunContext
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.fingerprint import Fingerprint
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.difference import Difference
+from omnia_beam.ledger.state_dir import StateDir
+
+
+@dataclass(frozen=True)
+class ReadingPlace:
+    """Where pipelines that read windows for a comparison run, and leave what they found.
+
+    Args:
+        state_dir: whose folder `runs` the workers write to.
+        run_id: names this comparison; a part of the name, where several readings belong to one.
+        context: runner and terminal.
+    """
+
+    state_dir: StateDir
+    run_id: str
+    context: RunContext
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import run_pipeline
 from omnia_beam.beam.progress import BOARD
 from omnia_beam.beam.record import RecordFailures, read_failures
+from omnia_beam.beam.runner import is_local
 from omnia_beam.core import errors
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.errors import IncompleteReadError, NotFoundError, OmniaBeamError, TransientServiceError
@@ -28,6 +29,9 @@ from omnia_beam.core.json_text import load_json
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
+from omnia_beam.io.base import Reading
+from omnia_beam.io.observer import ReadingPlace
+from omnia_beam.io.shards import planned_shards
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.plan.packing import PackLimits, requests_for
@@ -35,9 +39,6 @@ from omnia_beam.plan.plan import Plan
 
 _FLUSH: Final = 500
 _SINK: Final = "verify"
-
-Read = Callable[[Any, Plan], tuple[Any, Any]]
-"""A function that puts the reading of a plan on a pipeline and returns the collections of Chunk and of WindowFailure."""
 
 
 @dataclass(frozen=True)
@@ -84,20 +85,20 @@ class WindowRun:
     """Reads windows by a pipeline.
 
     Args:
-        read: puts the reading on a pipeline.
+        reading: puts the reading on a pipeline; see `OpenSource.reading`.
+        shards: makes the elements for it; see `OpenSource.shards`.
         limits: into how many requests a window is cut.
-        state_dir: where the workers leave what they found.
-        run_id: names this run; a part of the name, where several readings belong to one run.
-        context: runner and terminal.
+        place: where workers leave what they found.
         traffic: returns the requests so far, for the progress.
+        as_copied: what a copy would make of a chunk, for the comparison; None for all of it.
     """
 
-    read: Read
+    reading: Reading
+    shards: Callable[[Iterable[Window], int], Iterator[Any]]
     limits: PackLimits
-    state_dir: StateDir
-    run_id: str
-    context: RunContext
+    place: ReadingPlace
     traffic: Callable[[], StatsSnapshot]
+    as_copied: Callable[[Any], Any] | None = None
 
     def fingerprints(self, windows: Sequence[tuple[ChunkKey, int]]) -> WindowPrints:
         """Read windows, each key once, and return their fingerprints; parts of one that was too large for a chunk are added up.
@@ -106,9 +107,9 @@ class WindowRun:
             CredentialError, ServiceError: nothing can be read at all.
             StateError: the state directory cannot be written.
         """
-        run_id = f"{self.run_id}-{uuid.uuid4().hex[:6]}"
+        run_id = f"{self.place.run_id}-{uuid.uuid4().hex[:6]}"
         try:
-            self._run(windows, run_id, _Prints(self.state_dir, run_id), self.context)
+            self._run(windows, run_id, _Prints(self.place.state_dir, run_id), self.place.context)
             return self._collected(run_id, [key for key, _ in windows])
         finally:
             self._tidy(run_id)
@@ -121,12 +122,12 @@ class WindowRun:
             TransientServiceError: the service does not respond.
             CredentialError, ServiceError, StateError: as `fingerprints`.
         """
-        run_id = f"{self.run_id}-{uuid.uuid4().hex[:6]}"
+        run_id = f"{self.place.run_id}-{uuid.uuid4().hex[:6]}"
         try:
             # No display for one window: the caller may show progress of its own.
-            unwatched = replace(self.context, progress="none")
-            self._run([(key, 0)], run_id, _Chunks(self.state_dir, run_id), unwatched)
-            for failure in read_failures(self.state_dir, run_id):
+            unwatched = replace(self.place.context, progress="none")
+            self._run([(key, 0)], run_id, _Chunks(self.place.state_dir, run_id), unwatched)
+            for failure in read_failures(self.place.state_dir, run_id):
                 raise failure_error(failure["error"], failure["message"])
             chunks = [ChunkCoder().decode(self._read(name)) for name in self._left(run_id, "chunk")]
             parts: dict[str, list[Points]] = {series_id: [] for series_id in key.series_ids}
@@ -141,16 +142,18 @@ class WindowRun:
         plan = Plan.of_windows([Window(key, points, requests_for(points, self.limits)) for key, points in windows])
 
         def build(pipeline: Any) -> None:
-            chunks, failures = self.read(pipeline, plan)
+            shards = planned_shards(pipeline, self.shards, plan, local=is_local(context.options))
+            chunks, failures = self.reading(shards)
+            chunks = chunks if self.as_copied is None else self.as_copied(chunks)
             _ = chunks | "Take" >> beam.ParDo(take)
-            _ = failures | RecordFailures(self.state_dir, run_id)
+            _ = failures | RecordFailures(self.place.state_dir, run_id)
 
         run_pipeline(build, plan, context, self.traffic)
 
     def _collected(self, run_id: str, keys: Sequence[ChunkKey]) -> WindowPrints:
         """Return the fingerprints that workers left; a window that was not read over all its time has failed."""
         failures = {}
-        for each in read_failures(self.state_dir, run_id):
+        for each in read_failures(self.place.state_dir, run_id):
             failed = ChunkKey(tuple(each["series"]), TimeRange(each["start_ns"], each["end_ns"]))
             failures[failed] = f"{each['error']}: {each['message']}"
         parts: dict[tuple[str, ...], dict[TimeRange, Receipt]] = {}
@@ -177,16 +180,16 @@ class WindowRun:
                 yield Receipt.from_json(load_json(line))
 
     def _read(self, name: str) -> bytes:
-        return self.state_dir.read(f"runs/{name}") or b""
+        return self.place.state_dir.read(f"runs/{name}") or b""
 
     def _left(self, run_id: str, what: str) -> list[str]:
-        names = [each.name for each in self.state_dir.list("runs")]
+        names = [each.name for each in self.place.state_dir.list("runs")]
         return [name for name in names if name.startswith(f"{run_id}-{what}-")]
 
     def _tidy(self, run_id: str) -> None:
         for what in ("prints", "chunk", "failure"):
             for name in self._left(run_id, what):
-                self.state_dir.delete(f"runs/{name}")
+                self.place.state_dir.delete(f"runs/{name}")
 
 
 def fingerprints_apart(

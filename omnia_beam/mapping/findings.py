@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from omnia_beam.config import JobConfig
+from omnia_beam.core.finding import Finding
 from omnia_beam.io.facts import FileFacts, SeriesFacts
+from omnia_beam.io.files.findings import file_findings, series_findings, time_findings
 from omnia_beam.io.files.options import CsvSink
 from omnia_beam.io.omnia.options import OmniaSink
-from omnia_beam.mapping.file_findings import file_findings, series_findings, time_findings
-from omnia_beam.mapping.loss_report import Finding, LossReport, SeriesLine, sorted_findings
+from omnia_beam.mapping.loss_report import LossReport, SeriesLine, sorted_findings
 from omnia_beam.mapping.resolution import MappedSeries, Resolution
 from omnia_beam.transforms.map_status import StatusRule
 

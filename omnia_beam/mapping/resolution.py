@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from omnia_beam.config import JobConfig, MappingConfig, MappingRow, render_template
+from omnia_beam.config.create_missing import CreateMissing
 from omnia_beam.core.errors import UsageError
+from omnia_beam.core.finding import Finding
 from omnia_beam.core.series import Timeseries, TimeseriesDraft
 from omnia_beam.core.series_id import canonical_id
-from omnia_beam.io.omnia.options import CreateMissing, OmniaSink, OmniaSource
-from omnia_beam.mapping.loss_report import Finding
-from omnia_beam.mapping.targets import TargetName, Targets
+from omnia_beam.io.base import TargetName, Targets
+from omnia_beam.io.omnia.options import OmniaSink, OmniaSource
 from omnia_beam.mapping.units import Conversion, UnitError, convert_unit
 from omnia_beam.transforms.map_series import SeriesRule
 from omnia_beam.transforms.map_status import StatusRule

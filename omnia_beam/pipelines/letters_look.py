@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.destination import Asked, Look
-from omnia_beam.io.files.destination_look import look_at_files
+from omnia_beam.io.letters import MAPPING
 from omnia_beam.ledger.dead_letters import WRITING, DeadLetterFiles, file_name
 from omnia_beam.ledger.facts import receipts_with_letters
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.mapping.letters import MAPPING
 
 
 def look_at_letters(ledger: Ledger, state_dir: StateDir, asked: Asked) -> Look:
@@ -37,21 +36,3 @@ def look_at_letters(ledger: Ledger, state_dir: StateDir, asked: Asked) -> Look:
     if lost:
         return Look(lost, (text,))
     return Look(warnings=(f"{text}; they are of series, times or settings that this run does not cover",))
-
-
-def file_look(
-    config: JobConfig, path: str, state: JobRun, series_ids: Collection[str], wanted: TimeRange
-) -> Callable[[Ledger], Look]:
-    """Return the function with which a run that writes files checks its destination and its dead letters."""
-    # Files without a window are read whole, so everything recorded is checked.
-    asked = Asked(state.scope.digest, state.sink, frozenset(series_ids), wanted)
-    if config.window is None:
-        asked = Asked(state.scope.digest, state.sink)
-
-    def look(ledger: Ledger) -> Look:
-        letters = look_at_letters(ledger, state.state_dir, asked)
-        if config.destination_check == "off":
-            return letters.plus(not_looked_at(path))
-        return look_at_files(ledger, path, asked, prefix=file_prefix(config.name)).plus(letters)
-
-    return look

@@ -26,12 +26,12 @@ from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.destination import Asked
 from omnia_beam.io.files.folder import report_tidied
+from omnia_beam.io.letters import MappingLetters, tidy_dead_letters
 from omnia_beam.io.omnia.id_spelling import named_in_two_spellings
 from omnia_beam.io.omnia.options import OmniaSink, OmniaSource
 from omnia_beam.io.omnia.source import MigrationSource, open_source
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.job import JobRun
-from omnia_beam.mapping.letters import MappingLetters, tidy_dead_letters
 from omnia_beam.mapping.resolution import Resolution
 from omnia_beam.mapping.series_memory import remember_series
 from omnia_beam.net.http.stats import StatsSnapshot

@@ -15,10 +15,11 @@ from omnia_beam.config import JobConfig
 from omnia_beam.core.printable import one_line
 from omnia_beam.core.series import Timeseries
 from omnia_beam.io.files.catalog import catalog_files
+from omnia_beam.io.files.forms import file_source
+from omnia_beam.io.files.source import files_series
 from omnia_beam.io.omnia.options import OmniaSource
 from omnia_beam.io.omnia.selection import describe_series
 from omnia_beam.io.omnia.settings import service_settings
-from omnia_beam.io.omnia.source import file_source, files_series
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import shared_session

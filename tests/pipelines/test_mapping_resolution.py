@@ -13,13 +13,16 @@ import yaml
 from omnia_beam.config import JobConfig, read_mapping_file
 from omnia_beam.config.accept import accepted
 from omnia_beam.core.errors import UsageError
+from omnia_beam.core.finding import Finding
 from omnia_beam.core.series import Timeseries, TimeseriesDraft
 from omnia_beam.emulator.thread import EmulatorThread
+from omnia_beam.io.base import TargetName
 from omnia_beam.io.facts import SeriesFacts
+from omnia_beam.io.files.targets import FileTargets
+from omnia_beam.io.omnia.targets import ServiceTargets
 from omnia_beam.mapping.findings import Known, loss_report
-from omnia_beam.mapping.loss_report import Finding, LossReport
+from omnia_beam.mapping.loss_report import LossReport
 from omnia_beam.mapping.resolution import Resolution, resolve_mapping
-from omnia_beam.mapping.targets import FileTargets, ServiceTargets, TargetName
 from omnia_beam.mapping.units import Conversion
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import shared_session

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,10 @@ from omnia_beam.config.kind import SinkOptions, SourceOptions
 from omnia_beam.config.section import Section, key, problem
 from omnia_beam.core.limits import GOOD
 from omnia_beam.io.files.csv.fields import CommentMark, TimeColumn, WordStatus, check_csv, check_time_format
+
+if TYPE_CHECKING:
+    from omnia_beam.config.job import JobConfig
+    from omnia_beam.io.base import Sink, Source
 
 _LEVELS: Final = {"zstd": (1, 22), "gzip": (1, 9), "lz4": (1, 12)}
 """Lowest and highest compression level of each codec, from its own documentation."""
@@ -121,6 +125,12 @@ class CsvSource(FilesOptions):
         check_csv(self)
         return self
 
+    def source(self, job: JobConfig) -> Source:
+        """Return the files as the source of a job."""
+        from omnia_beam.io.files.source import FilesSource
+
+        return FilesSource(self, job)
+
 
 class ParquetColumns(Section):
     """Names of a Parquet file's columns."""
@@ -143,6 +153,12 @@ class ParquetSource(FilesOptions):
     def _fits_together(self) -> ParquetSource:
         check_time_format(self.time_format, self.timezone)
         return self
+
+    def source(self, job: JobConfig) -> Source:
+        """Return the files as the source of a job."""
+        from omnia_beam.io.files.source import FilesSource
+
+        return FilesSource(self, job)
 
 
 class ParquetSink(SinkOptions):
@@ -177,6 +193,12 @@ class ParquetSink(SinkOptions):
         """Return the directory."""
         return self.path
 
+    def sink(self, job: JobConfig) -> Sink:
+        """Return the files as the sink of a job."""
+        from omnia_beam.io.files.sink import FilesSink
+
+        return FilesSink(self, job)
+
 
 class CsvSink(SinkOptions):
     """CSV files: times in RFC 3339 with nine decimals, values in the shortest form that reads back as the same number."""
@@ -202,6 +224,12 @@ class CsvSink(SinkOptions):
     def folder(self) -> str:
         """Return the directory."""
         return self.path
+
+    def sink(self, job: JobConfig) -> Sink:
+        """Return the files as the sink of a job."""
+        from omnia_beam.io.files.sink import FilesSink
+
+        return FilesSink(self, job)
 
 
 def _place(path: str) -> str:

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from omnia_beam.beam.cluster import worker_share as part_of_worker
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.errors import NotFoundError, OmniaBeamError
 from omnia_beam.core.fingerprint import Fingerprint
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.observer import Observation, Surplus
-from omnia_beam.io.window_reading import WindowPrints, fingerprints_apart, is_not_found
+from omnia_beam.io.observer import Observation, ReadingPlace, Surplus
+from omnia_beam.io.omnia.options import OmniaSink
+from omnia_beam.io.omnia.read import ReadOptions, ReadShards
+from omnia_beam.io.window_reading import WindowPrints, WindowRun, fingerprints_apart, is_not_found
 from omnia_beam.net.api.metadata import MetadataCalls
-from omnia_beam.pipelines.verify.service import ServiceReader
+from omnia_beam.net.http.reachability import check_reachable
+from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.net.http.shared import shared_session
+from omnia_beam.plan.plan import shard_windows
 
 
 @dataclass(frozen=True)
 class OmniaDestination:
     """The target series of one service."""
 
-    reader: ServiceReader
+    reader: _TargetReader
     _gone: dict[str, bool] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -87,3 +94,46 @@ class OmniaDestination:
 def target_key(receipt: Receipt) -> ChunkKey:
     """Return the receipt's window in the ids of the target."""
     return ChunkKey(tuple(sorted({each.target_id for each in receipt.series})), receipt.key.range)
+
+
+@dataclass(frozen=True)
+class _TargetReader:
+    """Windows of one service, in its own ids.
+
+    Args:
+        settings, options: which service, and how to read it.
+        place: see `ReadingPlace`.
+    """
+
+    settings: ServiceSettings
+    options: ReadOptions
+    place: ReadingPlace
+
+    @property
+    def session(self) -> ServiceSession:
+        """This process's session.
+
+        Raises:
+            UnreachableError: the service cannot be reached.
+        """
+        check_reachable(self.settings)
+        return shared_session(self.settings)
+
+    def fingerprints(self, windows: Sequence[tuple[ChunkKey, int]]) -> WindowPrints:
+        return self._run().fingerprints(windows)
+
+    def points(self, key: ChunkKey) -> dict[str, Points]:
+        return self._run().points(key)
+
+    def _run(self) -> WindowRun:
+        read = ReadShards(part_of_worker(self.settings, self.place.context.options), self.options)
+        traffic = self.session.stats.snapshot
+        return WindowRun(read, shard_windows, self.options.pack_limits, self.place, traffic)
+
+
+def observed_service(
+    settings: ServiceSettings, sink: OmniaSink, max_chunk_points: int, place: ReadingPlace
+) -> OmniaDestination:
+    """Return what reads the target series of a sink back."""
+    options = ReadOptions(format=sink.format, page_limit=sink.page_limit, max_chunk_points=max_chunk_points)
+    return OmniaDestination(_TargetReader(settings, options, replace(place, run_id=f"{place.run_id}-sink")))

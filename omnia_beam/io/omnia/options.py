@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, model_validator
 
 from omnia_beam.config.connection import OmniaConnection
-from omnia_beam.config.fields import Factor, OneOrMany, PathText, SeriesId, Status, Template, Text
+from omnia_beam.config.create_missing import CreateMissing
+from omnia_beam.config.fields import Factor, OneOrMany, PathText, SeriesId, Status, Text
 from omnia_beam.config.kind import SinkOptions, SourceOptions
 from omnia_beam.config.section import Section, key, problem
 from omnia_beam.core.limits import TIME_RESOLUTION_NS
+
+if TYPE_CHECKING:
+    from omnia_beam.config.job import JobConfig
+    from omnia_beam.io.base import Sink, Source
 
 
 def _one_selection(schema: dict[str, Any]) -> None:
@@ -88,20 +93,11 @@ class OmniaSource(OmniaConnection, SourceOptions):
         """Return the selection of series as a text."""
         return repr(self.series)
 
+    def source(self, job: JobConfig) -> Source:
+        """Return the service as the source of a job."""
+        from omnia_beam.io.omnia.source import ServiceSource
 
-class CreateMissing(Section):
-    """Metadata of target timeseries that have to be created. What is not given is carried over from the source."""
-
-    facility: Template | None = key(
-        "Facility: a text or template such as `{facility}`. Without it, it comes from the mapping or the source.", None
-    )
-    name: Template = key("Name: a text or template such as `{name}`.", "{name}")
-    description: Template | None = key("Description, as a template.", None)
-    unit: Template | None = key("Engineering unit, as a template; the mapping's target unit goes before it.", None)
-    source: Template | None = key("System that the timeseries comes from, as a template.", None)
-    assetId: Template | None = key("Asset id, as a template.", None)
-    externalId: Template | None = key("External id, as a template.", None)
-    step: bool | None = key("Whether values hold until the next one.", None)
+        return ServiceSource(self, job)
 
 
 class OmniaSink(OmniaConnection, SinkOptions):
@@ -136,3 +132,9 @@ class OmniaSink(OmniaConnection, SinkOptions):
             "sink": f"omnia {self.environment or self.base_url}",
             "writing": f"nan={nan} time_resolution={self.time_resolution}",
         }
+
+    def sink(self, job: JobConfig) -> Sink:
+        """Return the service as the sink of a job."""
+        from omnia_beam.io.omnia.sink import ServiceSink
+
+        return ServiceSink(self, job)

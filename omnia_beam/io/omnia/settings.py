@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from omnia_beam.config import OmniaConnection
 from omnia_beam.core.timestamps import NS_PER_SECOND
+from omnia_beam.io.base import Attempt
 from omnia_beam.io.omnia.options import OmniaSink, OmniaSource
 from omnia_beam.io.omnia.policy import WriteOptions
 from omnia_beam.io.omnia.read import ReadOptions
 from omnia_beam.net.auth.credentials import CredentialSpec
 from omnia_beam.net.http.environments import environment
+from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.retry import RetryPolicy
 from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.net.http.shared import shared_session
 
 
 def service_settings(connection: OmniaConnection) -> ServiceSettings:
@@ -66,3 +70,24 @@ def write_options(sink: OmniaSink) -> WriteOptions:
         bad_value=sink.bad_value,
         time_resolution=sink.time_resolution,
     )
+
+
+def service_attempts(end: str, connection: OmniaConnection) -> Iterator[Attempt]:
+    """Yield the steps with which `omnia-beam check` tries a service; `end` is `source` or `sink`."""
+    settings = service_settings(connection)
+
+    def address() -> str:
+        check_reachable(settings)
+        return f"{settings.base_url} can be reached"
+
+    def credential() -> str:
+        found = "a token" if shared_session(settings).sign_in() else "no token needed"
+        return f"{connection.credential.kind}: {found}"
+
+    def service() -> str:
+        shared_session(settings).send("GET", "", params=[("limit", "1")], idempotent=True)
+        return f"{settings.base_url} answers"
+
+    yield f"{end} address", address
+    yield f"{end} credential", credential
+    yield f"{end} service", service

@@ -1,164 +1,144 @@
-"""The three kinds of sink of a migration behind one interface: a service, Parquet files, CSV files."""
+"""Series of an Omnia Timeseries service as the sink of a job."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
 
-from omnia_beam.beam.cluster import worker_share
-from omnia_beam.config import JobConfig
+from omnia_beam.config.job import JobConfig
+from omnia_beam.core.chunk import Chunk
+from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
+from omnia_beam.io.base import Accepts, Attempt, Loss, Share, StoredPoints, Writing
 from omnia_beam.io.destination import Asked, Look, Removal, Tidied, check_mode, not_counted, not_looked_at
-from omnia_beam.io.files.csv.write import CSV_SUFFIXES, CsvOptions
-from omnia_beam.io.files.destination_look import look_at_files
-from omnia_beam.io.files.folder import PARQUET_SUFFIXES, check_writable, file_prefix, tidy_files
-from omnia_beam.io.files.options import CsvSink, ParquetSink
-from omnia_beam.io.files.parquet.write import ParquetOptions
-from omnia_beam.io.files.stored_points import StoredFiles
-from omnia_beam.io.files.write import WriteToCsv, WriteToParquet
+from omnia_beam.io.observer import Destination, ReadingPlace
 from omnia_beam.io.omnia.options import OmniaSink
-from omnia_beam.io.omnia.settings import service_settings, write_options
+from omnia_beam.io.omnia.policy import WriteOptions, apply_policy
+from omnia_beam.io.omnia.settings import service_attempts, service_settings, write_options
 from omnia_beam.io.omnia.target_check import erase_points, look_at_service
-from omnia_beam.io.omnia.write import WriteToOmnia
+from omnia_beam.io.omnia.targets import ServiceTargets
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
-from omnia_beam.ledger.job import JobRun
+from omnia_beam.ledger.job import JobRun, RunState
 from omnia_beam.ledger.ledger import Ledger
-from omnia_beam.mapping.targets import FileTargets, ServiceTargets, Targets
 from omnia_beam.net.http.reachability import check_reachable
-from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import shared_session
 
-
-class MigrationSink(Protocol):
-    """The place where the points of a migration go."""
-
-    sessions: tuple[ServiceSession, ...]
-    targets: Targets
-
-    def check(self) -> None:
-        """Check that the sink can be written.
-
-        Raises:
-            DestinationError, ServiceError: it cannot.
-        """
-
-    @property
-    def files(self) -> StoredFiles | None:
-        """The files from which stored points can be read back; None where the sink only counts points."""
-
-    def tidy(self, state: JobRun, reach: TimeRange) -> Tidied:
-        """Remove what dead runs left without a receipt in the time that this run covers.
-
-        Only the holder of the lease may call it.
-        """
-
-    def look(self, state: JobRun, asked: Asked, targets: Mapping[str, str]) -> Callable[[Ledger], Look]:
-        """Return the function that compares the sink with the ledger at the end of a run; `targets` is keyed by source id."""
-
-    def erase(self, state: JobRun, removals: Iterable[Removal]) -> list[str]:
-        """Remove stored points before their windows are written again; return why that failed, a text each."""
-
-    def write(self, chunks: Any, state: JobRun) -> tuple[Any, Any | None]:
-        """Put the writing on a pipeline; return the collections of Receipt and, if there can be any, of WindowFailure."""
+_EXTRA_POINTS: Final = (
+    "Writing to a service adds and replaces points and takes none away: extra points stay, since they may be somebody else's. "
+    "Look at them; OmniaClient.delete_data takes away a range of a series."
+)
 
 
 class ServiceSink:
-    """A sink that writes to series of an Omnia service."""
+    """The timeseries of one service.
 
-    sessions: tuple[ServiceSession, ...]
+    Args:
+        options: of the sink.
+        job: what is to be looked at, and how large chunks are.
+    """
 
-    def __init__(self, config: JobConfig, sink: OmniaSink) -> None:
-        self._check = config.destination_check
-        self._service = service_settings(sink)
-        self._options = write_options(sink)
-        self.sessions = (shared_session(self._service),)
-        self.targets: Targets = ServiceTargets(self.sessions[0])
+    places: Mapping[str, str]
 
-    def check(self) -> None:
-        check_reachable(self._service)
+    def __init__(self, options: OmniaSink, job: JobConfig) -> None:
+        self._options = options
+        self._job = job
+        self._service = service_settings(options)
+        self._write = write_options(options)
+        self.budgets = (self._service,)
+        self.places = {}
+        self.accepts = Accepts(
+            not_finite=_not_finite(options),
+            fine_times=_fine_times(options),
+            metadata=True,
+            leaves_out=options.nan == "drop_counted" or options.time_resolution == "truncate",
+            as_held=partial(storable, options=self._write),
+            extra_points=_EXTRA_POINTS,
+        )
 
     @property
-    def files(self) -> StoredFiles | None:
+    def sessions(self) -> tuple[Any, ...]:
+        return (shared_session(self._service),)
+
+    @property
+    def targets(self) -> ServiceTargets:
+        return ServiceTargets(shared_session(self._service), self._options.create_missing)
+
+    def check(self) -> Iterator[Attempt]:
+        yield from service_attempts("sink", self._options)
+
+    def reach(self) -> None:
+        check_reachable(self._service)
+
+    def check_names(self, names: Iterable[str]) -> None:
         return None
 
-    def tidy(self, state: JobRun, reach: TimeRange) -> Tidied:
+    def tidy(self, run: JobRun, reach: TimeRange) -> Tidied:
         # Nothing to remove: points that were written without a receipt are upserted again with the same values.
         return Tidied()
 
-    def look(self, state: JobRun, asked: Asked, targets: Mapping[str, str]) -> Callable[[Ledger], Look]:
+    def look(self, run: JobRun, asked: Asked, targets: Mapping[str, str]) -> Callable[[Ledger], Look]:
         def look(ledger: Ledger) -> Look:
-            if self._check == "off":
+            mode = self._job.destination_check
+            if mode == "off":
                 return not_looked_at(self._service.base_url)
-            counted = check_mode(self._check, len(targets)) == "full"
-            found = look_at_service(ledger, self.sessions[0], asked, targets, counted=counted)
+            counted = check_mode(mode, len(targets)) == "full"
+            found = look_at_service(ledger, shared_session(self._service), asked, targets, counted=counted)
             return found if counted else found.plus(not_counted(self._service.base_url))
 
         return look
 
-    def erase(self, state: JobRun, removals: Iterable[Removal]) -> list[str]:
-        return erase_points(self.sessions[0], state.ledger, state.sink, removals)
+    def erase(self, run: JobRun, removals: Iterable[Removal]) -> list[str]:
+        return erase_points(shared_session(self._service), run.ledger, run.sink, removals)
 
-    def write(self, chunks: Any, state: JobRun) -> tuple[Any, Any | None]:
-        written = chunks | "Write" >> WriteToOmnia(
-            worker_share(self._service, chunks.pipeline.options),
-            self._options,
-            on_error="output",
-            dead_letter_files=DeadLetterFiles.of(state.state_dir, state.fence),
-            sink=state.sink,
-            fence=state.fence,
-        )
-        return written.receipts, written.failures
+    def stored(self) -> StoredPoints | None:
+        return None
 
+    def writing(self, share: Share, run: RunState) -> Writing:
+        from omnia_beam.io.omnia.write import WriteChunks, WriteToOmnia
 
-class FilesSink:
-    """A sink that writes Parquet or CSV files, named by job and window."""
-
-    sessions: tuple[ServiceSession, ...]
-
-    def __init__(self, config: JobConfig, sink: ParquetSink | CsvSink) -> None:
-        self._sink = sink
-        self._check = config.destination_check
-        self._csv = None if isinstance(sink, ParquetSink) else CsvOptions(sink.layout, sink.delimiter, sink.compression)
-        self._prefix = file_prefix(config.name)
-        self._suffixes = PARQUET_SUFFIXES if isinstance(sink, ParquetSink) else tuple(CSV_SUFFIXES.values())
-        self.sessions = ()
-        self.targets: Targets = FileTargets()
-
-    def check(self) -> None:
-        check_writable(self._sink.path, self._prefix)
-
-    @property
-    def files(self) -> StoredFiles | None:
-        return StoredFiles(self._sink.path, self._csv)
-
-    def tidy(self, state: JobRun, reach: TimeRange) -> Tidied:
-        return tidy_files(self._sink.path, self._prefix, state, wanted=reach, suffixes=self._suffixes)
-
-    def look(self, state: JobRun, asked: Asked, targets: Mapping[str, str]) -> Callable[[Ledger], Look]:
-        if self._check == "off":
-            return lambda ledger: not_looked_at(self._sink.path)
-        return lambda ledger: look_at_files(
-            ledger, self._sink.path, asked, self.files, prefix=self._prefix, suffixes=self._suffixes
+        return WriteChunks(
+            WriteToOmnia(
+                share.part(self._service),
+                self._write,
+                on_error="output",
+                dead_letter_files=DeadLetterFiles.of(run.state_dir, run.fence),
+                sink=run.sink,
+                fence=run.fence,
+            )
         )
 
-    def erase(self, state: JobRun, removals: Iterable[Removal]) -> list[str]:
-        return []  # a window that is written again replaces its files
+    def commit(self, run: JobRun) -> Sequence[Receipt]:
+        return ()
 
-    def write(self, chunks: Any, state: JobRun) -> tuple[Any, Any | None]:
-        sink = self._sink
-        write: Any
-        if isinstance(sink, ParquetSink):
-            parquet = ParquetOptions(sink.compression, sink.compression_level or 1)
-            write = WriteToParquet(sink.path, prefix=self._prefix, options=parquet, sink=state.sink, fence=state.fence)
-        else:
-            options = CsvOptions(sink.layout, sink.delimiter, sink.compression)
-            write = WriteToCsv(sink.path, prefix=self._prefix, options=options, sink=state.sink, fence=state.fence)
-        receipts = (chunks | "Write" >> write).receipts
-        return receipts, None  # a file sink stores a chunk or ends the run: no window fails by itself
+    def observer(self, place: ReadingPlace, *, with_source: bool) -> Destination | None:
+        from omnia_beam.io.omnia.observer import observed_service
+
+        return observed_service(self._service, self._options, self._job.max_chunk_points, place)
 
 
-def open_sink(config: JobConfig) -> MigrationSink:
-    """Return the sink of a job without any request or write."""
-    if isinstance(config.sink, OmniaSink):
-        return ServiceSink(config, config.sink)
-    return FilesSink(config, config.sink)
+def storable(chunk: Chunk, options: WriteOptions) -> Chunk:
+    """Return what the sink would send of a chunk, with its policies applied to points that it cannot hold."""
+    points = {
+        source_id: apply_policy(found, chunk.key.range, options).good for source_id, _, found in chunk.by_series()
+    }
+    return Chunk.from_points(chunk.key, points, chunk.series_ids)
+
+
+def _not_finite(options: OmniaSink) -> Loss:
+    held = "values are NaN or infinite, which the service cannot hold"
+    if options.nan == "dead_letter":
+        return Loss(f"{held}: they become dead letters; set sink.nan to as_bad_status or drop_counted")
+    fate = (
+        "dropped and counted"
+        if options.nan == "drop_counted"
+        else f"written as {options.bad_value!r}, {options.bad_status}"
+    )
+    return Loss(f"{held}: {fate}", blocking=False)
+
+
+def _fine_times(options: OmniaSink) -> Loss:
+    held = "times are finer than the 100 ns that the service keeps"
+    if options.time_resolution == "dead_letter":
+        return Loss(f"{held}: those points become dead letters; set sink.time_resolution: truncate to cut them")
+    return Loss(f"{held}: cut to it", blocking=False)

@@ -24,6 +24,7 @@ from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.difference import KINDS
 from omnia_beam.io.files.folder import file_prefix
+from omnia_beam.io.files.forms import file_source
 from omnia_beam.io.files.observer import FileForm, FilesDestination
 from omnia_beam.io.files.set_aside import is_no_file
 from omnia_beam.io.observer import Destination
@@ -33,7 +34,6 @@ from omnia_beam.io.omnia.options import OmniaSink, OmniaSource
 from omnia_beam.io.omnia.read import ReadOptions
 from omnia_beam.io.omnia.selection import select_series
 from omnia_beam.io.omnia.settings import read_options, service_settings
-from omnia_beam.io.omnia.source import file_source
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.index import DOUBTFUL
 from omnia_beam.ledger.ledger import Ledger

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from omnia_beam.config import JobConfig
+from omnia_beam.core.finding import Finding
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.io.facts import FileFacts, Noted, SeriesFacts
 from omnia_beam.io.files.options import CsvSource, ParquetSource
-from omnia_beam.mapping.loss_report import Finding
 
 _MONTH_NS: Final = 31 * 86_400 * NS_PER_SECOND
 _YEAR_NS: Final = 366 * 86_400 * NS_PER_SECOND
@@ -35,10 +34,12 @@ def series_findings(shown: str, series_id: str, facts: SeriesFacts) -> Iterator[
         yield Finding(name, shown, _with_example(words(noted.points), noted), blocking, noted.points, series_id)
 
 
-def time_findings(shown: str, series_id: str, span: tuple[int, int], job: JobConfig, now_ns: int) -> Iterator[Finding]:
+def time_findings(
+    shown: str, series_id: str, span: tuple[int, int], options: CsvSource | ParquetSource, now_ns: int
+) -> Iterator[Finding]:
     """Yield a finding for times that a wrong unit would give: all near 1970, or more than a year ahead."""
     first, last = span
-    unit = "source.time_unit" if isinstance(job.source, ParquetSource) else "source.time_format (epoch_s, epoch_ms, …)"
+    unit = "source.time_unit" if isinstance(options, ParquetSource) else "source.time_format (epoch_s, epoch_ms, …)"
     held = f"first {format_time(first)}, last {format_time(last)}"
     if first >= -_MONTH_NS and last <= _MONTH_NS:
         text = f"all times lie within a month of 1970 ({held}): is the unit of the times right? See {unit}"
@@ -48,11 +49,11 @@ def time_findings(shown: str, series_id: str, span: tuple[int, int], job: JobCon
         yield Finding("odd_times", shown, text, False, series_id=series_id)
 
 
-def file_findings(job: JobConfig, about: Mapping[str, FileFacts]) -> Iterator[Finding]:
+def file_findings(options: CsvSource | ParquetSource, about: Mapping[str, FileFacts]) -> Iterator[Finding]:
     """Yield the findings about whole files: columns that are not read, long files that were read as wide.
 
     Args:
-        job: its source.
+        options: of the source.
         about: facts by path.
     """
     unread: dict[str, list[str]] = {}
@@ -63,7 +64,7 @@ def file_findings(job: JobConfig, about: Mapping[str, FileFacts]) -> Iterator[Fi
         if facts.looks_long:
             long.append(path)
     for column, paths in sorted(unread.items()):
-        text = f"the column {column!r} looks like a status or a quality and is not read{_and_more(paths)}: {_cure(job, column)}"
+        text = f"the column {column!r} looks like a status or a quality and is not read{_and_more(paths)}: {_cure(options, column)}"
         yield Finding("unread_column", paths[0], text, False)
     if long:
         each = about[long[0]]
@@ -75,10 +76,10 @@ def file_findings(job: JobConfig, about: Mapping[str, FileFacts]) -> Iterator[Fi
         yield Finding("long_as_wide", long[0], text)
 
 
-def _cure(job: JobConfig, column: str) -> str:
-    if isinstance(job.source, ParquetSource):
+def _cure(options: CsvSource | ParquetSource, column: str) -> str:
+    if isinstance(options, ParquetSource):
         return f"set source.columns.status: {column} if it is one"
-    if isinstance(job.source, CsvSource) and job.source.layout == "wide":
+    if isinstance(options, CsvSource) and options.layout == "wide":
         return "name it in source.quality_columns if it is one"
     return f"set source.status_column: {column} if it is one"
 

@@ -1,17 +1,18 @@
-"""Find the target's timeseries by id or by name and facility, and create those that are missing."""
+"""Find the timeseries of a service by id or by name and facility, and create those that are missing."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from typing import Final, Protocol
+from typing import Final
 
+from omnia_beam.config.create_missing import CreateMissing
 from omnia_beam.core.errors import NotFoundError, ServiceError, UsageError
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
 from omnia_beam.core.series import Timeseries, TimeseriesDraft
 from omnia_beam.core.series_id import id_key
+from omnia_beam.io.base import TargetName
 from omnia_beam.net.api.metadata import MetadataCalls
 from omnia_beam.net.http.session import ServiceSession
 
@@ -21,55 +22,12 @@ _ONE_BY_ONE: Final = 20
 _PAGE: Final = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class TargetName:
-    """The identity of a target: its id, or its name and facility, which together are unique. [sdk]"""
-
-    id: str | None = None
-    name: str | None = None
-    facility: str | None = None
-
-    def __str__(self) -> str:
-        if self.id is not None:
-            return self.id
-        return f"{self.name} in {self.facility}" if self.facility else str(self.name)
-
-
-class Targets(Protocol):
-    """The place where the target's timeseries are looked up."""
-
-    def find(self, names: Iterable[TargetName]) -> Mapping[TargetName, Timeseries]:
-        """Return the timeseries that exist, by the names that were given."""
-
-    def create(self, drafts: Sequence[TimeseriesDraft]) -> Mapping[TargetName, Timeseries]:
-        """Create those that do not exist, and return all of them by name and facility."""
-
-    def candidates(self) -> Sequence[Timeseries]:
-        """Return the timeseries that series of a source could map to: all there are, as far as the target lists them."""
-
-
-class FileTargets:
-    """The targets in files, which hold any series: every target exists, under its id or else its name."""
-
-    def find(self, names: Iterable[TargetName]) -> Mapping[TargetName, Timeseries]:
-        found = {}
-        for each in names:
-            series_id = each.id if each.id is not None else each.name or ""
-            found[each] = Timeseries(series_id, each.name or series_id, each.facility or "")
-        return found
-
-    def create(self, drafts: Sequence[TimeseriesDraft]) -> Mapping[TargetName, Timeseries]:
-        raise UsageError("sink: timeseries are created in a service only")
-
-    def candidates(self) -> Sequence[Timeseries]:
-        return ()
-
-
 class ServiceTargets:
     """The timeseries of an Omnia service. Its methods raise what `ServiceSession.send` raises."""
 
-    def __init__(self, session: ServiceSession) -> None:
+    def __init__(self, session: ServiceSession, creation: CreateMissing | None = None) -> None:
         self._calls = MetadataCalls(session)
+        self.creation = creation
 
     def find(self, names: Iterable[TargetName]) -> Mapping[TargetName, Timeseries]:
         wanted = set(names)

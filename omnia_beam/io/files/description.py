@@ -16,11 +16,10 @@ from omnia_beam.io.facts import FileFacts
 from omnia_beam.io.files.blocks import BlockFile
 from omnia_beam.io.files.catalog import FileCatalog
 from omnia_beam.io.files.compressed import compression_of
-from omnia_beam.io.files.forms import FileSource
+from omnia_beam.io.files.forms import FileSource, file_source
 from omnia_beam.io.files.found import SourceFile, list_files
 from omnia_beam.io.files.index import FileIndex, index_file
 from omnia_beam.io.files.options import CsvSource, ParquetSource
-from omnia_beam.io.omnia.source import file_source
 
 _WHOLE_BYTES: Final = 64 << 20
 """Total bytes up to which files are read whole; beyond it, the first blocks of 20 files are read."""
