@@ -14,6 +14,7 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig, OmniaSource
 from omnia_beam.core.printable import one_line
 from omnia_beam.core.series import Timeseries
+from omnia_beam.core.summary import Summary
 from omnia_beam.io.files.catalog import catalog_files
 from omnia_beam.io.omnia.selection import describe_series
 from omnia_beam.io.omnia.settings import service_settings
@@ -21,7 +22,6 @@ from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.migration_source import file_source, files_series
-from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.work_plan import with_traffic
 
 _COLUMNS: Final = ("id", "name", "facility", "unit", "step", "description", "source")

@@ -12,6 +12,7 @@ from rich.table import Table
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig, OmniaSink, ParquetSink
 from omnia_beam.core.printable import counted, one_line
+from omnia_beam.core.summary import Summary
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.files.csv.write import CSV_SUFFIXES
@@ -25,7 +26,6 @@ from omnia_beam.pipelines.destination_check import Asked, Look, look_at_files, l
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.selection_memory import remembered_selection
 from omnia_beam.pipelines.status_lease import LeaseFacts, lease_facts
-from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.verify.selection import offline_selection, wanted_range
 
 _TABLE_ROWS: Final = 40
