@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Any, Final, NoReturn
 
 from omnia_beam.beam.stop_signals import handling_stop_signals
-from omnia_beam.core.errors import OmniaBeamError, UsageError
+from omnia_beam.core.errors import Interrupted, OmniaBeamError, UsageError
 from omnia_beam.core.nearest import did_you_mean
 from omnia_beam.pipelines.command_end import EXIT_COMPLETE, EXIT_USAGE, CommandEnd
 from omnia_beam.pipelines.streams import guarded_streams, set_up_logging
@@ -97,7 +97,7 @@ def _terminated_as_interrupted() -> Iterator[None]:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    raise Interrupted
 
 
 def _end_requests() -> None:

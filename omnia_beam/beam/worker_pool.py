@@ -14,15 +14,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.beam.execution import Interrupted, Outcome, stopping_after, stopping_on_signals
+from omnia_beam.beam.execution import Outcome, stopping_after, stopping_on_signals
 from omnia_beam.beam.progress import STOP
-from omnia_beam.beam.progress_display import ProgressFacts, showing_progress
+from omnia_beam.beam.progress_display import showing_progress
 from omnia_beam.beam.worker_message import STOP_ORDER, WorkerEnd, WorkerProgress, WorkerTask
-from omnia_beam.core.errors import OmniaBeamError
+from omnia_beam.core.errors import Interrupted, OmniaBeamError
+from omnia_beam.core.summary import ProgressFacts
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.plan.plan import Plan
@@ -87,10 +89,10 @@ def run_workers(
             for session, traffic in zip(sessions, pool.traffic(), strict=True):
                 session.stats.absorb(traffic)
     if pool.error is not None:
-        pool.error.facts = facts()  # type: ignore[attr-defined]  # for the summary of a run that ends here
+        pool.error.progress = facts()
         raise pool.error
     if signals.is_set():
-        raise Interrupted(facts(), pool.counters())
+        raise Interrupted(replace(facts(), points_read=pool.counters().get("points_read")))
     return Outcome(dict(pool.counters()), stopped, tuple(pool.lost))
 
 

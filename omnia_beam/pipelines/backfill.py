@@ -26,6 +26,9 @@ from omnia_beam.beam.worker_message import WorkerTask
 from omnia_beam.beam.worker_pool import run_workers
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import OmniaBeamError, UsageError
+from omnia_beam.config import JobConfig, OmniaSource, ParquetSink
+from omnia_beam.core.errors import Interrupted, OmniaBeamError, UsageError
+from omnia_beam.core.summary import Summary
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.files.folder import check_writable, file_prefix, report_tidied, tidy_files
@@ -53,7 +56,6 @@ from omnia_beam.pipelines.plan_audit import audit_counts
 from omnia_beam.pipelines.removal_guard import GuardRules, RemovalGuard
 from omnia_beam.pipelines.rounds import Rounds
 from omnia_beam.pipelines.selection_memory import remember_selection
-from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.work_plan import (
     WorkPlan,
     announce_again,
@@ -138,7 +140,7 @@ def run_backfill(config: JobConfig, context: RunContext) -> Summary:
             asked = session.stats.snapshot().requests - before
             summary = summary.having(details={**summary.details, **_reading_facts(summary, asked, job, outcome)})
             return with_traffic(summary, [session], context.clock() - began)
-    except (OmniaBeamError, KeyboardInterrupt) as error:
+    except (OmniaBeamError, Interrupted) as error:
         attach_summary(error, summary, [session], context.clock() - began)
         raise
 

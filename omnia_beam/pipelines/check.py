@@ -15,6 +15,7 @@ from omnia_beam.config import JobConfig
 from omnia_beam.config.connection import OmniaConnection
 from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
+from omnia_beam.core.summary import Summary
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.files.description import describe_files
 from omnia_beam.io.files.folder import check_writable
@@ -30,7 +31,6 @@ from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.backfill import wanted_range
 from omnia_beam.pipelines.migration import MigrationJob
-from omnia_beam.pipelines.summary import Summary
 from omnia_beam.wire import decode_body
 
 _EXIT_USAGE = 2

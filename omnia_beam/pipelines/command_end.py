@@ -10,11 +10,11 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from omnia_beam.core.errors import OmniaBeamError, UsageError
+from omnia_beam.core.errors import Interrupted, OmniaBeamError, UsageError
 from omnia_beam.core.printable import printable
 from omnia_beam.core.redaction import redact
+from omnia_beam.core.summary import Summary
 from omnia_beam.pipelines.streams import GuardedStream
-from omnia_beam.pipelines.summary import Summary
 
 EXIT_COMPLETE: Final = 0
 EXIT_INCOMPLETE: Final = 1
@@ -47,7 +47,7 @@ class CommandEnd:
     def failed(self, error: OmniaBeamError) -> int:
         """Report one of omnia-beam's own errors in one line, and return its exit code."""
         self._print(str(error))
-        self._sum_up(error, status="failed", details={"error": type(error).__name__, "message": str(error)})
+        self._sum_up(error.summary, status="failed", details={"error": type(error).__name__, "message": str(error)})
         return EXIT_USAGE if isinstance(error, UsageError) else EXIT_UNREACHABLE
 
     def failed_unexpectedly(self, error: Exception) -> int:
@@ -62,8 +62,9 @@ class CommandEnd:
     def interrupted(self, interrupt: KeyboardInterrupt) -> int:
         """Report that a signal ended the command, and return the exit code."""
         self._print("interrupted; what is done is recorded, run the same command to go on")
-        details = getattr(getattr(interrupt, "summary", None), "details", {})
-        self._sum_up(interrupt, status="incomplete", details={**details, "interrupted": True})
+        reached = interrupt.summary if isinstance(interrupt, Interrupted) else None
+        details = {} if reached is None else reached.details
+        self._sum_up(reached, status="incomplete", details={**details, "interrupted": True})
         return EXIT_INTERRUPTED
 
     def written(self, code: int, output: GuardedStream) -> int:
@@ -80,10 +81,9 @@ class CommandEnd:
     def _print(self, text: str) -> None:
         print(printable(f"omnia-beam {self.command}: {text}"), file=sys.stderr)
 
-    def _sum_up(self, cause: BaseException, **changes: Any) -> None:
+    def _sum_up(self, reached: Summary | None, **changes: Any) -> None:
         if self.as_json:
-            reached: Summary = getattr(cause, "summary", None) or self._so_far()
-            print(json.dumps(reached.having(**changes).to_json()), flush=True)
+            print(json.dumps((reached or self._so_far()).having(**changes).to_json()), flush=True)
 
     def _so_far(self) -> Summary:
         """Return the requests and the time of a command that ended before it made a summary."""

@@ -21,8 +21,9 @@ from omnia_beam.beam.record import RecordFailures, RecordReceipts
 from omnia_beam.beam.runner import is_local
 from omnia_beam.config import JobConfig
 from omnia_beam.config.accept import Acceptance
-from omnia_beam.core.errors import OmniaBeamError, UsageError
+from omnia_beam.core.errors import Interrupted, OmniaBeamError, UsageError
 from omnia_beam.core.printable import counted, one_line
+from omnia_beam.core.summary import Summary
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.destination import Asked
 from omnia_beam.io.files.folder import report_tidied
@@ -43,7 +44,6 @@ from omnia_beam.pipelines.plan_audit import audit_counts
 from omnia_beam.pipelines.removal_guard import GuardRules, RemovalGuard
 from omnia_beam.pipelines.rounds import Rounds
 from omnia_beam.pipelines.selection_memory import remember_selection
-from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.work_plan import (
     WorkPlan,
     announce_again,
@@ -105,7 +105,7 @@ def run_migrate(config: JobConfig, context: RunContext) -> Summary:
             tidy_dead_letters(state)
             summary = _with_losses(ended.summarised(summary, state.sink, context), prepared, state, outcome)
         return with_traffic(summary, sessions, context.clock() - began)
-    except (OmniaBeamError, KeyboardInterrupt) as error:
+    except (OmniaBeamError, Interrupted) as error:
         attach_summary(error, summary, sessions, context.clock() - began)
         raise
 

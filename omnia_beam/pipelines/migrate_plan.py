@@ -7,6 +7,7 @@ from omnia_beam.config import JobConfig
 from omnia_beam.core.printable import counted
 from omnia_beam.io.files.description import describe_catalog
 from omnia_beam.io.omnia.source import FilesSource, open_source
+from omnia_beam.core.summary import Summary
 from omnia_beam.ledger.job import JobView
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.mapping.loss_report import LossReport
@@ -14,7 +15,6 @@ from omnia_beam.mapping.template import write_template
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.migration import MigrationJob, prepare, show_report
 from omnia_beam.pipelines.plan_report import windows_table, work_line
-from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.work_plan import plan_work, refresh_range, with_traffic
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import UsageError
+from omnia_beam.core.summary import Summary
 from omnia_beam.io.omnia.id_spelling import as_recorded
 from omnia_beam.io.omnia.selection import select_series
 from omnia_beam.ledger.job import JobView
@@ -16,7 +17,6 @@ from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.migrate_plan import run_migrate_plan
 from omnia_beam.pipelines.migration import is_migration
 from omnia_beam.pipelines.plan_report import PlanFacts, facts_table, windows_table, work_line
-from omnia_beam.pipelines.summary import Summary
 
 
 def run_plan(config: JobConfig, context: RunContext, mapping_template: str | None = None) -> Summary:

@@ -14,6 +14,7 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
 from omnia_beam.core.printable import one_line
 from omnia_beam.core.series import Timeseries
+from omnia_beam.core.summary import Summary
 from omnia_beam.io.files.catalog import catalog_files
 from omnia_beam.io.files.forms import file_source
 from omnia_beam.io.files.source import files_series
@@ -24,6 +25,7 @@ from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.summary import Summary
+from omnia_beam.pipelines.migration_source import file_source, files_series
 from omnia_beam.pipelines.work_plan import with_traffic
 
 _COLUMNS: Final = ("id", "name", "facility", "unit", "step", "description", "source")

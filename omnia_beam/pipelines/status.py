@@ -12,6 +12,7 @@ from rich.table import Table
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
 from omnia_beam.core.printable import counted, one_line
+from omnia_beam.core.summary import Summary
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.destination import Asked, Look, not_looked_at
@@ -29,7 +30,6 @@ from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.letters_look import look_at_letters
 from omnia_beam.pipelines.selection_memory import remembered_selection
 from omnia_beam.pipelines.status_lease import LeaseFacts, lease_facts
-from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.verify.selection import offline_selection, wanted_range
 
 _TABLE_ROWS: Final = 40

@@ -29,6 +29,7 @@ from omnia_beam.config import JobConfig
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.errors import NotFoundError
 from omnia_beam.core.failure import WindowFailure
+from omnia_beam.core.summary import Summary
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.files import folder as destination

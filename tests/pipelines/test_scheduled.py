@@ -16,6 +16,8 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import stopping_after
 from omnia_beam.beam.progress import BOARD, STOP
 from omnia_beam.config import JobConfig
+from omnia_beam.config import JobConfig, load_config
+from omnia_beam.core.summary import Summary
 from omnia_beam.core.timestamps import NS_PER_SECOND, parse_time
 from omnia_beam.emulator.common.points import as_points
 from omnia_beam.emulator.thread import EmulatorThread

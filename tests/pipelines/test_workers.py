@@ -94,7 +94,8 @@ def test_an_error_that_ends_a_worker_ends_the_run(
     monkeypatch.setattr("omnia_beam.pipelines.backfill.announce_again", lambda *_: _replace_by_file(blocked))
     with pytest.raises(DestinationError, match=str(blocked)) as failed:
         run_backfill(job, context)
-    assert failed.value.summary.requests > 1  # type: ignore[attr-defined]  # set for the command line
+    assert failed.value.summary is not None
+    assert failed.value.summary.requests > 1
 
 
 def _replace_by_file(folder: Path) -> None:

@@ -21,10 +21,11 @@ from typing import Any, Final
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
 from omnia_beam.core.dead_letter import DeadLetter
-from omnia_beam.core.errors import OmniaBeamError, UsageError
+from omnia_beam.core.errors import Interrupted, OmniaBeamError, UsageError
 from omnia_beam.core.printable import counted
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.io.destination import Asked, Look
+from omnia_beam.core.summary import Summary
 from omnia_beam.io.omnia.delivery import WriteMemory
 from omnia_beam.io.omnia.options import OmniaSink
 from omnia_beam.io.omnia.pending_chunk import WrittenChunk
@@ -49,7 +50,6 @@ from omnia_beam.pipelines.replay.letters import (
     standing_of,
     with_history,
 )
-from omnia_beam.pipelines.summary import Summary
 
 _BLOCK_FILES: Final = 5_000
 """Files looked up in the ledger at a time: each lookup is a pass over its receipts."""
@@ -124,9 +124,9 @@ def run_replay(job: JobConfig, context: RunContext, path: str | None = None) -> 
             asked = Asked(state.scope.digest, state.sink)
             lost = Look() if path else look_at_letters(state.ledger, state.state_dir, asked)
             _Replay(state, files, service, session, sink, tally).run(names)
-    except (OmniaBeamError, KeyboardInterrupt) as error:
+    except (OmniaBeamError, Interrupted) as error:
         reached = _summary(tally, session, context.clock() - began)
-        error.summary = reached.having(dead_letters=reached.dead_letters + tally.unsettled)  # type: ignore[union-attr]  # for the CLI
+        error.summary = reached.having(dead_letters=reached.dead_letters + tally.unsettled)
         raise
     summary = _summary(tally, session, context.clock() - began)
     details = _details(tally, files)

@@ -30,7 +30,8 @@ from omnia_beam.beam.progress import BOARD, STOP
 from omnia_beam.beam.record import RecordFailures, RecordReceipts
 from omnia_beam.beam.runner import CheckpointOptions, make_runner, runner_name
 from omnia_beam.config import JobConfig
-from omnia_beam.core.errors import OmniaBeamError, StateError, UnsafeRunnerError
+from omnia_beam.core.errors import Interrupted, OmniaBeamError, StateError, UnsafeRunnerError
+from omnia_beam.core.summary import Summary
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.files.folder import check_writable, file_prefix, report_tidied, tidy_files
 from omnia_beam.io.files.parquet.write import ParquetOptions
@@ -45,7 +46,6 @@ from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.backfill import BackfillJob
 from omnia_beam.pipelines.job_state import held_lease, new_run_id, scope_of
-from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.tail.cycle import TailTimes
 from omnia_beam.pipelines.tail.report import TailReport, forget_report, read_report
 from omnia_beam.pipelines.tail.source import TailSpec, TailWindows
@@ -67,7 +67,7 @@ def run_streaming_tail(config: JobConfig, context: RunContext, times: TailTimes 
     Raises:
         UsageError, UnsafeRunnerError: the configuration is no tail, or the options cannot work.
         OmniaBeamError: the service cannot be asked; the state cannot be used or its lease was lost; the runner ended the job.
-        KeyboardInterrupt: a signal came.
+        Interrupted: a signal came.
     """
     began = context.clock()
     job = BackfillJob.of(config, "tail")
@@ -90,7 +90,7 @@ def run_streaming_tail(config: JobConfig, context: RunContext, times: TailTimes 
         spec = TailSpec(for_workers(job, service, series_ids), state.for_workers(), times)
         try:
             report = _watched(stream_builder(spec), context, state_dir, run_id)
-        except (OmniaBeamError, KeyboardInterrupt) as error:
+        except (OmniaBeamError, Interrupted) as error:
             with suppress(StateError):
                 last = read_report(state_dir, run_id) or TailReport()
                 attach_summary(error, last.summary(), [session], context.clock() - began)
@@ -189,7 +189,7 @@ def _watched(build: Callable[[Any], None], context: RunContext, state_dir: State
         finally:
             STOP.clear()
     if signals.is_set():
-        raise KeyboardInterrupt
+        raise Interrupted
     return report
 
 

@@ -25,18 +25,19 @@ from types import FrameType
 from omnia_beam.beam.allocator import give_back
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import Outcome, run_pipeline
-from omnia_beam.beam.progress_display import ProgressFacts
 from omnia_beam.beam.record import forget_failures, read_failures
 from omnia_beam.beam.runner import is_local
 from omnia_beam.beam.stop_signals import handling_stop_signals
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import (
     CredentialError,
+    Interrupted,
     OmniaBeamError,
     TerminalServiceError,
     UnsafeRunnerError,
     UsageError,
 )
+from omnia_beam.core.summary import Summary
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.io.destination import Look
 from omnia_beam.io.files.folder import check_writable, file_prefix
@@ -51,7 +52,6 @@ from omnia_beam.pipelines.letters_look import file_look
 from omnia_beam.pipelines.plan_audit import audit_counts
 from omnia_beam.pipelines.removal_guard import RemovalGuard
 from omnia_beam.pipelines.rounds import Ended, Rounds
-from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.tail.cycle import (
     Cycle,
     PlannedCycle,
@@ -74,7 +74,7 @@ def run_tail(config: JobConfig, context: RunContext, times: TailTimes = TailTime
         UsageError: the configuration is no tail, or selects nothing at the start.
         CredentialError, TerminalServiceError: the service refuses the very first cycle.
         StateError: the state cannot be used at the start, or another run has taken the lease over.
-        KeyboardInterrupt: a signal came; its `summary` says how far the tail got.
+        Interrupted: a signal came; its `summary` says how far the tail got.
     """
     began = context.clock()
     if config.workers != 1:
@@ -89,8 +89,8 @@ def run_tail(config: JobConfig, context: RunContext, times: TailTimes = TailTime
             tail = _Tail(job, session, context, times, state_dir, lease, TailPlanner(job, session))
             try:
                 return with_traffic(tail.run(), [session], context.clock() - began)
-            except (OmniaBeamError, KeyboardInterrupt) as error:
-                error.summary = with_traffic(tail.reached(error), [session], context.clock() - began)  # type: ignore[union-attr]  # for the CLI
+            except (OmniaBeamError, Interrupted) as error:
+                error.summary = with_traffic(tail.reached(error), [session], context.clock() - began)
                 raise
 
 
@@ -119,9 +119,9 @@ class _Tail:
             return self.summary.having(status="incomplete", details=details)
         return self.summary.having(status="complete")
 
-    def reached(self, error: BaseException) -> Summary:
+    def reached(self, error: OmniaBeamError | Interrupted) -> Summary:
         """Return the summary of all cycles that ended, and of the one that the error has ended."""
-        facts: ProgressFacts | None = getattr(error, "facts", None)
+        facts = error.progress
         if facts is None:
             return self.summary
         before = self.summary
@@ -129,7 +129,7 @@ class _Tail:
             windows_planned=before.windows_planned + facts.windows_total,
             windows_done=before.windows_done + facts.windows,
             windows_failed=before.windows_failed + facts.failed,
-            points_read=before.points_read + getattr(error, "counters", {}).get("points_read", facts.points),
+            points_read=before.points_read + facts.read,
             points_written=before.points_written + facts.points,
         )
 
@@ -243,7 +243,7 @@ def _stopping_at_once() -> Iterator[None]:
         cut_off = threading.Timer(_PATIENCE_S, reset_shared_sessions)
         cut_off.daemon = True
         cut_off.start()
-        raise KeyboardInterrupt
+        raise Interrupted
 
     with handling_stop_signals(handle):
         yield

@@ -20,7 +20,11 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.progress_display import ProgressFacts, showing_progress
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import CredentialError, OmniaBeamError, ServiceError, UsageError
+from omnia_beam.beam.progress_display import showing_progress
+from omnia_beam.config import JobConfig, OmniaSink, OmniaSource
+from omnia_beam.core.errors import CredentialError, Interrupted, OmniaBeamError, ServiceError, UsageError
 from omnia_beam.core.printable import counted, one_line
+from omnia_beam.core.summary import ProgressFacts, Summary
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.difference import KINDS
 from omnia_beam.io.files.folder import file_prefix
@@ -48,6 +52,8 @@ from omnia_beam.pipelines.migration import is_migration
 from omnia_beam.pipelines.selection_memory import remembered_selection
 from omnia_beam.pipelines.status_lease import lease_facts
 from omnia_beam.pipelines.summary import Summary
+from omnia_beam.pipelines.verify.destination import Destination
+from omnia_beam.pipelines.verify.difference import KINDS
 from omnia_beam.pipelines.verify.examination import Examination
 from omnia_beam.pipelines.verify.findings import Findings
 from omnia_beam.pipelines.verify.migration import MigrationReader
@@ -166,7 +172,7 @@ def run_verify(
         facts = VerifyReport.of(job.config.name, job.scope, wanted, len(series_ids), source, before, mended, after)
         places = write_report(facts, job.state_dir, job.run_id, report)
         return _summarise(summary, job, facts, places, context.clock() - began)
-    except (OmniaBeamError, KeyboardInterrupt) as error:
+    except (OmniaBeamError, Interrupted) as error:
         reached = summary.having(
             windows_planned=looked.total,
             windows_done=looked.windows,
@@ -174,7 +180,7 @@ def run_verify(
             elapsed_s=context.clock() - began,
             **_traffic(job),
         )
-        error.summary = reached  # type: ignore[union-attr]  # for the CLI
+        error.summary = reached
         raise
 
 
