@@ -319,11 +319,11 @@ def _run_config_command(args: argparse.Namespace, beam_args: Sequence[str]) -> i
     overrides = args.set if args.workers is None else [*args.set, f"workers={args.workers}"]
     job = load_config(args.config, overrides=overrides, start=args.start, end=args.end, now_ns=time.time_ns())
     if args.command == "backfill":
-        from omnia_beam.pipelines.backfill import run_backfill
+        from omnia_beam.pipelines.run import run_backfill
 
         return _finished(args, run_backfill(job, context))
     if args.command == "migrate":
-        from omnia_beam.pipelines.migrate import run_migrate
+        from omnia_beam.pipelines.run import run_migrate
 
         return _finished(args, run_migrate(job, context))
     if args.command == "tail":

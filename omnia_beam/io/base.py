@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from omnia_beam.config.create_missing import CreateMissing
 from omnia_beam.core.chunk import Chunk, Points
@@ -91,10 +91,6 @@ Reading = Callable[[Any], ReadResult]
 Writing = Callable[[Any], WriteResult]
 """A function that puts the writing on a pipeline, from chunks. It is pickled to the workers."""
 
-Retries = Literal["usual", "short", "by_caller"]
-"""How a source that does not respond is met: as configured; given up soon, where the question may stay open; or each window
-fails for itself, where somebody reads it again."""
-
 
 @dataclass(frozen=True)
 class Described:
@@ -139,11 +135,12 @@ class Source(Protocol):
             CredentialError, ServiceError: the source cannot be asked.
         """
 
-    def open(self, view: JobView, notify: Notify, *, metadata: bool) -> OpenSource:
+    def open(self, view: JobView, notify: Notify, *, metadata: bool, short_retries: bool = False) -> OpenSource:
         """Ask the source what it holds. A `JobRun`, which holds the lease, may store an index in the state; a view does not.
 
         Args:
             metadata: whether names, units and the like are needed, and not ids alone.
+            short_retries: whether a source that does not respond is given up soon, where the question may stay open.
 
         Raises:
             UsageError, CredentialError, ServiceError: what is selected does not exist, or cannot be read.
@@ -204,8 +201,13 @@ class OpenSource(Protocol):
     def shards(self, windows: Iterable[Window], size: int) -> Iterator[Any]:
         """Yield elements for `reading`, of `size` windows each. Their type has a coder."""
 
-    def reading(self, share: Share, *, retries: Retries = "usual") -> Reading:
-        """Return the function that reads shards, with this worker's part of the budget."""
+    def reading(self, share: Share, *, endless: bool = False) -> Reading:
+        """Return the function that reads shards, with this worker's part of the budget.
+
+        Args:
+            endless: whether the shards come without end: then a source that is down fails its windows only, and the caller
+                has them read again.
+        """
 
     def findings(self, now_ns: int) -> Iterator[Finding]:
         """Yield what the source would lose of its own points: columns that are not read, texts, times in a wrong unit.
@@ -347,8 +349,17 @@ class Sink(Protocol):
     def tidy(self, run: JobRun, reach: TimeRange) -> Tidied:
         """Remove what dead runs left without a receipt, in the time that this run covers. Only the holder of the lease may."""
 
-    def look(self, run: JobRun, asked: Asked, targets: Mapping[str, str]) -> Callable[[Ledger], Look]:
-        """Return the function that compares the sink with the ledger at the end of a run; `targets` is keyed by source id."""
+    def look(
+        self, view: JobView, asked: Asked, targets: Mapping[str, str], *, offline: bool = False
+    ) -> Callable[[Ledger], Look]:
+        """Return the function that compares the sink with the ledger.
+
+        Args:
+            view: what is recorded.
+            asked: what the caller is responsible for.
+            targets: ids at the sink, by the source's ids.
+            offline: whether only what this machine holds is looked at, for `status`.
+        """
 
     def erase(self, run: JobRun, removals: Iterable[Removal]) -> list[str]:
         """Remove stored points before their windows are written again; return why that failed, a text each."""

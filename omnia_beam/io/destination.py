@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -71,6 +71,12 @@ def not_looked_at(place: str) -> Look:
     )
 
 
+def not_asked(place: str, why: str) -> Look:
+    """Return the warning of a command that does not look at a destination, and why it does not."""
+    text = f"{place}: whether it still holds what was written was not looked at: {why}; the next run looks, and verify does"
+    return Look(warnings=(text,))
+
+
 def not_counted(place: str) -> Look:
     """Return the warning that only the existence of series was checked."""
     return Look(
@@ -131,3 +137,15 @@ class Removal:
         ids, start, end = data["key"]
         key = ChunkKey(tuple(ids), TimeRange(start, end))
         return cls(key, data["removed"], data["kept"], data["gone"], data["withheld"])
+
+
+def report_tidied(notify: Callable[[str], None], places: Mapping[str, str], tidied: Tidied) -> None:
+    """Report the files that were removed or kept, if there were any."""
+    if tidied.removed:
+        notify(f"removed {len(tidied.removed)} files of earlier runs that no receipt names")
+    if tidied.kept:
+        where = " ".join(places.values())
+        notify(
+            f"{where}: {len(tidied.kept)} files of this job's name that no receipt names, such as {tidied.kept[0]}, are of "
+            "times that this run does not read; they are let be. A run over their time replaces them"
+        )

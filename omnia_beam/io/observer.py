@@ -92,6 +92,10 @@ class Destination(Protocol):
     """A destination whose content can be read back."""
 
     @property
+    def is_quiet(self) -> bool:
+        """Whether nothing shows progress while it is observed, so that the caller has to."""
+
+    @property
     def holds_statuses(self) -> bool:
         """Whether points are read back with their statuses; otherwise all of them have the same one."""
 

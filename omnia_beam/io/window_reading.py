@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import uuid
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
@@ -31,7 +31,7 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.base import Reading
 from omnia_beam.io.observer import ReadingPlace
-from omnia_beam.io.shards import planned_shards
+from omnia_beam.io.shards import CLUSTER_SHARD, LOCAL_SHARD, put_shards
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.plan.packing import PackLimits, requests_for
@@ -141,9 +141,11 @@ class WindowRun:
     def _run(self, windows: Sequence[tuple[ChunkKey, int]], run_id: str, take: beam.DoFn, context: RunContext) -> None:
         plan = Plan.of_windows([Window(key, points, requests_for(points, self.limits)) for key, points in windows])
 
+        local = is_local(context.options)
+        elements = list(self.shards(plan, LOCAL_SHARD if local else CLUSTER_SHARD))
+
         def build(pipeline: Any) -> None:
-            shards = planned_shards(pipeline, self.shards, plan, local=is_local(context.options))
-            chunks, failures = self.reading(shards)
+            chunks, failures = self.reading(put_shards(pipeline, elements, local=local))
             chunks = chunks if self.as_copied is None else self.as_copied(chunks)
             _ = chunks | "Take" >> beam.ParDo(take)
             _ = failures | RecordFailures(self.place.state_dir, run_id)

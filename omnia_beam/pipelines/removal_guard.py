@@ -31,8 +31,8 @@ from omnia_beam.core.kept import KeptPoints
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.base import StoredPoints
 from omnia_beam.io.destination import Removal
-from omnia_beam.io.files.stored_points import StoredFiles
 from omnia_beam.ledger.facts import PriorRecord
 from omnia_beam.ledger.state_dir import StateDir
 
@@ -56,7 +56,7 @@ class GuardRules:
     keep: bool
     scope: str
     vanished: Mapping[str, tuple[TimeRange, ...]] = field(default_factory=dict)
-    files: StoredFiles | None = None
+    files: StoredPoints | None = None
     allowed: frozenset[ChunkKey] = frozenset()
 
 

@@ -24,9 +24,6 @@ from omnia_beam.ledger.job import JobRun
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.queries import outermost, recorded_points
 from omnia_beam.pipelines.removal_guard import GuardRules, RemovalGuard, read_removals
-from omnia_beam.pipelines.summary import Summary
-from omnia_beam.pipelines.destination_check import Look
-from omnia_beam.pipelines.removal_guard import GuardRules, Removal, RemovalGuard, read_removals
 from omnia_beam.pipelines.work_plan import WorkPlan
 from omnia_beam.plan.packing import PackLimits, requests_for
 from omnia_beam.plan.plan import Plan

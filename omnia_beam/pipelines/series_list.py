@@ -15,17 +15,7 @@ from omnia_beam.config import JobConfig
 from omnia_beam.core.printable import one_line
 from omnia_beam.core.series import Timeseries
 from omnia_beam.core.summary import Summary
-from omnia_beam.io.files.catalog import catalog_files
-from omnia_beam.io.files.forms import file_source
-from omnia_beam.io.files.source import files_series
-from omnia_beam.io.omnia.options import OmniaSource
-from omnia_beam.io.omnia.selection import describe_series
-from omnia_beam.io.omnia.settings import service_settings
-from omnia_beam.net.http.reachability import check_reachable
-from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import shared_session
-from omnia_beam.pipelines.summary import Summary
-from omnia_beam.pipelines.migration_source import file_source, files_series
 from omnia_beam.pipelines.work_plan import with_traffic
 
 _COLUMNS: Final = ("id", "name", "facility", "unit", "step", "description", "source")
@@ -46,8 +36,8 @@ def run_series(config: JobConfig, context: RunContext, form: str) -> Summary:
         CredentialError, ServiceError: the service cannot be asked.
     """
     began = context.clock()
-    sessions: list[ServiceSession] = []
-    series = sorted(_series(config, sessions), key=lambda each: (each.facility, each.name, each.id))
+    source = config.source.source(config)
+    series = sorted(source.describe(), key=lambda each: (each.facility, each.name, each.id))
     if form == "json":
         _print_json(series, sys.stdout)
     elif form == "csv":
@@ -56,17 +46,7 @@ def run_series(config: JobConfig, context: RunContext, form: str) -> Summary:
         context.out.print(_table(series))
         context.notify(f"{len(series):,} series")
     summary = Summary("series", status="complete", series=len(series))
-    return with_traffic(summary, sessions, context.clock() - began)
-
-
-def _series(config: JobConfig, sessions: list[ServiceSession]) -> Iterable[Timeseries]:
-    """Return the metadata of a service's series; of files the names, for which all of them are read."""
-    if not isinstance(config.source, OmniaSource):
-        return files_series(config.source, catalog_files(file_source(config.source)))
-    settings = service_settings(config.source)
-    check_reachable(settings)
-    sessions.append(shared_session(settings))
-    return describe_series(sessions[0], config.source.series)
+    return with_traffic(summary, map(shared_session, source.budgets), context.clock() - began)
 
 
 def _row(series: Timeseries, columns: Sequence[str] = _COLUMNS) -> list[str]:

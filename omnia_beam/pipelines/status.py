@@ -15,22 +15,17 @@ from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.summary import Summary
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.timestamps import format_time
-from omnia_beam.io.destination import Asked, Look, not_looked_at
-from omnia_beam.io.files.csv.write import CSV_SUFFIXES
-from omnia_beam.io.files.destination_look import look_at_files
-from omnia_beam.io.files.folder import PARQUET_SUFFIXES, file_prefix
-from omnia_beam.io.files.options import ParquetSink
-from omnia_beam.io.omnia.options import OmniaSink
+from omnia_beam.io.destination import Asked, Look
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
+from omnia_beam.ledger.job import JobView
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.record import describe_scope_change
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.ledger.store import is_local
+from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.letters_look import look_at_letters
-from omnia_beam.pipelines.selection_memory import remembered_selection
+from omnia_beam.pipelines.selection_memory import remembered_range, remembered_selection
 from omnia_beam.pipelines.status_lease import LeaseFacts, lease_facts
-from omnia_beam.pipelines.verify.selection import offline_selection, wanted_range
 
 _TABLE_ROWS: Final = 40
 _NAMED_SERIES: Final = 1_000
@@ -154,15 +149,17 @@ def run_status(
 def job_status(config: JobConfig, clock: Callable[[], int] = time.time_ns) -> JobStatus:
     """Read everything that `status` shows. Raises what `run_status` raises."""
     state_dir = StateDir.open(config.state, config.name, create=False)
+    job = Job.of(config)
     scope = scope_of(config)
-    ledger = Ledger.load(state_dir)
+    view = JobView.load(state_dir, scope)
+    ledger = view.ledger
     remembered = remembered_selection(state_dir, config, scope.digest)
-    selection = offline_selection(config, ledger, scope.digest, remembered)
-    wanted = wanted_range(config, ledger, scope.digest, clock, remembered)
+    selection = job.source.remembered(view, None if remembered is None else remembered.series_ids)
+    wanted = remembered_range(config, ledger, scope.digest, clock, remembered)
     windows, points = _recorded(ledger, scope.digest)
     letters = DeadLetterFiles.of(state_dir)
     mine = next((each for each in ledger.scopes() if each.scope.digest == scope.digest), None)
-    look = _look(config, ledger, state_dir, Asked(scope.digest, scope.sink, frozenset(selection.series_ids), wanted))
+    look = _look(job, view, Asked(scope.digest, scope.sink, frozenset(selection.series_ids), wanted))
     return JobStatus(
         wanted,
         len(selection.series_ids),
@@ -181,25 +178,12 @@ def job_status(config: JobConfig, clock: Callable[[], int] = time.time_ns) -> Jo
     )
 
 
-def _look(config: JobConfig, ledger: Ledger, state_dir: StateDir, asked: Asked) -> Look:
+def _look(job: Job, view: JobView, asked: Asked) -> Look:
     """Check what can be seen without a service: the dead letters, and the files of a local destination."""
-    if config.window is None:  # files without a window are read whole, so everything recorded is checked
+    if job.config.window is None:  # files without a window are read whole, so everything recorded is checked
         asked = Asked(asked.scope, asked.sink)
-    letters = look_at_letters(ledger, state_dir, asked)
-    if isinstance(config.sink, OmniaSink):
-        return letters.plus(_unseen(config.sink.base_url or "the service", "status asks no service"))
-    if config.destination_check == "off":
-        return letters.plus(not_looked_at(config.sink.path))
-    if not is_local(config.sink.path):
-        return letters.plus(_unseen(config.sink.path, "status lists local folders alone"))
-    suffixes = PARQUET_SUFFIXES if isinstance(config.sink, ParquetSink) else tuple(CSV_SUFFIXES.values())
-    prefix = file_prefix(config.name)
-    return look_at_files(ledger, config.sink.path, asked, prefix=prefix, suffixes=suffixes).plus(letters)
-
-
-def _unseen(place: str, why: str) -> Look:
-    text = f"{place}: whether it still holds what was written was not looked at: {why}; the next run looks, and verify does"
-    return Look(warnings=(text,))
+    letters = look_at_letters(view.ledger, view.state_dir, asked)
+    return job.sink.look(view, asked, {}, offline=True)(view.ledger).plus(letters)
 
 
 def _notes(ledger: Ledger, selection_note: str, config: JobConfig) -> Iterator[str]:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from omnia_beam.pipelines.backfill import BackfillJob
 from rich.console import Console
 
 from omnia_beam.beam.context import RunContext
@@ -31,8 +32,8 @@ from omnia_beam.beam.runner import pipeline_options
 from omnia_beam.emulator.common.loading import load_store
 from omnia_beam.emulator.process import EmulatorProcess
 from omnia_beam.net.http.shared import reset_shared_sessions, shared_session
-from omnia_beam.pipelines.backfill import BackfillJob, run_backfill
 from omnia_beam.pipelines.config import load_config
+from omnia_beam.pipelines.run import run_backfill
 from tests.soak.judgement import differences, loose_files, store_content, stored_content
 from tests.soak.stage import write_job
 

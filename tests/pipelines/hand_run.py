@@ -42,7 +42,6 @@ from omnia_beam.ledger.writer import LedgerWriter
 from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines import backfill, job_state, work_plan
 from omnia_beam.pipelines.config import load_config
-from omnia_beam.pipelines.summary import Summary
 from omnia_beam.plan import packing
 from omnia_beam.plan.packing import PackLimits, pack_windows
 from omnia_beam.plan.plan import Plan

@@ -16,8 +16,7 @@ import pytest
 from omnia_beam.beam.context import RunContext
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.pipelines import backfill
-from omnia_beam.pipelines.backfill import run_backfill
-from omnia_beam.pipelines.migrate import run_migrate
+from omnia_beam.pipelines.run import run_backfill, run_migrate
 from tests.io.emulated import MONTH, steady_series
 from tests.pipelines.conftest import differences, emulated_points, stored_points
 

@@ -11,6 +11,7 @@ from typing import Any
 import apache_beam as beam
 import pytest
 from apache_beam.pipeline import PipelineVisitor
+from omnia_beam.pipelines.migration import MigrationJob
 
 from omnia_beam.beam.cluster import check_cluster, worker_processes, worker_share
 from omnia_beam.beam.context import RunContext
@@ -20,19 +21,17 @@ from omnia_beam.beam.runner import pipeline_options
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import UnsafeRunnerError, UsageError
 from omnia_beam.emulator.thread import EmulatorThread
+from omnia_beam.io.files.found import open_source
 from omnia_beam.io.files.options import CsvSource
-from omnia_beam.io.omnia.source import open_source
 from omnia_beam.ledger.job import JobRun
 from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.auth.credentials import CredentialSpec
 from omnia_beam.net.http.settings import ServiceSettings
-from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.job_state import scope_of
-from omnia_beam.pipelines.migrate import run_migrate
-from omnia_beam.pipelines.migration import MigrationJob
 from omnia_beam.pipelines.replay.replay import run_replay
+from omnia_beam.pipelines.run import run_backfill, run_migrate
 from omnia_beam.pipelines.verify.verify import run_verify
 from omnia_beam.plan.plan import Plan
 

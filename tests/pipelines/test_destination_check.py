@@ -17,8 +17,8 @@ from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.net.http.shared import reset_shared_sessions
 from omnia_beam.pipelines.config import load_config
-from omnia_beam.pipelines.migrate import run_migrate
 from omnia_beam.pipelines.replay.replay import run_replay
+from omnia_beam.pipelines.run import run_migrate
 from omnia_beam.pipelines.status import run_status
 
 T0 = parse_time("2024-01-20")

@@ -21,8 +21,8 @@ from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.ledger.dead_letters import read_dead_letters
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.config import load_config
-from omnia_beam.pipelines.migrate import run_migrate
 from omnia_beam.pipelines.plan import run_plan
+from omnia_beam.pipelines.run import run_migrate
 from tests.pipelines.conftest import Rows, differences, rows, stored_points
 
 T0 = parse_time("2024-03-01")

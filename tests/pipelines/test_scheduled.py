@@ -16,7 +16,6 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import stopping_after
 from omnia_beam.beam.progress import BOARD, STOP
 from omnia_beam.config import JobConfig
-from omnia_beam.config import JobConfig, load_config
 from omnia_beam.core.summary import Summary
 from omnia_beam.core.timestamps import NS_PER_SECOND, parse_time
 from omnia_beam.emulator.common.points import as_points
@@ -24,9 +23,8 @@ from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.io.files import write as write_files
 from omnia_beam.io.omnia import read
 from omnia_beam.pipelines import work_plan
-from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.config import load_config
-from omnia_beam.pipelines.summary import Summary
+from omnia_beam.pipelines.run import run_backfill
 from tests.pipelines.conftest import differences, emulated_points, stored_points
 
 MINUTE = 60 * NS_PER_SECOND

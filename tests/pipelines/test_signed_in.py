@@ -14,6 +14,7 @@ from typing import Any
 import apache_beam as beam
 import pytest
 from apache_beam.internal import pickler
+from omnia_beam.pipelines.backfill import BackfillJob
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
@@ -23,7 +24,7 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.io.omnia.read import ReadFromOmnia
 from omnia_beam.net.http.shared import shared_session
-from omnia_beam.pipelines.backfill import BackfillJob, run_backfill
+from omnia_beam.pipelines.run import run_backfill
 from omnia_beam.plan.plan import Plan
 from tests.pipelines.conftest import differences, emulated_points, stored_points
 from tests.support import fixtures

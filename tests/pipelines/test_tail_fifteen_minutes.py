@@ -24,9 +24,9 @@ from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.emulator.process import EmulatorProcess
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.config import load_config
 from omnia_beam.pipelines.job_state import scope_of
+from omnia_beam.pipelines.run import run_backfill
 from tests.pipelines.conftest import differences, stored_points
 
 SECOND = 10**9

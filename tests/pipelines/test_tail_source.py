@@ -18,6 +18,7 @@ from apache_beam.runners.sdf_utils import (
     ThreadsafeRestrictionTracker,
     ThreadsafeWatermarkEstimator,
 )
+from omnia_beam.pipelines.backfill import BackfillJob
 
 from omnia_beam.beam.execution import run_here
 from omnia_beam.beam.runner import pipeline_options
@@ -32,7 +33,6 @@ from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.ledger.job import RunState
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.net.http.shared import shared_session
-from omnia_beam.pipelines.backfill import BackfillJob
 from omnia_beam.pipelines.job_state import held_lease, new_run_id, scope_of
 from omnia_beam.pipelines.tail.cursor import TailCursor, TailTracker
 from omnia_beam.pipelines.tail.cycle import TailTimes

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omnia_beam.pipelines.backfill import BackfillJob, worker_tasks
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import Outcome
@@ -21,7 +22,7 @@ from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import DestinationError, UsageError
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.net.http.shared import reset_shared_sessions
-from omnia_beam.pipelines.backfill import BackfillJob, run_backfill, worker_tasks
+from omnia_beam.pipelines.run import run_backfill
 from omnia_beam.plan.plan import Plan
 from tests.pipelines.conftest import with_options
 

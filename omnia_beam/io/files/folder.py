@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
@@ -82,17 +82,6 @@ def tidy_files(
     except (OSError, BeamIOError) as error:
         raise DestinationError(f"{path}: files of an earlier run cannot be tidied: {reason(error)}") from error
     return Tidied((*temporaries, *sorted(gone)), tuple(sorted(set(stray) - gone)))
-
-
-def report_tidied(notify: Callable[[str], None], path: str, tidied: Tidied) -> None:
-    """Report the files that were removed or kept, if there were any."""
-    if tidied.removed:
-        notify(f"removed {len(tidied.removed)} files of earlier runs that no receipt names")
-    if tidied.kept:
-        notify(
-            f"{path}: {len(tidied.kept)} files of this job's name that no receipt names, such as {tidied.kept[0]}, are of "
-            "times that this run does not read; they are let be. A run over their time replaces them"
-        )
 
 
 def check_writable(path: str, prefix: str = "check") -> None:

@@ -71,6 +71,10 @@ class FilesDestination:
     statuses_from_receipts: bool = True
 
     @property
+    def is_quiet(self) -> bool:
+        return True
+
+    @property
     def holds_statuses(self) -> bool:
         return self.form.holds_statuses
 

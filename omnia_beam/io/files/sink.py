@@ -9,8 +9,9 @@ from omnia_beam.config.job import JobConfig
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.base import Accepts, Attempt, Share, Writing
-from omnia_beam.io.destination import Asked, Look, Removal, Tidied, not_looked_at
-from omnia_beam.io.files.csv.write import CSV_SUFFIXES, CsvOptions, as_csv_holds, check_wide_names
+from omnia_beam.io.destination import Asked, Look, Removal, Tidied, not_asked, not_looked_at
+from omnia_beam.io.files.csv.readback import as_csv_holds
+from omnia_beam.io.files.csv.write import CSV_SUFFIXES, CsvOptions, check_wide_names
 from omnia_beam.io.files.destination_look import look_at_files
 from omnia_beam.io.files.folder import PARQUET_SUFFIXES, check_writable, file_prefix, tidy_files
 from omnia_beam.io.files.observer import FileForm, FilesDestination
@@ -19,8 +20,9 @@ from omnia_beam.io.files.parquet.write import ParquetOptions
 from omnia_beam.io.files.stored_points import StoredFiles
 from omnia_beam.io.files.targets import FileTargets
 from omnia_beam.io.observer import Destination, ReadingPlace
-from omnia_beam.ledger.job import JobRun, RunState
+from omnia_beam.ledger.job import JobRun, JobView, RunState
 from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.store import is_local
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 
@@ -41,7 +43,7 @@ class FilesSink:
         self._job = job
         self._prefix = file_prefix(job.name)
         self._csv = None
-        self._suffixes = PARQUET_SUFFIXES
+        self._suffixes: tuple[str, ...] = PARQUET_SUFFIXES
         if isinstance(options, CsvSink):
             self._csv = CsvOptions(options.layout, options.delimiter, options.compression)
             self._suffixes = tuple(CSV_SUFFIXES.values())
@@ -72,10 +74,14 @@ class FilesSink:
     def tidy(self, run: JobRun, reach: TimeRange) -> Tidied:
         return tidy_files(self._options.path, self._prefix, run, wanted=reach, suffixes=self._suffixes)
 
-    def look(self, run: JobRun, asked: Asked, targets: Mapping[str, str]) -> Callable[[Ledger], Look]:
+    def look(
+        self, view: JobView, asked: Asked, targets: Mapping[str, str], *, offline: bool = False
+    ) -> Callable[[Ledger], Look]:
         path = self._options.path
         if self._job.destination_check == "off":
             return lambda ledger: not_looked_at(path)
+        if offline and not is_local(path):
+            return lambda ledger: not_asked(path, "status lists local folders alone")
         return lambda ledger: look_at_files(
             ledger, path, asked, self.stored(), prefix=self._prefix, suffixes=self._suffixes
         )

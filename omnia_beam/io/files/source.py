@@ -12,7 +12,7 @@ from omnia_beam.core.printable import counted
 from omnia_beam.core.series import Timeseries
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io.base import Attempt, Described, Notify, Reading, Retries, Selection, Share
+from omnia_beam.io.base import Attempt, Described, Notify, Reading, Selection, Share
 from omnia_beam.io.files.catalog import CatalogStore, FileCatalog, FileChange, catalog_files, check_holds_something
 from omnia_beam.io.files.description import describe_catalog, describe_files
 from omnia_beam.io.files.findings import file_findings, series_findings, time_findings
@@ -58,7 +58,7 @@ class FilesSource:
     def describe(self) -> Iterable[Timeseries]:
         return _series(self._options, catalog_files(file_source(self._options)))
 
-    def open(self, view: JobView, notify: Notify, *, metadata: bool) -> OpenFiles:
+    def open(self, view: JobView, notify: Notify, *, metadata: bool, short_retries: bool = False) -> OpenFiles:
         """Read files that are new or changed once, to index what they hold; see `Source.open`."""
         store = CatalogStore(view.state_dir, file_source(self._options))
         read: list[str] = []
@@ -125,7 +125,7 @@ class OpenFiles:
     def shards(self, windows: Iterable[Window], size: int) -> Iterator[Any]:
         return file_shards(self._catalog, windows, size)
 
-    def reading(self, share: Share, *, retries: Retries = "usual") -> Reading:
+    def reading(self, share: Share, *, endless: bool = False) -> Reading:
         from omnia_beam.io.files.read import ReadFileShards
 
         return ReadFileShards(self._source, self._max_points, self._letters)

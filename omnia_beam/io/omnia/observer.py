@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from omnia_beam.beam.cluster import worker_share as part_of_worker
+from omnia_beam.beam.cluster import worker_processes
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.errors import NotFoundError, OmniaBeamError
 from omnia_beam.core.fingerprint import Fingerprint
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.base import Share
 from omnia_beam.io.observer import Observation, ReadingPlace, Surplus
 from omnia_beam.io.omnia.options import OmniaSink
 from omnia_beam.io.omnia.read import ReadOptions, ReadShards
@@ -29,6 +30,10 @@ class OmniaDestination:
 
     reader: _TargetReader
     _gone: dict[str, bool] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def is_quiet(self) -> bool:
+        return False  # pipelines show their own
 
     @property
     def holds_statuses(self) -> bool:
@@ -111,22 +116,18 @@ class _TargetReader:
 
     @property
     def session(self) -> ServiceSession:
-        """This process's session.
-
-        Raises:
-            UnreachableError: the service cannot be reached.
-        """
-        check_reachable(self.settings)
+        """This process's session."""
         return shared_session(self.settings)
 
     def fingerprints(self, windows: Sequence[tuple[ChunkKey, int]]) -> WindowPrints:
+        check_reachable(self.settings)
         return self._run().fingerprints(windows)
 
     def points(self, key: ChunkKey) -> dict[str, Points]:
         return self._run().points(key)
 
     def _run(self) -> WindowRun:
-        read = ReadShards(part_of_worker(self.settings, self.place.context.options), self.options)
+        read = ReadShards(Share(worker_processes(self.place.context.options)).part(self.settings), self.options)
         traffic = self.session.stats.snapshot
         return WindowRun(read, shard_windows, self.options.pack_limits, self.place, traffic)
 

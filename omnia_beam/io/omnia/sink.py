@@ -11,7 +11,7 @@ from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.base import Accepts, Attempt, Loss, Share, StoredPoints, Writing
-from omnia_beam.io.destination import Asked, Look, Removal, Tidied, check_mode, not_counted, not_looked_at
+from omnia_beam.io.destination import Asked, Look, Removal, Tidied, check_mode, not_asked, not_counted, not_looked_at
 from omnia_beam.io.observer import Destination, ReadingPlace
 from omnia_beam.io.omnia.options import OmniaSink
 from omnia_beam.io.omnia.policy import WriteOptions, apply_policy
@@ -19,7 +19,7 @@ from omnia_beam.io.omnia.settings import service_attempts, service_settings, wri
 from omnia_beam.io.omnia.target_check import erase_points, look_at_service
 from omnia_beam.io.omnia.targets import ServiceTargets
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
-from omnia_beam.ledger.job import JobRun, RunState
+from omnia_beam.ledger.job import JobRun, JobView, RunState
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.shared import shared_session
@@ -77,9 +77,13 @@ class ServiceSink:
         # Nothing to remove: points that were written without a receipt are upserted again with the same values.
         return Tidied()
 
-    def look(self, run: JobRun, asked: Asked, targets: Mapping[str, str]) -> Callable[[Ledger], Look]:
+    def look(
+        self, view: JobView, asked: Asked, targets: Mapping[str, str], *, offline: bool = False
+    ) -> Callable[[Ledger], Look]:
         def look(ledger: Ledger) -> Look:
             mode = self._job.destination_check
+            if offline:
+                return not_asked(self._options.base_url or "the service", "status asks no service")
             if mode == "off":
                 return not_looked_at(self._service.base_url)
             counted = check_mode(mode, len(targets)) == "full"

@@ -14,7 +14,7 @@ from omnia_beam.core.series_id import canonical_id
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io.base import Attempt, Described, Notify, Reading, Retries, Selection, Share
+from omnia_beam.io.base import Attempt, Described, Notify, Reading, Selection, Share
 from omnia_beam.io.facts import SeriesFacts
 from omnia_beam.io.omnia.id_spelling import as_recorded, named_ids, named_in_two_spellings
 from omnia_beam.io.omnia.options import OmniaSource
@@ -75,8 +75,12 @@ class ServiceSource:
         check_reachable(self._service)
         return describe_series(shared_session(self._service), self._options.series)
 
-    def open(self, view: JobView, notify: Notify, *, metadata: bool) -> OpenService:
-        return OpenService(self._options, self._job, self._service, view, metadata=metadata)
+    def open(self, view: JobView, notify: Notify, *, metadata: bool, short_retries: bool = False) -> OpenService:
+        service = self._service
+        if short_retries:
+            policy = replace(service.retry, attempts=min(2, service.retry.attempts), deadline_s=_SHORT_S)
+            service = replace(service, retry=policy)
+        return OpenService(self._options, self._job, service, view, metadata=metadata)
 
     def _selected(self) -> tuple[str, ...]:
         return select_series(shared_session(self._service), self._options.series)
@@ -152,14 +156,10 @@ class OpenService:
     def shards(self, windows: Iterable[Window], size: int) -> Iterator[Any]:
         return shard_windows(windows, size)
 
-    def reading(self, share: Share, *, retries: Retries = "usual") -> Reading:
+    def reading(self, share: Share, *, endless: bool = False) -> Reading:
         from omnia_beam.io.omnia.read import ReadShards
 
-        service = share.part(self._service)
-        if retries == "short":
-            policy = replace(service.retry, attempts=min(2, service.retry.attempts), deadline_s=_SHORT_S)
-            service = replace(service, retry=policy)
-        return ReadShards(service, self._options, patient=retries == "by_caller")
+        return ReadShards(share.part(self._service), self._options, patient=endless)
 
     def findings(self, now_ns: int) -> Iterator[Finding]:
         return iter(())

@@ -24,8 +24,8 @@ from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.errors import Interrupted, OmniaBeamError, UsageError
 from omnia_beam.core.printable import counted
 from omnia_beam.core.receipt import Receipt
-from omnia_beam.io.destination import Asked, Look
 from omnia_beam.core.summary import Summary
+from omnia_beam.io.destination import Asked, Look
 from omnia_beam.io.omnia.delivery import WriteMemory
 from omnia_beam.io.omnia.options import OmniaSink
 from omnia_beam.io.omnia.pending_chunk import WrittenChunk

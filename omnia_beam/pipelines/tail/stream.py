@@ -33,7 +33,8 @@ from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import Interrupted, OmniaBeamError, StateError, UnsafeRunnerError
 from omnia_beam.core.summary import Summary
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.io.files.folder import check_writable, file_prefix, report_tidied, tidy_files
+from omnia_beam.io.destination import report_tidied
+from omnia_beam.io.files.folder import check_writable, file_prefix, tidy_files
 from omnia_beam.io.files.parquet.write import ParquetOptions
 from omnia_beam.io.files.write import WriteToParquet
 from omnia_beam.io.omnia.read import FetchWindows

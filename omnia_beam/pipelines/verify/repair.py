@@ -30,10 +30,6 @@ from omnia_beam.io.observer import Stray
 from omnia_beam.io.window_reading import WindowPrints
 from omnia_beam.ledger.job import JobRun
 from omnia_beam.pipelines.job_state import opened_state
-from omnia_beam.pipelines.summary import Summary
-from omnia_beam.pipelines.verify.destination import Stray
-from omnia_beam.pipelines.verify.reading import WindowPrints
-from omnia_beam.pipelines.verify.strays import is_own_name
 
 Copy = Callable[[JobConfig, RunContext], Summary]
 """A function that runs the job, such as `run_backfill`."""
