@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from omnia_beam.config.section import Section, key
 
@@ -54,6 +54,10 @@ class SourceOptions(KindOptions):
     def source(self, job: JobConfig) -> Any:
         """Return the source itself, an `io.base.Source`, without any request or read."""
         raise NotImplementedError(f"kind {self.kind} is no source")
+
+    def resolved(self, series_ids: tuple[str, ...]) -> Self:
+        """Return the options with the selection of series resolved, for workers that may not see what this machine sees."""
+        return self
 
     def selection(self) -> str:
         """Return a text that changes with the selection of series, which is no part of the scope."""

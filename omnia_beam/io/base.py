@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from omnia_beam.config.create_missing import CreateMissing
 from omnia_beam.core.chunk import Chunk, Points
@@ -56,6 +56,10 @@ class Share:
     def part(self, settings: ServiceSettings) -> ServiceSettings:
         """Return a service with this worker's part of its budget."""
         return settings.divided(self.of)[-1 if self.index is None else self.index]
+
+
+WHOLE: Final = Share()
+"""The whole budget, for a process that works alone."""
 
 
 class ReadResult(NamedTuple):
@@ -135,12 +139,15 @@ class Source(Protocol):
             CredentialError, ServiceError: the source cannot be asked.
         """
 
-    def open(self, view: JobView, notify: Notify, *, metadata: bool, short_retries: bool = False) -> OpenSource:
+    def open(
+        self, view: JobView, notify: Notify, *, metadata: bool, short_retries: bool = False, share: Share = WHOLE
+    ) -> OpenSource:
         """Ask the source what it holds. A `JobRun`, which holds the lease, may store an index in the state; a view does not.
 
         Args:
             metadata: whether names, units and the like are needed, and not ids alone.
             short_retries: whether a source that does not respond is given up soon, where the question may stay open.
+            share: this process's part of the budget, where it is a worker.
 
         Raises:
             UsageError, CredentialError, ServiceError: what is selected does not exist, or cannot be read.
@@ -186,6 +193,10 @@ class OpenSource(Protocol):
     def plan_lasts(self) -> bool:
         """Whether a stored plan stays right until the scope changes, so that the next run need not ask for it again."""
 
+    @property
+    def shard_type(self) -> type:
+        """The type of what `shards` yields; it has a coder."""
+
     def spell(self, series_id: str) -> str:
         """Return an id in the source's spelling."""
 
@@ -199,7 +210,7 @@ class OpenSource(Protocol):
         """Return recorded windows that the source knows to be out of date, with the points they held."""
 
     def shards(self, windows: Iterable[Window], size: int) -> Iterator[Any]:
-        """Yield elements for `reading`, of `size` windows each. Their type has a coder."""
+        """Yield elements for `reading`, of `size` windows each."""
 
     def reading(self, share: Share, *, endless: bool = False) -> Reading:
         """Return the function that reads shards, with this worker's part of the budget.

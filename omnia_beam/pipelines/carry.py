@@ -39,6 +39,7 @@ class Carrier:
         context: runner and terminal.
         limits: of what may be found in points before the run stops.
         passing: whether the progress display disappears at the end.
+        least_windows: windows of a worker, at least: below it starting a process costs more than it saves.
     """
 
     job: Job
@@ -47,6 +48,7 @@ class Carrier:
     context: RunContext
     limits: tuple[Limit, ...] = ()
     passing: bool = False
+    least_windows: int = 1
 
     @property
     def sessions(self) -> tuple[ServiceSession, ...]:
@@ -100,7 +102,8 @@ class Carrier:
         if asked == 1:
             return []
         budgets = dict.fromkeys((*self.job.source.budgets, *self.job.sink.budgets))
-        plans = plan.divided(min([asked, *(each.max_in_flight for each in budgets)]))
+        most = [asked, max(1, len(plan) // self.least_windows), *(each.max_in_flight for each in budgets)]
+        plans = plan.divided(min(most))
         level = logging.getLogger("omnia_beam").level
         tasks = []
         for index, share_of_plan in enumerate(plans):

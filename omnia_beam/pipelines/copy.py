@@ -27,6 +27,7 @@ class CopyTask:
         rules: by source id; None where every series keeps its id, its values and its statuses.
         run: what receipts and failures are recorded under.
         guard: keeps stored points that a window would remove; None where no window is read again.
+        follow: whether receipts come without end, so that they are recorded under the run that the lease has reached.
     """
 
     reading: Reading
@@ -34,6 +35,7 @@ class CopyTask:
     rules: Mapping[str, SeriesRule] | None
     run: RunState
     guard: RemovalGuard | None = None
+    follow: bool = False
 
 
 def copy_windows(shards: Any, task: CopyTask) -> None:
@@ -51,7 +53,7 @@ def copy_windows(shards: Any, task: CopyTask) -> None:
     if task.guard is not None:
         chunks = chunks | "Guard" >> task.guard
     receipts, unwritten = task.writing(chunks)
-    _ = receipts | "Record" >> RecordReceipts(run.state_dir, run.scope, run.token, run.clock)
+    _ = receipts | "Record" >> RecordReceipts(run.state_dir, run.scope, run.token, run.clock, follow=task.follow)
     failures = tuple(each for each in (unread, unwritten) if each is not None)
     _ = failures | "Failures" >> beam.Flatten() | "Report" >> RecordFailures(run.state_dir, run.run_id)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig, MappingRow, read_mapping_file
-from omnia_beam.io.base import OpenSource, Sink, Source
+from omnia_beam.io.base import WHOLE, OpenSource, Share, Sink, Source
 from omnia_beam.ledger.job import JobView
 
 
@@ -43,6 +43,10 @@ class Job:
         """Whether names, units and the like of the source's series are needed, and not ids alone."""
         return self.config.mapping is not None or self.sink.accepts.metadata
 
-    def open_source(self, view: JobView, context: RunContext, *, short_retries: bool = False) -> OpenSource:
+    def open_source(
+        self, view: JobView, context: RunContext, *, short_retries: bool = False, share: Share = WHOLE
+    ) -> OpenSource:
         """Ask the source what it holds; see `Source.open`, which also says what is raised."""
-        return self.source.open(view, context.notify, metadata=self.needs_metadata, short_retries=short_retries)
+        return self.source.open(
+            view, context.notify, metadata=self.needs_metadata, short_retries=short_retries, share=share
+        )

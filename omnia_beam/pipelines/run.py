@@ -19,11 +19,13 @@ from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import Interrupted, OmniaBeamError, UsageError
 from omnia_beam.core.printable import counted
 from omnia_beam.core.summary import Summary
+from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.base import OpenSource
-from omnia_beam.io.destination import Asked, report_tidied
+from omnia_beam.io.destination import Asked, Look, report_tidied
 from omnia_beam.io.letters import tidy_dead_letters
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.job import JobRun, JobView
+from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.mapping.series_memory import remember_series
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.pipelines.carry import Carrier
@@ -34,7 +36,7 @@ from omnia_beam.pipelines.letters_look import look_at_letters
 from omnia_beam.pipelines.plan_audit import audit_counts
 from omnia_beam.pipelines.preparation import Prepared, notify_findings, point_limits, prepare, series_rules
 from omnia_beam.pipelines.removal_guard import GuardRules, RemovalGuard
-from omnia_beam.pipelines.rounds import Rounds
+from omnia_beam.pipelines.rounds import Carry, Rounds
 from omnia_beam.pipelines.selection_memory import remember_selection
 from omnia_beam.pipelines.work_plan import (
     WorkPlan,
@@ -118,6 +120,7 @@ class Copying:
         job, source, prepared: what is copied.
         run: holds the lease.
         carrier: carries out plans.
+        wanted: the time that is to be covered.
     """
 
     job: Job
@@ -125,6 +128,7 @@ class Copying:
     prepared: Prepared
     run: JobRun
     carrier: Carrier
+    wanted: TimeRange
 
     @classmethod
     def of(cls, job: Job, source: OpenSource, prepared: Prepared, run: JobRun, context: RunContext) -> Copying:
@@ -135,7 +139,8 @@ class Copying:
             remember_series(run.state_dir, source.series)
         remember_selection(run.state_dir, job.config, run.scope.digest, prepared.series_ids, source.wanted)
         limits = tuple(point_limits(prepared, job.config.accept))
-        return cls(job, source, prepared, run, Carrier(job, source, series_rules(resolution), context, limits))
+        carrier = Carrier(job, source, series_rules(resolution), context, limits)
+        return cls(job, source, prepared, run, carrier, source.wanted)
 
     def planned(self) -> WorkPlan:
         """Return what is to be copied now, and store the plan for the next run where that saves requests."""
@@ -146,9 +151,7 @@ class Copying:
         run, source = self.run, self.source
         before = self.carrier.traffic().requests
         ended = self.rounds().run(work)
-        summary = summarise_work(
-            summary, run, self.prepared.series_ids, source.wanted, work, ended.outcome, ended.ledger
-        )
+        summary = summarise_work(summary, run, self.prepared.series_ids, self.wanted, work, ended.outcome, ended.ledger)
         if summary.status == "complete" and not ended.problems:
             source.settled(run)
         tidy_dead_letters(run)
@@ -158,22 +161,31 @@ class Copying:
         facts = _reading_facts(summary, requests, source.page_points, ended.outcome)
         return summary.having(details={**summary.details, **facts})
 
-    def rounds(self) -> Rounds:
-        """Return the rounds in which plans of this run are carried out."""
+    def rounds(self, carry: Carry | None = None, *, looks: bool = True) -> Rounds:
+        """Return the rounds in which plans of this run are carried out.
+
+        Args:
+            carry: carries out one plan; None for `carry`.
+            looks: whether the destination is compared with the ledger.
+        """
         job, source, run = self.job, self.source, self.run
         targets = self.prepared.targets
         asked = Asked(run.scope.digest, run.sink)
         if job.config.window is not None:  # without a window files are read whole, so everything recorded is checked
-            asked = Asked(run.scope.digest, run.sink, frozenset(targets), source.wanted)
+            asked = Asked(run.scope.digest, run.sink, frozenset(targets), self.wanted)
         look = job.sink.look(run, asked, targets)
+
+        def compared(ledger: Ledger) -> Look:
+            return look(ledger).plus(look_at_letters(ledger, run.state_dir, asked)) if looks else Look()
+
         rules = GuardRules(job.config.vanished == "keep", run.scope.digest, source.vanished, job.sink.stored())
         return Rounds(
             job.config,
             run,
             source.limits,
             rules,
-            self.carry,
-            lambda ledger: look(ledger).plus(look_at_letters(ledger, run.state_dir, asked)),
+            carry or self.carry,
+            compared,
             self.carrier.context,
             lambda removals: job.sink.erase(run, removals),
         )
@@ -181,13 +193,13 @@ class Copying:
     def carry(self, work: WorkPlan, guard: RemovalGuard | None) -> Outcome:
         """Carry out one plan, and compare the counts of the source with what was recorded."""
         outcome = self._carried_out(work, guard)
-        if self._audited(work, outcome) and self.source.plan_lasts:
+        if self.audited(work, outcome) and self.source.plan_lasts:
             PlanCache(self.run.state_dir, self.run.scope.digest, self.source.limits).forget()
         return outcome
 
     def _carried_out(self, work: WorkPlan, guard: RemovalGuard | None) -> Outcome:
         run, context = self.run, self.carrier.context
-        reach = reach_of(self.source.wanted, work.plan)
+        reach = reach_of(self.wanted, work.plan)
         report_tidied(context.notify, self.job.sink.places, self.job.sink.tidy(run, reach))
         if letters := tidy_dead_letters(run):
             context.notify(f"removed {counted(letters, 'file')} of dead letters of earlier runs that no receipt names")
@@ -198,7 +210,7 @@ class Copying:
         self.job.sink.tidy(run, reach)
         return outcome
 
-    def _audited(self, work: WorkPlan, outcome: Outcome) -> bool:
+    def audited(self, work: WorkPlan, outcome: Outcome) -> bool:
         """Compare counts, and return whether windows are missing again.
 
         Points that a policy left out are in no receipt, and their number is known for this run only: a run over recorded

@@ -12,13 +12,13 @@ from omnia_beam.core.printable import counted
 from omnia_beam.core.series import Timeseries
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io.base import Attempt, Described, Notify, Reading, Selection, Share
+from omnia_beam.io.base import WHOLE, Attempt, Described, Notify, Reading, Selection, Share
 from omnia_beam.io.files.catalog import CatalogStore, FileCatalog, FileChange, catalog_files, check_holds_something
 from omnia_beam.io.files.description import describe_catalog, describe_files
 from omnia_beam.io.files.findings import file_findings, series_findings, time_findings
 from omnia_beam.io.files.forms import file_source
 from omnia_beam.io.files.options import CsvSource, ParquetSource
-from omnia_beam.io.files.plan import file_limits, file_shards, plan_files
+from omnia_beam.io.files.plan import FileShard, file_limits, file_shards, plan_files
 from omnia_beam.io.letters import READING, MappingLetters
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.job import JobRun, JobView
@@ -58,7 +58,9 @@ class FilesSource:
     def describe(self) -> Iterable[Timeseries]:
         return _series(self._options, catalog_files(file_source(self._options)))
 
-    def open(self, view: JobView, notify: Notify, *, metadata: bool, short_retries: bool = False) -> OpenFiles:
+    def open(
+        self, view: JobView, notify: Notify, *, metadata: bool, short_retries: bool = False, share: Share = WHOLE
+    ) -> OpenFiles:
         """Read files that are new or changed once, to index what they hold; see `Source.open`."""
         store = CatalogStore(view.state_dir, file_source(self._options))
         read: list[str] = []
@@ -81,6 +83,7 @@ class OpenFiles:
     sessions: tuple[ServiceSession, ...] = ()
     page_points: int | None = None
     plan_lasts = False
+    shard_type = FileShard
 
     def __init__(
         self, options: FileOptions, job: JobConfig, catalog: FileCatalog, store: CatalogStore, view: JobView

@@ -93,6 +93,13 @@ class OmniaSource(OmniaConnection, SourceOptions):
         """Return the selection of series as a text."""
         return repr(self.series)
 
+    def resolved(self, series_ids: tuple[str, ...]) -> OmniaSource:
+        """Return the options with ids in place of a file of ids, which only this machine may have."""
+        if self.series.ids_file is None:
+            return self
+        series = self.series.model_copy(update={"ids": series_ids, "ids_file": None})
+        return self.model_copy(update={"series": series})
+
     def source(self, job: JobConfig) -> Source:
         """Return the service as the source of a job."""
         from omnia_beam.io.omnia.source import ServiceSource

@@ -14,7 +14,7 @@ from omnia_beam.core.series_id import canonical_id
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io.base import Attempt, Described, Notify, Reading, Selection, Share
+from omnia_beam.io.base import WHOLE, Attempt, Described, Notify, Reading, Selection, Share
 from omnia_beam.io.facts import SeriesFacts
 from omnia_beam.io.omnia.id_spelling import as_recorded, named_ids, named_in_two_spellings
 from omnia_beam.io.omnia.options import OmniaSource
@@ -28,7 +28,7 @@ from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.plan.packing import PackLimits
-from omnia_beam.plan.plan import Plan, Wanted, shard_windows
+from omnia_beam.plan.plan import Plan, Wanted, WindowShard, shard_windows
 from omnia_beam.wire import decode_body
 
 _SHORT_S: Final = 20.0
@@ -75,8 +75,10 @@ class ServiceSource:
         check_reachable(self._service)
         return describe_series(shared_session(self._service), self._options.series)
 
-    def open(self, view: JobView, notify: Notify, *, metadata: bool, short_retries: bool = False) -> OpenService:
-        service = self._service
+    def open(
+        self, view: JobView, notify: Notify, *, metadata: bool, short_retries: bool = False, share: Share = WHOLE
+    ) -> OpenService:
+        service = share.part(self._service)
         if short_retries:
             policy = replace(service.retry, attempts=min(2, service.retry.attempts), deadline_s=_SHORT_S)
             service = replace(service, retry=policy)
@@ -119,6 +121,7 @@ class OpenService:
     sessions: tuple[ServiceSession, ...]
     page_points: int | None
     plan_lasts = True
+    shard_type = WindowShard
 
     def __init__(
         self, options: OmniaSource, job: JobConfig, service: ServiceSettings, view: JobView, *, metadata: bool

@@ -39,6 +39,7 @@ from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import reset_shared_sessions, shared_session
 from omnia_beam.pipelines.cluster_guard import check_job
+from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import opened_state
 from omnia_beam.pipelines.letters_look import look_at_letters
 from omnia_beam.pipelines.replay.letters import (
@@ -108,7 +109,7 @@ def run_replay(job: JobConfig, context: RunContext, path: str | None = None) -> 
         raise UsageError(
             f"replay sends dead letters to a sink of kind omnia; this job's is {sink.kind}, which refuses no points"
         )
-    check_job(job, context.options)
+    check_job(Job.of(job), context)
     service = service_settings(sink)
     session = shared_session(service)
     tally = _Tally()
