@@ -42,7 +42,7 @@ OUTSIDE: dict[str, set[str]] = {
     "azure": {"net"},
     "aiohttp": {"emulator"},
     "rich": {"beam", "mapping", "pipelines", "cli"},
-    "pydantic": {"config"},
+    "pydantic": {"config", "net", "io", "pipelines"},
     "yaml": {"config", "pipelines", "cli"},
 }
 """Libraries that belong to some layers alone."""
