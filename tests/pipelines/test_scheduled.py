@@ -91,7 +91,7 @@ def scheduled(
         made = Scheduled(emulator, job_file, context, tmp_path / "out")
         writer = record.LedgerWriter
         monkeypatch.setattr(record, "LedgerWriter", lambda *args, **how: writer(*args, **how, clock=made.clock))
-        monkeypatch.setattr("omnia_beam.pipelines.job_state.LedgerWriter", record.LedgerWriter)
+        monkeypatch.setattr("omnia_beam.ledger.job.LedgerWriter", record.LedgerWriter)
         monkeypatch.setattr(work_plan, "time_ns", made.clock)
         yield made
 
