@@ -12,12 +12,12 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from omnia_beam.config.connection import OmniaConnection
 from omnia_beam.config.job import JobConfig
 from omnia_beam.config.mapping import MappingConfig
 from omnia_beam.config.mapping_file import MappingRow, read_mapping_file
 from omnia_beam.config.sink import CsvSink, OmniaSink, Sink
 from omnia_beam.config.source import CsvSource, OmniaSource, ParquetSource, Source
+from omnia_beam.net.http.options import ServiceOptions
 
 
 def scope_parts(config: JobConfig, rows: Sequence[MappingRow] | None = None) -> dict[str, str]:
@@ -66,7 +66,7 @@ def _sink_place(sink: Sink) -> str:
     return f"{sink.kind}{layout} {_place(sink.path)}"
 
 
-def _service(connection: OmniaConnection) -> str:
+def _service(connection: ServiceOptions) -> str:
     return f"omnia {connection.environment or connection.base_url}"
 
 

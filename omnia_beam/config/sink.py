@@ -6,10 +6,10 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field, model_validator
 
-from omnia_beam.config.connection import OmniaConnection
 from omnia_beam.config.fields import Delimiter, Factor, PathText, Status, Template
 from omnia_beam.config.section import Section, key, problem
 from omnia_beam.core.limits import TIME_RESOLUTION_NS
+from omnia_beam.net.http.options import ServiceOptions
 
 _LEVELS: Final = {"zstd": (1, 22), "gzip": (1, 9), "lz4": (1, 12)}
 """Lowest and highest compression level of each codec, from its own documentation."""
@@ -30,7 +30,7 @@ class CreateMissing(Section):
     step: bool | None = key("Whether values hold until the next one.", None)
 
 
-class OmniaSink(OmniaConnection):
+class OmniaSink(ServiceOptions):
     """An Omnia Timeseries service to write to."""
 
     job_starter: ClassVar = {"mapping": ""}

@@ -6,11 +6,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from omnia_beam.config.connection import OmniaConnection
 from omnia_beam.config.csv_fields import CommentMark, TimeColumn, WordStatus, check_csv, check_time_format
 from omnia_beam.config.fields import Delimiter, OneOrMany, PathText, SeriesFrom, SeriesId, Status, Text, ZoneName
 from omnia_beam.config.section import Section, key, problem
 from omnia_beam.core.limits import GOOD
+from omnia_beam.net.http.options import ServiceOptions
 
 
 def _one_selection(schema: dict[str, Any]) -> None:
@@ -62,7 +62,7 @@ class SeriesSelection(Section):
         return self
 
 
-class OmniaSource(OmniaConnection):
+class OmniaSource(ServiceOptions):
     """An Omnia Timeseries service to read from."""
 
     job_starter: ClassVar = {"window": ""}

@@ -12,7 +12,6 @@ from rich.text import Text
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig, OmniaSink, OmniaSource, ParquetSink
-from omnia_beam.config.connection import OmniaConnection
 from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
 from omnia_beam.core.timestamps import format_time
@@ -22,6 +21,7 @@ from omnia_beam.io.omnia.selection import select_series
 from omnia_beam.io.omnia.settings import read_options, service_settings
 from omnia_beam.ledger.state_dir import FOLDERS, StateDir
 from omnia_beam.ledger.store import is_local
+from omnia_beam.net.http.options import ServiceOptions
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import shared_session
@@ -90,24 +90,24 @@ def _steps(config: JobConfig) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "state", lambda: str(StateDir.open(config.state, config.name))
 
 
-def _service_steps(what: str, connection: OmniaConnection) -> Iterator[tuple[str, Callable[[], str]]]:
+def _service_steps(what: str, connection: ServiceOptions) -> Iterator[tuple[str, Callable[[], str]]]:
     yield f"{what} address", lambda: _try_address(connection)
     yield f"{what} credential", lambda: _try_token(connection)
     yield f"{what} service", lambda: _try_service(connection)
 
 
-def _try_address(connection: OmniaConnection) -> str:
+def _try_address(connection: ServiceOptions) -> str:
     settings = service_settings(connection)
     check_reachable(settings)
     return f"{settings.base_url} can be reached"
 
 
-def _try_token(connection: OmniaConnection) -> str:
+def _try_token(connection: ServiceOptions) -> str:
     session = shared_session(service_settings(connection))
     return f"{connection.credential.kind}: {'a token' if session.sign_in() else 'no token needed'}"
 
 
-def _try_service(connection: OmniaConnection) -> str:
+def _try_service(connection: ServiceOptions) -> str:
     session = shared_session(service_settings(connection))
     session.send("GET", "", params=[("limit", "1")], idempotent=True)
     return f"{session.settings.base_url} answers"

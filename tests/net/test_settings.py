@@ -76,7 +76,7 @@ def test_settings_travel_and_compare() -> None:
         ({"base_url": "http://host:99999/y"}, "not a URL"),
         ({"base_url": "http://[x/y"}, "not a URL"),
         ({"base_url": URL + "?a=b"}, "query"),
-        ({"base_url": "https://me:hush@host/y"}, "user name or password"),
+        ({"base_url": "https://me:hush@host/y"}, "user name, password or key"),
         ({"credential": CredentialSpec(kind="client_secret")}, "resource_id"),
         ({"requests_per_second": 0}, "requests_per_second"),
         ({"max_in_flight": 0}, "max_in_flight"),
