@@ -36,7 +36,12 @@ ALLOWED: dict[str, set[str]] = {
 ALLOWED_MODULES: dict[str, set[str]] = {
     "emulator": {"omnia_beam.core.limits"},
     # Until the models of sources, sinks and jobs, which join the kinds, stand above the net layer.
-    "config": {"omnia_beam.net.auth.credentials", "omnia_beam.net.auth.keys", "omnia_beam.net.http.options"},
+    "config": {
+        "omnia_beam.net.auth.credentials",
+        "omnia_beam.net.auth.keys",
+        "omnia_beam.net.http.federation",
+        "omnia_beam.net.http.options",
+    },
 }
 """Single modules of another layer. The emulator shares no codec and no planner with what it is there to test."""
 

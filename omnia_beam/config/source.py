@@ -10,6 +10,7 @@ from omnia_beam.config.csv_fields import CommentMark, TimeColumn, WordStatus, ch
 from omnia_beam.config.fields import Delimiter, OneOrMany, PathText, SeriesFrom, SeriesId, Status, Text, ZoneName
 from omnia_beam.config.section import Section, key, problem
 from omnia_beam.core.limits import GOOD
+from omnia_beam.net.http.federation import FederationSource
 from omnia_beam.net.http.options import ServiceOptions
 
 
@@ -68,7 +69,7 @@ class OmniaSource(ServiceOptions):
     job_starter: ClassVar = {"window": ""}
 
     kind: Literal["omnia"] = key("The kind of source.")
-    federation_source: Literal["IMS", "TSDB", "DataLake"] | None = key(
+    federation_source: FederationSource | None = key(
         "Which of the service's stores answers; it changes the answer. Where it is not given, the service decides.",
         None,
     )

@@ -116,13 +116,16 @@ def test_a_proxy_does_not_see_what_goes_to_this_machine(
 
 
 @pytest.mark.parametrize(
+    "url", [ELSEWHERE, "HTTP://PI.example.com/piwebapi", "http://10.0.0.7", "http://localhost.example.com"]
+)
+@pytest.mark.parametrize(
     ("credential", "word"),
     [(BASIC, "password"), (CredentialSpec("managed_identity"), "token"), (CredentialSpec("anonymous"), "subscription key")],
 )  # fmt: skip
-def test_plain_http_to_another_machine_is_refused(session_on: Any, credential: Any, word: str) -> None:
+def test_plain_http_to_another_machine_is_refused(session_on: Any, credential: Any, word: str, url: str) -> None:
     keys = {"environ": ENVIRON, "credential": credential, "resource_id": "r", "subscription_key_env": "PI_PASSWORD"}
     with pytest.raises(errors.UsageError, match=f"plain http would carry the {word} over the network") as caught:
-        session_on(ELSEWHERE, **keys)
+        session_on(url, **keys)
     assert "allow_plain_http" in str(caught.value)
 
 
@@ -162,7 +165,10 @@ def test_what_is_missing_or_cannot_be_sent_is_named(session_on: Any, environ: di
     ("keys", "says"),
     [
         ({"kind": "basic", "username_env": "U"}, "credential: needs a password"),
-        ({"kind": "basic", "username_env": "U", "password_env": "P", "password_file": "p"}, "credential.password_file: password_env and"),
+        (
+            {"kind": "basic", "username_env": "U", "password_env": "P", "password_file": "p"},
+            "credential.password_file: password_env and password_file exclude each other",
+        ),
         ({"kind": "basic", "password_env": "P"}, "credential.username_env: required key is missing"),
         ({"kind": "basic", "username_env": "U", "password_env": "not a name"}, "credential.password_env: must be the name of an"),
         ({"kind": "basic", "username_env": "U", "tenant_id": "t"}, "credential.tenant_id: unknown key"),

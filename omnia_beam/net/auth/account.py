@@ -1,7 +1,7 @@
 """Credentials without tokens: an account with a password, by HTTP basic authentication or NTLM, and Kerberos.
 
 The handshakes of NTLM and Kerberos are those of requests-ntlm and requests-kerberos (`pip install 'omnia-beam[kerberos]'`). NTLM
-was tried against a server of the same library, Kerberos against none.
+was tried against the acceptor of pyspnego, the library under both, Kerberos against none.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ parts: a credential's, `RateOptions`, `RetryOptions`, `TimeoutsOptions`.
 from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, model_validator
 
@@ -14,6 +15,7 @@ from omnia_beam.config.fields import BaseUrl, Duration, DurationOrZero, PathText
 from omnia_beam.config.section import Section, key, problem
 from omnia_beam.core.limits import MAX_POINTS_PER_RESPONSE
 from omnia_beam.net.auth.credentials import CredentialSpec
+from omnia_beam.net.http.environments import EnvironmentName
 from omnia_beam.net.http.proxies import is_loopback
 
 
@@ -53,7 +55,7 @@ class ServiceOptions(Section):
     model_config = ConfigDict(json_schema_extra=_one_address)
     starter: ClassVar = {"environment": ""}
 
-    environment: Literal["dev", "test", "prod"] | None = key(
+    environment: EnvironmentName | None = key(
         "The service's environment, which gives address and resource id; or `base_url` instead.", None
     )
     base_url: BaseUrl | None = key(
@@ -106,7 +108,7 @@ class ServiceOptions(Section):
             )
         exposed = exposed_secret(self.base_url, self.credential.sends, self.subscription_key_env)
         if exposed is not None and not self.allow_plain_http:
-            raise problem(f"{exposed}: use https", at="base_url")
+            raise problem(f"{exposed}: use https, or allow it by allow_plain_http: true", at="base_url")
         return self
 
 
@@ -119,6 +121,6 @@ def exposed_secret(base_url: str, sent: str | None, subscription_key_env: str | 
         subscription_key_env: the variable of the subscription key, where requests carry one.
     """
     secret = sent or ("subscription key" if subscription_key_env is not None else None)
-    if secret is None or not base_url.startswith("http://") or is_loopback(base_url):
+    if secret is None or urlsplit(base_url).scheme != "http" or is_loopback(base_url):
         return None
     return f"plain http would carry the {secret} over the network for all to read"

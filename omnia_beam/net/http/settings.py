@@ -152,7 +152,7 @@ def check_plain_http(settings: ServiceSettings, *, is_signed_in: bool) -> None:
     if exposed is None:
         return
     if not settings.allow_plain_http:
-        raise UsageError(f"base_url {settings.base_url}: {exposed}: use https, or allow it by allow_plain_http")
+        raise UsageError(f"base_url {settings.base_url}: {exposed}: use https, or allow it by allow_plain_http: true")
     log.warning("%s: %s, which allow_plain_http allows", settings.base_url, exposed)
 
 
