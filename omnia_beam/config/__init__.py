@@ -9,16 +9,16 @@ Secrets never appear here: only the names of environment variables and files tha
 
 from typing import TYPE_CHECKING, Any
 
-from omnia_beam.config.ids_file import IdsFile, read_ids_file
-from omnia_beam.config.mapping import MappingConfig
-from omnia_beam.config.mapping_file import MappingRow, read_mapping_file
 from omnia_beam.config.status_maps import STATUS_MAPS
 from omnia_beam.config.template import render_template
 from omnia_beam.config.times import format_duration, parse_duration, parse_moment
 
 if TYPE_CHECKING:
+    from omnia_beam.config.ids_file import IdsFile, read_ids_file
     from omnia_beam.config.job import JobConfig, TailConfig, WindowConfig
     from omnia_beam.config.load import load_config
+    from omnia_beam.config.mapping import MappingConfig
+    from omnia_beam.config.mapping_file import MappingRow, read_mapping_file
     from omnia_beam.config.schema import json_schema
     from omnia_beam.config.scope import scope_parts
     from omnia_beam.config.sink import CsvSink, OmniaSink, ParquetSink
@@ -54,6 +54,7 @@ def __getattr__(name: str) -> Any:
     # The models of kinds are made of the net layer's options, which are made of this package's sections: loaded when used.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from omnia_beam.config import job, load, schema, scope, sink, source
+    from omnia_beam.config import ids_file, job, load, mapping, mapping_file, schema, scope, sink, source
 
-    return next(getattr(each, name) for each in (job, load, schema, scope, sink, source) if hasattr(each, name))
+    modules = (ids_file, job, load, mapping, mapping_file, schema, scope, sink, source)
+    return next(getattr(each, name) for each in modules if hasattr(each, name))
