@@ -20,6 +20,8 @@ CLI = ["rich>=13.7"]
 EMULATOR = ["aiohttp>=3.9", "PyJWT[crypto]>=2.8"]
 # Units of a migration are converted by their names; a mapping that gives factors does without.
 UNITS = ["pint>=0.24"]
+# Handshakes of servers of a Windows domain.
+KERBEROS = ["requests-kerberos>=0.15", "requests-ntlm>=1.3"]
 
 # Optional twice over: without a C compiler the build goes on without it, and OMNIA_BEAM_KERNEL=off leaves it out. One
 # binary serves every Python from 3.11 on (the stable ABI).
@@ -61,6 +63,7 @@ setup(
     extras_require={
         "emulator": EMULATOR,
         "bench": [*EMULATOR, "py-spy>=0.3.14"],
+        "kerberos": KERBEROS,
         "units": UNITS,
         "test": [
             *EMULATOR,

@@ -19,7 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "core": set(),
     "wire": {"core"},
     "config": {"core"},
-    "net": {"core", "wire"},
+    "net": {"core", "wire", "config"},
     "ledger": {"core"},
     "plan": {"core", "ledger"},
     "transforms": {"core", "wire"},
@@ -33,7 +33,16 @@ ALLOWED: dict[str, set[str]] = {
 }
 """The layers that each layer may import, besides itself. What a layer may not import, no module of it imports."""
 
-ALLOWED_MODULES: dict[str, set[str]] = {"emulator": {"omnia_beam.core.limits"}}
+ALLOWED_MODULES: dict[str, set[str]] = {
+    "emulator": {"omnia_beam.core.limits"},
+    # Until the models of sources, sinks and jobs, which join the kinds, stand above the net layer.
+    "config": {
+        "omnia_beam.net.auth.credentials",
+        "omnia_beam.net.auth.keys",
+        "omnia_beam.net.http.federation",
+        "omnia_beam.net.http.options",
+    },
+}
 """Single modules of another layer. The emulator shares no codec and no planner with what it is there to test."""
 
 OUTSIDE: dict[str, set[str]] = {

@@ -5,8 +5,6 @@
 Secrets never appear here: only the names of environment variables and files that hold them.
 """
 
-from omnia_beam.config.connection import OmniaConnection
-from omnia_beam.config.credential import CredentialConfig
 from omnia_beam.config.ids_file import IdsFile, read_ids_file
 from omnia_beam.config.job import JobConfig, TailConfig, WindowConfig
 from omnia_beam.config.kind import SinkOptions, SourceOptions
@@ -19,12 +17,10 @@ from omnia_beam.config.times import format_duration, parse_duration, parse_momen
 
 __all__ = [
     "STATUS_MAPS",
-    "CredentialConfig",
     "IdsFile",
     "JobConfig",
     "MappingConfig",
     "MappingRow",
-    "OmniaConnection",
     "SinkOptions",
     "SourceOptions",
     "TailConfig",

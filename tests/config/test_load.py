@@ -18,6 +18,7 @@ from omnia_beam.core.errors import UsageError
 from omnia_beam.core.timestamps import parse_time
 from omnia_beam.io.files.options import ParquetSink
 from omnia_beam.io.omnia.options import OmniaSource
+from omnia_beam.net.auth.credentials import CredentialSpec
 from omnia_beam.pipelines.config import load_config
 
 from .conftest import GOOD, NOW_NS, Files
@@ -48,7 +49,7 @@ state: state/
     assert [search.patterns() for search in config.source.series.search] == [{"facility": "1191", "name": "*PT*"}]
     assert config.source.status == (192,)
     assert config.source.rate.requests_per_second == 20.0
-    assert config.source.credential.spec_fields() == {"kind": "client_secret"}
+    assert config.source.credential == CredentialSpec("client_secret")
     assert config.window is not None
     assert (config.window.start, config.window.end) == (parse_time("2023-01-01"), parse_time("2024-01-01"))
     assert isinstance(config.sink, ParquetSink)

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, model_validator
 
-from omnia_beam.config.connection import OmniaConnection
 from omnia_beam.config.create_missing import CreateMissing
 from omnia_beam.config.fields import Factor, OneOrMany, PathText, SeriesId, Status, Text
 from omnia_beam.config.kind import SinkOptions, SourceOptions
 from omnia_beam.config.section import Section, key, problem
 from omnia_beam.core.limits import TIME_RESOLUTION_NS
+from omnia_beam.net.http.federation import FederationSource
+from omnia_beam.net.http.options import ServiceOptions
 
 if TYPE_CHECKING:
     from omnia_beam.config.job import JobConfig
@@ -67,13 +68,13 @@ class SeriesSelection(Section):
         return self
 
 
-class OmniaSource(OmniaConnection, SourceOptions):
+class OmniaSource(ServiceOptions, SourceOptions):
     """An Omnia Timeseries service to read from."""
 
     job_starter: ClassVar = {"window": ""}
 
     kind: Literal["omnia"] = key("The kind of source.")
-    federation_source: Literal["IMS", "TSDB", "DataLake"] | None = key(
+    federation_source: FederationSource | None = key(
         "Which of the service's stores answers; it changes the answer. Where it is not given, the service decides.",
         None,
     )
@@ -107,7 +108,7 @@ class OmniaSource(OmniaConnection, SourceOptions):
         return ServiceSource(self, job)
 
 
-class OmniaSink(OmniaConnection, SinkOptions):
+class OmniaSink(ServiceOptions, SinkOptions):
     """An Omnia Timeseries service to write to."""
 
     job_starter: ClassVar = {"mapping": ""}

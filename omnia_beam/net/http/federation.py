@@ -5,12 +5,14 @@ Each source may respond differently, so it belongs in every key of a result.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal, get_args
 
 from omnia_beam.core.errors import UsageError
 
-FEDERATION_SOURCES: Final = ("IMS", "TSDB", "DataLake")
+FederationSource = Literal["IMS", "TSDB", "DataLake"]
 """`IMS` is the live PI or IP.21 source, `TSDB` the database; `DataLake` is two days behind it and may hold older data."""
+
+FEDERATION_SOURCES: Final[tuple[str, ...]] = get_args(FederationSource)
 
 
 def checked_federation_source(source: str | None) -> str | None:

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from omnia_beam.config.credential import KINDS, CredentialConfig, keys_of_kind
+from omnia_beam.net.auth.credentials import KINDS, CredentialSpec
+from omnia_beam.net.auth.keys import keys_of_kind
 from omnia_beam.pipelines.config.schema import json_schema
 
 BEGIN: Final = "<!-- keys: begin (made by `python -m omnia_beam.pipelines.config.reference docs/configuration.md`) -->"
@@ -48,7 +49,7 @@ def _sections(root: _Schema, section: _Schema, title: str, path: str, intro: str
     required = set(section.get("required", ()))
     rows = sorted(section["properties"].items(), key=lambda item: (item[0] != "kind", item[0] not in required))
     yield _HEADING + "".join(_row(root, name, field, name in required) for name, field in rows)
-    if section.get("title") == CredentialConfig.__name__:
+    if section.get("title") == CredentialSpec.__name__:
         yield _kinds_of_credential()
     for name, field in rows:
         below = f"{path}.{name}" if path else name

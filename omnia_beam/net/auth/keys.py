@@ -1,20 +1,21 @@
-"""The keys below `credential:`, which say how a job signs in to a service; none of them holds a secret.
+"""The keys of azure-identity's credentials below `credential:`; none of them holds a secret.
 
-The keys are the fields of the net layer's `CredentialSpec`, whose arguments `spec_fields` returns.
+The kinds share one model, because they share nearly all of their keys.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from omnia_beam.config.fields import OneOrMany, PathText, Text, VariableName
-from omnia_beam.config.section import Section, key, problem
+from omnia_beam.config.section import key, problem
+from omnia_beam.net.auth.options import CredentialOptions
 
 CredentialKind = Literal[
     "anonymous",
@@ -42,26 +43,29 @@ ALIASES: Final[Mapping[str, str]] = {
 """Other names that `kind` takes, with `-` for `_` and in any case."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class _Uses:
     """The credential kinds that a key applies to."""
 
     kinds: tuple[str, ...]
 
 
-_PERSON: Final = ("interactive_browser", "device_code")
-_REGISTERED: Final = ("client_secret", "client_certificate", *_PERSON, "on_behalf_of")
+PERSON: Final = ("interactive_browser", "device_code")
+"""The kinds that prompt a person."""
+
+_REGISTERED: Final = ("client_secret", "client_certificate", *PERSON, "on_behalf_of")
 _BY_AUTHORITY: Final = _Uses((*_REGISTERED, "default"))
 _BY_REGISTERED: Final = _Uses(_REGISTERED)
 _BY_SECRET: Final = _Uses(("client_secret", "on_behalf_of"))
 _BY_CERTIFICATE: Final = _Uses(("client_certificate", "on_behalf_of"))
-_BY_PERSON: Final = _Uses(_PERSON)
+_BY_PERSON: Final = _Uses(PERSON)
 _BY_BROWSER: Final = _Uses(("interactive_browser",))
 _BY_USER: Final = _Uses(("on_behalf_of",))
 _BY_ALL: Final = _Uses(KINDS[1:])
 
 
-def _canonical_kind(value: Any) -> Any:
+def canonical_kind(value: Any) -> Any:
+    """Return the kind that a text names; what is no known name unchanged."""
     name = value.strip().lower().replace("-", "_") if isinstance(value, str) else value
     return ALIASES.get(name, name) if isinstance(name, str) else name
 
@@ -96,10 +100,10 @@ def _check_cache_name(text: str) -> str:
 Seconds = Annotated[float, Field(gt=0)]
 
 
-class CredentialConfig(Section):
+class AzureKeys(CredentialOptions):
     """How to sign in. A key that does not apply to the kind is refused."""
 
-    kind: Annotated[CredentialKind, BeforeValidator(_canonical_kind)] = key(
+    kind: Annotated[CredentialKind, BeforeValidator(canonical_kind)] = key(
         "Which credential of azure-identity to use; `anonymous` sends no token (a local emulator)."
     )
     tenant_id: Annotated[Text | None, _BY_AUTHORITY] = key(
@@ -173,24 +177,19 @@ class CredentialConfig(Section):
     prompt_timeout_s: Annotated[Seconds, _BY_PERSON] = key("Seconds that a person has to sign in.", 300.0)
 
     @model_validator(mode="after")
-    def _keys_mean_something(self) -> CredentialConfig:
+    def _keys_mean_something(self) -> AzureKeys:
         known = keys_of_kind(self.kind)
         for name in self.model_fields_set - {"kind"}:
-            if name not in known and getattr(self, name) != CredentialConfig.model_fields[name].default:
+            if name not in known and getattr(self, name) != AzureKeys.model_fields[name].default:
                 takes = ", ".join(known) or "no further keys"
                 raise problem(f"means nothing to kind {self.kind}, which takes {takes}", at=name)
         return self
-
-    def spec_fields(self) -> dict[str, Any]:
-        """Return the arguments for the net layer's `CredentialSpec`: only what was written in the configuration."""
-        written = {name: getattr(self, name) for name in self.model_fields_set}
-        return {"kind": self.kind, **{name: value for name, value in written.items() if value is not None}}
 
 
 def keys_of_kind(kind: str) -> tuple[str, ...]:
     """Return the keys, besides `kind`, that apply to a kind."""
     return tuple(
         name
-        for name, info in CredentialConfig.model_fields.items()
+        for name, info in AzureKeys.model_fields.items()
         if any(isinstance(mark, _Uses) and kind in mark.kinds for mark in info.metadata)
     )
