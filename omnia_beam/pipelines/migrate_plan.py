@@ -15,11 +15,12 @@ from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.migration import MigrationJob, prepare, show_report
 from omnia_beam.pipelines.migration_source import FilesSource, open_source
 from omnia_beam.pipelines.plan_report import windows_table, work_line
+from omnia_beam.pipelines.result import CommandResult
 from omnia_beam.pipelines.work_plan import plan_work, refresh_range, with_traffic
 
 
-def run_migrate_plan(config: JobConfig, context: RunContext, mapping_template: str | None = None) -> Summary:
-    """Print the loss report and the windows that a migration would move now; takes no lease, and creates and writes nothing.
+def run_migrate_plan(config: JobConfig, context: RunContext, mapping_template: str | None = None) -> CommandResult:
+    """Return the loss report and the windows that a migration would move now; takes no lease, and creates and writes nothing.
 
     Args:
         config: the job.
@@ -27,7 +28,7 @@ def run_migrate_plan(config: JobConfig, context: RunContext, mapping_template: s
         mapping_template: a file to write, with the best guess of each series' target.
 
     Returns:
-        `complete`, or `incomplete` (exit 1) where a finding would stop the run.
+        The plan: `complete`, or `incomplete` (exit 1) where a finding would stop the run.
 
     Raises:
         UsageError, CredentialError, ServiceError: as for a migration, except for the findings.
@@ -53,7 +54,10 @@ def run_migrate_plan(config: JobConfig, context: RunContext, mapping_template: s
         newest_first=config.order == "newest_first",
     )
     seen = describe_catalog(config.source.kind, source.catalog) if isinstance(source, FilesSource) else None
-    if not context.quiet:
+
+    def show() -> None:
+        if context.quiet:
+            return
         if seen is not None:
             for line in seen.lines():
                 context.out.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -64,6 +68,7 @@ def run_migrate_plan(config: JobConfig, context: RunContext, mapping_template: s
         if len(work.plan):
             context.out.print()
             context.out.print(windows_table(work.plan))
+
     summary = Summary(
         "plan",
         status="incomplete" if report.blocking(config.accept) else "complete",
@@ -77,7 +82,8 @@ def run_migrate_plan(config: JobConfig, context: RunContext, mapping_template: s
             **({"source_files": seen.to_json()} if seen is not None else {}),
         },
     )
-    return with_traffic(summary, (*source.sessions, *job.sink.sessions), context.clock() - began)
+    summary = with_traffic(summary, (*source.sessions, *job.sink.sessions), context.clock() - began)
+    return CommandResult(summary, show, is_listing=True)
 
 
 def _details(report: LossReport, config: JobConfig) -> dict[str, object]:

@@ -17,10 +17,11 @@ from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.migrate_plan import run_migrate_plan
 from omnia_beam.pipelines.migration import is_migration
 from omnia_beam.pipelines.plan_report import PlanFacts, facts_table, windows_table, work_line
+from omnia_beam.pipelines.result import CommandResult
 
 
-def run_plan(config: JobConfig, context: RunContext, mapping_template: str | None = None) -> Summary:
-    """Print what a backfill or a migration would do now, given what is recorded; takes no lease and writes nothing.
+def run_plan(config: JobConfig, context: RunContext, mapping_template: str | None = None) -> CommandResult:
+    """Return what a backfill or a migration would do now, given what is recorded; takes no lease and writes nothing.
 
     Raises:
         UsageError, CredentialError, ServiceError: as for a backfill.
@@ -41,15 +42,19 @@ def run_plan(config: JobConfig, context: RunContext, mapping_template: str | Non
     series_ids = as_recorded(state.ledger, series_ids)
     found = make_plan(job, session, state, series_ids, keep=False)
     facts = PlanFacts.of(found.plan, job.options.page_limit, job.service.requests_per_second)
-    if not context.quiet:
+
+    def show() -> None:
+        if context.quiet:
+            return
         context.out.print(work_line(found))
         if len(found.plan):
             context.out.print()
             context.out.print(facts_table(facts))
             context.out.print()
             context.out.print(windows_table(found.plan))
+
     stats = session.stats.snapshot()
-    return Summary(
+    summary = Summary(
         "plan",
         status="complete",
         series=len(series_ids),
@@ -62,3 +67,4 @@ def run_plan(config: JobConfig, context: RunContext, mapping_template: str | Non
         elapsed_s=context.clock() - began,
         details=facts.to_json(),
     )
+    return CommandResult(summary, show, is_listing=True)
