@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.receipt import SeriesReceipt
-from omnia_beam.pipelines.verify.fingerprint import Fingerprint, total_fingerprint
-from omnia_beam.pipelines.verify.report_html import RECIPE
+from omnia_beam.pipelines.verify.fingerprint import RECIPE, Fingerprint, total_fingerprint
 
 ROWS = st.lists(
     st.tuples(
