@@ -50,6 +50,7 @@ OUTSIDE: dict[str, set[str]] = {
     "requests": {"net", "emulator"},
     "azure": {"net"},
     "aiohttp": {"emulator"},
+    "jinja2": {"pipelines"},
     "rich": {"beam", "mapping", "pipelines", "cli"},
     "pydantic": {"config", "net", "io", "pipelines"},
     "yaml": {"config", "pipelines", "cli"},

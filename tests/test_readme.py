@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from omnia_beam.cli import _parser
+from omnia_beam.cli.arguments import build_parser
+from omnia_beam.cli.table import COMMANDS
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.net.auth.credentials import CredentialSpec
 from omnia_beam.net.http.shared import reset_shared_sessions
@@ -138,7 +139,7 @@ def test_every_command_runs_in_order(tmp_path: Path) -> None:
 
 def test_the_commands_are_those_of_this_program() -> None:
     """What costs minutes to run in order is at least understood: names, options and files."""
-    parser = _parser()
+    parser = build_parser(COMMANDS)
     for line in console_lines():
         words = shlex.split(line.partition("  #")[0].rstrip().removesuffix("&"))
         if words[0] != "omnia-beam":

@@ -11,6 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from omnia_beam.config.section import Section, key
+from omnia_beam.core.errors import UsageError
 
 if TYPE_CHECKING:
     from omnia_beam.config.job import JobConfig
@@ -39,6 +40,15 @@ class KindOptions(Section):
 
 class SourceOptions(KindOptions):
     """The keys below `source:` of one kind."""
+
+    @classmethod
+    def found_keys(cls, kind: str, paths: tuple[str, ...]) -> tuple[dict[str, Any], list[str]]:
+        """Return the keys that describe files as they are found, and what was seen of them, for a first job.
+
+        Raises:
+            UsageError: a kind that has no files, or a path without one.
+        """
+        raise UsageError(f"--path is for files; a source of kind {kind} has none")
 
     def identity(self) -> dict[str, str]:
         """Return this source's parts of the scope: short readable texts, `source` (the place) and `reading` among them.

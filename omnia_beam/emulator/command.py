@@ -48,17 +48,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_behaviour(parser.add_argument_group("behaviour"))
 
 
+def serve(args: argparse.Namespace) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        ValueError, OSError, OverflowError: an argument cannot be used.
+        ModuleNotFoundError: the extra `emulator` is not installed.
+    """
+    keep_freed_memory()
+    asyncio.run(_serve(settings_of(args)))
+
+
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT; return exit code 0 after a clean stop, 2 for arguments that cannot be used.
 
     Raises ModuleNotFoundError where the extra `emulator` is not installed.
     """
-    keep_freed_memory()
     try:
-        return asyncio.run(_serve(settings_of(args)))
+        serve(args)
     except (ValueError, OSError, OverflowError) as error:  # OverflowError is for a port out of range
         print(f"omnia-beam emulator: {error}", file=sys.stderr)
         return 2
+    return 0
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
@@ -75,7 +86,7 @@ def settings_from(arguments: list[str]) -> Settings:
     return settings_of(parser.parse_args(arguments))
 
 
-async def _serve(settings: Settings) -> int:
+async def _serve(settings: Settings) -> None:
     # Imported here, because every command of omnia-beam reads these options and only this one needs a web server.
     from omnia_beam.emulator.omnia.server import Server
     from omnia_beam.emulator.omnia.service import build_service
@@ -97,7 +108,6 @@ async def _serve(settings: Settings) -> int:
         await server.stop()
     finally:
         await service.close()
-    return 0
 
 
 def _add_access(group: argparse._ArgumentGroup) -> None:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from rich.console import Console
 from rich.text import Text
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
 from omnia_beam.config.job import wanted_range
-from omnia_beam.core.errors import OmniaBeamError, UsageError
-from omnia_beam.core.summary import Summary
+from omnia_beam.core.errors import OmniaBeamError
+from omnia_beam.core.summary import Status, Summary
 from omnia_beam.io.base import Attempt
 from omnia_beam.ledger.state_dir import FOLDERS, StateDir
 from omnia_beam.ledger.store import is_local
 from omnia_beam.pipelines.job import Job
-
-_EXIT_USAGE = 2
-_EXIT_UNREACHABLE = 3
+from omnia_beam.pipelines.result import CommandResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,33 +31,42 @@ class Step:
     found: str
 
 
-def run_check(config: JobConfig, context: RunContext, *, as_json: bool) -> int:
-    """Print each step as it is tried; the first that fails ends the walk. Writes no data.
+def run_check(config: JobConfig, context: RunContext, on_step: Callable[[Step], None]) -> CommandResult:
+    """Try each step; the first that fails ends the walk. Writes no data.
+
+    Args:
+        config: the job.
+        context: the clock.
+        on_step: called with each step once it has been tried.
 
     Returns:
-        0; 2 where the configuration is at fault; 3 where the service, the credential or the destination is.
+        The steps, with the error of the one that failed.
     """
     began = context.clock()
     steps: list[Step] = []
-    code = 0
+    failed: OmniaBeamError | None = None
     for name, attempt in _steps(config):
         try:
             with _leaving_no_folders(config):
                 step = Step(name, True, attempt())
         except OmniaBeamError as error:
-            code = _EXIT_USAGE if isinstance(error, UsageError) else _EXIT_UNREACHABLE
+            failed = error
             step = Step(name, False, str(error))
         steps.append(step)
-        if not as_json:
-            mark = ("ok    ", "green") if step.ok else ("failed", "red")
-            context.out.print(Text.assemble(mark, " ", (f"{step.name:<17}", "bold"), "  "), end="")
-            context.out.print(step.found, markup=False, highlight=False, soft_wrap=True)
-        if code:
+        on_step(step)
+        if failed is not None:
             break
-    if as_json:
-        summary = Summary("check", "failed" if code else "complete", elapsed_s=context.clock() - began)
-        print(json.dumps(summary.having(details={"steps": [asdict(step) for step in steps]}).to_json()), flush=True)
-    return code
+    details = {"steps": [asdict(step) for step in steps]}
+    status: Status = "complete" if failed is None else "failed"
+    summary = Summary("check", status, elapsed_s=context.clock() - began, details=details)
+    return CommandResult(summary, lambda: None, error=failed)
+
+
+def print_step(out: Console, step: Step) -> None:
+    """Print one step for people."""
+    mark = ("ok    ", "green") if step.ok else ("failed", "red")
+    out.print(Text.assemble(mark, " ", (f"{step.name:<17}", "bold"), "  "), end="")
+    out.print(step.found, markup=False, highlight=False, soft_wrap=True)
 
 
 def _steps(config: JobConfig) -> Iterator[Attempt]:

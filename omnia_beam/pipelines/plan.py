@@ -15,12 +15,13 @@ from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.plan_report import PlanFacts, facts_table, windows_table, work_line
 from omnia_beam.pipelines.preparation import prepare, show_report
+from omnia_beam.pipelines.result import CommandResult
 from omnia_beam.pipelines.run import plan_job
 from omnia_beam.pipelines.work_plan import WorkPlan, with_traffic
 
 
-def run_plan(config: JobConfig, context: RunContext, mapping_template: str | None = None) -> Summary:
-    """Print the loss report and the windows that a run would move now, given what is recorded; takes no lease.
+def run_plan(config: JobConfig, context: RunContext, mapping_template: str | None = None) -> CommandResult:
+    """Return the loss report and the windows that a run would move now, given what is recorded; takes no lease.
 
     Args:
         config: the job.
@@ -28,7 +29,7 @@ def run_plan(config: JobConfig, context: RunContext, mapping_template: str | Non
         mapping_template: a file to write, with the best guess of each series' target.
 
     Returns:
-        `complete`, or `incomplete` (exit 1) where a finding would stop the run.
+        The plan: `complete`, or `incomplete` (exit 1) where a finding would stop the run.
 
     Raises:
         UsageError, CredentialError, ServiceError: as for a run, except for the findings.
@@ -48,8 +49,11 @@ def run_plan(config: JobConfig, context: RunContext, mapping_template: str | Non
         rate = min((each.requests_per_second for each in job.source.budgets if each.requests_per_second), default=None)
         facts = PlanFacts.of(work.plan, source.page_points, rate)
     maps = job.needs_metadata or bool(report.findings) or bool(seen.lines)
-    if not context.quiet:
-        _print(seen, report if maps else None, work, facts, config, context)
+
+    def show() -> None:
+        if not context.quiet:
+            _print(seen, report if maps else None, work, facts, config, context)
+
     details = {"expected_points": work.plan.expected_points} if facts is None else facts.to_json()
     summary = Summary(
         "plan",
@@ -60,7 +64,8 @@ def run_plan(config: JobConfig, context: RunContext, mapping_template: str | Non
         warnings=source.warnings,
         details={**details, **(_losses(report, config) if maps else {}), **seen.details},
     )
-    return with_traffic(summary, (*source.sessions, *job.sink.sessions), context.clock() - began)
+    summary = with_traffic(summary, (*source.sessions, *job.sink.sessions), context.clock() - began)
+    return CommandResult(summary, show, is_listing=True)
 
 
 def _print(

@@ -16,20 +16,23 @@ from omnia_beam.core.printable import one_line
 from omnia_beam.core.series import Timeseries
 from omnia_beam.core.summary import Summary
 from omnia_beam.net.http.shared import shared_session
+from omnia_beam.pipelines.result import CommandResult
 from omnia_beam.pipelines.work_plan import with_traffic
 
 _COLUMNS: Final = ("id", "name", "facility", "unit", "step", "description", "source")
 _SHOWN: Final = ("id", "name", "facility", "unit", "description")
 
 
-def run_series(config: JobConfig, context: RunContext, form: str) -> Summary:
-    """Print the selected series, ascending by facility, name and id.
+def run_series(config: JobConfig, context: RunContext, form: str) -> CommandResult:
+    """List the selected series, ascending by facility, name and id.
 
     Args:
+        config: the job.
+        context: where the result is printed.
         form: `table`; `csv`, which `ids_file` can read; or `json`, one object a line.
 
     Returns:
-        Complete, with the number of series.
+        The list, with the number of series.
 
     Raises:
         UsageError: the selection is empty or names what does not exist, or a file cannot be read.
@@ -38,6 +41,12 @@ def run_series(config: JobConfig, context: RunContext, form: str) -> Summary:
     began = context.clock()
     source = config.source.source(config)
     series = sorted(source.describe(), key=lambda each: (each.facility, each.name, each.id))
+    summary = Summary("series", status="complete", series=len(series))
+    summary = with_traffic(summary, map(shared_session, source.budgets), context.clock() - began)
+    return CommandResult(summary, lambda: _print(series, context, form), is_listing=True)
+
+
+def _print(series: Sequence[Timeseries], context: RunContext, form: str) -> None:
     if form == "json":
         _print_json(series, sys.stdout)
     elif form == "csv":
@@ -45,8 +54,6 @@ def run_series(config: JobConfig, context: RunContext, form: str) -> Summary:
     else:
         context.out.print(_table(series))
         context.notify(f"{len(series):,} series")
-    summary = Summary("series", status="complete", series=len(series))
-    return with_traffic(summary, map(shared_session, source.budgets), context.clock() - began)
 
 
 def _row(series: Timeseries, columns: Sequence[str] = _COLUMNS) -> list[str]:

@@ -24,6 +24,7 @@ from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.letters_look import look_at_letters
+from omnia_beam.pipelines.result import CommandResult
 from omnia_beam.pipelines.selection_memory import remembered_range, remembered_selection
 from omnia_beam.pipelines.status_lease import LeaseFacts, lease_facts
 
@@ -109,15 +110,14 @@ class JobStatus:
         return sum(len(each.holes) for each in self.incomplete)
 
 
-def run_status(
-    config: JobConfig, context: RunContext, *, as_json: bool = False, clock: Callable[[], int] = time.time_ns
-) -> Summary:
-    """Show a job's state, and check its files where the destination is a local folder.
+def run_status(config: JobConfig, context: RunContext, clock: Callable[[], int] = time.time_ns) -> CommandResult:
+    """Read a job's state, and check its files where the destination is a local folder.
 
     Takes no lease, writes nothing, asks no service.
 
     Args:
-        as_json: print no table; the caller prints the summary.
+        config: the job.
+        context: where the result is printed.
         clock: ns since the Unix epoch.
 
     Returns:
@@ -130,10 +130,8 @@ def run_status(
     """
     began = context.clock()
     status = job_status(config, clock)
-    if not as_json and not context.quiet:
-        _print(status, context)
     whole = status.series and not status.incomplete and not status.dead_letters and not status.lost
-    return Summary(
+    summary = Summary(
         "status",
         status="complete" if whole else "incomplete",
         series=status.series,
@@ -144,6 +142,7 @@ def run_status(
         warnings=status.warnings,
         details=_details(status),
     )
+    return CommandResult(summary, lambda: _print(status, context))
 
 
 def job_status(config: JobConfig, clock: Callable[[], int] = time.time_ns) -> JobStatus:
@@ -247,6 +246,8 @@ def _details(status: JobStatus) -> dict[str, Any]:
 
 
 def _print(status: JobStatus, context: RunContext) -> None:
+    if context.quiet:
+        return
     context.out.print(_facts(status))
     if status.incomplete:
         context.out.print()

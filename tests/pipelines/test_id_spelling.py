@@ -65,7 +65,7 @@ def test_a_job_of_an_earlier_release_goes_on_without_a_row_twice(
     for spelled in (series_id, series_id.upper(), f"{{{series_id}}}"):
         config = load(emulator.url, source={"series": {"ids": [spelled]}}, window=days[1], refresh="3d")
         assert run_backfill(config, context).status == "complete"
-        assert run_status(config, context).status == "complete"
+        assert run_status(config, context).summary.status == "complete"
         assert run_verify(config, context).status == "complete"
         found = stored_points(tmp_path / "out")
         assert {name: len(points) for name, points in found.items()} == {series_id.upper(): 8 * 24}

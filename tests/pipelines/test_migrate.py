@@ -137,7 +137,7 @@ class TestFindings:
             config = job.load(sink=omnia(emulator.url, create_missing=CREATE))
             with pytest.raises(UsageError, match="nan_values: a: 1 values are NaN"):
                 run_migrate(config, context)
-            plan = run_plan(config, context)
+            plan = run_plan(config, context).summary
             assert list(emulator.store.listed()) == []
             assert not any("POST" in request for request in emulator.stats()["requests"])
         assert (plan.status, plan.details["blocking"]) == ("incomplete", 1)

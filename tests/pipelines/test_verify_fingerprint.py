@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnia_beam.core.chunk import Points
-from omnia_beam.core.fingerprint import Fingerprint, total_fingerprint
+from omnia_beam.core.fingerprint import RECIPE, Fingerprint, total_fingerprint
 from omnia_beam.core.receipt import SeriesReceipt
-from omnia_beam.pipelines.verify.report_html import RECIPE
 
 ROWS = st.lists(
     st.tuples(

@@ -20,9 +20,8 @@ from omnia_beam.pipelines.verify.coverage import DIFFERENT, DONE, EMPTY, MISSING
 from omnia_beam.pipelines.verify.findings import NAMED, Findings
 from omnia_beam.pipelines.verify.points import compare_points
 from omnia_beam.pipelines.verify.report import VerifyReport
-from omnia_beam.pipelines.verify.report_files import write_report
-from omnia_beam.pipelines.verify.report_html import report_page
-from omnia_beam.pipelines.verify.report_picture import coverage_svg
+from omnia_beam.pipelines.verify.report_files import report_page, write_report
+from omnia_beam.pipelines.verify.report_pictures import coverage_svg
 from tests.pipelines.headless import render
 
 WANTED = TimeRange.parse("2024-01-01", "2024-03-01")

@@ -230,15 +230,11 @@ def discovered_keys(kind: str, paths: tuple[str, ...]) -> tuple[dict[str, Any], 
 
 
 def starter_keys(kind: str, paths: tuple[str, ...]) -> tuple[dict[str, Any], list[str]]:
-    """Return keys of a source, and the description of its files, for a first job; nothing where no files are named.
+    """Return keys of a source, and the description of its files, for a first job.
 
     Raises:
-        UsageError: a kind that has no files, or a path without one.
+        UsageError: a path without a file.
     """
-    if not paths:
-        return {}, []
-    if kind not in ("csv", "parquet"):
-        raise UsageError(f"--path is for files; a source of kind {kind} has none")
     keys, seen = discovered_keys(kind, paths)
     given = {"path": list(paths) if len(paths) > 1 else paths[0], **keys}
     if seen is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -41,6 +41,13 @@ class FilesOptions(SourceOptions):
         "(`tag={series}/`).",
         None,
     )
+
+    @classmethod
+    def found_keys(cls, kind: str, paths: tuple[str, ...]) -> tuple[dict[str, Any], list[str]]:
+        """Look at the files, and return the keys that describe them; see `SourceOptions.found_keys`."""
+        from omnia_beam.io.files.description import starter_keys
+
+        return starter_keys(kind, paths)
 
     def identity(self) -> dict[str, str]:
         """Return the paths, how the files are understood, and the filter of statuses."""

@@ -33,6 +33,17 @@ def kinds_of(end: Literal["source", "sink"]) -> dict[str, type[Section]]:
     return variants(job_model().model_fields[end].annotation)
 
 
+def found_keys(source: str, paths: tuple[str, ...]) -> tuple[dict[str, Any], list[str]]:
+    """Return the keys of a source that describe files as they are found, and what was seen of them.
+
+    Raises:
+        UsageError: there is no such kind, it has no files, or a path has none.
+    """
+    model: Any = _model("source", source)
+    found: tuple[dict[str, Any], list[str]] = model.found_keys(source, paths)
+    return found
+
+
 def starter_job(source: str, sink: str, found: Mapping[str, Any] = {}, seen: Sequence[str] = ()) -> str:
     """Return a job of two kinds as commented YAML.
 

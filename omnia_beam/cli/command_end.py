@@ -10,11 +10,12 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from omnia_beam.cli.streams import GuardedStream
 from omnia_beam.core.errors import Interrupted, OmniaBeamError, UsageError
 from omnia_beam.core.printable import printable
 from omnia_beam.core.redaction import redact
 from omnia_beam.core.summary import Summary
-from omnia_beam.pipelines.streams import GuardedStream
+from omnia_beam.pipelines.result import CommandResult
 
 EXIT_COMPLETE: Final = 0
 EXIT_INCOMPLETE: Final = 1
@@ -26,8 +27,10 @@ EXIT_INTERRUPTED: Final = 130
 
 _TRACEBACK_ENV: Final = "OMNIA_BEAM_TRACEBACK"
 
-_LOOKING: Final = frozenset({"series", "plan", "status", "check", "schema", "init"})
-"""Commands whose reader may close the pipe early (`| head`)."""
+
+def exit_code_of(error: OmniaBeamError) -> int:
+    """Return the exit code of a command that this error has ended."""
+    return EXIT_USAGE if isinstance(error, UsageError) else EXIT_UNREACHABLE
 
 
 @dataclass
@@ -37,18 +40,28 @@ class CommandEnd:
     Args:
         command: its name.
         as_json: whether the last line of stdout is a summary.
+        only_shows: whether a reader may close the pipe early (see `Command`).
         began_s: when it began, monotonic seconds.
     """
 
     command: str
     as_json: bool
+    only_shows: bool = False
     began_s: float = field(default_factory=time.monotonic)
+
+    def finished(self, result: CommandResult, *, as_json: bool) -> int:
+        """Print what a command has reached, and return its exit code."""
+        if result.is_listing or not as_json:
+            result.render()
+        if as_json:
+            print(json.dumps(result.summary.to_json()), flush=True)
+        return result.summary.exit_code if result.error is None else exit_code_of(result.error)
 
     def failed(self, error: OmniaBeamError) -> int:
         """Report one of omnia-beam's own errors in one line, and return its exit code."""
         self._print(str(error))
         self._sum_up(error.summary, status="failed", details={"error": type(error).__name__, "message": str(error)})
-        return EXIT_USAGE if isinstance(error, UsageError) else EXIT_UNREACHABLE
+        return exit_code_of(error)
 
     def failed_unexpectedly(self, error: Exception) -> int:
         """Report any other error in one line, with how to see more of it, and return the exit code."""
@@ -71,7 +84,7 @@ class CommandEnd:
         """Return the exit code, once standard output was flushed. A run that is not complete keeps the code that says why."""
         if output.error is None:
             return code
-        if isinstance(output.error, BrokenPipeError) and self.command in _LOOKING:
+        if isinstance(output.error, BrokenPipeError) and self.only_shows:
             return code  # the reader closed the pipe early (`| head`), which is no failure
         why = getattr(output.error, "strerror", None) or output.error
         ended = "it is complete" if code == EXIT_COMPLETE else f"without that the exit code is {code}"

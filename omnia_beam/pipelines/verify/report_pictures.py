@@ -1,4 +1,7 @@
-"""Plot what differs as inline SVG: both curves around the first differing points, which are marked."""
+"""Draw the pictures of a verification report as inline SVG: the coverage, and curves around the points that differ.
+
+The size of each is bounded: the coverage has one path for each state, a plot at most 400 points of a curve and 60 marks.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,19 @@ from html import escape
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+import numpy.typing as npt
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.timestamps import format_time
+from omnia_beam.pipelines.verify.coverage import COLUMNS, DIFFERENT, DONE, EMPTY, MISSING, NOT_KNOWN, CoverageGrid
 from omnia_beam.pipelines.verify.findings import DifferingCurve
+
+_CLASSES: Final = {NOT_KNOWN: "unknown", EMPTY: "empty", DONE: "done", MISSING: "missing", DIFFERENT: "different"}
+_CELL: Final = 8
+_ROW_LABELS: Final = 40
+"""Number of rows up to which each has a label."""
+_LABEL_WIDTH: Final = 96
+_TIME_AXIS: Final = 22
 
 _WIDTH: Final = 720
 _HEIGHT: Final = 220
@@ -26,6 +37,60 @@ _MOST: Final = 400
 """Points of a curve that are drawn."""
 _MOST_MARKS: Final = 60
 _LARGEST: Final = float(np.finfo(np.float64).max)
+
+
+def coverage_svg(grid: CoverageGrid) -> str:
+    """Return the picture; rows become thin, and lose their labels, where there are more than 40."""
+    cells = grid.worst
+    rows = len(cells)
+    high = 16 if rows <= _ROW_LABELS else 6
+    labels = rows <= _ROW_LABELS
+    left = _LABEL_WIDTH if labels else 0
+    width, height = left + COLUMNS * _CELL, rows * high + _TIME_AXIS
+    parts = [
+        f'<svg id="coverage" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="coverage of {len(grid.series_ids)} series">'
+    ]
+    gap = 1 if high > 6 else 0
+    for state, name in _CLASSES.items():
+        path = "".join(
+            f"M{left + first * _CELL} {row * high}h{(last - first) * _CELL}v{high - gap}h-{(last - first) * _CELL}z"
+            for row, first, last in _runs(cells == state)
+        )
+        if path:
+            parts.append(f'<path class="{name}" d="{path}"/>')
+    if labels:
+        parts.extend(
+            f'<text x="0" y="{row * high + 12}">{escape(_short(grid.row_name(row)))}'
+            f"<title>{escape(grid.row_name(row))}</title></text>"
+            for row in range(rows)
+        )
+    parts.extend(_time_axis(grid, left, rows * high, width))
+    parts.append("</svg>")
+    return "".join(parts)
+
+
+def _runs(flags: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int, int]]:
+    """Yield (row, first column, the column after the last) of neighbouring cells that are set."""
+    padded = np.zeros((len(flags), COLUMNS + 2), np.int8)
+    padded[:, 1:-1] = flags
+    steps = np.diff(padded, axis=1)
+    rows, firsts = np.nonzero(steps == 1)
+    _, lasts = np.nonzero(steps == -1)
+    yield from zip(rows.tolist(), firsts.tolist(), lasts.tolist(), strict=True)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 13 else f"{name[:12]}…"
+
+
+def _time_axis(grid: CoverageGrid, left: int, top: int, width: int) -> Iterator[str]:
+    start, end = grid.range.start_ns, grid.range.end_ns
+    middle = start + (end - start) // 2
+    digits = 10 if end - start >= 3 * 86_400 * 10**9 else 19
+    for x, anchor, moment in ((left, "start", start), ((left + width) // 2, "middle", middle), (width, "end", end)):
+        text = format_time(moment, 0)[:digits].replace("T", " ")
+        yield f'<text x="{x}" y="{top + 15}" text-anchor="{anchor}">{text}</text>'
 
 
 @dataclass(frozen=True)
@@ -48,8 +113,8 @@ class _Frame:
         return _HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM)
 
 
-def difference_plot(curve: DifferingCurve) -> str:
-    """Return one figure with the series' name, both curves and the marks."""
+def difference_svg(curve: DifferingCurve) -> tuple[str, str]:
+    """Return a picture of both curves with the differing points marked, and its caption as plain text."""
     marks = _marks(curve)
     shown = _near(curve, marks)
     frame = _frame(shown, marks)
@@ -61,24 +126,11 @@ def difference_plot(curve: DifferingCurve) -> str:
         f'<circle class="mark" cx="{frame.x(t):.1f}" cy="{frame.y(v):.1f}" r="7"><title>{format_time(t)}: {v!r}</title></circle>'
         for t, v in marks
     )
-    return (
-        f'<figure class="plot"><h3>{escape(curve.series_id)}</h3>'
-        f'<div class="wide"><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" style="min-width:30rem" '
-        f'aria-label="expected and found points">{"".join(_axes(frame))}{drawn}{circles}</svg></div>'
-        f"<figcaption>{_caption(curve, len(marks))}</figcaption></figure>"
+    picture = (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" style="min-width:30rem" '
+        f'aria-label="expected and found points">{"".join(_axes(frame))}{drawn}{circles}</svg>'
     )
-
-
-def plot_legend() -> str:
-    """Return a legend of lines and circles."""
-    line = '<svg viewBox="0 0 18 12"><path class="curve {0}" d="M0 6H18"/></svg>'
-    circle = '<svg viewBox="0 0 18 12"><circle class="mark" cx="9" cy="6" r="5"/></svg>'
-    texts = (
-        (line.format("expected"), "expected"),
-        (line.format("found"), "found in the destination"),
-        (circle, "a point that differs"),
-    )
-    return f'<div class="legend">{"".join(f"<span>{icon}{text}</span>" for icon, text in texts)}</div>'
+    return picture, _caption(curve, len(marks))
 
 
 def _marks(curve: DifferingCurve) -> list[tuple[int, float]]:
@@ -110,7 +162,7 @@ def _between(points: Points, first: int, last: int) -> Points:
     return points.take(slice(int(start), int(end)))
 
 
-def _thinned(points: Points, kept: NDArray[np.int64]) -> Points:
+def _thinned(points: Points, kept: npt.NDArray[np.int64]) -> Points:
     """Return the points at these times, or the next ones after them."""
     if len(points.times) <= _MOST:
         return points
@@ -162,4 +214,4 @@ def _caption(curve: DifferingCurve, marks: int) -> str:
     differing = curve.comparison.count
     more = f"; the first {marks} marks are drawn" if marks >= _MOST_MARKS else ""
     what = "point differs" if differing == 1 else "points differ"
-    return f"window {escape(str(curve.range))}: {differing:,} {what}{more}"
+    return f"window {curve.range}: {differing:,} {what}{more}"
