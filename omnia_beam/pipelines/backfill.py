@@ -35,12 +35,12 @@ from omnia_beam.io.files.write import WriteToParquet
 from omnia_beam.io.omnia.evidence import Count
 from omnia_beam.io.omnia.id_spelling import as_recorded, named_in_two_spellings
 from omnia_beam.io.omnia.planner import plan_windows
-from omnia_beam.io.omnia.raw_data import named_counts
 from omnia_beam.io.omnia.read import ReadFromOmnia, ReadOptions
 from omnia_beam.io.omnia.selection import select_series
 from omnia_beam.io.omnia.settings import read_options, service_settings
 from omnia_beam.ledger.job import JobRun, JobView, RunState
 from omnia_beam.ledger.record import Scope
+from omnia_beam.net.api.raw_data import named_counts
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings

@@ -17,11 +17,11 @@ from omnia_beam.core.errors import OmniaBeamError, UsageError
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.files.folder import check_writable
-from omnia_beam.io.omnia.raw_data import RawQuery, fetch_page
 from omnia_beam.io.omnia.selection import select_series
 from omnia_beam.io.omnia.settings import read_options, service_settings
 from omnia_beam.ledger.state_dir import FOLDERS, StateDir
 from omnia_beam.ledger.store import is_local
+from omnia_beam.net.api.raw_data import RawQuery, fetch_page
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import shared_session

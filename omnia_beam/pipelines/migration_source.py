@@ -25,7 +25,6 @@ from omnia_beam.io.files.plan import file_limits, plan_files
 from omnia_beam.io.files.read import ReadFromFiles
 from omnia_beam.io.omnia.id_spelling import as_recorded
 from omnia_beam.io.omnia.planner import plan_windows
-from omnia_beam.io.omnia.raw_data import named_counts
 from omnia_beam.io.omnia.read import ReadFromOmnia
 from omnia_beam.io.omnia.selection import describe_series, select_series
 from omnia_beam.io.omnia.settings import read_options, service_settings
@@ -33,6 +32,7 @@ from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.job import JobRun, JobView
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.mapping.letters import READING, MappingLetters
+from omnia_beam.net.api.raw_data import named_counts
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import shared_session

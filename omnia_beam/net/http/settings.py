@@ -12,13 +12,16 @@ from omnia_beam import __version__
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.redaction import remember_secret
 from omnia_beam.net.auth.credentials import CredentialSpec
-from omnia_beam.net.http.federation import checked_federation_source
 from omnia_beam.net.http.retry import RetryPolicy
 
 _THREADS_A_REQUEST: Final = 8
 
 ANONYMOUS = CredentialSpec(kind="anonymous")
 USER_AGENT = f"omnia-beam/{__version__}"
+
+FEDERATION_SOURCES: Final = ("IMS", "TSDB", "DataLake")
+"""Where the service looks for data: `IMS` is the live PI or IP.21 source, `TSDB` the database, `DataLake` is two days behind
+it and may hold older data. [sdk] Each may respond differently, so the source belongs in every key of a result."""
 
 
 @dataclass(frozen=True)
@@ -142,3 +145,14 @@ def request_headers(settings: ServiceSettings, environ: Mapping[str, str]) -> di
         remember_secret(key)
         headers["Ocp-Apim-Subscription-Key"] = key
     return headers
+
+
+def checked_federation_source(source: str | None) -> str | None:
+    """Return the source unchanged.
+
+    Raises:
+        UsageError: it is not one of `FEDERATION_SOURCES`.
+    """
+    if source is not None and source not in FEDERATION_SOURCES:
+        raise UsageError(f"federation source {source!r}: choose {', '.join(FEDERATION_SOURCES)}, or none")
+    return source
