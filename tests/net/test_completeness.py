@@ -96,6 +96,11 @@ def struck(draw: st.DrawFn, pages: list[ScriptPage]) -> list[ScriptPage]:
     return [*pages[:n], (page, token), *pages[n + 1 :]]
 
 
+def a(*times: int, total: int = 0) -> Item:
+    """Points of series a at these times."""
+    return "a", [(t, bits_of(1.0), 192) for t in times], total
+
+
 def oracle(pages: Sequence[ScriptPage], wanted: TimeRange, format: str) -> Points | None:
     """The points that these pages hold, by the rule in the words of `core/completeness.py`; None where they are refused."""
     read: list[ScriptPage] = []
@@ -183,9 +188,16 @@ class TestPages:
 
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(pages=st.one_of(rude(), spoiled()), format=st.sampled_from(["protobuf", "json"]))
-    @example(pages=[([("a", [(0, 0, 192)], 1)], "t"), ([("a", [(100, 0, 192)], 2)], None)], format="protobuf")
-    @example(pages=[([("a", [(0, 0, 192)], 2)], "t"), ([("a", [(100, 0, 192)], 3)], None)], format="protobuf")
-    @example(pages=[([("a", [(1000, 0, 192)] * 2, 2)], None)], format="protobuf")  # twice at the end, which is cut off
+    @example([([a(0, total=1)], "t"), ([a(100, total=2)], None)], "protobuf")  # grown: the first total is the one
+    @example([([a(0, total=2)], "t"), ([a(100, total=3)], None)], "protobuf")
+    @example([([a(1000, 1000, total=2)], None)], "protobuf")  # a repeat at the end of the range, which is cut off
+    @example([([a(0, total=1)] * 2, None)], "protobuf")  # one point, as counted, but sent twice
+    @example([([a()], "t"), ([a(0)], None)], "protobuf")  # a count of nothing
+    @example([([a(0)], "t"), ([a(0)], "t"), ([a(100)], None)], "json")  # the page before in place of the next
+    @example([([a(0)], "t"), ([a(0)], None)], "json")  # and as the last
+    @example([([a(0, 200)], "t"), ([a(100, 200)], None)], "json")  # across each other, with a repeat
+    @example([([a(0), ("a", [(0, bits_of(2.0), 192)], 0)], None)], "json")  # two points of one time
+    @example([([], "t"), ([a()], "u"), ([a()], "v"), ([a(0)], None)], "protobuf")  # nothing, repeatedly
     def test_client_and_pipeline_judge_alike(
         self, service: Any, clients: dict[str, OmniaClient], pages: list[ScriptPage], format: str
     ) -> None:
