@@ -52,7 +52,8 @@ class _Response:
 
     def __init__(self, series_ids: Sequence[str], query: TimeRange) -> None:
         self._query = query
-        self._judge = Judge.of(str(query), series_ids, query.start_ns, query.end_ns)
+        self._where = str(query)
+        self._judge = Judge.of(self._where, series_ids, query.start_ns, query.end_ns)
         self.items: dict[str, list[PageItem]] = defaultdict(list)
 
     def add(self, item: PageItem, asked: Mapping[str, str]) -> None:
@@ -66,7 +67,7 @@ class _Response:
             WireFormatError: a column is missing.
             IncompleteReadError: by the rule of `core/completeness.py`.
         """
-        what = f"{series_id} {self._query}"
+        what = f"{series_id} {self._where}"
         points = _distinct(what, Points.concat([_columns(what, item) for item in items]))
         if len(points.times):
             edges = (int(points.times[0]), int(points.times[-1]))
