@@ -3,7 +3,8 @@
 Of each series, the points received are exactly as many as the service counts: the first total that it returns beside them
 (`totalCount`, of the whole query). Points that share a time are one point if their bits are equal, and then there are exactly as
 many different points, too; two different ones are refused. Every series was requested, and every time lies in the range.
-Where the service returns no total (JSON, or 0 beside points), nothing but the number is left unchecked.
+Where the service returns no total (JSON, or 0 beside points), the number of points alone is left unchecked. A count of 0 without
+points is a total.
 """
 
 from __future__ import annotations
@@ -91,10 +92,10 @@ class Judge:
         key = id_key(item.series_id)
         requested = self._of(key, item.series_id)
         check_times(key, requested.start_ns, requested.end_ns, item.edges if edges is None else edges)
-        self.points[key] += item.n_points
-        total = item.total_count
+        points, total = item.n_points, item.total_count
+        self.points[key] += points
         # proto3 does not distinguish 0 from no total: 0 beside points is none.
-        if requested.is_raw and total is not None and (total or not item.n_points):
+        if requested.is_raw and total is not None and (total or not points):
             self.totals.setdefault(key, total)
 
     def check(self) -> None:
