@@ -18,7 +18,7 @@
     │       ├── ConflictError      409
     │       ├── PayloadTooLargeError 413
     │       └── NotTheServiceError a response that no Omnia service gives (HTML, another content type)
-    ├── IncompleteReadError        a window whose points do not add up to the service's own count
+    ├── IncompleteReadError        points that do not add up to the service's own count, or belong to another query
     └── DestinationError           the sink's place cannot be written or read: exit 3
         └── StateError             the ledger, lease or plan under `state:` cannot be used
     Interrupted                    a stop signal (a KeyboardInterrupt, no OmniaBeamError): exit 130
@@ -183,7 +183,7 @@ class NotTheServiceError(TerminalServiceError):
 
 
 class IncompleteReadError(OmniaBeamError):
-    """The points of a window do not add up to the service's own count: the window has to be read again.
+    """The points of a query or window do not add up to the service's own count, or belong to another query: read again.
 
     `expected` and `received` count points.
     """

@@ -11,8 +11,7 @@ from omnia_beam.config.fields import Factor, OneOrMany, PathText, SeriesId, Stat
 from omnia_beam.config.kind import SinkOptions, SourceOptions
 from omnia_beam.config.section import Section, key, problem
 from omnia_beam.core.limits import TIME_RESOLUTION_NS
-from omnia_beam.net.http.federation import FederationSource
-from omnia_beam.net.http.options import ServiceOptions
+from omnia_beam.net.http.options import FederationSource, ServiceOptions
 
 if TYPE_CHECKING:
     from omnia_beam.config.job import JobConfig

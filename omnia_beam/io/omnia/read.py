@@ -22,8 +22,8 @@ from omnia_beam.core.window import BodyFormat, Window
 from omnia_beam.io.base import ReadResult
 from omnia_beam.io.omnia.planner import plan_windows
 from omnia_beam.io.omnia.query_reader import QueryReader
-from omnia_beam.io.omnia.raw_data import RawQuery, fetch_page, named_counts
 from omnia_beam.io.omnia.window_reader import MoreAhead, WindowReader
+from omnia_beam.net.api.raw_data import RawQuery, fetch_page, named_counts
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import shared_session

@@ -19,10 +19,10 @@ from omnia_beam.io.facts import SeriesFacts
 from omnia_beam.io.omnia.id_spelling import as_recorded, named_ids, named_in_two_spellings
 from omnia_beam.io.omnia.options import OmniaSource
 from omnia_beam.io.omnia.planner import plan_windows
-from omnia_beam.io.omnia.raw_data import RawQuery, fetch_page, named_counts
 from omnia_beam.io.omnia.selection import describe_series, select_series
 from omnia_beam.io.omnia.settings import read_options, service_attempts, service_settings
 from omnia_beam.ledger.job import JobRun, JobView
+from omnia_beam.net.api.raw_data import RawQuery, fetch_page, named_counts
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings

@@ -16,7 +16,11 @@ from omnia_beam.config.section import Section, key, problem
 from omnia_beam.core.limits import MAX_POINTS_PER_RESPONSE
 from omnia_beam.net.auth.credentials import CredentialSpec
 from omnia_beam.net.http.environments import EnvironmentName
-from omnia_beam.net.http.proxies import is_loopback
+from omnia_beam.net.http.route import is_loopback
+
+FederationSource = Literal["IMS", "TSDB", "DataLake"]
+"""Where the service looks for data: `IMS` is the live PI or IP.21 source, `TSDB` the database, `DataLake` is two days behind it
+and may hold older data. [sdk] Each may respond differently, so the source belongs in every key of a result."""
 
 
 class RateOptions(Section):

@@ -27,7 +27,6 @@ from omnia_beam.net.auth.token_provider import TokenSource, token_source
 from omnia_beam.net.http.body import MAX_BODY_BYTES
 from omnia_beam.net.http.failure import NO_CONNECTION, TransportFailure
 from omnia_beam.net.http.rate_limit import PausedTooLong, RateLimiter
-from omnia_beam.net.http.redirect import MAX_REDIRECTS, REDIRECTS, RedirectRefused, origin_text, redirect_target
 from omnia_beam.net.http.response import (
     JSON,
     Response,
@@ -38,6 +37,7 @@ from omnia_beam.net.http.response import (
     wrong_content,
 )
 from omnia_beam.net.http.retry import AttemptFailed, retry_after_s
+from omnia_beam.net.http.route import MAX_REDIRECTS, REDIRECTS, RedirectRefused, origin_text, redirect_target
 from omnia_beam.net.http.settings import ServiceSettings, check_plain_http, request_headers
 from omnia_beam.net.http.stats import SessionStats
 from omnia_beam.net.http.transport import Query, RawResponse, Transport

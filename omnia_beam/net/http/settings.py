@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, get_args
 
 from omnia_beam import __version__
 from omnia_beam.config.fields import check_base_url
@@ -16,10 +16,9 @@ from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.net.auth.credentials import CredentialSpec
 from omnia_beam.net.auth.options import CredentialOptions
 from omnia_beam.net.http.environments import environment
-from omnia_beam.net.http.federation import checked_federation_source
-from omnia_beam.net.http.options import RateOptions, ServiceOptions, TimeoutsOptions, exposed_secret
-from omnia_beam.net.http.proxies import is_loopback
+from omnia_beam.net.http.options import FederationSource, RateOptions, ServiceOptions, TimeoutsOptions, exposed_secret
 from omnia_beam.net.http.retry import RetryPolicy
+from omnia_beam.net.http.route import is_loopback
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +26,8 @@ _THREADS_A_REQUEST: Final = 8
 
 ANONYMOUS = CredentialSpec("anonymous")
 USER_AGENT = f"omnia-beam/{__version__}"
+
+FEDERATION_SOURCES: Final[tuple[str, ...]] = get_args(FederationSource)
 
 _RATE: Final = RateOptions()
 _TIMEOUTS: Final = TimeoutsOptions()
@@ -177,3 +178,14 @@ def request_headers(settings: ServiceSettings, environ: Mapping[str, str]) -> di
         remember_secret(key)
         headers["Ocp-Apim-Subscription-Key"] = key
     return headers
+
+
+def checked_federation_source(source: str | None) -> str | None:
+    """Return the source unchanged.
+
+    Raises:
+        UsageError: it is not one of `FEDERATION_SOURCES`.
+    """
+    if source is not None and source not in FEDERATION_SOURCES:
+        raise UsageError(f"federation source {source!r}: choose {', '.join(FEDERATION_SOURCES)}, or none")
+    return source

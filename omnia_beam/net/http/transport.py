@@ -18,7 +18,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from omnia_beam.net.http.body import BodyError, read_body
 from omnia_beam.net.http.body_room import shared_room
 from omnia_beam.net.http.failure import TransportFailure, explain
-from omnia_beam.net.http.proxies import ProxySession
+from omnia_beam.net.http.route import ProxySession
 from omnia_beam.net.http.watchdog import Exchange, Watchdog, current_exchange
 
 Query = Sequence[tuple[str, str]]

@@ -11,16 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from omnia_beam.core.asked_range import check_times
+from omnia_beam.core.completeness import Judge
 from omnia_beam.core.errors import IncompleteReadError, NotFoundError, SelectionError, UsageError
 from omnia_beam.core.limits import MAX_POINTS_PER_RESPONSE, MAX_SERIES_PER_REQUEST, TIME_RESOLUTION_NS
 from omnia_beam.core.series_id import canonical_id, id_key
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.net.api.operations import GET_DATA, QUERY_DATA, check_each_once, path_of
 from omnia_beam.net.http.body import most_page_bytes
-from omnia_beam.net.http.federation import checked_federation_source
 from omnia_beam.net.http.response import JSON, PROTOBUF
 from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.net.http.settings import checked_federation_source
 from omnia_beam.wire import decode_page
 
 _DECIMALS = 7
@@ -222,17 +222,12 @@ def _counted(session: ServiceSession, query: RawQuery) -> dict[str, int]:
 
 def _totals(page: bytes, query: RawQuery) -> dict[str, int]:
     """Return the points of each series that the page names. Ids are GUIDs: a service may spell them in another way."""
-    asked = {id_key(series_id): series_id for series_id in query.series_ids}
-    totals: dict[str, int] = {}
+    judge = Judge.of("a count of points", query.series_ids, query.start_ns, query.end_ns)
     for item in decode_page(page).items:
-        series_id = asked.get(id_key(item.series_id))
-        if series_id is None:
-            continue
-        if item.times is not None and len(item.times):
-            check_times(series_id, query.start_ns, query.end_ns, (int(item.times.min()), int(item.times.max())))
-        # For a service that writes no total, the points received are a lower bound.
-        totals[series_id] = max(totals.get(series_id, 0), item.total_count or 0, item.n_points)
-    return totals
+        judge.add(item)
+    named = ((series_id, id_key(series_id)) for series_id in query.series_ids)
+    # For a service that writes no total, the points received are a lower bound.
+    return {id: max(judge.totals.get(key, 0), judge.points[key]) for id, key in named if key in judge.points}
 
 
 def _shared_params(session: ServiceSession, query: RawQuery, continuation_token: str | None) -> list[tuple[str, str]]:
