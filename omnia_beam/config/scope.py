@@ -18,6 +18,7 @@ from omnia_beam.config.mapping import MappingConfig
 from omnia_beam.config.mapping_file import MappingRow, read_mapping_file
 from omnia_beam.config.sink import CsvSink, OmniaSink, Sink
 from omnia_beam.config.source import CsvSource, OmniaSource, ParquetSource, Source
+from omnia_beam.store.place import identity_of, is_remote
 
 
 def scope_parts(config: JobConfig, rows: Sequence[MappingRow] | None = None) -> dict[str, str]:
@@ -71,10 +72,8 @@ def _service(connection: OmniaConnection) -> str:
 
 
 def _place(path: str) -> str:
-    """Return a local path made absolute, since the same text in another directory is another place; keep remote paths."""
-    if "://" in path:
-        return path.rstrip("/")
-    return os.path.abspath(path)
+    """Return a local path made absolute, since its text in another directory is another place, and a remote one in one spelling."""
+    return identity_of(path) if is_remote(path) else os.path.abspath(path)
 
 
 def _reading(source: Source) -> str:

@@ -60,7 +60,7 @@ class ParquetSink(Section):
     """Parquet files, partitioned by `year=`/`month=`, sorted by series and time."""
 
     kind: Literal["parquet"] = key("The kind of sink.")
-    path: PathText = key("Directory, on any Beam filesystem.")
+    path: PathText = key("Directory, on a disk or an object store.")
     compression: Literal["zstd", "snappy", "gzip", "lz4", "none"] = key("Compression of the columns.", "zstd")
     compression_level: int | None = key(
         "Its level: zstd 1 to 22, gzip 1 to 9, lz4 1 to 12; otherwise the codec's own.", None
@@ -85,7 +85,7 @@ class CsvSink(Section):
     """CSV files: times in RFC 3339 with nine decimals, values in the shortest form that reads back as the same number."""
 
     kind: Literal["csv"] = key("The kind of sink.")
-    path: PathText = key("Directory, on any Beam filesystem.")
+    path: PathText = key("Directory, on a disk or an object store.")
     layout: Literal["long", "wide"] = key(
         "`long`: a row a point, with its status. `wide`: a column a series, no status.", "long"
     )

@@ -80,7 +80,7 @@ class FileSource(Section):
     """The keys that CSV and Parquet sources share."""
 
     path: OneOrMany[PathText] = key(
-        "File, glob or list of them, on any Beam filesystem. Where two rows give the same series and time, the later file in "
+        "File, glob or list of them, on a disk or an object store. Where two rows give the same series and time, the later file in "
         "name order wins, as an upsert would."
     )
     include: OneOrMany[Text] = key("Read only series whose name matches one of these; `*` stands for anything.", ())

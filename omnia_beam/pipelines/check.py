@@ -21,7 +21,6 @@ from omnia_beam.io.omnia.raw_data import RawQuery, fetch_page
 from omnia_beam.io.omnia.selection import select_series
 from omnia_beam.io.omnia.settings import read_options, service_settings
 from omnia_beam.ledger.state_dir import FOLDERS, StateDir
-from omnia_beam.ledger.store import is_local
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import shared_session
@@ -29,6 +28,7 @@ from omnia_beam.pipelines.backfill import wanted_range
 from omnia_beam.pipelines.file_description import describe_files
 from omnia_beam.pipelines.migration import MigrationJob
 from omnia_beam.pipelines.summary import Summary
+from omnia_beam.store import is_remote
 from omnia_beam.wire import decode_body
 
 _EXIT_USAGE = 2
@@ -166,7 +166,7 @@ def _leaving_no_folders(config: JobConfig) -> Iterator[None]:
     missing = {
         folder
         for place in places
-        if place and is_local(place)
+        if place and not is_remote(place)
         for folder in (Path(place).absolute(), *Path(place).absolute().parents)
         if not folder.exists()
     }

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig, OmniaSink, ParquetSink
+from omnia_beam.core.errors import DestinationError, StateError
 from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.timestamps import format_time
@@ -20,13 +21,13 @@ from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.record import describe_scope_change
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.ledger.store import is_local
 from omnia_beam.pipelines.destination_check import Asked, Look, look_at_files, look_at_letters, not_looked_at
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.selection_memory import remembered_selection
 from omnia_beam.pipelines.status_lease import LeaseFacts, lease_facts
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.pipelines.verify.selection import offline_selection, wanted_range
+from omnia_beam.store import is_remote
 
 _TABLE_ROWS: Final = 40
 _NAMED_SERIES: Final = 1_000
@@ -186,11 +187,16 @@ def _look(config: JobConfig, ledger: Ledger, state_dir: StateDir, asked: Asked) 
         return letters.plus(_unseen(config.sink.base_url or "the service", "status asks no service"))
     if config.destination_check == "off":
         return letters.plus(not_looked_at(config.sink.path))
-    if not is_local(config.sink.path):
-        return letters.plus(_unseen(config.sink.path, "status lists local folders alone"))
     suffixes = PARQUET_SUFFIXES if isinstance(config.sink, ParquetSink) else tuple(CSV_SUFFIXES.values())
     prefix = file_prefix(config.name)
-    return look_at_files(ledger, config.sink.path, asked, prefix=prefix, suffixes=suffixes).plus(letters)
+    try:
+        return look_at_files(ledger, config.sink.path, asked, prefix=prefix, suffixes=suffixes).plus(letters)
+    except StateError:
+        raise
+    except DestinationError as error:
+        if not is_remote(config.sink.path):
+            raise
+        return letters.plus(_unseen(config.sink.path, str(error)))
 
 
 def _unseen(place: str, why: str) -> Look:

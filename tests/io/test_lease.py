@@ -18,10 +18,10 @@ from omnia_beam.ledger.lease import Lease, LeaseTimes, advance_run
 from omnia_beam.ledger.lease_file import LEASE_FILE, LeaseOwner, fate_of, read_lease, write_lease
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.ledger.store import TEMPORARY_PREFIX
 from omnia_beam.ledger.writer import LedgerWriter
+from omnia_beam.store import TEMPORARY_PREFIX
 from tests.io.ledger_fakes import ELSEWHERE, SCOPE, FakeClock, free_pid, lease_for, ranges, receipt, recorded
-from tests.io.memory_filesystem import MemoryFileSystem
+from tests.io.memory_objects import MemoryObjects
 
 HERE = LeaseOwner.here("test")
 
@@ -357,8 +357,8 @@ def test_the_thread_beats_on_after_a_failure_that_it_says_once(
 
 
 @pytest.fixture
-def remote(object_store: type[MemoryFileSystem]) -> StateDir:
-    return StateDir.open("omniamem://bucket/state", "job")
+def remote(object_store: MemoryObjects) -> StateDir:
+    return StateDir.open("s3://bucket/state", "job")
 
 
 def test_the_same_on_an_object_store(remote: StateDir, clock: FakeClock) -> None:

@@ -34,8 +34,7 @@ from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.files import folder as destination
 from omnia_beam.io.files.folder import file_prefix
 from omnia_beam.io.files.write import WriteToParquet
-from omnia_beam.ledger import store as durable_file
-from omnia_beam.ledger import store as state_store
+from omnia_beam.ledger import job as ledger_job
 from omnia_beam.ledger.lease_file import LeaseOwner, _machine
 from omnia_beam.ledger.writer import LedgerWriter
 from omnia_beam.net.http.stats import StatsSnapshot
@@ -44,6 +43,7 @@ from omnia_beam.pipelines.summary import Summary
 from omnia_beam.plan import packing
 from omnia_beam.plan.packing import PackLimits, pack_windows
 from omnia_beam.plan.plan import Plan
+from omnia_beam.store import local as local_store
 
 HOUR = 3_600 * 10**9
 EPOCH = 1_704_067_200 * 10**9  # 2024-01-01; hours from here cross a month's end at 744
@@ -127,13 +127,13 @@ class HandRun:
         patch(backfill, "run_pipeline", self._run)
         patch(job_state.LeaseOwner, "here", self._owner)
         patch(record, "LedgerWriter", self._recorder)
-        patch(job_state, "LedgerWriter", lambda *args: LedgerWriter(*args, clock=self.wall))
+        patch(ledger_job, "LedgerWriter", lambda *args: LedgerWriter(*args, clock=self.wall))
         patch(work_plan, "time_ns", self.wall)
-        self._mortal(durable_file, "_write_local")
+        self._mortal(local_store, "_write_local")
         self._mortal(destination, "_delete")
         for name in ("append", "delete"):
-            self._mortal(state_store.LocalStore, name)
-        self._mortal(state_store.LocalAppender, "append")
+            self._mortal(local_store.LocalStore, name)
+        self._mortal(local_store.LocalAppender, "append")
         self._mortal_create()
 
     def close(self) -> None:
@@ -174,7 +174,7 @@ class HandRun:
         return found
 
     def temporaries(self) -> list[str]:
-        return [path.name for path in (self.root / "out").rglob(f"{durable_file.TEMPORARY_PREFIX}*")]
+        return [path.name for path in (self.root / "out").rglob(f"{local_store.TEMPORARY_PREFIX}*")]
 
     def _config(self, ask: Ask) -> JobConfig:
         data: dict[str, Any] = {
@@ -273,7 +273,7 @@ class HandRun:
         return LedgerWriter(*args, flush_records=self._ask.flush, clock=self.wall)
 
     def _mortal_create(self) -> None:
-        real = state_store.LocalStore.create
+        real = local_store.LocalStore.create
 
         @contextmanager
         def create(store: Any, path: str, placing: Any = nullcontext) -> Iterator[Any]:
@@ -283,7 +283,7 @@ class HandRun:
                 self.mortality.step()  # the temporary is there, the name is not
             self.mortality.step()
 
-        self._patches.setattr(state_store.LocalStore, "create", create)
+        self._patches.setattr(local_store.LocalStore, "create", create)
 
 
 def at(hour: int) -> int:

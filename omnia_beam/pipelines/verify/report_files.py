@@ -6,9 +6,9 @@ import json
 from typing import Final
 
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.ledger.store import write_durably
 from omnia_beam.pipelines.verify.report import VerifyReport
 from omnia_beam.pipelines.verify.report_html import report_page
+from omnia_beam.store import within, write_durably
 
 JSON_NAME: Final = "report.json"
 HTML_NAME: Final = "report.html"
@@ -18,7 +18,7 @@ def write_report(report: VerifyReport, state_dir: StateDir, run_id: str, folder:
     """Write both forms of a report, each file durably and whole.
 
     Args:
-        folder: on any Beam filesystem; created if it does not exist. None: `runs/<run id>.json` and `.html` in the state.
+        folder: on a disk or an object store; created if it does not exist. None: `runs/<run id>.json` and `.html` in the state.
 
     Returns:
         The paths of the files: `report` and `page`.
@@ -36,7 +36,7 @@ def write_report(report: VerifyReport, state_dir: StateDir, run_id: str, folder:
         for what, name in names.items():
             state_dir.write(name, texts[what].encode())
         return {what: state_dir.path(name) for what, name in names.items()}
-    places = {"report": f"{folder.rstrip('/')}/{JSON_NAME}", "page": f"{folder.rstrip('/')}/{HTML_NAME}"}
+    places = {"report": within(folder, JSON_NAME), "page": within(folder, HTML_NAME)}
     for what, place in places.items():
         write_durably(place, texts[what].encode())
     return places
