@@ -122,7 +122,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the parsed arguments. An unknown command or option ends the process with a message that names the nearest one."""
-    parser = _parser()
+    parser = _parser(arguments[0] if arguments else "")
     if arguments and not arguments[0].startswith("-") and arguments[0] not in parser.commands:
         near = did_you_mean(arguments[0], parser.commands)
         parser.error(f"there is no command {arguments[0]!r}{near or '.'} The commands are {', '.join(parser.commands)}")
@@ -162,7 +162,7 @@ def _command_first(arguments: Sequence[str]) -> list[str]:
     return [*bound[at : at + 1], *bound[:at], *bound[at + 1 :]]
 
 
-def _parser() -> _Parser:
+def _parser(command: str | None = None) -> _Parser:
     from omnia_beam import __version__
 
     parser = _Parser(
@@ -195,7 +195,7 @@ def _parser() -> _Parser:
         command.set_defaults(run=_run_config_command, command=name)
     _add_init(commands)
     _add_schema(commands)
-    _add_emulator(commands)
+    _add_emulator(commands, given=command in (None, "emulator"))
     _add_demo(commands)
     parser.commands = dict(commands.choices)
     return parser
@@ -260,11 +260,12 @@ def _add_schema(commands: Any) -> None:
     parser.set_defaults(run=_run_schema, command="schema")
 
 
-def _add_emulator(commands: Any) -> None:
+def _add_emulator(commands: Any, *, given: bool) -> None:
     parser = commands.add_parser("emulator", help="serve an Omnia Timeseries API on this machine, for tests and demos")
-    from omnia_beam.emulator.command import add_arguments
+    if given:  # its options are those of a large module
+        from omnia_beam.emulator.command import add_arguments
 
-    add_arguments(parser)
+        add_arguments(parser)
     parser.set_defaults(run=_run_emulator, command="emulator")
 
 
@@ -372,8 +373,10 @@ def _context(args: argparse.Namespace, beam_args: Sequence[str]) -> Any:
 
     out, err = console(), console(stderr=True)
     kind = "none" if args.no_progress or args.quiet else "bar" if err.is_terminal else "log"
+    runner = getattr(args, "runner", None)
+    looks_only = args.command in ("plan", "status", "check", "series") and not runner and not beam_args
     return RunContext(
-        options=pipeline_options(getattr(args, "runner", None), beam_args),
+        options=None if looks_only else pipeline_options(runner, beam_args),
         out=out,
         err=err,
         progress=kind,  # type: ignore[arg-type]  # mypy widens the conditional to str

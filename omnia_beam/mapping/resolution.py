@@ -15,8 +15,8 @@ from omnia_beam.core.series_id import canonical_id
 from omnia_beam.mapping.loss_report import Finding
 from omnia_beam.mapping.targets import TargetName, Targets
 from omnia_beam.mapping.units import Conversion, UnitError, convert_unit
-from omnia_beam.transforms.map_series import SeriesRule
 from omnia_beam.transforms.map_status import StatusRule
+from omnia_beam.transforms.series_rule import SeriesRule
 
 
 @dataclass(frozen=True)

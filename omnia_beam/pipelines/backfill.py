@@ -15,12 +15,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import apache_beam as beam
-
 from omnia_beam.beam.cluster import check_cluster, worker_share
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import Outcome, run_pipeline
-from omnia_beam.beam.record import RecordFailures, RecordReceipts
 from omnia_beam.beam.runner import is_local
 from omnia_beam.beam.worker_message import WorkerTask
 from omnia_beam.beam.worker_pool import run_workers
@@ -31,12 +28,10 @@ from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.files.folder import check_writable, file_prefix, report_tidied, tidy_files
 from omnia_beam.io.files.parquet.write import ParquetOptions
 from omnia_beam.io.files.stored_points import StoredFiles
-from omnia_beam.io.files.write import WriteToParquet
 from omnia_beam.io.omnia.evidence import Count
 from omnia_beam.io.omnia.id_spelling import as_recorded, named_in_two_spellings
 from omnia_beam.io.omnia.planner import plan_windows
-from omnia_beam.io.omnia.raw_data import named_counts
-from omnia_beam.io.omnia.read import ReadFromOmnia, ReadOptions
+from omnia_beam.io.omnia.raw_data import ReadOptions, named_counts
 from omnia_beam.io.omnia.selection import select_series
 from omnia_beam.io.omnia.settings import read_options, service_settings
 from omnia_beam.ledger.job import JobRun, JobView, RunState
@@ -66,7 +61,6 @@ from omnia_beam.pipelines.work_plan import (
 )
 from omnia_beam.plan.cache import PlanCache, still_wanted
 from omnia_beam.plan.plan import Plan, Wanted
-from omnia_beam.transforms.decode import DecodeChunks
 
 _LOCAL_SHARD = 1024
 _CLUSTER_SHARD = 16
@@ -228,6 +222,14 @@ def build_pipeline(
     job: BackfillJob, state: RunState, plan: Plan, *, local: bool, guard: RemovalGuard | None = None
 ) -> Any:
     """Return a function that puts the backfill's transforms on a pipeline."""
+    import apache_beam as beam  # here, so that `plan` and a run with nothing to do need no Beam
+
+    from omnia_beam.beam.record import RecordFailures, RecordReceipts
+    from omnia_beam.io.files.write import WriteToParquet
+    from omnia_beam.io.omnia.read import ReadFromOmnia
+    from omnia_beam.pipelines.guard_step import GuardChunks
+    from omnia_beam.transforms.decode import DecodeChunks
+
     config = job.config
 
     def build(pipeline: Any) -> None:
@@ -248,7 +250,7 @@ def build_pipeline(
             sink=state.sink,
             fence=state.fence,
         )
-        chunks = decoded.chunks if guard is None else decoded.chunks | "Guard" >> guard
+        chunks = decoded.chunks if guard is None else decoded.chunks | "Guard" >> GuardChunks(guard)
         written = chunks | "Write" >> write
         _ = written.receipts | "Record" >> RecordReceipts(state.state_dir, state.scope, state.token, state.clock)
         _ = (

@@ -34,6 +34,7 @@ from omnia_beam.mapping.series_memory import remember_series
 from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines.cluster_guard import check_job
 from omnia_beam.pipelines.destination_check import Asked, look_at_letters
+from omnia_beam.pipelines.guard_step import GuardChunks
 from omnia_beam.pipelines.job_state import opened_state
 from omnia_beam.pipelines.migration import MigrationJob, Prepared, prepare
 from omnia_beam.pipelines.migration_source import MigrationSource, open_source
@@ -55,7 +56,8 @@ from omnia_beam.pipelines.work_plan import (
     with_traffic,
 )
 from omnia_beam.plan.plan import Plan
-from omnia_beam.transforms.map_series import MapSeries, SeriesRule
+from omnia_beam.transforms.map_series import MapSeries
+from omnia_beam.transforms.series_rule import SeriesRule
 
 _LISTED = 100
 """Number of series of one finding that the summary lists."""
@@ -189,7 +191,7 @@ def build_pipeline(
     def build(pipeline: Any) -> None:
         chunks, unread = source.read(pipeline, plan, local=local)
         mapped = chunks | "Map" >> MapSeries(rules, keep)
-        stored = mapped.chunks if guard is None else mapped.chunks | "Guard" >> guard
+        stored = mapped.chunks if guard is None else mapped.chunks | "Guard" >> GuardChunks(guard)
         receipts, unwritten = job.sink.write(stored, state)
         _ = receipts | "Record" >> RecordReceipts(state.state_dir, state.scope, state.token)
         failures = [each for each in (unread, unwritten) if each is not None]

@@ -12,9 +12,7 @@ from omnia_beam.io.files.csv.write import CSV_SUFFIXES, CsvOptions
 from omnia_beam.io.files.folder import PARQUET_SUFFIXES, Tidied, check_writable, file_prefix, tidy_files
 from omnia_beam.io.files.parquet.write import ParquetOptions
 from omnia_beam.io.files.stored_points import StoredFiles
-from omnia_beam.io.files.write import WriteToCsv, WriteToParquet
 from omnia_beam.io.omnia.settings import service_settings, write_options
-from omnia_beam.io.omnia.write import WriteToOmnia
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.job import JobRun
 from omnia_beam.ledger.ledger import Ledger
@@ -97,6 +95,8 @@ class ServiceSink:
         return erase_points(self.sessions[0], state.ledger, state.sink, removals)
 
     def write(self, chunks: Any, state: JobRun) -> tuple[Any, Any | None]:
+        from omnia_beam.io.omnia.write import WriteToOmnia  # here, so that `plan` needs no Beam
+
         written = chunks | "Write" >> WriteToOmnia(
             worker_share(self._service, chunks.pipeline.options),
             self._options,
@@ -143,6 +143,8 @@ class FilesSink:
         return []  # a window that is written again replaces its files
 
     def write(self, chunks: Any, state: JobRun) -> tuple[Any, Any | None]:
+        from omnia_beam.io.files.write import WriteToCsv, WriteToParquet  # here, so that `plan` needs no Beam
+
         sink = self._sink
         write: Any
         if isinstance(sink, ParquetSink):

@@ -7,8 +7,6 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
-import apache_beam as beam
-
 from omnia_beam.beam.cluster import worker_share
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import CsvSource, JobConfig, OmniaSink, OmniaSource, ParquetSource
@@ -22,11 +20,9 @@ from omnia_beam.io.files.catalog import CatalogStore, FileCatalog, FileChange, c
 from omnia_beam.io.files.facts import FileFacts, SeriesFacts
 from omnia_beam.io.files.forms import CsvForm, FileSource, ParquetForm
 from omnia_beam.io.files.plan import file_limits, plan_files
-from omnia_beam.io.files.read import ReadFromFiles
 from omnia_beam.io.omnia.id_spelling import as_recorded
 from omnia_beam.io.omnia.planner import plan_windows
 from omnia_beam.io.omnia.raw_data import named_counts
-from omnia_beam.io.omnia.read import ReadFromOmnia
 from omnia_beam.io.omnia.selection import describe_series, select_series
 from omnia_beam.io.omnia.settings import read_options, service_settings
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
@@ -39,7 +35,6 @@ from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.backfill import wanted_range
 from omnia_beam.plan.packing import PackLimits
 from omnia_beam.plan.plan import Plan, Wanted
-from omnia_beam.transforms.decode import DecodeChunks
 
 _LOCAL_SHARD: Final = 1024
 _CLUSTER_SHARD: Final = 16
@@ -120,6 +115,11 @@ class ServiceSource:
         return []
 
     def read(self, pipeline: Any, plan: Plan, *, local: bool) -> tuple[Any, Any]:
+        import apache_beam as beam  # here, so that `plan` needs no Beam
+
+        from omnia_beam.io.omnia.read import ReadFromOmnia
+        from omnia_beam.transforms.decode import DecodeChunks
+
         raw = pipeline | "Read" >> ReadFromOmnia(
             worker_share(self._service, pipeline.options),
             plan,
@@ -193,6 +193,8 @@ class FilesSource:
         ]
 
     def read(self, pipeline: Any, plan: Plan, *, local: bool) -> tuple[Any, Any]:
+        from omnia_beam.io.files.read import ReadFromFiles  # here, so that `plan` needs no Beam
+
         read = pipeline | "Read" >> ReadFromFiles(
             self._source,
             plan,

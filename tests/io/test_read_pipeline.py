@@ -22,7 +22,8 @@ from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io.omnia.read import ReadOptions, _WindowProvider
+from omnia_beam.io.omnia.raw_data import ReadOptions
+from omnia_beam.io.omnia.read import _WindowProvider
 from tests.io.emulated import DAY_ONE, MONTH, ids_of, service, true_points
 from tests.io.scripted_service import Row, held
 

@@ -24,7 +24,7 @@ import yaml
 from omnia_beam.beam import record
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import Outcome
-from omnia_beam.beam.record import RecordReceipts, failure_file
+from omnia_beam.beam.record import RecordReceipts
 from omnia_beam.config import JobConfig, load_config
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.errors import NotFoundError
@@ -35,10 +35,12 @@ from omnia_beam.io.files import folder as destination
 from omnia_beam.io.files.folder import file_prefix
 from omnia_beam.io.files.write import WriteToParquet
 from omnia_beam.ledger import job as ledger_job
+from omnia_beam.ledger.failures import failure_file
 from omnia_beam.ledger.lease_file import LeaseOwner, _machine
 from omnia_beam.ledger.writer import LedgerWriter
 from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines import backfill, job_state, work_plan
+from omnia_beam.pipelines.guard_step import _Guard
 from omnia_beam.pipelines.summary import Summary
 from omnia_beam.plan import packing
 from omnia_beam.plan.packing import PackLimits, pack_windows
@@ -224,7 +226,7 @@ class HandRun:
 
     def _run(self, build: Any, plan: Plan, context: Any, traffic: Any, deadline_s: float | None = None) -> Outcome:
         job, state, guard = build
-        guarding = None if guard is None else guard.worker
+        guarding = None if guard is None else _Guard(guard)
         write = WriteToParquet(job.sink.path, prefix=file_prefix(job.config.name), sink=state.sink)._write
         write._known_dirs = set()
         recording = RecordReceipts(state.state_dir, state.scope, state.token)._record

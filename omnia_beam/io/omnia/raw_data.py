@@ -13,14 +13,16 @@ from typing import Any, Final, Literal
 
 from omnia_beam.core.asked_range import check_times
 from omnia_beam.core.errors import IncompleteReadError, NotFoundError, SelectionError, UsageError
-from omnia_beam.core.limits import MAX_POINTS_PER_RESPONSE, MAX_SERIES_PER_REQUEST, TIME_RESOLUTION_NS
+from omnia_beam.core.limits import MAX_CHUNK_POINTS, MAX_POINTS_PER_RESPONSE, MAX_SERIES_PER_REQUEST, TIME_RESOLUTION_NS
 from omnia_beam.core.series_id import canonical_id, id_key
 from omnia_beam.core.timestamps import format_time
+from omnia_beam.core.window import BodyFormat
 from omnia_beam.net.api.operations import GET_DATA, QUERY_DATA, check_each_once, path_of
 from omnia_beam.net.http.body import most_page_bytes
 from omnia_beam.net.http.federation import checked_federation_source
 from omnia_beam.net.http.response import JSON, PROTOBUF
 from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.plan.packing import PackLimits
 from omnia_beam.wire import decode_page
 
 _DECIMALS = 7
@@ -32,6 +34,30 @@ Format = Literal["protobuf", "json"]
 
 _BYTES_A_POINT: Final = {"protobuf": 40, "json": 160}
 """Upper bounds of a point's size in a response: it takes 28 bytes as protobuf, some 120 as JSON with spaces. [ours]"""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How to ask for raw data.
+
+    Args:
+        statuses: only points with one of these; none for all.
+        format: `protobuf`, or `json` for a gateway that passes nothing else: slower, and without the service's own count
+            as a proof of completeness.
+        page_limit: points asked for in one page.
+        max_chunk_points: the most points of a chunk.
+        ahead: queries under way or waiting to be taken; None for the requests in flight and half as many more.
+    """
+
+    statuses: tuple[int, ...] = ()
+    format: BodyFormat = "protobuf"
+    page_limit: int = MAX_POINTS_PER_RESPONSE
+    max_chunk_points: int = MAX_CHUNK_POINTS
+    ahead: int | None = None
+
+    @property
+    def pack_limits(self) -> PackLimits:
+        return PackLimits(page_points=self.page_limit, chunk_points=self.max_chunk_points)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from omnia_beam.config import OmniaConnection, OmniaSink, OmniaSource
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.omnia.policy import WriteOptions
-from omnia_beam.io.omnia.read import ReadOptions
+from omnia_beam.io.omnia.raw_data import ReadOptions
 from omnia_beam.net.auth.credentials import CredentialSpec
 from omnia_beam.net.http.environments import environment
 from omnia_beam.net.http.retry import RetryPolicy

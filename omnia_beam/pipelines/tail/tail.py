@@ -26,7 +26,6 @@ from omnia_beam.beam.allocator import give_back
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import Outcome, run_pipeline
 from omnia_beam.beam.progress_display import ProgressFacts
-from omnia_beam.beam.record import forget_failures, read_failures
 from omnia_beam.beam.runner import is_local
 from omnia_beam.beam.stop_signals import handling_stop_signals
 from omnia_beam.config import JobConfig
@@ -39,6 +38,7 @@ from omnia_beam.core.errors import (
 )
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.io.files.folder import check_writable, file_prefix
+from omnia_beam.ledger.failures import forget_failures, read_failures
 from omnia_beam.ledger.job import JobRun, RunState
 from omnia_beam.ledger.lease import Lease
 from omnia_beam.ledger.state_dir import StateDir

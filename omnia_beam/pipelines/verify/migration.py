@@ -26,7 +26,8 @@ from omnia_beam.pipelines.migration import MigrationJob, Prepared, prepare
 from omnia_beam.pipelines.migration_source import MigrationSource, open_source
 from omnia_beam.pipelines.verify.reading import WindowPrints, WindowRun
 from omnia_beam.plan.plan import Plan
-from omnia_beam.transforms.map_series import MapSeries, SeriesRule
+from omnia_beam.transforms.map_series import MapSeries
+from omnia_beam.transforms.series_rule import SeriesRule
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from omnia_beam.beam.coders import ChunkCoder
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import run_pipeline
 from omnia_beam.beam.progress import BOARD
-from omnia_beam.beam.record import RecordFailures, read_failures
+from omnia_beam.beam.record import RecordFailures
 from omnia_beam.core import errors
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.errors import IncompleteReadError, NotFoundError, OmniaBeamError, TransientServiceError
@@ -27,6 +27,7 @@ from omnia_beam.core.json_text import load_json
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
+from omnia_beam.ledger.failures import read_failures
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines.verify.fingerprint import Fingerprint

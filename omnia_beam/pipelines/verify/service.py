@@ -13,7 +13,8 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.runner import is_local
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.omnia.read import ReadFromOmnia, ReadOptions
+from omnia_beam.io.omnia.raw_data import ReadOptions
+from omnia_beam.io.omnia.read import ReadFromOmnia
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.session import ServiceSession

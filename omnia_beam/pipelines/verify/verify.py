@@ -25,7 +25,7 @@ from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.files.folder import file_prefix
 from omnia_beam.io.files.set_aside import is_no_file
 from omnia_beam.io.omnia.id_spelling import as_recorded
-from omnia_beam.io.omnia.read import ReadOptions
+from omnia_beam.io.omnia.raw_data import ReadOptions
 from omnia_beam.io.omnia.selection import select_series
 from omnia_beam.io.omnia.settings import read_options, service_settings
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
