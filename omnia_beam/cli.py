@@ -162,7 +162,7 @@ def _command_first(arguments: Sequence[str]) -> list[str]:
     return [*bound[at : at + 1], *bound[:at], *bound[at + 1 :]]
 
 
-def _parser(command: str | None = None) -> _Parser:
+def _parser(chosen: str | None = None) -> _Parser:
     from omnia_beam import __version__
 
     parser = _Parser(
@@ -195,7 +195,7 @@ def _parser(command: str | None = None) -> _Parser:
         command.set_defaults(run=_run_config_command, command=name)
     _add_init(commands)
     _add_schema(commands)
-    _add_emulator(commands, given=command in (None, "emulator"))
+    _add_emulator(commands, given=chosen in (None, "emulator"))
     _add_demo(commands)
     parser.commands = dict(commands.choices)
     return parser

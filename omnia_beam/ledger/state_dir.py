@@ -92,6 +92,11 @@ class StateDir:
         """Whether files can grow; where they cannot, each flush makes an object of its own."""
         return self.store.can_append
 
+    @property
+    def is_conditional(self) -> bool:
+        """Whether `replace` excludes other writers by itself."""
+        return self.store.is_conditional
+
     def list(self, folder: str) -> list[StoredFile]:
         """Return the finished files of a folder, by name; none where there is no such folder."""
         with self.naming("listed", folder):

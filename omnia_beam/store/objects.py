@@ -129,7 +129,7 @@ class ObjectStore:
         with tempfile.SpooledTemporaryFile(_SPOOLED_BYTES) as spool:
             yield cast(BinaryIO, spool)  # it has all of the methods
             spool.seek(0)
-            with placing(), _naming(path):
+            with placing(), _naming(path, writing=True):
                 obstore.put(self._client, _key(path), spool)
 
     def read(self, path: str) -> VersionedFile:
@@ -153,7 +153,7 @@ class ObjectStore:
             landed = self._landed(path, data)
             if landed is None:
                 raise ChangedMeanwhile(path) from error
-        except BaseError as error:
+        except (BaseError, FileNotFoundError) as error:  # there is no such container
             landed = self._landed(path, data)
             if landed is None:
                 _fail(error, path)
@@ -314,13 +314,15 @@ def _like(path: str, other: str) -> str:
 
 
 @contextmanager
-def _naming(path: str) -> Iterator[None]:
+def _naming(path: str, *, writing: bool = False) -> Iterator[None]:
     """Convert obstore's errors to OSErrors with the path and one line of what happened."""
     from obstore.exceptions import BaseError
 
     try:
         yield
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if writing:  # there is no such container
+            _fail(error, path)
         raise FileNotFoundError(errno.ENOENT, "No such file", path) from None
     except BaseError as error:
         _fail(error, path)
@@ -336,5 +338,10 @@ def _fail(error: Exception, path: str) -> NoReturn:
 
 
 def _one_line(text: str) -> str:
+    """Return what happened without queries of URLs, which may hold a signature, and without the markup of a response."""
     text = " ".join(text.partition("\n\nDebug source:")[0].split())
-    return redact(re.sub(r"\?[^\s,)]*", "", text))[:_REASON_CHARACTERS]
+    text = re.sub(r"(https?://[^\s?]*)\?[^\s,)]*", r"\1", text)
+    said = re.search(r"<\?xml.*?<Code>(.*?)</Code>\s*(?:<Message>(.*?)</Message>)?", text)
+    if said is not None:
+        text = f"{text[: said.start()]}{said[1]}: {said[2] or ''}"
+    return redact(text)[:_REASON_CHARACTERS]

@@ -13,7 +13,7 @@ from typing import Any
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.ledger.lease_file import LeaseOwner, LeaseRecord, LeaseToken, write_lease
+from omnia_beam.ledger.lease_file import LeaseOwner, LeaseRecord, LeaseToken, read_version, write_lease
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.record import Scope
 from omnia_beam.ledger.state_dir import StateDir
@@ -69,7 +69,7 @@ class FakeClock:
 def lease_for(state_dir: StateDir, run: int, nonce: str = "") -> LeaseToken:
     """Write a held lease as a run would have it, without the run."""
     token = LeaseToken(run, nonce or f"nonce{run}")
-    write_lease(state_dir, LeaseRecord(run, token.nonce, ELSEWHERE, 0, 0, 0, 10.0, 60.0))
+    write_lease(state_dir, LeaseRecord(run, token.nonce, ELSEWHERE, 0, 0, 0, 10.0, 60.0), read_version(state_dir)[1])
     return token
 
 
