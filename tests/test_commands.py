@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from omnia_beam.cli import main
 from omnia_beam.cli.arguments import build_parser
+from omnia_beam.cli.table import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 DOCS = {path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}

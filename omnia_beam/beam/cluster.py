@@ -8,16 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from types import ModuleType
 from typing import Any, Final
-
-from apache_beam.options.pipeline_options import (
-    DebugOptions,
-    FlinkRunnerOptions,
-    PortableOptions,
-    SetupOptions,
-    StandardOptions,
-    WorkerOptions,
-)
 
 from omnia_beam.beam.runner import is_local, runner_name
 from omnia_beam.core.errors import UnsafeRunnerError, UsageError
@@ -50,7 +42,7 @@ def check_cluster(
     """
     if is_local(options):
         return
-    if options.view_as(StandardOptions).streaming and not endless:
+    if options.view_as(_beam().StandardOptions).streaming and not endless:
         raise UnsafeRunnerError(
             "--streaming is refused: this command ends, and a streaming job does not tell when all of it is stored. Leave it out"
         )
@@ -72,8 +64,9 @@ def check_cluster(
                 f"source.path: {path} is on this machine's disk, unseen by workers elsewhere ({_named(options, where)}): use "
                 "a place that all workers and this machine share, such as gs://, s3:// or hdfs://"
             )
-    setup = options.view_as(SetupOptions)
-    image = options.view_as(WorkerOptions).sdk_container_image or options.view_as(PortableOptions).environment_config
+    setup = options.view_as(_beam().SetupOptions)
+    portable = options.view_as(_beam().PortableOptions)
+    image = options.view_as(_beam().WorkerOptions).sdk_container_image or portable.environment_config
     if own_disk and not (image or setup.setup_file or setup.extra_packages):
         raise UsageError(
             "workers need omnia_beam: give --setup_file=./setup.py, or an image that has it (--sdk_container_image, or "
@@ -86,7 +79,7 @@ def check_cluster(
 
 def _check_process(options: Any) -> None:
     """Check that the worker's start command is given: without it Beam fails on the worker's machine with only `No such file`."""
-    portable = options.view_as(PortableOptions)
+    portable = options.view_as(_beam().PortableOptions)
     if portable.lookup_environment_option("process_command"):
         return
     try:
@@ -108,7 +101,7 @@ def worker_place(options: Any) -> str:
     """
     if runner_name(options) == "dataflowrunner":
         return "DATAFLOW"
-    given = options.view_as(PortableOptions).environment_type
+    given = options.view_as(_beam().PortableOptions).environment_type
     if not given and _is_embedded(options):
         return "LOOPBACK"  # Beam's own default there
     place = (given or "").upper()
@@ -135,7 +128,7 @@ def worker_processes(options: Any) -> int:
         return 1  # all workers are threads of this process, and share its session
     if runner_name(options) == "dataflowrunner":
         return _dataflow_processes(options)
-    parallelism = options.view_as(FlinkRunnerOptions).parallelism or 0
+    parallelism = options.view_as(_beam().FlinkRunnerOptions).parallelism or 0
     if parallelism < 1:
         raise UsageError(
             "--parallelism is not given: the job's rate is shared by that many workers, so that they keep to it together"
@@ -158,10 +151,10 @@ def check_share(service: ServiceSettings, options: Any) -> None:
 
 
 def _dataflow_processes(options: Any) -> int:
-    most = options.view_as(WorkerOptions).max_num_workers
+    most = options.view_as(_beam().WorkerOptions).max_num_workers
     if not most:
         raise UsageError("--max_num_workers is not given: the job's rate is shared by that many workers")
-    if _ONE_PROCESS not in (options.view_as(DebugOptions).experiments or ()):
+    if _ONE_PROCESS not in (options.view_as(_beam().DebugOptions).experiments or ()):
         raise UsageError(
             f"give --experiments={_ONE_PROCESS}: otherwise Dataflow starts a process for each core, each with a whole worker's "
             "share of the rate"
@@ -172,9 +165,16 @@ def _dataflow_processes(options: Any) -> int:
 def _is_embedded(options: Any) -> bool:
     if runner_name(options) == "prismrunner":
         return True
-    master = options.view_as(FlinkRunnerOptions).flink_master
+    master = options.view_as(_beam().FlinkRunnerOptions).flink_master
     return runner_name(options) == "flinkrunner" and master in ("[local]", "[auto]")
 
 
 def _named(options: Any, where: str) -> str:
     return "Dataflow" if where == "DATAFLOW" else f"--environment_type={where}"
+
+
+def _beam() -> ModuleType:
+    """Return Beam's module of options, which is imported for workers elsewhere alone: it takes seconds."""
+    from apache_beam.options import pipeline_options
+
+    return pipeline_options  # type: ignore[no-any-return]  # Beam's modules are Any here

@@ -17,7 +17,7 @@ class RunContext:
     """The runner, the terminal and the clock of a command.
 
     Args:
-        options: Beam's PipelineOptions, checked (see `pipelines.runner`).
+        options: Beam's PipelineOptions, checked (see `beam.runner`); None for the local runner's, where Beam is not imported.
         out: where results go (stdout).
         err: where progress and messages go (stderr).
         progress: how progress is shown.

@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from apache_beam.metrics import MetricsFilter
-
 from omnia_beam.beam.cluster import runs_elsewhere
 from omnia_beam.beam.progress import BOARD
 from omnia_beam.beam.runner import runner_name
@@ -35,6 +33,8 @@ class Counts(Protocol):
 
 def counters_of(result: Any) -> dict[str, int]:
     """Return Beam's counters of omnia-beam's namespace, by name, summed over steps."""
+    from apache_beam.metrics import MetricsFilter
+
     counters: dict[str, int] = {}
     for each in result.metrics().query(MetricsFilter().with_namespace(_NAMESPACE))["counters"]:
         name = each.key.metric.name

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any, Final
 
-import apache_beam as beam
-
 from omnia_beam.beam.cluster import runs_elsewhere
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.counters import counters_of, counts_of
@@ -153,6 +151,8 @@ def run_here(
 
 
 def _run(build: Callable[[Any], None], options: Any, started: Callable[[Any], None]) -> dict[str, int]:
+    import apache_beam as beam  # here, since it takes seconds that a run with nothing to do saves
+
     pipeline = beam.Pipeline(runner=make_runner(options), options=options)
     build(pipeline)
     result = pipeline.run()

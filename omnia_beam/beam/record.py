@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,8 +12,8 @@ import apache_beam as beam
 from omnia_beam.beam import coders
 from omnia_beam.beam.progress import BOARD
 from omnia_beam.core.failure import WindowFailure
-from omnia_beam.core.json_text import load_json
 from omnia_beam.core.receipt import Receipt
+from omnia_beam.ledger.failures import failure_file
 from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.record import Scope
 from omnia_beam.ledger.state_dir import StateDir
@@ -128,29 +127,3 @@ class _ReportFailure(beam.DoFn):
         with BOARD.noting_fatal():
             self._state_dir.write(f"runs/{failure_file(self._run_id)}", line.encode())
         yield failure
-
-
-def failure_file(run_id: str) -> str:
-    """Return a new name for one failed window's report, relative to `runs/`."""
-    return f"{run_id}-failure-{uuid.uuid4().hex}.jsonl"
-
-
-def read_failures(state_dir: StateDir, run_id: str) -> list[dict[str, Any]]:
-    """Return what a run's workers reported, as `WindowFailure.to_json` returns it, ordered by start and series."""
-    names = [each.name for each in state_dir.list("runs") if each.name.startswith(f"{run_id}-failure-")]
-    found: list[dict[str, Any]] = []
-    for name in names:
-        data = state_dir.read(f"runs/{name}") or b""
-        found.extend(load_json(line) for line in data.splitlines())
-    return sorted(found, key=lambda each: (each["start_ns"], each["series"]))
-
-
-def forget_failures(state_dir: StateDir, run_id: str) -> None:
-    """Delete what a run's workers reported, once it was shown, for drivers that would otherwise collect it for months.
-
-    Raises:
-        StateError: it cannot be deleted.
-    """
-    for each in state_dir.list("runs"):
-        if each.name.startswith(f"{run_id}-failure-"):
-            state_dir.delete(f"runs/{each.name}")

@@ -3,6 +3,9 @@
 `DirectRunner` is a switch in Beam: it first looks for Prism, whose binary it downloads without a time-out, and may then take a
 runner that cannot run splittable DoFns. Locally FnApiRunner is always used in memory, in this process: measured with
 Beam 2.77, its other modes lose elements silently, with the job's state DONE.
+
+Beam is imported inside the functions that need it, since it takes seconds: None stands for the options of the local runner,
+so that commands that build no pipeline do without.
 """
 
 from __future__ import annotations
@@ -12,9 +15,6 @@ import logging
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 from typing import Any, Final
-
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, SetupOptions, StandardOptions
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from omnia_beam.core.errors import UnsafeRunnerError, UsageError
 
@@ -62,25 +62,12 @@ _ITS_OWN: Final = dict.fromkeys(
 """Runner -> options that Beam's Python does not define, but gets from the job server."""
 
 
-class CheckpointOptions(PipelineOptions):
-    """Options for Flink's checkpoints, which Beam's own option classes for Python lack."""
-
-    @classmethod
-    def _add_argparse_args(cls, parser: Any) -> None:
-        parser.add_argument("--checkpointing_interval", type=int, help="Milliseconds between two checkpoints of Flink.")
-        parser.add_argument(
-            "--finish_bundle_before_checkpointing",
-            action="store_true",
-            help="Hand on all output before a checkpoint of Flink.",
-        )
-
-
-def is_local(options: PipelineOptions) -> bool:
+def is_local(options: Any) -> bool:
     """Return whether the pipeline runs inside this process."""
-    return runner_name(options) in _LOCAL
+    return options is None or runner_name(options) in _LOCAL
 
 
-def pipeline_options(runner: str | None, beam_args: Sequence[str]) -> PipelineOptions:
+def pipeline_options(runner: str | None, beam_args: Sequence[str]) -> Any:
     """Return Beam's options from the command line, checked.
 
     Args:
@@ -91,6 +78,10 @@ def pipeline_options(runner: str | None, beam_args: Sequence[str]) -> PipelineOp
         UnsafeRunnerError: a runner or mode that is known to lose data.
         UsageError: an option that Beam does not know.
     """
+    from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
+
+    from omnia_beam.beam import flink_options  # noqa: F401  # makes these options known
+
     flags = list(beam_args)
     if runner:
         flags.append(f"--runner={runner}")
@@ -125,17 +116,25 @@ def _defaults(runner: str | None, flags: Sequence[str]) -> list[str]:
     return [f"--{name}=BATCH_FORCED"]
 
 
-def make_runner(options: PipelineOptions) -> Any:
+def make_runner(options: Any) -> Any:
     """Return the runner to give to `beam.Pipeline`: an instance for the local one, a name for the rest."""
+    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
     return FnApiRunner() if is_local(options) else _REMOTE[runner_name(options)]
 
 
-def runner_name(options: PipelineOptions) -> str:
+def runner_name(options: Any) -> str:
     """Return the runner's name in lower case, without its module; empty for the default."""
+    if options is None:
+        return ""
+    from apache_beam.options.pipeline_options import StandardOptions
+
     return (options.view_as(StandardOptions).runner or "").rsplit(".", 1)[-1].lower()
 
 
-def _refuse_unsafe(options: PipelineOptions) -> None:
+def _refuse_unsafe(options: Any) -> None:
+    from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
+
     name = runner_name(options)
     if name in _UNSAFE:
         raise UnsafeRunnerError(
@@ -157,7 +156,7 @@ def _refuse_unsafe(options: PipelineOptions) -> None:
         )
 
 
-def _unknown_flags(options: PipelineOptions, of_runner: frozenset[str]) -> list[str]:
+def _unknown_flags(options: Any, of_runner: frozenset[str]) -> list[str]:
     logging.getLogger("apache_beam.options.pipeline_options").setLevel(logging.ERROR)  # it logs "discarding"; we raise
     known = options.get_all_options(retain_unknown_options=False)
     asked = options.get_all_options(retain_unknown_options=True)

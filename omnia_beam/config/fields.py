@@ -23,7 +23,9 @@ from omnia_beam.config.secrecy import is_secret_value, show_value
 from omnia_beam.config.section import problem
 from omnia_beam.config.template import template_fields
 from omnia_beam.config.times import DURATION_PATTERN, MOMENT_PATTERN, parse_duration, parse_moment
+from omnia_beam.core.errors import UsageError
 from omnia_beam.core.limits import MAX_STATUS
+from omnia_beam.store.place import Location, Place, is_remote
 
 T = TypeVar("T")
 
@@ -123,10 +125,22 @@ def _check_path(text: str) -> str:
             "holds a variable ($NAME), which is not filled in here: write the path out, or let the shell fill it in: "
             '--set KEY="$NAME/…"'
         )
+    if is_remote(text):
+        return _check_place(text)
     expanded = os.path.expanduser(text)
     if expanded == text and (text == "~" or text.startswith("~/")):
         raise ValueError("begins with ~, and there is no home directory here (HOME is not set): write the path out")
     return expanded
+
+
+def _check_place(text: str) -> Place:
+    try:
+        Location.of(text)
+    except UsageError as error:
+        problem_text = str(error).removeprefix(f"{text}: ")
+    else:
+        return Place(text)
+    raise ValueError(f"{show_value((), text)}: {problem_text}")
 
 
 def _check_template(text: str) -> str:
@@ -290,7 +304,7 @@ Text = Annotated[
 ]
 """A text that is not blank; YAML may read it as a number (`facility: 1191`)."""
 PathText = Annotated[str, AfterValidator(_with_message(_check_path)), _schema("path", minLength=1)]
-"""A path or URL; `~` is the home directory."""
+"""A local path, where `~` is the home directory, or a place on an object store."""
 Template = Annotated[
     str,
     AfterValidator(_with_message(_check_template)),

@@ -44,7 +44,7 @@ def read_ids_file(path: str) -> IdsFile:
     A mapping file is accepted too. In a plain list, ` #` begins a comment behind an id.
 
     Args:
-        path: a local file, UTF-8.
+        path: a file, UTF-8.
 
     Raises:
         UsageError: missing, unreadable, empty, several columns of which none is the ids', or ids with blanks or control

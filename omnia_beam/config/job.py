@@ -12,10 +12,12 @@ from omnia_beam.config.fields import Duration, JobName, Moment, OneOrMany, PathT
 from omnia_beam.config.kind import SinkOptions, SourceOptions
 from omnia_beam.config.mapping import MappingConfig
 from omnia_beam.config.section import Section, key, problem
+from omnia_beam.config.storage import StorageOptions, give_settings
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.limits import MAX_CHUNK_POINTS
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import format_time
+from omnia_beam.store.place import with_settings
 
 
 class WindowConfig(Section):
@@ -71,7 +73,12 @@ class JobConfig(Section):
     mapping: MappingConfig | None = key(
         "How the source's timeseries become the target's. Without it every series keeps its id.", None
     )
-    state: PathText = key("Directory of ledger, plan and dead letters, on any Beam filesystem.")
+    state: PathText = key("Directory of ledger, plan and dead letters, on a disk or an object store.")
+    storage: OneOrMany[StorageOptions] = key(
+        "How object stores are reached, where the environment does not say it: one entry or a list; of those that fit a place "
+        "the one with the longest `for` counts.",
+        (),
+    )
     order: Literal["oldest_first", "newest_first"] = key("Which windows to copy first.", "oldest_first")
     refresh: Duration | None = key("Trailing interval of the window that every run reads again, for late data.", None)
     deadline: Duration | None = key("Time after which a run stops, between two windows; the next run goes on.", None)
@@ -100,6 +107,19 @@ class JobConfig(Section):
         "Findings of the loss report that do not stop a migration: names, or `{NAME: {series: [PATTERN], at_most: POINTS}}`.",
         (),
     )
+
+    @model_validator(mode="after")
+    def _reaches_its_places(self) -> JobConfig:
+        give_settings(self, [each.entry for each in self.storage])
+        return self
+
+    def placed(self, path: str) -> str:
+        """Return a path that the command line names, with the settings of its store.
+
+        Raises:
+            UsageError: it names no store that is known.
+        """
+        return with_settings(path, [each.entry for each in self.storage])
 
 
 def wanted_range(job: JobConfig) -> TimeRange:

@@ -89,7 +89,7 @@ def read_mapping_file(path: str, status_maps: Collection[str] = tuple(STATUS_MAP
     A column `why` is a comment.
 
     Args:
-        path: a local file, UTF-8.
+        path: a file, UTF-8.
         status_maps: the names that the column `status_map` may hold.
 
     Returns:

@@ -15,6 +15,7 @@ from typing import Final
 
 from omnia_beam.config.job import JobConfig
 from omnia_beam.core.errors import UsageError
+from omnia_beam.store.place import identity_of, is_remote
 
 _HIDDEN: Final = ("_", ".")
 """Prefixes of names that hold no data, by the rule of Arrow, Spark and Hive."""
@@ -76,8 +77,8 @@ def _readings(pattern: str) -> Iterator[tuple[str, list[str]]]:
 
     Symbolic links that a glob reaches are followed too.
     """
-    if _is_remote(pattern):
-        parts = pattern.split("/")
+    if is_remote(pattern):
+        parts = identity_of(pattern).split("/")
         fixed = next((at for at, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
         yield "/".join(parts[:fixed]), parts[fixed:-1]
         return
@@ -128,8 +129,4 @@ def _below(place: str, folder: str) -> list[str] | None:
 
 
 def _real(path: str) -> str:
-    return path.rstrip("/") if _is_remote(path) else os.path.realpath(os.path.expanduser(path))
-
-
-def _is_remote(path: str) -> bool:
-    return "://" in path
+    return identity_of(path) if is_remote(path) else os.path.realpath(os.path.expanduser(path))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from omnia_beam.core.errors import UsageError
+from omnia_beam.store import store_of
 
 _DELIMITERS: Final = ",;\t"
 _SEP: Final = re.compile(r'"?sep=.?"?', re.IGNORECASE)
@@ -34,14 +35,14 @@ def read_lines(path: str, what: str) -> list[Line]:
     """Return the lines of a file that count.
 
     Args:
-        path: a local file.
+        path: a file, on a disk or an object store.
         what: how messages name the file to the user: "the mapping file".
 
     Raises:
         UsageError: missing, unreadable, not UTF-8 or UTF-16, or without a line that counts.
     """
     try:
-        with open(path, "rb") as file:
+        with store_of(path).open(path) as file:
             text = _decoded(file.read())
     except FileNotFoundError:
         raise UsageError(f"{path}: there is no such file ({what})") from None

@@ -19,7 +19,7 @@ from omnia_beam.beam.coders import ChunkCoder
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import run_pipeline
 from omnia_beam.beam.progress import BOARD
-from omnia_beam.beam.record import RecordFailures, read_failures
+from omnia_beam.beam.record import RecordFailures
 from omnia_beam.beam.runner import is_local
 from omnia_beam.core import errors
 from omnia_beam.core.chunk import Chunk, Points
@@ -32,6 +32,7 @@ from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.base import Reading
 from omnia_beam.io.observer import ReadingPlace
 from omnia_beam.io.shards import CLUSTER_SHARD, LOCAL_SHARD, put_shards
+from omnia_beam.ledger.failures import read_failures
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.plan.packing import PackLimits, requests_for

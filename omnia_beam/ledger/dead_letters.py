@@ -31,7 +31,7 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.ledger.fence import LeaseFence
 from omnia_beam.ledger.state_dir import StateDir, state_error
-from omnia_beam.ledger.store import BeamStore, LocalStore, Placing, StateStore, is_local
+from omnia_beam.store import Placing, Store, is_remote, store_of
 
 _VERSION: Final = 1
 _METADATA: Final = b"omnia_beam_dead_letters"
@@ -211,7 +211,7 @@ class DeadLetterFiles:
         fence: of the run's lease, so that a run that has lost it changes no file; None where no lease is held.
     """
 
-    store: StateStore
+    store: Store
     folder: str
     only: str | None = None
     fence: LeaseFence | None = None
@@ -223,9 +223,9 @@ class DeadLetterFiles:
 
     @classmethod
     def at(cls, path: str, fence: LeaseFence | None = None) -> DeadLetterFiles:
-        """Return the files in a folder, or the one file that the path names, on any Beam filesystem."""
-        store: StateStore = LocalStore() if is_local(path) else BeamStore()
-        whole = os.path.abspath(path) if is_local(path) else path.rstrip("/")
+        """Return the files in a folder, or the one file that the path names, on a disk or an object store."""
+        store = store_of(path)
+        whole = path.rstrip("/") if is_remote(path) else os.path.abspath(path)
         if not whole.endswith(_SUFFIX):
             return cls(store, whole, fence=fence)
         folder, _, name = whole.rpartition("/")

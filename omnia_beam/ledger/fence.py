@@ -3,8 +3,10 @@
 A suspended driver (a laptop's lid, a paused container) may wake up in the middle of a write when its successor has already
 finished. So the lease is checked at the last instant: between a file's fsync and its rename, before each request of a
 write and before each deletion. Where the state is on a filesystem with locks, taking the lease over and putting a file in
-place exclude each other: no file of a run appears after the lease went to another. Elsewhere a moment remains between the
-check and the action; the next run compares the files with their receipts.
+place exclude each other: no file of a run appears after the lease went to another. On an object store a file is put in place
+of the version alone that was there before the check, so that what a successor has written is never replaced; a name that no
+successor has written may still appear, and the next run removes it, since no receipt names it. A deletion cannot be made
+conditional: the moment between check and request remains, and the successor's look at its destination finds what is gone.
 """
 
 from __future__ import annotations

@@ -15,10 +15,11 @@ A run whose lease was taken over, because it was suspended or cut off, notices a
 before and after each flush, and before anything else that they put in place (`lease_fence.py`); from then on the run
 writes nothing.
 
-On a local disk, reading and writing the lease happen under a lock (flock), so two starts cannot both win. Beam offers no
-conditional write on object stores: there a start writes the lease, waits `settle_s` and wins only if the lease is still
-its own. Two starts within less than a write's delay of each other could both win for up to one heartbeat interval, until
-the first notices. Receipts are in order even then, and the work done twice is the same work.
+On a local disk, reading and writing the lease happen under a lock (flock), so two starts cannot both win. On an object store
+each write names the version of the file that it replaces, and the store refuses it where the file has changed since; so two
+starts cannot both win there either. Where there is neither (a disk without locks), two starts within less than a write's
+delay of each other could both win for up to one heartbeat interval, until the first notices. Receipts are in order even
+then, and the work done twice is the same work.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 from omnia_beam.core.errors import StateError
 from omnia_beam.ledger.fence import LOCK_FILE
@@ -43,10 +44,12 @@ from omnia_beam.ledger.lease_file import (
     fate_of,
     lost_error,
     read_lease,
+    read_version,
     write_lease,
 )
 from omnia_beam.ledger.record import run_of
 from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.store import ChangedMeanwhile
 
 _log = logging.getLogger(__name__)
 _NS: Final = 1_000_000_000
@@ -207,16 +210,22 @@ class Lease:
 
     def _change(self, change: Callable[[LeaseRecord], LeaseRecord]) -> None:
         with self._guard, self._state_dir.lock(LOCK_FILE):
-            if self._lost is not None or self._record.released:
-                return
-            found = read_lease(self._state_dir)
-            if found is not None and found.nonce == self._record.nonce:
+            while True:
+                if self._lost is not None or self._record.released:
+                    return
+                found, version = read_version(self._state_dir)
+                if found is None or found.nonce != self._record.nonce:
+                    self._lost = lost_error(self._state_dir, self._record.run, found)
+                    break
                 beat_ns = max(self._times.clock(), found.beat_ns)
-                self._record = dataclasses.replace(change(found), beat_ns=beat_ns)
-                write_lease(self._state_dir, self._record)
+                record = dataclasses.replace(change(found), beat_ns=beat_ns)
+                try:
+                    write_lease(self._state_dir, record, version)
+                except ChangedMeanwhile:
+                    continue  # by a worker that has begun the next run, or by another run: look again
+                self._record = record
                 self._renewed_s = self._times.monotonic()
                 return
-            self._lost = lost_error(self._state_dir, self._record.run, found)
         _log.error("%s", self._lost)
         if self._on_lost is not None:
             self._on_lost(self._lost)
@@ -243,11 +252,15 @@ def advance_run(state_dir: StateDir, token: LeaseToken) -> LeaseToken:
     Raises:
         StateError: the lease is lost, or cannot be read or written.
     """
-    with state_dir.lock(LOCK_FILE):
-        found = token.record(state_dir)
-        record = dataclasses.replace(found, run=_next_run(state_dir, found))
-        write_lease(state_dir, record)
-    return LeaseToken(record.run, record.nonce)
+    while True:
+        with state_dir.lock(LOCK_FILE):
+            found, version = token.record_and_version(state_dir)
+            record = dataclasses.replace(found, run=_next_run(state_dir, found))
+            try:
+                write_lease(state_dir, record, version)
+            except ChangedMeanwhile:
+                continue  # a heartbeat came between, or the lease is lost: look again
+        return LeaseToken(record.run, record.nonce)
 
 
 class _Acquisition:
@@ -273,14 +286,17 @@ class _Acquisition:
             with self._state_dir.lock(LOCK_FILE) as exclusive:
                 if exclusive:
                     self._state_dir.delete_temporaries("")
-                found = read_lease(self._state_dir)
+                found, version = read_version(self._state_dir)
                 why = self._why_free(found)
                 if why is not None:
-                    record = self._take(found)
+                    try:
+                        record = self._take(found, version)
+                    except ChangedMeanwhile:
+                        continue  # another start was faster: judge what it wrote
                     break
             if found is not None:
                 self._wait(found)
-        if not exclusive:
+        if not (exclusive or self._state_dir.is_conditional):
             self._settle(record)
         notice = None if found is None or found.released else self._notice(found, why)
         return Lease(self._state_dir, record, self._times, notice, self._on_lost)
@@ -316,7 +332,7 @@ class _Acquisition:
             )
         self._times.sleep(min(found.interval_s / _LOOKS_PER_INTERVAL, _MAX_LOOK_S))
 
-    def _take(self, found: LeaseRecord | None) -> LeaseRecord:
+    def _take(self, found: LeaseRecord | None, version: Any) -> LeaseRecord:
         now_ns = self._times.clock()
         record = LeaseRecord(
             _next_run(self._state_dir, found),
@@ -328,7 +344,7 @@ class _Acquisition:
             interval_s=self._times.heartbeat_s,
             stale_after_s=self._times.stale_after_s,
         )
-        write_lease(self._state_dir, record)
+        write_lease(self._state_dir, record, version)
         return record
 
     def _settle(self, record: LeaseRecord) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import secrets
 import socket
 import uuid
 from dataclasses import dataclass
@@ -138,10 +139,14 @@ class LeaseToken:
         Raises:
             StateError: as `check`.
         """
-        found = read_lease(state_dir)
+        return self.record_and_version(state_dir)[0]
+
+    def record_and_version(self, state_dir: StateDir) -> tuple[LeaseRecord, Any]:
+        """Return the content of the lease, as `record`, and the version of its file."""
+        found, version = read_version(state_dir)
         if found is None or found.nonce != self.nonce or found.released:
             raise lost_error(state_dir, self.run, found)
-        return found
+        return found, version
 
     def current(self, state_dir: StateDir) -> LeaseToken:
         """Return the token of the run that is active under this lease now.
@@ -178,8 +183,13 @@ class LeaseRecord:
     stale_after_s: float
     released: bool = False
 
-    def to_json(self) -> bytes:
-        data = {_TAG: FORMAT, **dataclasses.asdict(self)}
+    def to_json(self, nonce: str = "") -> bytes:
+        """Return the content of the file.
+
+        Args:
+            nonce: makes it unlike any other, for stores that number versions by their content; empty for none.
+        """
+        data = {_TAG: FORMAT, **dataclasses.asdict(self), **({"write": nonce} if nonce else {})}
         return orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
     @classmethod
@@ -214,11 +224,16 @@ def read_lease(state_dir: StateDir) -> LeaseRecord | None:
     Raises:
         StateError: the file cannot be read, or is no lease.
     """
-    text = state_dir.read(LEASE_FILE)
-    if text is None:
-        return None
+    return read_version(state_dir)[0]
+
+
+def read_version(state_dir: StateDir) -> tuple[LeaseRecord | None, Any]:
+    """Return the lease as `read_lease` does, and the version of its file, which `write_lease` replaces."""
+    found = state_dir.read_version(LEASE_FILE)
+    if found.content is None:
+        return None, found.version
     try:
-        return LeaseRecord.from_json(text)
+        return LeaseRecord.from_json(found.content), found.version
     except (ValueError, KeyError, TypeError) as error:
         path = state_dir.path(LEASE_FILE)
         raise StateError(
@@ -228,13 +243,18 @@ def read_lease(state_dir: StateDir) -> LeaseRecord | None:
         ) from error
 
 
-def write_lease(state_dir: StateDir, record: LeaseRecord) -> None:
-    """Write the lease.
+def write_lease(state_dir: StateDir, record: LeaseRecord, version: Any = None) -> None:
+    """Write the lease in place of one version of its file, None for no file yet.
+
+    On a store without conditional writes the caller holds the lock, and the version does not matter. On one that has them each
+    write holds a new nonce, since S3 derives versions from the content.
 
     Raises:
+        ChangedMeanwhile: another process has written the lease since.
         StateError: it cannot be written.
     """
-    state_dir.write(LEASE_FILE, record.to_json())
+    nonce = secrets.token_hex(8) if state_dir.is_conditional else ""
+    state_dir.replace(LEASE_FILE, record.to_json(nonce), version)
 
 
 def lost_error(state_dir: StateDir, run: int, found: LeaseRecord | None) -> StateError:

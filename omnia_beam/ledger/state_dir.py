@@ -1,4 +1,4 @@
-"""The state directory of a job: `<state>/<job name>/`, on any Beam filesystem.
+"""The state directory of a job: `<state>/<job name>/`, on a disk or an object store.
 
     lease.json       who runs the job now, and the number of the run; see `lease.py`
     ledger/          receipts; see `ledger.py`
@@ -18,12 +18,10 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import BinaryIO, Final
-
-from apache_beam.io.filesystems import FileSystems
+from typing import Any, BinaryIO, Final
 
 from omnia_beam.core.errors import OmniaBeamError, StateError, UsageError
-from omnia_beam.ledger.store import Appender, BeamStore, LocalStore, StateFile, StateStore, is_local
+from omnia_beam.store import Appender, ChangedMeanwhile, Store, StoredFile, VersionedFile, is_remote, store_of
 
 FOLDERS: Final = ("ledger", "plan", "dead_letters", "runs")
 _JOB_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
@@ -56,19 +54,19 @@ class StateDir:
 
     root: str
     job_name: str
-    store: StateStore = field(repr=False)
+    store: Store = field(repr=False)
 
     @classmethod
     def open(cls, path: str, job_name: str, *, create: bool = True) -> StateDir:
         """Return the state of one job.
 
         Args:
-            path: the value of `state:`: a local directory, or one of any Beam filesystem (`gs://bucket/state`).
+            path: the value of `state:`: a local directory, or a place on an object store (`s3://bucket/state`).
             job_name: letters, digits, `_`, `.` and `-`, since it names a directory.
             create: whether to create it and check that it can be written; False for callers that only read.
 
         Raises:
-            UsageError: the job name cannot name a directory, or the path belongs to no filesystem that is installed.
+            UsageError: the job name cannot name a directory, or the path names no store that is known.
             StateError: it cannot be created or written.
         """
         if not _JOB_NAME.fullmatch(job_name):
@@ -76,11 +74,8 @@ class StateDir:
                 f"name: {job_name!r} cannot name the job's state directory: use up to 128 of A-Z a-z 0-9 _ . -, "
                 "and no dot or dash in front"
             )
-        if is_local(path):
-            state = cls(f"{os.path.abspath(path).rstrip('/')}/{job_name}", job_name, LocalStore())
-        else:
-            _check_remote(path)
-            state = cls(f"{path.rstrip('/')}/{job_name}", job_name, BeamStore())
+        whole = path if is_remote(path) else os.path.abspath(path)
+        state = cls(f"{whole.rstrip('/')}/{job_name}", job_name, store_of(path))
         if create:
             state._create()
         return state
@@ -97,18 +92,37 @@ class StateDir:
         """Whether files can grow; where they cannot, each flush makes an object of its own."""
         return self.store.can_append
 
-    def list(self, folder: str) -> list[StateFile]:
+    @property
+    def is_conditional(self) -> bool:
+        """Whether `replace` excludes other writers by itself."""
+        return self.store.is_conditional
+
+    def list(self, folder: str) -> list[StoredFile]:
         """Return the finished files of a folder, by name; none where there is no such folder."""
         with self.naming("listed", folder):
             return self.store.list(self.path(folder))
 
     def read(self, name: str) -> bytes | None:
         """Return the content of a file; None where it does not exist."""
+        return self.read_version(name).content
+
+    def read_version(self, name: str) -> VersionedFile:
+        """Return the content of a file with its version, for a later `replace`; content None where it does not exist."""
+        with self.naming("read", name):
+            return self.store.read(self.path(name))
+
+    def replace(self, name: str, data: bytes, version: Any) -> Any:
+        """Write a file in place of one version, None for no file yet, and return the new version.
+
+        Raises:
+            ChangedMeanwhile: another process has written the file since; nothing was written.
+        """
         try:
-            with self.open_file(name) as file, self.naming("read", name):
-                return file.read()
-        except FileNotFoundError:
-            return None
+            return self.store.replace(self.path(name), data, version)
+        except ChangedMeanwhile:
+            raise
+        except Exception as error:
+            raise state_error(self.path(name), "written", error) from error
 
     def open_file(self, name: str) -> BinaryIO:
         """Open a file for reading, seekable.
@@ -189,18 +203,3 @@ def state_error(path: str, done: str, error: Exception) -> StateError:
     words = getattr(error, "strerror", None) or " ".join(f"{type(error).__name__}: {error}".split())[:300]
     cure = _CURES.get(number or 0, "mend that and run the same command again: what was recorded before is intact")
     return StateError(f"{path}: cannot be {done}: {words}; {cure}", path=path)
-
-
-def _check_remote(path: str) -> None:
-    # Beam's listing takes patterns, and has no way to quote these characters.
-    if wild := set(path) & set("*?["):
-        raise UsageError(f"state: {path!r} holds {' '.join(sorted(wild))}, which Beam's listings take for a pattern")
-    scheme = path.partition("://")[0]
-    if scheme == "file":
-        raise UsageError(f"state: {path!r}: write a local directory without file://")
-    try:
-        FileSystems.get_filesystem(path)
-    except Exception as error:
-        extra = {"gs": "gcp", "s3": "aws", "azfs": "azure", "hdfs": "hadoop"}.get(scheme)
-        cure = f"pip install 'apache-beam[{extra}]'" if extra else "write a local directory, or gs://, s3://, azfs://"
-        raise UsageError(f"state: no filesystem for {path!r}: {cure} ({' '.join(str(error).split())[:200]})") from error

@@ -17,7 +17,7 @@ from omnia_beam.core.window import ChunkKey
 from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.record import Scope, SegmentHeader, encode_intent, encode_receipt
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.ledger.store import Appender
+from omnia_beam.store import Appender
 
 _log = logging.getLogger(__name__)
 FLUSH_RECORDS: Final = 64

@@ -14,8 +14,8 @@ from omnia_beam.core.finding import Finding
 from omnia_beam.core.series import Timeseries, TimeseriesDraft
 from omnia_beam.io.base import TargetName, Targets
 from omnia_beam.mapping.units import Conversion, UnitError, convert_unit
-from omnia_beam.transforms.map_series import SeriesRule
 from omnia_beam.transforms.map_status import StatusRule
+from omnia_beam.transforms.series_rule import SeriesRule
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.removal_guard import RemovalGuard
 from omnia_beam.pipelines.work_plan import for_other_clocks
 from omnia_beam.plan.plan import Plan
-from omnia_beam.transforms.map_series import SeriesRule
+from omnia_beam.transforms.series_rule import SeriesRule
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from omnia_beam.core.errors import OmniaBeamError
 from omnia_beam.core.summary import Status, Summary
 from omnia_beam.io.base import Attempt
 from omnia_beam.ledger.state_dir import FOLDERS, StateDir
-from omnia_beam.ledger.store import is_local
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.result import CommandResult
+from omnia_beam.store import is_remote
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def _leaving_no_folders(config: JobConfig) -> Iterator[None]:
     missing = {
         folder
         for place in places
-        if place and is_local(place)
+        if place and not is_remote(place)
         for folder in (Path(place).absolute(), *Path(place).absolute().parents)
         if not folder.exists()
     }

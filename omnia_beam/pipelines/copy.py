@@ -14,8 +14,10 @@ from omnia_beam.io.letters import MappingLetters
 from omnia_beam.io.shards import put_shards
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.job import RunState
+from omnia_beam.pipelines.guard_step import GuardChunks
 from omnia_beam.pipelines.removal_guard import RemovalGuard
-from omnia_beam.transforms.map_series import MapSeries, SeriesRule
+from omnia_beam.transforms.map_series import MapSeries
+from omnia_beam.transforms.series_rule import SeriesRule
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def copy_windows(shards: Any, task: CopyTask) -> None:
         letters = MappingLetters(DeadLetterFiles.of(run.state_dir, run.fence))
         chunks = (chunks | "Map" >> MapSeries(task.rules, letters)).chunks
     if task.guard is not None:
-        chunks = chunks | "Guard" >> task.guard
+        chunks = chunks | "Guard" >> GuardChunks(task.guard)
     receipts, unwritten = task.writing(chunks)
     _ = receipts | "Record" >> RecordReceipts(run.state_dir, run.scope, run.token, run.clock, follow=task.follow)
     failures = tuple(each for each in (unread, unwritten) if each is not None)

@@ -16,7 +16,6 @@ from typing import Final
 import orjson
 
 from omnia_beam.beam.execution import Outcome
-from omnia_beam.beam.record import failure_file
 from omnia_beam.core.errors import CredentialError, IncompleteReadError, ServiceError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
@@ -24,6 +23,7 @@ from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.omnia.evidence import Count, inner
+from omnia_beam.ledger.failures import failure_file
 from omnia_beam.ledger.index import PARTIAL
 from omnia_beam.ledger.job import JobRun
 from omnia_beam.ledger.ledger import Ledger

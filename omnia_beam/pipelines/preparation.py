@@ -19,7 +19,7 @@ from omnia_beam.mapping.loss_report import LossReport, findings_table, series_ta
 from omnia_beam.mapping.resolution import Resolution, resolve_mapping
 from omnia_beam.mapping.series_memory import series_changes
 from omnia_beam.pipelines.job import Job
-from omnia_beam.transforms.map_series import SeriesRule
+from omnia_beam.transforms.series_rule import SeriesRule
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,9 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any, Final
 
-import apache_beam as beam
 import numpy as np
 import numpy.typing as npt
 
-from omnia_beam.beam import coders
-from omnia_beam.beam.progress import BOARD
 from omnia_beam.core.chunk import NO_POINTS, Chunk, Points
 from omnia_beam.core.fingerprint import add_hashes, hash_points
 from omnia_beam.core.kept import KeptPoints
@@ -35,8 +32,6 @@ from omnia_beam.io.base import StoredPoints
 from omnia_beam.io.destination import Removal
 from omnia_beam.ledger.facts import PriorRecord
 from omnia_beam.ledger.state_dir import StateDir
-
-coders.register_coders()
 
 _REPORT: Final = "-removal-"
 
@@ -60,69 +55,49 @@ class GuardRules:
     allowed: frozenset[ChunkKey] = frozenset()
 
 
-class RemovalGuard(beam.PTransform):
-    """Chunks to chunks, without those that are withheld.
+@dataclass(frozen=True)
+class RemovalGuard:
+    """The check of the chunks of one run. Plain data: it pickles. `guard_step.GuardChunks` puts it on a pipeline.
 
     Args:
         rules: see `GuardRules`.
         prior: by window, the records that count for it, see `prior_records`.
         state_dir, run_id: where reports go.
-
-    Raises (on the worker):
-        StateError: a report cannot be written.
-        DestinationError: a stored file may not be read.
     """
 
-    def __init__(
-        self, rules: GuardRules, prior: Mapping[ChunkKey, tuple[PriorRecord, ...]], state_dir: StateDir, run_id: str
-    ) -> None:
-        super().__init__()
-        self._parts = rules, dict(prior), state_dir, run_id
+    rules: GuardRules
+    prior: Mapping[ChunkKey, tuple[PriorRecord, ...]]
+    state_dir: StateDir
+    run_id: str
 
     @property
     def targets(self) -> dict[str, str]:
         """The id under which each series of the guard's windows is stored, by source id."""
-        records = (record for each in self._parts[1].values() for record in each)
+        records = (record for each in self.prior.values() for record in each)
         return {each.series_id: each.target_id for record in records for each in record.receipt.series}
 
     def of(self, keys: Iterable[ChunkKey]) -> RemovalGuard:
         """Return a guard for a share of the windows."""
-        rules, prior, state_dir, run_id = self._parts
-        return RemovalGuard(rules, {key: prior[key] for key in keys if key in prior}, state_dir, run_id)
+        return replace(self, prior={key: self.prior[key] for key in keys if key in self.prior})
 
-    @property
-    def worker(self) -> Any:
-        """The DoFn that does the work."""
-        return _Guard(*self._parts)
+    def passed(self, chunk: Chunk) -> Chunk | None:
+        """Return a chunk as it is to be written, None where it is withheld; what it would remove is reported in the state.
 
-    def expand(self, chunks: Any) -> Any:
-        return chunks | beam.ParDo(self.worker).with_output_types(Chunk)
-
-
-class _Guard(beam.DoFn):
-    def __init__(
-        self, rules: GuardRules, prior: dict[ChunkKey, tuple[PriorRecord, ...]], state_dir: StateDir, run_id: str
-    ) -> None:
-        self._rules = rules
-        self._prior = prior
-        self._state_dir = state_dir
-        self._run_id = run_id
-
-    def process(self, chunk: Chunk) -> Iterator[Chunk]:
-        with BOARD.noting_fatal():
-            found = self._prior.get(chunk.key)
-            if found is None:
-                # The window had to be cut into parts, so it holds more than one chunk does: it has not become empty.
-                yield chunk
-                return
-            before = joined_receipt(chunk.key, [record.receipt for record in found])
-            scopes = {record.scope for record in found}
-            guarded, removal = guard_chunk(chunk, before, min(scopes) if len(scopes) == 1 else "", self._rules)
-            if removal.has_content:
-                name = f"runs/{self._run_id}{_REPORT}{chunk.key.name}.json"
-                self._state_dir.write(name, json.dumps(removal.to_json()).encode())
-        if not removal.withheld:
-            yield guarded
+        Raises:
+            StateError: a report cannot be written.
+            DestinationError: a stored file may not be read.
+        """
+        found = self.prior.get(chunk.key)
+        if found is None:
+            # The window had to be cut into parts, so it holds more than one chunk does: it has not become empty.
+            return chunk
+        before = joined_receipt(chunk.key, [record.receipt for record in found])
+        scopes = {record.scope for record in found}
+        guarded, removal = guard_chunk(chunk, before, min(scopes) if len(scopes) == 1 else "", self.rules)
+        if removal.has_content:
+            name = f"runs/{self.run_id}{_REPORT}{chunk.key.name}.json"
+            self.state_dir.write(name, json.dumps(removal.to_json()).encode())
+        return None if removal.withheld else guarded
 
 
 def read_removals(state_dir: StateDir, run_id: str, *, forget: bool = False) -> list[Removal]:

@@ -10,13 +10,13 @@ from time import time_ns
 from typing import Any, Final
 
 from omnia_beam.beam.execution import Outcome
-from omnia_beam.beam.record import read_failures
 from omnia_beam.core.errors import Interrupted, OmniaBeamError
 from omnia_beam.core.summary import Summary
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.ledger.coverage import Holes
 from omnia_beam.ledger.facts import receipts_with_kept_points
+from omnia_beam.ledger.failures import read_failures
 from omnia_beam.ledger.job import JobRun, JobView
 from omnia_beam.ledger.lease import advance_run
 from omnia_beam.ledger.ledger import Ledger

@@ -10,7 +10,7 @@ from omnia_beam.beam.progress import BOARD, STOP
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.net.http.shared import reset_shared_sessions
 from tests.io.emulated import steady_series
-from tests.io.memory_filesystem import MemoryFileSystem
+from tests.io.memory_objects import MemoryObjects
 
 
 @pytest.fixture(autouse=True)
@@ -25,11 +25,12 @@ def _clean_process() -> Iterator[None]:
 
 
 @pytest.fixture
-def object_store() -> Iterator[type[MemoryFileSystem]]:
-    """An empty object store under `omniamem://`."""
-    MemoryFileSystem.reset()
-    yield MemoryFileSystem
-    MemoryFileSystem.reset()
+def object_store() -> Iterator[MemoryObjects]:
+    """Empty buckets under `s3://`."""
+    store = MemoryObjects()
+    store.install()
+    yield store
+    store.uninstall()
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,12 @@ from typing import Any
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.ledger.lease_file import LeaseOwner, LeaseRecord, LeaseToken, write_lease
+from omnia_beam.ledger.lease_file import LeaseOwner, LeaseRecord, LeaseToken, read_version, write_lease
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.record import Scope
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.ledger.store import TEMPORARY_PREFIX, Placing, StateFile, StateStore
 from omnia_beam.ledger.writer import LedgerWriter
+from omnia_beam.store import TEMPORARY_PREFIX, Placing, Store, StoredFile, VersionedFile
 
 SINK = "parquet:out/"
 SCOPE = Scope.of({"source": "https://one.invalid", "status": "192", "sink": SINK})
@@ -69,7 +69,7 @@ class FakeClock:
 def lease_for(state_dir: StateDir, run: int, nonce: str = "") -> LeaseToken:
     """Write a held lease as a run would have it, without the run."""
     token = LeaseToken(run, nonce or f"nonce{run}")
-    write_lease(state_dir, LeaseRecord(run, token.nonce, ELSEWHERE, 0, 0, 0, 10.0, 60.0))
+    write_lease(state_dir, LeaseRecord(run, token.nonce, ELSEWHERE, 0, 0, 0, 10.0, 60.0), read_version(state_dir)[1])
     return token
 
 
@@ -110,7 +110,7 @@ class DyingStore:
     content in a temporary file on a local disk, nothing or half an object elsewhere.
     """
 
-    inner: StateStore
+    inner: Store
     dies_at: int
     after: bool
     half_objects: bool = False
@@ -120,14 +120,30 @@ class DyingStore:
     def can_append(self) -> bool:
         return self.inner.can_append
 
+    @property
+    def is_conditional(self) -> bool:
+        return self.inner.is_conditional
+
     def make_folder(self, path: str) -> None:
         self.inner.make_folder(path)
 
-    def list(self, folder: str) -> list[StateFile]:
+    def list(self, folder: str) -> list[StoredFile]:
         return self.inner.list(folder)
 
     def open(self, path: str) -> Any:
         return self.inner.open(path)
+
+    def read(self, path: str) -> VersionedFile:
+        return self.inner.read(path)
+
+    def replace(self, path: str, data: bytes, version: Any) -> Any:
+        if not self.is_conditional:
+            with self.create(path) as out:
+                out.write(data)
+            return None
+        found: list[Any] = []
+        self._step(lambda: found.append(self.inner.replace(path, data, version)))
+        return found[0]
 
     def append(self, path: str) -> Any:
         return self.inner.append(path)

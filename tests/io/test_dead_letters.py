@@ -30,7 +30,7 @@ from omnia_beam.ledger.dead_letters import (
 )
 from omnia_beam.ledger.state_dir import StateDir
 from tests.core.strategies import as_points, as_rows, bits, groups, statuses
-from tests.io.memory_filesystem import SCHEME, MemoryFileSystem
+from tests.io.memory_objects import SCHEME, MemoryObjects
 
 KEY = ChunkKey(("a", "b"), TimeRange(0, 1_000))
 NAN_WITH_PAYLOAD = 0xFFF8000000000001
@@ -113,7 +113,7 @@ def state_dir(tmp_path: Path) -> StateDir:
 
 
 @pytest.fixture(params=["local", "object store"])
-def files(request: pytest.FixtureRequest, state_dir: StateDir, object_store: type[MemoryFileSystem]) -> DeadLetterFiles:
+def files(request: pytest.FixtureRequest, state_dir: StateDir, object_store: MemoryObjects) -> DeadLetterFiles:
     if request.param == "local":
         return DeadLetterFiles.of(state_dir)
     return DeadLetterFiles.at(f"{SCHEME}://bucket/letters")

@@ -18,10 +18,9 @@ from omnia_beam.ledger.lease import Lease, LeaseTimes, advance_run
 from omnia_beam.ledger.lease_file import LEASE_FILE, LeaseOwner, fate_of, read_lease, write_lease
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.ledger.store import TEMPORARY_PREFIX
 from omnia_beam.ledger.writer import LedgerWriter
+from omnia_beam.store import TEMPORARY_PREFIX
 from tests.io.ledger_fakes import ELSEWHERE, SCOPE, FakeClock, free_pid, lease_for, ranges, receipt, recorded
-from tests.io.memory_filesystem import MemoryFileSystem
 
 HERE = LeaseOwner.here("test")
 
@@ -354,40 +353,3 @@ def test_the_thread_beats_on_after_a_failure_that_it_says_once(
 
 
 # -- on stores without locks ---------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def remote(object_store: type[MemoryFileSystem]) -> StateDir:
-    return StateDir.open("omniamem://bucket/state", "job")
-
-
-def test_the_same_on_an_object_store(remote: StateDir, clock: FakeClock) -> None:
-    with acquire(remote, clock, ELSEWHERE) as lease:
-        assert lease.token.run == 1
-        assert clock.steady_s == 52.0, "it has settled"
-        lease.beat()
-    holder = acquire(remote, clock, ELSEWHERE)
-    with acquire(remote, clock) as lease:
-        assert lease.token.run == 3
-        assert lease.notice is not None
-        holder.beat()
-        assert holder.lost
-
-
-def test_of_two_starts_at_once_on_an_object_store_the_later_write_wins(remote: StateDir, clock: FakeClock) -> None:
-    raced: list[bool] = []
-    other: list[Lease] = []
-
-    def sleep(seconds: float) -> None:
-        """While one settles, another writes its own lease, that had seen none either."""
-        clock.sleep(seconds)
-        if not raced:
-            raced.append(True)
-            remote.delete(LEASE_FILE)
-            other.append(acquire(remote, clock, ELSEWHERE))
-
-    with pytest.raises(StateError, match=r"it went to run 1, host far-host"):
-        Lease.acquire(remote, HERE, times=times(clock, sleep), heartbeat=False)
-    other[0].check()
-    other[0].beat()
-    assert not other[0].lost

@@ -15,11 +15,11 @@ from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.fence import LOCK_FILE, LeaseFence
 from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.ledger.store import write_durably
 from omnia_beam.net.api.operations import WRITE_MULTIPLE
 from omnia_beam.net.http.retry import RetryPolicy
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.store import write_durably
 from tests.io.ledger_fakes import key, lease_for
 from tests.io.test_write_parquet import chunk_of
 

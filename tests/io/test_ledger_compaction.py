@@ -18,8 +18,8 @@ from omnia_beam.ledger.compaction import compact_ledger, compaction_pays, open_l
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.record import encode_line
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.ledger.store import TEMPORARY_PREFIX
 from omnia_beam.ledger.writer import LedgerWriter
+from omnia_beam.store import TEMPORARY_PREFIX
 from tests.io.ledger_fakes import (
     OTHER_SCOPE,
     SCOPE,
@@ -33,14 +33,14 @@ from tests.io.ledger_fakes import (
     receipt,
     recorded,
 )
-from tests.io.memory_filesystem import MemoryFileSystem
+from tests.io.memory_objects import MemoryObjects
 
 D = SCOPE.digest
 
 
 @pytest.fixture(params=["local", "object store"])
-def state(request: pytest.FixtureRequest, tmp_path: Path, object_store: type[MemoryFileSystem]) -> StateDir:
-    return StateDir.open(str(tmp_path) if request.param == "local" else "omniamem://bucket/state", "job")
+def state(request: pytest.FixtureRequest, tmp_path: Path, object_store: MemoryObjects) -> StateDir:
+    return StateDir.open(str(tmp_path) if request.param == "local" else "s3://bucket/state", "job")
 
 
 def history(state: StateDir) -> None:
@@ -85,8 +85,8 @@ def test_receipts_are_the_very_same(state: StateDir) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("halves", [False, True])
-def test_dying_at_every_step_on_an_object_store(object_store: type[MemoryFileSystem], halves: bool) -> None:
-    state = StateDir.open("omniamem://bucket/state", "job")
+def test_dying_at_every_step_on_an_object_store(object_store: MemoryObjects, halves: bool) -> None:
+    state = StateDir.open("s3://bucket/state", "job")
     history(state)
     kept = dict(object_store.objects)
 

@@ -13,7 +13,7 @@ from omnia_beam.ledger.files import receipts_of_files, recorded_stamps
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.record import decode_line, encode_receipt
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.ledger.store import write_durably
+from omnia_beam.store import write_durably
 from tests.io.ledger_fakes import SINK, key, lease_for, receipt, recorded
 
 

@@ -29,7 +29,7 @@ from omnia_beam.ledger.record import Scope, SegmentHeader
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.writer import LedgerWriter
 from tests.io.ledger_fakes import DyingStore, FakeClock, Killed, free_pid, key, receipt
-from tests.io.memory_filesystem import MemoryFileSystem
+from tests.io.memory_objects import MemoryObjects
 
 SERIES = "abc"
 END = 10
@@ -310,14 +310,15 @@ class ObjectMachine(LedgerMachine):
     """One object a flush; a put that is cut short may leave a part of the object."""
 
     def setup_store(self) -> StateDir:
-        MemoryFileSystem.reset()
-        return StateDir.open("omniamem://bucket/state", "job")
+        self.memory = MemoryObjects()
+        self.memory.install()
+        return StateDir.open("s3://bucket/state", "job")
 
     def write_raw(self, name: str, data: bytes) -> None:
-        MemoryFileSystem.objects[self.state.path(name)] = data
+        self.memory.objects[self.state.path(name)] = data
 
     def teardown(self) -> None:
-        MemoryFileSystem.reset()
+        self.memory.uninstall()
 
 
 # Shrinking a failure takes minutes, and is worth them. The profile `explore` makes the search forty times longer.

@@ -19,7 +19,7 @@ from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.files.destination_files import list_destination
 from omnia_beam.io.files.parquet.readback import SUFFIXES, read_points
 from omnia_beam.io.files.parquet.write import chunk_files
-from tests.io.memory_filesystem import SCHEME, MemoryFileSystem
+from tests.io.memory_objects import SCHEME, MemoryObjects
 
 TIME = pa.timestamp("ns", tz="UTC")
 
@@ -142,12 +142,11 @@ def test_a_flipped_byte_is_told_or_gives_points(tmp_path: Path) -> None:
             continue  # any other error would be ours
 
 
-def test_an_object_store(tmp_path: Path) -> None:
-    MemoryFileSystem.reset()
+def test_an_object_store(tmp_path: Path, object_store: MemoryObjects) -> None:
     pq.write_table(table(), tmp_path / "x.parquet")
     data = (tmp_path / "x.parquet").read_bytes()
     names = ["out/year=2024/month=01/x.parquet", "out/_temporary/x.parquet", "out/x.txt", "other/x.parquet"]
-    MemoryFileSystem.objects.update({f"{SCHEME}://bucket/{name}": data for name in names})
+    object_store.objects.update({f"{SCHEME}://bucket/{name}": data for name in names})
     root = f"{SCHEME}://bucket/out/"
     assert [each.name for each in list_destination(root, SUFFIXES).files] == ["year=2024/month=01/x.parquet"]
     ((series_id, points),) = read_points(f"{root}year=2024/month=01/x.parquet")

@@ -186,9 +186,8 @@ def test_a_compressed_file(tmp_path: Path) -> None:
 def test_files_on_an_object_store(object_store: Any, tmp_path: Path) -> None:
     rows = [(T0 + i, "s", float(i), 192) for i in range(100)]
     write_long(tmp_path / "a.csv", rows)
-    with beam.io.filesystems.FileSystems.create("omniamem://bucket/in/a.csv") as out:
-        out.write((tmp_path / "a.csv").read_bytes())
-    source = FileSource(("omniamem://bucket/in/*.csv",))
+    object_store.objects["s3://bucket/in/a.csv"] = (tmp_path / "a.csv").read_bytes()
+    source = FileSource(("s3://bucket/in/*.csv",))
     catalog = catalog_files(source)
     assert catalog.range is not None
     assert sorted(chunk_rows(read_all(source, catalog, catalog.range, 90))) == rows

@@ -22,7 +22,8 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.io.files.write import WriteToParquet
-from omnia_beam.io.omnia.read import ReadFromOmnia, ReadOptions, _WindowProvider
+from omnia_beam.io.omnia.read import ReadFromOmnia, _WindowProvider
+from omnia_beam.io.omnia.read_options import ReadOptions
 from omnia_beam.transforms.decode import DecodeChunks
 from tests.io.emulated import DAY_ONE, MONTH, ids_of, service, true_points
 from tests.io.scripted_service import Row, held

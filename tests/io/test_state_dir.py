@@ -15,7 +15,7 @@ from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import FOLDERS, StateDir
 from omnia_beam.ledger.writer import LedgerWriter
 from tests.io.ledger_fakes import SCOPE, lease_for, ranges, receipt
-from tests.io.memory_filesystem import MemoryFileSystem
+from tests.io.memory_objects import MemoryObjects
 
 Mount = Callable[[str], Path]
 
@@ -77,9 +77,9 @@ def test_names_that_name_no_directory(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("omniamem://bucket/st*te", "take for a pattern"),
+        ("hdfs://host/state", "HDFS is not read or written any more"),
         ("file:///tmp/state", "without file://"),
-        ("nosuch://bucket/state", "no filesystem for 'nosuch://bucket/state'"),
+        ("nosuch://bucket/state", "no store is known for nosuch://"),
     ],
 )
 def test_places_that_cannot_be(path: str, words: str) -> None:
@@ -186,9 +186,9 @@ def test_files_are_replaced_whole_listed_by_name_and_deleted_twice(tmp_path: Pat
     assert not [each for each in tmp_path.rglob(".*") if each.is_file()]
 
 
-def test_the_same_on_an_object_store(object_store: type[MemoryFileSystem]) -> None:
-    state = StateDir.open("omniamem://bucket/state/", "job")
-    assert state.root == "omniamem://bucket/state/job"
+def test_the_same_on_an_object_store(object_store: MemoryObjects) -> None:
+    state = StateDir.open("s3://bucket/state/", "job")
+    assert state.root == "s3://bucket/state/job"
     check_files(state)
     assert object_store.objects == {}
 
@@ -210,7 +210,7 @@ def check_files(state: StateDir) -> None:
         state.open_file("plan/x")
 
 
-def test_a_block_that_fails_changes_nothing(tmp_path: Path, object_store: type[MemoryFileSystem]) -> None:
+def test_a_block_that_fails_changes_nothing(tmp_path: Path, object_store: MemoryObjects) -> None:
     class StoppedError(BaseException):
         pass
 
@@ -225,14 +225,14 @@ def test_a_block_that_fails_changes_nothing(tmp_path: Path, object_store: type[M
         write_half(local)
     assert local.read("plan/x") == b"old"
     assert len(list((tmp_path / "job" / "plan").iterdir())) == 1
-    remote = StateDir.open("omniamem://bucket", "job")
+    remote = StateDir.open("s3://bucket", "job")
     with pytest.raises(StoppedError):
         write_half(remote)
     assert remote.read("plan/x") is None
 
 
-def test_a_cloud_librarys_own_errors_are_state_errors(object_store: type[MemoryFileSystem]) -> None:
-    object_store.fail_at["create"] = 0
+def test_a_cloud_librarys_own_errors_are_state_errors(object_store: MemoryObjects) -> None:
+    object_store.fail_from = 0
     with pytest.raises(StateError) as caught:
-        StateDir.open("omniamem://bucket", "job")
-    one_line(caught, "omniamem://bucket/job/runs/", "RemoteError: create refused by the store")
+        StateDir.open("s3://bucket", "job")
+    one_line(caught, "s3://bucket/job/runs/", "put refused by the store")

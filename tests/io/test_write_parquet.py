@@ -28,7 +28,7 @@ from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.files.parquet.write import chunk_files
 from omnia_beam.io.files.write import _WAITING, WriteToParquet
 from tests.core.strategies import as_points
-from tests.io.memory_filesystem import SCHEME, MemoryFileSystem
+from tests.io.memory_objects import SCHEME, MemoryObjects
 
 DAY = 86_400 * 10**9
 WINDOW = IntervalWindow(0, 60)
@@ -293,7 +293,7 @@ def test_a_chunk_in_two_windows_gets_a_receipt_in_each(tmp_path: Path) -> None:
     run(pipeline)
 
 
-def test_into_an_object_store(object_store: type[MemoryFileSystem]) -> None:
+def test_into_an_object_store(object_store: MemoryObjects) -> None:
     path = f"{SCHEME}://bucket/out"
     chunks = [chunk_of(day) for day in range(40)]
     pipeline = beam.Pipeline(runner=FnApiRunner())
@@ -305,11 +305,11 @@ def test_into_an_object_store(object_store: type[MemoryFileSystem]) -> None:
     assert object_store.objects == expected
 
 
-def test_a_destination_that_fails_ends_the_job(object_store: type[MemoryFileSystem]) -> None:
-    object_store.fail_at["create"] = 3
+def test_a_destination_that_fails_ends_the_job(object_store: MemoryObjects) -> None:
+    object_store.fail_from = 3
     pipeline = beam.Pipeline(runner=FnApiRunner())
     _ = pipeline | beam.Create([chunk_of(day) for day in range(8)]) | WriteToParquet(f"{SCHEME}://bucket/out")
-    with pytest.raises(Exception, match="cannot be written: create refused by the store"):
+    with pytest.raises(Exception, match="cannot be written: put refused by the store"):
         run(pipeline)
     assert isinstance(BOARD.fatal, DestinationError)
     assert len(object_store.objects) == 3

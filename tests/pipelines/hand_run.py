@@ -24,7 +24,7 @@ import yaml
 from omnia_beam.beam import record
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import Outcome
-from omnia_beam.beam.record import RecordReceipts, failure_file
+from omnia_beam.beam.record import RecordReceipts
 from omnia_beam.config import JobConfig
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.errors import NotFoundError
@@ -37,17 +37,18 @@ from omnia_beam.io.files.folder import file_prefix
 from omnia_beam.io.files.write import WriteToParquet
 from omnia_beam.io.omnia import source as service_source
 from omnia_beam.ledger import job as ledger_job
-from omnia_beam.ledger import store as durable_file
-from omnia_beam.ledger import store as state_store
+from omnia_beam.ledger.failures import failure_file
 from omnia_beam.ledger.lease_file import LeaseOwner, _machine
 from omnia_beam.ledger.writer import LedgerWriter
 from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines import carry, job_state, run, work_plan
 from omnia_beam.pipelines.config import load_config
 from omnia_beam.pipelines.copy import CopyTask
+from omnia_beam.pipelines.guard_step import _Guard
 from omnia_beam.plan import packing
 from omnia_beam.plan.packing import PackLimits, pack_windows
 from omnia_beam.plan.plan import Plan
+from omnia_beam.store import local as local_store
 
 HOUR = 3_600 * 10**9
 EPOCH = 1_704_067_200 * 10**9  # 2024-01-01; hours from here cross a month's end at 744
@@ -133,11 +134,11 @@ class HandRun:
         patch(record, "LedgerWriter", self._recorder)
         patch(ledger_job, "LedgerWriter", lambda *args: LedgerWriter(*args, clock=self.wall))
         patch(work_plan, "time_ns", self.wall)
-        self._mortal(durable_file, "_write_local")
+        self._mortal(local_store, "_write_local")
         self._mortal(destination, "_delete")
         for name in ("append", "delete"):
-            self._mortal(state_store.LocalStore, name)
-        self._mortal(state_store.LocalAppender, "append")
+            self._mortal(local_store.LocalStore, name)
+        self._mortal(local_store.LocalAppender, "append")
         self._mortal_create()
 
     def close(self) -> None:
@@ -178,7 +179,7 @@ class HandRun:
         return found
 
     def temporaries(self) -> list[str]:
-        return [path.name for path in (self.root / "out").rglob(f"{durable_file.TEMPORARY_PREFIX}*")]
+        return [path.name for path in (self.root / "out").rglob(f"{local_store.TEMPORARY_PREFIX}*")]
 
     def _config(self, ask: Ask) -> JobConfig:
         data: dict[str, Any] = {
@@ -228,7 +229,7 @@ class HandRun:
 
     def _run(self, build: CopyTask, plan: Plan, *args: Any, **keys: Any) -> Outcome:
         state = build.run
-        guarding = None if build.guard is None else build.guard.worker
+        guarding = None if build.guard is None else _Guard(build.guard)
         write = WriteToParquet(str(self.root / "out"), prefix=file_prefix("model"), sink=state.sink)._write
         write._known_dirs = set()
         recording = RecordReceipts(state.state_dir, state.scope, state.token)._record
@@ -277,7 +278,7 @@ class HandRun:
         return LedgerWriter(*args, flush_records=self._ask.flush, clock=self.wall)
 
     def _mortal_create(self) -> None:
-        real = state_store.LocalStore.create
+        real = local_store.LocalStore.create
 
         @contextmanager
         def create(store: Any, path: str, placing: Any = nullcontext) -> Iterator[Any]:
@@ -287,7 +288,7 @@ class HandRun:
                 self.mortality.step()  # the temporary is there, the name is not
             self.mortality.step()
 
-        self._patches.setattr(state_store.LocalStore, "create", create)
+        self._patches.setattr(local_store.LocalStore, "create", create)
 
 
 def at(hour: int) -> int:

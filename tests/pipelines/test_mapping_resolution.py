@@ -27,8 +27,8 @@ from omnia_beam.mapping.units import Conversion
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.config import load_config
-from omnia_beam.transforms.map_series import SeriesRule
 from omnia_beam.transforms.map_status import StatusRule
+from omnia_beam.transforms.series_rule import SeriesRule
 
 PT = Timeseries("id-1", "PT-1", "1191", description="pressure", unit="bar", asset_id="A1")
 TT = Timeseries("id-2", "TT-1", "1191", unit="degC", step=True)

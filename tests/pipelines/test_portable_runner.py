@@ -26,7 +26,7 @@ SPLITS = {"Read/Fetch/ParDo(_Fetch)": {"timings": [0, 0.3, 0.6, 0.9, 1.2, 1.5], 
 COUNTING = """
 import sys
 from omnia_beam import cli
-
+from omnia_beam.io.omnia.read import _WindowProvider
 trackers, create = [], _WindowProvider.create_tracker
 def counting(self, restriction):
     trackers.append(restriction)

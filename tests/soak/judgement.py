@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from omnia_beam.core.fingerprint import add_hashes, hash_points
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.ledger.store import TEMPORARY_PREFIX
+from omnia_beam.store import TEMPORARY_PREFIX
 
 NOTHING = "0" * 32
 

@@ -18,8 +18,9 @@ from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.transforms.map_series import MapSeries, SeriesRule, map_chunk
+from omnia_beam.transforms.map_series import MapSeries
 from omnia_beam.transforms.map_status import StatusRule
+from omnia_beam.transforms.series_rule import SeriesRule, map_chunk
 
 KEY = ChunkKey(("a", "b"), TimeRange(0, 1_000))
 

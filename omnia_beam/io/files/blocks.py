@@ -21,7 +21,7 @@ from omnia_beam.io.files.csv.times import TimeForm, changes_soon
 from omnia_beam.io.files.forms import CsvForm, FileSource, ParquetForm
 from omnia_beam.io.files.found import open_source
 from omnia_beam.io.files.parquet.source import Block, ParquetPoints
-from omnia_beam.ledger.store import reason
+from omnia_beam.store import reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -261,6 +261,7 @@ class CatalogStore:
             name = f"plan/{_PREFIX}{_digest(file.path)}.idx"
             before = self._read(name)
             if before is not None and before.file == file and before.reading == reading and not before.outdated:
+                before = replace(before, file=file)  # what is stored lacks the settings of the file's store
                 yield name, before, before
                 continue
             on_file(file)

@@ -15,11 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pyarrow as pa
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
 from omnia_beam.core.errors import DestinationError
-from omnia_beam.ledger.store import is_local, reason
+from omnia_beam.store import reason, store_of
 
 _HIDDEN: Final = (".", "_")
 """Prefixes of names that are no part of a dataset: the rule of Arrow, Spark and Hive."""
@@ -59,7 +57,7 @@ def list_destination(path: str, suffixes: tuple[str, ...], live: Collection[str]
     """List the files that a reader of the directory would read.
 
     Args:
-        path: local, or of any Beam filesystem.
+        path: on a disk or an object store.
         suffixes: of the files' names, in lower case; upper case counts the same.
         live: names that are known to be the files' proper ones: any other name of the same file is a link.
 
@@ -70,13 +68,13 @@ def list_destination(path: str, suffixes: tuple[str, ...], live: Collection[str]
         DestinationError: the directory itself cannot be listed.
     """
     root = path.rstrip("/") or "/"
-    if is_local(path):
+    store = store_of(path)
+    if store.on_disk:
         return _LocalWalk(root, suffixes, live).listing
     try:
-        matched = FileSystems.match([f"{root}/**"])[0].metadata_list
-    except (OSError, BeamIOError) as error:
+        names = sorted(store.walk(path))
+    except OSError as error:
         raise DestinationError(f"{path}: cannot be listed: {reason(error)}") from error
-    names = sorted(found.path[len(root) + 1 :] for found in matched)
     return Listing([ListedFile(name) for name in names if _is_data(name, suffixes)])
 
 
@@ -98,16 +96,17 @@ def opened_file(path: str) -> Iterator[Any]:
         DestinationError: the file may not be read.
     """
     try:
-        if is_local(path):
+        store = store_of(path)
+        if store.on_disk:
             what = _what_it_is(os.stat(path).st_mode)
             if what:
                 raise ValueError(f"it is {what} and no file")
             source = pa.OSFile(path) if path.isprintable() else pa.PythonFile(open(path, "rb"))  # noqa: SIM115  # closed below
         else:
-            source = _open_remote(path)
+            source = pa.PythonFile(store.open(path), mode="r")
     except FileNotFoundError:
         raise
-    except (OSError, BeamIOError) as error:
+    except OSError as error:
         raise DestinationError(f"{path}: cannot be opened: {reason(error)}") from error
     try:
         yield source
@@ -122,12 +121,6 @@ def naming_damage() -> Iterator[None]:
         yield
     except (OSError, pa.ArrowException) as error:
         raise ValueError(" ".join(str(error).split()).rstrip(".")[:300] or type(error).__name__) from error
-
-
-def _open_remote(path: str) -> Any:
-    if not FileSystems.exists(path):
-        raise FileNotFoundError(path)
-    return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
 
 
 def _is_data(name: str, suffixes: tuple[str, ...]) -> bool:

@@ -6,12 +6,8 @@ makes the windows that it belongs to *lost*. They are written again, or the run 
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Final
-
-from apache_beam.io.filesystem import BeamIOError
-from apache_beam.io.filesystems import FileSystems
 
 from omnia_beam.core.errors import DestinationError
 from omnia_beam.core.fingerprint import Fingerprint
@@ -24,8 +20,9 @@ from omnia_beam.io.files.stored_points import StoredFiles
 from omnia_beam.io.files.strays import is_of_another_job
 from omnia_beam.ledger.files import receipts_of_files, recorded_stamps
 from omnia_beam.ledger.ledger import Ledger
-from omnia_beam.ledger.store import is_local, reason
+from omnia_beam.store import reason, store_of
 
+_PARTITIONS: Final = ("year=", "month=")
 _OTHER_TIME: Final = "was written by somebody else since"
 
 
@@ -142,30 +139,10 @@ def list_stamps(path: str) -> dict[str, FileStamp]:
         DestinationError: it cannot be listed.
     """
     try:
-        return dict(_local_stamps(path) if is_local(path) else _remote_stamps(path))
-    except (OSError, BeamIOError) as error:
+        store = store_of(path)
+        return {
+            each.name: FileStamp(each.size, each.mtime_ns if store.on_disk else None)
+            for each in store.scan(path, _PARTITIONS)
+        }
+    except OSError as error:
         raise DestinationError(f"{path}: cannot be listed: {reason(error)}") from error
-
-
-def _local_stamps(path: str) -> Iterable[tuple[str, FileStamp]]:
-    for year in _folders(path, "year="):
-        for month in _folders(year.path, "month="):
-            with os.scandir(month.path) as entries:
-                for entry in entries:
-                    if entry.is_file():
-                        found = entry.stat()
-                        yield f"{year.name}/{month.name}/{entry.name}", FileStamp(found.st_size, found.st_mtime_ns)
-
-
-def _folders(path: str, start: str) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(path) as entries:
-            return [each for each in entries if each.name.startswith(start) and each.is_dir()]
-    except FileNotFoundError:
-        return []
-
-
-def _remote_stamps(path: str) -> Iterable[tuple[str, FileStamp]]:
-    root = path.rstrip("/")
-    for found in FileSystems.match([f"{root}/year=*/month=*/*"])[0].metadata_list:
-        yield found.path[len(root) + 1 :], FileStamp(found.size_in_bytes)

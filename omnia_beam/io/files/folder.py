@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import uuid
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from apache_beam.io.filesystem import BeamIOError
-from apache_beam.io.filesystems import FileSystems
 
-from omnia_beam.core.errors import DestinationError
+from omnia_beam.core.errors import DestinationError, UsageError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS, NS_PER_SECOND, parse_time
 from omnia_beam.io.destination import Tidied
+from omnia_beam.io.files.found import open_source
 from omnia_beam.ledger.fence import LeaseFence
 from omnia_beam.ledger.job import JobRun
-from omnia_beam.ledger.store import TEMPORARY_PREFIX, is_local, reason, write_durably
+from omnia_beam.store import TEMPORARY_PREFIX, reason, store_of, within, write_durably
 
 PARQUET_SUFFIXES: Final = (".parquet",)
 
@@ -72,14 +69,14 @@ def tidy_files(
     keep = ledger.live_files(state.sink) | ledger.doubtful_files(state.sink)
     replaced = ledger.superseded_files(state.sink)
     try:
-        found = _local_files(path) if is_local(path) else _remote_files(path, prefix)
+        found = _files(path)
         temporaries = [name for name in found if _is_temporary(name, prefix)]
         stray = [name for name in found if name not in keep and _is_ours(name, prefix, suffixes)]
         if stray and state.token.run == 1:
             raise _state_is_new(path, stray, state)
         gone = {name for name in stray if name in replaced or _concerns(path, name, prefix, wanted)}
         _delete_fenced(path, [*temporaries, *sorted(gone)], state.fence)
-    except (OSError, BeamIOError) as error:
+    except OSError as error:
         raise DestinationError(f"{path}: files of an earlier run cannot be tidied: {reason(error)}") from error
     return Tidied((*temporaries, *sorted(gone)), tuple(sorted(set(stray) - gone)))
 
@@ -96,14 +93,14 @@ def check_writable(path: str, prefix: str = "check") -> None:
     """
     probe = f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}-{prefix}-probe"
     try:
-        write_durably(f"{path.rstrip('/')}/{probe}", b"")
+        write_durably(within(path, probe), b"")
     except DestinationError as error:
         raise DestinationError(
             f"{path}: files cannot be written there: {reason(error.__cause__ or error)}. Mend that, or give another `sink.path:`"
         ) from error
     try:
         _delete(path, [probe])
-    except (OSError, BeamIOError) as error:
+    except OSError as error:
         raise DestinationError(f"{path}: files can be written there and not deleted: {reason(error)}") from error
 
 
@@ -115,22 +112,14 @@ def _state_is_new(path: str, stray: list[str], state: JobRun) -> DestinationErro
     )
 
 
-def _local_files(path: str) -> list[str]:
+def _files(path: str) -> list[str]:
     """Return the files of the partitions, and the temporaries at the top."""
     found: list[str] = []
-    for folder, _, names in os.walk(path):
-        inside = os.path.relpath(folder, path).replace(os.sep, "/")
-        if inside == ".":
-            found.extend(name for name in names if name.startswith(TEMPORARY_PREFIX))
-        elif _FOLDER.fullmatch(inside):
-            found.extend(f"{inside}/{name}" for name in names)
+    for name in store_of(path).walk(path):
+        folder, _, base = name.rpartition("/")
+        if _FOLDER.fullmatch(folder) or (not folder and base.startswith(TEMPORARY_PREFIX)):
+            found.append(name)
     return found
-
-
-def _remote_files(path: str, prefix: str) -> list[str]:
-    root = path.rstrip("/")
-    matched = FileSystems.match([f"{root}/year=*/month=*/{prefix}-*"])[0].metadata_list
-    return [metadata.path[len(root) + 1 :] for metadata in matched]
 
 
 def _is_ours(name: str, prefix: str, suffixes: tuple[str, ...]) -> bool:
@@ -149,20 +138,20 @@ def _concerns(path: str, name: str, prefix: str, wanted: TimeRange | None) -> bo
         return wanted is None or of_file is None
     # The name gives whole seconds: where a window ends at the start of the wanted time, only its points decide.
     only_the_last_second = of_file.end_ns - NS_PER_SECOND <= wanted.start_ns
-    return not only_the_last_second or _last_time(f"{path.rstrip('/')}/{name}") >= wanted.start_ns
+    return not only_the_last_second or _last_time(within(path, name)) >= wanted.start_ns
 
 
 def _last_time(path: str) -> int:
     """Return the last time of the points in a file, ns; far in the past where that cannot be read: then the file stays."""
     try:
         if path.endswith(".parquet"):
-            with FileSystems.open(path) as file:
+            with store_of(path).open(path) as file:
                 times = pq.ParquetFile(file, page_checksum_verification=True).read(["time"]).column("time")
             return int(pc.max(times).cast(pa.int64()).as_py() or MIN_TIME_NS)
-        with FileSystems.open(path) as file:
+        with open_source(path) as file:
             found = [parse_time(match[0]) for line in file if (match := _TIME.search(line.decode(errors="replace")))]
         return max(found, default=MIN_TIME_NS)
-    except (pa.ArrowException, KeyError, ValueError, OSError, EOFError):
+    except (pa.ArrowException, UsageError, KeyError, ValueError, OSError, EOFError):
         return MIN_TIME_NS
 
 
@@ -194,9 +183,4 @@ def _delete_fenced(path: str, names: list[str], fence: LeaseFence) -> None:
 
 
 def _delete(path: str, names: Iterable[str]) -> None:
-    if is_local(path):
-        for name in names:
-            with suppress(FileNotFoundError):
-                os.unlink(os.path.join(path, name))
-    elif names := list(names):
-        FileSystems.delete([f"{path.rstrip('/')}/{name}" for name in names])
+    store_of(path).delete_all(within(path, name) for name in names)

@@ -92,7 +92,7 @@ class FileSource:
     file in name order wins, then the later row, as in an upsert.
 
     Args:
-        paths: files or globs on any Beam filesystem.
+        paths: files or globs, on a disk or an object store.
         form: CSV or Parquet.
         include: patterns of the series to read, in which `*` matches anything; empty for all.
         exclude: patterns of the series to leave out.

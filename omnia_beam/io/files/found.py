@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import glob
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import Any, Final
-
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
+from typing import Any
 
 from omnia_beam.core.errors import UsageError
 from omnia_beam.io.files.compressed import unpacked
-from omnia_beam.ledger.store import is_local, reason
-
-_AS_IT_IS: Final = CompressionTypes.UNCOMPRESSED
+from omnia_beam.store import is_remote, reason, store_of
+from omnia_beam.store.objects import StoreError
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -47,7 +40,7 @@ def list_files(paths: Iterable[str]) -> tuple[SourceFile, ...]:
     """
     found: dict[str, SourceFile] = {}
     for path in paths:
-        matched = _local(path) if is_local(path) else _remote(path)
+        matched = _matched(path)
         if not matched:
             raise UsageError(
                 f"source.path: {path}: there is no such file; names that begin with _ or . are no data and do not count"
@@ -59,7 +52,7 @@ def list_files(paths: Iterable[str]) -> tuple[SourceFile, ...]:
 def look_at(path: str) -> SourceFile | None:
     """Return one file as it is now; None where it is gone."""
     try:
-        return list_files([path.replace("[", "[[]") if is_local(path) else path])[0]
+        return list_files([path if is_remote(path) else path.replace("[", "[[]")])[0]
     except UsageError:
         return None
 
@@ -71,8 +64,8 @@ def open_source(path: str) -> Any:
         UsageError: it cannot be opened, or its compression is not what its name says.
     """
     try:
-        file = _plain(path)
-    except Exception as error:  # cloud libraries raise errors of any type
+        file = store_of(path).open(path)
+    except OSError as error:
         raise UsageError(f"source.path: {path}: cannot be read: {reason(error)}") from error
     try:
         return unpacked(file, path)
@@ -81,28 +74,12 @@ def open_source(path: str) -> Any:
         raise
 
 
-def _plain(path: str) -> Any:
-    """Open a file without unpacking it."""
-    return Path(path).open("rb") if is_local(path) else FileSystems.open(path, compression_type=_AS_IT_IS)
-
-
-def _local(pattern: str) -> list[SourceFile]:
-    names = [pattern] if os.path.isfile(pattern) else glob.glob(pattern, recursive=True)
-    names = [name for name in names if _is_data(name, pattern)]
-    stats = [(name, os.stat(name)) for name in names if os.path.isfile(name)]
-    return [SourceFile(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
-
-
-def _remote(pattern: str) -> list[SourceFile]:
+def _matched(pattern: str) -> list[SourceFile]:
     try:
-        matched = FileSystems.match([pattern])[0].metadata_list
-    except Exception as error:
+        found = store_of(pattern).find(pattern)
+    except StoreError as error:
         raise UsageError(f"source.path: {pattern}: cannot be listed: {reason(error)}") from error
-    return [
-        SourceFile(each.path, each.size_in_bytes, int((each.last_updated_in_seconds or 0) * 1_000_000_000))
-        for each in matched
-        if _is_data(each.path, pattern)
-    ]
+    return [SourceFile(path, each.size, each.mtime_ns) for path, each in found if _is_data(path, pattern)]
 
 
 def _is_data(path: str, pattern: str) -> bool:

@@ -21,7 +21,7 @@ from omnia_beam.io.files.options import CsvSink, ParquetSink
 from omnia_beam.io.files.parquet import readback as parquet_reader
 from omnia_beam.io.files.strays import find_surplus
 from omnia_beam.io.observer import Observation, Surplus
-from omnia_beam.ledger.store import is_local
+from omnia_beam.store import is_remote, within
 
 _THREADS: Final = 4
 _AHEAD: Final = 8
@@ -122,7 +122,7 @@ class FilesDestination:
             except ValueError as error:
                 problems.append(self._problem("unreadable_file", name, receipt, f"cannot be read: {error}"))
             except DestinationError as error:
-                if not is_local(self.path):  # an unreachable store proves nothing about its files
+                if is_remote(self.path):  # an unreachable store proves nothing about its files
                     raise
                 problems.append(self._problem("unreadable_file", name, receipt, str(error.__cause__ or error)))
             else:  # nothing counts of a file that breaks off half way
@@ -142,4 +142,4 @@ class FilesDestination:
         return Difference(kind, text, receipt.series[0].series_id, receipt.key.range, name, points)
 
     def _path_of(self, name: str) -> str:
-        return f"{self.path.rstrip('/')}/{name}"
+        return within(self.path, name)

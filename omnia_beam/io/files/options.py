@@ -12,6 +12,7 @@ from omnia_beam.config.kind import SinkOptions, SourceOptions
 from omnia_beam.config.section import Section, key, problem
 from omnia_beam.core.limits import GOOD
 from omnia_beam.io.files.csv.fields import CommentMark, TimeColumn, WordStatus, check_csv, check_time_format
+from omnia_beam.store.place import identity_of, is_remote
 
 if TYPE_CHECKING:
     from omnia_beam.config.job import JobConfig
@@ -27,7 +28,7 @@ class FilesOptions(SourceOptions):
     beside: ClassVar = frozenset({"path", "status", "include", "exclude"})
 
     path: OneOrMany[PathText] = key(
-        "File, glob or list of them, on any Beam filesystem. Where two rows give the same series and time, the later file in "
+        "File, glob or list of them, on a disk or an object store. Where two rows give the same series and time, the later file in "
         "name order wins, as an upsert would."
     )
     include: OneOrMany[Text] = key("Read only series whose name matches one of these; `*` stands for anything.", ())
@@ -172,7 +173,7 @@ class ParquetSink(SinkOptions):
     """Parquet files, partitioned by `year=`/`month=`, sorted by series and time."""
 
     kind: Literal["parquet"] = key("The kind of sink.")
-    path: PathText = key("Directory, on any Beam filesystem.")
+    path: PathText = key("Directory, on a disk or an object store.")
     compression: Literal["zstd", "snappy", "gzip", "lz4", "none"] = key("Compression of the columns.", "zstd")
     compression_level: int | None = key(
         "Its level: zstd 1 to 22, gzip 1 to 9, lz4 1 to 12; otherwise the codec's own.", None
@@ -211,7 +212,7 @@ class CsvSink(SinkOptions):
     """CSV files: times in RFC 3339 with nine decimals, values in the shortest form that reads back as the same number."""
 
     kind: Literal["csv"] = key("The kind of sink.")
-    path: PathText = key("Directory, on any Beam filesystem.")
+    path: PathText = key("Directory, on a disk or an object store.")
     layout: Literal["long", "wide"] = key(
         "`long`: a row a point, with its status. `wide`: a column a series, no status.", "long"
     )
@@ -241,4 +242,4 @@ class CsvSink(SinkOptions):
 
 def _place(path: str) -> str:
     """Return a local path made absolute, since the same text in another directory is another place; keep remote paths."""
-    return path.rstrip("/") if "://" in path else os.path.abspath(path)
+    return identity_of(path) if is_remote(path) else os.path.abspath(path)

@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from apache_beam.io.filesystem import BeamIOError
-from apache_beam.io.filesystems import FileSystems
-
 from omnia_beam.core.errors import DestinationError
 from omnia_beam.io.files.destination_files import shown_name
-from omnia_beam.ledger.store import is_local, reason
+from omnia_beam.store import reason, store_of, within
 
 _NAME_BYTES: Final = 255
 """Most bytes of one part of a path, on every file system in use."""
@@ -20,7 +17,7 @@ def set_aside(path: str, name: str, run_id: str) -> str:
     """Rename a file to `_NAME.RUN.set-aside` in its folder. It is not deleted, because it may be the only copy.
 
     Args:
-        path: the directory, local or of any Beam filesystem.
+        path: the directory, on a disk or an object store.
         name: the file's name, relative to the directory.
         run_id: makes the new name unique; a name that would get too long is cut.
 
@@ -36,7 +33,7 @@ def set_aside(path: str, name: str, run_id: str) -> str:
     aside = f"{folder}{slash}_{os.fsdecode(cut)}{ending}"
     try:
         _rename(path, name, aside)
-    except (OSError, BeamIOError) as error:
+    except OSError as error:
         place = shown_name(f"{path.rstrip('/')}/{name}")
         raise DestinationError(f"{place}: cannot be set aside: {reason(error)}") from error
     return aside
@@ -48,26 +45,20 @@ def put_back(path: str, aside: str, name: str) -> bool:
         return False
     try:
         _rename(path, aside, name)
-    except (OSError, BeamIOError):
+    except OSError:
         return False
     return True
 
 
 def is_there(path: str, name: str) -> bool:
     """Return whether a name is taken, also by a link that leads nowhere."""
-    place = f"{path.rstrip('/')}/{name}"
-    return os.path.lexists(place) if is_local(path) else bool(FileSystems.exists(place))
+    return store_of(path).is_there(within(path, name))
 
 
 def is_no_file(path: str, name: str) -> bool:
     """Return whether something else than a file, such as a folder or a pipe, has a name, so that no file can be put there."""
-    place = f"{path.rstrip('/')}/{name}"
-    return is_local(path) and os.path.lexists(place) and not os.path.isfile(place)
+    return store_of(path).is_no_file(within(path, name))
 
 
 def _rename(path: str, old: str, new: str) -> None:
-    root = path.rstrip("/")
-    if is_local(path):
-        os.rename(f"{root}/{old}", f"{root}/{new}")
-    else:
-        FileSystems.rename([f"{root}/{old}"], [f"{root}/{new}"])
+    store_of(path).rename(within(path, old), within(path, new))

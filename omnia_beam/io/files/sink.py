@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from omnia_beam.config.job import JobConfig
+from omnia_beam.core.errors import DestinationError, StateError
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.base import Accepts, Attempt, Share, Writing
@@ -22,9 +23,9 @@ from omnia_beam.io.files.targets import FileTargets
 from omnia_beam.io.observer import Destination, ReadingPlace
 from omnia_beam.ledger.job import JobRun, JobView, RunState
 from omnia_beam.ledger.ledger import Ledger
-from omnia_beam.ledger.store import is_local
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.store import is_remote
 
 
 class FilesSink:
@@ -80,11 +81,18 @@ class FilesSink:
         path = self._options.path
         if self._job.destination_check == "off":
             return lambda ledger: not_looked_at(path)
-        if offline and not is_local(path):
-            return lambda ledger: not_asked(path, "status lists local folders alone")
-        return lambda ledger: look_at_files(
-            ledger, path, asked, self.stored(), prefix=self._prefix, suffixes=self._suffixes
-        )
+
+        def look(ledger: Ledger) -> Look:
+            try:
+                return look_at_files(ledger, path, asked, self.stored(), prefix=self._prefix, suffixes=self._suffixes)
+            except StateError:
+                raise
+            except DestinationError as error:
+                if not (offline and is_remote(path)):
+                    raise
+                return not_asked(path, str(error))
+
+        return look
 
     def erase(self, run: JobRun, removals: Iterable[Removal]) -> list[str]:
         return []  # a window that is written again replaces its files

@@ -12,6 +12,7 @@ from omnia_beam.core.limits import GOOD
 from omnia_beam.io.files.csv.readback import read_csv_points
 from omnia_beam.io.files.csv.write import CsvOptions
 from omnia_beam.io.files.parquet.readback import read_points
+from omnia_beam.store import within
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class StoredFiles:
         for name in names:
             found: dict[str, list[Points]] = {}
             try:
-                for stored_id, points in self._read(f"{self.path.rstrip('/')}/{name}"):
+                for stored_id, points in self._read(within(self.path, name)):
                     found.setdefault(stored_id, []).append(points)
             except (FileNotFoundError, ValueError):
                 unread.append(name)

@@ -23,7 +23,7 @@ from omnia_beam.io.base import WriteResult
 from omnia_beam.io.files.csv.write import CsvOptions, csv_files, with_plain_nans
 from omnia_beam.io.files.parquet.write import ParquetOptions, chunk_files
 from omnia_beam.ledger.fence import LeaseFence
-from omnia_beam.ledger.store import write_durably
+from omnia_beam.store import within, write_durably
 
 _WAITING = 1
 """Most chunks that wait for the writing thread, which works while the next are fetched and decoded; this bounds memory."""
@@ -52,7 +52,7 @@ class WriteFiles(beam.DoFn):
     """DoFn that turns chunks into whole, durable files and then into receipts, on a thread beside the bundle's.
 
     Args:
-        path: where to write; local, or of any Beam filesystem.
+        path: where to write: a disk or an object store.
         sink: name of this sink in receipts.
         files_of: encodes a chunk; it is pickled to the workers.
         as_held: returns what files of this kind can hold of a chunk, which its receipt describes; None for all of it.
@@ -73,7 +73,7 @@ class WriteFiles(beam.DoFn):
         self._as_held = as_held
         self._fence = fence
         self._takes_unclaimed = takes_unclaimed
-        self._path = path.rstrip("/")
+        self._path = path
         self._sink = sink
         self._files_of = files_of
         self._points = Metrics.counter("omnia_beam", "points_written")
@@ -116,7 +116,7 @@ class WriteFiles(beam.DoFn):
         chunk = chunk if self._as_held is None else self._as_held(chunk)
         placing = nullcontext if self._fence is None else self._fence.placing
         for file in self._files_of(chunk):
-            path = f"{self._path}/{file.path}"
+            path = within(self._path, file.path)
             stamps.append(write_durably(path, file.content, known_dirs=self._known_dirs, placing=placing))
             files.append(file.path)
         return Receipt.of(chunk, self._sink, tuple(files), stamps=tuple(stamps))
@@ -141,7 +141,7 @@ class WriteToCsv(beam.PTransform):
     whole and on stable storage) and `dead_letters`, which stays empty.
 
     Args:
-        path: where to write; local, or of any Beam filesystem.
+        path: where to write: a disk or an object store.
         prefix: the first part of every file's name.
         options: layout, delimiter and compression.
         sink: name of this sink in receipts; None for `csv:` and the path.
@@ -187,7 +187,7 @@ class WriteToParquet(beam.PTransform):
     whole and on stable storage) and `dead_letters`, which stays empty: a file holds either all points or none.
 
     Args:
-        path: where to write; local, or of any Beam filesystem.
+        path: where to write: a disk or an object store.
         prefix: the first part of every file's name.
         options: the compression.
         sink: name of this sink in receipts; None for `parquet:` and the path.

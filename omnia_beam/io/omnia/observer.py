@@ -14,7 +14,8 @@ from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.base import Share
 from omnia_beam.io.observer import Observation, ReadingPlace, Surplus
 from omnia_beam.io.omnia.options import OmniaSink
-from omnia_beam.io.omnia.read import ReadOptions, ReadShards
+from omnia_beam.io.omnia.read import ReadShards
+from omnia_beam.io.omnia.read_options import ReadOptions
 from omnia_beam.io.window_reading import WindowPrints, WindowRun, fingerprints_apart, is_not_found
 from omnia_beam.net.api.metadata import MetadataCalls
 from omnia_beam.net.http.reachability import check_reachable

@@ -16,18 +16,18 @@ from omnia_beam.beam.progress import BOARD, STOP
 from omnia_beam.core.chunk import RawChunk
 from omnia_beam.core.errors import IncompleteReadError
 from omnia_beam.core.failure import WindowFailure
-from omnia_beam.core.limits import MAX_CHUNK_POINTS, MAX_POINTS_PER_RESPONSE
+from omnia_beam.core.limits import MAX_CHUNK_POINTS
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.core.window import BodyFormat, Window
+from omnia_beam.core.window import Window
 from omnia_beam.io.base import ReadResult
 from omnia_beam.io.omnia.planner import plan_windows
 from omnia_beam.io.omnia.query_reader import QueryReader
+from omnia_beam.io.omnia.read_options import ReadOptions
 from omnia_beam.io.omnia.window_reader import MoreAhead, WindowReader
 from omnia_beam.net.api.raw_data import RawQuery, fetch_page, named_counts
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import shared_session
-from omnia_beam.plan.packing import PackLimits
 from omnia_beam.plan.plan import WindowShard, shard_windows
 from omnia_beam.transforms.decode import DecodeChunks
 
@@ -39,30 +39,6 @@ _MORE_POINTS: Final = 2 * MAX_CHUNK_POINTS
 
 _MORE_QUERIES: Final = 1_024
 """Queries ahead while requests wait for the service: most have their answer, and are held up by one in front. [ours]"""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadOptions:
-    """How to ask for raw data.
-
-    Args:
-        statuses: only points with one of these; none for all.
-        format: `protobuf`, or `json` for a gateway that passes nothing else: slower, and without the service's own count
-            as a proof of completeness.
-        page_limit: points asked for in one page.
-        max_chunk_points: the most points of a chunk.
-        ahead: queries under way or waiting to be taken; None for the requests in flight and half as many more.
-    """
-
-    statuses: tuple[int, ...] = ()
-    format: BodyFormat = "protobuf"
-    page_limit: int = MAX_POINTS_PER_RESPONSE
-    max_chunk_points: int = MAX_CHUNK_POINTS
-    ahead: int | None = None
-
-    @property
-    def pack_limits(self) -> PackLimits:
-        return PackLimits(page_points=self.page_limit, chunk_points=self.max_chunk_points)
 
 
 class ReadFromOmnia(beam.PTransform):

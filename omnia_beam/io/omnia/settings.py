@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from omnia_beam.io.base import Attempt
 from omnia_beam.io.omnia.options import OmniaSink, OmniaSource
 from omnia_beam.io.omnia.policy import WriteOptions
-from omnia_beam.io.omnia.read import ReadOptions
+from omnia_beam.io.omnia.read_options import ReadOptions
 from omnia_beam.net.http.options import ServiceOptions
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.settings import ServiceSettings

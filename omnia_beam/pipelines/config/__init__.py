@@ -15,8 +15,10 @@ from typing import Annotated, Any
 from pydantic import Field, create_model
 
 from omnia_beam.config import load
+from omnia_beam.config.fields import OneOrMany
 from omnia_beam.config.job import JobConfig
 from omnia_beam.io.kinds import kinds
+from omnia_beam.pipelines.config.storage import StorageConfig
 
 __all__ = ["JobConfig", "job_model", "load_config"]
 
@@ -33,6 +35,8 @@ def job_model() -> type[JobConfig]:
         "source": _narrowed("source", [each.source for each in table if each.source is not None]),
         "sink": _narrowed("sink", [each.sink for each in table if each.sink is not None]),
     }
+    storage = JobConfig.model_fields["storage"]
+    fields["storage"] = (OneOrMany[StorageConfig], Field(storage.default, description=storage.description))
     return create_model("Job", __base__=JobConfig, __doc__=JobConfig.__doc__, __module__=__name__, **fields)
 
 

@@ -29,13 +29,13 @@ from apache_beam.utils.timestamp import Duration, Timestamp
 from rich.console import Console
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.beam.record import forget_failures, read_failures
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import OmniaBeamError, StateError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.core.window import Window
 from omnia_beam.io.base import Share
+from omnia_beam.ledger.failures import forget_failures, read_failures
 from omnia_beam.ledger.job import JobRun, JobView, RunState
 from omnia_beam.ledger.lease import advance_run
 from omnia_beam.ledger.lease_file import read_lease

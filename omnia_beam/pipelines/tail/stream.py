@@ -24,8 +24,9 @@ from apache_beam.runners.runner import PipelineState
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import own_errors_logged_once, stopping_on_signals
+from omnia_beam.beam.flink_options import CheckpointOptions
 from omnia_beam.beam.progress import BOARD, STOP
-from omnia_beam.beam.runner import CheckpointOptions, make_runner, runner_name
+from omnia_beam.beam.runner import make_runner, runner_name
 from omnia_beam.core.errors import Interrupted, OmniaBeamError, StateError, UnsafeRunnerError
 from omnia_beam.core.summary import Summary
 from omnia_beam.core.time_range import TimeRange

@@ -25,7 +25,6 @@ from types import FrameType
 from omnia_beam.beam.allocator import give_back
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import Outcome
-from omnia_beam.beam.record import forget_failures, read_failures
 from omnia_beam.beam.runner import is_local
 from omnia_beam.beam.stop_signals import handling_stop_signals
 from omnia_beam.config import JobConfig
@@ -39,6 +38,7 @@ from omnia_beam.core.errors import (
 )
 from omnia_beam.core.summary import Summary
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
+from omnia_beam.ledger.failures import forget_failures, read_failures
 from omnia_beam.ledger.job import JobRun, RunState
 from omnia_beam.ledger.lease import Lease
 from omnia_beam.ledger.state_dir import StateDir
@@ -50,13 +50,7 @@ from omnia_beam.pipelines.job_state import held_lease, new_run_id, scope_of
 from omnia_beam.pipelines.removal_guard import RemovalGuard
 from omnia_beam.pipelines.rounds import Ended
 from omnia_beam.pipelines.run import Copying
-from omnia_beam.pipelines.tail.cycle import (
-    Cycle,
-    TailPlanner,
-    TailTimes,
-    complete_at,
-    describe_cycle,
-)
+from omnia_beam.pipelines.tail.cycle import Cycle, TailPlanner, TailTimes, complete_at, describe_cycle
 from omnia_beam.pipelines.tail.stream import run_streaming_tail
 from omnia_beam.pipelines.work_plan import WorkPlan, announce_again, with_traffic
 

@@ -13,9 +13,9 @@ from omnia_beam.core.fingerprint import RECIPE
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.difference import KINDS
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.ledger.store import write_durably
 from omnia_beam.pipelines.verify.report import VerifyReport
 from omnia_beam.pipelines.verify.report_pictures import coverage_svg, difference_svg
+from omnia_beam.store import within, write_durably
 
 JSON_NAME: Final = "report.json"
 HTML_NAME: Final = "report.html"
@@ -31,7 +31,7 @@ def write_report(report: VerifyReport, state_dir: StateDir, run_id: str, folder:
         report: the content.
         state_dir: the job's state.
         run_id: names the files in the state.
-        folder: on any Beam filesystem; created if it does not exist. None: `runs/<run id>.json` and `.html` in the state.
+        folder: on a disk or an object store; created if it does not exist. None: `runs/<run id>.json` and `.html` in the state.
 
     Returns:
         The paths of the files: `report` and `page`.
@@ -49,7 +49,7 @@ def write_report(report: VerifyReport, state_dir: StateDir, run_id: str, folder:
         for what, name in names.items():
             state_dir.write(name, texts[what].encode())
         return {what: state_dir.path(name) for what, name in names.items()}
-    places = {"report": f"{folder.rstrip('/')}/{JSON_NAME}", "page": f"{folder.rstrip('/')}/{HTML_NAME}"}
+    places = {"report": within(folder, JSON_NAME), "page": within(folder, HTML_NAME)}
     for what, place in places.items():
         write_durably(place, texts[what].encode())
     return places

@@ -21,7 +21,8 @@ from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines.cluster_guard import cluster_share
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.preparation import Prepared, prepare
-from omnia_beam.transforms.map_series import MapSeries, SeriesRule
+from omnia_beam.transforms.map_series import MapSeries
+from omnia_beam.transforms.series_rule import SeriesRule
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def run_verify(
         source: read the source again too, and compare with it; otherwise with the receipts, and with the source's points
             only where those differ.
         repair: copy again what differs, and compare again.
-        report: a directory, on any Beam filesystem, for `report.json` and `report.html`; None for the run's place in the
+        report: a directory, on a disk or an object store, for `report.json` and `report.html`; None for the run's place in the
             state directory.
 
     Returns:

@@ -27,7 +27,7 @@ def read_csv_points(path: str, options: CsvOptions) -> Iterator[tuple[str, Point
     """Yield the points of one file, in its order, with the memory of one block.
 
     Args:
-        path: local, or of any Beam filesystem; its suffix indicates the compression.
+        path: on a disk or an object store; its suffix indicates the compression.
         options: the sink's. A wide file holds no statuses: all of its points come with status 0.
 
     Yields:

@@ -23,7 +23,7 @@ def read_points(path: str) -> Iterator[tuple[str, Points]]:
     """Yield the points of one file, in its order, with the memory of one row group.
 
     Args:
-        path: local, or of any Beam filesystem; columns as the Parquet sink writes them.
+        path: on a disk or an object store; columns as the Parquet sink writes them.
 
     Yields:
         (stored id, points): runs of one series. A file that is not sorted by series gives one run for each series and row

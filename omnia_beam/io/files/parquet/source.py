@@ -28,7 +28,7 @@ from omnia_beam.io.files.parquet.columns import (
     times_of,
     values_of,
 )
-from omnia_beam.ledger.store import reason
+from omnia_beam.store import reason
 
 BLOCK_ROWS: Final = 1 << 20
 """Number of rows of one block; a row group that is larger is read in slices."""
