@@ -14,23 +14,22 @@ Each is a report in the job's state, `runs/RUN-removal-WINDOW.json`, so that it 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from omnia_beam.core.chunk import NO_POINTS, Chunk, Points
-from omnia_beam.core.fingerprint import add_hashes, hash_points
+from omnia_beam.core.fingerprint import hash_points
 from omnia_beam.core.kept import KeptPoints
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.base import StoredPoints
 from omnia_beam.io.destination import Removal
-from omnia_beam.ledger.facts import PriorRecord
+from omnia_beam.ledger.facts import PriorRecord, joined_receipt
 from omnia_beam.ledger.state_dir import StateDir
 
 _REPORT: Final = "-removal-"
@@ -137,36 +136,6 @@ def guard_chunk(chunk: Chunk, before: Receipt, scope: str, rules: GuardRules) ->
     if rules.files is None:
         return _by_receipts(chunk, before, stored, rules)
     return _by_points(chunk, before, stored, rules)
-
-
-def joined_receipt(key: ChunkKey, receipts: Sequence[Receipt]) -> Receipt:
-    """Return what is recorded of a window, from its own receipt or from those of its parts, oldest first."""
-    if len(receipts) == 1 and receipts[0].key == key:
-        return receipts[0]
-    own = [each for each in receipts if each.key == key]
-    files = tuple(dict.fromkeys(name for each in receipts for name in each.files))
-    kept = tuple(part for each in receipts for part in each.kept)
-    series = (
-        own[-1].series
-        if own
-        else tuple(reduce(_sum, parts) for parts in zip(*(r.series for r in receipts), strict=True))
-    )
-    return Receipt(key, receipts[-1].sink, series, files, kept=kept)
-
-
-def _sum(one: SeriesReceipt, other: SeriesReceipt) -> SeriesReceipt:
-    """Return the receipt of two parts of a window together, without statuses."""
-    firsts = [each.first_ns for each in (one, other) if each.first_ns is not None]
-    lasts = [each.last_ns for each in (one, other) if each.last_ns is not None]
-    return SeriesReceipt(
-        one.series_id,
-        other.target_id,
-        one.count + other.count,
-        min(firsts, default=None),
-        max(lasts, default=None),
-        (),
-        add_hashes(one.content_hash, other.content_hash),
-    )
 
 
 def _by_receipts(

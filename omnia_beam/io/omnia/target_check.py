@@ -13,12 +13,11 @@ from omnia_beam.core.receipt import SeriesReceipt
 from omnia_beam.core.timestamps import MAX_TIME_NS
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.destination import Asked, Look, Removal
-from omnia_beam.ledger.facts import prior_records, receipts_of_range
+from omnia_beam.ledger.facts import joined_receipt, prior_records, receipts_of_range
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.net.api.operations import DELETE_DATA
 from omnia_beam.net.api.raw_data import outward, probe_ranges
 from omnia_beam.net.http.session import ServiceSession
-from omnia_beam.pipelines.removal_guard import joined_receipt
 
 _NAMED: Final = 5
 
