@@ -27,7 +27,7 @@ from omnia_beam.pipelines.command_end import EXIT_COMPLETE, EXIT_USAGE, CommandE
 from omnia_beam.pipelines.streams import guarded_streams, set_up_logging
 
 _TIME_OPTIONS: Final = ("--start", "--end")
-_OPTIONS_WITH_VALUE: Final = (*_TIME_OPTIONS, "--set", "--runner", "--workers", "--mapping-template")
+_OPTIONS_WITH_VALUE: Final = (*_TIME_OPTIONS, "--set", "--runner", "--workers", "--mapping-template", "--gap", "--html")
 _OWN_OPTIONS: Final = ("-h", "--help", "--version")
 """Options of `omnia-beam` itself. All others belong to the command, wherever they are written."""
 
@@ -41,6 +41,7 @@ _CONFIG_COMMANDS: Final = {
     "plan": "show what a job would take, and what a migration would lose, without moving anything",
     "verify": "read the destination again, compare it with what was copied, and tell every difference",
     "status": "show what is copied and what is missing, from the job's own records, without asking the service",
+    "profile": "show figures, gaps and flat stretches of every series that the destination holds",
     "check": "try configuration, token, service, one read and the destination; writes nothing",
     "series": "list what the selection resolves to",
 }
@@ -186,6 +187,9 @@ def _parser() -> _Parser:
             )
         if name == "verify":
             _add_verify_arguments(command)
+        if name == "profile":
+            command.add_argument("--gap", metavar="DURATION", default="1h", help="longest time that is no gap (1h)")
+            command.add_argument("--html", metavar="FILE", type=os.path.expanduser, help="write the figures as a page")
         if name == "plan":
             command.add_argument(
                 "--mapping-template",
@@ -343,23 +347,24 @@ def _run_config_command(args: argparse.Namespace, beam_args: Sequence[str]) -> i
 
         return _finished(args, run_verify(job, context, source=args.source, repair=args.repair, report=args.report))
     if args.command == "status":
-        return _run_status(args, job, context)
+        from omnia_beam.pipelines.status import run_status
+
+        return _printed(args, run_status(job, context, as_json=args.json))
+    if args.command == "profile":
+        from omnia_beam.pipelines.profile.command import run_profile
+
+        given = (args.start is not None, args.end is not None)
+        return _printed(args, run_profile(job, context, args.gap, html=args.html, given=given, as_json=args.json))
     if args.command == "check":
         from omnia_beam.pipelines.check import run_check
 
         return int(run_check(job, context, as_json=args.json))
     from omnia_beam.pipelines.series_list import run_series
 
-    listed = run_series(job, context, "json" if args.json and args.format == "table" else args.format)
-    if args.json:
-        print(json.dumps(listed.to_json()), flush=True)
-    return EXIT_COMPLETE
+    return _printed(args, run_series(job, context, "json" if args.json and args.format == "table" else args.format))
 
 
-def _run_status(args: argparse.Namespace, job: Any, context: Any) -> int:
-    from omnia_beam.pipelines.status import run_status
-
-    summary = run_status(job, context, as_json=args.json)
+def _printed(args: argparse.Namespace, summary: Any) -> int:
     if args.json:
         print(json.dumps(summary.to_json()), flush=True)
     return int(summary.exit_code)
@@ -385,11 +390,9 @@ def _finished(args: argparse.Namespace, summary: Any) -> int:
     from omnia_beam.beam.terminal import console
     from omnia_beam.pipelines.summary import print_summary
 
-    if args.json:
-        print(json.dumps(summary.to_json()), flush=True)
-    elif summary.command != "plan":  # `plan` has printed its figures
+    if not args.json and summary.command != "plan":  # `plan` has printed its figures
         print_summary(summary, console())
-    return int(summary.exit_code)
+    return _printed(args, summary)
 
 
 if __name__ == "__main__":
