@@ -26,7 +26,7 @@ EXIT_INTERRUPTED: Final = 130
 
 _TRACEBACK_ENV: Final = "OMNIA_BEAM_TRACEBACK"
 
-_LOOKING: Final = frozenset({"series", "plan", "status", "check", "schema", "init"})
+_LOOKING: Final = frozenset({"series", "plan", "status", "profile", "check", "schema", "init"})
 """Commands whose reader may close the pipe early (`| head`)."""
 
 

@@ -59,6 +59,8 @@ class PointBlock:
     def runs(self) -> Iterator[tuple[str, Points]]:
         """Yield the name and the points, without a copy, of each run."""
         starts = self.starts.tolist()
+        if not starts:
+            return
         for start, end in zip(starts, [*starts[1:], len(self.codes)], strict=True):
             yield self.names[self.codes[start]], self.points.take(slice(start, end))
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -100,17 +99,26 @@ class Reading:
     def blocks(self) -> Iterator[PointBlock]:
         """Yield all points, one file after the other; what cannot be read is added to `problems`.
 
+        The next block is read on another thread while one is looked at.
+
         Raises:
             DestinationError: a store cannot be read at all.
         """
         self.files_read = self.points_read = 0
+        blocks = self._blocks()
+        with ThreadPoolExecutor(1, thread_name_prefix="omnia-profile") as pool:
+            coming = pool.submit(next, blocks, None)
+            while (block := coming.result()) is not None:
+                coming = pool.submit(next, blocks, None)
+                yield block
+
+    def _blocks(self) -> Iterator[PointBlock]:
         for name in self.names:
             try:
-                with closing(_ahead(self.files.blocks(f"{self.path.rstrip('/')}/{name}"))) as blocks:
-                    for block in blocks:
-                        inside = self._inside(block)
-                        self.points_read += len(inside.codes)
-                        yield inside
+                for block in self.files.blocks(f"{self.path.rstrip('/')}/{name}"):
+                    inside = self._inside(block)
+                    self.points_read += len(inside.codes)
+                    yield inside
             except FileNotFoundError:
                 self.problems[name] = f"{shown_name(name)} is not there any more"
             except ValueError as error:
@@ -200,13 +208,3 @@ def _start_of(path: str, files: PointFiles) -> int:
 def _csv_blocks(options: CsvOptions, path: str) -> Iterator[PointBlock]:
     for name, points in csv_reader.read_csv_points(path, options):
         yield PointBlock.of_one(name, points)
-
-
-def _ahead(blocks: Iterable[PointBlock]) -> Generator[PointBlock]:
-    """Yield the blocks, of which the next is read on another thread while one is looked at."""
-    iterator = iter(blocks)
-    with ThreadPoolExecutor(1, thread_name_prefix="omnia-profile") as pool:
-        coming = pool.submit(next, iterator, None)
-        while (block := coming.result()) is not None:
-            coming = pool.submit(next, iterator, None)
-            yield block
