@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from omnia_beam.config.times import format_duration
 from omnia_beam.core.timestamps import format_time
@@ -64,26 +65,27 @@ class Stretches:
     longest: Stretch | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Sparkline:
     """The least and the greatest value of a series in steps of time.
 
     Args:
         start_ns: begin of the first step, the same for all series of a profile.
         step_ns: length of a step.
-        low, high: a value for each step, NaN where there is none; infinities do not count.
+        low, high: float64, a value for each step, NaN where there is none; infinities do not count. They are views of
+            the tally's grid, since Python's floats would take four times the memory.
     """
 
     start_ns: int
     step_ns: int
-    low: tuple[float, ...]
-    high: tuple[float, ...]
+    low: npt.NDArray[np.float64]
+    high: npt.NDArray[np.float64]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data, without the steps at the end that have no value."""
         steps = [
             None if math.isnan(low) else [_rounded(low), _rounded(high)]
-            for low, high in zip(self.low, self.high, strict=True)
+            for low, high in zip(self.low.tolist(), self.high.tolist(), strict=True)
         ]
         while steps and steps[-1] is None:
             steps.pop()
@@ -270,9 +272,7 @@ def _figures(tally: Tally, number: int, statuses: bool) -> SeriesFigures:
         else _none_or_zero(name, state),
         gaps=_stretches(name, tally.gaps, number),
         flats=_stretches(name, tally.flats, number),
-        sparkline=Sparkline(
-            start, end - start, *(tuple(side[number].tolist()) for side in (tally.grid.low, tally.grid.high))
-        ),
+        sparkline=Sparkline(start, end - start, tally.grid.low[number], tally.grid.high[number]),
     )
 
 

@@ -43,12 +43,10 @@ def drawing_of(figures: SeriesFigures, gap_ns: int, steps: int) -> Drawing:
         gap_ns: values with an empty time of this length or more between them are not joined.
         steps: number of steps to draw.
     """
-    line = figures.sparkline
-    runs = list(_runs(line, gap_ns, steps))
-    scale = _scale([value for run in runs for at in run for value in (line.low[at], line.high[at])])
-    band = "".join(
-        _band(run, [scale(line.low[at]) for at in run], [scale(line.high[at]) for at in run]) for run in runs
-    )
+    low, high = figures.sparkline.low.tolist(), figures.sparkline.high.tolist()
+    runs = list(_runs(figures.sparkline, gap_ns, steps))
+    scale = _Scale([value for run in runs for at in run for value in (low[at], high[at])])
+    band = "".join(_band(run, [scale(low[at]) for at in run], [scale(high[at]) for at in run]) for run in runs)
     holes = ((2 * (one[-1] + 1), 2 * (other[0] - one[-1] - 1)) for one, other in itertools.pairwise(runs))
     return Drawing(band, tuple(holes))
 
@@ -67,7 +65,7 @@ def _runs(line: Sparkline, gap_ns: int, steps: int) -> Iterator[list[int]]:
         yield run
 
 
-class _scale:
+class _Scale:
     """Heights of values: the greatest at the top, the least at the bottom, a single one in the middle."""
 
     def __init__(self, values: list[float]) -> None:

@@ -6,6 +6,7 @@ import itertools
 import math
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,7 +119,7 @@ def test_a_sparkline_holds_every_finite_value_in_its_step(plant: dict[str, list[
         assert {at: max(each) for at, each in steps.items()} == present(line.high)
 
 
-def present(line: tuple[float, ...]) -> dict[int, float]:
+def present(line: npt.NDArray[np.float64]) -> dict[int, float]:
     return {at: value for at, value in enumerate(line) if not math.isnan(value)}
 
 
