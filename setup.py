@@ -44,7 +44,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["omnia_beam", "omnia_beam.*"]),
-    package_data={"omnia_beam": ["py.typed", "core/*.pyi", "pipelines/verify/*.css", "pipelines/verify/*.j2"]},
+    package_data={"omnia_beam": ["py.typed", "core/*.pyi", "pipelines/*/*.j2", "pipelines/*/*.css"]},
     ext_modules=[KERNEL] if WITH_KERNEL else [],
     options={"bdist_wheel": {"py_limited_api": "cp311"}} if WITH_KERNEL else {},
     install_requires=[

@@ -122,6 +122,20 @@ def _series(call: Call) -> CommandResult:
     return run_series(job, context, "json" if call.as_json and form == "table" else form)
 
 
+def _profile_arguments(parser: argparse.ArgumentParser) -> None:
+    add_job_arguments(parser)
+    parser.add_argument("--gap", metavar="DURATION", default="1h", help="longest time that is no gap (1h)")
+    parser.add_argument("--html", metavar="FILE", type=os.path.expanduser, help="write the figures as a page")
+
+
+def _profile(call: Call) -> CommandResult:
+    job, context = call.job(runs_pipelines=False)
+    from omnia_beam.pipelines.profile.command import run_profile
+
+    args = call.args
+    return run_profile(job, context, args.gap, html=args.html, given=(args.start is not None, args.end is not None))
+
+
 def _init_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", help="the kind of source, such as omnia or csv")
     parser.add_argument("sink", metavar="SINK", help="the kind of sink, such as parquet or omnia")
@@ -257,6 +271,13 @@ COMMANDS: Final = (
         "try configuration, token, service, one read and the destination; writes nothing",
         add_job_arguments,
         _check,
+        only_shows=True,
+    ),
+    Command(
+        "profile",
+        "show figures, gaps and flat stretches of every series that the destination holds",
+        _profile_arguments,
+        _profile,
         only_shows=True,
     ),
     Command("series", "list what the selection resolves to", _series_arguments, _series, only_shows=True),
