@@ -77,7 +77,7 @@ def settings_from(arguments: list[str]) -> Settings:
 
 async def _serve(settings: Settings) -> int:
     # Imported here, because every command of omnia-beam reads these options and only this one needs a web server.
-    from omnia_beam.emulator.omnia.server import Server
+    from omnia_beam.emulator.omnia.server import OmniaServer
     from omnia_beam.emulator.omnia.service import build_service
 
     stop = asyncio.Event()
@@ -89,7 +89,7 @@ async def _serve(settings: Settings) -> int:
     service = build_service(settings)
     gc.freeze()
     gc.enable()
-    server = Server(service)
+    server = OmniaServer(service)
     try:
         await server.start()
         print(json.dumps({"url": server.url, "pid": os.getpid()}), flush=True)

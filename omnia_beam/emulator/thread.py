@@ -11,7 +11,7 @@ from typing import Any
 
 from omnia_beam.emulator.command import settings_from
 from omnia_beam.emulator.common.store import Store
-from omnia_beam.emulator.omnia.server import Server
+from omnia_beam.emulator.omnia.server import OmniaServer
 from omnia_beam.emulator.omnia.service import build_service
 from omnia_beam.emulator.remote import Remote, control_token_for
 
@@ -90,7 +90,7 @@ class EmulatorThread(Remote):
     async def _serve(self, ready: threading.Event) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         service = build_service(settings_from(self._arguments), self._series, self._control_token)
-        server = Server(service)
+        server = OmniaServer(service)
         try:
             await server.start()
             self._store, self.url = service.store, server.url

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from omnia_beam.emulator.omnia.answer import Answer
-from omnia_beam.emulator.omnia.protobuf import Buffer
+from omnia_beam.emulator.common.serving.answer import Answer, Buffer
 
 _SLICES_A_SECOND = 10
 _AT_ONCE = 1 << 18
