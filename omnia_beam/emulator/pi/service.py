@@ -17,7 +17,7 @@ from omnia_beam.emulator.common.limiter import RateLimiter
 from omnia_beam.emulator.common.serving.answer import Refusal
 from omnia_beam.emulator.common.serving.faults import FaultBook
 from omnia_beam.emulator.common.serving.service import SharedService, control_guard_of
-from omnia_beam.emulator.pi.archive import Archive, Point
+from omnia_beam.emulator.pi.archive import Archive, Point, Taken
 from omnia_beam.emulator.pi.change import Change, apply_change, decode_change, encode_change
 from omnia_beam.emulator.pi.faults import KINDS
 from omnia_beam.emulator.pi.loading import load_archive
@@ -127,9 +127,9 @@ def _opened_journal(service: PiService, folder: Path) -> Journal:
     for payload in records:
         try:
             apply_change(service.archive, decode_change(payload))
-        except KeyError as error:
+        except (KeyError, Taken) as error:
             raise ValueError(
-                f"--state-dir {folder}: it changes {error}, which is not in the data given; "
+                f"--state-dir {folder}: it changes {error}, which is not in the data given, or is there already; "
                 "start with the data that it began with, or use another directory"
             ) from None
         except ValueError as error:
