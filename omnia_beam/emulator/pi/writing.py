@@ -1,4 +1,8 @@
-"""The endpoints that write values: each value has its own outcome."""
+"""The endpoints that write values: each value has its own outcome.
+
+The bodies of a 207 have the form that the public generated client expects: `Items[].{Substatus, Message}` in the order of
+the values, and for a write of several streams one such list for each stream.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ async def post_recorded(service: PiService, call: Call) -> Answer:
     if not isinstance(content, list):
         raise Refusal(400, "The request body is not a list of values.")
     change, outcomes = _read(service, call, point, content)
-    return await _stored(service, call, [change], outcomes)
+    return await _stored(service, call, [change], outcomes, _listed(outcomes))
 
 
 async def post_value(service: PiService, call: Call) -> Answer:
@@ -34,8 +38,8 @@ async def post_value(service: PiService, call: Call) -> Answer:
         raise Refusal(400, "The request body is not a value.")
     change, [outcome] = _read(service, call, point, [content])
     if outcome["Substatus"] >= 400 and not _buffered(call):
-        raise Refusal(400, outcome["Errors"][0])
-    return await _stored(service, call, [change], [outcome])
+        raise Refusal(400, outcome["Message"])
+    return await _stored(service, call, [change], [outcome], _listed([outcome]))
 
 
 async def post_recorded_of_many(service: PiService, call: Call) -> Answer:
@@ -44,22 +48,25 @@ async def post_recorded_of_many(service: PiService, call: Call) -> Answer:
     if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
         raise Refusal(400, "The request body is not a list of streams.")
     changes: list[Change | None] = []
-    outcomes: list[dict[str, Any]] = []
+    of_streams: list[list[dict[str, Any]]] = []
     for item in content:
-        web_id, values = item.get("WebId"), item.get("Items")
-        outcome: dict[str, Any] = {"WebId": web_id}
+        values = item.get("Items")
         try:
             if not isinstance(values, list):
                 raise Refusal(400, "The stream has no list 'Items'.")
-            change, inner = _read(service, call, service.point_of(str(web_id)), values)
+            change, outcomes = _read(service, call, service.point_of(str(item.get("WebId"))), values)
         except Refusal as refusal:
-            outcome |= {"Substatus": refusal.status, "Errors": [refusal.message]}
+            count = max(1, len(values)) if isinstance(values, list) else 1
+            outcomes = [{"Substatus": refusal.status, "Message": refusal.message}] * count
         else:
             changes.append(change)
-            failed = any(each["Substatus"] >= 400 for each in inner)
-            outcome |= {"Substatus": 207 if failed else 204, "Items": inner}
-        outcomes.append(outcome)
-    return await _stored(service, call, changes, outcomes)
+        of_streams.append(outcomes)
+    every = [outcome for outcomes in of_streams for outcome in outcomes]
+    return await _stored(service, call, changes, every, _listed([_listed(outcomes) for outcomes in of_streams]))
+
+
+def _listed(items: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"Links": {}, "Items": items}
 
 
 def _read(service: PiService, call: Call, point: Point, items: list[Any]) -> tuple[Change | None, list[dict[str, Any]]]:
@@ -74,9 +81,7 @@ def _read(service: PiService, call: Call, point: Point, items: list[Any]) -> tup
         service.stats.faults[rule.kind] += int(hit.any())
         events = events.take(~hit)
     outcomes = [
-        {"Substatus": 400, "Message": refused[place], "Errors": [refused[place]]}
-        if place in refused
-        else {"Substatus": 204}
+        {"Substatus": 400, "Message": refused[place]} if place in refused else {"Substatus": 204, "Message": ""}
         for place in range(len(items))
     ]
     service.stats.points_written += len(events)
@@ -84,8 +89,13 @@ def _read(service: PiService, call: Call, point: Point, items: list[Any]) -> tup
 
 
 async def _stored(
-    service: PiService, call: Call, changes: list[Change | None], outcomes: list[dict[str, Any]]
+    service: PiService,
+    call: Call,
+    changes: list[Change | None],
+    outcomes: list[dict[str, Any]],
+    body: dict[str, Any],
 ) -> Answer:
+    """Store the changes, and return the response: `body` where one of the outcomes is a failure."""
     buffered = _buffered(call)
     if not call.injection.of("not_stored"):
         await service.commit(*(change for change in changes if change is not None))
@@ -93,7 +103,7 @@ async def _stored(
         return Answer(202)
     if all(outcome["Substatus"] == 204 for outcome in outcomes):
         return Answer(204)
-    return call.answer({"Items": outcomes}, 207)
+    return call.answer(body, 207)
 
 
 def _buffered(call: Call) -> bool:
