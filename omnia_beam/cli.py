@@ -261,7 +261,7 @@ def _add_schema(commands: Any) -> None:
 
 
 def _add_emulator(commands: Any) -> None:
-    parser = commands.add_parser("emulator", help="serve an Omnia Timeseries API on this machine, for tests and demos")
+    parser = commands.add_parser("emulator", help="serve an Omnia Timeseries API or a PI Web API on this machine")
     from omnia_beam.emulator.command import add_arguments
 
     add_arguments(parser)
