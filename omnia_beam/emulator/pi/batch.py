@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 import orjson
 
 from omnia_beam.emulator.common.serving.answer import Answer, Refusal
-from omnia_beam.emulator.common.serving.faults import Injection
+from omnia_beam.emulator.common.serving.faults import GENERAL, Injection
 from omnia_beam.emulator.pi.answer import JSON, content_answer
 from omnia_beam.emulator.pi.routes import ROOT, Request, respond
 from omnia_beam.emulator.pi.service import PiService
@@ -24,6 +24,7 @@ _STEP = re.compile(r"\.([A-Za-z_$][\w$-]*)|\['([^']*)'\]|\[(\d+|\*)\]", re.ASCII
 _START = re.compile(r"\$\.([\w-]+)|\$\['([^']*)'\]", re.ASCII)
 _PLACE = re.compile(r"\{(\d+)\}", re.ASCII)
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_OF_CONNECTIONS: Final = frozenset(GENERAL) - {"status"}
 _UNSAFE_LEFT: Final = "/?&=%:;,@!$'()*+~#[]"
 
 
@@ -84,7 +85,7 @@ async def _sent(
     target = quote(path, safe=_UNSAFE_LEFT) + (f"?{quote(parts.query, safe=_UNSAFE_LEFT)}" if parts.query else "")
     if service.limiter and service.limiter.refused_for() is not None:
         return _failed(429, "Rate limit was reached")
-    injection = service.faults.draw(method, ROOT + path)
+    injection = service.faults.draw(method, ROOT + path, _OF_CONNECTIONS)
     for rule in injection.rules:
         if not rule.per_point:
             service.stats.faults[rule.label] += 1

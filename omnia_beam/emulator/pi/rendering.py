@@ -27,26 +27,43 @@ def rendered(
     The values that `failed` marks carry errors instead of a value.
     """
     texts = value_texts(archive, point, events)
-    errors = np.zeros(len(events), dtype=bool) if failed is None else failed
     parts = _parts(point, fields)
-    flags = [_flags(marks, parts) for marks in range(256)]
-    failed_flags = [_flags(marks & ~GOOD & 0xFF, parts) for marks in range(256)]
-    shown: list[bytes] = [time.encode() for time in shown_times(events.times)]
-    rows: list[bytes] = []
-    for time, marks, text, error in zip(shown, events.marks.tolist(), texts, errors.tolist(), strict=True):
-        members = []
-        if "timestamp" in parts:
-            members.append(b'"Timestamp":"' + time + b'"')
-        members.append(failed_flags[marks] if error else flags[marks])
-        if "value" in parts:
-            members.append(b'"Value":' + (b"null" if error else text))
-        if error and "errors" in parts:
-            members.append(b'"Errors":' + _VALUE_ERROR)
-        rows.append(b"{" + b",".join(filter(None, members)) + b"}")
+    marks = events.marks
+    if failed is not None and failed.any():
+        marks = np.where(failed, marks & ~np.uint8(GOOD), marks)
+        for row in np.flatnonzero(failed).tolist():
+            texts[row] = b"null" + (b',"Errors":' + _VALUE_ERROR if "errors" in parts else b"")
+    else:
+        failed = None
+    rows = _rows(events, marks, texts, parts)
+    if failed is not None and "value" not in parts and "errors" in parts:
+        for row in np.flatnonzero(failed).tolist():
+            rows[row] = rows[row][:-1] + (b"," if len(rows[row]) > 2 else b"") + b'"Errors":' + _VALUE_ERROR + b"}"
     if any(fields.get(name) for name in parts):
         # A field within a value is selected: rare, so that it may cost another reading of the rows.
         return [orjson.dumps(selected(orjson.loads(row), fields)) for row in rows]
     return rows
+
+
+def _rows(events: Events, marks: NDArray[np.uint8], texts: list[bytes], parts: dict[str, bytes]) -> list[bytes]:
+    """Return the objects: a text before the time, one for each combination of marks, the value and the end."""
+    timed, valued = "timestamp" in parts, "value" in parts
+    flags = {mark: _flags(mark, parts) for mark in np.unique(marks).tolist()}
+    middles = {
+        mark: (b'"' if timed else b"")
+        + (b"," if timed and flag else b"")
+        + flag
+        + (b',"Value":' if valued and (timed or flag) else b'"Value":' if valued else b"")
+        for mark, flag in flags.items()
+    }
+    between = [middles[mark] for mark in marks.tolist()]
+    if not timed:
+        ends = texts if valued else [b""] * len(texts)
+        return [b"{%b%b}" % row for row in zip(between, ends, strict=True)]
+    times = shown_times(events.times)
+    if not valued:
+        return [b'{"Timestamp":"%b%b}' % row for row in zip(times, between, strict=True)]
+    return [b'{"Timestamp":"%b%b%b}' % row for row in zip(times, between, texts, strict=True)]
 
 
 def value_texts(archive: Archive, point: Point, events: Events) -> list[bytes]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -58,12 +58,6 @@ def archived(times: Times, rounding: Rounding) -> Times:
         shown = tick * _SHOWN_PER_SECOND // TICKS_PER_SECOND
     result: Times = seconds * NS_PER_SECOND + shown * 100
     return result
-
-
-def archived_one(time_ns: int, rounding: Rounding) -> int:
-    """Return one time as `archived` returns it."""
-    column: Any = np.array([time_ns], dtype=np.int64)
-    return int(archived(column, rounding)[0])
 
 
 def zone_of(name: str) -> ZoneInfo:
@@ -123,16 +117,17 @@ def read_duration(text: str) -> int:
     return total
 
 
-def shown_times(times: Times) -> list[str]:
+def shown_times(times: Times) -> list[bytes]:
     """Return the times as the service shows them: UTC with `Z`, up to seven decimals, none for whole seconds."""
-    rows = format_times(times).tobytes().decode()
-    texts = [rows[at : at + 27] for at in range(0, len(rows), 28)]
-    return [text.rstrip("0").rstrip(".") + "Z" for text in texts]
+    whole = bool((times % NS_PER_SECOND == 0).all())
+    rows, width = format_times(times).tobytes(), 19 if whole else 27
+    texts = [rows[at : at + width] for at in range(0, len(rows), 28)]
+    return [text + b"Z" if whole else text.rstrip(b"0").rstrip(b".") + b"Z" for text in texts]
 
 
 def shown_time(time_ns: int) -> str:
     """Return one time as `shown_times` shows it."""
-    return shown_times(np.array([time_ns], dtype=np.int64))[0]
+    return shown_times(np.array([time_ns], dtype=np.int64))[0].decode()
 
 
 def _midnight(now_ns: int, zone: ZoneInfo, days_ago: int | None) -> int:

@@ -13,7 +13,7 @@ from omnia_beam.emulator.common.timetext import NS_PER_SECOND
 from omnia_beam.emulator.pi.archive import Archive, Point
 from omnia_beam.emulator.pi.events import ANNOTATED, GOOD, QUESTIONABLE, STATE, STATE_CODES, SUBSTITUTED, Events
 from omnia_beam.emulator.pi.settings import Rounding
-from omnia_beam.emulator.pi.times import archived_one, read_time
+from omnia_beam.emulator.pi.times import archived, read_time
 
 FUTURE_NS: Final = 600 * NS_PER_SECOND
 """How far ahead of the clock a value of an ordinary point may be: ten minutes."""
@@ -50,7 +50,7 @@ def read_values(items: list[Any], context: Context) -> tuple[Events, list[int], 
             places.append(place)
     texts = np.array([row[3] for row in rows], dtype=object)
     events = Events(
-        np.array([row[0] for row in rows], dtype=np.int64),
+        archived(np.array([row[0] for row in rows], dtype=np.int64), context.rounding),
         np.array([row[1] for row in rows], dtype=np.float64),
         np.array([row[2] for row in rows], dtype=np.uint8),
         texts if any(text is not None for text in texts) else None,
@@ -86,7 +86,7 @@ def _time(given: Any, context: Context) -> int:
         raise Unwritable("The 'Timestamp' is not a text.")
     if time_ns > context.now_ns + FUTURE_NS and not context.point.attributes.future:
         raise Unwritable("[-11046] Target Date in Future.")
-    return archived_one(time_ns, context.rounding)
+    return time_ns
 
 
 def _value(given: Any, context: Context) -> tuple[float, bool, str | None]:
