@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import orjson
 
@@ -24,7 +24,7 @@ class Call:
     query: Mapping[str, list[str]]
     body: bytes
     now_ns: int
-    zone: ZoneInfo
+    zone: tzinfo
     base: str
     path: str
     injection: Injection
@@ -76,7 +76,7 @@ class Call:
                 return value
         raise Refusal(400, f"The value '{given}' of parameter '{name}' is not one of {', '.join(known)}.")
 
-    def zone_given(self) -> ZoneInfo:
+    def zone_given(self) -> tzinfo:
         """Return the time zone of the request, or the server's; refuse an unknown one with 400."""
         given = self.text("timeZone")
         try:

@@ -8,9 +8,9 @@ import hmac
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from omnia_beam.emulator.common.journal import Journal, read_records
 from omnia_beam.emulator.common.limiter import RateLimiter
@@ -51,7 +51,7 @@ class PiService(SharedService):
 
     settings: PiSettings
     archive: Archive
-    zone: ZoneInfo
+    zone: tzinfo
 
     async def commit(self, *changes: Change) -> None:
         """Make the changes, and return once they are durable."""

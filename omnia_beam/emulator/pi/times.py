@@ -6,7 +6,7 @@ Read are AF time strings, ISO 8601 and `dd-MMM-yy`; durations are such as `1h` a
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -60,15 +60,17 @@ def archived(times: Times, rounding: Rounding) -> Times:
     return result
 
 
-def zone_of(name: str) -> ZoneInfo:
+def zone_of(name: str) -> tzinfo:
     """Return a time zone by its IANA name. Raises ValueError for an unknown one."""
+    if name.upper() in ("UTC", "ETC/UTC"):
+        return UTC  # also where the system has no list of time zones
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(f"The time zone '{name}' was not found.") from None
 
 
-def read_time(text: str, now_ns: int, zone: ZoneInfo) -> int:
+def read_time(text: str, now_ns: int, zone: tzinfo) -> int:
     """Return a time in ns, cut to 100 ns; a text without a zone is in `zone`. Raises ValueError for what is no time.
 
     Read are `*` (now), `t` and `y` (the beginning of today and yesterday), each with offsets such as `*-1d` or `t+8h30m`;
@@ -84,7 +86,7 @@ def read_time(text: str, now_ns: int, zone: ZoneInfo) -> int:
     return time_ns - time_ns % 100
 
 
-def _read(text: str, now_ns: int, zone: ZoneInfo) -> int:
+def _read(text: str, now_ns: int, zone: tzinfo) -> int:
     if text[:1] in ("*", "t", "T", "y", "Y"):
         sign_at = next((at for at, char in enumerate(text) if char in "+-"), len(text))
         base, offset = text[:sign_at].strip().lower(), text[sign_at:]
@@ -130,7 +132,7 @@ def shown_time(time_ns: int) -> str:
     return shown_times(np.array([time_ns], dtype=np.int64))[0].decode()
 
 
-def _midnight(now_ns: int, zone: ZoneInfo, days_ago: int | None) -> int:
+def _midnight(now_ns: int, zone: tzinfo, days_ago: int | None) -> int:
     if days_ago is None:
         raise ValueError("unknown time")
     local = (_EPOCH + timedelta(seconds=now_ns // NS_PER_SECOND)).astimezone(zone)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import tzinfo
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class Context:
     archive: Archive
     point: Point
     now_ns: int
-    zone: ZoneInfo
+    zone: tzinfo
     rounding: Rounding
 
 

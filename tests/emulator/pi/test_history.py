@@ -10,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnia_beam.emulator.common.loading import load_store
+from omnia_beam.emulator.pi.archive import Attributes, Point
 from omnia_beam.emulator.pi.events import GOOD, SUBSTITUTED, Events, events_of
 from omnia_beam.emulator.pi.history import UPDATE_OPTIONS, SignalHistory, StoredHistory, UpdateOption
+from omnia_beam.emulator.pi.interpolation import value_at
+from omnia_beam.emulator.pi.reading import BOUNDARIES, Span, recorded_events
 from omnia_beam.emulator.pi.settings import ROUNDINGS, Rounding
 from omnia_beam.emulator.pi.times import TICKS_PER_SECOND, archived
 
@@ -89,3 +92,30 @@ def test_a_computed_history_locates_what_it_reads(spec: str, rounding: Rounding)
             if first > 1_000:
                 assert history.locate(time) == first
             assert history.locate(time + 1) >= 1_000 + row + 1
+
+
+ENDS = st.integers(-1, 8)
+
+
+@given(
+    st.lists(st.integers(0, 6), max_size=8), ENDS, ENDS, st.booleans(), st.sampled_from(BOUNDARIES), st.integers(1, 10)
+)
+def test_recorded_values_are_those_of_a_plain_list(
+    times: list[int], one: int, other: int, backwards: bool, boundary: str, count: int
+) -> None:
+    start, end = sorted((one, other))
+    rows = [(time, float(number)) for number, time in enumerate(sorted(times))]
+    point = Point(1, Attributes("P", "Float64"), StoredHistory(events_of(rows)))
+    expected = [(time, number) for time, number in rows if start <= time <= end]
+    first, last = start in times, end in times
+    if boundary == "Outside":
+        expected = [*[row for row in rows if row[0] < start and not first][-1:], *expected]
+        expected += [row for row in rows if row[0] > end and not last][:1]
+    if boundary == "Interpolated":
+        ends = [value_at(point, start)] if not first else [], [value_at(point, end)] if not last and end > start else []
+        before, after = ([(int(each.times[0]), float(each.numbers[0])) for each in side] for side in ends)
+        expected = [*before, *expected, *after]
+    if backwards:
+        expected = expected[::-1]
+    found = recorded_events(point, Span(start, end, backwards), boundary, count)
+    assert list(zip(found.times.tolist(), found.numbers.tolist(), strict=True)) == expected[:count]
