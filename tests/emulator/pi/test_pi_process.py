@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import requests
 
+from omnia_beam.cli import main
 from omnia_beam.emulator.command import add_arguments, run
 from omnia_beam.emulator.pi.service import BasicGuard
 from omnia_beam.emulator.process import EmulatorProcess
@@ -103,6 +104,12 @@ def ended(arguments: list[str]) -> int | str | None:
 def test_options_before_the_service_are_refused_not_forgotten(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended(["--rate-limit", "5/s", "pi"]) == 2
     assert "--rate-limit stands before the service" in capsys.readouterr().err
+
+
+def test_a_misspelt_option_of_the_service_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["emulator", "pi", "--max-itms", "4"])
+    assert 'did you mean "--max-items"?' in capsys.readouterr().err
 
 
 def test_writes_survive_a_kill(tmp_path: Path) -> None:
