@@ -166,6 +166,7 @@ def _add_pi(parser: argparse.ArgumentParser) -> None:
     add("--streamset-limit", choices=("stream", "request"), default="stream", help=text)
     text = "the server's own, for times without one (default: %(default)s)"
     add("--time-zone", default="UTC", metavar="NAME", help=text)
+    add("--csrf", action="store_true", help="refuse requests other than GET without the header X-Requested-With")
 
 
 def _add_shared_data(parser: argparse.ArgumentParser, kinds: str) -> argparse._ArgumentGroup:

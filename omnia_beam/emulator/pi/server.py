@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from aiohttp import web
 
-from omnia_beam.emulator.common.serving.answer import Answer
+from omnia_beam.emulator.common.serving.answer import Answer, Refusal
 from omnia_beam.emulator.common.serving.server import Arrived, Server
 from omnia_beam.emulator.pi.answer import error_answer, message_answer
 from omnia_beam.emulator.pi.batch import post_batch
@@ -32,6 +32,8 @@ class PiServer(Server):
         return message_answer(status, text, headers) if status == 401 else error_answer(status, [text], headers)
 
     async def _respond(self, request: web.Request, arrived: Arrived) -> Answer:
+        if self._pi.settings.csrf and request.method != "GET" and "X-Requested-With" not in request.headers:
+            raise Refusal(400, "The request is missing the header 'X-Requested-With', which the CSRF defense requires.")
         path = _below_root(request)
         if path is None:
             return message_answer(404, "The resource cannot be found.")

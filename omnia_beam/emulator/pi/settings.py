@@ -27,3 +27,4 @@ class PiSettings(SharedSettings):
     rounding: Rounding = "nearest"
     streamset_limit: Literal["stream", "request"] = "stream"
     time_zone: str = "UTC"
+    csrf: bool = False

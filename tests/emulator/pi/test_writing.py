@@ -186,6 +186,14 @@ def test_bodies_that_are_none(pi: Start, content: str, said: str) -> None:
     assert said in response.json()["Errors"][0]
 
 
+def test_the_header_against_forged_requests(pi: Start) -> None:
+    client = pi("--csrf", series=TARGET)
+    path = f"/streams/{client.web_id('TARGET')}/recorded"
+    assert "X-Requested-With" in client.refused(path, 400, "POST", [])
+    client.session.headers["X-Requested-With"] = "tests"
+    assert client.write("TARGET", [(NOON, 1.0)]).status_code == 204
+
+
 def test_unknown_options_are_refused(pi: Start) -> None:
     client = pi(series=TARGET)
     path = f"/streams/{client.web_id('TARGET')}/recorded"
