@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,14 +32,31 @@ _FAULT_HELP = (
 )
 
 
-class _Services(argparse._SubParsersAction):  # type: ignore[type-arg]  # generic in its stub alone, not when it runs
-    """The choice of a service. Its options come behind it: those before it would be forgotten."""
+class _AnyName(ChainMap[str, Any]):
+    """The names of the services, which any text passes as: the action below refuses the others with a better message."""
 
-    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, *rest: Any) -> None:
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+class _Services(argparse._SubParsersAction):  # type: ignore[type-arg]  # generic in its stub alone, not when it runs
+    """The choice of a service. Its options come behind it, because those before it would be forgotten."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.choices = _AnyName(self._name_parser_map)  # type: ignore[assignment]  # argparse asks for a mapping, not a dict
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
+        if values[0] not in self._name_parser_map:
+            # It may be the value of an option that is misspelt: both are then named together.
+            vars(namespace).setdefault(argparse._UNRECOGNIZED_ARGS_ATTR, []).extend(values)
+            return
         for name, value in vars(namespace).items():
             if name != self.dest and value != parser.get_default(name):
                 parser.error(f"--{name.replace('_', '-')} stands before the service: its options come behind it")
-        super().__call__(parser, namespace, *rest)
+        super().__call__(parser, namespace, values, option_string)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
