@@ -29,7 +29,9 @@ class Parser(argparse.ArgumentParser):
 
     @property
     def options(self) -> list[str]:
-        return [name for action in self._actions for name in action.option_strings if name.startswith("--")]
+        inner = (action.choices for action in self._actions if isinstance(action, argparse._SubParsersAction))
+        own = [name for action in self._actions for name in action.option_strings if name.startswith("--")]
+        return own + [name for choices in inner for parser in choices.values() for name in parser.options]
 
 
 def build_parser(commands: Iterable[Command], only: str | None = None) -> Parser:

@@ -299,7 +299,7 @@ COMMANDS: Final = (
     ),
     Command(
         "emulator",
-        "serve an Omnia Timeseries API on this machine, for tests and demos",
+        "serve an Omnia Timeseries API or a PI Web API on this machine",
         _emulator_arguments,
         _emulator,
         is_described=False,

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from omnia_beam.emulator.omnia.service import Service
+from omnia_beam.emulator.common.serving.service import SharedService
 
 MAX_CONTROL_BODY: Final = 1 << 20
 """Most bytes of a body to the emulator's own endpoints, enough for thousands of rules."""
@@ -20,18 +20,18 @@ class Control:
 
     method: str
     path: str
-    answer: Callable[[Service, bytes], Any]
+    answer: Callable[[SharedService, bytes], Any]
 
 
-def _stats(service: Service, body: bytes) -> Any:
+def _stats(service: SharedService, body: bytes) -> Any:
     return service.stats.as_json()
 
 
-def _faults(service: Service, body: bytes) -> Any:
+def _faults(service: SharedService, body: bytes) -> Any:
     return [rule.text for rule in service.faults.rules]
 
 
-def _change_faults(service: Service, body: bytes) -> Any:
+def _change_faults(service: SharedService, body: bytes) -> Any:
     try:
         rules = orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from omnia_beam.emulator.omnia.answer import Answer
-from omnia_beam.emulator.omnia.protobuf import Buffer
+from omnia_beam.emulator.common.serving.answer import Answer, Buffer
 
 _SLICES_A_SECOND = 10
 _AT_ONCE = 1 << 18
@@ -35,6 +34,9 @@ async def deliver(request: web.Request, answer: Answer, delivery: Delivery) -> w
     response.content_type = answer.content_type
     response.content_length = answer.size
     await response.prepare(request)
+    if request.method == "HEAD":  # a body would be read as the next response of the connection
+        await response.write_eof()
+        return response
     left = answer.size // 2 if delivery.truncate else answer.size
     for part in _gathered(answer.parts):
         view = memoryview(part)[:left]
