@@ -2,7 +2,7 @@
 # and PyPI. `make PYTHON=/path/to/python3.12 install` names the Python to use; ARGS="..." reaches the command of a target.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-install flink-jar test-flink lint format bench profile soak soak-tail soak-world chaos fuzz-files clean distclean
+.PHONY: help install demo test test-long test-install flink-jar test-flink lint types lint-workflows format docs docs-serve bench profile soak soak-tail soak-world chaos fuzz-files clean distclean
 
 PYTHON ?=
 # The Pythons that both omnia-beam (setup.py) and Apache Beam support; Debian cuts ensurepip out where python3-venv is
@@ -14,6 +14,7 @@ INSTALLED := .venv/.installed
 SDK_INSTALLED := .venv-sdk/.installed
 BENCH_INSTALLED := .venv-bench/.installed
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+PIP_WITH_GROUPS := pip>=25.1
 
 # $(call make_venv,DIR): a virtual environment in DIR, unless one that fits and has pip is there already.
 define make_venv
@@ -64,7 +65,15 @@ lint: $(INSTALLED)  ## Check style, formatting and strict types (all three, also
 	done; \
 	exit $$status
 
-format: $(INSTALLED)  ## Format the code and mend what ruff can mend by itself
+types: $(INSTALLED)  ## Check the types of the public API with mypy and pyright, as a program that imports it sees them
+	@.venv/bin/python -c 'import pyright' 2>/dev/null || .venv/bin/python $(PIP_INSTALL) --group types
+	.venv/bin/python -m pytest tests/typing $(ARGS)
+
+lint-workflows:  ## Check .github/workflows with actionlint, where it is installed
+	@if command -v actionlint >/dev/null; then actionlint; \
+	else echo "skipped: there is no actionlint here (go install github.com/rhysd/actionlint/cmd/actionlint@latest)"; fi
+
+format: $(INSTALLED)  ## Format the code and fix what ruff can fix by itself
 	.venv/bin/ruff format
 	.venv/bin/ruff check --fix
 
@@ -74,7 +83,7 @@ bench: $(INSTALLED) $(SDK_INSTALLED) $(BENCH_INSTALLED)  ## Run the side-by-side
 
 profile: $(INSTALLED)  ## Draw where a backfill's time goes: bench-out/profile.svg
 	@.venv/bin/python -c 'import shutil, sys; sys.exit(not shutil.which("py-spy", path=".venv/bin"))' || \
-	  .venv/bin/python $(PIP_INSTALL) -e '.[bench]'
+	  .venv/bin/python $(PIP_INSTALL) --group bench
 	.venv/bin/python -m benchmarks.profile --out bench-out/profile.svg $(ARGS)
 
 soak: $(INSTALLED)  ## Kill a backfill fifty times and prove that nothing is lost; ARGS="--sink omnia", "--kills 200"
@@ -107,7 +116,8 @@ $(FLINK_JAR): | $(INSTALLED)
 $(INSTALLED): setup.py pyproject.toml omnia_beam/core/_kernel.c
 	@$(call make_venv,.venv)
 	@echo "Installing omnia-beam and its test tools into .venv (a minute or two the first time)"
-	@.venv/bin/python $(PIP_INSTALL) -e '.[test]'
+	@.venv/bin/python $(PIP_INSTALL) '$(PIP_WITH_GROUPS)'
+	@.venv/bin/python $(PIP_INSTALL) -e '.[emulator,metrics,units]' --group test
 	@touch $@
 
 $(SDK_INSTALLED): tests/sdk-requirements.txt
