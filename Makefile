@@ -67,7 +67,7 @@ lint: $(INSTALLED)  ## Check style, formatting and strict types (all three, also
 
 types: $(INSTALLED)  ## Check the types of the public API with mypy and pyright, as a program that imports it sees them
 	@.venv/bin/python -c 'import pyright' 2>/dev/null || .venv/bin/python $(PIP_INSTALL) --group types
-	.venv/bin/python -m pytest tests/typing $(ARGS)
+	.venv/bin/python -m pytest -m long tests/typing $(ARGS)
 
 lint-workflows:  ## Check .github/workflows with actionlint, where it is installed
 	@if command -v actionlint >/dev/null; then actionlint; \

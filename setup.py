@@ -17,7 +17,6 @@ REPOSITORY = "https://github.com/omnia-beam/omnia-beam"
 )
 
 
-
 def readme() -> str:
     """Return the README with absolute links, to the files of this version: a package index shows it without the files beside it."""
     path = HERE / "README.md"
@@ -62,7 +61,16 @@ setup(
         "Issues": f"{REPOSITORY}/issues",
         "Source": REPOSITORY,
     },
-    keywords=["time series", "historian", "Apache Beam", "Omnia", "migration", "backfill", "Parquet", "industrial data"],
+    keywords=[
+        "time series",
+        "historian",
+        "Apache Beam",
+        "Omnia",
+        "migration",
+        "backfill",
+        "Parquet",
+        "industrial data",
+    ],
     classifiers=[
         "Development Status :: 4 - Beta",
         "Environment :: Console",
