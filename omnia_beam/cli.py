@@ -22,12 +22,13 @@ from typing import Any, Final, NoReturn
 
 from omnia_beam.beam.stop_signals import handling_stop_signals
 from omnia_beam.core.errors import OmniaBeamError, UsageError
+from omnia_beam.core.log_lines import LOG_FACTS
 from omnia_beam.core.nearest import did_you_mean
 from omnia_beam.pipelines.command_end import EXIT_COMPLETE, EXIT_USAGE, CommandEnd
 from omnia_beam.pipelines.streams import guarded_streams, set_up_logging
 
 _TIME_OPTIONS: Final = ("--start", "--end")
-_OPTIONS_WITH_VALUE: Final = (*_TIME_OPTIONS, "--set", "--runner", "--workers", "--mapping-template")
+_OPTIONS_WITH_VALUE: Final = (*_TIME_OPTIONS, "--set", "--runner", "--workers", "--mapping-template", "--log-format")
 _OWN_OPTIONS: Final = ("-h", "--help", "--version")
 """Options of `omnia-beam` itself. All others belong to the command, wherever they are written."""
 
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(end: CommandEnd, arguments: Sequence[str], beam_args: Sequence[str]) -> int:
     try:
         args = _parsed(arguments)
-        set_up_logging(_log_level(args))
+        set_up_logging(_log_level(args), getattr(args, "log_format", None) or "text")
         command: Callable[[argparse.Namespace, Sequence[str]], int] = args.run
         return command(args, beam_args)
     except OmniaBeamError as error:
@@ -228,6 +229,7 @@ def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="the last line of stdout is one JSON summary object")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors and the summary")
     parser.add_argument("--verbose", action="store_true", help="log each request and each window to stderr")
+    parser.add_argument("--log-format", choices=["text", "json"], help="json: every line of stderr is one object")
     parser.add_argument("--no-progress", action="store_true", help="no progress bar and no progress lines")
 
 
@@ -313,27 +315,29 @@ def _run_demo(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
 def _run_config_command(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
     from omnia_beam.beam.allocator import use_one_arena
     from omnia_beam.config import load_config
+    from omnia_beam.pipelines.measured import measured
 
     use_one_arena()
     context = _context(args, beam_args)
     overrides = args.set if args.workers is None else [*args.set, f"workers={args.workers}"]
     job = load_config(args.config, overrides=overrides, start=args.start, end=args.end, now_ns=time.time_ns())
+    LOG_FACTS["job"] = job.name
     if args.command == "backfill":
         from omnia_beam.pipelines.backfill import run_backfill
 
-        return _finished(args, run_backfill(job, context))
+        return _finished(args, measured(run_backfill, job, context))
     if args.command == "migrate":
         from omnia_beam.pipelines.migrate import run_migrate
 
-        return _finished(args, run_migrate(job, context))
+        return _finished(args, measured(run_migrate, job, context))
     if args.command == "tail":
         from omnia_beam.pipelines.tail.tail import run_tail
 
-        return _finished(args, run_tail(job, context))
+        return _finished(args, measured(run_tail, job, context))
     if args.command == "replay":
         from omnia_beam.pipelines.replay.replay import run_replay
 
-        return _finished(args, run_replay(job, context, args.dead_letters))
+        return _finished(args, measured(run_replay, job, context, args.dead_letters))
     if args.command == "plan":
         from omnia_beam.pipelines.plan import run_plan
 
@@ -371,7 +375,9 @@ def _context(args: argparse.Namespace, beam_args: Sequence[str]) -> Any:
     from omnia_beam.beam.terminal import console
 
     out, err = console(), console(stderr=True)
-    kind = "none" if args.no_progress or args.quiet else "bar" if err.is_terminal else "log"
+    kind = (
+        "none" if args.no_progress or args.quiet else "bar" if err.is_terminal and args.log_format != "json" else "log"
+    )
     return RunContext(
         options=pipeline_options(getattr(args, "runner", None), beam_args),
         out=out,

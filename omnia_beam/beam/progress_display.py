@@ -24,7 +24,7 @@ _BAR_EVERY_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class ProgressFacts:
-    """How far a run is: windows and points done out of those planned, with retries, throttling and failures."""
+    """How far a run is: windows and points done out of those planned, with retries, throttling, failures and dead letters."""
 
     windows: int
     windows_total: int
@@ -33,6 +33,7 @@ class ProgressFacts:
     retries: int = 0
     throttled_s: float = 0.0
     failed: int = 0
+    dead_letters: int = 0
 
     @property
     def share(self) -> float:
