@@ -77,6 +77,12 @@ format: $(INSTALLED)  ## Format the code and fix what ruff can fix by itself
 	.venv/bin/ruff format
 	.venv/bin/ruff check --fix
 
+docs: $(INSTALLED)  ## Build the documentation's site into site/, with every link checked
+	NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict --quiet $(ARGS)
+
+docs-serve: $(INSTALLED)  ## Serve the documentation on this machine, and build it again whenever a page changes
+	NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs serve $(ARGS)
+
 bench: $(INSTALLED) $(SDK_INSTALLED) $(BENCH_INSTALLED)  ## Run the side-by-side benchmarks: some eight minutes
 	@mkdir -p bench-out
 	.venv/bin/python -m benchmarks --markdown bench-out/figures.md --json bench-out/figures.json $(ARGS)
@@ -103,7 +109,7 @@ fuzz-files: $(INSTALLED)  ## Damage 10,000 source files of each form: read exact
 
 # Not out/ and state/: they may hold somebody's data and ledger.
 clean:  ## Remove caches and what the demo, benchmarks and builds wrote
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage demo-out bench-out
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage demo-out bench-out site
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 
 distclean: clean  ## Remove the virtual environments too
@@ -117,7 +123,7 @@ $(INSTALLED): setup.py pyproject.toml omnia_beam/core/_kernel.c
 	@$(call make_venv,.venv)
 	@echo "Installing omnia-beam and its test tools into .venv (a minute or two the first time)"
 	@.venv/bin/python $(PIP_INSTALL) '$(PIP_WITH_GROUPS)'
-	@.venv/bin/python $(PIP_INSTALL) -e '.[emulator,metrics,units]' --group test
+	@.venv/bin/python $(PIP_INSTALL) -e '.[docs,emulator,metrics,units]' --group test
 	@touch $@
 
 $(SDK_INSTALLED): tests/sdk-requirements.txt

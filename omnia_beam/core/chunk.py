@@ -82,7 +82,7 @@ class RawChunk:
         pages: in the order of their queries; the ranges of the queries join without gaps to the range of the key.
         format: `protobuf` or `json`.
 
-    Example:
+    Examples:
         >>> january = TimeRange.parse("2024-01-01", "2024-02-01")
         >>> body = b'{"data": {"items": [{"id": "a", "datapoints": []}]}}'
         >>> RawChunk(ChunkKey(("a",), january), (RawPage(january, body),), "json").nbytes
@@ -112,7 +112,7 @@ class Chunk:
     Raises:
         ValueError: the batch does not have CHUNK_SCHEMA's columns, or its dictionary does not fit the key.
 
-    Example:
+    Examples:
         >>> key = ChunkKey(("a", "b"), TimeRange(0, 100))
         >>> points = Points(np.array([10, 20]), np.array([1.5, 2.5]), np.array([192, 192], np.uint32))
         >>> chunk = Chunk.from_points(key, {"a": points})

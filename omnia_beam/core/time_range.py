@@ -25,7 +25,7 @@ class TimeRange:
     Raises:
         ValueError: the end is before the start, or a bound does not fit int64.
 
-    Example:
+    Examples:
         >>> day = TimeRange.parse("2024-02-29", "2024-03-01")
         >>> day.duration_ns == 24 * 3_600 * 10**9
         True
@@ -108,7 +108,7 @@ class TimeRangeSet:
 
     All operations are linear in the number of ranges; `covers` is logarithmic.
 
-    Example:
+    Examples:
         >>> wanted = TimeRangeSet([TimeRange(0, 50), TimeRange(50, 100)])
         >>> len(wanted), wanted.covers(TimeRange(40, 60))
         (1, True)

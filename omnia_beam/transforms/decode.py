@@ -24,7 +24,7 @@ class DecodeChunks(beam.PTransform):
             `output` returns a tuple with the outputs `chunks` and `failures` (WindowFailure): such windows are not stored,
             and a later run reads them again.
 
-    Example:
+    Examples:
         >>> from apache_beam.runners.portability.fn_api_runner import FnApiRunner
         >>> from omnia_beam.core.chunk import RawPage
         >>> from omnia_beam.core.time_range import TimeRange

@@ -50,7 +50,7 @@ class DecodeEvents(beam.PTransform):
         WireFormatError: see `event_chunk`; only with `on_error="raise"`.
         TypeError: an element is neither bytes nor str, which is a fault of the reader and not of a message.
 
-    Example:
+    Examples:
         >>> import json
         >>> from apache_beam.runners.portability.fn_api_runner import FnApiRunner
         >>> point = {"time": "2024-01-01T00:00:00Z", "value": 1.5, "status": 192}

@@ -28,7 +28,7 @@ class ExplodeChunks(beam.PTransform):
     Args:
         timestamped: also give each row the Beam event time of its point (microseconds, cut off towards the past).
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from apache_beam.runners.portability.fn_api_runner import FnApiRunner
         >>> from omnia_beam import Chunk, TimeRange

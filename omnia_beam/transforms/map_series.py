@@ -58,7 +58,7 @@ class MapSeries(beam.PTransform):
     Raises (on the worker):
         ValueError: a chunk has a series without a rule.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from apache_beam.runners.portability.fn_api_runner import FnApiRunner
         >>> from omnia_beam import TimeRange

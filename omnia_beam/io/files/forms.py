@@ -100,7 +100,7 @@ class FileSource:
         timezone: IANA name or an offset such as `+01:00`, of times without a zone of their own.
         series_from: how the path of a file names its series; None where the file itself names them. See `series_of_path`.
 
-    Example:
+    Examples:
         >>> FileSource(("pump/*.csv",), CsvForm(delimiter=";", decimal=","), timezone="Europe/Oslo").paths
         ('pump/*.csv',)
     """

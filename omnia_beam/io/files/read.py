@@ -41,7 +41,7 @@ class ReadFromFiles(beam.PTransform):
         UsageError: a path matches no file, a cell cannot be read (the message has file, line, column and value), or there
             are whole numbers beyond 2^53, which float64 cannot hold.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from pathlib import Path
         >>> from apache_beam.runners.portability.fn_api_runner import FnApiRunner

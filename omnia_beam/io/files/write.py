@@ -150,7 +150,7 @@ class WriteToCsv(beam.PTransform):
         DestinationError: the path cannot be written.
         StateError: the lease was lost.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> import numpy as np
         >>> from apache_beam.runners.portability.fn_api_runner import FnApiRunner
@@ -211,7 +211,7 @@ class WriteToParquet(beam.PTransform):
         StateError: the lease was lost.
         UsageError: there are points of event messages, with `unclaimed="refuse"`.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> import numpy as np
         >>> from apache_beam.runners.portability.fn_api_runner import FnApiRunner

@@ -77,7 +77,7 @@ class ReadFromOmnia(beam.PTransform):
         windows_per_shard: windows in one element of the source; a runner may split further.
         reshuffle: spread the shards over the workers first; None for: only when planning in the pipeline.
 
-    Example:
+    Examples:
         >>> from apache_beam.runners.portability.fn_api_runner import FnApiRunner
         >>> from omnia_beam.emulator.thread import EmulatorThread
         >>> hour = TimeRange.parse("2024-01-01", "2024-01-01T01:00:00Z")

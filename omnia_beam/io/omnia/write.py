@@ -63,7 +63,7 @@ class WriteToOmnia(beam.PTransform):
         TransientServiceError: the service is down.
         StateError: the dead letters cannot be stored, or the lease was lost.
 
-    Example:
+    Examples:
         >>> from apache_beam.runners.portability.fn_api_runner import FnApiRunner
         >>> from omnia_beam.emulator.thread import EmulatorThread
         >>> from omnia_beam.core.chunk import Points

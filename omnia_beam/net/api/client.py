@@ -42,7 +42,7 @@ class OmniaClient(DatapointReads, DatapointWrites, MetadataCalls, StreamingCalls
     Raises:
         UsageError: an argument has an invalid value, or the credential cannot be built.
 
-    Example:
+    Examples:
         >>> from omnia_beam.emulator.thread import EmulatorThread
         >>> emulated = EmulatorThread(["--synthetic", "dense:series=1,days=1,step=60s"])
         >>> with emulated as emulator, OmniaClient(emulator.url) as omnia:

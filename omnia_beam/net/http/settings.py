@@ -44,7 +44,7 @@ class ServiceSettings:
     Raises:
         UsageError: a value is invalid; the message names it.
 
-    Example:
+    Examples:
         >>> service = ServiceSettings(base_url="http://127.0.0.1:8080/plant/timeseries/v1.7", requests_per_second=5.0)
         >>> service.max_in_flight
         8
