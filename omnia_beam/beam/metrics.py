@@ -64,26 +64,19 @@ class RunMetrics:
     """The figures of one command on one job; thread-safe.
 
     Args:
-        before: counters of earlier runs, from which they go on.
-        complete_to_ns, succeeded_ns: as earlier runs have left them, ns since the Unix epoch; None for unknown.
         traffic: returns the requests of this process so far.
         clock: ns since the Unix epoch.
     """
 
     def __init__(
-        self,
-        before: Mapping[str, float] | None = None,
-        *,
-        complete_to_ns: int | None = None,
-        succeeded_ns: int | None = None,
-        traffic: Callable[[], StatsSnapshot] = shared_traffic,
-        clock: Callable[[], int] = time.time_ns,
+        self, traffic: Callable[[], StatsSnapshot] = shared_traffic, clock: Callable[[], int] = time.time_ns
     ) -> None:
         self._lock = threading.Lock()
-        self._before = dict(before or {})
+        self._before: Figures = {}
         self._ended: Counter[str] = Counter()
         self._facts: Callable[[], ProgressFacts] | None = None
-        self._complete_to_ns, self._succeeded_ns = complete_to_ns, succeeded_ns
+        self._complete_to_ns: int | None = None
+        self._succeeded_ns: int | None = None
         self._traffic, self._clock = traffic, clock
 
     @contextmanager
@@ -121,6 +114,24 @@ class RunMetrics:
             if whole:
                 self._succeeded_ns = self._clock()
 
+    def joined(
+        self, earlier: Mapping[str, float], complete_to_ns: int | None, succeeded_ns: int | None, *, begins: bool = True
+    ) -> None:
+        """Take over what another run of the job has left.
+
+        Args:
+            earlier: counters; missing ones are 0.
+            begins: whether the counters go on from these; otherwise they are raised to these where they are lower.
+            complete_to_ns, succeeded_ns: ns since the Unix epoch; None for unknown.
+        """
+        now = self.counters()
+        with self._lock:
+            for name, value in now.items():
+                more = earlier.get(name, 0) - (0 if begins else value)
+                self._before[name] = self._before.get(name, 0) + max(0, more)
+            self._complete_to_ns = _later(self._complete_to_ns, complete_to_ns)
+            self._succeeded_ns = _later(self._succeeded_ns, succeeded_ns)
+
     def counters(self) -> Figures:
         """Return every counter now."""
         traffic = self._traffic()
@@ -142,6 +153,10 @@ class RunMetrics:
         if succeeded_ns is not None:
             found["last_success_timestamp_seconds"] = succeeded_ns / NS_PER_SECOND
         return found
+
+
+def _later(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one if other is None else max(one, other)
 
 
 def _of_facts(facts: ProgressFacts) -> dict[str, int]:
@@ -175,13 +190,13 @@ def exporting_metrics(
     if find_spec("prometheus_client") is None:
         raise UsageError("metrics: needs the module prometheus_client: pip install 'omnia-beam[metrics]'")
     file = None if config.textfile is None else _TextFile(config.textfile.replace("{name}", job), job, warn)
-    metrics = RunMetrics(**({} if file is None else file.read()), **parts)
+    metrics = RunMetrics(**parts)
     registry = _registry(metrics, job)
     with ExitStack() as stack:
         if config.port is not None:
             stack.enter_context(_served(registry, config.host, config.port, warn))
         if file is not None:
-            stack.enter_context(file.kept_fresh(registry))
+            stack.enter_context(file.kept_fresh(metrics, registry))
         yield metrics
 
 
@@ -234,48 +249,20 @@ class _TextFile:
     path: str
     job: str
     warn: Callable[[str], None]
-    is_ours: bool = True
+    is_ours: bool = field(default=True, init=False)
     failed: bool = field(default=False, init=False)
-
-    def read(self) -> dict[str, Any]:
-        """Return the arguments of `RunMetrics` that the file of an earlier run gives; none where there is no such file."""
-        from prometheus_client.parser import text_string_to_metric_families
-
-        try:
-            with open(self.path, encoding="utf-8") as file:
-                text, at_ns = file.read(), os.fstat(file.fileno()).st_mtime_ns
-            samples = [each for family in text_string_to_metric_families(text) for each in family.samples]
-            own = (each for each in samples if self._is_own(each) and each.value >= 0)
-            held = {each.name.removeprefix(PREFIX): float(each.value) for each in own}
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError) as error:
-            self.warn(f"metrics.textfile: {self.path} cannot be read, and the counters start at 0: {_reason(error)}")
-            return {}
-        if others := [each for each in samples if not self._is_own(each)]:
-            self.is_ours = False
-            whose = others[0].labels.get(JOB_LABEL, others[0].name)
-            self.warn(
-                f"metrics.textfile: {self.path} holds metrics of {whose!r} and is left as it is: give each job a file of its own, "
-                "such as …/{name}.prom"
-            )
-            return {}
-        lag_s, succeeded_s = held.get("lag_seconds"), held.get("last_success_timestamp_seconds")
-        return {
-            "before": {name: held.get(f"{name}_total", 0.0) for name in COUNTERS},
-            "complete_to_ns": None if lag_s is None else at_ns - int(lag_s * NS_PER_SECOND),
-            "succeeded_ns": None if succeeded_s is None else int(succeeded_s * NS_PER_SECOND),
-        }
+    seen: tuple[int, int] | None = field(default=None, init=False)
+    """Number and time of change of the file as this process has last read or written it."""
 
     @contextmanager
-    def kept_fresh(self, registry: Any) -> Iterator[None]:
+    def kept_fresh(self, metrics: RunMetrics, registry: Any) -> Iterator[None]:
         """Write the file every 10 s while the block runs, on a thread of its own, and at the end."""
+        self._join(metrics, begins=True)
         done = threading.Event()
 
         def write_on() -> None:
-            self._write(registry)
             while not done.wait(_WRITE_EVERY_S):
-                self._write(registry)
+                self._write(metrics, registry)
 
         thread = threading.Thread(target=write_on, name="omnia-metrics", daemon=True)
         thread.start()
@@ -284,19 +271,60 @@ class _TextFile:
         finally:
             done.set()
             thread.join()
-            self._write(registry)
+            self._write(metrics, registry)
 
-    def _write(self, registry: Any) -> None:
+    def _join(self, metrics: RunMetrics, *, begins: bool = False) -> None:
+        """Take over what the file holds, unless this process has written it.
+
+        An earlier run has left it, or one that goes on at this moment: then that one has the lease, and this one soon ends.
+        Counters must not go down in between, for Prometheus would take that for a new start from 0.
+        """
+        from prometheus_client.parser import text_string_to_metric_families
+
+        try:
+            with open(self.path, encoding="utf-8") as file:
+                status = os.fstat(file.fileno())
+                if self.seen == (status.st_ino, status.st_mtime_ns):
+                    return
+                self.seen = (status.st_ino, status.st_mtime_ns)
+                samples = [each for family in text_string_to_metric_families(file.read()) for each in family.samples]
+            others = [each for each in samples if not self._is_own(each)]
+            held = {each.name.removeprefix(PREFIX): float(each.value) for each in samples if each.value >= 0}
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError) as error:
+            self.warn(f"metrics.textfile: {self.path} cannot be read, and the counters start at 0: {_reason(error)}")
+            return
+        self.is_ours = not others
+        if others:
+            whose = others[0].labels.get(JOB_LABEL, others[0].name)
+            self.warn(
+                f"metrics.textfile: {self.path} holds metrics of {whose!r} and is left as it is: give each job a file of its own, "
+                "such as …/{name}.prom"
+            )
+            return
+        lag_s, succeeded_s = held.get("lag_seconds"), held.get("last_success_timestamp_seconds")
+        metrics.joined(
+            {name: held.get(f"{name}_total", 0.0) for name in COUNTERS},
+            None if lag_s is None else status.st_mtime_ns - int(lag_s * NS_PER_SECOND),
+            None if succeeded_s is None else int(succeeded_s * NS_PER_SECOND),
+            begins=begins,
+        )
+
+    def _write(self, metrics: RunMetrics, registry: Any) -> None:
         from prometheus_client import generate_latest
 
+        self._join(metrics)
         if not self.is_ours:
             return
         part = f"{self.path}.{os.getpid()}.part"  # node_exporter reads names that end in .prom, and no others
         try:
             with open(part, "wb") as file:
                 file.write(generate_latest(registry))
+                file.flush()
+                status = os.fstat(file.fileno())
             os.replace(part, self.path)
-            self.failed = False
+            self.seen, self.failed = (status.st_ino, status.st_mtime_ns), False
         except OSError as error:
             with suppress(OSError):
                 os.remove(part)

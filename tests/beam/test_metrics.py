@@ -112,7 +112,8 @@ def test_a_pipeline_that_fails_is_counted_as_far_as_it_got() -> None:
 @given(st.lists(st.tuples(st.lists(st.integers(0, 9), max_size=5), st.booleans(), st.integers(0, 40)), max_size=6))
 def test_no_counter_ever_goes_down(pipelines: list[tuple[list[int], bool, int]]) -> None:
     """Whatever the runner's own counters say at the end, such as less than what threads have counted for a bundle that failed."""
-    metrics = RunMetrics({"points_written": 5.0}, traffic=lambda: QUIET)
+    metrics = RunMetrics(traffic=lambda: QUIET)
+    metrics.joined({"points_written": 5.0}, None, None)
     seen = [metrics.counters()]
     for steps, known, at_end in pipelines:
         done = [0]
@@ -178,6 +179,25 @@ def test_counters_go_on_from_the_file(tmp_path: Path) -> None:
         assert held["omnia_beam_points_written_total"] == 10 * run
         assert held["omnia_beam_requests_total"] == 4 * run
     assert os.listdir(tmp_path) == ["wells.prom"]
+
+
+def test_runs_at_the_same_time_lower_no_counter(tmp_path: Path) -> None:
+    """The second one finds the lease taken and ends soon, with figures of the moment when it began."""
+    path = tmp_path / "wells.prom"
+    with exporting([], textfile=str(path), clock=lambda: 5_000 * SECOND) as first:
+        first.add(points_written=10)
+        with exporting([], textfile=str(path)) as second:
+            second.add(requests=3)
+            with exporting([], textfile=str(path), clock=lambda: 5_000 * SECOND) as third:
+                third.add(points_written=100)
+                third.reached(4_990 * SECOND, whole=True)
+            assert samples(path.read_text())["omnia_beam_points_written_total"] == 100
+        held = samples(path.read_text())
+        assert held["omnia_beam_points_written_total"] == 100
+        assert held["omnia_beam_requests_total"] == 3
+        assert held["omnia_beam_last_success_timestamp_seconds"] == 5_000
+        first.add(points_written=100)
+    assert samples(path.read_text())["omnia_beam_points_written_total"] >= 110
 
 
 def test_a_run_that_fails_keeps_the_last_success_and_falls_further_behind(tmp_path: Path) -> None:
