@@ -123,7 +123,7 @@ $(INSTALLED): setup.py pyproject.toml omnia_beam/core/_kernel.c
 	@$(call make_venv,.venv)
 	@echo "Installing omnia-beam and its test tools into .venv (a minute or two the first time)"
 	@.venv/bin/python $(PIP_INSTALL) '$(PIP_WITH_GROUPS)'
-	@.venv/bin/python $(PIP_INSTALL) -e '.[docs,emulator,metrics,units]' --group test
+	@PYTHONWARNINGS='ignore:Editable installation' .venv/bin/python $(PIP_INSTALL) -e '.[docs,emulator,metrics,units]' --group test
 	@touch $@
 
 $(SDK_INSTALLED): tests/sdk-requirements.txt

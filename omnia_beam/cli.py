@@ -375,9 +375,7 @@ def _context(args: argparse.Namespace, beam_args: Sequence[str]) -> Any:
     from omnia_beam.beam.terminal import console
 
     out, err = console(), console(stderr=True)
-    kind = (
-        "none" if args.no_progress or args.quiet else "bar" if err.is_terminal and args.log_format != "json" else "log"
-    )
+    kind = "none" if args.no_progress or args.quiet else "bar" if err.is_terminal else "log"
     return RunContext(
         options=pipeline_options(getattr(args, "runner", None), beam_args),
         out=out,

@@ -85,6 +85,17 @@ def test_the_default_is_text(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().err.startswith("omnia-beam backfill: ")
 
 
+def test_a_terminal_gets_no_bar_but_lines() -> None:
+    class Terminal:
+        closed = False
+
+        def isatty(self) -> bool:
+            return True
+
+    assert GuardedStream(Terminal()).isatty()
+    assert not JsonLines(GuardedStream(Terminal())).isatty()
+
+
 def test_an_exception_stays_on_its_line() -> None:
     LOG_FACTS.clear()
     try:
