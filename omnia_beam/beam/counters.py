@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from omnia_beam.beam.cluster import runs_elsewhere
-from omnia_beam.beam.progress import BOARD
+from omnia_beam.beam.progress import RunBoard
 from omnia_beam.beam.runner import runner_name
 
 _log = logging.getLogger(__name__)
@@ -42,25 +42,29 @@ def counters_of(result: Any) -> dict[str, int]:
     return counters
 
 
-def counts_of(options: Any, clock: Callable[[], float] = time.monotonic) -> Counts:
+def counts_of(options: Any, board: RunBoard, clock: Callable[[], float] = time.monotonic) -> Counts:
     """Return the counts for a run with these options.
 
     Args:
         options: Beam's.
+        board: of the run.
         clock: seconds.
     """
     if not runs_elsewhere(options):
-        return _BoardCounts()
+        return _BoardCounts(board)
     return _RunnerCounts(runner_name(options) in _REPORT_WHILE_RUNNING, clock)
 
 
 class _BoardCounts:
-    """The counts of workers that are threads of this process and count on its board."""
+    """The counts of workers that are threads of this process and count on the run's board."""
 
     tells = True
 
+    def __init__(self, board: RunBoard) -> None:
+        self._board = board
+
     def __call__(self) -> dict[str, int]:
-        return dict(BOARD.snapshot())
+        return self._board.snapshot()
 
     def follow(self, result: Any) -> None: ...
 

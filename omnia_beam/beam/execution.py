@@ -13,7 +13,7 @@ from typing import Any, Final
 from omnia_beam.beam.cluster import runs_elsewhere
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.counters import counters_of, counts_of
-from omnia_beam.beam.progress import BOARD, STOP, Limit
+from omnia_beam.beam.progress import Limit, RunBoard, put_board
 from omnia_beam.beam.progress_display import showing_progress
 from omnia_beam.beam.runner import is_local, make_runner
 from omnia_beam.beam.stop_signals import handling_stop_signals
@@ -90,10 +90,9 @@ def run_pipeline(
         Interrupted: a signal came; what was under way is recorded or abandoned.
         OmniaBeamError: what ended the pipeline; its `progress` says how far it got.
     """
-    BOARD.reset()
-    BOARD.limit(limits)
-    STOP.clear()
-    counted = counts_of(context.options)
+    board = context.board
+    board.begin(limits)
+    counted = counts_of(context.options, board)
 
     def facts() -> ProgressFacts:
         counts, stats = counted(), traffic()
@@ -108,31 +107,39 @@ def run_pipeline(
             dead_letters=counts.get("dead_letters", 0),
         )
 
-    with stopping_on_signals() as signals, stopping_after(deadline_s), context.metrics.following(facts) as exported:
+    with (
+        stopping_on_signals(board.stop) as signals,
+        stopping_after(deadline_s, board),
+        context.metrics.following(facts) as exported,
+    ):
         try:
             kind = context.progress if counted.tells else "none"
             with showing_progress(kind, facts, context.err, passing=passing):
-                counters = run_here(build, context.options, counted.follow)
+                counters = run_here(build, context.options, board, counted.follow)
                 exported.update(counters)
         except (OmniaBeamError, Interrupted) as error:
             error.progress = facts()
             raise
         finally:
-            stopped = STOP.is_set()
-            STOP.clear()
+            stopped = board.stop.is_set()
+            board.stop.clear()
     if signals.is_set():
         raise Interrupted(replace(facts(), points_read=counters.get("points_read")))
-    return Outcome(counters, stopped, found=BOARD.found(), exceeded=BOARD.exceeded)
+    return Outcome(counters, stopped, found=board.found(), exceeded=board.exceeded)
 
 
 def run_here(
-    build: Callable[[Any], None], options: Any, started: Callable[[Any], None] = lambda result: None
+    build: Callable[[Any], None],
+    options: Any,
+    board: RunBoard,
+    started: Callable[[Any], None] = lambda result: None,
 ) -> dict[str, int]:
     """Build and run a pipeline to its end, without progress or signal handling.
 
     Args:
         build: puts the transforms on the pipeline.
         options: Beam's.
+        board: of the run.
         started: called with Beam's PipelineResult once the pipeline runs.
 
     Returns:
@@ -143,35 +150,36 @@ def run_here(
     """
     try:
         with own_errors_logged_once():
-            return _run(build, options, started)
+            return _run(build, options, board, started)
     except Exception as error:
-        if BOARD.fatal is not None:
-            raise BOARD.fatal from None
+        if board.fatal is not None:
+            raise board.fatal from None
         if not is_local(options):
             raise OmniaBeamError(f"the runner ended the pipeline: {error}") from error
         raise
 
 
-def _run(build: Callable[[Any], None], options: Any, started: Callable[[Any], None]) -> dict[str, int]:
+def _run(build: Callable[[Any], None], options: Any, board: RunBoard, started: Callable[[Any], None]) -> dict[str, int]:
     import apache_beam as beam  # here, since it takes seconds that a run with nothing to do saves
 
     pipeline = beam.Pipeline(runner=make_runner(options), options=options)
+    put_board(pipeline, board)
     build(pipeline)
     result = pipeline.run()
     started(result)
-    with _cancelling(result) if runs_elsewhere(options) else nullcontext():
+    with _cancelling(result, board.stop) if runs_elsewhere(options) else nullcontext():
         result.wait_until_finish()
     return counters_of(result)
 
 
 @contextmanager
-def _cancelling(result: Any) -> Iterator[None]:
+def _cancelling(result: Any, stop: threading.Event) -> Iterator[None]:
     """Cancel a job elsewhere once this process is asked to stop, since its workers are not notified otherwise."""
     done, cancelled = threading.Event(), threading.Event()
 
     def watch() -> None:
         while not done.wait(_LOOK_EVERY_S):
-            if STOP.is_set():
+            if stop.is_set():
                 result.cancel()
                 cancelled.set()
                 return
@@ -189,27 +197,27 @@ def _cancelling(result: Any) -> Iterator[None]:
 
 
 @contextmanager
-def stopping_on_signals() -> Iterator[threading.Event]:
-    """Let the first signal ask the source to stop, and a second one interrupt at once."""
+def stopping_on_signals(stop: threading.Event) -> Iterator[threading.Event]:
+    """Let the first signal ask the source to stop, and a second one interrupt at once. Yields what the first one sets."""
     came = threading.Event()
 
     def handle(number: int, frame: FrameType | None) -> None:
         if came.is_set():
             raise Interrupted
         came.set()
-        STOP.set()
+        stop.set()
 
     with handling_stop_signals(handle):
         yield came
 
 
 @contextmanager
-def stopping_after(deadline_s: float | None) -> Iterator[None]:
+def stopping_after(deadline_s: float | None, board: RunBoard) -> Iterator[None]:
     """Ask the source to stop once this many seconds have passed; None for never."""
     if deadline_s is None:
         yield
         return
-    timer = threading.Timer(deadline_s, STOP.set)
+    timer = threading.Timer(deadline_s, board.stop.set)
     timer.daemon = True
     timer.start()
     try:

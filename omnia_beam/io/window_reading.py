@@ -11,6 +11,7 @@ import uuid
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, Protocol
 
 import apache_beam as beam
@@ -18,7 +19,7 @@ import apache_beam as beam
 from omnia_beam.beam.coders import ChunkCoder
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import run_pipeline
-from omnia_beam.beam.progress import BOARD
+from omnia_beam.beam.progress import RunBoard, board_of
 from omnia_beam.beam.record import RecordFailures
 from omnia_beam.beam.runner import is_local
 from omnia_beam.core import errors
@@ -110,7 +111,7 @@ class WindowRun:
         """
         run_id = f"{self.place.run_id}-{uuid.uuid4().hex[:6]}"
         try:
-            self._run(windows, run_id, _Prints(self.place.state_dir, run_id), self.place.context)
+            self._run(windows, run_id, partial(_Prints, self.place.state_dir, run_id), self.place.context)
             return self._collected(run_id, [key for key, _ in windows])
         finally:
             self._tidy(run_id)
@@ -127,7 +128,7 @@ class WindowRun:
         try:
             # No display for one window: the caller may show progress of its own.
             unwatched = replace(self.place.context, progress="none")
-            self._run([(key, 0)], run_id, _Chunks(self.place.state_dir, run_id), unwatched)
+            self._run([(key, 0)], run_id, partial(_Chunks, self.place.state_dir, run_id), unwatched)
             for failure in read_failures(self.place.state_dir, run_id):
                 raise failure_error(failure["error"], failure["message"])
             chunks = [ChunkCoder().decode(self._read(name)) for name in self._left(run_id, "chunk")]
@@ -139,7 +140,9 @@ class WindowRun:
         finally:
             self._tidy(run_id)
 
-    def _run(self, windows: Sequence[tuple[ChunkKey, int]], run_id: str, take: beam.DoFn, context: RunContext) -> None:
+    def _run(
+        self, windows: Sequence[tuple[ChunkKey, int]], run_id: str, take: Callable[[RunBoard], Any], context: RunContext
+    ) -> None:
         plan = Plan.of_windows([Window(key, points, requests_for(points, self.limits)) for key, points in windows])
 
         local = is_local(context.options)
@@ -148,7 +151,7 @@ class WindowRun:
         def build(pipeline: Any) -> None:
             chunks, failures = self.reading(put_shards(pipeline, elements, local=local))
             chunks = chunks if self.as_copied is None else self.as_copied(chunks)
-            _ = chunks | "Take" >> beam.ParDo(take)
+            _ = chunks | "Take" >> beam.ParDo(take(board_of(chunks)))
             _ = failures | RecordFailures(self.place.state_dir, run_id)
 
         run_pipeline(build, plan, context, self.traffic)
@@ -256,9 +259,10 @@ def _inside(ranges: Sequence[TimeRange], outer: TimeRange) -> Sequence[TimeRange
 class _Prints(beam.DoFn):
     """Writes fingerprints of chunks as lines into files of the run."""
 
-    def __init__(self, state_dir: StateDir, run_id: str) -> None:
+    def __init__(self, state_dir: StateDir, run_id: str, board: RunBoard) -> None:
         self._state_dir = state_dir
         self._run_id = run_id
+        self._board = board
 
     def setup(self) -> None:
         self._lines: list[str] = []
@@ -268,7 +272,7 @@ class _Prints(beam.DoFn):
 
     def process(self, chunk: Chunk) -> None:
         receipt = Receipt.of(chunk, _SINK)
-        BOARD.add(points_written=receipt.count)  # what the progress bar counts
+        self._board.add(points_written=receipt.count)  # what the progress bar counts
         self._lines.append(json.dumps(receipt.to_json()))
         if len(self._lines) >= _FLUSH:
             self._flush()
@@ -279,7 +283,7 @@ class _Prints(beam.DoFn):
     def _flush(self) -> None:
         if self._lines:
             name = f"runs/{self._run_id}-prints-{uuid.uuid4().hex}.jsonl"
-            with BOARD.noting_fatal():
+            with self._board.noting_fatal():
                 self._state_dir.write(name, ("\n".join(self._lines) + "\n").encode())
             self._lines.clear()
 
@@ -287,10 +291,11 @@ class _Prints(beam.DoFn):
 class _Chunks(beam.DoFn):
     """Writes chunks unchanged, a file each."""
 
-    def __init__(self, state_dir: StateDir, run_id: str) -> None:
+    def __init__(self, state_dir: StateDir, run_id: str, board: RunBoard) -> None:
         self._state_dir = state_dir
         self._run_id = run_id
+        self._board = board
 
     def process(self, chunk: Chunk) -> None:
-        with BOARD.noting_fatal():
+        with self._board.noting_fatal():
             self._state_dir.write(f"runs/{self._run_id}-chunk-{uuid.uuid4().hex}.bin", ChunkCoder().encode(chunk))

@@ -8,6 +8,7 @@ from typing import Any
 
 import apache_beam as beam
 
+from omnia_beam.beam.progress import board_of
 from omnia_beam.beam.record import RecordFailures, RecordReceipts
 from omnia_beam.io.base import Reading, Writing
 from omnia_beam.io.letters import MappingLetters
@@ -50,7 +51,7 @@ def copy_windows(shards: Any, task: CopyTask) -> None:
     run = task.run
     chunks, unread = task.reading(shards)
     if task.rules is not None:
-        letters = MappingLetters(DeadLetterFiles.of(run.state_dir, run.fence))
+        letters = MappingLetters(DeadLetterFiles.of(run.state_dir, run.fence), board_of(chunks))
         chunks = (chunks | "Map" >> MapSeries(task.rules, letters)).chunks
     if task.guard is not None:
         chunks = chunks | "Guard" >> GuardChunks(task.guard)

@@ -97,7 +97,7 @@ class OpenFiles:
         self._max_points = job.max_chunk_points
         self._letters = None
         if isinstance(options, CsvSource) and options.dst_fold == "dead_letter":
-            self._letters = MappingLetters(DeadLetterFiles.of(view.state_dir), READING)
+            self._letters = MappingLetters(DeadLetterFiles.of(view.state_dir), origin=READING)
         self.vanished = store.vanished()
         self.limits = file_limits(job.max_chunk_points)
         self.series = _series(options, catalog)

@@ -74,7 +74,7 @@ def run_tail(config: JobConfig, context: RunContext, times: TailTimes = TailTime
         return run_streaming_tail(job, context, times)
     with _stopping_at_once():
         job.sink.reach()
-        with held_lease(config, new_run_id()) as (state_dir, lease):
+        with held_lease(config, new_run_id(), context) as (state_dir, lease):
             tail = _Tail(job, context, times, state_dir, lease, TailPlanner(job, context))
             try:
                 return with_traffic(tail.run(), tail.sessions(), context.clock() - began)
