@@ -107,7 +107,7 @@ from omnia_beam.cli.arguments import parse
 from omnia_beam.cli.command import Call
 from omnia_beam.cli.table import COMMANDS
 call = Call(parse(["plan", {str(job)!r}], COMMANDS))
-config, context = call.job(runs_pipelines=False)
+config, context = call.job()
 assert (config.name, context.options) == ("job", None)
 assert "apache_beam" not in sys.modules
 call.job()

@@ -15,7 +15,7 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.counters import counters_of, counts_of
 from omnia_beam.beam.progress import Limit, RunBoard, put_board
 from omnia_beam.beam.progress_display import showing_progress
-from omnia_beam.beam.runner import is_local, make_runner
+from omnia_beam.beam.runner import is_local, make_runner, pipeline_options
 from omnia_beam.beam.stop_signals import handling_stop_signals
 from omnia_beam.core.errors import Interrupted, OmniaBeamError
 from omnia_beam.core.summary import ProgressFacts
@@ -162,6 +162,7 @@ def run_here(
 def _run(build: Callable[[Any], None], options: Any, board: RunBoard, started: Callable[[Any], None]) -> dict[str, int]:
     import apache_beam as beam  # here, since it takes seconds that a run with nothing to do saves
 
+    options = pipeline_options(None, []) if options is None else options
     pipeline = beam.Pipeline(runner=make_runner(options), options=options)
     put_board(pipeline, board)
     build(pipeline)

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import Outcome
+from omnia_beam.beam.loading import begin_loading_beam, finish_loading_beam
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import Interrupted, OmniaBeamError, UsageError
 from omnia_beam.core.printable import counted
@@ -96,6 +97,8 @@ def run_job(config: JobConfig, context: RunContext, command: str) -> Summary:
     try:
         job.sink.reach()
         with opened_state(config, context) as run:
+            if not any(each.receipts for each in run.ledger.scopes() if each.scope.digest == run.scope.digest):
+                begin_loading_beam()  # a first run has something to do
             source = job.open_source(run, context)
             sessions += source.sessions
             prepared = prepare(job, source, run.state_dir)
@@ -110,6 +113,8 @@ def run_job(config: JobConfig, context: RunContext, command: str) -> Summary:
     except (OmniaBeamError, Interrupted) as error:
         attach_summary(error, summary, sessions, context.clock() - began)
         raise
+    finally:
+        finish_loading_beam()
 
 
 @dataclass(frozen=True)
@@ -144,7 +149,10 @@ class Copying:
 
     def planned(self) -> WorkPlan:
         """Return what is to be copied now, and store the plan for the next run where that saves requests."""
-        return plan_job(self.job, self.source, self.prepared, self.run, keep=True)
+        work = plan_job(self.job, self.source, self.prepared, self.run, keep=True)
+        if len(work.plan):
+            begin_loading_beam()
+        return work
 
     def to_the_end(self, work: WorkPlan, summary: Summary) -> Summary:
         """Carry the plan out, look at the destination, and return the summary of the run."""
@@ -206,6 +214,7 @@ class Copying:
         if not len(work.plan):
             return Outcome()
         announce_again(run, work)
+        finish_loading_beam()
         outcome = self.carrier.carry_out(run, work.plan, guard)
         self.job.sink.tidy(run, reach)
         return outcome
