@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any, Final
 
 from omnia_beam.beam.cluster import runs_elsewhere
 from omnia_beam.beam.context import RunContext
-from omnia_beam.beam.counters import counters_of, counts_of
+from omnia_beam.beam.counters import counters_of, counts_of, traffic_of
 from omnia_beam.beam.progress import Limit, RunBoard, put_board
 from omnia_beam.beam.progress_display import showing_progress
 from omnia_beam.beam.runner import is_local, make_runner, pipeline_options
@@ -56,6 +56,8 @@ class Outcome:
         lost: what is known of the workers that died; their windows are missing.
         found: points by finding and series, for workers that are threads of this process.
         exceeded: which finding was met more often than `accept` allows, in words; None for none.
+        given_up: the words of a runner that accepted the job and did not bring it to its end; None where it did.
+        traffic: requests of workers outside of this process, as far as the runner reports them.
     """
 
     counters: Mapping[str, int] = field(default_factory=dict)
@@ -63,6 +65,16 @@ class Outcome:
     lost: tuple[str, ...] = ()
     found: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     exceeded: str | None = None
+    given_up: str | None = None
+    traffic: StatsSnapshot = field(default_factory=StatsSnapshot)
+
+
+class GivenUpError(OmniaBeamError):
+    """A runner accepted a job and did not bring it to its end; `counters` are those that it reports all the same."""
+
+    def __init__(self, message: str, counters: Mapping[str, int] | None = None) -> None:
+        super().__init__(message)
+        self.counters = dict(counters or {})
 
 
 def run_pipeline(
@@ -93,6 +105,7 @@ def run_pipeline(
     board = context.board
     board.begin(limits)
     counted = counts_of(context.options, board)
+    given_up: str | None = None
 
     def facts() -> ProgressFacts:
         counts, stats = counted(), traffic()
@@ -101,8 +114,8 @@ def run_pipeline(
             windows_total=len(plan),
             points=counts.get("points_written", 0),
             points_expected=plan.expected_points,
-            retries=stats.retries,
-            throttled_s=stats.throttled_s,
+            retries=stats.retries + counts.get("retries", 0),
+            throttled_s=stats.throttled_s + counts.get("throttled_ms", 0) / 1_000,
             failed=counts.get("windows_failed", 0),
             dead_letters=counts.get("dead_letters", 0),
         )
@@ -115,7 +128,10 @@ def run_pipeline(
         try:
             kind = context.progress if counted.tells else "none"
             with showing_progress(kind, facts, context.err, passing=passing):
-                counters = run_here(build, context.options, board, counted.follow)
+                try:
+                    counters = run_here(build, context.options, board, counted.follow)
+                except GivenUpError as error:
+                    counters, given_up = error.counters, str(error)
                 exported.update(counters)
         except (OmniaBeamError, Interrupted) as error:
             error.progress = facts()
@@ -125,7 +141,10 @@ def run_pipeline(
             board.stop.clear()
     if signals.is_set():
         raise Interrupted(replace(facts(), points_read=counters.get("points_read")))
-    return Outcome(counters, stopped, found=board.found(), exceeded=board.exceeded)
+    elsewhere = traffic_of(counters) if runs_elsewhere(context.options) else StatsSnapshot()
+    return Outcome(
+        counters, stopped, found=board.found(), exceeded=board.exceeded, given_up=given_up, traffic=elsewhere
+    )
 
 
 def run_here(
@@ -146,6 +165,7 @@ def run_here(
         Beam's counters of omnia-beam's namespace, by name.
 
     Raises:
+        GivenUpError: a runner accepted the pipeline and did not bring it to its end.
         OmniaBeamError: what ended the pipeline.
     """
     try:
@@ -154,6 +174,8 @@ def run_here(
     except Exception as error:
         if board.fatal is not None:
             raise board.fatal from None
+        if isinstance(error, OmniaBeamError):
+            raise
         if not is_local(options):
             raise OmniaBeamError(f"the runner ended the pipeline: {error}") from error
         raise
@@ -168,9 +190,21 @@ def _run(build: Callable[[Any], None], options: Any, board: RunBoard, started: C
     build(pipeline)
     result = pipeline.run()
     started(result)
-    with _cancelling(result, board.stop) if runs_elsewhere(options) else nullcontext():
-        result.wait_until_finish()
+    try:
+        with _cancelling(result, board.stop) if runs_elsewhere(options) else nullcontext():
+            result.wait_until_finish()
+    except Exception as error:
+        if is_local(options):
+            raise
+        raise GivenUpError(" ".join(str(error).split()), _last_counters(result)) from error
     return counters_of(result)
+
+
+def _last_counters(result: Any) -> dict[str, int]:
+    """Return what a runner reports of a job that failed; nothing where it is gone."""
+    with suppress(Exception):
+        return counters_of(result)
+    return {}
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import apache_beam as beam
 
 from omnia_beam.beam.coders import ChunkCoder
 from omnia_beam.beam.context import RunContext
-from omnia_beam.beam.execution import run_pipeline
+from omnia_beam.beam.execution import Outcome, run_pipeline
 from omnia_beam.beam.progress import RunBoard, board_of
 from omnia_beam.beam.record import RecordFailures
 from omnia_beam.beam.runner import is_local
@@ -111,8 +111,9 @@ class WindowRun:
         """
         run_id = f"{self.place.run_id}-{uuid.uuid4().hex[:6]}"
         try:
-            self._run(windows, run_id, partial(_Prints, self.place.state_dir, run_id), self.place.context)
-            return self._collected(run_id, [key for key, _ in windows])
+            take = partial(_Prints, self.place.state_dir, run_id)
+            outcome = self._run(windows, run_id, take, self.place.context)
+            return self._collected(run_id, [key for key, _ in windows], outcome.given_up)
         finally:
             self._tidy(run_id)
 
@@ -128,7 +129,9 @@ class WindowRun:
         try:
             # No display for one window: the caller may show progress of its own.
             unwatched = replace(self.place.context, progress="none")
-            self._run([(key, 0)], run_id, partial(_Chunks, self.place.state_dir, run_id), unwatched)
+            outcome = self._run([(key, 0)], run_id, partial(_Chunks, self.place.state_dir, run_id), unwatched)
+            if outcome.given_up is not None:
+                raise TransientServiceError(f"the runner gave up reading {key}: {outcome.given_up}")
             for failure in read_failures(self.place.state_dir, run_id):
                 raise failure_error(failure["error"], failure["message"])
             chunks = [ChunkCoder().decode(self._read(name)) for name in self._left(run_id, "chunk")]
@@ -142,7 +145,7 @@ class WindowRun:
 
     def _run(
         self, windows: Sequence[tuple[ChunkKey, int]], run_id: str, take: Callable[[RunBoard], Any], context: RunContext
-    ) -> None:
+    ) -> Outcome:
         plan = Plan.of_windows([Window(key, points, requests_for(points, self.limits)) for key, points in windows])
 
         local = is_local(context.options)
@@ -154,9 +157,9 @@ class WindowRun:
             _ = chunks | "Take" >> beam.ParDo(take(board_of(chunks)))
             _ = failures | RecordFailures(self.place.state_dir, run_id)
 
-        run_pipeline(build, plan, context, self.traffic)
+        return run_pipeline(build, plan, context, self.traffic)
 
-    def _collected(self, run_id: str, keys: Sequence[ChunkKey]) -> WindowPrints:
+    def _collected(self, run_id: str, keys: Sequence[ChunkKey], given_up: str | None) -> WindowPrints:
         """Return the fingerprints that workers left; a window that was not read over all its time has failed."""
         failures = {}
         for each in read_failures(self.place.state_dir, run_id):
@@ -171,7 +174,8 @@ class WindowRun:
         for key in keys:
             inside = _inside(ranges.get(key.series_ids, []), key.range)
             if sum(each.duration_ns for each in inside) != key.range.duration_ns:
-                failures.setdefault(key, "it was not read to its end")
+                why = "" if given_up is None else f": the runner gave the job up: {given_up}"
+                failures.setdefault(key, f"it was not read to its end{why}")
                 continue
             total = {series_id: Fingerprint() for series_id in key.series_ids}
             for part in inside:

@@ -90,6 +90,8 @@ class Carrier:
                 passing=self.passing,
                 limits=self.limits,
             )
+            for session in self.sessions[:1]:  # the runner reports the sum of all services
+                session.stats.absorb(outcome.traffic)
         self.job.sink.commit(run)
         return outcome
 

@@ -70,7 +70,7 @@ class Rounds:
         look = self.look(ledger)
         redone = 0
         again = {each.key: sum(each.removed.values()) for each in allowed} | look.lost
-        if again and not outcome.stopped:
+        if again and not outcome.stopped and outcome.given_up is None:
             for text in look.texts:
                 self.context.notify(f"{text}: written again")
             more = self._work_again(again, ledger)
@@ -228,4 +228,15 @@ def _first(removals: list[Removal]) -> str:
 def _plus(one: Outcome, other: Outcome) -> Outcome:
     names = {*one.counters, *other.counters}
     counters: dict[str, Any] = {name: one.counters.get(name, 0) + other.counters.get(name, 0) for name in names}
-    return Outcome(counters, one.stopped or other.stopped, (*one.lost, *other.lost))
+    return Outcome(
+        counters,
+        one.stopped or other.stopped,
+        (*one.lost, *other.lost),
+        {name: _sum(one.found.get(name, {}), other.found.get(name, {})) for name in {*one.found, *other.found}},
+        one.exceeded or other.exceeded,
+        one.given_up or other.given_up,
+    )
+
+
+def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {name: one.get(name, 0) + other.get(name, 0) for name in {*one, *other}}

@@ -165,6 +165,10 @@ class Copying:
         tidy_dead_letters(run)
         summary = ended.summarised(summary, run.sink, self.carrier.context)
         summary = _with_losses(summary, self.prepared, run, ended.outcome)
+        if ended.outcome.given_up is not None:
+            text = f"the runner gave the job up: {ended.outcome.given_up}"
+            self.carrier.context.notify(text)
+            summary = summary.with_warnings(text)
         requests = self.carrier.traffic().requests - before
         facts = _reading_facts(summary, requests, source.page_points, ended.outcome)
         return summary.having(details={**summary.details, **facts})
@@ -270,6 +274,8 @@ def _reading_facts(summary: Summary, requests: int, page_points: int | None, out
     facts: dict[str, Any] = {}
     if requests and page_points is not None:
         facts["mean_request_fill"] = round(summary.points_read / (requests * page_points), 3)
+    if outcome.given_up is not None:
+        facts["runner"] = outcome.given_up
     if outcome.lost:
         facts["workers lost"] = list(outcome.lost)
     return facts

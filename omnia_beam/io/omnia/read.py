@@ -13,6 +13,7 @@ from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTr
 from apache_beam.metrics import Metrics
 
 from omnia_beam.beam import coders
+from omnia_beam.beam.counters import TrafficCounters
 from omnia_beam.beam.progress import RunBoard, board_of
 from omnia_beam.core.chunk import RawChunk
 from omnia_beam.core.errors import IncompleteReadError
@@ -216,11 +217,15 @@ class _Fetch(beam.DoFn):
         self._options = options
         self._failures_tag = failures_tag
         self._session_of = session_of
+        self._traffic = TrafficCounters(service)
         self._windows_read = Metrics.counter("omnia_beam", "windows_read")
         self._windows_failed = Metrics.counter("omnia_beam", "windows_failed")
 
     def setup(self) -> None:
         self._pool = ThreadPoolExecutor(self._service.threads, thread_name_prefix="omnia-fetch")
+
+    def finish_bundle(self) -> None:
+        self._traffic.count()
 
     def teardown(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -257,6 +262,7 @@ class _Fetch(beam.DoFn):
             del outcome  # its pages would stay in memory while the next are waited for
             if is_last:
                 self._windows_read.inc()
+                self._traffic.count()
                 self._board.add(windows_read=1)
         if self._board.stop.is_set():
             # Windows not read stay out of the ledger; claiming them tells the runner that this element is done with.

@@ -14,6 +14,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from omnia_beam.beam import coders
 from omnia_beam.beam import coders as dead_letter_coder
+from omnia_beam.beam.counters import TrafficCounters
 from omnia_beam.beam.progress import RunBoard, board_of
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.dead_letter import DeadLetter
@@ -132,6 +133,7 @@ class _WriteOmnia(beam.DoFn):
         self._board = board
         self._fence = fence
         self._service = service
+        self._traffic = TrafficCounters(service)
         self._options = options
         self._give_up_chunks = give_up_chunks
         self._files = dead_letter_files
@@ -184,6 +186,7 @@ class _WriteOmnia(beam.DoFn):
         with self._board.noting_fatal():
             for written in writer.drained():
                 yield from self._outputs(written)
+        self._traffic.count()
 
     def teardown(self) -> None:
         self._abandon()
