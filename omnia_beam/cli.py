@@ -334,7 +334,7 @@ def _run_config_command(args: argparse.Namespace, beam_args: Sequence[str]) -> i
     if args.command == "replay":
         from omnia_beam.pipelines.replay.replay import run_replay
 
-        return _finished(args, run_replay(job, context, args.dead_letters))
+        return _finished(args, run_replay(job, context, args.dead_letters and job.placed(args.dead_letters)))
     if args.command == "plan":
         from omnia_beam.pipelines.plan import run_plan
 
@@ -342,7 +342,8 @@ def _run_config_command(args: argparse.Namespace, beam_args: Sequence[str]) -> i
     if args.command == "verify":
         from omnia_beam.pipelines.verify.verify import run_verify
 
-        return _finished(args, run_verify(job, context, source=args.source, repair=args.repair, report=args.report))
+        report = args.report and job.placed(args.report)
+        return _finished(args, run_verify(job, context, source=args.source, repair=args.repair, report=report))
     if args.command == "status":
         return _run_status(args, job, context)
     if args.command == "check":
