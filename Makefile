@@ -12,6 +12,7 @@ FITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2
 
 INSTALLED := .venv/.installed
 SDK_INSTALLED := .venv-sdk/.installed
+PI_INSTALLED := .venv-pi/.installed
 BENCH_INSTALLED := .venv-bench/.installed
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
@@ -35,12 +36,12 @@ endef
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-install: $(INSTALLED) $(SDK_INSTALLED)  ## Make .venv with omnia-beam and all test tools, and .venv-sdk with the official SDK
+install: $(INSTALLED) $(SDK_INSTALLED) $(PI_INSTALLED)  ## Make .venv with omnia-beam and all test tools, .venv-sdk with the official SDK, .venv-pi with clients of PI
 
 demo: $(INSTALLED)  ## Run the demo: a synthetic plant, backfilled to Parquet
 	.venv/bin/omnia-beam demo $(ARGS)
 
-test: $(INSTALLED) $(SDK_INSTALLED)  ## Run the tests; ARGS="-k ledger -x" narrows them
+test: $(INSTALLED) $(SDK_INSTALLED) $(PI_INSTALLED)  ## Run the tests; ARGS="-k ledger -x" narrows them
 	.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-long: $(INSTALLED) $(SDK_INSTALLED)  ## Run the tests that take minutes: real data both ways, kills, a tail for fifteen accelerated minutes
@@ -114,6 +115,12 @@ $(SDK_INSTALLED): tests/sdk-requirements.txt
 	@$(call make_venv,.venv-sdk)
 	@echo "Installing the official SDK into .venv-sdk"
 	@.venv-sdk/bin/python $(PIP_INSTALL) -r $<
+	@touch $@
+
+$(PI_INSTALLED): tests/pi-requirements.txt
+	@$(call make_venv,.venv-pi)
+	@echo "Installing two clients of PI Web API into .venv-pi"
+	@.venv-pi/bin/python $(PIP_INSTALL) --no-deps -r $<
 	@touch $@
 
 $(BENCH_INSTALLED): benchmarks/bench-requirements.txt

@@ -16,10 +16,12 @@ HERE = Path(__file__).parent
 )
 
 # The command line and the emulator run on the machine that starts a job; workers need only the core list.
-CLI = ["rich>=13.7"]
+CLI = ["Jinja2>=3.1", "rich>=13.7"]
 EMULATOR = ["aiohttp>=3.9", "PyJWT[crypto]>=2.8"]
 # Units of a migration are converted by their names; a mapping that gives factors does without.
 UNITS = ["pint>=0.24"]
+# Handshakes of servers of a Windows domain.
+KERBEROS = ["requests-kerberos>=0.15", "requests-ntlm>=1.3"]
 
 # Optional twice over: without a C compiler the build goes on without it, and OMNIA_BEAM_KERNEL=off leaves it out. One
 # binary serves every Python from 3.11 on (the stable ABI).
@@ -42,7 +44,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["omnia_beam", "omnia_beam.*"]),
-    package_data={"omnia_beam": ["py.typed", "wire/*.proto", "core/*.pyi"]},
+    package_data={"omnia_beam": ["py.typed", "core/*.pyi", "pipelines/*/*.j2", "pipelines/*/*.css"]},
     ext_modules=[KERNEL] if WITH_KERNEL else [],
     options={"bdist_wheel": {"py_limited_api": "cp311"}} if WITH_KERNEL else {},
     install_requires=[
@@ -62,6 +64,7 @@ setup(
     extras_require={
         "emulator": EMULATOR,
         "bench": [*EMULATOR, "py-spy>=0.3.14"],
+        "kerberos": KERBEROS,
         "units": UNITS,
         "test": [
             *EMULATOR,

@@ -24,6 +24,9 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import parse_time
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.emulator.process import EmulatorProcess
+from omnia_beam.io.destination import Asked
+from omnia_beam.io.files.destination_look import look_at_files
+from omnia_beam.io.omnia.target_check import look_at_service
 from omnia_beam.ledger.lease import Lease
 from omnia_beam.ledger.lease_file import LeaseOwner
 from omnia_beam.ledger.ledger import Ledger
@@ -33,8 +36,6 @@ from omnia_beam.ledger.writer import LedgerWriter
 from omnia_beam.net.api.api import open_session
 from omnia_beam.net.api.metadata import MetadataCalls
 from omnia_beam.net.http.settings import ServiceSettings
-from omnia_beam.pipelines.destination_check import Asked, look_at_files
-from omnia_beam.pipelines.service_check import look_at_service
 
 T0 = parse_time("2024-01-01")
 HOUR = 3_600 * 10**9

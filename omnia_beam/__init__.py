@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from omnia_beam.core.chunk import Chunk as Chunk
     from omnia_beam.core.chunk import RawChunk as RawChunk
     from omnia_beam.core.time_range import TimeRange as TimeRange
+    from omnia_beam.net.auth.credentials import CredentialSpec as CredentialSpec
+    from omnia_beam.net.http.settings import ServiceSettings as ServiceSettings
 
 __version__ = "0.1.0"
 
@@ -19,7 +21,9 @@ _HOMES = {
     "Chunk": "omnia_beam.core.chunk",
     "RawChunk": "omnia_beam.core.chunk",
     "TimeRange": "omnia_beam.core.time_range",
+    "CredentialSpec": "omnia_beam.net.auth.credentials",
     "OmniaClient": "omnia_beam.net.api.client",
+    "ServiceSettings": "omnia_beam.net.http.settings",
     "DecodeChunks": "omnia_beam.transforms.decode",
     "DecodeEvents": "omnia_beam.transforms.decode_events",
     "FileSource": "omnia_beam.io.files.forms",

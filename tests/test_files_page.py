@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from omnia_beam.config import CsvSource, ParquetSource
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.files.catalog import BlockRef, catalog_files
+from omnia_beam.io.files.forms import file_source
+from omnia_beam.io.files.options import CsvSource, ParquetSource
 from omnia_beam.io.files.reader import BlockCache
-from omnia_beam.pipelines.migration_source import file_source
 
 PAGE = (Path(__file__).parents[1] / "docs" / "files.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -104,10 +104,10 @@ def test_logging_and_signals_are_left_as_they_were(capsys: pytest.CaptureFixture
 def test_an_interruption_before_anything_is_loaded(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted() -> None:
+    def interrupted(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("omnia_beam.cli._parser", interrupted)
+    monkeypatch.setattr("omnia_beam.cli.program.parse", interrupted)
     assert main(["--json", "backfill", "job.yaml"]) == 130
     captured = capsys.readouterr()
     assert captured.err.startswith("omnia-beam backfill: interrupted")

@@ -90,3 +90,23 @@ def test_the_module_is_the_program() -> None:
 def test_types_travel_with_the_package() -> None:
     assert (ROOT / "omnia_beam/py.typed").exists()
     assert '"py.typed"' in (ROOT / "setup.py").read_text(encoding="utf-8")
+
+
+def test_what_is_not_python_travels_with_the_package(tmp_path: Path) -> None:
+    """The page of a report is a template with a style sheet."""
+    command = [
+        sys.executable,
+        "setup.py",
+        "-q",
+        "egg_info",
+        "--egg-base",
+        tmp_path,
+        "build_py",
+        "--build-lib",
+        tmp_path,
+    ]
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    kinds = {".py", ".c", ".so", ".pyc"}  # sources of the kernel, and what is built
+    others = [path for path in (ROOT / "omnia_beam").rglob("*") if path.is_file() and path.suffix not in kinds]
+    assert {path.name for path in others} >= {"report.css", "report.html.j2", "py.typed"}
+    assert [path for path in others if not (tmp_path / path.relative_to(ROOT)).exists()] == []

@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from omnia_beam.cli import _parser
-from omnia_beam.config import load_config
+from omnia_beam.cli.arguments import build_parser
+from omnia_beam.cli.table import COMMANDS
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.net.auth.credentials import CredentialSpec
 from omnia_beam.net.http.shared import reset_shared_sessions
+from omnia_beam.pipelines.config import load_config
 
 README = Path(__file__).parent.parent / "README.md"
 LOCAL = "http://127.0.0.1:8080/plant/timeseries/v1.7"
@@ -138,7 +139,7 @@ def test_every_command_runs_in_order(tmp_path: Path) -> None:
 
 def test_the_commands_are_those_of_this_program() -> None:
     """What costs minutes to run in order is at least understood: names, options and files."""
-    parser = _parser()
+    parser = build_parser(COMMANDS)
     for line in console_lines():
         words = shlex.split(line.partition("  #")[0].rstrip().removesuffix("&"))
         if words[0] != "omnia-beam":

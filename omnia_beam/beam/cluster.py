@@ -136,8 +136,8 @@ def worker_processes(options: Any) -> int:
     return int(parallelism)
 
 
-def worker_share(service: ServiceSettings, options: Any) -> ServiceSettings:
-    """Return the service with one worker's share of the budget: together the workers never exceed it.
+def check_share(service: ServiceSettings, options: Any) -> None:
+    """Check that the workers can share a budget, so that together they never exceed it.
 
     Raises:
         UsageError: the options do not say how many share it, or there are more workers than requests may be in flight.
@@ -148,7 +148,6 @@ def worker_share(service: ServiceSettings, options: Any) -> ServiceSettings:
             f"rate.max_in_flight: {service.max_in_flight} requests cannot be shared by {processes} workers: raise it to at least "
             f"{processes}, or use fewer workers"
         )
-    return service.divided(processes)[-1]  # the last share is the smallest where the budget does not divide evenly
 
 
 def _dataflow_processes(options: Any) -> int:

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any, Final
 
@@ -14,10 +14,11 @@ from omnia_beam.beam.cluster import runs_elsewhere
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.counters import counters_of, counts_of
 from omnia_beam.beam.progress import BOARD, STOP, Limit
-from omnia_beam.beam.progress_display import ProgressFacts, showing_progress
+from omnia_beam.beam.progress_display import showing_progress
 from omnia_beam.beam.runner import is_local, make_runner
 from omnia_beam.beam.stop_signals import handling_stop_signals
-from omnia_beam.core.errors import OmniaBeamError
+from omnia_beam.core.errors import Interrupted, OmniaBeamError
+from omnia_beam.core.summary import ProgressFacts
 from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.plan.plan import Plan
 
@@ -64,15 +65,6 @@ class Outcome:
     exceeded: str | None = None
 
 
-class Interrupted(KeyboardInterrupt):
-    """A signal (see `stop_signals`) ended a pipeline; `facts` and Beam's `counters` say how far it got."""
-
-    def __init__(self, facts: ProgressFacts, counters: Mapping[str, int]) -> None:
-        super().__init__()
-        self.facts = facts
-        self.counters = counters
-
-
 def run_pipeline(
     build: Callable[[Any], None],
     plan: Plan,
@@ -96,7 +88,7 @@ def run_pipeline(
 
     Raises:
         Interrupted: a signal came; what was under way is recorded or abandoned.
-        OmniaBeamError: what ended the pipeline; its `facts` say how far it got.
+        OmniaBeamError: what ended the pipeline; its `progress` says how far it got.
     """
     BOARD.reset()
     BOARD.limit(limits)
@@ -120,14 +112,14 @@ def run_pipeline(
             kind = context.progress if counted.tells else "none"
             with showing_progress(kind, facts, context.err, passing=passing):
                 counters = run_here(build, context.options, counted.follow)
-        except (OmniaBeamError, KeyboardInterrupt) as error:
-            error.facts = facts()  # type: ignore[union-attr]  # for the summary of a run that ends here
+        except (OmniaBeamError, Interrupted) as error:
+            error.progress = facts()
             raise
         finally:
             stopped = STOP.is_set()
             STOP.clear()
     if signals.is_set():
-        raise Interrupted(facts(), counters)
+        raise Interrupted(replace(facts(), points_read=counters.get("points_read")))
     return Outcome(counters, stopped, found=BOARD.found(), exceeded=BOARD.exceeded)
 
 
@@ -201,7 +193,7 @@ def stopping_on_signals() -> Iterator[threading.Event]:
 
     def handle(number: int, frame: FrameType | None) -> None:
         if came.is_set():
-            raise KeyboardInterrupt
+            raise Interrupted
         came.set()
         STOP.set()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -28,6 +28,19 @@ class Limit:
     covers: Callable[[str, str], bool]
     at_most: int
     words: str
+
+
+def first_exceeded(limits: Iterable[Limit], found: Mapping[str, Mapping[str, int]]) -> str | None:
+    """Return the message for the first limit that is exceeded; None where none is.
+
+    Args:
+        found: points by finding and series.
+    """
+    for each in limits:
+        total = sum(n for name, series in found.items() for of, n in series.items() if each.covers(name, of))
+        if total > each.at_most:
+            return f"{each.words}: at most {each.at_most:,} points are accepted, and {total:,} are found"
+    return None
 
 
 class ProgressBoard:
@@ -62,22 +75,21 @@ class ProgressBoard:
             return
         with self._lock:
             self._found[finding, series_id] += points
-            for each in self._limits:
-                if self._exceeded is None and each.covers(finding, series_id):
-                    total = sum(n for (name, of), n in self._found.items() if each.covers(name, of))
-                    if total > each.at_most:
-                        self._exceeded = (
-                            f"{each.words}: at most {each.at_most:,} points are accepted, and {total:,} are found"
-                        )
-                        STOP.set()
+            if self._exceeded is None and any(each.covers(finding, series_id) for each in self._limits):
+                self._exceeded = first_exceeded(self._limits, self._by_finding())
+                if self._exceeded is not None:
+                    STOP.set()
 
     def found(self) -> dict[str, dict[str, int]]:
         """Return the number of points by finding and series."""
         with self._lock:
-            counted: dict[str, dict[str, int]] = {}
-            for (finding, series_id), points in sorted(self._found.items()):
-                counted.setdefault(finding, {})[series_id] = points
-            return counted
+            return self._by_finding()
+
+    def _by_finding(self) -> dict[str, dict[str, int]]:
+        counted: dict[str, dict[str, int]] = {}
+        for (finding, series_id), points in sorted(self._found.items()):
+            counted.setdefault(finding, {})[series_id] = points
+        return counted
 
     @property
     def exceeded(self) -> str | None:

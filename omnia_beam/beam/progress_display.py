@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -15,31 +14,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from omnia_beam.core.summary import ProgressFacts
+
 _log = logging.getLogger("omnia_beam.progress")
 
 DisplayKind = Literal["bar", "log", "none"]
 _LOG_EVERY_S = 10.0
 _BAR_EVERY_S = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class ProgressFacts:
-    """How far a run is: windows and points done out of those planned, with retries, throttling and failures."""
-
-    windows: int
-    windows_total: int
-    points: int
-    points_expected: int
-    retries: int = 0
-    throttled_s: float = 0.0
-    failed: int = 0
-
-    @property
-    def share(self) -> float:
-        """Share of the expected points that is done, 0 to 1, or of the windows where no points are expected."""
-        if self.points_expected:
-            return min(1.0, self.points / self.points_expected)
-        return min(1.0, self.windows / self.windows_total) if self.windows_total else 1.0
 
 
 @contextmanager

@@ -36,11 +36,12 @@ class WorkerProgress:
     """The progress of a worker.
 
     Args:
-        counts: of its board.
+        counts, found: of its board.
         traffic: one for each service of its task.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
+    found: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     traffic: tuple[StatsSnapshot, ...] = ()
 
 

@@ -12,17 +12,19 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.beam.execution import Interrupted, Outcome, stopping_after, stopping_on_signals
-from omnia_beam.beam.progress import STOP
-from omnia_beam.beam.progress_display import ProgressFacts, showing_progress
+from omnia_beam.beam.execution import Outcome, stopping_after, stopping_on_signals
+from omnia_beam.beam.progress import STOP, Limit, first_exceeded
+from omnia_beam.beam.progress_display import showing_progress
 from omnia_beam.beam.worker_message import STOP_ORDER, WorkerEnd, WorkerProgress, WorkerTask
-from omnia_beam.core.errors import OmniaBeamError
+from omnia_beam.core.errors import Interrupted, OmniaBeamError
+from omnia_beam.core.summary import ProgressFacts
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.plan.plan import Plan
@@ -43,6 +45,7 @@ def run_workers(
     sessions: Sequence[ServiceSession],
     deadline_s: float | None = None,
     *,
+    limits: Iterable[Limit] = (),
     on_started: Callable[[Sequence[int]], None] = lambda pids: None,
 ) -> Outcome:
     """Run each task in a process of its own, until all have ended.
@@ -53,6 +56,7 @@ def run_workers(
         context: the terminal.
         sessions: of this process, one for each service of the tasks, in their order: they take over the workers' counts.
         deadline_s: seconds after which no further window is begun.
+        limits: limits of what the workers may find together; beyond one of them no further window is begun.
         on_started: called with the workers' process ids.
 
     Raises:
@@ -60,7 +64,7 @@ def run_workers(
         OmniaBeamError: the first that ended a worker; the others have stopped.
     """
     STOP.clear()
-    pool = _Pool(len(sessions))
+    pool = _Pool(len(sessions), tuple(limits))
 
     def facts() -> ProgressFacts:
         counts = pool.counts()
@@ -87,11 +91,11 @@ def run_workers(
             for session, traffic in zip(sessions, pool.traffic(), strict=True):
                 session.stats.absorb(traffic)
     if pool.error is not None:
-        pool.error.facts = facts()  # type: ignore[attr-defined]  # for the summary of a run that ends here
+        pool.error.progress = facts()
         raise pool.error
     if signals.is_set():
-        raise Interrupted(facts(), pool.counters())
-    return Outcome(dict(pool.counters()), stopped, tuple(pool.lost))
+        raise Interrupted(replace(facts(), points_read=pool.counters().get("points_read")))
+    return Outcome(dict(pool.counters()), stopped, tuple(pool.lost), pool.found(), pool.exceeded)
 
 
 class _Worker:
@@ -145,8 +149,10 @@ class _Worker:
 class _Pool:
     """The workers of one run. `error` is the first that ended a worker; `lost` says which died without a message, and how."""
 
-    def __init__(self, services: int) -> None:
+    def __init__(self, services: int, limits: tuple[Limit, ...] = ()) -> None:
         self._services = services
+        self._limits = limits
+        self.exceeded: str | None = None
         self._workers: list[_Worker] = []
         self._stop_by: float | None = None
         self.error: OmniaBeamError | None = None
@@ -174,6 +180,10 @@ class _Pool:
                 worker.hear()
                 if worker.is_gone:
                     self._note_end(worker)
+            if self._limits and self.exceeded is None:
+                self.exceeded = first_exceeded(self._limits, self.found())
+                if self.exceeded is not None:
+                    STOP.set()
             if STOP.is_set():
                 self._stop(list(listening.values()))
 
@@ -193,6 +203,16 @@ class _Pool:
         for worker in self._workers:
             found.update(worker.progress.counts if worker.end is None else worker.end.counters)
         return found
+
+    def found(self) -> dict[str, dict[str, int]]:
+        """Return points by finding and series, of all workers together."""
+        total: dict[str, dict[str, int]] = {}
+        for worker in self._workers:
+            for finding, series in worker.progress.found.items():
+                of = total.setdefault(finding, {})
+                for series_id, points in series.items():
+                    of[series_id] = of.get(series_id, 0) + points
+        return total
 
     def traffic(self) -> list[StatsSnapshot]:
         """Return the traffic of all workers, by service."""

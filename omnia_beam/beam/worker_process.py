@@ -82,7 +82,7 @@ class _Driver:
         while not ended:
             ended = finished.wait(_REPORT_EVERY_S)
             traffic = tuple(shared_session(each).stats.snapshot() for each in task.services)
-            self.tell(WorkerProgress(BOARD.snapshot(), traffic))
+            self.tell(WorkerProgress(BOARD.snapshot(), BOARD.found(), traffic))
 
 
 def _work(task: WorkerTask) -> WorkerEnd:

@@ -6,7 +6,6 @@ that a dumped model can be read back.
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import os
 import re
@@ -203,10 +202,12 @@ def _check_series_from(pattern: str) -> str:
     return pattern
 
 
-def _check_base_url(text: str) -> str:
+def check_base_url(text: str) -> str:
     """Return the URL without a slash at its end.
 
-    Messages do not show a text with a user in it: a password would stand beside the user.
+    Raises:
+        ValueError: it is not an http or https URL, or it has a user, a password, a query or a fragment. Messages do not show a
+            text with a user in it: a password would stand beside the user.
     """
     example = "write it like https://api.gateway.equinor.com/plant/timeseries/v1.7"
     try:
@@ -223,19 +224,12 @@ def _check_base_url(text: str) -> str:
     return text.strip().rstrip("/")
 
 
-def is_loopback(url: str) -> bool:
-    """Return whether the URL's host is this machine itself, so that plain http does not carry secrets over a network."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
 def _as_list(value: Any) -> Any:
     if value == []:  # a default is a tuple; whether an empty list in YAML asks for nothing or for all is a guess
         raise problem("is an empty list; remove the key or give at least one item")
-    return [value] if isinstance(value, str | dict | int) else value
+    if isinstance(value, list):
+        return tuple(value)
+    return (value,) if isinstance(value, str | dict | int) else value
 
 
 class _OneOrList:
@@ -321,7 +315,7 @@ SeriesFrom = Annotated[
     str, AfterValidator(_with_message(_check_series_from)), _schema("pattern", pattern=r"\{series\}")
 ]
 ZoneName = Annotated[str, AfterValidator(_with_message(_check_zone)), _schema("time zone", minLength=1)]
-BaseUrl = Annotated[str, AfterValidator(_with_message(_check_base_url)), _schema("URL", pattern="^ *https?://[^/?#@]+")]
+BaseUrl = Annotated[str, AfterValidator(_with_message(check_base_url)), _schema("URL", pattern="^ *https?://[^/?#@]+")]
 Removable = Annotated[
     str,
     BeforeValidator(_with_message(_read_removable)),

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from typing import Literal
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
 from omnia_beam.config.accept import AcceptItem
 from omnia_beam.config.fields import Duration, JobName, Moment, OneOrMany, PathText, Removable
+from omnia_beam.config.kind import SinkOptions, SourceOptions
 from omnia_beam.config.mapping import MappingConfig
 from omnia_beam.config.section import Section, key, problem
-from omnia_beam.config.sink import Sink
-from omnia_beam.config.source import Source
-from omnia_beam.config.storage import StorageConfig, give_settings
+from omnia_beam.config.storage import StorageOptions, give_settings
+from omnia_beam.core.errors import UsageError
 from omnia_beam.core.limits import MAX_CHUNK_POINTS
+from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.store.place import with_settings
 
@@ -59,18 +61,20 @@ class TailConfig(Section):
 class JobConfig(Section):
     """A job: what to read, what to do with it, where to put it, and where to record what is done.
 
+    The model that reads a file narrows `source` and `sink` to the kinds that there are; see `pipelines.config`.
+
     Times are ns since the Unix epoch, durations ns. Relative paths start at the current directory.
     """
 
     name: JobName = key("Name of the job, in file names and reports; one state directory can serve several jobs.")
-    source: Source = key("Where points come from.")
+    source: SourceOptions = key("Where points come from.")
     window: WindowConfig | None = key("The time to copy. Files without it are read whole.", None)
-    sink: Sink = key("Where points go to.")
+    sink: SinkOptions = key("Where points go to.")
     mapping: MappingConfig | None = key(
         "How the source's timeseries become the target's. Without it every series keeps its id.", None
     )
     state: PathText = key("Directory of ledger, plan and dead letters, on a disk or an object store.")
-    storage: OneOrMany[StorageConfig] = key(
+    storage: OneOrMany[StorageOptions] = key(
         "How object stores are reached, where the environment does not say it: one entry or a list; of those that fit a place "
         "the one with the longest `for` counts.",
         (),
@@ -116,3 +120,21 @@ class JobConfig(Section):
             UsageError: it names no store that is known.
         """
         return with_settings(path, [each.entry for each in self.storage])
+
+
+def wanted_range(job: JobConfig) -> TimeRange:
+    """Return the window of a job; without an end, up to now.
+
+    It may reach into the future, where forecasts lie: `redo_keys` explains why such a window is read again later.
+
+    Raises:
+        UsageError: there is no window, or it starts in the future.
+    """
+    if job.window is None:
+        raise UsageError(
+            f"window: a source of kind {job.source.kind} needs one: {{start: 2023-01-01, end: 2024-01-01}}, or --start and --end"
+        )
+    end = time.time_ns() if job.window.end is None else job.window.end
+    if end <= job.window.start:
+        raise UsageError("window.start is in the future: there is nothing to read yet")
+    return TimeRange(job.window.start, end)

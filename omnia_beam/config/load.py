@@ -25,6 +25,7 @@ from omnia_beam.core.errors import UsageError
 
 def load_config(
     path: str,
+    model: type[JobConfig],
     *,
     overrides: Sequence[str] = (),
     start: str | None = None,
@@ -35,6 +36,7 @@ def load_config(
 
     Args:
         path: a YAML file.
+        model: the model of a job, with all kinds of source and sink.
         overrides: `key.path=value` each, the value as YAML, a number in the path for a place in a list; applied in
             order, before anything is checked. `null` removes an optional key.
         start: replaces `window.start`.
@@ -51,7 +53,7 @@ def load_config(
     for name, value in (("start", start), ("end", end)):
         if value is not None:
             apply_setting(document, f"window.{name}", value, f"--{name}")
-    config = validate(document, now_ns)
+    config = validate(document, model, now_ns)
     try:
         check_places(config)
     except UsageError as error:
@@ -61,36 +63,36 @@ def load_config(
     raise UsageError(problem, problems=(problem,))
 
 
-def validate(document: Document, now_ns: int) -> JobConfig:
+def validate(document: Document, model: type[JobConfig], now_ns: int) -> JobConfig:
     """Check a document's data, and return it as a configuration.
 
     Raises:
         UsageError: as for `load_config`.
     """
     secrets = _secrets(document)
-    config, errors = _model(document, now_ns)
+    config, errors = _model(document, model, now_ns)
     if config is not None and not secrets:
         return config
-    found = [(path, line) for path, line in problem_lines(errors, document, JobConfig) if not _is_below(path, secrets)]
+    found = [(path, line) for path, line in problem_lines(errors, document, model) if not _is_below(path, secrets)]
     found += [(path, problem_line(document, path, text)) for path, text in secrets.items()]
     lines = [line for path, line in sorted(found, key=lambda item: document.place(item[0]))]
     # Raised outside of any except block: a traceback's context would hold the values.
     raise UsageError("\n".join(shorten(lines)), problems=tuple(lines))
 
 
-def _model(document: Document, now_ns: int) -> tuple[JobConfig | None, list[Any]]:
+def _model(document: Document, model: type[JobConfig], now_ns: int) -> tuple[JobConfig | None, list[Any]]:
     while True:
         try:
-            return JobConfig.model_validate(document.data, context={"now_ns": now_ns}), []
+            return model.model_validate(document.data, context={"now_ns": now_ns}), []
         except ValidationError as error:
             errors = error.errors(include_url=False)
-        if not _take_back(document, errors):
+        if not _take_back(document, model, errors):
             return None, errors
 
 
-def _take_back(document: Document, errors: list[Any]) -> bool:
+def _take_back(document: Document, model: type[JobConfig], errors: list[Any]) -> bool:
     """Remove the keys that `--set KEY=null` sets and that accept no null. Return whether there was one."""
-    paths = {locate(error["loc"], document.data, JobConfig).path for error in errors}
+    paths = {locate(error["loc"], document.data, model).path for error in errors}
     return sum(remove_setting(document, path, "--set") for path in paths) > 0
 
 

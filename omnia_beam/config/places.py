@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from omnia_beam.config.job import JobConfig
-from omnia_beam.config.sink import OmniaSink
-from omnia_beam.config.source import OmniaSource
 from omnia_beam.core.errors import UsageError
 from omnia_beam.store.place import identity_of, is_remote
 
@@ -34,8 +32,9 @@ def check_places(config: JobConfig) -> None:
         UsageError: names the two keys, their places and what to do.
     """
     state = _real(config.state)
-    sink = None if isinstance(config.sink, OmniaSink) else _real(config.sink.path)
-    for pattern in () if isinstance(config.source, OmniaSource) else config.source.path:
+    folder = config.sink.folder()
+    sink = None if folder is None else _real(folder)
+    for pattern in config.source.folders():
         if sink is not None and _reads(pattern, [f"{sink}/{_PARTITION}"]):
             raise UsageError(
                 f"sink.path: {sink} lies where the source reads (source.path: {pattern}): the next run would copy the copy. "

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from omnia_beam.config.document import Document, Path
 from omnia_beam.config.secrecy import may_hold_secret, show_key, show_value
 from omnia_beam.config.section import Section, item_annotation, key_names, variants
+from omnia_beam.core.errors import UsageError
 
 _MAX_LINES: Final = 50
 _MAX_NAMES: Final = 8
@@ -65,9 +67,25 @@ def problem_lines(errors: Iterable[ErrorDetails], document: Document, root: type
     for error, spot in spots:
         if error["type"] == "missing" and spot.path in meant:
             continue  # the key is there but misspelt: one mistake gives one line
-        path, text = _describe(error, spot, document)
+        path, text = _describe(error, spot)
         lines.append((path, problem_line(document, path, text)))
     return lines
+
+
+def usage_error(error: ValidationError, section: type[Section], *above: str) -> UsageError:
+    """Return the error for code that makes a section itself; one line for each problem.
+
+    Args:
+        error: what the model found.
+        section: the model.
+        above: the path of the section in a configuration, which decides whether values may be shown.
+    """
+    lines = []
+    for each in error.errors(include_url=False):
+        spot = locate(each["loc"], {}, section)
+        path, text = _describe(each, replace(spot, path=(*above, *spot.path)))
+        lines.append(f"{show_key(path)}: {text}")
+    return UsageError("\n".join(shorten(lines)), problems=tuple(lines))
 
 
 def problem_line(document: Document, path: Path, text: str) -> str:
@@ -111,7 +129,7 @@ def _child(data: Any, part: str | int) -> Any:
     return None
 
 
-def _describe(error: ErrorDetails, spot: Spot, document: Document) -> tuple[Path, str]:
+def _describe(error: ErrorDetails, spot: Spot) -> tuple[Path, str]:
     kind, path, context = error["type"], spot.path, error.get("ctx", {})
     value = error.get("input")
     shown = show_value(path, value)

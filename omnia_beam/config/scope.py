@@ -6,19 +6,17 @@ changed configuration makes it redo work; a changed credential, rate or page lim
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Final
 
-from omnia_beam.config.connection import OmniaConnection
 from omnia_beam.config.job import JobConfig
+from omnia_beam.config.kind import digest
 from omnia_beam.config.mapping import MappingConfig
 from omnia_beam.config.mapping_file import MappingRow, read_mapping_file
-from omnia_beam.config.sink import CsvSink, OmniaSink, Sink
-from omnia_beam.config.source import CsvSource, OmniaSource, ParquetSource, Source
-from omnia_beam.store.place import identity_of, is_remote
+
+_ORDER: Final = ("source", "federation_source", "reading", "statuses", "mapping", "sink", "writing")
+"""The parts that every scope has, in the order in which they are shown."""
 
 
 def scope_parts(config: JobConfig, rows: Sequence[MappingRow] | None = None) -> dict[str, str]:
@@ -36,62 +34,14 @@ def scope_parts(config: JobConfig, rows: Sequence[MappingRow] | None = None) -> 
     Raises:
         UsageError: the mapping file cannot be read.
     """
-    source, sink = config.source, config.sink
-    return {
-        "source": _source_place(source),
-        "federation_source": (source.federation_source if isinstance(source, OmniaSource) else None) or "not given",
-        "reading": _reading(source),
-        "statuses": ",".join(map(str, sorted(set(source.status)))) if source.status else "all",
+    parts = {
+        "federation_source": "not given",
+        "statuses": "all",
+        **config.source.identity(),
         "mapping": _mapping(config.mapping, rows) if config.mapping else "none",
-        "sink": _sink_place(sink),
-        "writing": _writing(sink),
+        **config.sink.identity(),
     }
-
-
-def digest(data: Any) -> str:
-    """Return 128 bits of SHA-256 over canonical JSON, as `sha256:` and 32 hex digits."""
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()[:32]}"
-
-
-def _source_place(source: Source) -> str:
-    if isinstance(source, OmniaSource):
-        return _service(source)
-    return f"{source.kind} {' '.join(_place(path) for path in source.path)}"
-
-
-def _sink_place(sink: Sink) -> str:
-    if isinstance(sink, OmniaSink):
-        return _service(sink)
-    layout = f" {sink.layout} {sink.delimiter!r}" if isinstance(sink, CsvSink) else ""
-    return f"{sink.kind}{layout} {_place(sink.path)}"
-
-
-def _service(connection: OmniaConnection) -> str:
-    return f"omnia {connection.environment or connection.base_url}"
-
-
-def _place(path: str) -> str:
-    """Return a local path made absolute, since its text in another directory is another place, and a remote one in one spelling."""
-    return identity_of(path) if is_remote(path) else os.path.abspath(path)
-
-
-def _reading(source: Source) -> str:
-    """Return a digest of the keys that say how files are understood.
-
-    Keys that have their default are left out: a key that a later version adds must not change the digest of a job without it.
-    """
-    if isinstance(source, CsvSource | ParquetSource):
-        beside = {"kind", "path", "status", "include", "exclude"}
-        return digest(source.model_dump(mode="json", exclude=beside, exclude_defaults=True))
-    return "as served"
-
-
-def _writing(sink: Sink) -> str:
-    if not isinstance(sink, OmniaSink):
-        return "as read"
-    nan = f"as_bad_status({sink.bad_status},{sink.bad_value!r})" if sink.nan == "as_bad_status" else sink.nan
-    return f"nan={nan} time_resolution={sink.time_resolution}"
+    return {name: parts[name] for name in (*_ORDER, *sorted(parts.keys() - set(_ORDER)))}
 
 
 def _mapping(mapping: MappingConfig, rows: Sequence[MappingRow] | None) -> str:

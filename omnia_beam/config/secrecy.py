@@ -90,6 +90,8 @@ def secret_problem(key: str) -> str:
     """Return the message about a key that would hold a secret; it does not contain the value."""
     if "subscription" in key.lower():
         cure = "subscription_key_env: NAME_OF_THE_VARIABLE"
+    elif key.lower() == "password":
+        cure = "password_env: NAME_OF_THE_VARIABLE (under credential)"
     elif "password" in key.lower() or "passphrase" in key.lower():
         cure = "certificate_password_env: NAME_OF_THE_VARIABLE (under credential)"
     elif "assertion" in key.lower() or "token" in key.lower():

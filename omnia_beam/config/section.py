@@ -63,7 +63,7 @@ def variants(annotation: Any) -> dict[str, type[Section]]:
     found = list(_sections(annotation))
     if len(found) == 1:
         return {"": found[0]}
-    return {get_args(section.model_fields["kind"].annotation)[0]: section for section in found}
+    return {kind: section for section in found for kind in get_args(section.model_fields["kind"].annotation)}
 
 
 class OrText:

@@ -18,9 +18,10 @@
     │       ├── ConflictError      409
     │       ├── PayloadTooLargeError 413
     │       └── NotTheServiceError a response that no Omnia service gives (HTML, another content type)
-    ├── IncompleteReadError        a window whose points do not add up to the service's own count
+    ├── IncompleteReadError        points that do not add up to the service's own count, or belong to another query
     └── DestinationError           the sink's place cannot be written or read: exit 3
         └── StateError             the ledger, lease or plan under `state:` cannot be used
+    Interrupted                    a stop signal (a KeyboardInterrupt, no OmniaBeamError): exit 130
 
 Members are plain attributes and survive pickling (Beam sends exceptions between processes). No member and no message
 ever holds a token, a secret or a request body: messages and texts of members pass through `redact` when an error is made.
@@ -31,13 +32,21 @@ from __future__ import annotations
 from typing import Any
 
 from omnia_beam.core.redaction import redact
+from omnia_beam.core.summary import ProgressFacts, Summary
 
 
 class OmniaBeamError(Exception):
     """The root of all errors of omnia-beam: catch it to catch all of them.
 
     Keyword members of a subclass become attributes, and pickling keeps them.
+
+    Attributes:
+        summary: what the command that the error ended had reached; None where no command had begun to count.
+        progress: how far the pipeline that the error ended was; None where none ran.
     """
+
+    summary: Summary | None = None
+    progress: ProgressFacts | None = None
 
     def __init__(self, message: str, **members: Any) -> None:
         self.message = redact(message)
@@ -57,6 +66,20 @@ def _rebuild(kind: type[OmniaBeamError], message: str, members: dict[str, Any]) 
     Exception.__init__(error, message)
     error.__dict__.update(members)
     return error
+
+
+class Interrupted(KeyboardInterrupt):
+    """A stop signal ended a command or its pipeline.
+
+    Attributes:
+        summary: what the command had reached; None where it had not begun to count.
+        progress: how far the pipeline was; None where none ran.
+    """
+
+    def __init__(self, progress: ProgressFacts | None = None) -> None:
+        super().__init__()
+        self.progress = progress
+        self.summary: Summary | None = None
 
 
 class UsageError(OmniaBeamError):
@@ -160,7 +183,7 @@ class NotTheServiceError(TerminalServiceError):
 
 
 class IncompleteReadError(OmniaBeamError):
-    """The points of a window do not add up to the service's own count: the window has to be read again.
+    """The points of a query or window do not add up to the service's own count, or belong to another query: read again.
 
     `expected` and `received` count points.
     """

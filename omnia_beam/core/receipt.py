@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from omnia_beam.core.chunk import Chunk, Points
-from omnia_beam.core.fingerprint import hash_points
+from omnia_beam.core.fingerprint import Fingerprint, hash_points, status_histogram
 from omnia_beam.core.kept import KeptPoints
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
@@ -49,6 +47,11 @@ class SeriesReceipt:
             status_histogram(points),
             hash_points(*points),
         )
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """The fingerprint of what was stored."""
+        return Fingerprint(self.count, self.first_ns, self.last_ns, self.statuses, self.content_hash)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,18 +171,6 @@ class Receipt:
         kept = tuple(KeptPoints.from_json(each) for each in data.get("kept", ()))
         rejected = _whole(data.get("rejected", 0))
         return cls(key, _text(data["sink"]), series, files, _whole(data["dead_letters"]), stamps, rejected, kept)
-
-
-def status_histogram(points: Points) -> tuple[tuple[int, int], ...]:
-    """Return (status, points) pairs, ascending by status."""
-    statuses = points.statuses
-    if not len(statuses):
-        return ()
-    first = statuses[0]
-    if (statuses == first).all():  # one status is the common case, and a comparison is far cheaper than a sort
-        return ((int(first), len(statuses)),)
-    found, counts = np.unique(statuses, return_counts=True)
-    return tuple((int(s), int(n)) for s, n in zip(found, counts, strict=True))
 
 
 def _whole(value: object) -> int:

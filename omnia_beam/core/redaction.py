@@ -63,6 +63,7 @@ _SHAPES: Final = (
     # JSON occurs within JSON where an error response is itself a text.
     re.compile(rf"(?P<kept>\\+\"(?:{_KEYS}|code)\\+\"\s*:\s*)\\+\"[^\"]{{5,}}\"?", re.IGNORECASE),
     re.compile(r"(?P<kept>\bBearer\s+)[\w.~+/=-]{8,}", re.IGNORECASE),
+    re.compile(r"(?P<kept>\bAuthorization[\"']?\s*[:=]\s*[\"']?Basic\s+)[\w+/=-]{4,}", re.IGNORECASE),
     # The URL of a proxy may hold its user and password.
     re.compile(r"(?P<kept>\b[a-z][a-z0-9+.-]*://)[^/@\s:]+:[^/@\s]+(?=@)", re.IGNORECASE),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 _GUID: Final = re.compile(
@@ -23,6 +24,7 @@ def canonical_id(text: str) -> str:
     return "-".join(found[group].lower() for group in (2, 4, 5, 6, 7))
 
 
+@lru_cache(maxsize=16_384)  # of every page the same ids are compared, several times
 def id_key(text: str) -> str:
     """Return a key that is equal for two spellings of one series, also where ids are not GUIDs: the service ignores the case."""
     return canonical_id(text).lower()

@@ -13,36 +13,42 @@ MAX_BODY: Final = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """The behaviour of one emulator. See `command.py` for what each setting means to the user."""
+class SharedSettings:
+    """The settings that every emulator has. See `command.py` for what each means to the user."""
 
     host: str = "127.0.0.1"
     port: int = 0
     data: tuple[str, ...] = ()
     synthetic: tuple[str, ...] = ()
-    facility: str = "EMU"
     seed: int = 0
     state_dir: str | None = None
+    control_token_env: str | None = None
+    latency_ms: float = 0.0
+    rate_limit: float | None = None
+    retry_after: Literal["seconds", "date", "none"] = "seconds"
+    gzip: bool = False
+    max_body: int = MAX_BODY
+    fault: tuple[str, ...] = ()
+    now: int | None = None
+    clock_rate: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings(SharedSettings):
+    """The behaviour of one emulated Omnia service."""
+
+    facility: str = "EMU"
     auth: Literal["none", "bearer"] = "none"
     jwks: str | None = None
     audience: tuple[str, ...] = ()
     issuer: str | None = None
     subscription_key_env: str | None = None
-    control_token_env: str | None = None
-    latency_ms: float = 0.0
-    rate_limit: float | None = None
-    retry_after: Literal["seconds", "date", "none"] = "seconds"
     end_time: Literal["exclusive", "inclusive"] = "exclusive"
     limit_scope: Literal["item", "answer"] = "item"
     protobuf: Literal["on", "off"] = "on"
-    gzip: bool = False
     token_ttl: float | None = None
     async_delay_ms: float = 0.0
-    max_body: int = MAX_BODY
     max_write_points: int | None = None
-    fault: tuple[str, ...] = ()
-    now: int | None = None
-    clock_rate: float = 1.0
 
 
 def parse_rate(text: str) -> float:
@@ -53,7 +59,7 @@ def parse_rate(text: str) -> float:
     return float(match[1]) / {"s": 1, "m": 60, "h": 3600, None: 1}[match[2]]
 
 
-def clock_of(settings: Settings, real: Callable[[], int] = time.time_ns) -> Callable[[], int]:
+def clock_of(settings: SharedSettings, real: Callable[[], int] = time.time_ns) -> Callable[[], int]:
     """Return the emulator's clock in ns: it starts at `now`, or at the real time, and runs `clock_rate` times as fast."""
     if settings.now is None and settings.clock_rate == 1.0:
         return real

@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from omnia_beam.emulator.command import settings_from
+from omnia_beam.emulator.command import built, settings_from
+from omnia_beam.emulator.common.serving.service import SharedService
 from omnia_beam.emulator.common.store import Store
-from omnia_beam.emulator.omnia.server import Server
-from omnia_beam.emulator.omnia.service import build_service
+from omnia_beam.emulator.omnia.service import Service
+from omnia_beam.emulator.pi.archive import Archive
+from omnia_beam.emulator.pi.service import PiService
 from omnia_beam.emulator.remote import Remote, control_token_for
 
 _TIMEOUT_S = 30.0
@@ -21,7 +23,8 @@ _TIMEOUT_S = 30.0
 class EmulatorThread(Remote):
     """An emulator that serves with the given command-line arguments on its own thread and event loop; a context manager.
 
-    `series` adds series as arrays (see `load_store`). `store` is the emulator's own: read it only while no request
+    The arguments may begin with the name of a service, as on the command line. `series` adds series as arrays (see
+    `load_store`, for PI `load_archive`). `store`, for PI `archive`, is the emulator's own: read it only while no request
     writes. It has the same methods as `EmulatorProcess`, except `leave`; `pid` is this process. Raises ValueError or
     OSError for arguments that cannot be used.
     """
@@ -35,16 +38,23 @@ class EmulatorThread(Remote):
         self._stopping: asyncio.Event | None = None
         self._abrupt = False
         self._failure: BaseException | None = None
-        self._store: Store | None = None
+        self._service: SharedService | None = None
         self.url = ""
         self.pid = os.getpid()
 
     @property
     def store(self) -> Store:
-        """Every series that is served."""
-        if self._store is None:
-            raise RuntimeError("the emulator has not been started")
-        return self._store
+        """Every series that an emulated Omnia service serves."""
+        if not isinstance(self._service, Service):
+            raise RuntimeError("the emulator has not been started, or is of another service")
+        return self._service.store
+
+    @property
+    def archive(self) -> Archive:
+        """The data server of an emulated PI Web API."""
+        if not isinstance(self._service, PiService):
+            raise RuntimeError("the emulator has not been started, or is of another service")
+        return self._service.archive
 
     def start(self) -> EmulatorThread:
         """Start the thread and return when it serves."""
@@ -89,11 +99,10 @@ class EmulatorThread(Remote):
 
     async def _serve(self, ready: threading.Event) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        service = build_service(settings_from(self._arguments), self._series, self._control_token)
-        server = Server(service)
+        service, server = built(settings_from(self._arguments), self._series, self._control_token)
         try:
             await server.start()
-            self._store, self.url = service.store, server.url
+            self._service, self.url = service, server.url
             ready.set()
             await self._stopping.wait()
             await server.stop(abrupt=self._abrupt)

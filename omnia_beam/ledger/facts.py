@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Final
 
 import numpy as np
@@ -12,7 +13,8 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from omnia_beam.core.errors import StateError
-from omnia_beam.core.receipt import Receipt
+from omnia_beam.core.fingerprint import add_hashes
+from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.ledger.index import DOUBTFUL, PARTIAL, WHOLE
@@ -143,3 +145,33 @@ def _receipt(ledger: Ledger, record: bytes) -> Receipt:
 
 def _code(names: list[str], name: str) -> int:
     return names.index(name) if name in names else -1
+
+
+def joined_receipt(key: ChunkKey, receipts: Sequence[Receipt]) -> Receipt:
+    """Return what is recorded of a window, from its own receipt or from those of its parts, oldest first."""
+    if len(receipts) == 1 and receipts[0].key == key:
+        return receipts[0]
+    own = [each for each in receipts if each.key == key]
+    files = tuple(dict.fromkeys(name for each in receipts for name in each.files))
+    kept = tuple(part for each in receipts for part in each.kept)
+    series = (
+        own[-1].series
+        if own
+        else tuple(reduce(_sum, parts) for parts in zip(*(r.series for r in receipts), strict=True))
+    )
+    return Receipt(key, receipts[-1].sink, series, files, kept=kept)
+
+
+def _sum(one: SeriesReceipt, other: SeriesReceipt) -> SeriesReceipt:
+    """Return the receipt of two parts of a window together, without statuses."""
+    firsts = [each.first_ns for each in (one, other) if each.first_ns is not None]
+    lasts = [each.last_ns for each in (one, other) if each.last_ns is not None]
+    return SeriesReceipt(
+        one.series_id,
+        other.target_id,
+        one.count + other.count,
+        min(firsts, default=None),
+        max(lasts, default=None),
+        (),
+        add_hashes(one.content_hash, other.content_hash),
+    )

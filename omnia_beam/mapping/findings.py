@@ -3,69 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 
-from omnia_beam.config import CsvSink, JobConfig, OmniaSink
-from omnia_beam.io.files.facts import FileFacts, SeriesFacts
-from omnia_beam.mapping.file_findings import file_findings, series_findings, time_findings
-from omnia_beam.mapping.loss_report import Finding, LossReport, SeriesLine, sorted_findings
+from omnia_beam.core.finding import Finding
+from omnia_beam.io.base import Accepts
+from omnia_beam.io.facts import SeriesFacts
+from omnia_beam.mapping.loss_report import LossReport, SeriesLine, sorted_findings
 from omnia_beam.mapping.resolution import MappedSeries, Resolution
 from omnia_beam.transforms.map_status import StatusRule
 
 
-@dataclass(frozen=True)
-class Known:
-    """What is known of a source's points before they are read. All of it is empty for a service.
-
-    Args:
-        facts: by series.
-        about: of files, by path.
-        spans: times of the first and last point by series, ns.
-        now_ns: the time that future times are measured against.
-    """
-
-    facts: Mapping[str, SeriesFacts] = field(default_factory=dict)
-    about: Mapping[str, FileFacts] = field(default_factory=dict)
-    spans: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    now_ns: int = 0
-
-
-def loss_report(resolution: Resolution, job: JobConfig, known: Known, further: Iterable[Finding] = ()) -> LossReport:
-    """Return everything that a migration would lose or leave out, as far as it can be known without reading.
+def loss_report(
+    resolution: Resolution, accepts: Accepts, facts: Mapping[str, SeriesFacts], further: Iterable[Finding] = ()
+) -> LossReport:
+    """Return everything that a copy would lose or leave out, as far as it can be known without reading.
 
     Args:
         resolution: of the mapping.
-        job: its sink's policies.
-        known: what is known of the points.
-        further: findings from elsewhere to include.
+        accepts: what the sink can hold.
+        facts: by series, what is known of its points.
+        further: findings of the source; those of series that are not copied are left out.
     """
-    findings = [*resolution.findings, *further, *file_findings(job, known.about)]
+    copied = {each.source.id for each in resolution.mapped}
+    findings = [*resolution.findings, *(each for each in further if not each.series_id or each.series_id in copied)]
     for each in resolution.mapped:
-        series_id, shown = each.source.id, each.source.name or each.source.id
-        facts = known.facts.get(series_id)
-        findings.extend(_about_points(each, job, facts))
-        if facts is not None:
-            findings.extend(series_findings(shown, series_id, facts))
-        if series_id in known.spans:
-            findings.extend(time_findings(shown, series_id, known.spans[series_id], job, known.now_ns))
+        findings.extend(_about_points(each, accepts, facts.get(each.source.id)))
     lines = [_line(each) for each in resolution.mapped]
     lines += [SeriesLine(each.name or each.id, "", "", "", "left out") for each in resolution.left_out]
     ordered = tuple(sorted(lines, key=lambda each: each.source))
     return LossReport(ordered, sorted_findings(findings), resolution.unused_rows)
 
 
-def _about_points(series: MappedSeries, job: JobConfig, facts: SeriesFacts | None) -> Iterator[Finding]:
+def _about_points(series: MappedSeries, accepts: Accepts, facts: SeriesFacts | None) -> Iterator[Finding]:
     shown = series.source.name or series.source.id
     if series.status is not None:
         yield from _about_statuses(shown, series.status, facts)
-    if isinstance(job.sink, CsvSink) and job.sink.layout == "wide":
-        yield Finding("unlisted_status", shown, "wide CSV has no column for statuses: they are left out", False)
-    if facts is None or not isinstance(job.sink, OmniaSink):
+    if accepts.statuses:
+        yield Finding("unlisted_status", shown, accepts.statuses, False)
+    if facts is None:
         return
-    if facts.not_finite:
-        yield _about_nan(shown, job.sink, facts.not_finite)
-    if facts.fine:
-        yield _about_time(shown, job.sink, facts.fine)
+    for name, points, loss in (
+        ("nan_values", facts.not_finite, accepts.not_finite),
+        ("time_resolution", facts.fine, accepts.fine_times),
+    ):
+        if points and loss is not None:
+            yield Finding(name, shown, f"{points:,} {loss.text}", loss.blocking, points)
 
 
 def _about_statuses(shown: str, rule: StatusRule, facts: SeriesFacts | None) -> Iterator[Finding]:
@@ -87,28 +68,6 @@ def _about_statuses(shown: str, rule: StatusRule, facts: SeriesFacts | None) -> 
     else:
         fate = "carried through" if rule.unlisted == "carry" else f"written as {rule.unlisted}"
         yield Finding("unlisted_status", shown, f"the map does not list {named}: {fate}", False, points)
-
-
-def _about_nan(shown: str, sink: OmniaSink, points: int) -> Finding:
-    held = f"{points:,} values are NaN or infinite, which the service cannot hold"
-    if sink.nan == "dead_letter":
-        text = f"{held}: they become dead letters; set sink.nan to as_bad_status or drop_counted"
-        return Finding("nan_values", shown, text, True, points)
-    fate = "dropped and counted" if sink.nan == "drop_counted" else f"written as {sink.bad_value!r}, {sink.bad_status}"
-    return Finding("nan_values", shown, f"{held}: {fate}", False, points)
-
-
-def _about_time(shown: str, sink: OmniaSink, points: int) -> Finding:
-    held = f"{points:,} times are finer than the 100 ns that the service keeps"
-    if sink.time_resolution == "dead_letter":
-        return Finding(
-            "time_resolution",
-            shown,
-            f"{held}: those points become dead letters; set sink.time_resolution: truncate to cut them",
-            True,
-            points,
-        )
-    return Finding("time_resolution", shown, f"{held}: cut to it", False, points)
 
 
 def _line(series: MappedSeries) -> SeriesLine:

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from omnia_beam.config import JobConfig, MappingConfig, MappingRow, OmniaSink, OmniaSource, render_template
-from omnia_beam.config.sink import CreateMissing
+from omnia_beam.config import JobConfig, MappingConfig, MappingRow, render_template
+from omnia_beam.config.create_missing import CreateMissing
 from omnia_beam.core.errors import UsageError
+from omnia_beam.core.finding import Finding
 from omnia_beam.core.series import Timeseries, TimeseriesDraft
-from omnia_beam.core.series_id import canonical_id
-from omnia_beam.mapping.loss_report import Finding
-from omnia_beam.mapping.targets import TargetName, Targets
+from omnia_beam.io.base import TargetName, Targets
 from omnia_beam.mapping.units import Conversion, UnitError, convert_unit
 from omnia_beam.transforms.map_status import StatusRule
 from omnia_beam.transforms.series_rule import SeriesRule
@@ -80,7 +79,11 @@ class Resolution:
 
 
 def resolve_mapping(
-    series: Sequence[Timeseries], job: JobConfig, rows: Sequence[MappingRow], targets: Targets
+    series: Sequence[Timeseries],
+    job: JobConfig,
+    rows: Sequence[MappingRow],
+    targets: Targets,
+    spell: Callable[[str], str] = str,
 ) -> Resolution:
     """Resolve the mapping of each series of the source.
 
@@ -89,22 +92,22 @@ def resolve_mapping(
         job: its mapping and its sink.
         rows: of the mapping file.
         targets: where targets are looked up; nothing is created.
+        spell: returns an id in the source's spelling.
 
     Raises:
         UsageError: a template needs a field that a series does not have; pint is not installed where it is needed.
         ServiceError: the target cannot be asked.
     """
-    spelled = canonical_id if isinstance(job.source, OmniaSource) else str  # a file's series has a name and no id
-    by_source = _rows_by_source(rows, spelled)
-    create = job.sink.create_missing if isinstance(job.sink, OmniaSink) else None
+    by_source = _rows_by_source(rows, spell)
+    create = targets.creation
     if create is not None and create.source is not None:
         raise UsageError("sink.create_missing.source: the service sets this field itself: remove the key")
     findings: list[Finding] = []
     named: list[tuple[Timeseries, MappingRow | None, TargetName]] = []
     left_out: list[Timeseries] = []
-    for told in series:
-        row = by_source.get(spelled(told.id)) or by_source.get(told.name)
-        each = told if row is None or row.source_unit is None else replace(told, unit=row.source_unit)
+    for found in series:
+        row = by_source.get(spell(found.id)) or by_source.get(found.name)
+        each = found if row is None or row.source_unit is None else replace(found, unit=row.source_unit)
         target = _target_name(each, row, job, create)
         if target is None:
             left_out.append(each)
@@ -120,8 +123,8 @@ def resolve_mapping(
         else:
             mapped.append(one)
     findings.extend(_duplicates(mapped))
-    known = {spelled(each.id) for each in series} | {each.name for each in series}
-    unused = tuple(row.source for row in rows if not {row.source, spelled(row.source)} & known)
+    known = {spell(each.id) for each in series} | {each.name for each in series}
+    unused = tuple(row.source for row in rows if not {row.source, spell(row.source)} & known)
     return Resolution(tuple(mapped), tuple(findings), tuple(left_out), unused)
 
 

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import orjson
 
+from omnia_beam.core.finding import Finding
 from omnia_beam.core.series import Timeseries
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.mapping.loss_report import Finding
 
 _log = logging.getLogger(__name__)
 

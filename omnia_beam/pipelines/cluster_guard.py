@@ -1,29 +1,41 @@
-"""Refuse the jobs that workers elsewhere could not carry out, whatever kinds they read and write."""
+"""Refuse the jobs that workers elsewhere could not carry out, and give each worker its share of the budgets."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from omnia_beam.beam.cluster import check_cluster, worker_share
+from omnia_beam.beam.cluster import check_cluster, check_share, worker_processes
+from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.runner import is_local
-from omnia_beam.config import JobConfig, OmniaConnection
-from omnia_beam.io.omnia.settings import service_settings
+from omnia_beam.core.errors import UsageError
+from omnia_beam.io.base import Share
+from omnia_beam.pipelines.job import Job
 
 
-def check_job(config: JobConfig, options: Any) -> None:
-    """Check that a job of any pair of kinds can be run with these options; the rules are the same for every command.
+def check_job(job: Job, context: RunContext, *, endless: bool = False) -> None:
+    """Check that a job can be run with the options of a command; the rules are the same for every command and every kind.
+
+    Args:
+        endless: whether the job has no end and may stream.
 
     Raises:
-        UnsafeRunnerError, UsageError: as `check_cluster` and `worker_share`.
+        UnsafeRunnerError: the combination is known to lose data.
+        UsageError: it cannot work.
     """
+    options, budgets = context.options, (*job.source.budgets, *job.sink.budgets)
+    if job.config.workers > 1:
+        if not is_local(options):
+            raise UsageError(
+                "workers: are processes on this machine; on a cluster the runner's own options say how many"
+            )
+        if any(each.credential.is_interactive for each in budgets):
+            raise UsageError("workers: each would ask a person to sign in; use another kind of credential, or 1 worker")
     if is_local(options):
         return
-    source, sink = config.source, config.sink
-    services = [service_settings(end) for end in (source, sink) if isinstance(end, OmniaConnection)]
-    written = {"state": config.state}
-    if not isinstance(sink, OmniaConnection):
-        written = {"sink.path": sink.path, **written}
-    read = () if isinstance(source, OmniaConnection) else source.path
-    check_cluster(options, written, services, read=read)
-    for service in services:
-        worker_share(service, options)
+    written = {**job.sink.places, "state": job.config.state}
+    check_cluster(options, written, budgets, read=job.source.places.values(), endless=endless)
+    for each in budgets:
+        check_share(each, options)
+
+
+def cluster_share(context: RunContext) -> Share:
+    """Return the share of one worker of the runner; all of it where the pipeline runs in this process."""
+    return Share(worker_processes(context.options))

@@ -16,9 +16,9 @@ from typing import Protocol
 import yaml
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.config import load_config
-from omnia_beam.pipelines.backfill import run_backfill
-from omnia_beam.pipelines.summary import Summary
+from omnia_beam.core.summary import Summary
+from omnia_beam.pipelines.config import load_config
+from omnia_beam.pipelines.run import run_backfill
 
 _LOOK = """
 Look at the result, with pyarrow, which omnia-beam brings along:

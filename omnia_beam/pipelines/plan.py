@@ -1,64 +1,102 @@
-"""`omnia-beam plan`: count how much there is, and show what it would take to copy it."""
+"""`omnia-beam plan`: show what a job would copy now, what would be lost, and what it would take; nothing is written."""
 
 from __future__ import annotations
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
-from omnia_beam.core.errors import UsageError
-from omnia_beam.io.omnia.id_spelling import as_recorded
-from omnia_beam.io.omnia.selection import select_series
+from omnia_beam.core.printable import counted
+from omnia_beam.core.summary import Summary
+from omnia_beam.io.base import Described
 from omnia_beam.ledger.job import JobView
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.net.http.reachability import check_reachable
-from omnia_beam.net.http.shared import shared_session
-from omnia_beam.pipelines.backfill import BackfillJob, make_plan
+from omnia_beam.mapping.loss_report import LossReport
+from omnia_beam.mapping.template import write_template
+from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import scope_of
-from omnia_beam.pipelines.migrate_plan import run_migrate_plan
-from omnia_beam.pipelines.migration import is_migration
 from omnia_beam.pipelines.plan_report import PlanFacts, facts_table, windows_table, work_line
-from omnia_beam.pipelines.summary import Summary
+from omnia_beam.pipelines.preparation import prepare, show_report
+from omnia_beam.pipelines.result import CommandResult
+from omnia_beam.pipelines.run import plan_job
+from omnia_beam.pipelines.work_plan import WorkPlan, with_traffic
 
 
-def run_plan(config: JobConfig, context: RunContext, mapping_template: str | None = None) -> Summary:
-    """Print what a backfill or a migration would do now, given what is recorded; takes no lease and writes nothing.
+def run_plan(config: JobConfig, context: RunContext, mapping_template: str | None = None) -> CommandResult:
+    """Return the loss report and the windows that a run would move now, given what is recorded; takes no lease.
+
+    Args:
+        config: the job.
+        context: where to print.
+        mapping_template: a file to write, with the best guess of each series' target.
+
+    Returns:
+        The plan: `complete`, or `incomplete` (exit 1) where a finding would stop the run.
 
     Raises:
-        UsageError, CredentialError, ServiceError: as for a backfill.
+        UsageError, CredentialError, ServiceError: as for a run, except for the findings.
     """
-    if is_migration(config):
-        return run_migrate_plan(config, context, mapping_template)
-    if mapping_template is not None:
-        raise UsageError(
-            "--mapping-template is for a job with a mapping, or from or to something else than a service and Parquet"
-        )
     began = context.clock()
-    job = BackfillJob.of(config)
-    session = shared_session(job.service)
-    check_reachable(job.service)
-    series_ids = select_series(session, job.source.series)
-    state_dir = StateDir.open(config.state, config.name, create=False)
-    state = JobView.load(state_dir, scope_of(config))
-    series_ids = as_recorded(state.ledger, series_ids)
-    found = make_plan(job, session, state, series_ids, keep=False)
-    facts = PlanFacts.of(found.plan, job.options.page_limit, job.service.requests_per_second)
-    if not context.quiet:
-        context.out.print(work_line(found))
-        if len(found.plan):
-            context.out.print()
-            context.out.print(facts_table(facts))
-            context.out.print()
-            context.out.print(windows_table(found.plan))
-    stats = session.stats.snapshot()
-    return Summary(
+    job = Job.of(config)
+    view = JobView.load(StateDir.open(config.state, config.name, create=False), scope_of(config))
+    source = job.open_source(view, context)
+    prepared = prepare(job, source, view.state_dir)
+    report, seen = prepared.report, source.described()
+    if mapping_template is not None:
+        count = write_template(mapping_template, prepared.resolution, job.rows, job.sink.targets.candidates())
+        context.notify(f"{mapping_template}: {count:,} rows to be reviewed; then it can be mapping.file")
+    work = plan_job(job, source, prepared, view, keep=False)
+    facts = None
+    if source.page_points is not None:
+        rate = min((each.requests_per_second for each in job.source.budgets if each.requests_per_second), default=None)
+        facts = PlanFacts.of(work.plan, source.page_points, rate)
+    maps = job.needs_metadata or bool(report.findings) or bool(seen.lines)
+
+    def show() -> None:
+        if not context.quiet:
+            _print(seen, report if maps else None, work, facts, config, context)
+
+    details = {"expected_points": work.plan.expected_points} if facts is None else facts.to_json()
+    summary = Summary(
         "plan",
-        status="complete",
-        series=len(series_ids),
-        windows_planned=len(found.plan) + found.recorded,
-        windows_skipped=found.recorded,
-        requests=stats.requests,
-        retries=stats.retries,
-        throttled_s=stats.throttled_s,
-        bytes_read=stats.bytes_read,
-        elapsed_s=context.clock() - began,
-        details=facts.to_json(),
+        status="incomplete" if report.blocking(config.accept) else "complete",
+        series=len(prepared.series_ids),
+        windows_planned=len(work.plan) + work.recorded,
+        windows_skipped=work.recorded,
+        warnings=source.warnings,
+        details={**details, **(_losses(report, config) if maps else {}), **seen.details},
     )
+    summary = with_traffic(summary, (*source.sessions, *job.sink.sessions), context.clock() - began)
+    return CommandResult(summary, show, is_listing=True)
+
+
+def _print(
+    seen: Described,
+    report: LossReport | None,
+    work: WorkPlan,
+    facts: PlanFacts | None,
+    config: JobConfig,
+    context: RunContext,
+) -> None:
+    for line in seen.lines:
+        context.out.print(line, markup=False, highlight=False, soft_wrap=True)
+    if seen.lines:
+        context.out.print()
+    if report is not None:
+        show_report(report, config.accept, context)
+        context.out.print()
+    context.out.print(work_line(work))
+    if not len(work.plan):
+        return
+    if facts is not None:
+        context.out.print()
+        context.out.print(facts_table(facts))
+    context.out.print()
+    context.out.print(windows_table(work.plan))
+
+
+def _losses(report: LossReport, config: JobConfig) -> dict[str, object]:
+    details: dict[str, object] = dict(report.to_json(config.accept))
+    blocking = report.blocking(config.accept)
+    if blocking:
+        names = ", ".join(dict.fromkeys(each.name for each in blocking))
+        details["stops the run"] = f"{counted(len(blocking), 'finding')} ({names}): mend them, or accept: [{names}]"
+    return details

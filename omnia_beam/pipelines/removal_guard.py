@@ -14,65 +14,25 @@ Each is a report in the job's state, `runs/RUN-removal-WINDOW.json`, so that it 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from omnia_beam.core.chunk import NO_POINTS, Chunk, Points
-from omnia_beam.core.fingerprint import add_hashes, hash_points
+from omnia_beam.core.fingerprint import hash_points
 from omnia_beam.core.kept import KeptPoints
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.files.stored_points import StoredFiles
-from omnia_beam.ledger.facts import PriorRecord
+from omnia_beam.io.base import StoredPoints
+from omnia_beam.io.destination import Removal
+from omnia_beam.ledger.facts import PriorRecord, joined_receipt
 from omnia_beam.ledger.state_dir import StateDir
 
 _REPORT: Final = "-removal-"
-
-
-@dataclass(frozen=True)
-class Removal:
-    """The effect of reading one window again on its stored points.
-
-    Args:
-        key: the window.
-        removed: points that are removed without being replaced, by source id.
-        kept: points that are kept and were not recorded as kept before, by source id.
-        gone: points that neither end shows any more, by source id.
-        withheld: whether the chunk was not written because of `removed`.
-    """
-
-    key: ChunkKey
-    removed: dict[str, int] = field(default_factory=dict)
-    kept: dict[str, int] = field(default_factory=dict)
-    gone: dict[str, int] = field(default_factory=dict)
-    withheld: bool = False
-
-    @property
-    def has_content(self) -> bool:
-        return bool(self.removed or self.kept or self.gone)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data that `from_json` reads back."""
-        key = [list(self.key.series_ids), self.key.range.start_ns, self.key.range.end_ns]
-        data = {"key": key, "removed": self.removed, "kept": self.kept, "gone": self.gone, "withheld": self.withheld}
-        return data
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Removal:
-        """Return the removal that `to_json` wrote.
-
-        Raises:
-            KeyError, TypeError: `data` is not what `to_json` wrote.
-        """
-        ids, start, end = data["key"]
-        key = ChunkKey(tuple(ids), TimeRange(start, end))
-        return cls(key, data["removed"], data["kept"], data["gone"], data["withheld"])
 
 
 @dataclass(frozen=True)
@@ -90,7 +50,7 @@ class GuardRules:
     keep: bool
     scope: str
     vanished: Mapping[str, tuple[TimeRange, ...]] = field(default_factory=dict)
-    files: StoredFiles | None = None
+    files: StoredPoints | None = None
     allowed: frozenset[ChunkKey] = frozenset()
 
 
@@ -176,36 +136,6 @@ def guard_chunk(chunk: Chunk, before: Receipt, scope: str, rules: GuardRules) ->
     if rules.files is None:
         return _by_receipts(chunk, before, stored, rules)
     return _by_points(chunk, before, stored, rules)
-
-
-def joined_receipt(key: ChunkKey, receipts: Sequence[Receipt]) -> Receipt:
-    """Return what is recorded of a window, from its own receipt or from those of its parts, oldest first."""
-    if len(receipts) == 1 and receipts[0].key == key:
-        return receipts[0]
-    own = [each for each in receipts if each.key == key]
-    files = tuple(dict.fromkeys(name for each in receipts for name in each.files))
-    kept = tuple(part for each in receipts for part in each.kept)
-    series = (
-        own[-1].series
-        if own
-        else tuple(reduce(_sum, parts) for parts in zip(*(r.series for r in receipts), strict=True))
-    )
-    return Receipt(key, receipts[-1].sink, series, files, kept=kept)
-
-
-def _sum(one: SeriesReceipt, other: SeriesReceipt) -> SeriesReceipt:
-    """Return the receipt of two parts of a window together, without statuses."""
-    firsts = [each.first_ns for each in (one, other) if each.first_ns is not None]
-    lasts = [each.last_ns for each in (one, other) if each.last_ns is not None]
-    return SeriesReceipt(
-        one.series_id,
-        other.target_id,
-        one.count + other.count,
-        min(firsts, default=None),
-        max(lasts, default=None),
-        (),
-        add_hashes(one.content_hash, other.content_hash),
-    )
 
 
 def _by_receipts(

@@ -16,14 +16,14 @@ from omnia_beam.beam.execution import Outcome
 from omnia_beam.config import JobConfig
 from omnia_beam.config.fields import removable_points
 from omnia_beam.core.printable import counted
+from omnia_beam.core.summary import Summary
 from omnia_beam.core.window import ChunkKey, Window
+from omnia_beam.io.destination import Look, Removal
 from omnia_beam.ledger.facts import prior_records, receipts_with_kept_points, standing_points
 from omnia_beam.ledger.job import JobRun
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.queries import outermost, recorded_points
-from omnia_beam.pipelines.destination_check import Look
-from omnia_beam.pipelines.removal_guard import GuardRules, Removal, RemovalGuard, read_removals
-from omnia_beam.pipelines.summary import Summary
+from omnia_beam.pipelines.removal_guard import GuardRules, RemovalGuard, read_removals
 from omnia_beam.pipelines.work_plan import WorkPlan
 from omnia_beam.plan.packing import PackLimits, requests_for
 from omnia_beam.plan.plan import Plan

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 import zlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 import orjson
 
-from omnia_beam.config import JobConfig, OmniaSource
+from omnia_beam.config import JobConfig
+from omnia_beam.core.errors import UsageError
 from omnia_beam.core.time_range import TimeRange
+from omnia_beam.ledger.index import PARTIAL
+from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
 
 _log = logging.getLogger(__name__)
@@ -78,7 +83,46 @@ def remembered_selection(state_dir: StateDir, config: JobConfig, scope: str) -> 
         return None
 
 
+def recorded_end(ledger: Ledger, scope: str) -> int | None:
+    """Return the latest end of anything that counts under a scope, ns; None where there is nothing."""
+    index = ledger.index
+    if scope not in index.scopes:
+        return None
+    ends = index.end[(index.scope == index.scopes.index(scope)) & (index.state >= PARTIAL)]
+    return int(np.max(ends)) if len(ends) else None
+
+
+def remembered_range(
+    config: JobConfig,
+    ledger: Ledger,
+    scope: str,
+    clock: Callable[[], int] = time.time_ns,
+    remembered: RememberedSelection | None = None,
+) -> TimeRange:
+    """Return the window of the configuration; without an end, up to the end of the last run, since later points were not wanted.
+
+    Args:
+        clock: ns since the Unix epoch, for a job without an end that has recorded nothing.
+        remembered: what the last run of this configuration was to copy, where that is known.
+
+    Raises:
+        UsageError: neither a window nor anything recorded.
+    """
+    end = recorded_end(ledger, scope)
+    if config.window is None:
+        index = ledger.index
+        if remembered is not None:
+            return remembered.wanted
+        if end is None:
+            raise UsageError("window: give one (--start and --end): nothing is recorded that would tell the time")
+        starts = index.start[(index.scope == index.scopes.index(scope)) & (index.state >= PARTIAL)]
+        return TimeRange(int(np.min(starts)), end)
+    if config.window.end is not None:
+        return TimeRange(config.window.start, config.window.end)
+    if remembered is not None:
+        end = max(remembered.wanted.end_ns, remembered.wanted.end_ns if end is None else end)
+    return TimeRange(config.window.start, max(config.window.start, clock() if end is None else end))
+
+
 def _key(config: JobConfig, scope: str) -> str:
-    source = config.source
-    asked = source.series if isinstance(source, OmniaSource) else (source.path, source.include, source.exclude)
-    return hashlib.blake2b(f"{scope} {asked!r}".encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(f"{scope} {config.source.selection()}".encode(), digest_size=16).hexdigest()

@@ -11,39 +11,42 @@ from typing import Final, TextIO
 from rich.table import Table
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.config import JobConfig, OmniaSource
+from omnia_beam.config import JobConfig
 from omnia_beam.core.printable import one_line
 from omnia_beam.core.series import Timeseries
-from omnia_beam.io.files.catalog import catalog_files
-from omnia_beam.io.omnia.selection import describe_series
-from omnia_beam.io.omnia.settings import service_settings
-from omnia_beam.net.http.reachability import check_reachable
-from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.core.summary import Summary
 from omnia_beam.net.http.shared import shared_session
-from omnia_beam.pipelines.migration_source import file_source, files_series
-from omnia_beam.pipelines.summary import Summary
+from omnia_beam.pipelines.result import CommandResult
 from omnia_beam.pipelines.work_plan import with_traffic
 
 _COLUMNS: Final = ("id", "name", "facility", "unit", "step", "description", "source")
 _SHOWN: Final = ("id", "name", "facility", "unit", "description")
 
 
-def run_series(config: JobConfig, context: RunContext, form: str) -> Summary:
-    """Print the selected series, ascending by facility, name and id.
+def run_series(config: JobConfig, context: RunContext, form: str) -> CommandResult:
+    """List the selected series, ascending by facility, name and id.
 
     Args:
+        config: the job.
+        context: where the result is printed.
         form: `table`; `csv`, which `ids_file` can read; or `json`, one object a line.
 
     Returns:
-        Complete, with the number of series.
+        The list, with the number of series.
 
     Raises:
         UsageError: the selection is empty or names what does not exist, or a file cannot be read.
         CredentialError, ServiceError: the service cannot be asked.
     """
     began = context.clock()
-    sessions: list[ServiceSession] = []
-    series = sorted(_series(config, sessions), key=lambda each: (each.facility, each.name, each.id))
+    source = config.source.source(config)
+    series = sorted(source.describe(), key=lambda each: (each.facility, each.name, each.id))
+    summary = Summary("series", status="complete", series=len(series))
+    summary = with_traffic(summary, map(shared_session, source.budgets), context.clock() - began)
+    return CommandResult(summary, lambda: _print(series, context, form), is_listing=True)
+
+
+def _print(series: Sequence[Timeseries], context: RunContext, form: str) -> None:
     if form == "json":
         _print_json(series, sys.stdout)
     elif form == "csv":
@@ -51,18 +54,6 @@ def run_series(config: JobConfig, context: RunContext, form: str) -> Summary:
     else:
         context.out.print(_table(series))
         context.notify(f"{len(series):,} series")
-    summary = Summary("series", status="complete", series=len(series))
-    return with_traffic(summary, sessions, context.clock() - began)
-
-
-def _series(config: JobConfig, sessions: list[ServiceSession]) -> Iterable[Timeseries]:
-    """Return the metadata of a service's series; of files the names, for which all of them are read."""
-    if not isinstance(config.source, OmniaSource):
-        return files_series(config.source, catalog_files(file_source(config.source)))
-    settings = service_settings(config.source)
-    check_reachable(settings)
-    sessions.append(shared_session(settings))
-    return describe_series(sessions[0], config.source.series)
 
 
 def _row(series: Timeseries, columns: Sequence[str] = _COLUMNS) -> list[str]:

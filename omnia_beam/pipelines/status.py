@@ -10,24 +10,23 @@ from typing import Any, Final
 from rich.table import Table
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.config import JobConfig, OmniaSink, ParquetSink
-from omnia_beam.core.errors import DestinationError, StateError
+from omnia_beam.config import JobConfig
 from omnia_beam.core.printable import counted, one_line
+from omnia_beam.core.summary import Summary
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.timestamps import format_time
-from omnia_beam.io.files.csv.write import CSV_SUFFIXES
-from omnia_beam.io.files.folder import PARQUET_SUFFIXES, file_prefix
+from omnia_beam.io.destination import Asked, Look
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
+from omnia_beam.ledger.job import JobView
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.record import describe_scope_change
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.pipelines.destination_check import Asked, Look, look_at_files, look_at_letters, not_looked_at
+from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import scope_of
-from omnia_beam.pipelines.selection_memory import remembered_selection
+from omnia_beam.pipelines.letters_look import look_at_letters
+from omnia_beam.pipelines.result import CommandResult
+from omnia_beam.pipelines.selection_memory import remembered_range, remembered_selection
 from omnia_beam.pipelines.status_lease import LeaseFacts, lease_facts
-from omnia_beam.pipelines.summary import Summary
-from omnia_beam.pipelines.verify.selection import offline_selection, wanted_range
-from omnia_beam.store import is_remote
 
 _TABLE_ROWS: Final = 40
 _NAMED_SERIES: Final = 1_000
@@ -111,15 +110,14 @@ class JobStatus:
         return sum(len(each.holes) for each in self.incomplete)
 
 
-def run_status(
-    config: JobConfig, context: RunContext, *, as_json: bool = False, clock: Callable[[], int] = time.time_ns
-) -> Summary:
-    """Show a job's state, and check its files where the destination is a local folder.
+def run_status(config: JobConfig, context: RunContext, clock: Callable[[], int] = time.time_ns) -> CommandResult:
+    """Read a job's state, and check its files where the destination is a local folder.
 
     Takes no lease, writes nothing, asks no service.
 
     Args:
-        as_json: print no table; the caller prints the summary.
+        config: the job.
+        context: where the result is printed.
         clock: ns since the Unix epoch.
 
     Returns:
@@ -132,10 +130,8 @@ def run_status(
     """
     began = context.clock()
     status = job_status(config, clock)
-    if not as_json and not context.quiet:
-        _print(status, context)
     whole = status.series and not status.incomplete and not status.dead_letters and not status.lost
-    return Summary(
+    summary = Summary(
         "status",
         status="complete" if whole else "incomplete",
         series=status.series,
@@ -146,20 +142,23 @@ def run_status(
         warnings=status.warnings,
         details=_details(status),
     )
+    return CommandResult(summary, lambda: _print(status, context))
 
 
 def job_status(config: JobConfig, clock: Callable[[], int] = time.time_ns) -> JobStatus:
     """Read everything that `status` shows. Raises what `run_status` raises."""
     state_dir = StateDir.open(config.state, config.name, create=False)
+    job = Job.of(config)
     scope = scope_of(config)
-    ledger = Ledger.load(state_dir)
+    view = JobView.load(state_dir, scope)
+    ledger = view.ledger
     remembered = remembered_selection(state_dir, config, scope.digest)
-    selection = offline_selection(config, ledger, scope.digest, remembered)
-    wanted = wanted_range(config, ledger, scope.digest, clock, remembered)
+    selection = job.source.remembered(view, None if remembered is None else remembered.series_ids)
+    wanted = remembered_range(config, ledger, scope.digest, clock, remembered)
     windows, points = _recorded(ledger, scope.digest)
     letters = DeadLetterFiles.of(state_dir)
     mine = next((each for each in ledger.scopes() if each.scope.digest == scope.digest), None)
-    look = _look(config, ledger, state_dir, Asked(scope.digest, scope.sink, frozenset(selection.series_ids), wanted))
+    look = _look(job, view, Asked(scope.digest, scope.sink, frozenset(selection.series_ids), wanted))
     return JobStatus(
         wanted,
         len(selection.series_ids),
@@ -178,30 +177,12 @@ def job_status(config: JobConfig, clock: Callable[[], int] = time.time_ns) -> Jo
     )
 
 
-def _look(config: JobConfig, ledger: Ledger, state_dir: StateDir, asked: Asked) -> Look:
+def _look(job: Job, view: JobView, asked: Asked) -> Look:
     """Check what can be seen without a service: the dead letters, and the files of a local destination."""
-    if config.window is None:  # files without a window are read whole, so everything recorded is checked
+    if job.config.window is None:  # files without a window are read whole, so everything recorded is checked
         asked = Asked(asked.scope, asked.sink)
-    letters = look_at_letters(ledger, state_dir, asked)
-    if isinstance(config.sink, OmniaSink):
-        return letters.plus(_unseen(config.sink.base_url or "the service", "status asks no service"))
-    if config.destination_check == "off":
-        return letters.plus(not_looked_at(config.sink.path))
-    suffixes = PARQUET_SUFFIXES if isinstance(config.sink, ParquetSink) else tuple(CSV_SUFFIXES.values())
-    prefix = file_prefix(config.name)
-    try:
-        return look_at_files(ledger, config.sink.path, asked, prefix=prefix, suffixes=suffixes).plus(letters)
-    except StateError:
-        raise
-    except DestinationError as error:
-        if not is_remote(config.sink.path):
-            raise
-        return letters.plus(_unseen(config.sink.path, str(error)))
-
-
-def _unseen(place: str, why: str) -> Look:
-    text = f"{place}: whether it still holds what was written was not looked at: {why}; the next run looks, and verify does"
-    return Look(warnings=(text,))
+    letters = look_at_letters(view.ledger, view.state_dir, asked)
+    return job.sink.look(view, asked, {}, offline=True)(view.ledger).plus(letters)
 
 
 def _notes(ledger: Ledger, selection_note: str, config: JobConfig) -> Iterator[str]:
@@ -265,6 +246,8 @@ def _details(status: JobStatus) -> dict[str, Any]:
 
 
 def _print(status: JobStatus, context: RunContext) -> None:
+    if context.quiet:
+        return
     context.out.print(_facts(status))
     if status.incomplete:
         context.out.print()

@@ -10,7 +10,8 @@ from time import time_ns
 from typing import Any, Final
 
 from omnia_beam.beam.execution import Outcome
-from omnia_beam.beam.progress_display import ProgressFacts
+from omnia_beam.core.errors import Interrupted, OmniaBeamError
+from omnia_beam.core.summary import Summary
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.ledger.coverage import Holes
@@ -21,7 +22,6 @@ from omnia_beam.ledger.lease import advance_run
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.queries import count_recorded, outermost, recorded_points, redo_keys
 from omnia_beam.net.http.session import ServiceSession
-from omnia_beam.pipelines.summary import Summary
 from omnia_beam.plan.packing import PackLimits, requests_for
 from omnia_beam.plan.plan import Plan, Wanted
 
@@ -175,13 +175,17 @@ def with_traffic(summary: Summary, sessions: Iterable[ServiceSession], elapsed_s
     )
 
 
-def attach_summary(error: Any, summary: Summary, sessions: Iterable[ServiceSession], elapsed_s: float) -> None:
+def attach_summary(
+    error: OmniaBeamError | Interrupted, summary: Summary, sessions: Iterable[ServiceSession], elapsed_s: float
+) -> None:
     """Attach the summary of what a run had reached to the error or signal that has ended it, for the command line."""
-    facts: ProgressFacts | None = getattr(error, "facts", None)
-    if facts is not None:
-        read = getattr(error, "counters", {}).get("points_read", facts.points)
+    reached = error.progress
+    if reached is not None:
         summary = summary.having(
-            windows_done=facts.windows, windows_failed=facts.failed, points_read=read, points_written=facts.points
+            windows_done=reached.windows,
+            windows_failed=reached.failed,
+            points_read=reached.read,
+            points_written=reached.points,
         )
     error.summary = with_traffic(summary, sessions, elapsed_s)
 

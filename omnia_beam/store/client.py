@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.redaction import remember_secret
-from omnia_beam.store.place import Location, Service, StorageEntry
+from omnia_beam.store.place import Location, Service, SignIn, StorageEntry
 
 _RETRIES: Final = 8
 _RETRY_S: Final = 120
@@ -115,7 +115,7 @@ def _azure(container: Container, entry: StorageEntry, endpoint: str | None, opti
         options["account_key"] = _variable(entry.account_key_env, "account_key_env")
     elif entry.sas_token_env is not None:
         options["sas_key"] = _variable(entry.sas_token_env, "sas_token_env").lstrip("?")
-    elif entry.credential is not None and dict(entry.credential).get("kind") != "anonymous":
+    elif entry.credential is not None and entry.credential.kind != "anonymous":
         options["credential_provider"] = _AzureTokens(entry.credential)
     elif entry.credential is not None:
         options["skip_signature"] = True
@@ -154,10 +154,8 @@ _MAKERS: Final[dict[Service, Callable[[Container, StorageEntry, str | None, dict
 class _AzureTokens:
     """Gives obstore the tokens of a credential of azure-identity, which renews them by itself."""
 
-    def __init__(self, fields: tuple[tuple[str, Any], ...]) -> None:
-        from omnia_beam.net.auth.credentials import CredentialSpec
-
-        self._credential: Any = CredentialSpec(**dict(fields)).build()
+    def __init__(self, sign_in: SignIn) -> None:
+        self._credential = sign_in.build()
 
     def __call__(self) -> dict[str, Any]:
         token = self._credential.get_token(f"{_AZURE_RESOURCE}/.default")

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 from omnia_beam.core.errors import UsageError
 
@@ -23,6 +23,17 @@ _PUBLIC_CLOUD: Final = "core.windows.net"
 _ACCOUNT_VARIABLES: Final = ("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT")
 
 
+class SignIn(Protocol):
+    """A way to sign in, without any secret: it is hashable and can be pickled."""
+
+    @property
+    def kind(self) -> str:
+        """Its name in the configuration."""
+
+    def build(self) -> Any:
+        """Return the credential, whose `get_token` gives tokens."""
+
+
 @dataclass(frozen=True, slots=True)
 class StorageEntry:
     """How the places below a prefix are reached, where the environment does not say it. It holds no secret.
@@ -32,7 +43,7 @@ class StorageEntry:
         account: the storage account of Azure.
         endpoint: URL of the service, in place of the cloud's own.
         account_key_env, sas_token_env: environment variables that hold an account key and a SAS token.
-        credential: arguments of the `CredentialSpec` with which to sign in to Azure, as pairs; None for the environment's.
+        credential: how to sign in to Azure; None for the environment's.
         region: of S3.
         anonymous: whether requests are not signed.
     """
@@ -42,7 +53,7 @@ class StorageEntry:
     endpoint: str | None = None
     account_key_env: str | None = None
     sas_token_env: str | None = None
-    credential: tuple[tuple[str, Any], ...] | None = None
+    credential: SignIn | None = None
     region: str | None = None
     anonymous: bool = False
 

@@ -7,16 +7,17 @@ inclusive is unknown). The chunk is exact in all these cases, or it is refused.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from omnia_beam.core.asked_range import check_times
 from omnia_beam.core.chunk import NO_POINTS, Chunk, Points, RawChunk
-from omnia_beam.core.errors import IncompleteReadError, WireFormatError
+from omnia_beam.core.completeness import Judge, check_times, distinct_rows
+from omnia_beam.core.errors import IncompleteReadError
 from omnia_beam.core.series_id import id_key
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.wire import PageItem, decode_body
+from omnia_beam.wire.page import STATUS, TIME, VALUE
 
 
 def assemble_chunk(raw: RawChunk) -> Chunk:
@@ -34,32 +35,58 @@ def assemble_chunk(raw: RawChunk) -> Chunk:
             service's count, two of its points share a time and differ, or the service sent a series or a point that was not
             requested.
     """
-    answers = _by_query(raw)
-    has_overlaps = _check_coverage(raw, [query for query, _ in answers])
+    queries = _by_query(raw)
+    has_overlaps = _check_coverage(raw, [query for query, _ in queries])
     slices: dict[str, list[Points]] = defaultdict(list)
-    for query, items in answers:
-        for series_id, found in items.items():
-            slices[series_id].append(_cut(_answer(series_id, query, found), query.intersect(raw.key.range)))
+    for query, response in queries:
+        for series_id, items in response.items.items():
+            slices[series_id].append(_cut(response.points(series_id, items), query.intersect(raw.key.range)))
     joined = {series_id: Points.concat(parts) for series_id, parts in slices.items()}
     if has_overlaps:
-        joined = {series_id: _sorted_unique(series_id, raw.key.range, points) for series_id, points in joined.items()}
+        joined = {series_id: _distinct(f"{series_id} {raw.key.range}", points) for series_id, points in joined.items()}
     return Chunk.from_points(raw.key, joined)
 
 
-def _by_query(raw: RawChunk) -> list[tuple[TimeRange, dict[str, list[PageItem]]]]:
-    """Return the items of all pages of each query, by the series id as requested, in the order of the queries."""
+class _Response:
+    """The items of all pages of one query, by the series id as requested."""
+
+    def __init__(self, series_ids: Sequence[str], query: TimeRange) -> None:
+        self._query = query
+        self._where = str(query)
+        self._judge = Judge.of(self._where, series_ids, query.start_ns, query.end_ns)
+        self.items: dict[str, list[PageItem]] = defaultdict(list)
+
+    def add(self, item: PageItem, asked: Mapping[str, str]) -> None:
+        self._judge.add(item, edges=())  # times are checked when they are sorted, which is cheaper
+        self.items[asked[id_key(item.series_id)]].append(item)
+
+    def points(self, series_id: str, items: Sequence[PageItem]) -> Points:
+        """Return the points of one series: sorted, each time once, and as many as the service counts.
+
+        Raises:
+            WireFormatError: a column is missing.
+            IncompleteReadError: by the rule of `core/completeness.py`.
+        """
+        what = f"{series_id} {self._where}"
+        points = _distinct(what, Points.concat([_columns(what, item) for item in items]))
+        if len(points.times):
+            edges = (int(points.times[0]), int(points.times[-1]))
+            check_times(series_id, self._query.start_ns, self._query.end_ns, edges)
+        self._judge.check_count(series_id, len(points.times))
+        return points
+
+
+def _by_query(raw: RawChunk) -> list[tuple[TimeRange, _Response]]:
+    """Return the responses to the queries of a raw chunk, in the order of the queries."""
     asked = {id_key(series_id): series_id for series_id in raw.key.series_ids}
-    queries: dict[TimeRange, dict[str, list[PageItem]]] = {}
+    queries: dict[TimeRange, _Response] = {}
     for page in raw.pages:
-        items = queries.setdefault(page.query, {})
+        response = queries.get(page.query)
+        if response is None:
+            response = queries[page.query] = _Response(raw.key.series_ids, page.query)
         for item in decode_body(page.body, raw.format).items:
-            series_id = asked.get(id_key(item.series_id))
-            if series_id is None:
-                raise IncompleteReadError(
-                    f"{raw.key}: the service sent series {item.series_id!r}, which was not asked for"
-                )
-            items.setdefault(series_id, []).append(item)
-    return sorted(queries.items())
+            response.add(item, asked)
+    return sorted(queries.items(), key=lambda each: each[0])
 
 
 def _check_coverage(raw: RawChunk, queries: list[TimeRange]) -> bool:
@@ -77,54 +104,15 @@ def _check_coverage(raw: RawChunk, queries: list[TimeRange]) -> bool:
     return has_overlaps
 
 
-def _answer(series_id: str, query: TimeRange, items: list[PageItem]) -> Points:
-    """Return the points of one series of one query: sorted, unique, and as many as the service counts.
-
-    Raises:
-        WireFormatError: a column is missing.
-        IncompleteReadError: the number of points differs from the service's count, a point lies outside the query, or two
-            points share a time and differ.
-    """
-    points = _sorted_unique(series_id, query, Points.concat([_points(series_id, query, item) for item in items]))
-    if len(points.times):
-        check_times(series_id, query.start_ns, query.end_ns, (int(points.times[0]), int(points.times[-1])))
-    totals = {item.total_count for item in items if item.total_count}  # 0 beside points: the service wrote no count
-    if totals and len(points.times) not in totals:
-        expected, received = max(totals), len(points.times)
-        raise IncompleteReadError(
-            f"{series_id} {query}: the service counts {expected} points but sent {received}",
-            expected=expected,
-            received=received,
-        )
-    return points
+def _columns(what: str, item: PageItem) -> Points:
+    if not item.check_raw(what):
+        return NO_POINTS
+    return Points(*(item.columns[name] for name in (TIME, VALUE, STATUS)))
 
 
-def _points(series_id: str, query: TimeRange, item: PageItem) -> Points:
-    if item.times is None or item.values is None or item.statuses is None:
-        if not item.columns:  # an item without points need not name its columns
-            return NO_POINTS
-        raise WireFormatError(f"{series_id} {query}: raw data needs time, value and status, not {sorted(item.columns)}")
-    return Points(item.times, item.values, item.statuses)
-
-
-def _sorted_unique(series_id: str, query: TimeRange, points: Points) -> Points:
-    times = points.times
-    if len(times) < 2 or bool((times[1:] > times[:-1]).all()):
-        return points
-    order = np.argsort(times, kind="stable")
-    points = points.take(order)
-    times, values, statuses = points
-    repeats = np.zeros(len(times), bool)
-    repeats[1:] = times[1:] == times[:-1]
-    clash = repeats[1:] & ((_bits(values)[1:] != _bits(values)[:-1]) | (statuses[1:] != statuses[:-1]))
-    if clash.any():
-        at = int(times[1:][clash][0])
-        raise IncompleteReadError(f"{series_id} {query}: the service sent two different points for the time {at} ns")
-    return points.take(~repeats)
-
-
-def _bits(values: npt.NDArray[np.float64]) -> npt.NDArray[np.uint64]:
-    return np.ascontiguousarray(values).view(np.uint64)
+def _distinct(what: str, points: Points) -> Points:
+    rows = distinct_rows(what, *points)
+    return points if rows is None else points.take(rows)
 
 
 def _cut(points: Points, part: TimeRange | None) -> Points:

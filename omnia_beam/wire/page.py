@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from omnia_beam.core.errors import WireFormatError
+
 Column = npt.NDArray[Any]
 """One column of an item: one-dimensional, of its own dtype."""
 
@@ -53,6 +55,25 @@ class PageItem:
         """Points in this page: the length of every column, 0 where there is no column."""
         return next((len(column) for column in self.columns.values()), 0)
 
+    @property
+    def edges(self) -> tuple[int, ...]:
+        """The least and the greatest time, ns; none where there are no points or no times."""
+        times = self.times
+        return (int(times.min()), int(times.max())) if times is not None and len(times) else ()
+
+    def check_raw(self, what: str) -> bool:
+        """Return whether the item has columns; an item without points need not name them.
+
+        Args:
+            what: the data, for the message.
+
+        Raises:
+            WireFormatError: it has columns, but not all three of raw data.
+        """
+        if self.columns and not self.columns.keys() >= {TIME, VALUE, STATUS}:
+            raise WireFormatError(f"{what}: raw data needs time, value and status, not {sorted(self.columns)}")
+        return bool(self.columns)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Page:
@@ -69,6 +90,14 @@ class Page:
     def n_points(self) -> int:
         """Points in all items together."""
         return sum(item.n_points for item in self.items)
+
+    def content(self) -> bytes:
+        """Return the items as bytes that are equal for equal items."""
+        parts: list[bytes] = []
+        for item in self.items:
+            parts.append(repr((item.series_id, item.total_count, *item.columns)).encode())
+            parts += [column.tobytes() for column in item.columns.values()]
+        return b"".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +126,8 @@ class PageScan:
 
     items: tuple[ItemScan, ...]
     continuation_token: str | None
+
+    @property
+    def n_points(self) -> int:
+        """Points in all items together."""
+        return sum(item.n_points for item in self.items)

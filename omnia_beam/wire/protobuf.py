@@ -81,6 +81,15 @@ def read_continuation_token(data: bytes | bytearray | memoryview) -> str | None:
     return top_level(_octets(data))[1]
 
 
+def item_bytes(data: bytes | bytearray | memoryview) -> bytes:
+    """Return the bytes of all items of a page, without its continuation token.
+
+    Raises WireFormatError where the fields of the page are truncated or corrupt.
+    """
+    octets = _octets(data)
+    return b"".join(octets[span[0] : span[1]] for span in top_level(octets)[0])
+
+
 def scan_page(data: bytes | bytearray | memoryview) -> PageScan:
     """Return the token, and each item's id, total count, number of values and outermost times, without decoding the values.
 

@@ -28,11 +28,12 @@ from rich.console import Console
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.runner import pipeline_options
-from omnia_beam.config import load_config
 from omnia_beam.emulator.common.loading import load_store
 from omnia_beam.emulator.process import EmulatorProcess
 from omnia_beam.net.http.shared import reset_shared_sessions, shared_session
-from omnia_beam.pipelines.backfill import BackfillJob, run_backfill
+from omnia_beam.pipelines.config import load_config
+from omnia_beam.pipelines.job import Job
+from omnia_beam.pipelines.run import run_backfill
 from tests.soak.judgement import differences, loose_files, store_content, stored_content
 from tests.soak.stage import write_job
 
@@ -175,7 +176,7 @@ def _runs(path: Path, notify: Callable[[str], None]) -> tuple[list[dict[str, Any
     runs: list[dict[str, Any]] = []
     silent = Console(file=io.StringIO())
     config = load_config(str(path), now_ns=time.time_ns())
-    session = shared_session(BackfillJob.of(config).service)
+    session = shared_session(Job.of(config).source.budgets[0])
     try:
         while len(runs) < RUNS and (not runs or runs[-1]["status"] != "complete"):
             runs.append(run_backfill(config, RunContext(pipeline_options(None, []), silent, silent)).to_json())

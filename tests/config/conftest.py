@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from omnia_beam.config import JobConfig, load_config
+from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.timestamps import parse_time
+from omnia_beam.pipelines.config import load_config
 
 NOW = "2024-05-06T07:08:09Z"
 NOW_NS = parse_time(NOW)

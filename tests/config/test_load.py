@@ -11,11 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnia_beam.config import JobConfig, OmniaSource, ParquetSink, load_config
+from omnia_beam.config import JobConfig
 from omnia_beam.config.document import apply_setting, parse_document, walk
 from omnia_beam.config.load import validate
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.timestamps import parse_time
+from omnia_beam.io.files.options import ParquetSink
+from omnia_beam.io.omnia.options import OmniaSource
+from omnia_beam.net.auth.credentials import CredentialSpec
+from omnia_beam.pipelines.config import load_config
 
 from .conftest import GOOD, NOW_NS, Files
 
@@ -45,7 +49,7 @@ state: state/
     assert [search.patterns() for search in config.source.series.search] == [{"facility": "1191", "name": "*PT*"}]
     assert config.source.status == (192,)
     assert config.source.rate.requests_per_second == 20.0
-    assert config.source.credential.spec_fields() == {"kind": "client_secret"}
+    assert config.source.credential == CredentialSpec("client_secret")
     assert config.window is not None
     assert (config.window.start, config.window.end) == (parse_time("2023-01-01"), parse_time("2024-01-01"))
     assert isinstance(config.sink, ParquetSink)

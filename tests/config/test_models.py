@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from omnia_beam.config import CsvSource, MappingConfig, OmniaSink, ParquetSource
+from omnia_beam.config import MappingConfig
 from omnia_beam.config.status_maps import STATUS_MAPS
+from omnia_beam.io.files.options import CsvSource, ParquetSource
+from omnia_beam.io.omnia.options import OmniaSink
+from omnia_beam.net.http.settings import ServiceSettings
 
 from .conftest import GOOD, Files
 
@@ -73,6 +76,9 @@ def test_a_token_may_travel_over_plain_http_inside_the_machine(files: Files, hos
 def test_but_not_outside_of_it(files: Files, host: str) -> None:
     source = f"{OMNIA}, credential: {{kind: default}}, base_url: 'http://{host}/v', resource_id: x"
     assert "plain http" in files.problems(with_source(source))[0]
+    assert "plain http" in files.problems(with_source(source.replace("http:", "HTTP:")))[0]
+    allowed = files.load(with_source(f"{source}, allow_plain_http: true")).source
+    assert ServiceSettings.of(allowed).allow_plain_http  # type: ignore[arg-type]  # omnia
 
 
 @pytest.mark.parametrize(

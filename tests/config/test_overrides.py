@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omnia_beam.config import CsvSource, OmniaSource
 from omnia_beam.config.document import apply_setting, parse_document, parse_value, walk
 from omnia_beam.core.errors import UsageError
+from omnia_beam.io.files.options import CsvSource
+from omnia_beam.io.omnia.options import OmniaSource
 
 from .conftest import GOOD, Files
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from omnia_beam.config import CsvSource, ParquetSink
 from omnia_beam.core.errors import UsageError
+from omnia_beam.io.files.options import CsvSource, ParquetSink
 
 from .conftest import Files
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from omnia_beam.config import load_config
 from omnia_beam.core.errors import UsageError
+from omnia_beam.pipelines.config import load_config
 
 
 def load(folder: Path, source: str, sink: str, state: str = "st", kind: str = "parquet") -> Any:

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from omnia_beam.config import json_schema
-from omnia_beam.config.reference import BEGIN, END, main, reference_markdown, with_reference
+from omnia_beam.pipelines.config.reference import BEGIN, END, main, reference_markdown, with_reference
+from omnia_beam.pipelines.config.schema import json_schema
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 
 def test_the_page_is_up_to_date() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    assert page == with_reference(page), f"run: python -m omnia_beam.config.reference {PAGE.name}"
+    assert page == with_reference(page), f"run: python -m omnia_beam.pipelines.config.reference {PAGE.name}"
 
 
 def test_every_key_is_there() -> None:

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from omnia_beam.config import json_schema, load_config
 from omnia_beam.config.document import parse_document
 from omnia_beam.config.load import validate
 from omnia_beam.core.errors import UsageError
+from omnia_beam.pipelines.config import load_config
+from omnia_beam.pipelines.config.schema import json_schema
 
 from .conftest import GOOD, NOW_NS, Files
 

@@ -10,11 +10,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnia_beam.config import document, load_config
+from omnia_beam.config import document
 from omnia_beam.config.document import parse_document
 from omnia_beam.config.load import validate
 from omnia_beam.config.secrecy import is_secret_key, is_secret_value, show_key, show_value
 from omnia_beam.core.errors import UsageError
+from omnia_beam.pipelines.config import load_config
 
 from .conftest import GOOD, NOW_NS, Files
 

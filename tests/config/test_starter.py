@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from omnia_beam.cli import main
-from omnia_beam.config import json_schema
-from omnia_beam.config.starter import MARK, SCHEMA_FILE, kinds_of, starter_job
 from omnia_beam.core.errors import UsageError
+from omnia_beam.pipelines.config.schema import json_schema
+from omnia_beam.pipelines.config.starter import MARK, SCHEMA_FILE, kinds_of, starter_job
 
 from .conftest import Files
 

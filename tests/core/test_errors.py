@@ -6,14 +6,17 @@ import copy
 import inspect
 import pickle
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from omnia_beam.core import errors
-from omnia_beam.core.errors import OmniaBeamError, ServiceError, WireFormatError
+from omnia_beam.core.errors import DestinationError, Interrupted, OmniaBeamError, ServiceError, WireFormatError
+from omnia_beam.core.summary import ProgressFacts, Summary
 
-CLASSES = [each for each in vars(errors).values() if inspect.isclass(each) and each.__module__ == errors.__name__]
+OURS = [each for each in vars(errors).values() if inspect.isclass(each) and each.__module__ == errors.__name__]
+CLASSES = [each for each in OURS if each is not Interrupted]  # a KeyboardInterrupt: `except Exception` lets it pass
 MEMBERS = {
     "method": "POST",
     "path": "/query/data",
@@ -72,6 +75,27 @@ def test_the_offset_is_told_once() -> None:
     error = pickle.loads(pickle.dumps(WireFormatError("truncated varint", 17)))
     assert str(error) == "truncated varint (byte offset 17)"
     assert (str(WireFormatError("not JSON")), WireFormatError("not JSON").offset) == ("not JSON", None)
+
+
+REACHED = Summary("backfill", series=2, warnings=("w",), details={"cycles": 3})
+PROGRESS = ProgressFacts(3, 7, 300, 700, failed=1)
+
+
+@pytest.mark.parametrize("error", [DestinationError("full", path="/mnt"), Interrupted()], ids=["error", "interrupt"])
+def test_what_was_reached_travels_with_what_ended_it(error: OmniaBeamError | Interrupted) -> None:
+    assert (error.summary, error.progress) == (None, None)
+    error.summary, error.progress = REACHED, PROGRESS
+    again = pickle.loads(pickle.dumps(error))
+    assert (again.summary, again.progress) == (REACHED, PROGRESS)
+    assert vars(again) == vars(error)
+
+
+def test_points_written_stand_for_those_read_where_these_were_not_counted() -> None:
+    assert (PROGRESS.read, replace(PROGRESS, points_read=310).read, replace(PROGRESS, points_read=0).read) == (
+        300,
+        310,
+        0,
+    )
 
 
 def drawn() -> dict[str, set[str]]:

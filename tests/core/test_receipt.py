@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnia_beam.core.chunk import Chunk
-from omnia_beam.core.fingerprint import add_hashes, hash_points
-from omnia_beam.core.receipt import Receipt, SeriesReceipt, status_histogram
+from omnia_beam.core.fingerprint import add_hashes, hash_points, status_histogram
+from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from tests.core.strategies import as_points, chunks, rows

@@ -124,7 +124,7 @@ def test_the_wheel(tmp_path: Path) -> None:
         [metadata] = [archive.read(name).decode() for name in names if name.endswith("/METADATA")]
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"omnia_beam"}
     kinds = {Path(name).suffix or Path(name).name for name in names if ".dist-info/" not in name}
-    assert kinds <= {".py", ".pyi", ".proto", ".so", ".typed", "py.typed"}
+    assert kinds <= {".py", ".pyi", ".css", ".j2", ".so", ".typed", "py.typed"}
     assert not any(word in name for name in names for word in ("test", "conftest", "__pycache__"))
     told = email.message_from_string(metadata)
     assert told["Version"] == omnia_beam.__version__

@@ -16,7 +16,8 @@ import pytest
 import yaml
 
 from omnia_beam.beam.runner import pipeline_options
-from omnia_beam.cli import _parser, _split
+from omnia_beam.cli.arguments import build_parser, split_at_dashes
+from omnia_beam.cli.table import COMMANDS
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNITS = sorted(DEPLOY.glob("*.service")) + sorted(DEPLOY.glob("*.timer"))
@@ -33,8 +34,8 @@ def check_command(command: str) -> None:
     words = shlex.split(command)
     start = max(nth for nth, word in enumerate(words) if Path(word).name == "omnia-beam")
     words = [word for word in words[start + 1 :] if word not in (";", "fi")]
-    arguments, beam_args = _split([word.rstrip(";") for word in words])
-    args = _parser().parse_args(arguments)
+    arguments, beam_args = split_at_dashes([word.rstrip(";") for word in words])
+    args = build_parser(COMMANDS).parse_args(arguments)
     pipeline_options(getattr(args, "runner", None), beam_args)
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import requests
 
-from omnia_beam.emulator.omnia.faults import FaultBook, parse_rule, rejected
+from omnia_beam.emulator.common.serving.faults import FaultBook, parse_rule, rejected
+from omnia_beam.emulator.omnia.faults import KINDS
 from omnia_beam.emulator.thread import EmulatorThread
 
 from .conftest import BASE, SECOND, identity
@@ -244,12 +245,12 @@ def test_faults_cost_nothing_where_the_rate_limit_refuses_first(emulator: Start,
 )
 def test_rules_that_cannot_be_read(rule: str, said: str) -> None:
     with pytest.raises(ValueError, match=r"--fault") as caught:
-        parse_rule(rule)
+        parse_rule(rule, KINDS)
     assert said in str(caught.value)
 
 
 def test_rules_are_drawn_apart() -> None:
-    book = FaultBook(3)
+    book = FaultBook(3, KINDS)
     book.change(["reset rate=0.5", "reset rate=0.5", "truncate rate=0.5"])
-    drawn = [tuple(rule.kind for rule in book.draw("GET", "/x", has_token=False).rules) for _ in range(200)]
+    drawn = [tuple(rule.kind for rule in book.draw("GET", "/x").rules) for _ in range(200)]
     assert len({*drawn}) == 6

@@ -190,3 +190,16 @@ def test_a_client_that_leaves_in_the_middle_of_its_request_is_no_failure(caplog:
 def test_a_port_that_is_none(port: str) -> None:
     with pytest.raises(RuntimeError, match=r"exit code 2.*emulator: bind"):
         EmulatorProcess(["--port", port]).start()
+
+
+@pytest.mark.parametrize("service", ["omnia", "pi"])
+def test_a_head_has_no_body_that_would_be_the_next_response(service: str) -> None:
+    with EmulatorThread([service]) as emulator:
+        parts = urlsplit(emulator.url)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+        for method, empty in (("HEAD", True), ("GET", False), ("HEAD", True), ("GET", False)):
+            connection.request(method, f"{parts.path}/nowhere")
+            response = connection.getresponse()
+            assert response.status in (404, 405)
+            assert (response.read() == b"") == empty
+        connection.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from omnia_beam.io.files.facts import FileFacts, Noted, ReadingNotes, SeriesFacts, names_quality
+from omnia_beam.io.facts import FileFacts, Noted, ReadingNotes, SeriesFacts, names_quality
 from omnia_beam.io.files.forms import CsvForm, FileSource, ParquetForm
 from omnia_beam.io.files.found import list_files
 from omnia_beam.io.files.index import FileIndex, index_file

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS, parse_time
+from omnia_beam.io.facts import Noted
 from omnia_beam.io.files.catalog import FileCatalog, catalog_files
-from omnia_beam.io.files.facts import Noted
 from omnia_beam.io.files.forms import FileSource, ParquetForm
 from omnia_beam.io.files.read import ReadFromFiles
 from omnia_beam.io.files.reader import BlockCache

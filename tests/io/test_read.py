@@ -23,8 +23,8 @@ from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io.omnia.raw_data import ReadOptions
 from omnia_beam.io.omnia.read import ReadFromOmnia, _Fetch, _WindowProvider
+from omnia_beam.io.omnia.read_options import ReadOptions
 from omnia_beam.net.http.retry import RetryPolicy
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.plan.plan import WindowShard

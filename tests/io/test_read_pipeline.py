@@ -14,7 +14,6 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner, fn_runner
 from apache_beam.testing.util import assert_that, equal_to
 
-from omnia_beam import DecodeChunks, ReadFromOmnia, WriteToParquet
 from omnia_beam.beam.progress import BOARD, STOP
 from omnia_beam.core.chunk import Chunk, RawChunk
 from omnia_beam.core.errors import NotFoundError, SelectionError
@@ -22,8 +21,10 @@ from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io.omnia.raw_data import ReadOptions
-from omnia_beam.io.omnia.read import _WindowProvider
+from omnia_beam.io.files.write import WriteToParquet
+from omnia_beam.io.omnia.read import ReadFromOmnia, _WindowProvider
+from omnia_beam.io.omnia.read_options import ReadOptions
+from omnia_beam.transforms.decode import DecodeChunks
 from tests.io.emulated import DAY_ONE, MONTH, ids_of, service, true_points
 from tests.io.scripted_service import Row, held
 

@@ -31,7 +31,7 @@ from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.emulator.omnia.faults import rejected
+from omnia_beam.emulator.common.serving.faults import rejected
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.io.omnia.policy import NOT_FINITE
 from omnia_beam.io.omnia.write import WriteOptions, WriteToOmnia

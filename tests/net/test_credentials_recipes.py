@@ -56,6 +56,6 @@ def test_a_recipe_is_complete_and_has_nothing_to_spare(
 
 
 def test_other_keys_of_the_page_are_fields() -> None:
-    fields = set(CredentialSpec.__dataclass_fields__)
+    fields = set(CredentialSpec.model_fields)
     for key in re.findall(r"`([a-z_]+_(?:env|file|path|cache|unencrypted|s|chain|discovery)):?[ `]", PAGE):
         assert key in fields | {"subscription_key_env"}, key

@@ -13,9 +13,9 @@ from omnia_beam.core.errors import BadRequestError, NotFoundError, SelectionErro
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.emulator.common.metadata import series_id
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io.omnia.raw_data import RawQuery, fetch_page, probe_counts
 from omnia_beam.net.api.client import OmniaClient
 from omnia_beam.net.api.datapoints import Datapoint, Datapoints
+from omnia_beam.net.api.raw_data import RawQuery, fetch_page, probe_counts
 from omnia_beam.net.api.series_query import SeriesQuery
 from omnia_beam.wire import decode_page
 

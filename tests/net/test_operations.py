@@ -294,7 +294,7 @@ def test_the_table_uses_every_operation() -> None:
 
 def test_every_request_goes_through_an_operation() -> None:
     folder = Path(omnia_beam.net.__file__).parent
-    senders = {path.name for path in folder.glob("*.py") if re.search(r"\bsession\.send\(", path.read_text())}
+    senders = {path.name for path in folder.rglob("*.py") if re.search(r"\bsession\.send\(", path.read_text())}
     assert senders == {"operations.py"}
 
 

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from omnia_beam.core.errors import NotTheServiceError, SelectionError, UsageError
-from omnia_beam.io.omnia.raw_data import RawQuery, fetch_page, outward, probe_counts
+from omnia_beam.net.api.raw_data import RawQuery, fetch_page, outward, probe_counts
 from tests.wire import timeseries_pb2 as pb
 
 PROTO = "application/protobuf"

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from omnia_beam.core import errors
-from omnia_beam.net.http.proxies import proxy_of
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.response import PROTOBUF
 from omnia_beam.net.http.retry import RetryPolicy
+from omnia_beam.net.http.route import proxy_of
 from omnia_beam.net.http.settings import ServiceSettings
 from tests.net.conftest import ScriptedService
 from tests.support.pki import PrivateCa, make_ca

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import pickle
 import threading
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from omnia_beam.core.errors import UsageError
 from omnia_beam.net.auth.credentials import CredentialSpec
-from omnia_beam.net.http.environments import ENVIRONMENTS, environment
+from omnia_beam.net.http.environments import ENVIRONMENTS, EnvironmentName, environment
 from omnia_beam.net.http.retry import RetryPolicy
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import reset_shared_sessions, shared_session
@@ -20,6 +20,7 @@ URL = "http://127.0.0.1:9/plant/timeseries/v1.7"
 
 
 def test_the_environments_are_the_published_ones() -> None:
+    assert set(ENVIRONMENTS) == set(get_args(EnvironmentName))
     assert environment("prod").timeseries.base_url == "https://api.gateway.equinor.com/plant/timeseries/v1.7"
     assert environment("prod").timeseries.scope == "141369bd-3dca-4b55-825b-56ad4a69b1fc/.default"
     assert environment("dev").timeseries.base_url == "https://api-dev.gateway.equinor.com/plant/timeseries/v1.7"
@@ -76,7 +77,7 @@ def test_settings_travel_and_compare() -> None:
         ({"base_url": "http://host:99999/y"}, "not a URL"),
         ({"base_url": "http://[x/y"}, "not a URL"),
         ({"base_url": URL + "?a=b"}, "query"),
-        ({"base_url": "https://me:hush@host/y"}, "user name or password"),
+        ({"base_url": "https://me:hush@host/y"}, "user name, password or key"),
         ({"credential": CredentialSpec(kind="client_secret")}, "resource_id"),
         ({"requests_per_second": 0}, "requests_per_second"),
         ({"max_in_flight": 0}, "max_in_flight"),

@@ -19,8 +19,9 @@ from rich.console import Console
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.runner import pipeline_options
-from omnia_beam.config import JobConfig, load_config
+from omnia_beam.config import JobConfig
 from omnia_beam.net.http.shared import reset_shared_sessions
+from omnia_beam.pipelines.config import load_config
 from tests.pipelines.terminal import Terminal
 
 

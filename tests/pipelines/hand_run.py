@@ -25,23 +25,26 @@ from omnia_beam.beam import record
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import Outcome
 from omnia_beam.beam.record import RecordReceipts
-from omnia_beam.config import JobConfig, load_config
+from omnia_beam.config import JobConfig
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.errors import NotFoundError
 from omnia_beam.core.failure import WindowFailure
+from omnia_beam.core.summary import Summary
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.files import folder as destination
 from omnia_beam.io.files.folder import file_prefix
 from omnia_beam.io.files.write import WriteToParquet
+from omnia_beam.io.omnia import source as service_source
 from omnia_beam.ledger import job as ledger_job
 from omnia_beam.ledger.failures import failure_file
 from omnia_beam.ledger.lease_file import LeaseOwner, _machine
 from omnia_beam.ledger.writer import LedgerWriter
 from omnia_beam.net.http.stats import StatsSnapshot
-from omnia_beam.pipelines import backfill, job_state, work_plan
+from omnia_beam.pipelines import carry, job_state, run, work_plan
+from omnia_beam.pipelines.config import load_config
+from omnia_beam.pipelines.copy import CopyTask
 from omnia_beam.pipelines.guard_step import _Guard
-from omnia_beam.pipelines.summary import Summary
 from omnia_beam.plan import packing
 from omnia_beam.plan.packing import PackLimits, pack_windows
 from omnia_beam.plan.plan import Plan
@@ -120,13 +123,13 @@ class HandRun:
 
     def __post_init__(self) -> None:
         patch = self._patches.setattr
-        patch(backfill, "check_reachable", lambda service: None)
-        patch(backfill, "shared_session", lambda service: _Session())
-        patch(backfill, "select_series", lambda session, series: tuple(sorted(series.ids)))
-        patch(backfill, "plan_windows", self._plan)
-        patch(backfill, "named_counts", self._counts)
-        patch(backfill, "build_pipeline", lambda job, state, plan, *, local, guard=None: (job, state, guard))
-        patch(backfill, "run_pipeline", self._run)
+        patch(service_source, "check_reachable", lambda service: None)
+        patch(service_source, "shared_session", lambda service: _Session())
+        patch(service_source, "select_series", lambda session, series: tuple(sorted(series.ids)))
+        patch(service_source, "plan_windows", self._plan)
+        patch(service_source, "named_counts", self._counts)
+        patch(carry, "copy_pipeline", lambda elements, task, *, local: task)
+        patch(carry, "run_pipeline", self._run)
         patch(job_state.LeaseOwner, "here", self._owner)
         patch(record, "LedgerWriter", self._recorder)
         patch(ledger_job, "LedgerWriter", lambda *args: LedgerWriter(*args, clock=self.wall))
@@ -161,7 +164,7 @@ class HandRun:
         self._ask = ask
         self.mortality = Mortality(ask.die_at)
         try:
-            return backfill.run_backfill(self._config(ask), self.context)
+            return run.run_backfill(self._config(ask), self.context)
         except Killed:
             return None
 
@@ -224,10 +227,10 @@ class HandRun:
             packed += pack_windows([(i, len(self._points(i, part).times)) for i in ids], part, limits)
         return Plan.of(packed)
 
-    def _run(self, build: Any, plan: Plan, context: Any, traffic: Any, deadline_s: float | None = None) -> Outcome:
-        job, state, guard = build
-        guarding = None if guard is None else _Guard(guard)
-        write = WriteToParquet(job.sink.path, prefix=file_prefix(job.config.name), sink=state.sink)._write
+    def _run(self, build: CopyTask, plan: Plan, *args: Any, **keys: Any) -> Outcome:
+        state = build.run
+        guarding = None if build.guard is None else _Guard(build.guard)
+        write = WriteToParquet(str(self.root / "out"), prefix=file_prefix("model"), sink=state.sink)._write
         write._known_dirs = set()
         recording = RecordReceipts(state.state_dir, state.scope, state.token)._record
         recording.setup()

@@ -18,9 +18,10 @@ from rich.console import Console
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.runner import pipeline_options
-from omnia_beam.config import load_config
 from omnia_beam.core.errors import OmniaBeamError
-from omnia_beam.pipelines.tail.tail import TailTimes, run_tail
+from omnia_beam.pipelines.config import load_config
+from omnia_beam.pipelines.tail.cycle import TailTimes
+from omnia_beam.pipelines.tail.tail import run_tail
 
 
 @dataclass(frozen=True)

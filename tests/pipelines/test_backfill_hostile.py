@@ -11,7 +11,7 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
 from omnia_beam.core.timestamps import parse_time
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.pipelines.backfill import run_backfill
+from omnia_beam.pipelines.run import run_backfill
 from tests.pipelines.conftest import differences, emulated_points, stored_points
 
 HOSTILE = ["--synthetic", "hostile:series=1"]

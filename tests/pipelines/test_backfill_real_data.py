@@ -14,7 +14,7 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
 from omnia_beam.emulator.common.metadata import series_id
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.pipelines.backfill import run_backfill
+from omnia_beam.pipelines.run import run_backfill
 from tests.pipelines.conftest import Rows, differences, rows, stored_points
 
 # The Skoltech Anomaly Benchmark, where a copy stands beside this checkout: it is not ours to ship.

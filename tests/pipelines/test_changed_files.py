@@ -15,9 +15,7 @@ import pytest
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.pipelines import backfill
-from omnia_beam.pipelines.backfill import run_backfill
-from omnia_beam.pipelines.migrate import run_migrate
+from omnia_beam.pipelines.run import Copying, run_backfill, run_migrate
 from tests.io.emulated import MONTH, steady_series
 from tests.pipelines.conftest import differences, emulated_points, stored_points
 
@@ -66,7 +64,7 @@ def test_a_file_that_is_changed_while_a_run_goes_on_leaves_it_incomplete(
     copied: tuple[Any, Path], emulator: EmulatorThread, context: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, out = copied
-    carry_out = backfill._carry_out
+    carry_out = Copying.carry
 
     def woken(*args: Any) -> Any:
         outcome = carry_out(*args)
@@ -74,7 +72,7 @@ def test_a_file_that_is_changed_while_a_run_goes_on_leaves_it_incomplete(
         return outcome
 
     with monkeypatch.context() as patch:
-        patch.setattr(backfill, "_carry_out", woken)
+        patch.setattr(Copying, "carry", woken)
         summary = run_backfill(config, context)
     assert summary.status == "incomplete"
     assert "not as recorded" in str(summary.details["incomplete"])

@@ -12,28 +12,29 @@ import apache_beam as beam
 import pytest
 from apache_beam.pipeline import PipelineVisitor
 
-from omnia_beam.beam.cluster import check_cluster, worker_processes, worker_share
+from omnia_beam.beam.cluster import check_cluster, check_share, worker_processes
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import _cancelling
 from omnia_beam.beam.progress import STOP
 from omnia_beam.beam.runner import pipeline_options
-from omnia_beam.config import CsvSource, JobConfig
+from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import UnsafeRunnerError, UsageError
 from omnia_beam.emulator.thread import EmulatorThread
+from omnia_beam.io.base import Share
+from omnia_beam.io.files.options import CsvSource
 from omnia_beam.ledger.job import JobRun
 from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.auth.credentials import CredentialSpec
 from omnia_beam.net.http.settings import ServiceSettings
-from omnia_beam.pipelines.backfill import run_backfill
+from omnia_beam.pipelines.cluster_guard import cluster_share
+from omnia_beam.pipelines.copy import CopyTask, copy_windows
+from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import scope_of
-from omnia_beam.pipelines.migrate import run_migrate
-from omnia_beam.pipelines.migration import MigrationJob
-from omnia_beam.pipelines.migration_source import open_source
 from omnia_beam.pipelines.replay.replay import run_replay
+from omnia_beam.pipelines.run import run_backfill, run_migrate
 from omnia_beam.pipelines.verify.verify import run_verify
-from omnia_beam.plan.plan import Plan
 
 SERVICE = ServiceSettings("http://127.0.0.1:1/v1.7", requests_per_second=20.0, max_in_flight=8)
 SHARED = {"sink.path": "gs://bucket/out", "state": "gs://bucket/state"}
@@ -97,7 +98,7 @@ def test_nobody_signs_in_on_a_cluster() -> None:
 @pytest.mark.parametrize("processes", [1, 2, 3, 8])
 def test_together_the_workers_keep_to_the_budget(processes: int) -> None:
     options = pipeline_options("FlinkRunner", ["--environment_type=PROCESS", f"--parallelism={processes}"])
-    share = worker_share(SERVICE, options)
+    share = Share(worker_processes(options)).part(SERVICE)
     assert share.requests_per_second is not None
     assert share.requests_per_second * processes <= 20.0 + 1e-9
     assert 1 <= share.max_in_flight <= 8 // processes
@@ -115,7 +116,7 @@ def test_how_many_share_it_must_be_known() -> None:
         with pytest.raises(UsageError, match=reason):
             worker_processes(pipeline_options(runner, args))
     with pytest.raises(UsageError, match="cannot be shared by 9 workers"):
-        worker_share(SERVICE, pipeline_options("FlinkRunner", ["--environment_type=PROCESS", "--parallelism=9"]))
+        check_share(SERVICE, pipeline_options("FlinkRunner", ["--environment_type=PROCESS", "--parallelism=9"]))
 
 
 def test_a_backfill_is_checked_before_anything_is_read(load: Callable[..., JobConfig], context: RunContext) -> None:
@@ -249,14 +250,16 @@ def test_a_migrations_workers_share_both_budgets(load: Callable[..., JobConfig],
         rate = {"requests_per_second": 20, "max_in_flight": 8}
         sink = {**SERVICE_SINK, "base_url": emulator.url, "rate": {"requests_per_second": 10, "max_in_flight": 4}}
         config = load(emulator.url, source={"rate": rate}, sink=sink)
-        job = MigrationJob.of(config)
+        job = Job.of(config)
         state_dir = StateDir.open(config.state, "job")
         state = JobRun(state_dir, scope_of(config), Ledger.load(state_dir), "r", LeaseToken(1, ""))
-        source = open_source(config, state, context)
+        source = job.open_source(state, context)
         options = pipeline_options("FlinkRunner", [*PROCESS, "--parallelism=4"])
         pipeline = beam.Pipeline(options=options)
-        chunks, _ = source.read(pipeline, Plan.of_windows([]), local=False)
-        job.sink.write(chunks, state)
+        share = cluster_share(replace(context, options=options))
+        run = state.for_workers()
+        task = CopyTask(source.reading(share), job.sink.writing(share, run), None, run)
+        copy_windows(pipeline | beam.Create([], reshuffle=False).with_output_types(source.shard_type), task)
     budgets = _Budgets()
     pipeline.visit(budgets)
     assert set(budgets.found) == {(5.0, 2), (2.5, 1)}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from omnia_beam.config import load_config
+from omnia_beam.pipelines.config import load_config
 from tests.pipelines.terminal import CONFIGS, Terminal, settled
 
 EXAMPLES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from omnia_beam import OmniaClient
 from omnia_beam.beam.context import RunContext
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.pipelines.backfill import run_backfill
+from omnia_beam.net.api.client import OmniaClient
+from omnia_beam.pipelines.run import run_backfill
 from tests.io.emulated import ids_of, steady_series
 from tests.pipelines.conftest import differences, emulated_points, stored_points
 from tests.support.spoiler import Asked, Said, Spoil, Spoiler

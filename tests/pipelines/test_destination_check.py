@@ -12,12 +12,13 @@ import pytest
 import yaml
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.config import JobConfig, load_config
+from omnia_beam.config import JobConfig
 from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.net.http.shared import reset_shared_sessions
-from omnia_beam.pipelines.migrate import run_migrate
+from omnia_beam.pipelines.config import load_config
 from omnia_beam.pipelines.replay.replay import run_replay
+from omnia_beam.pipelines.run import run_migrate
 from omnia_beam.pipelines.status import run_status
 
 T0 = parse_time("2024-01-20")
@@ -108,12 +109,12 @@ def test_lost_files_are_written_again(
     before = contents(job)
     assert len(before) > 3
     harm(job.files())
-    assert run_status(job.load(sink), context).status == "incomplete"
+    assert run_status(job.load(sink), context).summary.status == "incomplete"
     summary = run_migrate(job.load(sink), context)
     assert (summary.status, contents(job).keys()) == ("complete", before.keys())
     if sink is PARQUET:
         assert contents(job) == before
-    assert run_status(job.load(sink), context).status == "complete"
+    assert run_status(job.load(sink), context).summary.status == "complete"
     assert run_migrate(job.load(sink), context).points_written == 0
 
 
@@ -132,7 +133,7 @@ def test_a_copy_beside_a_file_is_a_warning_and_stays(
         assert summary.status == "complete"
         assert [copy.name in each and "no receipt names" in each for each in summary.warnings] == [True]
         assert copy.exists()
-    assert any(copy.name in each for each in run_status(job.load(sink), context).warnings)
+    assert any(copy.name in each for each in run_status(job.load(sink), context).summary.warnings)
 
 
 def test_files_of_another_job_and_hidden_ones_are_no_copies(job: Job, context: RunContext) -> None:
@@ -151,7 +152,7 @@ def test_status_tells_what_it_did_not_look_at(job: Job, context: RunContext, sin
     with EmulatorThread() as emulator:
         config = job.load(service(emulator.url)) if sink == "service" else job.load(PARQUET, destination_check="off")
         assert run_migrate(config, context).status == "complete"
-        found = run_status(config, context)
+        found = run_status(config, context).summary
         assert (found.status, ["not looked at" in each for each in found.warnings]) == ("complete", [True])
 
 
@@ -259,7 +260,7 @@ def test_dead_letters_whose_file_is_gone_are_read_again(job: Job, context: RunCo
         assert (before.status, bool(letters)) == ("incomplete", True)
         for each in letters:
             each.unlink()
-        assert run_status(config, context).status == "incomplete"
+        assert run_status(config, context).summary.status == "incomplete"
         replayed = run_replay(config, context)
         assert (replayed.status, "run migrate" in replayed.details["lost"]) == ("incomplete", True)
         again = run_migrate(config, context)

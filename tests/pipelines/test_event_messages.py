@@ -11,12 +11,12 @@ import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
-from omnia_beam import DecodeEvents
 from omnia_beam.beam.execution import run_here
 from omnia_beam.beam.runner import pipeline_options
 from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.transforms.decode_events import DecodeEvents
 from tests.pipelines.conftest import emulated_points, rows, stored_points
 
 PAGE = Path(__file__).parents[2] / "docs" / "tail.md"

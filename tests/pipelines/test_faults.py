@@ -14,7 +14,7 @@ from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import TransientServiceError
 from omnia_beam.core.timestamps import parse_time
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.pipelines.backfill import run_backfill
+from omnia_beam.pipelines.run import run_backfill
 from tests.pipelines.conftest import differences, emulated_points, stored_points
 
 START, END = parse_time("2024-01-01"), parse_time("2024-02-01")

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from omnia_beam.cli import main
-from omnia_beam.config import CsvSource
 from omnia_beam.core.errors import UsageError
-from omnia_beam.pipelines.file_description import describe_files, discovered_keys
+from omnia_beam.io.files.description import describe_files, discovered_keys
+from omnia_beam.io.files.options import CsvSource
 
 
 def test_a_folder_of_wide_files(tmp_path: Path) -> None:

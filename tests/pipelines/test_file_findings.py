@@ -15,10 +15,11 @@ from omnia_beam.beam.progress import STOP, Limit, ProgressBoard
 from omnia_beam.cli import main
 from omnia_beam.config.accept import Acceptance
 from omnia_beam.core.errors import UsageError
+from omnia_beam.core.finding import Finding
 from omnia_beam.core.series import Timeseries
 from omnia_beam.core.timestamps import parse_time
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.mapping.loss_report import Finding, LossReport
+from omnia_beam.mapping.loss_report import LossReport
 from omnia_beam.mapping.series_memory import remember_series, series_changes
 
 T0 = parse_time("2024-03-01T00:00:00Z")

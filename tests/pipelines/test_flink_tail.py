@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.config import load_config
 from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.emulator.process import EmulatorProcess
-from omnia_beam.pipelines.backfill import run_backfill
+from omnia_beam.pipelines.config import load_config
+from omnia_beam.pipelines.run import run_backfill
 from tests.pipelines.conftest import differences, stored_points
 
 JAR = os.environ.get("FLINK_JOB_SERVER_JAR", "")

@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.config.source import SeriesSelection
 from omnia_beam.emulator.thread import EmulatorThread
+from omnia_beam.io.omnia import source as service_source
 from omnia_beam.io.omnia.id_spelling import as_recorded, named_in_two_spellings
+from omnia_beam.io.omnia.options import SeriesSelection
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.pipelines import backfill
-from omnia_beam.pipelines.backfill import run_backfill
-from omnia_beam.pipelines.migrate import run_migrate
+from omnia_beam.pipelines.run import run_backfill, run_migrate
 from omnia_beam.pipelines.status import run_status
 from omnia_beam.pipelines.verify.verify import run_verify
 from tests.io.emulated import ids_of, steady_series
@@ -59,14 +58,14 @@ def test_a_job_of_an_earlier_release_goes_on_without_a_row_twice(
     series_id = ids_of(emulator)["hourly"]
     days = [{"start": "2024-01-01", "end": f"2024-01-{day}"} for day in ("05", "09")]
     with monkeypatch.context() as patch:  # as it was: ids were taken as they stood in the list
-        patch.setattr(backfill, "select_series", lambda session, selection: selection.ids)
-        patch.setattr(backfill, "as_recorded", lambda ledger, ids: tuple(ids))
+        patch.setattr(service_source, "select_series", lambda session, selection: selection.ids)
+        patch.setattr(service_source, "as_recorded", lambda ledger, ids: tuple(ids))
         config = load(emulator.url, source={"series": {"ids": [series_id.upper()]}}, window=days[0])
         assert run_backfill(config, context).status == "complete"
     for spelled in (series_id, series_id.upper(), f"{{{series_id}}}"):
         config = load(emulator.url, source={"series": {"ids": [spelled]}}, window=days[1], refresh="3d")
         assert run_backfill(config, context).status == "complete"
-        assert run_status(config, context).status == "complete"
+        assert run_status(config, context).summary.status == "complete"
         assert run_verify(config, context).status == "complete"
         found = stored_points(tmp_path / "out")
         assert {name: len(points) for name, points in found.items()} == {series_id.upper(): 8 * 24}

@@ -10,19 +10,23 @@ from typing import Any
 import pytest
 import yaml
 
-from omnia_beam.config import JobConfig, load_config, read_mapping_file
+from omnia_beam.config import JobConfig, read_mapping_file
 from omnia_beam.config.accept import accepted
 from omnia_beam.core.errors import UsageError
+from omnia_beam.core.finding import Finding
 from omnia_beam.core.series import Timeseries, TimeseriesDraft
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io.files.facts import SeriesFacts
-from omnia_beam.mapping.findings import Known, loss_report
-from omnia_beam.mapping.loss_report import Finding, LossReport
+from omnia_beam.io.base import Accepts, TargetName
+from omnia_beam.io.facts import SeriesFacts
+from omnia_beam.io.files.targets import FileTargets
+from omnia_beam.io.omnia.targets import ServiceTargets
+from omnia_beam.mapping.findings import loss_report
+from omnia_beam.mapping.loss_report import LossReport
 from omnia_beam.mapping.resolution import Resolution, resolve_mapping
-from omnia_beam.mapping.targets import FileTargets, ServiceTargets, TargetName
 from omnia_beam.mapping.units import Conversion
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import shared_session
+from omnia_beam.pipelines.config import load_config
 from omnia_beam.transforms.map_status import StatusRule
 from omnia_beam.transforms.series_rule import SeriesRule
 
@@ -285,6 +289,11 @@ def test_status_maps(resolve: Resolve) -> None:
     assert [rule.status for rule in rules(resolution).values()] == [StatusRule(ip21, 0), StatusRule({1: 192}, 0)]
 
 
+def accepts(config: JobConfig) -> Accepts:
+    found: Accepts = config.sink.sink(config).accepts
+    return found
+
+
 class TestReport:
     """What is told of points that files are known to hold."""
 
@@ -295,7 +304,7 @@ class TestReport:
             targets=KnownTargets([Timeseries("r", "r", "F")]),
             **keys,
         )
-        return loss_report(resolution, config, Known({"raw": facts}))
+        return loss_report(resolution, accepts(config), {"raw": facts})
 
     @pytest.mark.parametrize(
         ("sink", "facts", "name", "blocking"),
@@ -329,12 +338,12 @@ class TestReport:
 
     def test_files_hold_everything(self, resolve: Resolve) -> None:
         resolution, config = resolve([PLAIN], sink={"kind": "parquet", "path": "out"}, targets=FileTargets())
-        assert loss_report(resolution, config, Known({"raw": SeriesFacts(9, 9, 9, {7: 9})})).findings == ()
+        assert loss_report(resolution, accepts(config), {"raw": SeriesFacts(9, 9, 9, {7: 9})}).findings == ()
 
     def test_wide_csv_has_no_statuses(self, resolve: Resolve) -> None:
         sink = {"kind": "csv", "path": "out", "layout": "wide"}
         resolution, config = resolve([PLAIN], sink=sink, targets=FileTargets())
-        found = loss_report(resolution, config, Known()).findings
+        found = loss_report(resolution, accepts(config), {}).findings
         assert [(each.name, each.blocking) for each in found] == [("unlisted_status", False)]
 
     def test_blocking_findings_are_listed_and_can_be_accepted(self) -> None:

@@ -14,14 +14,15 @@ import yaml
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.cli import main
-from omnia_beam.config import JobConfig, load_config
+from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.ledger.dead_letters import read_dead_letters
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.pipelines.migrate import run_migrate
+from omnia_beam.pipelines.config import load_config
 from omnia_beam.pipelines.plan import run_plan
+from omnia_beam.pipelines.run import run_migrate
 from tests.pipelines.conftest import Rows, differences, rows, stored_points
 
 T0 = parse_time("2024-03-01")
@@ -136,7 +137,7 @@ class TestFindings:
             config = job.load(sink=omnia(emulator.url, create_missing=CREATE))
             with pytest.raises(UsageError, match="nan_values: a: 1 values are NaN"):
                 run_migrate(config, context)
-            plan = run_plan(config, context)
+            plan = run_plan(config, context).summary
             assert list(emulator.store.listed()) == []
             assert not any("POST" in request for request in emulator.stats()["requests"])
         assert (plan.status, plan.details["blocking"]) == ("incomplete", 1)

@@ -17,10 +17,11 @@ import pytest
 import yaml
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.config import JobConfig, load_config
+from omnia_beam.config import JobConfig
 from omnia_beam.emulator.common.metadata import series_id
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.pipelines.migrate import run_migrate
+from omnia_beam.pipelines.config import load_config
+from omnia_beam.pipelines.run import run_migrate
 from tests.pipelines.conftest import Rows, differences, rows, stored_points
 from tests.pipelines.test_backfill_real_data import SKAB, make_sample, read_plainly
 

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.config import load_config
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.pipelines.migrate import run_migrate
+from omnia_beam.pipelines.config import load_config
+from omnia_beam.pipelines.run import run_migrate
 from tests.pipelines.conftest import differences, rows
 from tests.pipelines.test_migrate import CREATE, T0, omnia
 

@@ -16,7 +16,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.record import RecordReceipts
-from omnia_beam.config import JobConfig, load_config
+from omnia_beam.config import JobConfig
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.errors import StateError, UnauthorizedError, UsageError
@@ -30,6 +30,7 @@ from omnia_beam.io.omnia.write import WriteToOmnia
 from omnia_beam.ledger.dead_letters import DeadLetterFiles, read_dead_letters
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.writer import LedgerWriter
+from omnia_beam.pipelines.config import load_config
 from omnia_beam.pipelines.job_state import opened_state
 from omnia_beam.pipelines.replay.replay import run_replay
 from tests.core.strategies import as_rows

@@ -15,15 +15,16 @@ from omnia_beam.beam import execution, record
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import stopping_after
 from omnia_beam.beam.progress import BOARD, STOP
-from omnia_beam.config import JobConfig, load_config
+from omnia_beam.config import JobConfig
+from omnia_beam.core.summary import Summary
 from omnia_beam.core.timestamps import NS_PER_SECOND, parse_time
 from omnia_beam.emulator.common.points import as_points
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.io.files import write as write_files
 from omnia_beam.io.omnia import read
 from omnia_beam.pipelines import work_plan
-from omnia_beam.pipelines.backfill import run_backfill
-from omnia_beam.pipelines.summary import Summary
+from omnia_beam.pipelines.config import load_config
+from omnia_beam.pipelines.run import run_backfill
 from tests.pipelines.conftest import differences, emulated_points, stored_points
 
 MINUTE = 60 * NS_PER_SECOND
@@ -90,7 +91,7 @@ def scheduled(
         made = Scheduled(emulator, job_file, context, tmp_path / "out")
         writer = record.LedgerWriter
         monkeypatch.setattr(record, "LedgerWriter", lambda *args, **how: writer(*args, **how, clock=made.clock))
-        monkeypatch.setattr("omnia_beam.pipelines.job_state.LedgerWriter", record.LedgerWriter)
+        monkeypatch.setattr("omnia_beam.ledger.job.LedgerWriter", record.LedgerWriter)
         monkeypatch.setattr(work_plan, "time_ns", made.clock)
         yield made
 

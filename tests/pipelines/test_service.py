@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from omnia_beam.config import JobConfig, OmniaSource
+from omnia_beam.config import JobConfig
+from omnia_beam.io.omnia.options import OmniaSource
 from omnia_beam.io.omnia.settings import service_settings
 
 

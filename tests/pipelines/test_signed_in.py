@@ -18,12 +18,13 @@ from apache_beam.internal import pickler
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import OmniaBeamError
+from omnia_beam.core.summary import Summary
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.io.omnia.read import ReadFromOmnia
 from omnia_beam.net.http.shared import shared_session
-from omnia_beam.pipelines.backfill import BackfillJob, run_backfill
-from omnia_beam.pipelines.summary import Summary
+from omnia_beam.pipelines.job import Job
+from omnia_beam.pipelines.run import run_backfill
 from omnia_beam.plan.plan import Plan
 from tests.pipelines.conftest import differences, emulated_points, stored_points
 from tests.support import fixtures
@@ -50,16 +51,17 @@ def everything_kept(
     config: JobConfig, summary: Summary, context: RunContext, folder: Path
 ) -> Iterator[tuple[str, Any]]:
     """Whatever of a run is written, sent to a worker, or printed."""
-    job = BackfillJob.of(config)
-    session = shared_session(job.service)
-    read = ReadFromOmnia(job.service, Plan.of_windows([]), on_error="output")
+    job = Job.of(config)
+    (service,) = job.source.budgets
+    session = shared_session(service)
+    read = ReadFromOmnia(service, Plan.of_windows([]), on_error="output")
     pipeline = beam.Pipeline(options=context.options)
-    planned = ReadFromOmnia(job.service, series_ids=["a"], time_range=TimeRange(0, 1), on_error="output")
+    planned = ReadFromOmnia(service, series_ids=["a"], time_range=TimeRange(0, 1), on_error="output")
     _ = pipeline | planned
     yield "repr of the configuration", repr(config)
     yield "repr of the job", repr(job)
     yield "repr of the session", f"{session!r} {session!s} {vars(session).keys()}"
-    yield "pickled settings", pickle.dumps(job.service)
+    yield "pickled settings", pickle.dumps(service)
     yield "pickled source", pickler.dumps(read)
     yield "the pipeline as sent to a runner", pipeline.to_runner_api().SerializeToString()
     yield "pipeline options", repr(context.options.get_all_options())

@@ -53,7 +53,7 @@ def record(job: JobConfig, *receipts: tuple[tuple[str, ...], str, str, int]) -> 
 
 
 def test_a_job_that_never_ran(job: JobConfig, context: RunContext) -> None:
-    summary = run_status(job, context).to_json()
+    summary = run_status(job, context).summary.to_json()
     assert (summary["status"], summary["share"], summary["holes"], summary["last_run"]) == ("incomplete", 0.0, 3, 0)
     assert (summary["lease"], summary["last_recorded"]) == ("free", None)
     assert not Path(job.state).exists()  # who looks makes nothing
@@ -61,7 +61,7 @@ def test_a_job_that_never_ran(job: JobConfig, context: RunContext) -> None:
 
 def test_shares_and_holes(job: JobConfig, context: RunContext) -> None:
     record(job, ((A, B), "01", "06", 0), ((A,), "06", "11", 0), ((B,), "07", "08", 0))
-    summary = run_status(job, context).to_json()
+    summary = run_status(job, context).summary.to_json()
     assert summary["share"] == pytest.approx((10 + 6) / 30, abs=1e-6)
     assert (summary["series"], summary["series_incomplete"], summary["holes"]) == (3, 2, 3)
     assert summary["incomplete"] == [
@@ -87,7 +87,7 @@ def test_shares_and_holes(job: JobConfig, context: RunContext) -> None:
 
 def test_all_is_there(job: JobConfig, context: RunContext) -> None:
     record(job, ((A, B, C), "01", "11", 0))
-    summary = run_status(job, context)
+    summary = run_status(job, context).summary
     assert (summary.status, summary.exit_code, summary.details["share"]) == ("complete", 0, 1.0)
 
 
@@ -105,7 +105,7 @@ def test_dead_letters_make_it_incomplete(job: JobConfig, context: RunContext) ->
     key = ChunkKey((A, B, C), TimeRange.parse("2024-01-01", "2024-01-11"))
     points = Points(np.arange(3), np.full(3, np.nan), np.zeros(3, np.uint32))
     DeadLetterFiles.of(StateDir.open(job.state, job.name)).put(key, [DeadLetter(key, A, A, points, "NaN")])
-    summary = run_status(job, context)
+    summary = run_status(job, context).summary
     assert (summary.status, summary.dead_letters) == ("incomplete", 3)
 
 
@@ -148,9 +148,9 @@ def remember(job: JobConfig, *series_ids: str) -> None:
 def test_series_that_a_dead_run_never_came_to_are_missing(load: Callable[..., JobConfig], context: RunContext) -> None:
     job = searching(load)
     record(job, ((B,), "01", "11", 0))
-    assert run_status(job, context).status == "complete"  # nothing tells of others
+    assert run_status(job, context).summary.status == "complete"  # nothing tells of others
     remember(job, C, A, B)
-    summary = run_status(job, context)
+    summary = run_status(job, context).summary
     assert (summary.status, summary.series) == ("incomplete", 3)
     assert [each.series_id for each in job_status(job).incomplete] == [A, C]
     assert "those of the last run" in job_status(job).notes[0]
@@ -194,7 +194,7 @@ def test_files_without_a_window_and_without_a_run(load: Callable[..., JobConfig]
 def test_the_table_for_people(job: JobConfig, context: RunContext) -> None:
     record(job, ((A, B), "01", "06", 0))
     wide = io.StringIO()
-    run_status(job, replace(context, out=Console(file=wide, width=160)))
+    run_status(job, replace(context, out=Console(file=wide, width=160))).render()
     text = wide.getvalue()
     assert "33.33%, 3 holes in 3 series" in text
     assert f"{C}  0.00%    1      [2024-01-01T00:00:00Z, 2024-01-11T00:00:00Z)" in text

@@ -28,7 +28,8 @@ from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.emulator.common.memory import add_memory_series
 from omnia_beam.emulator.process import EmulatorProcess
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.pipelines.tail.tail import TailTimes, run_tail
+from omnia_beam.pipelines.tail.cycle import TailTimes
+from omnia_beam.pipelines.tail.tail import run_tail
 from omnia_beam.pipelines.tail.windows import HOUR_NS
 from tests.pipelines.conftest import stored_points
 

@@ -18,15 +18,15 @@ import numpy as np
 import pytest
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.config import load_config
 from omnia_beam.core.errors import StateError
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.emulator.process import EmulatorProcess
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.pipelines.backfill import run_backfill
+from omnia_beam.pipelines.config import load_config
 from omnia_beam.pipelines.job_state import scope_of
+from omnia_beam.pipelines.run import run_backfill
 from tests.pipelines.conftest import differences, stored_points
 
 SECOND = 10**9

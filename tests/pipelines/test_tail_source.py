@@ -29,10 +29,11 @@ from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.emulator.common.memory import add_memory_series
 from omnia_beam.emulator.common.points import Points
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.ledger.job import RunState
+from omnia_beam.io.base import WHOLE
+from omnia_beam.ledger.job import JobView, RunState
 from omnia_beam.ledger.ledger import Ledger
-from omnia_beam.net.http.shared import shared_session
-from omnia_beam.pipelines.backfill import BackfillJob
+from omnia_beam.pipelines.copy import CopyTask, copy_windows
+from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import held_lease, new_run_id, scope_of
 from omnia_beam.pipelines.tail.cursor import TailCursor, TailTracker
 from omnia_beam.pipelines.tail.cycle import TailTimes
@@ -45,8 +46,8 @@ from omnia_beam.pipelines.tail.source import (
     first_windows,
     raise_watermark,
     under_way,
+    worker_context,
 )
-from omnia_beam.pipelines.tail.stream import CopyWindows, for_workers
 from omnia_beam.pipelines.work_plan import WorkPlan
 from omnia_beam.plan.plan import Plan, WindowShard, shard_windows
 from tests.pipelines.conftest import differences, emulated_points, stored_points
@@ -91,18 +92,16 @@ class Stage:
     stored: dict[str, TimeRangeSet] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        job = BackfillJob.of(self.config)
-        self.job = for_workers(job, job.service, ())
         self.begin_anew()
 
     def begin_anew(self) -> None:
         """Another worker, which remembers nothing."""
-        self.poller = TailPoller(self.spec, shared_session(self.job.service))
+        self.poller = TailPoller(self.spec)
 
     @property
     def spec(self) -> TailSpec:
         clock = Clock(self)
-        return TailSpec(self.job, replace(self.run, clock=clock), TailTimes(clock))
+        return TailSpec(self.config, WHOLE, WindowShard, replace(self.run, clock=clock), TailTimes(clock))
 
     def look(self) -> Sequence[Window]:
         """One look, claimed through a tracker; what it gives out."""
@@ -123,11 +122,13 @@ class Stage:
     def carry_out(self, windows: Sequence[Window]) -> None:
         """What a runner's workers do with what was given out."""
         shards = list(shard_windows(windows, 4))
-        spec = replace(self.spec, run=replace(self.run, clock=Moment(self.now_ns)))
+        run, job = replace(self.run, clock=Moment(self.now_ns)), Job.of(self.config)
+        source = job.open_source(JobView.load(run.state_dir, run.scope), worker_context())
+        task = CopyTask(source.reading(WHOLE, endless=True), job.sink.writing(WHOLE, run), None, run, follow=True)
 
         def build(pipeline: Any) -> None:
             created = beam.Create(shards, reshuffle=False).with_output_types(WindowShard)
-            _ = pipeline | created | CopyWindows(spec)
+            copy_windows(pipeline | created, task)
 
         run_here(build, pipeline_options(None, []))
         ledger = Ledger.load(self.run.state_dir)
@@ -138,7 +139,12 @@ class Stage:
     def missing(self, until_ns: int) -> list[Any]:
         ids = self.poller._planner.series_ids
         ledger = Ledger.load(self.run.state_dir)
-        return ledger.missing(self.run.scope.digest, ids, TimeRange(self.job.wanted.start_ns, until_ns))
+        return ledger.missing(self.run.scope.digest, ids, TimeRange(start_of(self.config), until_ns))
+
+
+def start_of(config: JobConfig) -> int:
+    assert config.window is not None
+    return config.window.start
 
 
 @contextmanager
@@ -146,7 +152,7 @@ def staged(config: JobConfig, now_ns: int) -> Iterator[Stage]:
     run_id = new_run_id()
     with held_lease(config, run_id) as (state_dir, lease):
         run = RunState(state_dir, run_id, scope_of(config), lease.token)
-        yield Stage(config, run, now_ns, TailCursor.at(BackfillJob.of(config).wanted.start_ns))
+        yield Stage(config, run, now_ns, TailCursor.at(start_of(config)))
 
 
 def steady(name: str = "steady") -> dict[str, Any]:

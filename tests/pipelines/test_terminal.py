@@ -11,8 +11,10 @@ from rich.text import Text
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.runner import pipeline_options
 from omnia_beam.beam.terminal import PlainConsole
-from omnia_beam.mapping.loss_report import Finding, LossReport, SeriesLine, findings_table, series_table
-from omnia_beam.pipelines.summary import Summary, print_summary
+from omnia_beam.cli.summary_table import print_summary
+from omnia_beam.core.finding import Finding
+from omnia_beam.core.summary import Summary
+from omnia_beam.mapping.loss_report import LossReport, SeriesLine, findings_table, series_table
 
 NAMES = ("PT[mean]", "FT[bold]x", "TT[/bold]", "LT[link=http://x]y", ":warning: 1", "[@click]z", "\\[a]", "[/]")
 HOSTILE = "A\x1b]0;title\x07\x1b[31m\r\x9bB\u202eC"

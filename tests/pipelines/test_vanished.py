@@ -10,8 +10,7 @@ import pytest
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.pipelines.backfill import run_backfill
-from omnia_beam.pipelines.migrate import run_migrate
+from omnia_beam.pipelines.run import run_backfill, run_migrate
 from omnia_beam.pipelines.verify.verify import run_verify
 from tests.pipelines.conftest import stored_points
 from tests.pipelines.test_destination_check import MINUTE, PARQUET, T0, Job, counts, service

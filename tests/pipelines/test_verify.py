@@ -16,7 +16,7 @@ from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.pipelines.backfill import run_backfill
+from omnia_beam.pipelines.run import run_backfill
 from omnia_beam.pipelines.verify.verify import run_verify
 from tests.pipelines.conftest import differences, emulated_points, stored_points
 from tests.pipelines.headless import render

@@ -14,8 +14,9 @@ import pytest
 import yaml
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.config import JobConfig, load_config
-from omnia_beam.pipelines.migrate import run_migrate
+from omnia_beam.config import JobConfig
+from omnia_beam.pipelines.config import load_config
+from omnia_beam.pipelines.run import run_migrate
 from omnia_beam.pipelines.verify.verify import run_verify
 
 Load = Callable[..., JobConfig]

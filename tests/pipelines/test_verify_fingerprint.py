@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnia_beam.core.chunk import Points
+from omnia_beam.core.fingerprint import RECIPE, Fingerprint, total_fingerprint
 from omnia_beam.core.receipt import SeriesReceipt
-from omnia_beam.pipelines.verify.fingerprint import Fingerprint, total_fingerprint
-from omnia_beam.pipelines.verify.report_html import RECIPE
 
 ROWS = st.lists(
     st.tuples(
@@ -35,7 +34,7 @@ def points(rows: list[tuple[int, float, int]]) -> Points:
 @given(ROWS)
 def test_it_is_that_of_the_receipt(rows: list[tuple[int, float, int]]) -> None:
     receipt = SeriesReceipt.of("s", "t", points(sorted(rows)))
-    assert Fingerprint.of(points(rows)) == Fingerprint.of_receipt(receipt)
+    assert Fingerprint.of(points(rows)) == receipt.fingerprint
 
 
 @given(ROWS, st.lists(st.integers(0, 20), max_size=4))

@@ -13,11 +13,12 @@ import pytest
 import yaml
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.config import JobConfig, load_config
+from omnia_beam.config import JobConfig
 from omnia_beam.core.timestamps import parse_time
 from omnia_beam.emulator.common.points import as_points
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.pipelines.migrate import run_migrate
+from omnia_beam.pipelines.config import load_config
+from omnia_beam.pipelines.run import run_migrate
 from omnia_beam.pipelines.verify.verify import run_verify
 
 START, HOUR = parse_time("2024-01-01"), 3_600 * 10**9

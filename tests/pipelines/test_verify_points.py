@@ -9,8 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from omnia_beam.core.chunk import Points
-from omnia_beam.pipelines.verify.difference import point_counts, point_differences
-from omnia_beam.pipelines.verify.points import compare_points
+from omnia_beam.pipelines.verify.points import compare_points, point_counts, point_differences
 
 Row = tuple[int, int, int]
 """Time, bits of the value, status."""

@@ -27,8 +27,8 @@ from omnia_beam.ledger.lease import Lease
 from omnia_beam.ledger.lease_file import LeaseOwner
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.writer import LedgerWriter
-from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.job_state import scope_of
+from omnia_beam.pipelines.run import run_backfill
 from omnia_beam.pipelines.status import job_status
 from omnia_beam.pipelines.verify import verify as verify_module
 from omnia_beam.pipelines.verify.verify import run_verify

@@ -11,18 +11,17 @@ import numpy as np
 import pytest
 
 from omnia_beam.core.chunk import Points
+from omnia_beam.core.fingerprint import Fingerprint
 from omnia_beam.core.time_range import TimeRange
+from omnia_beam.io.difference import KINDS, POINT_KINDS, Difference
 from omnia_beam.ledger.record import Scope
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.verify.coverage import DIFFERENT, DONE, EMPTY, MISSING, CoverageGrid
-from omnia_beam.pipelines.verify.difference import KINDS, POINT_KINDS, Difference
 from omnia_beam.pipelines.verify.findings import NAMED, Findings
-from omnia_beam.pipelines.verify.fingerprint import Fingerprint
 from omnia_beam.pipelines.verify.points import compare_points
 from omnia_beam.pipelines.verify.report import VerifyReport
-from omnia_beam.pipelines.verify.report_files import write_report
-from omnia_beam.pipelines.verify.report_html import report_page
-from omnia_beam.pipelines.verify.report_picture import coverage_svg
+from omnia_beam.pipelines.verify.report_files import report_page, write_report
+from omnia_beam.pipelines.verify.report_pictures import coverage_svg
 from tests.pipelines.headless import render
 
 WANTED = TimeRange.parse("2024-01-01", "2024-03-01")

@@ -14,10 +14,11 @@ import pytest
 import yaml
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.config import JobConfig, load_config
+from omnia_beam.config import JobConfig
 from omnia_beam.io.files.folder import file_prefix
-from omnia_beam.pipelines.migrate import run_migrate
-from omnia_beam.pipelines.verify.strays import is_of_another_job, is_own_name
+from omnia_beam.io.files.strays import is_of_another_job, is_own_name
+from omnia_beam.pipelines.config import load_config
+from omnia_beam.pipelines.run import run_migrate
 from omnia_beam.pipelines.verify.verify import run_verify
 from tests.pipelines.conftest import stored_points
 

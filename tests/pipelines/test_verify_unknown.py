@@ -14,11 +14,11 @@ import requests
 import yaml
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.config import JobConfig, load_config
+from omnia_beam.config import JobConfig
 from omnia_beam.core.timestamps import parse_time
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.pipelines.backfill import run_backfill
-from omnia_beam.pipelines.migrate import run_migrate
+from omnia_beam.pipelines.config import load_config
+from omnia_beam.pipelines.run import run_backfill, run_migrate
 from omnia_beam.pipelines.status import job_status
 from omnia_beam.pipelines.verify.verify import run_verify
 from tests.pipelines.conftest import differences, emulated_points, stored_points

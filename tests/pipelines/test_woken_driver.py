@@ -23,13 +23,14 @@ import pytest
 import yaml
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.config import JobConfig, load_config
+from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import StateError
 from omnia_beam.core.timestamps import parse_time
 from omnia_beam.emulator.common.points import Points
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.net.http.shared import reset_shared_sessions
-from omnia_beam.pipelines.backfill import run_backfill
+from omnia_beam.pipelines.config import load_config
+from omnia_beam.pipelines.run import run_backfill
 
 TRIALS = int(os.environ.get("WOKEN_TRIALS", "20"))
 SERIES, ROWS = 4, 4_000

@@ -21,8 +21,9 @@ from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import DestinationError, UsageError
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.net.http.shared import reset_shared_sessions
-from omnia_beam.pipelines.backfill import BackfillJob, run_backfill, worker_tasks
-from omnia_beam.plan.plan import Plan
+from omnia_beam.pipelines.cluster_guard import check_job
+from omnia_beam.pipelines.job import Job
+from omnia_beam.pipelines.run import run_backfill
 from tests.pipelines.conftest import with_options
 
 SERIES, DAYS = 6, 3
@@ -91,10 +92,11 @@ def test_an_error_that_ends_a_worker_ends_the_run(
     job = many(emulator.url, workers=2)
     blocked = Path(job.sink.path)
     # The driver's own look at the destination is over when the directory becomes a file.
-    monkeypatch.setattr("omnia_beam.pipelines.backfill.announce_again", lambda *_: _replace_by_file(blocked))
+    monkeypatch.setattr("omnia_beam.pipelines.run.announce_again", lambda *_: _replace_by_file(blocked))
     with pytest.raises(DestinationError, match=str(blocked)) as failed:
         run_backfill(job, context)
-    assert failed.value.summary.requests > 1  # type: ignore[attr-defined]  # set for the command line
+    assert failed.value.summary is not None
+    assert failed.value.summary.requests > 1
 
 
 def _replace_by_file(folder: Path) -> None:
@@ -121,7 +123,7 @@ def test_what_an_interrupted_run_planned_is_not_asked_about_again(
     job = many(emulator.url)
     at_first = probes()
     with monkeypatch.context() as patched:
-        patched.setattr("omnia_beam.pipelines.backfill._carry_out", lambda *_: Outcome())
+        patched.setattr("omnia_beam.pipelines.run.Copying.carry", lambda *_: Outcome())
         planned = run_backfill(job, context).windows_planned
     assert probes() == at_first + 1
     again = run_backfill(job, context)
@@ -141,9 +143,9 @@ def test_what_an_interrupted_run_planned_is_not_asked_about_again(
 def test_workers_are_refused_where_they_cannot_be(
     keys: dict[str, Any], options: tuple[str, ...], text: str, many: Callable[..., JobConfig], context: RunContext
 ) -> None:
-    job = BackfillJob.of(many("http://127.0.0.1:9/x", workers=2, **keys))
+    job = Job.of(many("http://127.0.0.1:9/x", workers=2, **keys))
     with pytest.raises(UsageError, match=text):
-        worker_tasks(job, None, Plan.of([]), with_options(context, *options))  # type: ignore[arg-type]  # not reached
+        check_job(job, with_options(context, *options))
 
 
 @pytest.mark.long
@@ -157,7 +159,7 @@ def test_what_a_worker_that_died_left_undone_is_missing_and_then_made_up_for(
     job = many(emulator.url, workers=2)
     killing = partial(run_workers, on_started=lambda pids: os.kill(pids[0], signal.SIGKILL))
     with monkeypatch.context() as patched:
-        patched.setattr("omnia_beam.pipelines.backfill.run_workers", killing)
+        patched.setattr("omnia_beam.pipelines.carry.run_workers", killing)
         summary = run_backfill(job, context)
     assert summary.status == "incomplete"
     assert summary.details["workers lost"] == ["worker 1 was killed by signal 9"]

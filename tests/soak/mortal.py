@@ -76,8 +76,8 @@ def written_and_not_synced(real: Callable[..., Any], arrive: Callable[[], None])
 # Place -> modules that know it, function (with its class), how to wrap it.
 PLACES: Final[dict[str, tuple[str, str, Wrap]]] = {
     "planning": ("omnia_beam.io.omnia.planner", "probe_counts", after),
-    "announced": ("omnia_beam.pipelines.backfill omnia_beam.pipelines.migrate", "announce_again", after),
-    "tidied": ("omnia_beam.pipelines.backfill", "tidy_files", after),
+    "announced": ("omnia_beam.pipelines.run", "announce_again", after),
+    "tidied": ("omnia_beam.io.files.sink", "tidy_files", after),
     "tidying": ("omnia_beam.io.files.folder", "_delete", after),
     "fetched": ("omnia_beam.io.omnia.read", "fetch_page", after),
     "sent": ("omnia_beam.io.omnia.read", "fetch_page", before),

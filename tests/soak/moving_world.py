@@ -21,13 +21,12 @@ from rich.console import Console
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.progress import STOP
 from omnia_beam.beam.runner import pipeline_options
-from omnia_beam.config import load_config
 from omnia_beam.core.errors import OmniaBeamError
+from omnia_beam.core.summary import Summary
 from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.net.http.shared import reset_shared_sessions
-from omnia_beam.pipelines.backfill import run_backfill
-from omnia_beam.pipelines.migrate import run_migrate
-from omnia_beam.pipelines.summary import Summary
+from omnia_beam.pipelines.config import load_config
+from omnia_beam.pipelines.run import run_backfill, run_migrate
 from omnia_beam.pipelines.verify.verify import run_verify
 from tests.soak.elsewhere import become_another_machine
 from tests.soak.forked import Forked

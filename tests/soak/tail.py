@@ -33,10 +33,11 @@ from rich.console import Console
 from omnia_beam.beam.allocator import use_one_arena
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.runner import pipeline_options
-from omnia_beam.config import load_config
 from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.emulator.process import EmulatorProcess
-from omnia_beam.pipelines.tail.tail import TailTimes, run_tail
+from omnia_beam.pipelines.config import load_config
+from omnia_beam.pipelines.tail.cycle import TailTimes
+from omnia_beam.pipelines.tail.tail import run_tail
 
 START_NS = parse_time("2024-03-01")
 SECOND_NS = 10**9

@@ -47,6 +47,8 @@ def answers(draw: st.DrawFn, format: BodyFormat) -> tuple[RawChunk, dict[str, li
             found = draw(st.permutations([row for row in points[s] if lower <= row[0] < upper]))
             cuts = sorted(draw(st.lists(st.integers(0, len(found)), max_size=3)))
             parts = [list(found[a:b]) for a, b in zip([0, *cuts], [*cuts, len(found)], strict=True)]
+            if not tells_totals:  # an item without points and without a total reads as a count of nothing
+                parts = [part for part in parts if part]
             items += [(s, part, len(found) if tells_totals else 0) for part in parts]
         for some in draw(cut_anywhere(items)):
             pages.append(RawPage(query, json_page(some) if format == "json" else protobuf_page(some)))
@@ -179,6 +181,17 @@ def test_a_count_that_disagrees_is_refused(total: int) -> None:
     with pytest.raises(IncompleteReadError, match=rf"a .*counts {total} points but sent 2") as caught:
         assemble_chunk(raw_of(("a", rows_at(1, 2), total)))
     assert (caught.value.expected, caught.value.received) == (total, 2)
+
+
+def test_the_first_total_is_the_one_that_counts() -> None:
+    assert held(assemble_chunk(raw_of(("a", rows_at(1), 2), ("a", rows_at(2), 3))))["a"] == rows_at(1, 2)
+    with pytest.raises(IncompleteReadError, match="counts 3 points but sent 2"):
+        assemble_chunk(raw_of(("a", rows_at(1), 3), ("a", rows_at(2), 2)))
+
+
+def test_a_count_of_nothing_before_points_is_refused() -> None:
+    with pytest.raises(IncompleteReadError, match="counts 0 points but sent 1"):
+        assemble_chunk(raw_of(("a", [], 0), ("a", rows_at(1), 0)))
 
 
 def test_a_total_of_nothing_beside_points_is_no_total() -> None:

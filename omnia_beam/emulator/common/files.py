@@ -31,7 +31,7 @@ _TIME_UNITS_NS: Final = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns":
 
 
 @dataclass(slots=True, eq=False)
-class _Gathered:
+class Gathered:
     """The batches of each series in the order of the rows, and the name that the rows give it."""
 
     batches: dict[str, list[Points]] = field(default_factory=dict)
@@ -47,13 +47,7 @@ def load_files(store: Store, patterns: list[str], *, facility: str) -> None:
 
     Raises OSError or ValueError, which names file and place.
     """
-    gathered = _Gathered()
-    for path in _expanded(patterns):
-        try:
-            table = _read_table(path)
-            _gather(gathered, table, facility)
-        except (ValueError, pa.ArrowException) as error:
-            raise ValueError(f"--data {path}: {error}") from None
+    gathered = gathered_files(patterns, facility=facility)
     for identity, batches in gathered.batches.items():
         name = gathered.names[identity]
         metadata = SeriesMetadata(
@@ -63,6 +57,21 @@ def load_files(store: Store, patterns: list[str], *, facility: str) -> None:
             store.series[identity].write(stored(batches).read(0, 2**62))
         else:
             store.add(metadata, stored(batches))
+
+
+def gathered_files(patterns: list[str], *, facility: str) -> Gathered:
+    """Return the points of all files that match the names and globs, series by series, in the order of the rows.
+
+    Raises OSError or ValueError, which names file and place.
+    """
+    gathered = Gathered()
+    for path in _expanded(patterns):
+        try:
+            table = _read_table(path)
+            _gather(gathered, table, facility)
+        except (ValueError, pa.ArrowException) as error:
+            raise ValueError(f"--data {path}: {error}") from None
+    return gathered
 
 
 def _expanded(patterns: list[str]) -> list[Path]:
@@ -105,7 +114,7 @@ def _header_names(path: Path, delimiter: str) -> list[str]:
     return names
 
 
-def _gather(gathered: _Gathered, table: pa.Table, facility: str) -> None:
+def _gather(gathered: Gathered, table: pa.Table, facility: str) -> None:
     by_name = {name.strip().lower(): name for name in table.column_names}
     time_name = next((by_name[name] for name in _TIME_NAMES if name in by_name), None)
     if time_name and "value" in by_name and ("series_id" in by_name or "name" in by_name):
@@ -114,7 +123,7 @@ def _gather(gathered: _Gathered, table: pa.Table, facility: str) -> None:
         _gather_wide(gathered, table, facility)
 
 
-def _gather_wide(gathered: _Gathered, table: pa.Table, facility: str) -> None:
+def _gather_wide(gathered: Gathered, table: pa.Table, facility: str) -> None:
     time_name, *names = table.column_names
     if not names:
         raise ValueError("there is no column beside the time")
@@ -129,7 +138,7 @@ def _gather_wide(gathered: _Gathered, table: pa.Table, facility: str) -> None:
         gathered.add(series_id(facility, name), name, as_points(times[filled], values))
 
 
-def _gather_long(gathered: _Gathered, table: pa.Table, by_name: dict[str, str], time_name: str, facility: str) -> None:
+def _gather_long(gathered: Gathered, table: pa.Table, by_name: dict[str, str], time_name: str, facility: str) -> None:
     key_name = by_name.get("series_id") or by_name["name"]
     times = _times(table.column(time_name), time_name)
     values = _values(table.column(by_name["value"]), "value")

@@ -6,10 +6,10 @@ import re
 from typing import Any, Final, cast
 
 from omnia_beam.core.limits import MAX_POINTS_PER_RESPONSE, SERVICE_DEFAULT_LIMIT
+from omnia_beam.emulator.common.serving.answer import Answer, Refusal
 from omnia_beam.emulator.common.store import Series
 from omnia_beam.emulator.common.timetext import parse_duration
 from omnia_beam.emulator.omnia.aggregate import FILLS, FUNCTIONS, AggregateQuery, Fill
-from omnia_beam.emulator.omnia.answer import Answer, Refusal
 from omnia_beam.emulator.omnia.call import Call, bool_of, limit_of, one_of, statuses_of
 from omnia_beam.emulator.omnia.paging import Query, answer_page
 from omnia_beam.emulator.omnia.reading import encoded_for, found, item_of_query, query_many, time_range, without

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import jwt
 
-from omnia_beam.emulator.omnia.answer import Refusal
+from omnia_beam.emulator.common.serving.answer import Refusal
 from omnia_beam.emulator.settings import Settings
 
 KEY_HEADER: Final = "Ocp-Apim-Subscription-Key"
@@ -111,54 +111,6 @@ class Guard:
                 raise Refusal(401, f"Access denied due to {what} subscription key.")
         if self._token_check is not None:
             self._token_check.check(headers)
-
-
-class ControlGuard:
-    """The check of requests to the emulator's own endpoints: their own token, or else what the service requires.
-
-    These endpoints change what a test sees, so a page in a browser must not reach them. Such a page can post a text or
-    a form to this machine without a preflight request, but it names its origin.
-    """
-
-    def __init__(self, token: str | None, guard: Guard | None) -> None:
-        self._token = token
-        self._guard = guard
-
-    def check(self, headers: Mapping[str, str]) -> None:
-        """Refuse with 401 or 403 a request without access, and with 415 a body of a type other than JSON."""
-        if "Origin" in headers:
-            raise Refusal(403, "The emulator's own endpoints are not for pages in a browser.")
-        self._check_token(headers)
-        kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if kind not in _CONTROL_TYPES:
-            raise Refusal(415, "The body must be application/json.")
-
-    def _check_token(self, headers: Mapping[str, str]) -> None:
-        if self._token is not None:
-            scheme, _, given = headers.get("Authorization", "").partition(" ")
-            if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._token.encode()):
-                return
-        if self._guard is not None:
-            self._guard.check(headers)
-        elif self._token is not None:
-            raise _unauthorized("The control token is required.", "")
-
-
-_CONTROL_TYPES: Final = ("", "application/json", "application/x-www-form-urlencoded")
-"""Content types that are accepted. `curl -d` and urllib name the last one for any body, and the form of a page cannot
-express a JSON list in it."""
-
-
-def control_guard_of(settings: Settings, guard: Guard | None, token: str | None) -> ControlGuard:
-    """Return the guard of the emulator's own endpoints; `token` takes precedence over the settings.
-
-    Raises ValueError where the settings name an environment variable that is empty or not set.
-    """
-    if token is None and settings.control_token_env:
-        token = os.environ.get(settings.control_token_env)
-        if not token:
-            raise ValueError(f"--control-token-env: the variable {settings.control_token_env} is not set")
-    return ControlGuard(token, guard)
 
 
 def guard_of(settings: Settings) -> Guard | None:

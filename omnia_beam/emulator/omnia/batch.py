@@ -8,8 +8,8 @@ import numpy as np
 
 from omnia_beam.core.limits import GOOD, MAX_STATUS
 from omnia_beam.emulator.common.points import Points, Statuses, Values, as_points, no_points
+from omnia_beam.emulator.common.serving.answer import Refusal
 from omnia_beam.emulator.common.timetext import TICK_NS, parse_times
-from omnia_beam.emulator.omnia.answer import Refusal
 
 _NUMBERS: Final = {int, float}
 _NONE: Final = type(None)

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from omnia_beam.core.limits import MAX_STATUS
+from omnia_beam.emulator.common.serving.answer import Refusal
 from omnia_beam.emulator.common.timetext import TICK_NS, parse_time
-from omnia_beam.emulator.omnia.answer import PROTOBUF_TYPES, Refusal
+from omnia_beam.emulator.omnia.answer import PROTOBUF_TYPES
+from omnia_beam.emulator.omnia.faults import PageFaults
 
 if TYPE_CHECKING:
     from multidict import MultiMapping  # comes with aiohttp
@@ -20,18 +22,6 @@ if TYPE_CHECKING:
 FEDERATION_SOURCES: Final = ("IMS", "TSDB", "DataLake")
 _LONGEST_STATUS: Final = 10
 _ACCEPTED = re.compile(r"[^,;\s]+/[^,;\s]+")
-
-
-@dataclass(frozen=True, slots=True)
-class PageFaults:
-    """The faults that the fault rules apply to the page of this response."""
-
-    duplicate: bool = False
-    repeat: bool = False
-    reorder: bool = False
-    refuse_token: bool = False
-    total_off: int = 0
-    reject_rate: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from typing import Final
 
 from omnia_beam.core.limits import MAX_METADATA_ITEMS, SERVICE_DEFAULT_LIMIT
 from omnia_beam.emulator.common.metadata import SeriesMetadata
+from omnia_beam.emulator.common.serving.answer import Answer, Refusal
 from omnia_beam.emulator.common.store import Series
-from omnia_beam.emulator.omnia.answer import Answer, Refusal, list_answer
+from omnia_beam.emulator.omnia.answer import list_answer
 from omnia_beam.emulator.omnia.call import Call, limit_of
 from omnia_beam.emulator.omnia.pagetoken import START, PageToken
 from omnia_beam.emulator.omnia.reading import found

@@ -6,9 +6,10 @@ from dataclasses import asdict, fields
 from typing import Any, Final
 
 from omnia_beam.emulator.common.metadata import MANDATORY, WRITABLE, SeriesMetadata
+from omnia_beam.emulator.common.serving.answer import Answer, Refusal, json_answer
 from omnia_beam.emulator.common.store import Series
 from omnia_beam.emulator.common.timetext import format_time
-from omnia_beam.emulator.omnia.answer import Answer, Refusal, json_answer, list_answer, message_answer
+from omnia_beam.emulator.omnia.answer import list_answer, message_answer
 from omnia_beam.emulator.omnia.call import Call, refuse_deep
 from omnia_beam.emulator.omnia.change import PutSeries, RemoveSeries
 from omnia_beam.emulator.omnia.reading import found

@@ -1,27 +1,7 @@
-"""Faults by rule, deterministic from the seed.
-
-A rule is a list of words of the form `key=value`, and names one kind of fault:
-
-    path=/data method=GET rate=0.1 count=5 after=2 status=503 retry_after=2 body=html
-
-| filter | meaning (all optional) |
-|---|---|
-| path=TEXT | the request's path contains it, or matches it as a regular expression |
-| method=NAME | the request's method |
-| rate=0.1 | this share of the matching requests, drawn by their number (default 1) |
-| count=N | at most N times |
-| after=N | not the first N matching requests |
+"""The faults that damage the service's pages and refuse its writes.
 
 | kind | what happens |
 |---|---|
-| status=NNN | that status instead of a response; retry_after=SECONDS or date; body=json (default), html or empty |
-| truncate | the body is cut off half way and the connection closed |
-| reset | the connection is reset before the request is looked at |
-| reset_after_apply | the request is carried out, then the connection is reset without a response |
-| stall=SECONDS | nothing is sent for that long, then the response |
-| slow=BYTES | the body trickles at that many bytes a second |
-| garbage | random bytes under the right content type |
-| redirect=URL | 302 to that scheme, host and port, with the same path and query |
 | duplicate_page | the previous page again, whose token leads on as before; a request with a token only |
 | repeat_page | the right page, with a token that leads to the very same page, as long as the rule fires |
 | bad_token | the continuation token is refused with 400; a request with a token only |
@@ -32,174 +12,46 @@ A rule is a list of words of the form `key=value`, and names one kind of fault:
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
+from omnia_beam.emulator.common.serving.faults import GENERAL, FaultKind, Injection
 
-from omnia_beam.emulator.common.counterhash import hash_one, hashes_of, key_of, unit
-from omnia_beam.emulator.common.points import Times
-from omnia_beam.emulator.omnia.call import PageFaults
+WITH_TOKEN: Final = ("duplicate_page", "bad_token")
+"""The kinds that concern a request with a continuation token only."""
 
-_WITH_TOKEN: Final = ("duplicate_page", "bad_token")
-KINDS: Final[dict[str, Callable[[str], Any]]] = {  # every kind, and the reader of its value
-    "status": int,
-    "truncate": str,
-    "reset": str,
-    "reset_after_apply": str,
-    "stall": float,
-    "slow": float,
-    "garbage": str,
-    "redirect": str,
-    "duplicate_page": str,
-    "repeat_page": str,
-    "bad_token": str,
-    "reorder": str,
-    "wrong_total": int,
-    "reject_points": str,
+KINDS: Final[Mapping[str, FaultKind]] = {
+    **GENERAL,
+    "duplicate_page": FaultKind(),
+    "repeat_page": FaultKind(),
+    "bad_token": FaultKind(),
+    "reorder": FaultKind(),
+    "wrong_total": FaultKind(int, 1),
+    "reject_points": FaultKind(per_point=True),
 }
-_DEFAULTS: Final[dict[str, Any]] = {"wrong_total": 1, "stall": None, "slow": None, "status": None, "redirect": None}
 
 
 @dataclass(frozen=True, slots=True)
-class FaultRule:
-    """One parsed rule; `value` is the value given for its kind."""
+class PageFaults:
+    """The faults that the fault rules apply to the page of this response."""
 
-    text: str
-    kind: str
-    value: Any
-    path: str = ""
-    method: str = ""
-    rate: float = 1.0
-    count: int | None = None
-    after: int = 0
-    retry_after: str = ""
-    body: str = "json"
-
-    @property
-    def label(self) -> str:
-        """The kind as the stats count it."""
-        return f"status_{self.value}" if self.kind == "status" else self.kind
-
-    def concerns(self, method: str, path: str, *, has_token: bool) -> bool:
-        """Return whether the rule counts such a request."""
-        if (self.method and self.method != method) or (self.kind in _WITH_TOKEN and not has_token):
-            return False
-        return self.path in path or re.search(self.path, path) is not None
+    duplicate: bool = False
+    repeat: bool = False
+    reorder: bool = False
+    refuse_token: bool = False
+    total_off: int = 0
+    reject_rate: float = 0.0
 
 
-def parse_rule(text: str) -> FaultRule:
-    """Parse one rule. Raises ValueError, which names the word that cannot be used."""
-    rule = FaultRule(text, "", None)
-    for word in shlex.split(text):
-        name, equals, value = word.partition("=")
-        try:
-            rule = _with_word(rule, name, value if equals else None)
-        except ValueError as error:
-            raise ValueError(f"--fault {text!r}: {word!r}: {error}") from None
-    if not rule.kind:
-        raise ValueError(f"--fault {text!r}: no kind of fault; known are {', '.join(KINDS)}")
-    return rule
-
-
-def rejected(seed: int, series_id: str, times: Times, rate: float) -> NDArray[np.bool_]:
-    """Return which points of a series belong to the fixed set that `reject_points rate=…` refuses."""
-    drawn = hashes_of(key_of(seed, "reject", series_id), times) >> np.uint64(11)
-    chosen: NDArray[np.bool_] = drawn < np.uint64(int(rate * 2.0**53))
-    return chosen
-
-
-@dataclass(frozen=True, slots=True)
-class Injection:
-    """The rules that fired for one request."""
-
-    rules: tuple[FaultRule, ...] = ()
-
-    def of(self, kind: str) -> FaultRule | None:
-        """Return the first fired rule of that kind, or None."""
-        return next((rule for rule in self.rules if rule.kind == kind), None)
-
-    def page(self) -> PageFaults:
-        """Return the faults that concern the content of a page or of a write."""
-        total, reject = self.of("wrong_total"), self.of("reject_points")
-        return PageFaults(
-            duplicate=self.of("duplicate_page") is not None,
-            repeat=self.of("repeat_page") is not None,
-            reorder=self.of("reorder") is not None,
-            refuse_token=self.of("bad_token") is not None,
-            total_off=total.value if total else 0,
-            reject_rate=reject.rate if reject else 0.0,
-        )
-
-
-@dataclass(slots=True)
-class FaultBook:
-    """The rules in force, and how often each has matched and fired."""
-
-    seed: int
-    rules: tuple[FaultRule, ...] = ()
-    _matched: list[int] = field(default_factory=list)
-    _fired: list[int] = field(default_factory=list)
-
-    def change(self, texts: Iterable[str]) -> None:
-        """Replace the rules in force with these. Raises ValueError, and changes nothing, if one cannot be parsed."""
-        self.rules = tuple(parse_rule(text) for text in texts)
-        self._matched = [0] * len(self.rules)
-        self._fired = [0] * len(self.rules)
-
-    def draw(self, method: str, path: str, *, has_token: bool) -> Injection:
-        """Return the rules that fire for this request, and count the request for each rule that it concerns."""
-        fired = []
-        for number, rule in enumerate(self.rules):
-            if not rule.concerns(method, path, has_token=has_token):
-                continue
-            turn = self._matched[number]
-            self._matched[number] += 1
-            if turn < rule.after or (rule.count is not None and self._fired[number] >= rule.count):
-                continue
-            # The rate of reject_points is a share of points, not of requests.
-            key = key_of(self.seed, number, rule.text)
-            if rule.kind == "reject_points" or unit(hash_one(key, turn)) < rule.rate:
-                self._fired[number] += 1
-                fired.append(rule)
-        return Injection(tuple(fired))
-
-
-def _with_word(rule: FaultRule, name: str, value: str | None) -> FaultRule:
-    if name in KINDS:
-        if rule.kind:
-            raise ValueError(f"a second kind beside {rule.kind!r}; one rule has one")
-        if value is None and name in _DEFAULTS and _DEFAULTS[name] is None:
-            raise ValueError("a value is needed")
-        read = _DEFAULTS.get(name) if value is None else KINDS[name](value)
-        return replace(rule, kind=name, value=read)
-    if value is None:
-        raise ValueError(f"unknown; the kinds are {', '.join(KINDS)}")
-    return _with_filter(rule, name, value)
-
-
-def _with_filter(rule: FaultRule, name: str, value: str) -> FaultRule:
-    if name == "path":
-        try:
-            re.compile(value)
-        except re.error as error:
-            raise ValueError(f"no regular expression: {error}") from None
-        return replace(rule, path=value)
-    if name == "method":
-        return replace(rule, method=value.upper())
-    if name == "rate" and 0 <= float(value) <= 1:
-        return replace(rule, rate=float(value))
-    if name == "count":
-        return replace(rule, count=int(value))
-    if name == "after":
-        return replace(rule, after=int(value))
-    if name == "retry_after" and (value == "date" or float(value) >= 0):
-        return replace(rule, retry_after=value)
-    if name == "body" and value in ("json", "html", "empty"):
-        return replace(rule, body=value)
-    known = "path, method, rate (0 to 1), count, after, retry_after (seconds or date), body (json, html, empty)"
-    raise ValueError(f"not a usable setting; known are {known}")
+def page_faults(injection: Injection) -> PageFaults:
+    """Return the faults that concern the content of a page or of a write."""
+    total, reject = injection.of("wrong_total"), injection.of("reject_points")
+    return PageFaults(
+        duplicate=injection.of("duplicate_page") is not None,
+        repeat=injection.of("repeat_page") is not None,
+        reorder=injection.of("reorder") is not None,
+        refuse_token=injection.of("bad_token") is not None,
+        total_off=total.value if total else 0,
+        reject_rate=reject.rate if reject else 0.0,
+    )

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from omnia_beam.core.limits import MAX_METADATA_ITEMS, SERVICE_DEFAULT_LIMIT
+from omnia_beam.emulator.common.serving.answer import Answer, Refusal, json_answer
 from omnia_beam.emulator.common.store import Series
-from omnia_beam.emulator.omnia.answer import Answer, Refusal, json_answer, list_answer
+from omnia_beam.emulator.omnia.answer import list_answer
 from omnia_beam.emulator.omnia.call import Call, bool_of, guid_of, limit_of, refuse_deep
 from omnia_beam.emulator.omnia.catalog import text_pattern
 from omnia_beam.emulator.omnia.change import PutCompanion

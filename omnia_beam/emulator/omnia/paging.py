@@ -17,9 +17,10 @@ import numpy as np
 
 from omnia_beam.emulator.common.counterhash import hashes, key_of
 from omnia_beam.emulator.common.rows import Column, Rows
+from omnia_beam.emulator.common.serving.answer import Answer, Refusal
 from omnia_beam.emulator.omnia import jsontext, protobuf
-from omnia_beam.emulator.omnia.answer import Answer, Refusal
-from omnia_beam.emulator.omnia.call import Call, PageFaults
+from omnia_beam.emulator.omnia.call import Call
+from omnia_beam.emulator.omnia.faults import PageFaults
 from omnia_beam.emulator.omnia.pagetoken import DONE, START, PageToken, Position, TokenSealer
 
 LimitScope = Literal["item", "answer"]

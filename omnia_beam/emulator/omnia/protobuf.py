@@ -17,15 +17,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from omnia_beam.emulator.common.rows import Kind, Rows
+from omnia_beam.emulator.common.serving.answer import Buffer
 
 Bytes = NDArray[np.uint8]
-Buffer: TypeAlias = bytes | memoryview
 
 _MEMBER_TAGS: Final = {"int64": 0x08, "double": 0x11, "uint32": 0x18, "uint64": 0x20}
 _VALUES_TAG: Final = 0x22

@@ -8,8 +8,8 @@ from typing import Any, Final
 from omnia_beam.core.limits import MAX_POINTS_PER_RESPONSE, MAX_SERIES_PER_REQUEST, SERVICE_DEFAULT_LIMIT
 from omnia_beam.emulator.common.points import Points
 from omnia_beam.emulator.common.rows import raw_rows
+from omnia_beam.emulator.common.serving.answer import Answer, Refusal
 from omnia_beam.emulator.common.store import Series
-from omnia_beam.emulator.omnia.answer import Answer, Refusal
 from omnia_beam.emulator.omnia.call import Call, bool_of, guid_of, limit_of, statuses_of, time_of
 from omnia_beam.emulator.omnia.paging import Page, Query, answer_page, encoded
 from omnia_beam.emulator.omnia.rawquery import RawQuery

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from omnia_beam.emulator.common.serving.answer import Answer
 from omnia_beam.emulator.omnia import aggregating, catalog, editing, ims, reading, surroundings, writing
-from omnia_beam.emulator.omnia.answer import Answer
 from omnia_beam.emulator.omnia.call import Call
 from omnia_beam.emulator.omnia.service import Service
 

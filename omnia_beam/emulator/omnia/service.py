@@ -3,44 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omnia_beam.emulator.common.counterhash import hash_one, key_of
 from omnia_beam.emulator.common.journal import Journal, read_records
 from omnia_beam.emulator.common.limiter import RateLimiter
 from omnia_beam.emulator.common.loading import load_store
 from omnia_beam.emulator.common.memo import Memo
-from omnia_beam.emulator.common.stats import Stats
+from omnia_beam.emulator.common.serving.faults import FaultBook
+from omnia_beam.emulator.common.serving.service import SharedService, control_guard_of
 from omnia_beam.emulator.common.store import Store
-from omnia_beam.emulator.omnia.auth import ControlGuard, Guard, control_guard_of, guard_of
+from omnia_beam.emulator.omnia.auth import guard_of
 from omnia_beam.emulator.omnia.change import Change, WritePoints, apply_change, compacted, decode_change, encode_change
 from omnia_beam.emulator.omnia.companion import Companion
-from omnia_beam.emulator.omnia.faults import FaultBook
+from omnia_beam.emulator.omnia.faults import KINDS
 from omnia_beam.emulator.omnia.pagetoken import TokenSealer
 from omnia_beam.emulator.settings import Settings, clock_of
 
 
-@dataclass(slots=True, eq=False)
-class Service:
+@dataclass(slots=True, eq=False, kw_only=True)
+class Service(SharedService):
     """One running emulator without its HTTP server."""
 
     settings: Settings
     store: Store
-    now: Callable[[], int]
     sealer: TokenSealer
-    faults: FaultBook
-    limiter: RateLimiter | None = None
-    guard: Guard | None = None
-    control: ControlGuard = field(default_factory=lambda: ControlGuard(None, None))
-    journal: Journal | None = None
     companion: Companion = field(default_factory=Companion)
-    stats: Stats = field(default_factory=Stats)
     counts: Memo[int] = field(default_factory=Memo)
     buckets: Memo[Any] = field(default_factory=lambda: Memo(64))
-    _requests: int = 0
 
     async def commit(self, change: Change) -> int:
         """Make a change, and return how many points it wrote or removed once it is durable.
@@ -59,17 +50,6 @@ class Service:
             await self.journal.commit(encode_change(change))
         asyncio.get_running_loop().call_later(delay_s, self._apply_queued, change)
 
-    def trace_id(self) -> str:
-        """Return a new trace id: 32 hex digits, the same from run to run for the same seed and order of requests."""
-        self._requests += 1
-        key = key_of(self.settings.seed, "trace")
-        return f"{hash_one(key, 2 * self._requests):016x}{hash_one(key, 2 * self._requests + 1):016x}"
-
-    async def close(self) -> None:
-        """Close the journal and release the state directory."""
-        if self.journal is not None:
-            await self.journal.close()
-
     def _apply_queued(self, change: WritePoints) -> None:
         # A series may have been deleted since; its queued points are dropped, as in any queue.
         kept = tuple(batch for batch in change.batches if batch[0] in self.store.series)
@@ -84,7 +64,7 @@ def build_service(
     `control_token` protects the emulator's own endpoints, like the one that `--control-token-env` names.
     """
     now = clock_of(settings)
-    faults = FaultBook(settings.seed)
+    faults = FaultBook(settings.seed, KINDS)
     faults.change(settings.fault)
     guard = guard_of(settings)
     store = load_store(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Final
 
-from omnia_beam.emulator.omnia.answer import Answer, Refusal, json_answer, message_answer
+from omnia_beam.emulator.common.serving.answer import Answer, Refusal, json_answer
+from omnia_beam.emulator.omnia.answer import message_answer
 from omnia_beam.emulator.omnia.call import Call
 from omnia_beam.emulator.omnia.change import PutCompanion
 from omnia_beam.emulator.omnia.reading import found

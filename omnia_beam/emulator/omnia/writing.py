@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
 from omnia_beam.emulator.common.points import Points
-from omnia_beam.emulator.omnia.answer import Answer, Refusal, message_answer
+from omnia_beam.emulator.common.serving.answer import Answer, Refusal
+from omnia_beam.emulator.common.serving.faults import rejected
+from omnia_beam.emulator.omnia.answer import message_answer
 from omnia_beam.emulator.omnia.batch import read_datapoints
 from omnia_beam.emulator.omnia.call import Call, bool_of, time_of
 from omnia_beam.emulator.omnia.change import DeletePoints, WritePoints
-from omnia_beam.emulator.omnia.faults import rejected
 from omnia_beam.emulator.omnia.reading import found
 from omnia_beam.emulator.omnia.service import Service
 

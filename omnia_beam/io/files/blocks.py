@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.errors import UsageError
+from omnia_beam.io.facts import ReadingNotes
 from omnia_beam.io.files.csv.blocks import BLOCK_BYTES, BlockForm, cut_blocks
 from omnia_beam.io.files.csv.cells import CsvReading
 from omnia_beam.io.files.csv.folds import Fold
@@ -17,7 +18,6 @@ from omnia_beam.io.files.csv.head import read_head
 from omnia_beam.io.files.csv.header import CsvColumns, read_header
 from omnia_beam.io.files.csv.rows import read_rows
 from omnia_beam.io.files.csv.times import TimeForm, changes_soon
-from omnia_beam.io.files.facts import ReadingNotes
 from omnia_beam.io.files.forms import CsvForm, FileSource, ParquetForm
 from omnia_beam.io.files.found import open_source
 from omnia_beam.io.files.parquet.source import Block, ParquetPoints

@@ -15,8 +15,8 @@ from omnia_beam.core.errors import StateError, UsageError
 from omnia_beam.core.json_text import load_json
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.facts import SeriesFacts
 from omnia_beam.io.files.blocks import BlockPlace
-from omnia_beam.io.files.facts import SeriesFacts
 from omnia_beam.io.files.forms import FileSource
 from omnia_beam.io.files.found import SourceFile, list_files
 from omnia_beam.io.files.index import ROW, FileIndex, index_file

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Final
 
 import pyarrow as pa
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 from omnia_beam.core.errors import DestinationError, UsageError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS, NS_PER_SECOND, parse_time
+from omnia_beam.io.destination import Tidied
 from omnia_beam.io.files.found import open_source
 from omnia_beam.ledger.fence import LeaseFence
 from omnia_beam.ledger.job import JobRun
@@ -27,19 +27,6 @@ _DELETED_AT_ONCE: Final = 100
 _FOLDER: Final = re.compile(r"year=-?\d+/month=\d\d")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")
 _MOMENT: Final = r"(-?\d{4,})(\d\d)(\d\dT\d\d)(\d\d)(\d\dZ)"
-
-
-@dataclass(frozen=True, slots=True)
-class Tidied:
-    """The files without a receipt that were found at a destination. Names are relative to its path.
-
-    Args:
-        removed: deleted: what dead runs left, and what later receipts have replaced.
-        kept: whole files of times that this run does not read, which are not deleted: they might be the only copy.
-    """
-
-    removed: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
 
 
 def file_prefix(job_name: str) -> str:
@@ -92,17 +79,6 @@ def tidy_files(
     except OSError as error:
         raise DestinationError(f"{path}: files of an earlier run cannot be tidied: {reason(error)}") from error
     return Tidied((*temporaries, *sorted(gone)), tuple(sorted(set(stray) - gone)))
-
-
-def report_tidied(notify: Callable[[str], None], path: str, tidied: Tidied) -> None:
-    """Report the files that were removed or kept, if there were any."""
-    if tidied.removed:
-        notify(f"removed {len(tidied.removed)} files of earlier runs that no receipt names")
-    if tidied.kept:
-        notify(
-            f"{path}: {len(tidied.kept)} files of this job's name that no receipt names, such as {tidied.kept[0]}, are of "
-            "times that this run does not read; they are let be. A run over their time replaces them"
-        )
 
 
 def check_writable(path: str, prefix: str = "check") -> None:

@@ -18,14 +18,14 @@ import pyarrow as pa
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.errors import StateError, UsageError
+from omnia_beam.core.fingerprint import status_histogram
 from omnia_beam.core.json_text import load_json
 from omnia_beam.core.limits import TIME_RESOLUTION_NS
-from omnia_beam.core.receipt import status_histogram
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS
+from omnia_beam.io.facts import FileFacts, Noted, SeriesFacts
 from omnia_beam.io.files.blocks import BlockFile, BlockPlace
 from omnia_beam.io.files.csv.blocks import BLOCK_BYTES
-from omnia_beam.io.files.facts import FileFacts, Noted, SeriesFacts
 from omnia_beam.io.files.forms import FileSource
 from omnia_beam.io.files.found import SourceFile
 

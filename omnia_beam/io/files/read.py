@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
@@ -15,6 +16,7 @@ from omnia_beam.core.errors import IncompleteReadError, OmniaBeamError, UsageErr
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.limits import MAX_CHUNK_POINTS
 from omnia_beam.core.window import Window
+from omnia_beam.io.base import ReadResult
 from omnia_beam.io.files.catalog import FileCatalog, catalog_files
 from omnia_beam.io.files.forms import CsvForm, FileSource
 from omnia_beam.io.files.plan import FileShard, file_shards, plan_files
@@ -83,6 +85,27 @@ class ReadFromFiles(beam.PTransform):
         if self._read.failures_tag is None:
             return shards | "Read" >> read.with_output_types(Chunk)
         return shards | "Read" >> read.with_outputs(self.FAILURES, main=self.CHUNKS).with_output_types(Chunk)
+
+
+@dataclass(frozen=True)
+class ReadFileShards:
+    """The reading of files for the engine: FileShard to `ReadResult`.
+
+    Args:
+        source: the files and their format.
+        max_chunk_points: most points of one chunk.
+        keep: receives points without a certain time.
+    """
+
+    source: FileSource
+    max_chunk_points: int = MAX_CHUNK_POINTS
+    keep: KeepLetters | None = None
+
+    def __call__(self, shards: Any) -> ReadResult:
+        read = beam.ParDo(_ReadFiles(self.source, self.max_chunk_points, ReadFromFiles.FAILURES, self.keep))
+        tags = read.with_outputs(ReadFromFiles.FAILURES, main=ReadFromFiles.CHUNKS).with_output_types(Chunk)
+        found = shards | "Read" >> tags
+        return ReadResult(found.chunks, found.failures)
 
 
 def _check_exact(catalog: FileCatalog) -> None:

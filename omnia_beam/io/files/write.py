@@ -19,6 +19,7 @@ from omnia_beam.beam.progress import BOARD
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.receipt import Receipt
+from omnia_beam.io.base import WriteResult
 from omnia_beam.io.files.csv.write import CsvOptions, csv_files, with_plain_nans
 from omnia_beam.io.files.parquet.write import ParquetOptions, chunk_files
 from omnia_beam.ledger.fence import LeaseFence
@@ -229,3 +230,13 @@ class WriteToParquet(beam.PTransform):
         # The type is set on the ParDo: on the result of with_outputs it would be lost, and pickle would be the coder.
         write = beam.ParDo(self._write).with_output_types(Receipt)
         return chunks | write.with_outputs(self.DEAD_LETTERS, main=self.RECEIPTS)
+
+
+@dataclass(frozen=True)
+class WriteChunks:
+    """The writing of files for the engine: Chunk to `WriteResult`. A chunk is stored, or the run ends: none fails by itself."""
+
+    write: WriteToParquet | WriteToCsv
+
+    def __call__(self, chunks: Any) -> WriteResult:
+        return WriteResult((chunks | "Write" >> self.write).receipts)

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from omnia_beam.config import read_ids_file
-from omnia_beam.config.source import SeriesSelection
 from omnia_beam.core.series_id import canonical_id
+from omnia_beam.io.omnia.options import SeriesSelection
 from omnia_beam.ledger.ledger import Ledger
 
 

@@ -9,7 +9,7 @@ from itertools import islice
 
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.io.omnia.raw_data import probe_counts
+from omnia_beam.net.api.raw_data import probe_counts
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.plan.packing import PackedWindow, PackLimits, pack_windows
 from omnia_beam.plan.plan import Counted, Plan, Wanted

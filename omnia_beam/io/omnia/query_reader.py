@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from omnia_beam.core.asked_range import check_times
 from omnia_beam.core.chunk import RawPage
+from omnia_beam.core.completeness import Judge
 from omnia_beam.core.errors import (
     ForbiddenError,
     IncompleteReadError,
@@ -22,8 +20,9 @@ from omnia_beam.core.series_id import id_key
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import BodyFormat
 from omnia_beam.io.omnia.evidence import Contradiction, Count, Witness
+from omnia_beam.net.api.pages import each_page
 from omnia_beam.plan.packing import PackLimits, requests_for
-from omnia_beam.wire import decode_json_page, scan_page
+from omnia_beam.wire import Page, PageScan, decode_json_page, item_bytes, scan_page
 
 Fetch = Callable[[tuple[str, ...], TimeRange, str | None], bytes]
 """Function of series ids, range and continuation token (None for the first page) that returns the body of one response."""
@@ -37,11 +36,6 @@ _TRIES_UNDIVIDED: Final = 2
 
 _CONTRADICTIONS: Final = 3
 """How often a response may have nothing of a series of which the service counts points."""
-
-_REPEATS: Final = 5
-"""How often the page before may be repeated in place of the next."""
-
-_PAGES_WITHOUT_POINTS: Final = 100
 
 _MAX_PARTS: Final = 1_000
 """Most parts of one division; a part that is still too large is divided again."""
@@ -75,49 +69,31 @@ class Divide:
     parts: int
 
 
-@dataclass(frozen=True, slots=True)
-class _PageFacts:
-    """What checks need of one page.
-
-    `totals` are by series, where the service returns them; `points` of this page are by series, 0 where it names one without
-    points. `edges` are times by series, with the outermost of the page among them where they are known.
-    """
-
-    token: str | None
-    totals: dict[str, int]
-    points: Counter[str]
-    edges: list[tuple[str, tuple[int, ...]]]
-
-
 @dataclass(slots=True)
 class _Reading:
     """What one try has found so far."""
 
+    judge: Judge
     pages: list[RawPage] = field(default_factory=list)
-    totals: dict[str, int] = field(default_factory=dict)
-    points: Counter[str] = field(default_factory=Counter)
-    contents: set[bytes] = field(default_factory=set)
-    without_points: int = 0
 
     @property
     def expected(self) -> int:
         """Number of points of the whole query, as far as it is known."""
-        return max(sum(self.totals.values()), self.points.total())
+        return max(sum(self.judge.totals.values()), self.judge.points.total())
 
     @property
     def named(self) -> set[str]:
-        """Ids of the series that the service named, in lower case."""
-        return {*self.totals, *self.points}
+        """Keys of the series that the service named."""
+        return set(self.judge.points)
 
     def names_the_empty(self) -> bool:
         """Return whether the service named a series that has no points."""
-        return any(not self.points[series_id] for series_id in self.named)
+        return not all(self.judge.points.values())
 
-    def add(self, body: bytes, facts: _PageFacts, query: TimeRange) -> None:
-        for series_id, total in facts.totals.items():
-            self.totals.setdefault(series_id, total)
-        self.points.update(facts.points)
-        self.pages.append(RawPage(query, body))
+    def result(self, named: set[str]) -> QueryResult:
+        points = self.judge.points
+        has_totals = self.judge.totals.keys() >= {each for each in points if points[each]}
+        return QueryResult(tuple(self.pages), points.total(), frozenset(named), has_totals)
 
 
 class QueryReader:
@@ -135,7 +111,8 @@ class QueryReader:
         self, fetch: Fetch, *, format: BodyFormat, page_limit: int, max_points: int, count: Count | None = None
     ) -> None:
         self._fetch = fetch
-        self._facts = _protobuf_facts if format == "protobuf" else _json_facts
+        # A scan counts points at half the cost of decoding them, so that a query is judged, and divided, before that.
+        self._look: Callable[[bytes], Page | PageScan] = scan_page if format == "protobuf" else decode_json_page
         self._limits = PackLimits(page_points=page_limit)
         self._max_points = max_points
         self._witness = Witness(count)
@@ -167,7 +144,7 @@ class QueryReader:
         """
         failures = contradictions = asked_again = 0
         while True:
-            reading = _Reading()
+            reading = _Reading(Judge.of(_where(series_ids, query), series_ids, query.start_ns, query.end_ns))
             try:
                 divide = self._read_pages(series_ids, query, reading)
             except _STARTS_OVER:
@@ -193,8 +170,7 @@ class QueryReader:
                 if contradictions >= _CONTRADICTIONS:
                     raise IncompleteReadError(f"{_where(series_ids, query)}: {error}") from error
                 continue
-            has_totals = reading.totals.keys() >= {each for each, points in reading.points.items() if points}
-            return QueryResult(tuple(reading.pages), reading.points.total(), frozenset(named), has_totals)
+            return reading.result(named)
 
     def check_whole(self, series_ids: tuple[str, ...], asked: TimeRange, points: int) -> None:
         """Compare the number of points received without totals with the service's count.
@@ -211,27 +187,14 @@ class QueryReader:
             )
 
     def _read_pages(self, series_ids: tuple[str, ...], query: TimeRange, reading: _Reading) -> Divide | None:
-        token: str | None = None
-        repeats = 0
-        while True:
-            body = self._next(series_ids, query, token)
-            if reading.pages and body == reading.pages[-1].body:
-                repeats += 1
-                if repeats > _REPEATS:
-                    raise _repeats_for_ever(series_ids, query)
-                continue  # the page before was repeated, and the next one is still missing
-            repeats = 0
-            facts = self._facts(body)
-            _check_question(series_ids, query, facts)
-            if facts.token is not None:
-                _check_progress(series_ids, query, reading, body, facts)
-            reading.add(body, facts, query)
+        what = _where(series_ids, query)
+        for body, page in each_page(lambda token: self._next(series_ids, query, token), self._look, what, _content):
+            for item in page.items:
+                reading.judge.add(item)
+            reading.pages.append(RawPage(query, body))
             if reading.expected > self._max_points and query.duration_ns > 1:
                 return self._divide(reading)
-            token = facts.token
-            if token is None:
-                break
-        _check_totals(series_ids, query, reading)
+        reading.judge.check()
         return None
 
     def _next(self, series_ids: tuple[str, ...], query: TimeRange, token: str | None) -> bytes:
@@ -254,69 +217,8 @@ class QueryReader:
         return Divide(min(_MAX_PARTS, max(2, requests_for(reading.expected, self._limits))))
 
 
-def _check_question(series_ids: tuple[str, ...], query: TimeRange, facts: _PageFacts) -> None:
-    """Check that the page has no other series than requested, and no times outside of the range."""
-    asked = {id_key(series_id) for series_id in series_ids}
-    for series_id in facts.points:
-        if series_id not in asked:
-            raise IncompleteReadError(
-                f"{_where(series_ids, query)}: the service sent series {series_id!r}, which was not asked for"
-            )
-    for series_id, times in facts.edges:
-        check_times(series_id, query.start_ns, query.end_ns, times)
-
-
-def _check_progress(
-    series_ids: tuple[str, ...], query: TimeRange, reading: _Reading, body: bytes, facts: _PageFacts
-) -> None:
-    """Check that the pages bring anything new. Tokens do not show it: each may be unique while the service never advances."""
-    content = hashlib.blake2b(body.replace((facts.token or "").encode(), b""), digest_size=16).digest()
-    if facts.points and content in reading.contents:
-        raise _repeats_for_ever(series_ids, query)
-    reading.contents.add(content)
-    reading.without_points += not facts.points
-    if reading.without_points > _PAGES_WITHOUT_POINTS:
-        raise IncompleteReadError(
-            f"{_where(series_ids, query)}: {reading.without_points} pages without points, and no end to them"
-        )
-
-
-def _repeats_for_ever(series_ids: tuple[str, ...], query: TimeRange) -> IncompleteReadError:
-    return IncompleteReadError(f"{_where(series_ids, query)}: the service repeats a page for ever")
-
-
-def _check_totals(series_ids: tuple[str, ...], query: TimeRange, reading: _Reading) -> None:
-    for series_id, expected in reading.totals.items():
-        received = reading.points[series_id]
-        if received != expected:
-            raise IncompleteReadError(
-                f"{_where(series_ids, query)}: of {series_id} the service counts {expected} points but sent {received}",
-                expected=expected,
-                received=received,
-            )
-
-
-def _protobuf_facts(body: bytes) -> _PageFacts:
-    scan = scan_page(body)
-    facts = _PageFacts(scan.continuation_token, {}, Counter(), [])
-    for item in scan.items:
-        series_id = id_key(item.series_id)
-        facts.points[series_id] += item.n_points
-        facts.edges.append((series_id, item.edges))
-        if item.total_count or not item.n_points:  # 0 beside points means that the service returned no count
-            facts.totals.setdefault(series_id, item.total_count)
-    return facts
-
-
-def _json_facts(body: bytes) -> _PageFacts:
-    page = decode_json_page(body)
-    facts = _PageFacts(page.continuation_token, {}, Counter(), [])
-    for item in page.items:
-        series_id = id_key(item.series_id)
-        facts.points[series_id] += item.n_points
-        if item.times is not None and len(item.times):
-            facts.edges.append((series_id, (int(item.times.min()), int(item.times.max()))))
-    return facts
+def _content(body: bytes, page: Page | PageScan) -> bytes:
+    return page.content() if isinstance(page, Page) else item_bytes(body)
 
 
 def _where(series_ids: tuple[str, ...], query: TimeRange) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Final
 
 import apache_beam as beam
@@ -18,14 +19,17 @@ from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.limits import MAX_CHUNK_POINTS
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import Window
+from omnia_beam.io.base import ReadResult
 from omnia_beam.io.omnia.planner import plan_windows
 from omnia_beam.io.omnia.query_reader import QueryReader
-from omnia_beam.io.omnia.raw_data import RawQuery, ReadOptions, fetch_page, named_counts
+from omnia_beam.io.omnia.read_options import ReadOptions
 from omnia_beam.io.omnia.window_reader import MoreAhead, WindowReader
+from omnia_beam.net.api.raw_data import RawQuery, fetch_page, named_counts
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.plan.plan import WindowShard, shard_windows
+from omnia_beam.transforms.decode import DecodeChunks
 
 coders.register_coders()
 
@@ -120,12 +124,31 @@ class FetchWindows(beam.PTransform):
         service, options: as of ReadFromOmnia.
     """
 
-    def __init__(self, service: ServiceSettings, options: ReadOptions) -> None:
+    def __init__(self, service: ServiceSettings, options: ReadOptions, *, patient: bool = True) -> None:
         super().__init__()
-        self._fetch = _Fetch(service, options, ReadFromOmnia.FAILURES, patient=True)
+        self._fetch = _Fetch(service, options, ReadFromOmnia.FAILURES, patient=patient)
 
     def expand(self, shards: Any) -> Any:
         return shards | "Fetch" >> _with_failures(self._fetch)
+
+
+@dataclass(frozen=True)
+class ReadShards:
+    """The reading of a service for the engine: WindowShard to `ReadResult`.
+
+    Args:
+        service, options: as of ReadFromOmnia.
+        patient: whether a service that is down fails its windows only.
+    """
+
+    service: ServiceSettings
+    options: ReadOptions
+    patient: bool = False
+
+    def __call__(self, shards: Any) -> ReadResult:
+        raw = shards | "Read" >> FetchWindows(self.service, self.options, patient=self.patient)
+        decoded = raw.raw_chunks | "Decode" >> DecodeChunks(on_error="output")
+        return ReadResult(decoded.chunks, (raw.failures, decoded.failures) | "Unread" >> beam.Flatten())
 
 
 def _with_failures(fetch: _Fetch) -> Any:

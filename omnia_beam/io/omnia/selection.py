@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
-from omnia_beam.config.source import SeriesSelection
 from omnia_beam.core.errors import NotFoundError, SelectionError
 from omnia_beam.core.series import Timeseries
 from omnia_beam.core.series_id import canonical_id
 from omnia_beam.io.omnia.id_spelling import named_ids
+from omnia_beam.io.omnia.options import SeriesSelection
 from omnia_beam.net.api.metadata import MetadataCalls
 from omnia_beam.net.http.session import ServiceSession
 

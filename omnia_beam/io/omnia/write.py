@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.receipt import Receipt
+from omnia_beam.io.base import WriteResult
 from omnia_beam.io.omnia.delivery import shared_memory
 from omnia_beam.io.omnia.pending_chunk import WrittenChunk
 from omnia_beam.io.omnia.policy import WriteOptions
@@ -197,3 +199,14 @@ class _WriteOmnia(beam.DoFn):
             if amount:
                 self._counters[name].inc(amount)
                 BOARD.add(**{name: amount})
+
+
+@dataclass(frozen=True)
+class WriteChunks:
+    """The writing to a service for the engine: Chunk to `WriteResult`."""
+
+    write: WriteToOmnia
+
+    def __call__(self, chunks: Any) -> WriteResult:
+        written = chunks | "Write" >> self.write
+        return WriteResult(written.receipts, written.failures)

@@ -11,12 +11,13 @@ from azure.core.credentials import TokenCredential
 
 from omnia_beam.core.errors import UsageError
 from omnia_beam.net.auth.credentials import CredentialSpec
+from omnia_beam.net.auth.options import CredentialOptions
 from omnia_beam.net.auth.token_provider import TokenProvider
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.stats import StatsSnapshot
 
-Credential = TokenCredential | CredentialSpec | str | None
+Credential = TokenCredential | CredentialOptions | str | None
 """Any azure TokenCredential; or a `CredentialSpec`, or its kind (`client_secret`, …), to build one; or None."""
 
 
@@ -61,8 +62,8 @@ def open_session(
         UsageError: a credential without a resource id, or one that cannot be built.
     """
     if isinstance(credential, str):
-        credential = CredentialSpec(kind=credential)
-    if isinstance(credential, CredentialSpec):
+        credential = CredentialSpec(credential)
+    if isinstance(credential, CredentialOptions):
         return ServiceSession(replace(settings, credential=credential), environ=environ)
     if credential is None:
         return ServiceSession(settings, environ=environ)

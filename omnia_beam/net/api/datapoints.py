@@ -128,11 +128,11 @@ class Datapoints:
             keep &= self.times >= start_ns
         if end_ns is not None:
             keep &= self.times < end_ns
-        return self if keep.all() else self._take(keep)
+        return self if keep.all() else self.take(keep)
 
     def rows(self, start: int, end: int) -> Datapoints:
         """Return the points from index `start` to before `end`, as views."""
-        return self if start == 0 and end >= len(self) else self._take(slice(start, end))
+        return self if start == 0 and end >= len(self) else self.take(slice(start, end))
 
     def head(self, count: int) -> Datapoints:
         """Return the first `count` points."""
@@ -156,7 +156,8 @@ class Datapoints:
         index = pd.DatetimeIndex(self.times.view("datetime64[ns]"), tz="UTC", name="time")
         return pd.DataFrame({name: column for name, column in self.columns.items() if name != "time"}, index=index)
 
-    def _take(self, rows: Any) -> Datapoints:
+    def take(self, rows: Any) -> Datapoints:
+        """Return the points that `rows` selects: a slice (views), a boolean mask or indices."""
         return Datapoints(self.series_id, {name: column[rows] for name, column in self.columns.items()})
 
 

@@ -2,103 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final
 
 import orjson
 
-from omnia_beam.core.errors import IncompleteReadError, NotTheServiceError
+from omnia_beam.core.errors import NotTheServiceError
 from omnia_beam.core.limits import MAX_METADATA_ITEMS
-from omnia_beam.core.series_id import id_key
 from omnia_beam.net.api.operations import Operation
+from omnia_beam.net.api.pages import each_page
 from omnia_beam.net.http.response import Response
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.transport import Query
-from omnia_beam.wire import PageItem
 
-_EMPTY_PAGES: Final = 100
-"""Pages without content in a row, each with its own token, after which no more content is expected."""
-
-_REPEATS: Final = 5
-"""Pages that may repeat the content of an earlier page under another token, as a service may do for a repeated request."""
-
-
-class HasToken(Protocol):
-    """A decoded page."""
-
-    @property
-    def continuation_token(self) -> str | None:
-        """The token of the next page; None at the end."""
-
-
-PageT = TypeVar("PageT", bound=HasToken)
-
-
-def each_page(
-    fetch: Callable[[str | None], bytes],
-    decode: Callable[[bytes], PageT],
-    what: str,
-    content: Callable[[PageT], bytes],
-) -> Iterator[PageT]:
-    """Yield the decoded pages of one request.
-
-    Args:
-        fetch: sends the request with the token of the page before, None for the first.
-        decode: reads the body of a page.
-        what: the request in words, for the message.
-        content: returns what a page holds besides its token; empty where it holds nothing.
-
-    Raises:
-        NotTheServiceError: the pages have no end: they repeat, or none of them holds anything.
-    """
-    token: str | None = None
-    pages = _Pages(what)
-    while True:
-        body = fetch(token)
-        page = decode(body)
-        yield page
-        token = page.continuation_token
-        if not token:
-            return
-        pages.note(token, body, content(page))
-
-
-class _Pages:
-    """The pages received so far, as hashes: 64 bytes a page."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._pages: set[bytes] = set()
-        self._contents: set[bytes] = set()
-        self._repeats = 0
-        self._empty = 0
-
-    def note(self, token: str, body: bytes, content: bytes) -> None:
-        # The token alone is not enough: a service may use one for all pages and keep the position itself.
-        page = hashlib.sha256(token.encode() + b"\0" + body).digest()
-        if page in self._pages:
-            raise self._endless("gives a page again that it gave before")
-        self._pages.add(page)
-        if not content:
-            self._empty += 1
-            if self._empty >= _EMPTY_PAGES:
-                raise self._endless(f"gave {_EMPTY_PAGES} pages in a row with nothing but a token for the next")
-            return
-        self._empty = 0
-        digest = hashlib.sha256(content).digest()
-        if digest in self._contents:
-            self._repeats += 1
-            if self._repeats > _REPEATS:
-                raise self._endless("gives what it gave before, again and again, under new tokens")
-        self._contents.add(digest)
-
-    def _endless(self, reason: str) -> NotTheServiceError:
-        return NotTheServiceError(
-            f"{self._what}: the service {reason}, so that there would be no end; report this to its owner"
-        )
-
+_FORGIVEN: Final = 5
+"""Pages of a list that may repeat what came before under another token, as a service may do for a repeated request."""
 
 MOST_ITEMS: Final = 10 * MAX_METADATA_ITEMS
 """Items of one list, after which no end of it is expected any more."""
@@ -159,9 +78,17 @@ def each_item(
         return operation.send(session, *ids, params=paged).body
 
     count = 0
-    for page in each_page(fetch, lambda body: _JsonPage(body, what), what, _JsonPage.content):
+    pages = each_page(
+        fetch,
+        lambda body: _JsonPage(body, what),
+        what,
+        lambda _, page: orjson.dumps(page.items),
+        error=NotTheServiceError,
+        forgiven=_FORGIVEN,
+    )
+    for _, page in pages:
         yield from page.items
-        count += len(page.items)
+        count += page.n_points
         if count > MOST_ITEMS:
             raise NotTheServiceError(
                 f"{what}: the service has given {count:,} items and goes on; it says that a list holds "
@@ -180,10 +107,7 @@ class _JsonPage:
         if token is not None and not isinstance(token, str):
             raise NotTheServiceError(f"{what}: the continuation token is no text: {str(token)[:60]!r}")
         self.continuation_token: str | None = token
-
-    def content(self) -> bytes:
-        """Return the items without the token, as bytes; empty where there are none."""
-        return orjson.dumps(self.items) if self.items else b""
+        self.n_points = len(self.items)
 
 
 def _items(content: Any, what: str) -> list[dict[str, Any]]:
@@ -199,37 +123,3 @@ def _items(content: Any, what: str) -> list[dict[str, Any]]:
     if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
         raise NotTheServiceError(f"{what}: the answer holds no list of items")
     return found
-
-
-class Tally:
-    """Points received per series, compared with the service's `totalCount` of the whole query.
-
-    More than the total is no error: points may have been written between two pages.
-    """
-
-    def __init__(self) -> None:
-        self._received: dict[str, int] = {}
-        self._expected: dict[str, int] = {}
-
-    def add(self, item: PageItem) -> None:
-        """Count one item of a page."""
-        id = id_key(item.series_id)
-        self._received[id] = self._received.get(id, 0) + item.n_points
-        if item.total_count:
-            # The least total of all pages is used, because points may also have been deleted meanwhile.
-            self._expected[id] = min(self._expected.get(id, item.total_count), item.total_count)
-
-    def check(self) -> None:
-        """Check the totals; call it after the last page.
-
-        Raises:
-            IncompleteReadError: there are fewer points than the service counts.
-        """
-        for id, expected in self._expected.items():
-            received = self._received[id]
-            if received < expected:
-                raise IncompleteReadError(
-                    f"series {id}: the service counts {expected} points and sent {received}: read again",
-                    expected=expected,
-                    received=received,
-                )

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
-from omnia_beam.core.asked_range import check_times
-from omnia_beam.core.errors import NotTheServiceError, UsageError
+from omnia_beam.core.completeness import Requested
+from omnia_beam.core.errors import UsageError
 from omnia_beam.core.limits import MAX_POINTS_PER_RESPONSE, MAX_SERIES_PER_REQUEST
-from omnia_beam.core.series_id import id_key
 from omnia_beam.net.api import operations as ops
 from omnia_beam.net.api.api import ApiClient
-from omnia_beam.net.api.datapoints import Datapoint, Datapoints, joined
-from omnia_beam.net.api.items import Tally, each_page
+from omnia_beam.net.api.datapoints import Datapoint, Datapoints
 from omnia_beam.net.api.operations import Operation, check_each_once
+from omnia_beam.net.api.pages import each_page
+from omnia_beam.net.api.pieces import RAW, Pieces
 from omnia_beam.net.api.series_query import AggregateFunction, SeriesQuery, Span, check_aggregates, check_page_size
 from omnia_beam.net.api.time_argument import TimeLike, exact_text, time_to_ns
-from omnia_beam.net.http.federation import checked_federation_source
 from omnia_beam.net.http.response import JSON, PROTOBUF
 from omnia_beam.net.http.session import ServiceSession
-from omnia_beam.wire import Page, PageItem, decode_json_page, decode_page
+from omnia_beam.net.http.settings import checked_federation_source
+from omnia_beam.wire import Page, decode_json_page, decode_page
 
-_RAW = ("time", "value", "status")
+_OUTSIDE = 2
+"""Points outside the range that are requested with it; whether the service's total counts them is unknown."""
 
 Params = list[tuple[str, str]]
 
@@ -31,9 +32,12 @@ class DatapointReads(ApiClient):
 
     Common arguments: `start_time` and `end_time` bound `[start, end)`, as `TimeLike`; without one the range is open, without
     both it is the whole history. `status` keeps only points with one of these statuses (192 is good). `page_size` is the
-    number of points in one response, `federation_source` one of `IMS`, `TSDB`, `DataLake`. Common errors: those of
-    `ServiceSession.send`; UsageError for arguments with invalid values; IncompleteReadError where the service sent fewer raw
-    points than it counts itself (protobuf, without a status filter), or a point outside the requested range.
+    number of points in one response, `federation_source` one of `IMS`, `TSDB`, `DataLake`.
+
+    Raw points are complete by the rule of `core/completeness.py`, which is that of the pipeline, or IncompleteReadError is
+    raised; that holds with a status filter too. They are ascending in time, each time once; pieces of a series that an iterator
+    yields are so by themselves. A read that ends at its `limit` is not counted. Other common errors: those of
+    `ServiceSession.send`; UsageError for invalid arguments; WireFormatError for a response that cannot be read.
     """
 
     def __init__(self, session: ServiceSession, format: Literal["protobuf", "json"] = "protobuf") -> None:
@@ -56,12 +60,14 @@ class DatapointReads(ApiClient):
     ) -> Iterator[Datapoints]:
         """Yield raw points of one series page by page, so that memory holds one page.
 
+        Pages that lie across each other in time are refused here: whether their points repeat shows only when all are held,
+        as in `get_datapoints`. Whether the points are complete shows after the last page.
         `include_outside_points` adds the point just before and the one just after the range.
         """
-        span = Span.of(start_time, end_time)
-        params = self._params(span, status, include_outside_points, page_size, federation_source)
-        bounds = Span() if include_outside_points else span
-        return self._pieces(ops.GET_DATA, (id,), params, bounds, counted=not status)
+        pieces = self._one_series(
+            id, start_time, end_time, status, include_outside_points, page_size, federation_source
+        )
+        return pieces.in_order()
 
     def get_datapoints(
         self,
@@ -75,16 +81,10 @@ class DatapointReads(ApiClient):
         federation_source: str | None = None,
     ) -> Datapoints:
         """Return raw points of one series: all of the range, or the first `limit` of them."""
-        pieces = self.iter_datapoints(
-            id,
-            start_time,
-            end_time,
-            status=status,
-            include_outside_points=include_outside_points,
-            page_size=_page_size(limit),
-            federation_source=federation_source,
+        pieces = self._one_series(
+            id, start_time, end_time, status, include_outside_points, _page_size(limit), federation_source
         )
-        return _gather(id, pieces, limit)
+        return pieces.of_one(id, limit)
 
     def get_datapoints_by_name(
         self,
@@ -103,9 +103,8 @@ class DatapointReads(ApiClient):
         span = Span.of(start_time, end_time)
         params = _pairs(name=name, facility=facility, terminal=terminal)
         params += self._params(span, status, include_outside_points, _page_size(limit), federation_source)
-        bounds = Span() if include_outside_points else span
-        pieces = self._pieces(ops.GET_DATA_BY_NAME, (), params, bounds, counted=not status)
-        return _gather("", pieces, limit)
+        pieces = self._pieces(ops.GET_DATA_BY_NAME, (), _requested(span, include_outside_points), params)
+        return pieces.of_one("", limit)
 
     def iter_multi_datapoints(
         self,
@@ -124,14 +123,10 @@ class DatapointReads(ApiClient):
             series: ids, to which the other arguments apply, or `SeriesQuery`s with their own; any number (100 a request).
         """
         check_page_size(page_size)
-        queries = [
-            each
-            if isinstance(each, SeriesQuery)
-            else SeriesQuery(id=each, start_time=start_time, end_time=end_time, status=tuple(status))
-            for each in series
-        ]
+        queries = _queries(series, start_time, end_time, status)
         params = self._source(federation_source) + _pairs(alignToCache=_bool(align_to_cache))
-        return self._multi_pieces(queries, page_size, params)
+        reads = self._multi_pieces(queries, page_size, params)
+        return (points for _, pieces in reads for points in pieces.in_order())
 
     def get_multi_datapoints(
         self,
@@ -144,24 +139,13 @@ class DatapointReads(ApiClient):
         federation_source: str | None = None,
     ) -> dict[str, Datapoints]:
         """Return points of many series, each complete, by id in the given order; arguments as `iter_multi_datapoints`."""
-        wanted = list(series)
-        ids = [each if isinstance(each, str) else each.id for each in wanted]
-        spelled = {id_key(id): id for id in ids}
-        check_each_once(ids)
-        parts: dict[str, list[Datapoints]] = {id: [] for id in ids}
-        for piece in self.iter_multi_datapoints(
-            wanted,
-            start_time,
-            end_time,
-            status=status,
-            align_to_cache=align_to_cache,
-            federation_source=federation_source,
-        ):
-            parts[spelled[id_key(piece.series_id)]].append(piece)
-        return {
-            id: joined(id, pieces, _columns_of(query))
-            for query, (id, pieces) in zip(wanted, parts.items(), strict=True)
-        }
+        queries = _queries(series, start_time, end_time, status)
+        check_each_once([query.id for query in queries])
+        params = self._source(federation_source) + _pairs(alignToCache=_bool(align_to_cache))
+        found: dict[str, Datapoints] = {}
+        for batch, pieces in self._multi_pieces(queries, MAX_POINTS_PER_RESPONSE, params):
+            found |= pieces.by_series({query.id: _columns_of(query) for query in batch})
+        return found
 
     def get_aggregates(
         self,
@@ -186,8 +170,8 @@ class DatapointReads(ApiClient):
         params: Params = [("aggregateFunction", function) for function in aggregate_functions]
         params += _pairs(processingInterval=processing_interval, fill=fill, alignToCache=_bool(align_to_cache))
         params += self._params(span, status, False, None, federation_source)
-        pieces = self._pieces(ops.GET_AGGREGATES, (id,), params, Span(end_ns=span.end_ns), counted=False)
-        return joined(id, list(pieces), ("time", *aggregate_functions))
+        pieces = self._pieces(ops.GET_AGGREGATES, (id,), {id: Requested(end_ns=span.end_ns, is_raw=False)}, params)
+        return pieces.of_one(id, columns=("time", *aggregate_functions))
 
     def get_first_datapoint(
         self,
@@ -228,43 +212,43 @@ class DatapointReads(ApiClient):
         """Return the last point of each series, by id; None where there is none."""
         return self._one_each(ops.QUERY_LATEST, series, federation_source)
 
+    def _one_series(
+        self,
+        id: str,
+        start_time: TimeLike | None,
+        end_time: TimeLike | None,
+        status: Sequence[int],
+        outside: bool,
+        page_size: int,
+        federation_source: str | None,
+    ) -> Pieces:
+        span = Span.of(start_time, end_time)
+        params = self._params(span, status, outside, page_size, federation_source)
+        return self._pieces(ops.GET_DATA, (id,), {id: _requested(span, outside)}, params)
+
     def _pieces(
-        self, operation: Operation, ids: tuple[str, ...], params: Params, bounds: Span, *, counted: bool
-    ) -> Iterator[Datapoints]:
+        self,
+        operation: Operation,
+        ids: tuple[str, ...],
+        requested: Mapping[str, Requested] | Requested,
+        params: Params,
+        json_body: object = None,
+    ) -> Pieces:
         def fetch(token: str | None) -> bytes:
-            return operation.send(
-                self._session, *ids, params=params + _pairs(continuationToken=token), accept=self._accept
-            ).body
+            paged = params + _pairs(continuationToken=token)
+            return operation.send(self._session, *ids, params=paged, json_body=json_body, accept=self._accept).body
 
-        tally = Tally() if counted else None
-        for page in each_page(fetch, self._decode, f"{operation.method} /{operation.path_for(*ids)}", _content):
-            for item in page.items:
-                if tally is not None:
-                    tally.add(item)
-                yield _datapoints(item, ids[0] if ids else item.series_id, bounds)
-        if tally is not None:
-            tally.check()
+        what = f"{operation.method} /{operation.path_for(*ids)}"
+        pages = each_page(fetch, self._decode, what, lambda _, page: page.content())
+        return Pieces(what, requested, (page for _, page in pages))
 
-    def _multi_pieces(self, queries: Sequence[SeriesQuery], page_size: int, params: Params) -> Iterator[Datapoints]:
+    def _multi_pieces(
+        self, queries: Sequence[SeriesQuery], page_size: int, params: Params
+    ) -> Iterator[tuple[Sequence[SeriesQuery], Pieces]]:
         for batch in _batches(queries):
-            asked = {id_key(query.id): query for query in batch}
             check_each_once([query.id for query in batch])
-            body = [query.to_json(page_size) for query in batch]
-
-            def fetch(token: str | None, body: object = body) -> bytes:
-                token_pair = _pairs(continuationToken=token)
-                return ops.QUERY_DATA.send(
-                    self._session, params=params + token_pair, json_body=body, accept=self._accept
-                ).body
-
-            tally = Tally()
-            for page in each_page(fetch, self._decode, "POST /query/data", _content):
-                for item in page.items:
-                    query = _asked_for(asked, item)
-                    if not query.status and not query.aggregate_functions:
-                        tally.add(item)
-                    yield _datapoints(item, query.id, _bounds_of(query))
-            tally.check()
+            requested = {query.id: _requested_of(query) for query in batch}
+            yield batch, self._pieces(ops.QUERY_DATA, (), requested, params, [q.to_json(page_size) for q in batch])
 
     def _one(
         self,
@@ -281,9 +265,8 @@ class DatapointReads(ApiClient):
         )
         params += [("status", str(each)) for each in status] + self._source(federation_source)
         page = self._decode(operation.send(self._session, id, params=params, accept=self._accept).body)
-        bounds = _open_span(after_time, before_time)
-        points = [point for item in page.items for point in _datapoints(item, id, bounds, cut=False)]
-        return points[0] if points else None
+        found = Pieces(f"{operation.method} /{operation.path_for(id)}", {id: _between(after_time, before_time)}, [page])
+        return next((point for points in found.uncounted() for point in points), None)
 
     def _one_each(
         self, operation: Operation, series: Iterable[str | SeriesQuery], federation_source: str | None
@@ -293,11 +276,10 @@ class DatapointReads(ApiClient):
         params = self._source(federation_source)
         for batch in _batches(queries):
             body = [query.to_json(None) for query in batch]
-            asked = {id_key(query.id): query for query in batch}
-            answer = operation.send(self._session, params=params, json_body=body, accept=self._accept)
-            for item in self._decode(answer.body).items:
-                query = _asked_for(asked, item)
-                found[query.id] = next(iter(_datapoints(item, query.id, query.span, cut=False)), found[query.id])
+            page = self._decode(operation.send(self._session, params=params, json_body=body, accept=self._accept).body)
+            requested = {query.id: _requested(query.span, False) for query in batch}
+            for points in Pieces(f"{operation.method} /{operation.path}", requested, [page]).uncounted():
+                found[points.series_id] = next(iter(points), found[points.series_id])
         return found
 
     def _params(
@@ -329,63 +311,38 @@ def _page_size(limit: int | None) -> int:
     return min(limit or MAX_POINTS_PER_RESPONSE, MAX_POINTS_PER_RESPONSE)
 
 
-def _gather(id: str, pieces: Iterator[Datapoints], limit: int | None) -> Datapoints:
-    parts: list[Datapoints] = []
-    count = 0
-    for piece in pieces:
-        parts.append(piece)
-        count += len(piece)
-        if limit is not None and count >= limit:
-            break
-    whole = joined(id or next((part.series_id for part in parts), ""), parts)
-    return whole if limit is None else whole.head(limit)
+def _requested(span: Span, outside: bool) -> Requested:
+    return Requested(extra=_OUTSIDE) if outside else Requested(span.start_ns, span.end_ns)
 
 
-def _content(page: Page) -> bytes:
-    """Return the points of a page as bytes; empty where it has none."""
-    parts: list[bytes] = []
-    for item in page.items:
-        if item.n_points:
-            parts += [item.series_id.encode(), *(column.tobytes() for column in item.columns.values())]
-    return b"".join(parts)
+def _requested_of(query: SeriesQuery) -> Requested:
+    if query.aggregate_functions:
+        return Requested(end_ns=None if query.include_outside_points else query.span.end_ns, is_raw=False)
+    return _requested(query.span, query.include_outside_points)
 
 
-def _datapoints(item: PageItem, series_id: str, bounds: Span, *, cut: bool = True) -> Datapoints:
-    if not item.columns:
-        return joined(series_id, [])
-    if "time" not in item.columns:
-        raise NotTheServiceError(f"series {series_id}: the answer has the columns {', '.join(item.columns)}, no time")
-    points = Datapoints(series_id, dict(item.columns))
-    if len(points):
-        edges = (int(points.times.min()), int(points.times.max()))
-        check_times(f"series {series_id}", bounds.start_ns, bounds.end_ns, edges)
-    return points.between(bounds.start_ns, bounds.end_ns) if cut else points
-
-
-def _open_span(after_time: TimeLike | None, before_time: TimeLike | None) -> Span:
-    return Span(
+def _between(after_time: TimeLike | None, before_time: TimeLike | None) -> Requested:
+    return Requested(
         start_ns=None if after_time is None else time_to_ns(after_time, "after_time"),
         end_ns=None if before_time is None else time_to_ns(before_time, "before_time"),
     )
 
 
-def _asked_for(asked: dict[str, SeriesQuery], item: PageItem) -> SeriesQuery:
-    query = asked.get(id_key(item.series_id))
-    if query is None:
-        raise NotTheServiceError(f"the answer holds series {item.series_id!r}, which was not asked for")
-    return query
+def _queries(
+    series: Iterable[str | SeriesQuery], start_time: TimeLike | None, end_time: TimeLike | None, status: Sequence[int]
+) -> list[SeriesQuery]:
+    return [
+        each
+        if isinstance(each, SeriesQuery)
+        else SeriesQuery(id=each, start_time=start_time, end_time=end_time, status=tuple(status))
+        for each in series
+    ]
 
 
-def _bounds_of(query: SeriesQuery) -> Span:
-    if query.include_outside_points:
-        return Span()
-    return Span(end_ns=query.span.end_ns) if query.aggregate_functions else query.span
-
-
-def _columns_of(query: str | SeriesQuery) -> tuple[str, ...]:
-    if isinstance(query, SeriesQuery) and query.aggregate_functions:
+def _columns_of(query: SeriesQuery) -> tuple[str, ...]:
+    if query.aggregate_functions:
         return ("time", *query.aggregate_functions)
-    return _RAW
+    return RAW
 
 
 def _batches(queries: Sequence[SeriesQuery]) -> Iterator[Sequence[SeriesQuery]]:

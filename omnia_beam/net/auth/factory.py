@@ -1,4 +1,4 @@
-"""Build the azure-identity credential of a `CredentialSpec`: the one place that reads secrets.
+"""Build the azure-identity credential that the keys below `credential:` describe.
 
 azure-identity (1.27) and msal (1.39) treat their options as follows, according to their source:
 
@@ -37,9 +37,10 @@ from azure.identity import (
 
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.redaction import guard_logs, redact, remember_secret
-from omnia_beam.net.auth.credentials import CredentialSpec
+from omnia_beam.net.auth.keys import AzureKeys
+from omnia_beam.net.auth.secrets import Secrets
 from omnia_beam.net.auth.user_sign_in import UserSignIn, record_path
-from omnia_beam.net.http.proxies import ProxySession
+from omnia_beam.net.http.route import ProxySession
 
 _CERTIFICATE_PATH_OF_AZURE: Final = "AZURE_CLIENT_CERTIFICATE_PATH"
 """The variable of azure-identity's own environment credential; the Omnia SDK uses AZURE_CLIENT_CERT_PATH."""
@@ -54,161 +55,75 @@ _SECRETS_OF_THE_CHAIN: Final = (
 """Variables with secrets that azure-identity reads by itself."""
 
 
-def build(spec: CredentialSpec, environ: Mapping[str, str] | None = None) -> TokenCredential | None:
-    """Return the credential that `spec` describes, None for anonymous; see `CredentialSpec.build`."""
-    if spec.kind == "anonymous":
-        return None
+def build(keys: AzureKeys, environ: Mapping[str, str] | None) -> TokenCredential:
+    """Return the credential that the keys describe; see `CredentialSpec.build`. The kind is not anonymous."""
     for name in _SECRETS_OF_THE_CHAIN:
         remember_secret(os.environ.get(name, ""))
-    make = _MAKERS[spec.kind]
+    make = _MAKERS[keys.kind]
     try:
-        credential = make(spec, _Sources(spec, os.environ if environ is None else environ))
+        credential = make(keys, Secrets(keys, environ))
     except (ValueError, TypeError) as error:
         reason = redact(str(error))
     else:
         guard_logs()
         return credential
     # Raised outside the except block so that it does not carry azure-identity's exception with its frames.
-    raise UsageError(f"the credential of kind {spec.kind!r} cannot be built: {reason}")
+    raise UsageError(f"the credential of kind {keys.kind!r} cannot be built: {reason}")
 
 
-class _Sources:
-    """The places from which the parts of one spec are read: its own fields, files, an environment."""
-
-    def __init__(self, spec: CredentialSpec, environ: Mapping[str, str]) -> None:
-        self._spec = spec
-        self._environ = environ
-
-    def get(self, name: str) -> str | None:
-        """Return the variable's value; None where it is not set or empty."""
-        return self._environ.get(name) or None
-
-    def id(self, key: str) -> str:
-        """Return `tenant_id` or `client_id`: the literal, or else the value of its variable.
-
-        Raises:
-            UsageError: neither is given.
-        """
-        literal: str | None = getattr(self._spec, key)
-        variable: str = getattr(self._spec, f"{key}_env") or f"AZURE_{key.upper()}"
-        value = literal or self.get(variable)
-        if not value:
-            raise self._missing(variable, f"{key}_env", instead=f"credential.{key}")
-        return value.strip()
-
-    def secret(self, key: str) -> str:
-        """Return `client_secret`, `user_assertion` or `certificate_password`: from its file, or else from its variable.
-
-        Raises:
-            UsageError: neither is given, or the file cannot be read.
-        """
-        value = self.optional_secret(key)
-        if value is None:
-            variable = getattr(self._spec, f"{key}_env")
-            raise self._missing(variable, f"{key}_env", instead=f"credential.{key}_file")
-        return value
-
-    def optional_secret(self, key: str) -> str | None:
-        """Return the secret from its file, or else from its variable; None where neither is given.
-
-        Raises:
-            UsageError: the file cannot be read, is empty or is not text.
-        """
-        path = getattr(self._spec, f"{key}_file")
-        value = self._read_file(f"{key}_file", path) if path else self.get(getattr(self._spec, f"{key}_env"))
-        if value:
-            remember_secret(value)
-        return value
-
-    def certificate_path(self) -> str:
-        """Return the path of the certificate.
-
-        Raises:
-            UsageError: no path is given, or there is no readable file.
-        """
-        spec = self._spec
-        standard = spec.certificate_path_env == "AZURE_CLIENT_CERT_PATH"
-        names = [spec.certificate_path_env, *([_CERTIFICATE_PATH_OF_AZURE] if standard else [])]
-        path = spec.certificate_path or next(filter(None, map(self.get, names)), None)
-        if not path:
-            raise self._missing(" nor ".join(names), "certificate_path_env", instead="credential.certificate_path")
-        return self.existing_file("certificate_path", path)
-
-    def existing_file(self, key: str, path: str) -> str:
-        """Return the path, with `~` expanded.
-
-        Raises:
-            UsageError: it is not a readable file.
-        """
-        expanded = os.path.expanduser(path)
-        if not (os.path.isfile(expanded) and os.access(expanded, os.R_OK)):
-            raise UsageError(
-                f"credential.{key}: {expanded} is not a file that can be read here; credential kind {self._spec.kind!r} "
-                "wants it. On a cluster it must be there on every worker."
-            )
-        return expanded
-
-    def _read_file(self, key: str, path: str) -> str:
-        expanded = self.existing_file(key, path)
-        try:
-            value = Path(expanded).read_text(encoding="utf-8").strip()  # editors and `kubectl` add a line end
-        except UnicodeDecodeError:
-            value = ""
-        if not value:
-            raise UsageError(f"credential.{key}: {expanded} is empty or not text (kind {self._spec.kind!r} reads it)")
-        return value
-
-    def _missing(self, variable: str, key: str, instead: str) -> UsageError:
-        return UsageError(
-            f"credential kind {self._spec.kind!r} needs the environment variable {variable} (credential.{key}), which is not set "
-            f"or empty in this process. Set it where the job runs, on a cluster on every worker; or use {instead}."
-        )
-
-
-def _client_secret(spec: CredentialSpec, sources: _Sources) -> TokenCredential:
+def _client_secret(keys: AzureKeys, secrets: Secrets) -> TokenCredential:
     return ClientSecretCredential(
-        sources.id("tenant_id"),
-        sources.id("client_id"),
-        sources.secret("client_secret"),
-        **_authority_options(spec, sources),
+        secrets.id("tenant_id"),
+        secrets.id("client_id"),
+        secrets.secret("client_secret"),
+        **_authority_options(keys, secrets),
     )
 
 
-def _client_certificate(spec: CredentialSpec, sources: _Sources) -> TokenCredential:
-    tenant_id, client_id, path = sources.id("tenant_id"), sources.id("client_id"), sources.certificate_path()
+def _client_certificate(keys: AzureKeys, secrets: Secrets) -> TokenCredential:
+    tenant_id, client_id, path = secrets.id("tenant_id"), secrets.id("client_id"), _certificate_path(keys, secrets)
     return _with_certificate(
         path,
         lambda: CertificateCredential(
             tenant_id,
             client_id,
             path,
-            password=sources.optional_secret("certificate_password"),
-            send_certificate_chain=spec.send_certificate_chain,
-            **_authority_options(spec, sources),
+            password=secrets.optional_secret("certificate_password"),
+            send_certificate_chain=keys.send_certificate_chain,
+            **_authority_options(keys, secrets),
         ),
     )
 
 
-def _on_behalf_of(spec: CredentialSpec, sources: _Sources) -> TokenCredential:
-    tenant_id, client_id = sources.id("tenant_id"), sources.id("client_id")
-    assertion = sources.secret("user_assertion")
-    options = _authority_options(spec, sources)
-    if not (spec.certificate_path or spec.certificate_path_env != "AZURE_CLIENT_CERT_PATH"):
-        secret = sources.secret("client_secret")
+def _on_behalf_of(keys: AzureKeys, secrets: Secrets) -> TokenCredential:
+    tenant_id, client_id = secrets.id("tenant_id"), secrets.id("client_id")
+    assertion = secrets.secret("user_assertion")
+    options = _authority_options(keys, secrets)
+    if not (keys.certificate_path or keys.certificate_path_env != "AZURE_CLIENT_CERT_PATH"):
+        secret = secrets.secret("client_secret")
         return OnBehalfOfCredential(tenant_id, client_id, client_secret=secret, user_assertion=assertion, **options)
-    path = sources.certificate_path()
+    path = _certificate_path(keys, secrets)
     return _with_certificate(
         path,
         lambda: OnBehalfOfCredential(
             tenant_id,
             client_id,
             client_certificate=Path(path).read_bytes(),
-            password=sources.optional_secret("certificate_password"),
-            send_certificate_chain=spec.send_certificate_chain,
+            password=secrets.optional_secret("certificate_password"),
+            send_certificate_chain=keys.send_certificate_chain,
             user_assertion=assertion,
             **options,
         ),
     )
+
+
+def _certificate_path(keys: AzureKeys, secrets: Secrets) -> str:
+    standard = keys.certificate_path_env == "AZURE_CLIENT_CERT_PATH"
+    names = [keys.certificate_path_env, *([_CERTIFICATE_PATH_OF_AZURE] if standard else [])]
+    path = keys.certificate_path or next(filter(None, map(secrets.get, names)), None)
+    if not path:
+        raise secrets.missing(" nor ".join(names), "certificate_path_env", instead="credential.certificate_path")
+    return secrets.existing_file("certificate_path", path)
 
 
 def _with_certificate(path: str, make: Callable[[], TokenCredential]) -> TokenCredential:
@@ -226,19 +141,19 @@ def _with_certificate(path: str, make: Callable[[], TokenCredential]) -> TokenCr
     )
 
 
-def _interactive_browser(spec: CredentialSpec, sources: _Sources) -> TokenCredential:
-    options = _person_options(spec, sources)
-    if spec.redirect_uri:
-        options["redirect_uri"] = spec.redirect_uri
-    if spec.login_hint:
-        options["login_hint"] = spec.login_hint
-    return _user_sign_in(spec, InteractiveBrowserCredential, options)
+def _interactive_browser(keys: AzureKeys, secrets: Secrets) -> TokenCredential:
+    options = _person_options(keys, secrets)
+    if keys.redirect_uri:
+        options["redirect_uri"] = keys.redirect_uri
+    if keys.login_hint:
+        options["login_hint"] = keys.login_hint
+    return _user_sign_in(keys, InteractiveBrowserCredential, options)
 
 
-def _device_code(spec: CredentialSpec, sources: _Sources) -> TokenCredential:
-    options = _person_options(spec, sources)
+def _device_code(keys: AzureKeys, secrets: Secrets) -> TokenCredential:
+    options = _person_options(keys, secrets)
     options["prompt_callback"] = _prompt_on_stderr
-    return _user_sign_in(spec, DeviceCodeCredential, options)
+    return _user_sign_in(keys, DeviceCodeCredential, options)
 
 
 def _prompt_on_stderr(verification_uri: str, user_code: str, expires_on: datetime) -> None:
@@ -248,7 +163,7 @@ def _prompt_on_stderr(verification_uri: str, user_code: str, expires_on: datetim
     sys.stderr.flush()
 
 
-def _user_sign_in(spec: CredentialSpec, kind: Callable[..., Any], options: dict[str, Any]) -> TokenCredential:
+def _user_sign_in(keys: AzureKeys, kind: Callable[..., Any], options: dict[str, Any]) -> TokenCredential:
     def make(record: AuthenticationRecord | None) -> Any:
         if record is None:
             return kind(**options)
@@ -256,67 +171,67 @@ def _user_sign_in(spec: CredentialSpec, kind: Callable[..., Any], options: dict[
         others = {key: value for key, value in options.items() if key not in ("authority", "client_id")}
         return kind(authentication_record=record, **others)
 
-    return UserSignIn(make, record_path(spec.token_cache) if spec.token_cache else None)
+    return UserSignIn(make, record_path(keys.token_cache) if keys.token_cache else None)
 
 
-def _managed_identity(spec: CredentialSpec, sources: _Sources) -> TokenCredential:
-    client_id = spec.client_id or (sources.id("client_id") if spec.client_id_env else None)
-    return ManagedIdentityCredential(client_id=client_id, **_transport_options(spec, sources))
+def _managed_identity(keys: AzureKeys, secrets: Secrets) -> TokenCredential:
+    client_id = keys.client_id or (secrets.id("client_id") if keys.client_id_env else None)
+    return ManagedIdentityCredential(client_id=client_id, **_transport_options(keys, secrets))
 
 
-def _default(spec: CredentialSpec, sources: _Sources) -> TokenCredential:
-    options = _transport_options(spec, sources, connection_timeout=spec.connect_timeout_s)
-    options |= _authority_choice(spec, sources)
-    if spec.client_id:
-        options["managed_identity_client_id"] = spec.client_id
-    if spec.tenant_id:
-        options["workload_identity_tenant_id"] = spec.tenant_id
+def _default(keys: AzureKeys, secrets: Secrets) -> TokenCredential:
+    options = _transport_options(keys, secrets, connection_timeout=keys.connect_timeout_s)
+    options |= _authority_choice(keys, secrets)
+    if keys.client_id:
+        options["managed_identity_client_id"] = keys.client_id
+    if keys.tenant_id:
+        options["workload_identity_tenant_id"] = keys.tenant_id
     return DefaultAzureCredential(**options)
 
 
-def _person_options(spec: CredentialSpec, sources: _Sources) -> dict[str, Any]:
-    options = _authority_options(spec, sources)
+def _person_options(keys: AzureKeys, secrets: Secrets) -> dict[str, Any]:
+    options = _authority_options(keys, secrets)
     options |= {
-        "tenant_id": sources.id("tenant_id"),
-        "client_id": sources.id("client_id"),
-        "timeout": max(1, round(spec.prompt_timeout_s)),
+        "tenant_id": secrets.id("tenant_id"),
+        "client_id": secrets.id("client_id"),
+        "timeout": max(1, round(keys.prompt_timeout_s)),
         "disable_automatic_authentication": True,  # UserSignIn decides when to prompt
     }
-    if spec.token_cache:
+    if keys.token_cache:
         options["cache_persistence_options"] = TokenCachePersistenceOptions(
-            name=f"omnia-beam.{spec.token_cache}", allow_unencrypted_storage=spec.token_cache_unencrypted
+            name=f"omnia-beam.{keys.token_cache}", allow_unencrypted_storage=keys.token_cache_unencrypted
         )
     return options
 
 
-def _authority_options(spec: CredentialSpec, sources: _Sources) -> dict[str, Any]:
+def _authority_options(keys: AzureKeys, secrets: Secrets) -> dict[str, Any]:
     return {
-        **_transport_options(spec, sources, connection_timeout=spec.connect_timeout_s),
-        **_authority_choice(spec, sources),
+        **_transport_options(keys, secrets, connection_timeout=keys.connect_timeout_s),
+        **_authority_choice(keys, secrets),
         "retry_total": 0,
     }
 
 
-def _authority_choice(spec: CredentialSpec, sources: _Sources) -> dict[str, Any]:
+def _authority_choice(keys: AzureKeys, secrets: Secrets) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    authority = spec.authority or sources.get("AZURE_AUTHORITY_HOST")
+    authority = keys.authority or secrets.get("AZURE_AUTHORITY_HOST")
     if authority:
         options["authority"] = authority
-    if spec.disable_instance_discovery:
+    if keys.disable_instance_discovery:
         options["disable_instance_discovery"] = True
-    if spec.additionally_allowed_tenants:
-        options["additionally_allowed_tenants"] = list(spec.additionally_allowed_tenants)
+    if keys.additionally_allowed_tenants:
+        options["additionally_allowed_tenants"] = list(keys.additionally_allowed_tenants)
     return options
 
 
-def _transport_options(spec: CredentialSpec, sources: _Sources, **timeouts: float) -> dict[str, Any]:
-    options: dict[str, Any] = {"read_timeout": spec.read_timeout_s, **timeouts}
-    if spec.ca_bundle:
-        options["connection_verify"] = sources.existing_file("ca_bundle", spec.ca_bundle)
+def _transport_options(keys: AzureKeys, secrets: Secrets, **timeouts: float) -> dict[str, Any]:
+    options: dict[str, Any] = {"read_timeout": keys.read_timeout_s, **timeouts}
+    if keys.ca_bundle:
+        options["connection_verify"] = secrets.existing_file("ca_bundle", keys.ca_bundle)
     return {**options, "transport": RequestsTransport(session=ProxySession(), **options)}
 
 
-_MAKERS: Final[Mapping[str, Callable[[CredentialSpec, _Sources], TokenCredential]]] = {
+_MAKERS: Final[Mapping[str, Callable[[AzureKeys, Secrets], TokenCredential]]] = {
     "client_secret": _client_secret,
     "client_certificate": _client_certificate,
     "interactive_browser": _interactive_browser,

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from azure.core.exceptions import HttpResponseError, ServiceRequestError, ServiceResponseError
-from azure.identity import CredentialUnavailableError
 
 from omnia_beam.core.redaction import redact
 
@@ -124,6 +123,8 @@ def read_failure(error: BaseException) -> CredentialFailure:
 
 
 def _is_transient(chain: list[BaseException], whole: str) -> bool:
+    from azure.identity import CredentialUnavailableError  # slow to import, and rarely needed
+
     if isinstance(chain[0], CredentialUnavailableError):
         return False  # the identity does not exist here; azure-identity has already retried for as long as Microsoft prescribes
     if any(isinstance(error, HttpResponseError) and error.status_code in _TRANSIENT_STATUSES for error in chain):

@@ -18,15 +18,16 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Protocol
 
 import tenacity
 from azure.core.credentials import AccessToken, TokenCredential
 
 from omnia_beam.core.errors import CredentialError, UsageError
 from omnia_beam.core.redaction import guard_logs, remember_token
-from omnia_beam.net.auth.credentials import CredentialSpec
+from omnia_beam.net.auth.account import BasicCredential, BasicTokens
 from omnia_beam.net.auth.failure import read_failure
+from omnia_beam.net.auth.options import CredentialOptions
 
 _LOG = logging.getLogger(__name__)
 
@@ -82,6 +83,33 @@ class _Flight:
         raise CredentialError(str(error))
 
 
+class TokenSource(Protocol):
+    """A source of tokens: a `TokenProvider`, or any other object with its methods. Many threads may call both at once."""
+
+    def token(self) -> str | None:
+        """Return a valid token; None where the service needs none."""
+
+    def renew(self, rejected: str) -> str | None:
+        """Return a token newer than the one that the service refused."""
+
+
+def token_source(
+    credential: CredentialOptions,
+    resource_id: str | None,
+    environ: Mapping[str, str] | None,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> TokenSource:
+    """Return what gets tokens for a credential of any kind; none has been requested yet.
+
+    Raises:
+        UsageError: a variable or file is missing, or the resource id is.
+    """
+    if isinstance(credential, BasicCredential):
+        return BasicTokens(credential, environ)
+    return TokenProvider.of(credential, resource_id, environ, clock, sleep)
+
+
 class TokenProvider:
     """A thread-safe provider of the current token. It holds a token, so it is not picklable and its repr does not show it.
 
@@ -125,7 +153,7 @@ class TokenProvider:
     @classmethod
     def of(
         cls,
-        spec: CredentialSpec,
+        spec: CredentialOptions,
         resource_id: str | None,
         environ: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.time,

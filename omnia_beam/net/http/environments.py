@@ -7,10 +7,13 @@ environment("prod").timeseries.scope         141369bd-…/.default
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from omnia_beam.core.errors import UsageError
+
+EnvironmentName = Literal["dev", "test", "prod"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ _BELOW_PROD = {
     "ims_subscriptions": "789d768e-32ac-417b-b286-be5e0d460809",
 }
 
-ENVIRONMENTS: Final[dict[str, Environment]] = {
+ENVIRONMENTS: Final[Mapping[str, Environment]] = {
     "dev": _environment("dev", "https://api-dev.gateway.equinor.com/plant", **_BELOW_PROD),
     "test": _environment("test", "https://api-test.gateway.equinor.com/plant", **_BELOW_PROD),
     "prod": _environment(

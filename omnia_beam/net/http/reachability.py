@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from omnia_beam.core.errors import UnreachableError
-from omnia_beam.net.http.proxies import proxy_of
+from omnia_beam.net.http.route import proxy_of
 from omnia_beam.net.http.settings import ServiceSettings
 
 _TRIES: Final = 3

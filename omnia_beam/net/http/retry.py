@@ -15,13 +15,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import tenacity
 
 from omnia_beam.core.errors import ServiceError, ThrottledError, UsageError
+from omnia_beam.core.timestamps import NS_PER_SECOND
+from omnia_beam.net.http.options import RetryOptions
 
 T = TypeVar("T")
+
+_DEFAULTS: Final = RetryOptions()
 
 
 class AttemptFailed(Exception):
@@ -46,10 +50,10 @@ class RetryPolicy:
     start; time spent waiting for a free slot before the first attempt does not count. All times are seconds.
     """
 
-    attempts: int = 10
-    deadline_s: float = 600.0
-    first_wait_s: float = 0.5
-    max_wait_s: float = 60.0
+    attempts: int = _DEFAULTS.attempts
+    deadline_s: float = _DEFAULTS.deadline / NS_PER_SECOND
+    first_wait_s: float = _DEFAULTS.first_wait / NS_PER_SECOND
+    max_wait_s: float = _DEFAULTS.max_wait / NS_PER_SECOND
 
     def __post_init__(self) -> None:
         if self.attempts < 1:
@@ -58,6 +62,16 @@ class RetryPolicy:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise UsageError(f"retry {name} is {value}: a number of seconds, 0 or more")
+
+    @classmethod
+    def of(cls, options: RetryOptions) -> RetryPolicy:
+        """Return the policy of a configured service."""
+        return cls(
+            attempts=options.attempts,
+            deadline_s=options.deadline / NS_PER_SECOND,
+            first_wait_s=options.first_wait / NS_PER_SECOND,
+            max_wait_s=options.max_wait / NS_PER_SECOND,
+        )
 
     def longest_wait_s(self, retry: int) -> float:
         """Return the longest wait before retry number `retry` (1 is the first), in seconds."""

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, Final, NoReturn
 
 from omnia_beam.core.errors import (
     NotFoundError,
@@ -23,11 +23,10 @@ from omnia_beam.core.errors import (
     UsageError,
 )
 from omnia_beam.core.redaction import guard_logs, remember_token
-from omnia_beam.net.auth.token_provider import TokenProvider
+from omnia_beam.net.auth.token_provider import TokenSource, token_source
 from omnia_beam.net.http.body import MAX_BODY_BYTES
 from omnia_beam.net.http.failure import NO_CONNECTION, TransportFailure
 from omnia_beam.net.http.rate_limit import PausedTooLong, RateLimiter
-from omnia_beam.net.http.redirect import MAX_REDIRECTS, REDIRECTS, RedirectRefused, origin_text, redirect_target
 from omnia_beam.net.http.response import (
     JSON,
     Response,
@@ -38,23 +37,14 @@ from omnia_beam.net.http.response import (
     wrong_content,
 )
 from omnia_beam.net.http.retry import AttemptFailed, retry_after_s
-from omnia_beam.net.http.settings import ServiceSettings, request_headers
+from omnia_beam.net.http.route import MAX_REDIRECTS, REDIRECTS, RedirectRefused, origin_text, redirect_target
+from omnia_beam.net.http.settings import ServiceSettings, check_plain_http, request_headers
 from omnia_beam.net.http.stats import SessionStats
 from omnia_beam.net.http.transport import Query, RawResponse, Transport
 
 log = logging.getLogger(__name__)
 
 _LONG_WAIT_S = 15.0
-
-
-class TokenSource(Protocol):
-    """A source of tokens: a `TokenProvider`, or any other object with its methods. Many threads may call both at once."""
-
-    def token(self) -> str | None:
-        """Return a valid token; None where the service needs none."""
-
-    def renew(self, rejected: str) -> str | None:
-        """Return a token newer than the one that the service refused."""
 
 
 @dataclass
@@ -89,7 +79,8 @@ class ServiceSession:
         wall_clock: seconds since the Unix epoch, to interpret the date of a `Retry-After`.
 
     Raises:
-        UsageError: an environment variable that the settings name is not set, or the CA bundle cannot be read.
+        UsageError: an environment variable that the settings name is not set, the CA bundle cannot be read, or a secret would
+            cross the network in plain http.
     """
 
     def __init__(
@@ -110,9 +101,11 @@ class ServiceSession:
         self._rng = rng or random.Random()  # noqa: S311  # jitter needs no cryptographic randomness
         self._closed = threading.Event()
         self._sleep_for = sleep or self._closed.wait
-        self._tokens: TokenSource = token_provider or TokenProvider.of(
+        check_plain_http(settings, is_signed_in=token_provider is not None)
+        self._tokens: TokenSource = token_provider or token_source(
             settings.credential, settings.resource_id, environ, wall_clock, self._sleep
         )
+        self._scheme = "Bearer" if token_provider else settings.credential.scheme
         self._limiter = RateLimiter(
             settings.requests_per_second, settings.max_in_flight, clock=clock, sleep=self._sleep
         )
@@ -124,6 +117,7 @@ class ServiceSession:
             ca_bundle=settings.ca_bundle,
             connect_timeout_s=settings.connect_timeout_s,
             read_timeout_s=settings.read_timeout_s,
+            handshake=None if token_provider else settings.credential.handshake(environ),
         )
 
     def __repr__(self) -> str:
@@ -303,7 +297,7 @@ class ServiceSession:
         call.token = token
         if token is not None:
             remember_token(token)
-            headers["Authorization"] = f"Bearer {token}"
+            headers["Authorization"] = f"{self._scheme} {token}"
         return headers
 
     def _report(self, started: float, answer: RawResponse) -> None:

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
-from urllib.parse import urlsplit
+from typing import Final, get_args
 
 from omnia_beam import __version__
+from omnia_beam.config.fields import check_base_url
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.redaction import remember_secret
+from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.net.auth.credentials import CredentialSpec
-from omnia_beam.net.http.federation import checked_federation_source
+from omnia_beam.net.auth.options import CredentialOptions
+from omnia_beam.net.http.environments import environment
+from omnia_beam.net.http.options import FederationSource, RateOptions, ServiceOptions, TimeoutsOptions, exposed_secret
 from omnia_beam.net.http.retry import RetryPolicy
+from omnia_beam.net.http.route import is_loopback
+
+log = logging.getLogger(__name__)
 
 _THREADS_A_REQUEST: Final = 8
 
-ANONYMOUS = CredentialSpec(kind="anonymous")
+ANONYMOUS = CredentialSpec("anonymous")
 USER_AGENT = f"omnia-beam/{__version__}"
+
+FEDERATION_SOURCES: Final[tuple[str, ...]] = get_args(FederationSource)
+
+_RATE: Final = RateOptions()
+_TIMEOUTS: Final = TimeoutsOptions()
 
 
 @dataclass(frozen=True)
@@ -28,7 +40,7 @@ class ServiceSettings:
     Attributes:
         base_url: of the API, such as `https://api.gateway.equinor.com/plant/timeseries/v1.7`; http or https.
         resource_id: the OAuth resource for which tokens are requested; None only where no token is needed.
-        credential: how to get a token; names environment variables and files, holds no secret.
+        credential: how to sign in; names environment variables and files, holds no secret.
         federation_source: `IMS`, `TSDB` or `DataLake` as the default of reads; None leaves it to the service.
         requests_per_second: the budget of this process; None for no pacing.
         max_in_flight: requests under way at a time, and the size of the connection pool.
@@ -40,6 +52,7 @@ class ServiceSettings:
         ca_bundle: a PEM file of the authorities to trust; None leaves it to REQUESTS_CA_BUNDLE and certifi.
         compression: lets the service compress responses with gzip where it can.
         user_agent: the `User-Agent` header.
+        allow_plain_http: lets secrets cross the network in plain http; a session warns of it.
 
     Raises:
         UsageError: a value is invalid; the message names it.
@@ -47,21 +60,25 @@ class ServiceSettings:
 
     base_url: str
     resource_id: str | None = None
-    credential: CredentialSpec = ANONYMOUS
+    credential: CredentialOptions = ANONYMOUS
     federation_source: str | None = None
-    requests_per_second: float | None = 20.0
-    max_in_flight: int = 8
-    connect_timeout_s: float = 10.0
-    read_timeout_s: float = 120.0
-    attempt_timeout_s: float = 300.0
+    requests_per_second: float | None = _RATE.requests_per_second
+    max_in_flight: int = _RATE.max_in_flight
+    connect_timeout_s: float = _TIMEOUTS.connect / NS_PER_SECOND
+    read_timeout_s: float = _TIMEOUTS.read / NS_PER_SECOND
+    attempt_timeout_s: float = _TIMEOUTS.attempt / NS_PER_SECOND
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     subscription_key_env: str | None = None
     ca_bundle: str | None = None
     compression: bool = True
     user_agent: str = USER_AGENT
+    allow_plain_http: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "base_url", _checked_base_url(self.base_url))
+        try:
+            object.__setattr__(self, "base_url", check_base_url(self.base_url))
+        except ValueError as error:
+            raise UsageError(f"base_url {error}") from None
         checked_federation_source(self.federation_source)
         _ = self.scope  # raises for a credential without a resource id
         if self.requests_per_second is not None and not _positive(self.requests_per_second):
@@ -71,6 +88,28 @@ class ServiceSettings:
         for name in ("connect_timeout_s", "read_timeout_s", "attempt_timeout_s"):
             if not _positive(getattr(self, name)):
                 raise UsageError(f"{name} is {getattr(self, name)}: a number of seconds above 0")
+
+    @classmethod
+    def of(cls, options: ServiceOptions, federation_source: str | None = None) -> ServiceSettings:
+        """Return the settings of a configured service, with the whole budget of the job."""
+        endpoint = environment(options.environment).timeseries if options.environment else None
+        base_url = endpoint.base_url if endpoint else options.base_url or ""
+        return cls(
+            base_url=base_url,
+            resource_id=endpoint.resource_id if endpoint else options.resource_id,
+            credential=options.credential,
+            federation_source=federation_source,
+            requests_per_second=options.rate.requests_per_second,
+            max_in_flight=options.rate.max_in_flight,
+            connect_timeout_s=options.timeouts.connect / NS_PER_SECOND,
+            read_timeout_s=options.timeouts.read / NS_PER_SECOND,
+            attempt_timeout_s=options.timeouts.attempt / NS_PER_SECOND,
+            retry=RetryPolicy.of(options.retry),
+            subscription_key_env=options.subscription_key_env,
+            ca_bundle=options.ca_bundle,
+            compression=not is_loopback(base_url),  # on this machine gzip costs more than it saves
+            allow_plain_http=options.allow_plain_http,
+        )
 
     @property
     def scope(self) -> str | None:
@@ -99,26 +138,23 @@ def _positive(value: float) -> bool:
     return math.isfinite(value) and value > 0
 
 
-def _checked_base_url(text: str) -> str:
-    """Return the URL without a slash at its end.
+def check_plain_http(settings: ServiceSettings, *, is_signed_in: bool) -> None:
+    """Refuse to send a secret over the network in plain http; log a warning where the settings allow it.
+
+    Args:
+        settings: of the service.
+        is_signed_in: whether requests carry tokens that are not those of the settings' credential.
 
     Raises:
-        UsageError: it is not an http or https URL, or it has a user, a password, a query or a fragment.
+        UsageError: the settings do not allow it.
     """
-    example = "write it like https://api.gateway.equinor.com/plant/timeseries/v1.7"
-    try:
-        parts = urlsplit(text.strip())
-        _ = parts.port
-    except ValueError as error:
-        raise UsageError(f"base_url {text!r} is not a URL ({error}): {example}") from None
-    if parts.username or parts.password:
-        # The message does not repeat the text, because it holds a secret.
-        raise UsageError("base_url holds a user name or password: name them under credential instead")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"base_url {text!r} is not an http or https URL: {example}")
-    if parts.query or parts.fragment:
-        raise UsageError(f"base_url {text!r} has a query or a fragment: {example}")
-    return text.strip().rstrip("/")
+    sent = "token" if is_signed_in else settings.credential.sends
+    exposed = exposed_secret(settings.base_url, sent, settings.subscription_key_env)
+    if exposed is None:
+        return
+    if not settings.allow_plain_http:
+        raise UsageError(f"base_url {settings.base_url}: {exposed}: use https, or allow it by allow_plain_http: true")
+    log.warning("%s: %s, which allow_plain_http allows", settings.base_url, exposed)
 
 
 def request_headers(settings: ServiceSettings, environ: Mapping[str, str]) -> dict[str, str]:
@@ -142,3 +178,14 @@ def request_headers(settings: ServiceSettings, environ: Mapping[str, str]) -> di
         remember_secret(key)
         headers["Ocp-Apim-Subscription-Key"] = key
     return headers
+
+
+def checked_federation_source(source: str | None) -> str | None:
+    """Return the source unchanged.
+
+    Raises:
+        UsageError: it is not one of `FEDERATION_SOURCES`.
+    """
+    if source is not None and source not in FEDERATION_SOURCES:
+        raise UsageError(f"federation source {source!r}: choose {', '.join(FEDERATION_SOURCES)}, or none")
+    return source

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +18,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from omnia_beam.net.http.body import BodyError, read_body
 from omnia_beam.net.http.body_room import shared_room
 from omnia_beam.net.http.failure import TransportFailure, explain
-from omnia_beam.net.http.proxies import ProxySession
+from omnia_beam.net.http.route import ProxySession
 from omnia_beam.net.http.watchdog import Exchange, Watchdog, current_exchange
 
 Query = Sequence[tuple[str, str]]
@@ -43,16 +43,24 @@ class Transport:
 
     Thread-safe. Proxies come from the environment as with `requests` (HTTPS_PROXY, NO_PROXY), but are never used for this
     machine; authorities come from `ca_bundle`, else REQUESTS_CA_BUNDLE, else certifi. ~/.netrc is not read.
+    `handshake` makes the authentication of one request, where it is not a header.
     """
 
     def __init__(
-        self, *, pool_size: int, ca_bundle: str | None, connect_timeout_s: float, read_timeout_s: float
+        self,
+        *,
+        pool_size: int,
+        ca_bundle: str | None,
+        connect_timeout_s: float,
+        read_timeout_s: float,
+        handshake: Callable[[], AuthBase] | None = None,
     ) -> None:
         self._session = _NoRedirects()
         self._ca_bundle = ca_bundle
         self._connect_timeout_s = connect_timeout_s
         self._read_timeout_s = read_timeout_s
         self._watchdog = Watchdog()
+        self._auth_of = handshake or _KeepHeaders
         adapter = _Adapter(pool_connections=4, pool_maxsize=pool_size)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
@@ -105,7 +113,7 @@ class Transport:
             data=body,
             headers=dict(headers),
             # Never None: without an auth `requests` takes one from ~/.netrc and overwrites the bearer token.
-            auth=_KeepHeaders(),
+            auth=self._auth_of(),
             timeout=(min(self._connect_timeout_s, timeout_s), min(self._read_timeout_s, timeout_s)),
             allow_redirects=False,
             stream=True,

@@ -19,12 +19,15 @@ from functools import partial
 from typing import Any, Final
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.config import JobConfig, OmniaSink
+from omnia_beam.config import JobConfig
 from omnia_beam.core.dead_letter import DeadLetter
-from omnia_beam.core.errors import OmniaBeamError, UsageError
+from omnia_beam.core.errors import Interrupted, OmniaBeamError, UsageError
 from omnia_beam.core.printable import counted
 from omnia_beam.core.receipt import Receipt
+from omnia_beam.core.summary import Summary
+from omnia_beam.io.destination import Asked, Look
 from omnia_beam.io.omnia.delivery import WriteMemory
+from omnia_beam.io.omnia.options import OmniaSink
 from omnia_beam.io.omnia.pending_chunk import WrittenChunk
 from omnia_beam.io.omnia.settings import service_settings, write_options
 from omnia_beam.io.omnia.writer import OmniaWriter, more_ahead, send_group
@@ -36,8 +39,9 @@ from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import reset_shared_sessions, shared_session
 from omnia_beam.pipelines.cluster_guard import check_job
-from omnia_beam.pipelines.destination_check import Asked, Look, look_at_letters
+from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import opened_state
+from omnia_beam.pipelines.letters_look import look_at_letters
 from omnia_beam.pipelines.replay.letters import (
     SortedLetters,
     Standing,
@@ -47,7 +51,6 @@ from omnia_beam.pipelines.replay.letters import (
     standing_of,
     with_history,
 )
-from omnia_beam.pipelines.summary import Summary
 
 _BLOCK_FILES: Final = 5_000
 """Files looked up in the ledger at a time: each lookup is a pass over its receipts."""
@@ -106,7 +109,7 @@ def run_replay(job: JobConfig, context: RunContext, path: str | None = None) -> 
         raise UsageError(
             f"replay sends dead letters to a sink of kind omnia; this job's is {sink.kind}, which refuses no points"
         )
-    check_job(job, context.options)
+    check_job(Job.of(job), context)
     service = service_settings(sink)
     session = shared_session(service)
     tally = _Tally()
@@ -122,9 +125,9 @@ def run_replay(job: JobConfig, context: RunContext, path: str | None = None) -> 
             asked = Asked(state.scope.digest, state.sink)
             lost = Look() if path else look_at_letters(state.ledger, state.state_dir, asked)
             _Replay(state, files, service, session, sink, tally).run(names)
-    except (OmniaBeamError, KeyboardInterrupt) as error:
+    except (OmniaBeamError, Interrupted) as error:
         reached = _summary(tally, session, context.clock() - began)
-        error.summary = reached.having(dead_letters=reached.dead_letters + tally.unsettled)  # type: ignore[union-attr]  # for the CLI
+        error.summary = reached.having(dead_letters=reached.dead_letters + tally.unsettled)
         raise
     summary = _summary(tally, session, context.clock() - began)
     details = _details(tally, files)

@@ -9,21 +9,20 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from omnia_beam.core.series_id import canonical_id
+from omnia_beam.beam.context import RunContext
+from omnia_beam.config import JobConfig
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.files.folder import file_prefix, tidy_files
-from omnia_beam.io.omnia.id_spelling import as_recorded
-from omnia_beam.io.omnia.planner import plan_windows
-from omnia_beam.io.omnia.selection import select_series
+from omnia_beam.io.base import WHOLE, OpenSource, Share
 from omnia_beam.ledger.compaction import compact_ledger, compaction_pays, delete_spent
 from omnia_beam.ledger.job import JobRun, RunState
 from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.queries import recent_windows
-from omnia_beam.net.http.session import ServiceSession
-from omnia_beam.pipelines.backfill import BackfillJob
+from omnia_beam.pipelines.job import Job
+from omnia_beam.pipelines.preparation import Prepared, prepare
+from omnia_beam.pipelines.run import Copying
 from omnia_beam.pipelines.tail.windows import (
     DAY_NS,
     HOUR_NS,
@@ -33,11 +32,12 @@ from omnia_beam.pipelines.tail.windows import (
     stable_groups,
     windows_again,
 )
-from omnia_beam.pipelines.work_plan import WorkPlan, plan_work
+from omnia_beam.pipelines.work_plan import WorkPlan, kept_windows, plan_work
 from omnia_beam.plan.plan import Plan, Wanted
 
 _SELECT_EVERY_POLLS = 10
 """Cycles between two searches for new series: a search costs requests, and new series are rare."""
+_WINDOWS_OF_A_WORKER = 16
 _RENEWALS = 8
 _RENEW_AFTER_POLLS = 10
 _JOINED_WITHIN_NS = 62 * DAY_NS
@@ -96,13 +96,13 @@ class PlannedCycle:
 
     Args:
         wanted: all that should be covered after it; empty where the lag has not passed yet.
-        state: the job's, with the ledger as it was when the cycle was planned; None where nothing is wanted.
+        copying: with the ledger as it was when the cycle was planned; None where nothing is wanted.
         work: the windows; None likewise.
         join, renew: whether recorded windows were searched, to join them and to read again what is not settled.
     """
 
     wanted: TimeRange
-    state: JobRun | None = None
+    copying: Copying | None = None
     work: WorkPlan | None = None
     join: bool = False
     renew: bool = False
@@ -114,17 +114,25 @@ class TailPlanner:
 
     Args:
         job: the tail's.
-        session: to its service.
+        context: runner and terminal.
+        share: of the budget, where it plans in a worker.
     """
 
-    job: BackfillJob
-    session: ServiceSession
-    series_ids: tuple[str, ...] = ()
+    job: Job
+    context: RunContext
+    share: Share = WHOLE
+    source: OpenSource | None = None
+    prepared: Prepared | None = None
     groups: Groups | None = None
     cycles: int = 0
     is_tidy: bool = False
     joined_ns: int | None = None
     renewed_ns: int | None = None
+
+    @property
+    def series_ids(self) -> tuple[str, ...]:
+        """The series that are copied, ascending; empty before the first cycle."""
+        return () if self.prepared is None else self.prepared.series_ids
 
     def next_cycle(self, run: RunState, token: LeaseToken, now_ns: int) -> PlannedCycle:
         """Plan what is to be read now. Deletes stray files and compacts the ledger where that pays; nothing else is changed.
@@ -136,70 +144,83 @@ class TailPlanner:
 
         Raises:
             StateError: the ledger cannot be read, or the lease is lost.
-            UsageError, ServiceError: the service cannot be asked, or nothing is selected.
+            UsageError, ServiceError: the source cannot be asked, nothing is selected, or a finding is not accepted.
             DestinationError: what a dead run left cannot be deleted.
         """
         self.cycles += 1
-        if self.cycles % _SELECT_EVERY_POLLS == 1 or not self.series_ids:
-            self._select()
-        wanted, is_last = wanted_now(self.job, now_ns)
+        state = self._loaded(run, token)
+        source, prepared = self._opened(state)
+        wanted, is_last = wanted_now(self.job.config, source.wanted, now_ns)
         if not wanted:
             return PlannedCycle(wanted)
-        state = self._state(run, token, wanted)
-        self.series_ids = as_recorded(state.ledger, self.series_ids)
+        state = self._compacted(state, wanted)
         renew = is_last or _is_due(self.renewed_ns, wanted.end_ns, self._renew_every_ns)
         join = renew or _is_due(self.joined_ns, wanted.end_ns, HOUR_NS)
-        work, self.groups = plan_cycle(
-            self.job,
-            self.session,
-            state,
-            self.series_ids,
-            wanted,
-            now_ns,
-            groups=self.groups,
-            join=join,
-            renew=renew,
-        )
-        return PlannedCycle(wanted, state, work, join, renew)
+        copying = self._copying(state, source, prepared, wanted)
+        work, self.groups = plan_cycle(copying, now_ns, groups=self.groups, join=join, renew=renew)
+        return PlannedCycle(wanted, copying, work, join, renew)
 
     def carried_out(self, planned: PlannedCycle) -> None:
         """Note that the windows were handed over for reading, so that recorded ones are not searched again for some time."""
         self.joined_ns = planned.wanted.end_ns if planned.join else self.joined_ns
         self.renewed_ns = planned.wanted.end_ns if planned.renew else self.renewed_ns
 
-    def tidy(self, state: JobRun, wanted: TimeRange) -> None:
-        """Delete files that no receipt names; see `tidy_files`."""
-        tidy_files(self.job.sink.path, file_prefix(self.job.config.name), state, wanted=wanted)
+    def tidy(self, run: JobRun, wanted: TimeRange) -> None:
+        """Remove what no receipt names; see `Sink.tidy`."""
+        self.job.sink.tidy(run, wanted)
         self.is_tidy = True
 
-    def _select(self) -> None:
-        found = select_series(self.session, self.job.source.series)
-        if found != tuple(sorted(map(canonical_id, self.series_ids))):
-            self.series_ids, self.groups = found, None
+    def _loaded(self, run: RunState, token: LeaseToken) -> JobRun:
+        ledger = Ledger.load(run.state_dir)
+        delete_spent(ledger, token)
+        return JobRun.of(replace(run, token=token), ledger)
+
+    def _opened(self, state: JobRun) -> tuple[OpenSource, Prepared]:
+        """Ask the source what it holds, where that may have changed."""
+        source, prepared = self.source, self.prepared
+        # Where asking costs requests it is done now and then: new series are rare.
+        rarely = source is not None and source.plan_lasts and self.cycles % _SELECT_EVERY_POLLS != 1
+        if source is None or prepared is None or not rarely:
+            source = self.job.open_source(state, self.context, share=self.share)
+            prepared = prepare(self.job, source, state.state_dir)
+            prepared.report.check(self.job.config.accept)
+            if prepared.series_ids != self.series_ids:
+                self.groups = None
+            self.source, self.prepared = source, prepared
+        return source, prepared
+
+    def _copying(self, run: JobRun, source: OpenSource, prepared: Prepared, wanted: TimeRange) -> Copying:
+        copying = Copying.of(self.job, source, prepared, run, self.context)
+        carrier = replace(copying.carrier, passing=True, least_windows=_WINDOWS_OF_A_WORKER)
+        return replace(copying, wanted=wanted, carrier=carrier)
 
     @property
     def _renew_every_ns(self) -> int:
         tail = self.job.config.tail
         return max(_RENEW_AFTER_POLLS * tail.poll, (tail.refresh or 24 * HOUR_NS) // _RENEWALS)
 
-    def _state(self, run: RunState, token: LeaseToken, wanted: TimeRange) -> JobRun:
-        """Return the state with the ledger as it is now, compacted where that pays, after deleting files of a cycle that failed."""
-        ledger = Ledger.load(run.state_dir)
-        delete_spent(ledger, token)
-        state = JobRun.of(replace(run, token=token), ledger)
-        pays = compaction_pays(ledger, token)
+    def _compacted(self, state: JobRun, wanted: TimeRange) -> JobRun:
+        """Return the run with its ledger compacted where that pays, after removing what a cycle that failed left."""
+        pays = compaction_pays(state.ledger, state.token)
         if pays or not self.is_tidy:
             self.tidy(state, wanted)
-        if pays:  # replaced files are deleted by now, and the ledger can forget their names
-            compact_ledger(ledger, token, forget={state.sink: ledger.superseded_files(state.sink)})
-            state = replace(state, ledger=Ledger.load(run.state_dir))
-        return state
+        if not pays:
+            return state
+        # Replaced files are deleted by now, and the ledger can forget their names.
+        compact_ledger(state.ledger, state.token, forget={state.sink: state.ledger.superseded_files(state.sink)})
+        return replace(state, ledger=Ledger.load(state.state_dir))
 
 
-def wanted_now(job: BackfillJob, now_ns: int) -> tuple[TimeRange, bool]:
-    """Return the range up to now − lag, or to the window's end, and whether it reaches that end."""
-    start, end = job.wanted.start_ns, job.config.window.end if job.config.window else None
-    read_to = max(start, now_ns - job.config.tail.lag)
+def wanted_now(config: JobConfig, of_source: TimeRange, now_ns: int) -> tuple[TimeRange, bool]:
+    """Return the range up to now − lag, or to the window's end, and whether it reaches that end.
+
+    Args:
+        of_source: the time of the source, which counts where the job has no window: files are read whole.
+    """
+    if config.window is None:
+        return of_source, False
+    start, end = config.window.start, config.window.end
+    read_to = max(start, now_ns - config.tail.lag)
     return (TimeRange(start, read_to), False) if end is None or read_to < end else (TimeRange(start, end), True)
 
 
@@ -213,16 +234,7 @@ def complete_at(ledger: Ledger, scope: str, series_ids: Sequence[str], wanted: T
 
 
 def plan_cycle(
-    job: BackfillJob,
-    session: ServiceSession,
-    state: JobRun,
-    series_ids: Sequence[str],
-    wanted: TimeRange,
-    now_ns: int,
-    *,
-    groups: Groups | None,
-    join: bool,
-    renew: bool,
+    copying: Copying, now_ns: int, *, groups: Groups | None, join: bool, renew: bool
 ) -> tuple[WorkPlan, Groups]:
     """Return what one cycle reads, and the groups of series for the next one.
 
@@ -230,8 +242,7 @@ def plan_cycle(
     groups that stay the same, so that its windows can be joined.
 
     Args:
-        job, session, state: the tail's.
-        series_ids, wanted: all that should be covered.
+        copying: the cycle's.
         now_ns: the present time.
         groups: the series that are read together, as in the cycle before; None to find them in the ledger.
         join: whether to look for windows to read again at all.
@@ -239,10 +250,11 @@ def plan_cycle(
 
     Raises:
         StateError: the ledger is damaged.
-        ServiceError: the service cannot be asked.
+        ServiceError: the source cannot be asked.
     """
-    limits, tail = job.options.pack_limits, job.config.tail
-    settle_ns = tail.refresh or 0
+    config, source, state, wanted = copying.job.config, copying.source, copying.run, copying.wanted
+    series_ids = copying.prepared.series_ids
+    settle_ns = config.tail.refresh or 0
     border = max(wanted.start_ns, day_start(wanted.end_ns - settle_ns))
     stale: dict[ChunkKey, int] = {}
     if join or groups is None:
@@ -250,7 +262,7 @@ def plan_cycle(
         recent = recent_windows(state.ledger, state.scope.digest, state.sink, series_ids, since, settle_ns)
         groups = tuple(stable_groups(series_ids, (each for each in recent if each.key.range.end_ns > border - DAY_NS)))
         if join:
-            most = job.config.max_chunk_points
+            most = config.max_chunk_points
             stale = windows_again(recent, now_ns, wanted.end_ns, settle_ns=settle_ns, chunk_points=most, renew=renew)
     same = groups
 
@@ -258,17 +270,18 @@ def plan_cycle(
         cut = [(ids, piece) for ids, part in missing for piece in part.split_at([border])]
         old = [(ids, part) for ids, part in cut if part.end_ns <= border]
         new = [(ids, part) for ids, part in cut if part.start_ns >= border]
-        plan = plan_windows(session, old, statuses=job.options.statuses, limits=limits)
-        return plan.merged(fresh_windows(new, same))
+        if not source.plan_lasts:
+            return source.plan(missing)  # it knows what it holds: nothing has to be found out by reading
+        return source.plan(old).merged(fresh_windows(new, same))
 
     work = plan_work(
         state,
         series_ids,
         wanted,
-        limits=limits,
+        limits=source.limits,
         plan_missing=plan_missing,
-        stale=stale.items(),
-        newest_first=job.config.order == "newest_first",
+        stale=[*stale.items(), *source.stale(state, series_ids), *kept_windows(state, config.vanished)],
+        newest_first=config.order == "newest_first",
         now_ns=now_ns,
     )
     return work, same

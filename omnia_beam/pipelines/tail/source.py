@@ -19,31 +19,34 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from io import StringIO
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration, Timestamp
+from rich.console import Console
 
+from omnia_beam.beam.context import RunContext
+from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import OmniaBeamError, StateError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.core.window import Window
+from omnia_beam.io.base import Share
 from omnia_beam.ledger.failures import forget_failures, read_failures
-from omnia_beam.ledger.job import JobRun, RunState
+from omnia_beam.ledger.job import JobRun, JobView, RunState
 from omnia_beam.ledger.lease import advance_run
 from omnia_beam.ledger.lease_file import read_lease
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.queries import points_of_run
-from omnia_beam.net.http.session import ServiceSession
-from omnia_beam.net.http.shared import shared_session
-from omnia_beam.pipelines.backfill import BackfillJob
+from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.tail.cursor import OVER, Round, TailCursor, TailCursorCoder, TailTracker
 from omnia_beam.pipelines.tail.cycle import Cycle, TailPlanner, TailTimes, complete_at, describe_cycle
 from omnia_beam.pipelines.tail.report import TailReport, write_report
 from omnia_beam.pipelines.work_plan import WorkPlan, announce_again
-from omnia_beam.plan.plan import Plan, WindowShard, shard_windows
+from omnia_beam.plan.plan import Plan
 
 _log = logging.getLogger(__name__)
 
@@ -60,18 +63,22 @@ class TailSpec:
     """The parameters of the source; pickled to where it runs.
 
     Args:
-        job: with the worker's share of the budget, and nothing in its selection that only the driver can read.
+        config: the job, with nothing in its selection that only the driver can read.
+        share: the worker's part of the budget.
+        shard_type: of what is given out.
         run: the job's state, with the token of the driver's lease.
         times: clocks.
     """
 
-    job: BackfillJob
+    config: JobConfig
+    share: Share
+    shard_type: type
     run: RunState
     times: TailTimes = TailTimes()
 
 
 class TailWindows(beam.PTransform):
-    """PBegin to WindowShard, without end: yields each cycle's windows, with the time up to which nothing is unread as timestamp.
+    """PBegin to shards of windows, without end; the timestamp is the time up to which nothing is unread.
 
     Args:
         spec: see TailSpec.
@@ -82,7 +89,7 @@ class TailWindows(beam.PTransform):
         self._spec = spec
 
     def expand(self, pipeline: Any) -> Any:
-        poll = beam.ParDo(_Poll(self._spec)).with_output_types(WindowShard)
+        poll = beam.ParDo(_Poll(self._spec)).with_output_types(self._spec.shard_type)
         return pipeline | beam.Impulse() | "Poll" >> poll
 
 
@@ -93,10 +100,11 @@ class _Poll(beam.DoFn, beam.transforms.core.RestrictionProvider):
         self._spec = spec
 
     def setup(self) -> None:
-        self._poller = TailPoller(self._spec, shared_session(self._spec.job.service))
+        self._poller = TailPoller(self._spec)
 
     def initial_restriction(self, element: bytes) -> TailCursor:
-        return TailCursor.at(self._spec.job.wanted.start_ns)
+        window = self._spec.config.window
+        return TailCursor.at(0 if window is None else window.start)
 
     def create_tracker(self, restriction: TailCursor) -> TailTracker:
         return TailTracker(restriction)
@@ -121,7 +129,7 @@ class _Poll(beam.DoFn, beam.transforms.core.RestrictionProvider):
         # A failed claim means that the runner has taken the remainder away; its new holder looks again.
         if tracker.try_claim(look.round):
             at = as_timestamp(cursor.complete_to_ns)
-            for shard in shard_windows(look.round.given, _WINDOWS_PER_SHARD):
+            for shard in self._poller.shards(look.round.given):
                 yield TimestampedValue(shard, at)
             if look.round.then.mode != "over":
                 raise_watermark(watermark, look.round.then.complete_to_ns)
@@ -141,18 +149,25 @@ class TailPoller:
 
     Args:
         spec: see TailSpec.
-        session: to the service.
     """
 
-    def __init__(self, spec: TailSpec, session: ServiceSession) -> None:
-        self._job, self._run, self._times = spec.job, spec.run, spec.times
-        self._planner = TailPlanner(spec.job, session)
-        self._poll_ns = spec.job.config.tail.poll
+    def __init__(self, spec: TailSpec) -> None:
+        self._config, self._run, self._times = spec.config, spec.run, spec.times
+        self._planner = TailPlanner(Job.of(spec.config), worker_context(), spec.share)
+        self._poll_ns = spec.config.tail.poll
         self._due_ns = 0
         self._waits_since_ns: int | None = None
         self._told_ns = 0
         self._is_cut = False
         self._report = TailReport()
+
+    def shards(self, windows: Iterable[Window]) -> Iterator[Any]:
+        """Yield windows in the form in which the source reads them."""
+        source = self._planner.source
+        if source is None:  # a new instance gives out again what another one has planned
+            view = JobView.load(self._run.state_dir, self._run.scope)
+            source = self._planner.job.open_source(view, self._planner.context, share=self._planner.share)
+        return source.shards(windows, _WINDOWS_PER_SHARD)
 
     def look(self, cursor: TailCursor) -> Look:
         """Look once. A failure is reported and tried again, unless the lease is lost: then the tail is over.
@@ -214,7 +229,7 @@ class TailPoller:
         points = points_of_run(ledger, cursor.run, reach)
         if not self._planner.is_tidy:
             state = JobRun.of(replace(self._run, token=replace(self._run.token, run=cursor.run)), ledger)
-            self._planner.tidy(state, TimeRange(self._job.wanted.start_ns, cursor.read_to_ns))
+            self._planner.tidy(state, self._wanted(cursor))
         forget_failures(self._run.state_dir, self._run.run_id)
         return self._ended(cursor, ledger, now_ns, points=points, failures=failures)
 
@@ -228,7 +243,7 @@ class TailPoller:
         failures: Sequence[Mapping[str, Any]] = (),
     ) -> tuple[TailCursor, bool]:
         series_ids = self._planner.series_ids
-        wanted = TimeRange(self._job.wanted.start_ns, cursor.read_to_ns)
+        wanted = self._wanted(cursor)
         complete_ns = cursor.complete_to_ns
         if series_ids:  # empty at the first look of a new instance: the next cycle selects them
             complete_ns = complete_at(ledger, self._run.scope.digest, series_ids, wanted)
@@ -242,7 +257,7 @@ class TailPoller:
             failures=len(failures),
             first_failure=str(failures[0]["message"]) if failures else "",
         )
-        end_ns = self._job.config.window.end if self._job.config.window else None
+        end_ns = self._config.window.end if self._config.window else None
         is_over = end_ns is not None and complete_ns >= end_ns and not self._is_cut
         self._waits_since_ns = None
         self._publish(describe_cycle(cycle, now_ns), cycle, is_over)
@@ -254,11 +269,11 @@ class TailPoller:
         planned = self._planner.next_cycle(self._run, token, now_ns)
         self._due_ns = now_ns + self._poll_ns
         poll_s = self._poll_ns / NS_PER_SECOND
-        if planned.state is None or planned.work is None:
+        if planned.copying is None or planned.work is None:
             return Look(Round((), cursor), poll_s)
         work, is_all = first_windows(planned.work)
         complete_ns = complete_at(
-            planned.state.ledger, self._run.scope.digest, self._planner.series_ids, planned.wanted
+            planned.copying.run.ledger, self._run.scope.digest, self._planner.series_ids, planned.wanted
         )
         read_to_ns = max(cursor.read_to_ns, planned.wanted.end_ns)
         self._is_cut = not is_all
@@ -267,10 +282,10 @@ class TailPoller:
         else:
             self._due_ns = 0
         if not len(work.plan):
-            cursor, is_over = self._ended(replace(cursor, read_to_ns=read_to_ns), planned.state.ledger, now_ns)
+            cursor, is_over = self._ended(replace(cursor, read_to_ns=read_to_ns), planned.copying.run.ledger, now_ns)
             return Look(Round((), OVER if is_over else cursor), poll_s)
         self._planner.is_tidy = not work.again
-        announce_again(planned.state, work)
+        announce_again(planned.copying.run, work)
         windows = tuple(work.plan)
         then = TailCursor(
             "poll",
@@ -282,6 +297,11 @@ class TailPoller:
         )
         return Look(Round(windows, then), self._look_s)
 
+    def _wanted(self, cursor: TailCursor) -> TimeRange:
+        window = self._config.window
+        start = min(0, cursor.read_to_ns) if window is None else window.start
+        return TimeRange(start, cursor.read_to_ns)
+
     @property
     def _look_s(self) -> float:
         return min(_LOOK_S * self._times.rate, self._poll_ns / NS_PER_SECOND)
@@ -292,6 +312,12 @@ class TailPoller:
             write_report(self._run.state_dir, self._run.run_id, self._report)
         except StateError as error:  # the report is only for display; the ledger is complete
             _log.warning("%s: %s", line, error)
+
+
+def worker_context() -> RunContext:
+    """Return the context of a source in a worker, which has no terminal: its messages go to the log."""
+    silent = Console(file=StringIO())
+    return RunContext(None, silent, silent, quiet=True)
 
 
 def first_windows(work: WorkPlan) -> tuple[WorkPlan, bool]:

@@ -15,7 +15,6 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, Final
 
 import apache_beam as beam
@@ -23,35 +22,28 @@ import grpc
 from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.runners.runner import PipelineState
 
-from omnia_beam.beam.cluster import check_cluster, worker_share
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import own_errors_logged_once, stopping_on_signals
 from omnia_beam.beam.flink_options import CheckpointOptions
 from omnia_beam.beam.progress import BOARD, STOP
-from omnia_beam.beam.record import RecordFailures, RecordReceipts
 from omnia_beam.beam.runner import make_runner, runner_name
-from omnia_beam.config import JobConfig
-from omnia_beam.core.errors import OmniaBeamError, StateError, UnsafeRunnerError
+from omnia_beam.core.errors import Interrupted, OmniaBeamError, StateError, UnsafeRunnerError
+from omnia_beam.core.summary import Summary
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.io.files.folder import check_writable, file_prefix, report_tidied, tidy_files
-from omnia_beam.io.files.parquet.write import ParquetOptions
-from omnia_beam.io.files.write import WriteToParquet
-from omnia_beam.io.omnia.read import FetchWindows
-from omnia_beam.io.omnia.selection import select_series
+from omnia_beam.io.destination import report_tidied
 from omnia_beam.ledger.compaction import open_ledger
 from omnia_beam.ledger.job import JobRun
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.net.http.reachability import check_reachable
-from omnia_beam.net.http.settings import ServiceSettings
-from omnia_beam.net.http.shared import shared_session
-from omnia_beam.pipelines.backfill import BackfillJob
+from omnia_beam.pipelines.cluster_guard import cluster_share
+from omnia_beam.pipelines.copy import CopyTask, copy_windows
+from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import held_lease, new_run_id, scope_of
-from omnia_beam.pipelines.summary import Summary
+from omnia_beam.pipelines.preparation import prepare
+from omnia_beam.pipelines.run import Copying
 from omnia_beam.pipelines.tail.cycle import TailTimes
 from omnia_beam.pipelines.tail.report import TailReport, forget_report, read_report
 from omnia_beam.pipelines.tail.source import TailSpec, TailWindows
 from omnia_beam.pipelines.work_plan import attach_summary, with_traffic
-from omnia_beam.transforms.decode import DecodeChunks
 
 _log = logging.getLogger(__name__)
 
@@ -62,45 +54,43 @@ _SILENCE_S: Final = 300.0
 """Seconds after the start without a report of the source, after which the job counts as lost by the runner."""
 
 
-def run_streaming_tail(config: JobConfig, context: RunContext, times: TailTimes = TailTimes()) -> Summary:
+def run_streaming_tail(job: Job, context: RunContext, times: TailTimes = TailTimes()) -> Summary:
     """Follow the source until the window's end has been copied, or forever, as a streaming job of the runner.
 
     Raises:
-        UsageError, UnsafeRunnerError: the configuration is no tail, or the options cannot work.
-        OmniaBeamError: the service cannot be asked; the state cannot be used or its lease was lost; the runner ended the job.
+        UsageError, UnsafeRunnerError: the options cannot work.
+        OmniaBeamError: an end cannot be asked; the state cannot be used or its lease was lost; the runner ended the job.
         KeyboardInterrupt: a signal came.
     """
     began = context.clock()
-    job = BackfillJob.of(config, "tail")
-    check_cluster(context.options, {"sink.path": job.sink.path, "state": config.state}, [job.service], endless=True)
+    config, sessions = job.config, list(job.sink.sessions)
     set_streaming(context.options)
-    service = worker_share(job.service, context.options)
-    session = shared_session(job.service)
-    check_reachable(job.service)
-    series_ids = select_series(session, job.source.series)
-    check_writable(job.sink.path, file_prefix(config.name))
+    job.sink.reach()
     run_id = new_run_id()
     with held_lease(config, run_id) as (state_dir, lease):
-        state = JobRun(
+        run = JobRun(
             state_dir, scope_of(config), open_ledger(state_dir, lease.token), run_id, lease.token, clock=times.wall
         )
-        reach = TimeRange(job.wanted.start_ns, max(job.wanted.start_ns, times.now()))
-        report_tidied(
-            context.notify, job.sink.path, tidy_files(job.sink.path, file_prefix(config.name), state, wanted=reach)
-        )
-        spec = TailSpec(for_workers(job, service, series_ids), state.for_workers(), times)
+        source = job.open_source(run, context)
+        sessions += source.sessions
+        prepared = prepare(job, source, state_dir)
+        prepared.report.check(config.accept)
+        copying = Copying.of(job, source, prepared, run, context)
+        start_ns = source.wanted.start_ns
+        reach = TimeRange(start_ns, max(start_ns, times.now()))
+        report_tidied(context.notify, job.sink.places, job.sink.tidy(run, reach))
         try:
-            report = _watched(stream_builder(spec), context, state_dir, run_id)
-        except (OmniaBeamError, KeyboardInterrupt) as error:
+            report = _watched(stream_builder(copying, times), context, state_dir, run_id)
+        except (OmniaBeamError, Interrupted) as error:
             with suppress(StateError):
                 last = read_report(state_dir, run_id) or TailReport()
-                attach_summary(error, last.summary(), [session], context.clock() - began)
+                attach_summary(error, last.summary(), sessions, context.clock() - began)
             raise
         finally:
             with suppress(StateError):
                 forget_report(state_dir, run_id)
         lease.check()
-    return with_traffic(report.summary().having(status="complete"), [session], context.clock() - began)
+    return with_traffic(report.summary().having(status="complete"), sessions, context.clock() - began)
 
 
 def set_streaming(options: Any) -> None:
@@ -125,51 +115,24 @@ def set_streaming(options: Any) -> None:
         )
 
 
-def for_workers(job: BackfillJob, service: ServiceSettings, series_ids: tuple[str, ...]) -> BackfillJob:
-    """Return the job with a worker's budget, and with ids in place of a file of ids, which only this machine may have."""
-    series = job.source.series
-    if series.ids_file is None:
-        return replace(job, service=service)
-    selection = series.model_copy(update={"ids": series_ids, "ids_file": None})
-    return replace(job, service=service, source=job.source.model_copy(update={"series": selection}))
+def stream_builder(copying: Copying, times: TailTimes) -> Callable[[Any], None]:
+    """Return a function that puts the tail's transforms on a pipeline: the polling source, and the copying of its windows.
 
-
-def stream_builder(spec: TailSpec) -> Callable[[Any], None]:
-    """Return a function that puts the tail's transforms on a pipeline."""
+    The workers share the budget of the source twice: one of them polls, and all of them read.
+    """
+    job, source, run = copying.job, copying.source, copying.run.for_workers()
+    share = cluster_share(copying.carrier.context)
+    options = job.config.source.resolved(copying.prepared.series_ids)
+    config = job.config.model_copy(update={"source": options})
+    spec = TailSpec(config, share, source.shard_type, run, times)
+    task = CopyTask(
+        source.reading(share, endless=True), job.sink.writing(share, run), copying.carrier.rules, run, follow=True
+    )
 
     def build(pipeline: Any) -> None:
-        _ = pipeline | "Tail" >> TailWindows(spec) | "Spread" >> beam.Reshuffle() | "Copy" >> CopyWindows(spec)
+        copy_windows(pipeline | "Tail" >> TailWindows(spec) | "Spread" >> beam.Reshuffle(), task)
 
     return build
-
-
-class CopyWindows(beam.PTransform):
-    """WindowShard to nothing: reads, decodes, writes and records as a backfill does. Failures are reported to the source.
-
-    Args:
-        spec: the tail's.
-    """
-
-    def __init__(self, spec: TailSpec) -> None:
-        super().__init__()
-        self._spec = spec
-
-    def expand(self, shards: Any) -> Any:
-        job, run = self._spec.job, self._spec.run
-        raw = shards | "Read" >> FetchWindows(job.service, job.options)
-        decoded = raw.raw_chunks | "Decode" >> DecodeChunks(on_error="output")
-        write = WriteToParquet(
-            job.sink.path,
-            prefix=file_prefix(job.config.name),
-            options=ParquetOptions(job.sink.compression, job.sink.compression_level or 1),
-            sink=run.sink,
-            fence=run.fence,
-        )
-        written = decoded.chunks | "Write" >> write
-        record = RecordReceipts(run.state_dir, run.scope, run.token, run.clock, follow=True)
-        _ = written.receipts | "Record" >> record
-        failures = (raw.failures, decoded.failures) | beam.Flatten()
-        return failures | "Report" >> RecordFailures(run.state_dir, run.run_id)
 
 
 def _watched(build: Callable[[Any], None], context: RunContext, state_dir: StateDir, run_id: str) -> TailReport:
@@ -190,7 +153,7 @@ def _watched(build: Callable[[Any], None], context: RunContext, state_dir: State
         finally:
             STOP.clear()
     if signals.is_set():
-        raise KeyboardInterrupt
+        raise Interrupted
     return report
 
 

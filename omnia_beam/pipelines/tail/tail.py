@@ -19,46 +19,38 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import FrameType
 
 from omnia_beam.beam.allocator import give_back
 from omnia_beam.beam.context import RunContext
-from omnia_beam.beam.execution import Outcome, run_pipeline
-from omnia_beam.beam.progress_display import ProgressFacts
+from omnia_beam.beam.execution import Outcome
 from omnia_beam.beam.runner import is_local
 from omnia_beam.beam.stop_signals import handling_stop_signals
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import (
     CredentialError,
+    Interrupted,
     OmniaBeamError,
     TerminalServiceError,
     UnsafeRunnerError,
     UsageError,
 )
+from omnia_beam.core.summary import Summary
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
-from omnia_beam.io.files.folder import check_writable, file_prefix
 from omnia_beam.ledger.failures import forget_failures, read_failures
 from omnia_beam.ledger.job import JobRun, RunState
 from omnia_beam.ledger.lease import Lease
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.http.session import ServiceSession
-from omnia_beam.net.http.shared import reset_shared_sessions, shared_session
-from omnia_beam.pipelines.backfill import BackfillJob, build_pipeline, counting, guard_rules
-from omnia_beam.pipelines.destination_check import Look, file_look
+from omnia_beam.net.http.shared import reset_shared_sessions
+from omnia_beam.pipelines.cluster_guard import check_job
+from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import held_lease, new_run_id, scope_of
-from omnia_beam.pipelines.plan_audit import audit_counts
 from omnia_beam.pipelines.removal_guard import RemovalGuard
-from omnia_beam.pipelines.rounds import Ended, Rounds
-from omnia_beam.pipelines.summary import Summary
-from omnia_beam.pipelines.tail.cycle import (
-    Cycle,
-    PlannedCycle,
-    TailPlanner,
-    TailTimes,
-    complete_at,
-    describe_cycle,
-)
+from omnia_beam.pipelines.rounds import Ended
+from omnia_beam.pipelines.run import Copying
+from omnia_beam.pipelines.tail.cycle import Cycle, TailPlanner, TailTimes, complete_at, describe_cycle
 from omnia_beam.pipelines.tail.stream import run_streaming_tail
 from omnia_beam.pipelines.work_plan import WorkPlan, announce_again, with_traffic
 
@@ -73,23 +65,21 @@ def run_tail(config: JobConfig, context: RunContext, times: TailTimes = TailTime
         UsageError: the configuration is no tail, or selects nothing at the start.
         CredentialError, TerminalServiceError: the service refuses the very first cycle.
         StateError: the state cannot be used at the start, or another run has taken the lease over.
-        KeyboardInterrupt: a signal came; its `summary` says how far the tail got.
+        Interrupted: a signal came; its `summary` says how far the tail got.
     """
     began = context.clock()
-    if config.workers != 1:
-        raise UsageError("workers: a tail reads in one process: its cycles are small. Leave it out, or give 1")
+    job = Job.of(config.model_copy(update={"deadline": None}))  # a tail has no end but its window's
+    check_job(job, context, endless=True)
     if not is_local(context.options):
-        return run_streaming_tail(config, context, times)
-    job = BackfillJob.of(config, "tail")
-    session = shared_session(job.service)
+        return run_streaming_tail(job, context, times)
     with _stopping_at_once():
-        check_writable(job.sink.path, file_prefix(config.name))
+        job.sink.reach()
         with held_lease(config, new_run_id()) as (state_dir, lease):
-            tail = _Tail(job, session, context, times, state_dir, lease, TailPlanner(job, session))
+            tail = _Tail(job, context, times, state_dir, lease, TailPlanner(job, context))
             try:
-                return with_traffic(tail.run(), [session], context.clock() - began)
-            except (OmniaBeamError, KeyboardInterrupt) as error:
-                error.summary = with_traffic(tail.reached(error), [session], context.clock() - began)  # type: ignore[union-attr]  # for the CLI
+                return with_traffic(tail.run(), tail.sessions(), context.clock() - began)
+            except (OmniaBeamError, Interrupted) as error:
+                error.summary = with_traffic(tail.reached(error), tail.sessions(), context.clock() - began)
                 raise
 
 
@@ -97,8 +87,7 @@ def run_tail(config: JobConfig, context: RunContext, times: TailTimes = TailTime
 class _Tail:
     """A running tail; what it remembers between cycles only saves work."""
 
-    job: BackfillJob
-    session: ServiceSession
+    job: Job
     context: RunContext
     times: TailTimes
     state_dir: StateDir
@@ -118,9 +107,9 @@ class _Tail:
             return self.summary.having(status="incomplete", details=details)
         return self.summary.having(status="complete")
 
-    def reached(self, error: BaseException) -> Summary:
+    def reached(self, error: OmniaBeamError | Interrupted) -> Summary:
         """Return the summary of all cycles that ended, and of the one that the error has ended."""
-        facts: ProgressFacts | None = getattr(error, "facts", None)
+        facts = error.progress
         if facts is None:
             return self.summary
         before = self.summary
@@ -128,7 +117,7 @@ class _Tail:
             windows_planned=before.windows_planned + facts.windows_total,
             windows_done=before.windows_done + facts.windows,
             windows_failed=before.windows_failed + facts.failed,
-            points_read=before.points_read + getattr(error, "counters", {}).get("points_read", facts.points),
+            points_read=before.points_read + facts.read,
             points_written=before.points_written + facts.points,
         )
 
@@ -157,28 +146,27 @@ class _Tail:
         token, clock = self.lease.token, self.times.wall
         run = RunState(self.state_dir, new_run_id(), scope_of(self.job.config), token, clock=clock)
         planned = self.planner.next_cycle(run, token, now_ns)
-        if planned.state is None or planned.work is None:
+        if planned.copying is None or planned.work is None:
             return Cycle(len(self.planner.series_ids), planned.wanted.end_ns, planned.wanted.end_ns)
-        cycle = self._carry_out(planned, planned.state, planned.work)
+        cycle = self._carry_out(planned.copying, planned.work, looks=planned.join)
         self.planner.carried_out(planned)
         return cycle
 
-    def _carry_out(self, planned: PlannedCycle, state: JobRun, found: WorkPlan) -> Cycle:
+    def _carry_out(self, copying: Copying, found: WorkPlan, *, looks: bool) -> Cycle:
         def carry(work: WorkPlan, guard: RemovalGuard | None) -> Outcome:
-            return self._read(planned, state, work, guard)
+            return self._read(copying, work, guard)
 
-        series_ids = self.planner.series_ids
-        looks = file_look(self.job.config, self.job.sink.path, state, series_ids, planned.wanted)
-        rules, limits = guard_rules(self.job, state.scope), self.job.options.pack_limits
-        look = looks if planned.join else lambda ledger: Look()
-        ended = Rounds(self.job.config, state, limits, rules, carry, look, self.context).run(found)
-        self._report(ended, state, looked=planned.join)
-        failures = read_failures(self.state_dir, state.run_id)
-        forget_failures(self.state_dir, state.run_id)
+        run, series_ids = copying.run, copying.prepared.series_ids
+        ended = copying.rounds(carry, looks=looks).run(found)
+        self._report(ended, run, looked=looks)
+        failures = read_failures(self.state_dir, run.run_id)
+        forget_failures(self.state_dir, run.run_id)
+        if not failures and not ended.problems:
+            copying.source.settled(run)
         return Cycle(
             series=len(series_ids),
-            read_to_ns=planned.wanted.end_ns,
-            complete_to_ns=complete_at(ended.ledger, state.scope.digest, series_ids, planned.wanted),
+            read_to_ns=copying.wanted.end_ns,
+            complete_to_ns=complete_at(ended.ledger, run.scope.digest, series_ids, copying.wanted),
             windows=len(found.plan),
             again=len(found.again),
             points_read=ended.outcome.counters.get("points_read", 0),
@@ -188,25 +176,22 @@ class _Tail:
             lost=len(ended.look.lost),
         )
 
-    def _read(self, planned: PlannedCycle, state: JobRun, work: WorkPlan, guard: RemovalGuard | None) -> Outcome:
+    def _read(self, copying: Copying, work: WorkPlan, guard: RemovalGuard | None) -> Outcome:
         if not len(work.plan):
             return Outcome()
         self.planner.is_tidy = False
-        announce_again(state, work)
-        outcome = run_pipeline(
-            build_pipeline(
-                replace(self.job, wanted=planned.wanted), state.for_workers(), work.plan, local=True, guard=guard
-            ),
-            work.plan,
-            self.context,
-            self.session.stats.snapshot,
-            passing=True,
-        )
-        audit_counts(state, self.planner.series_ids, work, outcome, counting(self.job, self.session))
+        announce_again(copying.run, work)
+        outcome = copying.carrier.carry_out(copying.run, work.plan, guard)
+        copying.audited(work, outcome)
         if work.again:
-            self.planner.tidy(state, planned.wanted)
+            self.planner.tidy(copying.run, copying.wanted)
         self.planner.is_tidy = True
         return outcome
+
+    def sessions(self) -> tuple[ServiceSession, ...]:
+        """Return the sessions of both ends that were used so far."""
+        source = self.planner.source
+        return (*(() if source is None else source.sessions), *self.job.sink.sessions)
 
     def _report(self, ended: Ended, state: JobRun, *, looked: bool) -> None:
         """Report what the cycle found out about the destination, without warnings that were reported before."""
@@ -242,7 +227,7 @@ def _stopping_at_once() -> Iterator[None]:
         cut_off = threading.Timer(_PATIENCE_S, reset_shared_sessions)
         cut_off.daemon = True
         cut_off.start()
-        raise KeyboardInterrupt
+        raise Interrupted
 
     with handling_stop_signals(handle):
         yield

@@ -10,17 +10,17 @@ import numpy as np
 
 from omnia_beam.core.chunk import NO_POINTS, Points
 from omnia_beam.core.errors import CredentialError, IncompleteReadError, ServiceError, UsageError
+from omnia_beam.core.fingerprint import Fingerprint, describe_change
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.difference import Difference
+from omnia_beam.io.observer import Destination, Observation
+from omnia_beam.io.window_reading import WindowPrints, WindowSource, fingerprints_apart
 from omnia_beam.ledger.ledger import Ledger, RecordedReceipt
 from omnia_beam.pipelines.verify.coverage import DONE, EMPTY, MISSING, CoverageGrid
-from omnia_beam.pipelines.verify.destination import Destination, Observation
-from omnia_beam.pipelines.verify.difference import Difference
 from omnia_beam.pipelines.verify.findings import Findings
-from omnia_beam.pipelines.verify.fingerprint import Fingerprint, describe_change
 from omnia_beam.pipelines.verify.points import compare_points
-from omnia_beam.pipelines.verify.reading import WindowPrints, WindowSource, fingerprints_apart
 
 _NOT_COVERED: Final = "was never copied, or its replacement was not finished"
 _NO_STATUSES: Final = "The files of this job hold no statuses: times and values were compared, statuses were not."
@@ -215,7 +215,7 @@ class _Run:
 
     def _compare_one(self, claim: _Claim, observation: Observation, source: WindowPrints) -> None:
         receipt = claim.receipt
-        recorded = {each.series_id: Fingerprint.of_receipt(each) for each in receipt.series}
+        recorded = {each.series_id: each.fingerprint for each in receipt.series}
         asked = {
             each: found for each, found in source.prints.get(receipt.key, {}).items() if each not in self._e.vanished
         }

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from omnia_beam.core.chunk import Points
+from omnia_beam.core.fingerprint import Fingerprint
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.difference import Difference
+from omnia_beam.io.observer import Stray
 from omnia_beam.pipelines.verify.coverage import DIFFERENT, CoverageGrid
-from omnia_beam.pipelines.verify.destination import Stray
-from omnia_beam.pipelines.verify.difference import Difference, point_counts, point_differences
-from omnia_beam.pipelines.verify.fingerprint import Fingerprint
-from omnia_beam.pipelines.verify.points import PointComparison
+from omnia_beam.pipelines.verify.points import PointComparison, point_counts, point_differences
 
 NAMED: Final = 500
 """Number of differences of each kind that are named one by one; all are counted."""

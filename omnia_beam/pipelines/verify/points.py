@@ -6,13 +6,18 @@ same value and status are one point whose time was shifted; all others are missi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from omnia_beam.core.chunk import Points
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
+from omnia_beam.io.difference import Difference, PointFacts
 
 Index = npt.NDArray[np.intp]
 
@@ -141,3 +146,65 @@ def _others(points: Points, taken: Index) -> npt.NDArray[np.bool_]:
     left = np.ones(len(points.times), bool)
     left[taken] = False
     return left
+
+
+def point_counts(comparison: PointComparison) -> dict[str, int]:
+    """Return how many points differ, by kind; kinds without any are left out."""
+    counts = {
+        "missing_point": len(comparison.missing.times),
+        "extra_point": len(comparison.extra.times),
+        "changed_value": int(np.count_nonzero(comparison.value_changed)),
+        "changed_status": int(np.count_nonzero(comparison.status_changed)),
+        "shifted_time": len(comparison.shifted[0].times),
+    }
+    return {kind: count for kind, count in counts.items() if count}
+
+
+def point_differences(series_id: str, comparison: PointComparison, limit: int) -> Iterator[Difference]:
+    """Yield single points, of each kind at most `limit`, in the order of time."""
+    changed, shifted = comparison.changed, comparison.shifted
+    value, status = comparison.value_changed, comparison.status_changed
+    yield from (_missing(series_id, each) for each in islice(_facts(comparison.missing), limit))
+    yield from (_extra(series_id, each) for each in islice(_facts(comparison.extra), limit))
+    for kind, where in (("changed_value", value), ("changed_status", status)):
+        pairs = zip(_facts(changed[0].take(where)), _facts(changed[1].take(where)), strict=True)
+        yield from (_changed(kind, series_id, one, other) for one, other in islice(pairs, limit))
+    pairs = zip(_facts(shifted[0]), _facts(shifted[1]), strict=True)
+    yield from (_shifted(series_id, one, other) for one, other in islice(pairs, limit))
+
+
+def _facts(points: Points) -> Iterator[PointFacts]:
+    for time, value, bits, status in zip(points.times, points.values, value_bits(points), points.statuses, strict=True):
+        yield PointFacts(int(time), float(value), int(bits), int(status))
+
+
+def _missing(series_id: str, point: PointFacts) -> Difference:
+    text = f"{format_time(point.time_ns)} is missing: {point}"
+    return Difference("missing_point", text, series_id, _instant(point), points=1, expected=point)
+
+
+def _extra(series_id: str, point: PointFacts) -> Difference:
+    text = f"{format_time(point.time_ns)} is too many: {point}"
+    return Difference("extra_point", text, series_id, _instant(point), points=1, found=point)
+
+
+def _changed(kind: str, series_id: str, expected: PointFacts, found: PointFacts) -> Difference:
+    when = format_time(expected.time_ns)
+    if kind == "changed_value":
+        flipped = expected.bits ^ found.bits
+        bits = f"bit {flipped.bit_length() - 1}" if flipped.bit_count() == 1 else f"{flipped.bit_count()} bits"
+        text = f"{when}: value {expected.value_text} became {found.value_text}, {bits} changed"
+    else:
+        text = f"{when}: status {expected.status} became {found.status}"
+    return Difference(kind, text, series_id, _instant(expected), points=1, expected=expected, found=found)
+
+
+def _shifted(series_id: str, expected: PointFacts, found: PointFacts) -> Difference:
+    by = found.time_ns - expected.time_ns
+    amount = f"{by:+,} ns" if abs(by) < NS_PER_SECOND else f"{by / NS_PER_SECOND:+,.9g} s"
+    text = f"{format_time(expected.time_ns)} stands at {format_time(found.time_ns)} ({amount}): {expected}"
+    return Difference("shifted_time", text, series_id, _instant(expected), points=1, expected=expected, found=found)
+
+
+def _instant(point: PointFacts) -> TimeRange:
+    return TimeRange(point.time_ns, point.time_ns + 1)

@@ -20,16 +20,16 @@ from typing import Any, Final
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig, WindowConfig
 from omnia_beam.core.errors import DestinationError, OmniaBeamError, StateError
+from omnia_beam.core.summary import Summary
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.files.destination_files import shown_name
 from omnia_beam.io.files.set_aside import is_there, put_back, set_aside
+from omnia_beam.io.files.strays import is_own_name
+from omnia_beam.io.observer import Stray
+from omnia_beam.io.window_reading import WindowPrints
 from omnia_beam.ledger.job import JobRun
 from omnia_beam.pipelines.job_state import opened_state
-from omnia_beam.pipelines.summary import Summary
-from omnia_beam.pipelines.verify.destination import Stray
-from omnia_beam.pipelines.verify.reading import WindowPrints
-from omnia_beam.pipelines.verify.strays import is_own_name
 
 Copy = Callable[[JobConfig, RunContext], Summary]
 """A function that runs the job, such as `run_backfill`."""

@@ -29,12 +29,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from omnia_beam.core.fingerprint import Fingerprint
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import format_time
+from omnia_beam.io.difference import KINDS
 from omnia_beam.ledger.record import Scope
-from omnia_beam.pipelines.verify.difference import KINDS
 from omnia_beam.pipelines.verify.findings import Findings
-from omnia_beam.pipelines.verify.fingerprint import Fingerprint
 from omnia_beam.pipelines.verify.repair import Repair
 
 FORMAT: Final = 1

@@ -12,57 +12,44 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.beam.progress_display import ProgressFacts, showing_progress
-from omnia_beam.config import JobConfig, OmniaSink, OmniaSource
-from omnia_beam.core.errors import CredentialError, OmniaBeamError, ServiceError, UsageError
+from omnia_beam.beam.progress_display import showing_progress
+from omnia_beam.config import JobConfig
+from omnia_beam.core.errors import CredentialError, Interrupted, OmniaBeamError, ServiceError, UsageError
 from omnia_beam.core.printable import counted, one_line
+from omnia_beam.core.summary import ProgressFacts, Summary
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.difference import KINDS
 from omnia_beam.io.files.folder import file_prefix
 from omnia_beam.io.files.set_aside import is_no_file
-from omnia_beam.io.omnia.id_spelling import as_recorded
-from omnia_beam.io.omnia.raw_data import ReadOptions
-from omnia_beam.io.omnia.selection import select_series
-from omnia_beam.io.omnia.settings import read_options, service_settings
+from omnia_beam.io.observer import Destination, ReadingPlace
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.index import DOUBTFUL
+from omnia_beam.ledger.job import JobView
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.queries import count_recorded
 from omnia_beam.ledger.record import Scope, describe_scope_change
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.pipelines.backfill import run_backfill
 from omnia_beam.pipelines.cluster_guard import check_job
+from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import scope_of
-from omnia_beam.pipelines.migrate import run_migrate
-from omnia_beam.pipelines.migration import is_migration
-from omnia_beam.pipelines.migration_source import file_source
-from omnia_beam.pipelines.selection_memory import remembered_selection
+from omnia_beam.pipelines.run import run_job
+from omnia_beam.pipelines.selection_memory import remembered_range, remembered_selection
 from omnia_beam.pipelines.status_lease import lease_facts
-from omnia_beam.pipelines.summary import Summary
-from omnia_beam.pipelines.verify.destination import Destination
-from omnia_beam.pipelines.verify.difference import KINDS
 from omnia_beam.pipelines.verify.examination import Examination
-from omnia_beam.pipelines.verify.files import FileForm, FilesDestination
 from omnia_beam.pipelines.verify.findings import Findings
-from omnia_beam.pipelines.verify.migration import MigrationReader
-from omnia_beam.pipelines.verify.omnia import OmniaDestination
-from omnia_beam.pipelines.verify.repair import Copy, Repair, RepairPlan, repair, unreadable_windows
+from omnia_beam.pipelines.verify.repair import Repair, RepairPlan, repair, unreadable_windows
 from omnia_beam.pipelines.verify.report import VerifyReport
 from omnia_beam.pipelines.verify.report_files import write_report
-from omnia_beam.pipelines.verify.selection import offline_selection, wanted_range
-from omnia_beam.pipelines.verify.service import ServiceReader
+from omnia_beam.pipelines.verify.source import SourceReader
 
 _TOLD: Final = 20
 """Number of differences shown on the terminal; the report names more."""
-
-_EXTRA_POINTS: Final = (
-    "Writing to a service adds and replaces points and takes none away: extra points stay, since they may be somebody else's. "
-    "Look at them; OmniaClient.delete_data takes away a range of a series."
-)
 
 
 @dataclass(frozen=True)
@@ -70,55 +57,44 @@ class VerifyJob:
     """A job in the form that verification takes.
 
     Args:
-        config, context: as given.
+        job: its configuration and both ends.
+        context: runner and terminal.
         state_dir, scope: of its ledger.
         run_id: names this verification in files.
         destination: what is read again.
         source: reads the source, as the destination should hold it.
-        copy: runs the job, for a repair.
     """
 
-    config: JobConfig
+    job: Job
     context: RunContext
     state_dir: StateDir
     scope: Scope
     run_id: str
     destination: Destination
-    source: ServiceReader | MigrationReader
-    copy: Copy
+    source: SourceReader
+
+    @property
+    def config(self) -> JobConfig:
+        return self.job.config
 
     @classmethod
-    def of(cls, config: JobConfig, context: RunContext, *, against_source: bool) -> VerifyJob:
-        """Return a configuration as a job to verify.
+    def of(cls, job: Job, context: RunContext, *, against_source: bool) -> VerifyJob:
+        """Return a job in the form to verify it.
 
         Raises:
-            UsageError: the job is of a kind that cannot be verified.
+            UsageError: its sink cannot be read back.
         """
+        config = job.config
         state_dir = StateDir.open(config.state, config.name, create=False)
         run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}-verify"
+        place = ReadingPlace(state_dir, run_id, context)
+        destination = job.sink.observer(place, with_source=against_source)
+        if destination is None:
+            raise UsageError(
+                f"sink: what a sink of kind {config.sink.kind} holds cannot be read back, so nothing can be verified"
+            )
         scope = scope_of(config)
-        source, sink = config.source, config.sink
-        reader: ServiceReader | MigrationReader
-        if isinstance(source, OmniaSource) and not is_migration(config):
-            options = read_options(source, config.max_chunk_points)
-            reader = ServiceReader(service_settings(source), options, state_dir, run_id, context)
-        else:
-            reader = MigrationReader(config, scope, state_dir, run_id, context)
-        copy = run_migrate if is_migration(config) else run_backfill
-        destination: Destination
-        if isinstance(sink, OmniaSink):
-            options = ReadOptions(
-                format=sink.format, page_limit=sink.page_limit, max_chunk_points=config.max_chunk_points
-            )
-            destination = OmniaDestination(
-                ServiceReader(service_settings(sink), options, state_dir, f"{run_id}-sink", context)
-            )
-        else:
-            prefix = file_prefix(config.name)
-            destination = FilesDestination(
-                sink.path, prefix, FileForm.of(sink), statuses_from_receipts=not against_source
-            )
-        return cls(config, context, state_dir, scope, run_id, destination, reader, copy)
+        return cls(job, context, state_dir, scope, run_id, destination, SourceReader(job, scope, place))
 
 
 def run_verify(
@@ -141,8 +117,9 @@ def run_verify(
         StateError, DestinationError, CredentialError, ServiceError: it cannot continue.
     """
     began = context.clock()
-    check_job(config, context.options)
-    job = VerifyJob.of(config, context, against_source=source)
+    ends = Job.of(config)
+    check_job(ends, context)
+    job = VerifyJob.of(ends, context, against_source=source)
     summary = Summary("verify")
     looked = _Looked()
     try:
@@ -151,7 +128,7 @@ def run_verify(
         _check_recorded(job, ledger)
         series_ids, vanished, notes = _series(job, ledger, online=source or repair)
         remembered = remembered_selection(job.state_dir, config, job.scope.digest)
-        wanted = wanted_range(config, ledger, job.scope.digest, remembered=remembered)
+        wanted = remembered_range(config, ledger, job.scope.digest, remembered=remembered)
         reader = job.source if source else job.source.with_short_retries()
         examination = Examination(
             ledger, job.scope.digest, job.scope.sink, series_ids, wanted, job.destination, reader, source, vanished
@@ -165,7 +142,7 @@ def run_verify(
         facts = VerifyReport.of(job.config.name, job.scope, wanted, len(series_ids), source, before, mended, after)
         places = write_report(facts, job.state_dir, job.run_id, report)
         return _summarise(summary, job, facts, places, context.clock() - began)
-    except (OmniaBeamError, KeyboardInterrupt) as error:
+    except (OmniaBeamError, Interrupted) as error:
         reached = summary.having(
             windows_planned=looked.total,
             windows_done=looked.windows,
@@ -173,7 +150,7 @@ def run_verify(
             elapsed_s=context.clock() - began,
             **_traffic(job),
         )
-        error.summary = reached  # type: ignore[union-attr]  # for the CLI
+        error.summary = reached
         raise
 
 
@@ -195,7 +172,7 @@ class _Looked:
 
 def _watched(job: VerifyJob, examination: Examination, looked: _Looked) -> Findings:
     """Run the examination, with progress where no pipeline shows its own."""
-    if examination.against_source or not isinstance(job.destination, FilesDestination):
+    if examination.against_source or not job.destination.is_quiet:
         return examination.run()
     with showing_progress(job.context.progress, looked.facts, job.context.err):
         return examination.run()
@@ -222,13 +199,11 @@ def _series(job: VerifyJob, ledger: Ledger, *, online: bool) -> tuple[tuple[str,
     """Return the series that the destination should hold, those of them that the source has lost, and notes about them."""
     if not online:
         remembered = remembered_selection(job.state_dir, job.config, job.scope.digest)
-        found = offline_selection(job.config, ledger, job.scope.digest, remembered)
+        last = None if remembered is None else remembered.series_ids
+        found = job.job.source.remembered(JobView(job.state_dir, job.scope, ledger), last)
         return found.series_ids, frozenset(), [found.note] if found.note else []
-    selected = _selected(job)
-    if isinstance(job.config.source, OmniaSource):
-        return as_recorded(ledger, selected), frozenset(), []
-    source = file_source(job.config.source)
-    vanished = sorted(each for each in set(ledger.series_ids(job.scope.digest)) - set(selected) if source.selects(each))
+    selected = job.source.series_ids()
+    vanished = job.source.lost(ledger.series_ids(job.scope.digest))
     if not vanished:
         return selected, frozenset(), []
     note = (
@@ -245,23 +220,15 @@ def _dead_letters(job: VerifyJob) -> list[str]:
     return [f"{points:,} points wait in the dead letters: they could not be stored, and are not in the destination."]
 
 
-def _selected(job: VerifyJob) -> tuple[str, ...]:
-    """Return what the job selects now. The service is asked even where all ids are known, to check that it responds."""
-    if isinstance(job.source, MigrationReader):
-        return job.source.series_ids()
-    source = job.config.source
-    if not isinstance(source, OmniaSource):
-        raise UsageError(f"a source of kind {source.kind} has no selection")
-    job.source.session.send("GET", "", params=[("limit", "1")], idempotent=True)
-    return select_series(job.source.session, source.series)
+def _copy(config: JobConfig, context: RunContext) -> Summary:
+    return run_job(config, context, "verify")
 
 
 def _repaired(job: VerifyJob, examination: Examination, before: Findings) -> tuple[Repair, Findings]:
     """Repair, then compare again what was copied or could not be compared, the coverage, and look for strays."""
     _report(before, job.context.notify)
-    sink = job.config.sink
     last_run = max((each.last_run for each in examination.ledger.scopes()), default=0)
-    path = "" if isinstance(sink, OmniaSink) else sink.path
+    path = job.config.sink.folder() or ""
     unreadable = _unreadable(job, examination, before)
     plan = RepairPlan(
         examination.wanted,
@@ -278,7 +245,7 @@ def _repaired(job: VerifyJob, examination: Examination, before: Findings) -> tup
         path=path,
         prefix=file_prefix(job.config.name),
     )
-    mended = repair(job.config, job.context, job.copy, plan)
+    mended = repair(job.config, job.context, _copy, plan)
     for text in mended.words():
         job.context.notify(text)
     again = {*before.concerned, *before.unread}
@@ -286,8 +253,8 @@ def _repaired(job: VerifyJob, examination: Examination, before: Findings) -> tup
     after = replace(
         examination, ledger=ledger, only=lambda each: each.run > last_run or each.receipt.key in again
     ).run()
-    if after.counts["extra_point"] and isinstance(sink, OmniaSink):
-        after.note(_EXTRA_POINTS)
+    if after.counts["extra_point"] and job.job.sink.accepts.extra_points:
+        after.note(job.job.sink.accepts.extra_points)
     return mended, after
 
 
@@ -382,8 +349,10 @@ def _kind_order(kind: str) -> int:
 
 
 def _traffic(job: VerifyJob) -> dict[str, Any]:
-    """Return the traffic of the source's session and, where it is a service, the destination's."""
-    readers = [job.source, job.destination.reader if isinstance(job.destination, OmniaDestination) else None]
-    stats = [each.traffic for each in readers if each is not None and each.traffic is not None]
+    """Return the traffic of both ends' sessions; of an end that cannot be asked at all there is none."""
+    stats = [job.source.traffic] if job.source.traffic is not None else []
+    with suppress(OmniaBeamError):
+        own = {id(each) for each in job.source.sessions}
+        stats += [each.stats.snapshot() for each in job.job.sink.sessions if id(each) not in own]
     names = ("requests", "retries", "throttled_s", "bytes_read")
     return {name: sum(getattr(each, name) for each in stats) for name in names}

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from omnia_beam.core.limits import MAX_STATUS
+from omnia_beam.io.facts import ReadingNotes
 from omnia_beam.io.files.csv.text import is_utf8
 from omnia_beam.io.files.csv.times import TimeForm
-from omnia_beam.io.files.facts import ReadingNotes
 
 NAN: Final = float("nan")
 _NUMBER: Final = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|inf|infinity)", re.ASCII | re.IGNORECASE)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from omnia_beam.core.errors import UsageError
+from omnia_beam.io.facts import names_quality
 from omnia_beam.io.files.csv.head import cells_of, likely_delimiter
 from omnia_beam.io.files.csv.times import EPOCHS, EXCEL
-from omnia_beam.io.files.facts import names_quality
 from omnia_beam.io.files.forms import CsvForm
 
 _SERIES: Final = ("series_id", "name")

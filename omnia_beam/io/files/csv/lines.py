@@ -15,12 +15,12 @@ import numpy as np
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.limits import MAX_STATUS
+from omnia_beam.io.facts import ReadingNotes
 from omnia_beam.io.files.csv.cells import CsvReading, note_value, parse_status, parse_value
 from omnia_beam.io.files.csv.folds import BlockPoints, Fold, FoldRows
 from omnia_beam.io.files.csv.header import CsvColumns
 from omnia_beam.io.files.csv.quotes import count_lines, scan_quotes
 from omnia_beam.io.files.csv.times import EXCEL, BothTimes, parse_time_cell
-from omnia_beam.io.files.facts import ReadingNotes
 
 __all__ = ["CsvReading", "read_lines"]
 

@@ -17,13 +17,13 @@ import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 
 from omnia_beam.core.chunk import Points
+from omnia_beam.io.facts import ReadingNotes
 from omnia_beam.io.files.csv.cells import CsvReading, note_value, status_column, value_column, very_large
 from omnia_beam.io.files.csv.folds import BlockPoints, Fold, FoldRows
 from omnia_beam.io.files.csv.header import CsvColumns
 from omnia_beam.io.files.csv.lines import CLOCK, add_settled, read_lines
 from omnia_beam.io.files.csv.quotes import scan_quotes
 from omnia_beam.io.files.csv.times import BothTimes, parse_times
-from omnia_beam.io.files.facts import ReadingNotes
 
 _TEXT = pa.string()
 _CODED = pa.dictionary(pa.int32(), pa.string())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,8 +12,10 @@ import pyarrow.parquet as pq
 from omnia_beam.core.chunk import Points
 from omnia_beam.io.files.destination_files import naming_damage, opened_file
 from omnia_beam.io.files.parquet.checksums import has_checksums
+from omnia_beam.io.files.point_block import PointBlock
 
 COLUMNS: Final = ("series_id", "time", "value", "status")
+_NS_PER_UNIT: Final = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 SUFFIXES: Final = (".parquet", ".parq", ".pq")
 """Suffixes of the files that readers of a directory take for Parquet."""
 
@@ -34,11 +35,36 @@ def read_points(path: str) -> Iterator[tuple[str, Points]]:
         ValueError: it is no Parquet file, is damaged, or has other columns or types than the sink writes; the message says which.
         DestinationError: the file may not be read.
     """
+    for block in read_blocks(path):
+        yield from block.by_series().runs()
+
+
+def read_blocks(path: str) -> Iterator[PointBlock]:
+    """Yield the points of one file as columns, a block for each row group that has any; the rest is as for `read_points`."""
     with opened_file(path) as source, naming_damage():
         file = _file(source)
         _check_columns(file.schema_arrow)
         for group in range(file.num_row_groups):
-            yield from _runs(file.read_row_group(group, columns=list(COLUMNS)))
+            table = file.read_row_group(group, columns=list(COLUMNS))
+            if table.num_rows:
+                yield _block(table)
+
+
+def first_time(path: str) -> int | None:
+    """Return the earliest time of a file as its footer knows it, ns; None where the footer does not.
+
+    Raises:
+        FileNotFoundError, ValueError, DestinationError: as `read_points`.
+    """
+    with opened_file(path) as source, naming_damage():
+        metadata = pq.read_metadata(source)
+        schema = metadata.schema.to_arrow_schema()
+        at = schema.get_field_index("time")
+        if at < 0 or not pa.types.is_timestamp(schema.field(at).type):
+            return None
+        groups = (metadata.row_group(group).column(at).statistics for group in range(metadata.num_row_groups))
+        found = [int(each.min_raw) for each in groups if each is not None and each.has_min_max]
+        return min(found) * _NS_PER_UNIT[schema.field(at).type.unit] if found else None
 
 
 def file_has_checksums(path: str) -> bool:
@@ -83,31 +109,17 @@ def _fits(name: str, kind: Any) -> bool:
     return bool(pa.types.is_integer(kind))
 
 
-def _runs(table: Any) -> Iterator[tuple[str, Points]]:
+def _block(table: Any) -> PointBlock:
     for name in COLUMNS:
         if table.column(name).null_count:
             raise ValueError(f"its column {name!r} has {table.column(name).null_count} nulls")
-    if not table.num_rows:
-        return
     ids = table.column("series_id").combine_chunks()
-    codes = ids.indices.to_numpy()
-    names = ids.dictionary.to_pylist()
     points = Points(
         _numpy(table.column("time").cast(pa.timestamp("ns", tz="UTC")).cast(pa.int64())),
         _numpy(table.column("value")),
         _numpy(table.column("status").cast(pa.uint32())),
     )
-    starts = _starts(codes)
-    if len(starts) > len(names):
-        order = np.argsort(codes, kind="stable")
-        codes, points = codes[order], points.take(order)
-        starts = _starts(codes)
-    for start, end in zip(starts, [*starts[1:], len(codes)], strict=True):
-        yield names[codes[start]], points.take(slice(start, end))
-
-
-def _starts(codes: npt.NDArray[Any]) -> list[int]:
-    return [0, *(np.flatnonzero(codes[1:] != codes[:-1]) + 1).tolist()]
+    return PointBlock(tuple(ids.dictionary.to_pylist()), ids.indices.to_numpy(), points)
 
 
 def _numpy(column: Any) -> npt.NDArray[Any]:

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.errors import UsageError
+from omnia_beam.io.facts import ReadingNotes, names_quality
 from omnia_beam.io.files.csv.rows import split_series
 from omnia_beam.io.files.csv.times import TimeForm
-from omnia_beam.io.files.facts import ReadingNotes, names_quality
 from omnia_beam.io.files.forms import FileSource, ParquetForm
 from omnia_beam.io.files.parquet.columns import (
     Rows,

@@ -1,0 +1,96 @@
+"""The base of every kind's options: what the rest of a configuration knows of a source and of a sink.
+
+A kind is one sort of place that points come from or go to. Its options are declared once, in its own folder below `io/`, as a
+subclass of `SourceOptions` or `SinkOptions`; what validates a job's keys is then what acts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from omnia_beam.config.section import Section, key
+from omnia_beam.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from omnia_beam.config.job import JobConfig
+
+
+class KindOptions(Section):
+    """What sources and sinks have in common.
+
+    Class attributes:
+        beside: names of the keys that do not change which points arrive, such as a credential, a rate or the selection of
+            series. Every other key is part of the scope, under which receipts count.
+    """
+
+    beside: ClassVar[frozenset[str]] = frozenset()
+
+    kind: str = key("The kind of source or sink.")
+
+    def options_digest(self) -> str:
+        """Return a digest of the keys that change which points arrive.
+
+        Keys that have their default are left out: a key that a later version adds must not change the digest of a job without
+        it.
+        """
+        return digest(self.model_dump(mode="json", exclude={"kind", *self.beside}, exclude_defaults=True))
+
+
+class SourceOptions(KindOptions):
+    """The keys below `source:` of one kind."""
+
+    @classmethod
+    def found_keys(cls, kind: str, paths: tuple[str, ...]) -> tuple[dict[str, Any], list[str]]:
+        """Return the keys that describe files as they are found, and what was seen of them, for a first job.
+
+        Raises:
+            UsageError: a kind that has no files, or a path without one.
+        """
+        raise UsageError(f"--path is for files; a source of kind {kind} has none")
+
+    def identity(self) -> dict[str, str]:
+        """Return this source's parts of the scope: short readable texts, `source` (the place) and `reading` among them.
+
+        Without a change of one of them the ledger holds recorded windows to be the same points.
+        """
+        return {"source": self.kind, "reading": self.options_digest()}
+
+    def folders(self) -> tuple[str, ...]:
+        """Return the paths and globs at which files are read; none for a source that is no files."""
+        return ()
+
+    def source(self, job: JobConfig) -> Any:
+        """Return the source itself, an `io.base.Source`, without any request or read."""
+        raise NotImplementedError(f"kind {self.kind} is no source")
+
+    def resolved(self, series_ids: tuple[str, ...]) -> Self:
+        """Return the options with the selection of series resolved, for workers that may not see what this machine sees."""
+        return self
+
+    def selection(self) -> str:
+        """Return a text that changes with the selection of series, which is no part of the scope."""
+        return ""
+
+
+class SinkOptions(KindOptions):
+    """The keys below `sink:` of one kind."""
+
+    def identity(self) -> dict[str, str]:
+        """Return this sink's parts of the scope: `sink` (the place) and `writing` (what is stored of points it cannot hold)."""
+        return {"sink": self.kind, "writing": self.options_digest()}
+
+    def folder(self) -> str | None:
+        """Return the path below which files are written; None for a sink that is no files."""
+        return None
+
+    def sink(self, job: JobConfig) -> Any:
+        """Return the sink itself, an `io.base.Sink`, without any request or write."""
+        raise NotImplementedError(f"kind {self.kind} is no sink")
+
+
+def digest(data: Any) -> str:
+    """Return 128 bits of SHA-256 over canonical JSON, as `sha256:` and 32 hex digits."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()[:32]}"

@@ -1,0 +1,151 @@
+"""What a sink says of a destination: whether it still holds what is recorded, what was removed, what a new window would remove."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.window import ChunkKey
+from omnia_beam.ledger.facts import StandingReceipt
+from omnia_beam.ledger.ledger import RecordedReceipt
+
+_FULL_SERIES: Final = 10_000
+"""Number of series up to which points are counted unless the job says otherwise."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a run is responsible for.
+
+    Args:
+        scope, sink: as the receipts name them.
+        series_ids: of the source; None for all that are recorded.
+        wanted: the time; None for all.
+    """
+
+    scope: str
+    sink: str
+    series_ids: frozenset[str] | None = None
+    wanted: TimeRange | None = None
+
+    def concerns(self, found: StandingReceipt | RecordedReceipt) -> bool:
+        """Return whether a receipt is of what the run is responsible for."""
+        key = found.receipt.key
+        if found.scope != self.scope or (self.wanted is not None and not key.range.overlaps(self.wanted)):
+            return False
+        return self.series_ids is None or not self.series_ids.isdisjoint(key.series_ids)
+
+
+@dataclass(frozen=True)
+class Look:
+    """The result of a comparison.
+
+    Args:
+        lost: windows that are not stored as recorded, with the points that they held.
+        texts: what is wrong with them, a text each, the first ones by name.
+        warnings: what the person who runs the job has to know besides.
+    """
+
+    lost: dict[ChunkKey, int] = field(default_factory=dict)
+    texts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def plus(self, other: Look) -> Look:
+        """Return the results of both comparisons together."""
+        return Look({**self.lost, **other.lost}, (*self.texts, *other.texts), (*self.warnings, *other.warnings))
+
+
+def check_mode(asked: str | None, series: int) -> str:
+    """Return how closely to compare: as the job says; otherwise `full` up to 10,000 series, `existence` above."""
+    return asked or ("full" if series <= _FULL_SERIES else "existence")
+
+
+def not_looked_at(place: str) -> Look:
+    """Return the warning that the destination was not checked."""
+    return Look(
+        warnings=(
+            f"{place}: whether the destination still holds what was written was not looked at: destination_check is off",
+        )
+    )
+
+
+def not_asked(place: str, why: str) -> Look:
+    """Return the warning of a command that does not look at a destination, and why it does not."""
+    text = f"{place}: whether it still holds what was written was not looked at: {why}; the next run looks, and verify does"
+    return Look(warnings=(text,))
+
+
+def not_counted(place: str) -> Look:
+    """Return the warning that only the existence of series was checked."""
+    return Look(
+        warnings=(
+            f"{place}: the target series exist; their points were not counted: destination_check: full does that",
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Tidied:
+    """The files without a receipt that were found at a destination. Names are relative to its path.
+
+    Args:
+        removed: deleted: what dead runs left, and what later receipts have replaced.
+        kept: whole files of times that this run does not read, which are not deleted: they might be the only copy.
+    """
+
+    removed: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Removal:
+    """The effect of reading one window again on its stored points.
+
+    Args:
+        key: the window.
+        removed: points that are removed without being replaced, by source id.
+        kept: points that are kept and were not recorded as kept before, by source id.
+        gone: points that neither end shows any more, by source id.
+        withheld: whether the chunk was not written because of `removed`.
+    """
+
+    key: ChunkKey
+    removed: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, int] = field(default_factory=dict)
+    gone: dict[str, int] = field(default_factory=dict)
+    withheld: bool = False
+
+    @property
+    def has_content(self) -> bool:
+        return bool(self.removed or self.kept or self.gone)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data that `from_json` reads back."""
+        key = [list(self.key.series_ids), self.key.range.start_ns, self.key.range.end_ns]
+        data = {"key": key, "removed": self.removed, "kept": self.kept, "gone": self.gone, "withheld": self.withheld}
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Removal:
+        """Return the removal that `to_json` wrote.
+
+        Raises:
+            KeyError, TypeError: `data` is not what `to_json` wrote.
+        """
+        ids, start, end = data["key"]
+        key = ChunkKey(tuple(ids), TimeRange(start, end))
+        return cls(key, data["removed"], data["kept"], data["gone"], data["withheld"])
+
+
+def report_tidied(notify: Callable[[str], None], places: Mapping[str, str], tidied: Tidied) -> None:
+    """Report the files that were removed or kept, if there were any."""
+    if tidied.removed:
+        notify(f"removed {len(tidied.removed)} files of earlier runs that no receipt names")
+    if tidied.kept:
+        where = " ".join(places.values())
+        notify(
+            f"{where}: {len(tidied.kept)} files of this job's name that no receipt names, such as {tidied.kept[0]}, are of "
+            "times that this run does not read; they are let be. A run over their time replaces them"
+        )

@@ -1,0 +1,122 @@
+"""Parquet and CSV files as the sink of a job, named by job and window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+
+from omnia_beam.config.job import JobConfig
+from omnia_beam.core.errors import DestinationError, StateError
+from omnia_beam.core.receipt import Receipt
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.io.base import Accepts, Attempt, Share, Writing
+from omnia_beam.io.destination import Asked, Look, Removal, Tidied, not_asked, not_looked_at
+from omnia_beam.io.files.csv.readback import as_csv_holds
+from omnia_beam.io.files.csv.write import CSV_SUFFIXES, CsvOptions, check_wide_names
+from omnia_beam.io.files.destination_look import look_at_files
+from omnia_beam.io.files.folder import PARQUET_SUFFIXES, check_writable, file_prefix, tidy_files
+from omnia_beam.io.files.observer import FileForm, FilesDestination
+from omnia_beam.io.files.options import CsvSink, ParquetSink
+from omnia_beam.io.files.parquet.write import ParquetOptions
+from omnia_beam.io.files.stored_points import StoredFiles
+from omnia_beam.io.files.targets import FileTargets
+from omnia_beam.io.observer import Destination, ReadingPlace
+from omnia_beam.ledger.job import JobRun, JobView, RunState
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.store import is_remote
+
+
+class FilesSink:
+    """The files of one job below one path.
+
+    Args:
+        options: of the sink.
+        job: whose files they are.
+    """
+
+    budgets: tuple[ServiceSettings, ...] = ()
+    sessions: tuple[ServiceSession, ...] = ()
+
+    def __init__(self, options: ParquetSink | CsvSink, job: JobConfig) -> None:
+        self._options = options
+        self._job = job
+        self._prefix = file_prefix(job.name)
+        self._csv = None
+        self._suffixes: tuple[str, ...] = PARQUET_SUFFIXES
+        if isinstance(options, CsvSink):
+            self._csv = CsvOptions(options.layout, options.delimiter, options.compression)
+            self._suffixes = tuple(CSV_SUFFIXES.values())
+        self.targets = FileTargets()
+        self.accepts = Accepts(
+            statuses="wide CSV has no column for statuses: they are left out" if self._is_wide else "",
+            as_held=None if self._csv is None else partial(as_csv_holds, options=CsvOptions(self._csv.layout)),
+        )
+
+    @property
+    def _is_wide(self) -> bool:
+        return self._csv is not None and self._csv.layout == "wide"
+
+    @property
+    def places(self) -> Mapping[str, str]:
+        return {"sink.path": self._options.path}
+
+    def check(self) -> Iterator[Attempt]:
+        yield "destination", self._try_writing
+
+    def reach(self) -> None:
+        check_writable(self._options.path, self._prefix)
+
+    def check_names(self, names: Iterable[str]) -> None:
+        if self._is_wide:
+            check_wide_names(names)
+
+    def tidy(self, run: JobRun, reach: TimeRange) -> Tidied:
+        return tidy_files(self._options.path, self._prefix, run, wanted=reach, suffixes=self._suffixes)
+
+    def look(
+        self, view: JobView, asked: Asked, targets: Mapping[str, str], *, offline: bool = False
+    ) -> Callable[[Ledger], Look]:
+        path = self._options.path
+        if self._job.destination_check == "off":
+            return lambda ledger: not_looked_at(path)
+
+        def look(ledger: Ledger) -> Look:
+            try:
+                return look_at_files(ledger, path, asked, self.stored(), prefix=self._prefix, suffixes=self._suffixes)
+            except StateError:
+                raise
+            except DestinationError as error:
+                if not (offline and is_remote(path)):
+                    raise
+                return not_asked(path, str(error))
+
+        return look
+
+    def erase(self, run: JobRun, removals: Iterable[Removal]) -> list[str]:
+        return []  # a window that is written again replaces its files
+
+    def stored(self) -> StoredFiles:
+        return StoredFiles(self._options.path, self._csv)
+
+    def writing(self, share: Share, run: RunState) -> Writing:
+        from omnia_beam.io.files.write import WriteChunks, WriteToCsv, WriteToParquet
+
+        path, prefix = self._options.path, self._prefix
+        if isinstance(self._options, ParquetSink):
+            parquet = ParquetOptions(self._options.compression, self._options.compression_level or 1)
+            return WriteChunks(WriteToParquet(path, prefix=prefix, options=parquet, sink=run.sink, fence=run.fence))
+        csv = self._csv or CsvOptions()
+        return WriteChunks(WriteToCsv(path, prefix=prefix, options=csv, sink=run.sink, fence=run.fence))
+
+    def commit(self, run: JobRun) -> Sequence[Receipt]:
+        return ()
+
+    def observer(self, place: ReadingPlace, *, with_source: bool) -> Destination | None:
+        form = FileForm.of(self._options)
+        return FilesDestination(self._options.path, self._prefix, form, statuses_from_receipts=not with_source)
+
+    def _try_writing(self) -> str:
+        check_writable(self._options.path)
+        return f"{self._options.path} can be written"

@@ -1,0 +1,169 @@
+"""CSV and Parquet files as the source of a job; a series is known by its name in the files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from omnia_beam.config.job import JobConfig, wanted_range
+from omnia_beam.core.errors import UsageError
+from omnia_beam.core.finding import Finding
+from omnia_beam.core.printable import counted
+from omnia_beam.core.series import Timeseries
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.window import ChunkKey, Window
+from omnia_beam.io.base import WHOLE, Attempt, Described, Notify, Reading, Selection, Share
+from omnia_beam.io.files.catalog import CatalogStore, FileCatalog, FileChange, catalog_files, check_holds_something
+from omnia_beam.io.files.description import describe_catalog, describe_files
+from omnia_beam.io.files.findings import file_findings, series_findings, time_findings
+from omnia_beam.io.files.forms import file_source
+from omnia_beam.io.files.options import CsvSource, ParquetSource
+from omnia_beam.io.files.plan import FileShard, file_limits, file_shards, plan_files
+from omnia_beam.io.letters import READING, MappingLetters
+from omnia_beam.ledger.dead_letters import DeadLetterFiles
+from omnia_beam.ledger.job import JobRun, JobView
+from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.plan.plan import Plan, Wanted
+
+FileOptions = CsvSource | ParquetSource
+
+
+class FilesSource:
+    """The files of one source.
+
+    Args:
+        options: of the source.
+        job: whose window and chunks it reads.
+    """
+
+    budgets: tuple[ServiceSettings, ...] = ()
+
+    def __init__(self, options: FileOptions, job: JobConfig) -> None:
+        self._options = options
+        self._job = job
+
+    @property
+    def places(self) -> Mapping[str, str]:
+        return {f"source.path[{at}]": path for at, path in enumerate(self._options.path)}
+
+    def check(self) -> Iterator[Attempt]:
+        yield "source files", lambda: "\n    ".join(describe_files(self._options).lines())
+
+    def remembered(self, view: JobView, last: Sequence[str] | None) -> Selection:
+        whose = "the ledger" if last is None else "the last run"
+        note = f"The series are those of {whose}: which series the source's files hold now was not looked up."
+        return Selection(tuple(sorted({*view.ledger.series_ids(view.scope.digest), *(last or ())})), note)
+
+    def describe(self) -> Iterable[Timeseries]:
+        return _series(self._options, catalog_files(file_source(self._options)))
+
+    def open(
+        self, view: JobView, notify: Notify, *, metadata: bool, short_retries: bool = False, share: Share = WHOLE
+    ) -> OpenFiles:
+        """Read files that are new or changed once, to index what they hold; see `Source.open`."""
+        store = CatalogStore(view.state_dir, file_source(self._options))
+        read: list[str] = []
+        if isinstance(view, JobRun):
+            catalog = store.refresh(view.token.run, bool(len(view.ledger)), lambda file: read.append(file.path))
+        else:
+            catalog = store.load(lambda file: read.append(file.path))
+        if read:
+            notify(f"looked through {counted(len(read), 'new or changed file')}")
+        return OpenFiles(self._options, self._job, catalog, store, view)
+
+
+class OpenFiles:
+    """Files that have been indexed.
+
+    Raises (when it is made):
+        UsageError: the files hold nothing that could be read.
+    """
+
+    sessions: tuple[ServiceSession, ...] = ()
+    page_points: int | None = None
+    plan_lasts = False
+    shard_type = FileShard
+
+    def __init__(
+        self, options: FileOptions, job: JobConfig, catalog: FileCatalog, store: CatalogStore, view: JobView
+    ) -> None:
+        self._options = options
+        self._source = file_source(options)
+        check_holds_something(catalog, self._source)
+        self._catalog = catalog
+        self._store = store
+        self._changes = store.changes()
+        self._max_points = job.max_chunk_points
+        self._letters = None
+        if isinstance(options, CsvSource) and options.dst_fold == "dead_letter":
+            self._letters = MappingLetters(DeadLetterFiles.of(view.state_dir), READING)
+        self.vanished = store.vanished()
+        self.limits = file_limits(job.max_chunk_points)
+        self.series = _series(options, catalog)
+        self.facts = catalog.facts
+        self.warnings = catalog.warnings
+        self.wanted = _range_of(job, catalog, self._changes)
+
+    def spell(self, series_id: str) -> str:
+        return series_id  # a file's series has a name and no id
+
+    def plan(self, wanted: Sequence[Wanted]) -> Plan:
+        return plan_files(self._catalog, wanted, max_chunk_points=self._max_points)
+
+    def counts(self, series_ids: tuple[str, ...], asked: TimeRange) -> Mapping[str, int]:
+        return {}  # the plan of files is made from their blocks: there is no count to request again
+
+    def stale(self, view: JobView, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
+        if not self._changes:
+            return []
+        asked = {*series_ids, *self.vanished}
+        return [
+            (each.receipt.key, each.receipt.count)
+            for each in view.ledger.receipts(view.scope.digest)
+            if asked.intersection(each.receipt.key.series_ids)
+            and any(each.run < change.run and each.receipt.key.range.overlaps(change.range) for change in self._changes)
+        ]
+
+    def shards(self, windows: Iterable[Window], size: int) -> Iterator[Any]:
+        return file_shards(self._catalog, windows, size)
+
+    def reading(self, share: Share, *, endless: bool = False) -> Reading:
+        from omnia_beam.io.files.read import ReadFileShards
+
+        return ReadFileShards(self._source, self._max_points, self._letters)
+
+    def findings(self, now_ns: int) -> Iterator[Finding]:
+        yield from file_findings(self._options, {index.file.path: index.about for index in self._catalog.indexes})
+        for name, facts in self._catalog.facts.items():
+            yield from series_findings(name, name, facts)
+        for name, span in self._catalog.spans.items():
+            yield from time_findings(name, name, span, self._options, now_ns)
+
+    def settled(self, run: JobRun) -> None:
+        self._store.forget_changes()
+
+    def lost(self, recorded: Iterable[str]) -> tuple[str, ...]:
+        here = {each.id for each in self.series}
+        return tuple(sorted(each for each in set(recorded) - here if self._source.selects(each)))
+
+    def described(self) -> Described:
+        seen = describe_catalog(self._options.kind, self._catalog)
+        return Described(tuple(seen.lines()), {"source_files": seen.to_json()})
+
+
+def _series(options: FileOptions, catalog: FileCatalog) -> tuple[Timeseries, ...]:
+    """Return the series of files, each under its name, with the metadata that files have."""
+    return tuple(Timeseries(name, name, options.facility or "") for name in catalog.series)
+
+
+def _range_of(job: JobConfig, catalog: FileCatalog, changes: Sequence[FileChange]) -> TimeRange:
+    """Return the window of the job; without one, everything that the files hold, or held when it was copied."""
+    if job.window is not None:
+        return wanted_range(job)
+    ranges = [each.range for each in changes]
+    if catalog.range is not None:
+        ranges.append(catalog.range)
+    if not ranges:
+        raise UsageError("source.path: the files hold no points")
+    return TimeRange(min(each.start_ns for each in ranges), max(each.end_ns for each in ranges))

@@ -1,0 +1,113 @@
+"""The interface of a destination for verification: fingerprints of what it holds for receipts, and points where they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from omnia_beam.beam.context import RunContext
+from omnia_beam.core.chunk import Points
+from omnia_beam.core.fingerprint import Fingerprint
+from omnia_beam.core.receipt import Receipt
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.io.difference import Difference
+from omnia_beam.ledger.state_dir import StateDir
+
+
+@dataclass(frozen=True)
+class ReadingPlace:
+    """Where pipelines that read windows for a comparison run, and leave what they found.
+
+    Args:
+        state_dir: whose folder `runs` the workers write to.
+        run_id: names this comparison; a part of the name, where several readings belong to one.
+        context: runner and terminal.
+    """
+
+    state_dir: StateDir
+    run_id: str
+    context: RunContext
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a destination holds of one receipt.
+
+    Args:
+        prints: by stored id; an id without an entry has no points. It may hold ids that the receipt does not name.
+        problems: files that are missing or cannot be read; then the fingerprints are of the rest.
+        failure: why nothing could be read; empty where it could.
+        series_failures: by stored id, why this series could not be read while others of the window could.
+        gone: stored ids of series that the destination does not know any more; they hold nothing.
+        unchecked_files: files whose pages carry no checksums.
+    """
+
+    prints: Mapping[str, Fingerprint] = field(default_factory=dict)
+    problems: tuple[Difference, ...] = ()
+    failure: str = ""
+    series_failures: Mapping[str, str] = field(default_factory=dict)
+    gone: frozenset[str] = frozenset()
+    unchecked_files: int = 0
+
+    @property
+    def count(self) -> int:
+        """Number of points found."""
+        return sum(each.count for each in self.prints.values())
+
+
+@dataclass(frozen=True)
+class Stray:
+    """A file that no receipt names and that a reader of the destination includes.
+
+    Args:
+        name: relative to the destination, as the file system spells it.
+        difference: how it is reported.
+        span: the time of its points; None where it cannot be read or holds none.
+        outside: whether it lies outside of the destination, behind a link: then only its owner may move it.
+    """
+
+    name: str
+    difference: Difference
+    span: TimeRange | None = None
+    outside: bool = False
+
+
+@dataclass(frozen=True)
+class Surplus:
+    """What lies at a destination besides the files that receipts name.
+
+    Args:
+        strays: files that should not be there.
+        others: further differences: links, folders that could not be listed.
+        foreign: the number of files that belong to other jobs.
+    """
+
+    strays: tuple[Stray, ...] = ()
+    others: tuple[Difference, ...] = ()
+    foreign: int = 0
+
+
+class Destination(Protocol):
+    """A destination whose content can be read back."""
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing shows progress while it is observed, so that the caller has to."""
+
+    @property
+    def holds_statuses(self) -> bool:
+        """Whether points are read back with their statuses; otherwise all of them have the same one."""
+
+    def observe(self, receipts: Sequence[Receipt]) -> Iterator[Observation]:
+        """Yield for each receipt, in order, what the destination holds.
+
+        Raises:
+            DestinationError, ServiceError: nothing can be read.
+        """
+
+    def points(self, receipt: Receipt, stored_ids: Collection[str]) -> dict[str, Points]:
+        """Return the stored points of some series of a receipt, in any order of time."""
+
+    def surplus(self, live: Collection[str]) -> Surplus:
+        """Return what the destination holds besides the files that receipts name."""

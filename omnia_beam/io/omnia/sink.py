@@ -1,0 +1,148 @@
+"""Series of an Omnia Timeseries service as the sink of a job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+from omnia_beam.config.job import JobConfig
+from omnia_beam.core.chunk import Chunk
+from omnia_beam.core.receipt import Receipt
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.io.base import Accepts, Attempt, Loss, Share, StoredPoints, Writing
+from omnia_beam.io.destination import Asked, Look, Removal, Tidied, check_mode, not_asked, not_counted, not_looked_at
+from omnia_beam.io.observer import Destination, ReadingPlace
+from omnia_beam.io.omnia.options import OmniaSink
+from omnia_beam.io.omnia.policy import WriteOptions, apply_policy
+from omnia_beam.io.omnia.settings import service_attempts, service_settings, write_options
+from omnia_beam.io.omnia.target_check import erase_points, look_at_service
+from omnia_beam.io.omnia.targets import ServiceTargets
+from omnia_beam.ledger.dead_letters import DeadLetterFiles
+from omnia_beam.ledger.job import JobRun, JobView, RunState
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.net.http.reachability import check_reachable
+from omnia_beam.net.http.shared import shared_session
+
+_EXTRA_POINTS: Final = (
+    "Writing to a service adds and replaces points and takes none away: extra points stay, since they may be somebody else's. "
+    "Look at them; OmniaClient.delete_data takes away a range of a series."
+)
+
+
+class ServiceSink:
+    """The timeseries of one service.
+
+    Args:
+        options: of the sink.
+        job: what is to be looked at, and how large chunks are.
+    """
+
+    places: Mapping[str, str]
+
+    def __init__(self, options: OmniaSink, job: JobConfig) -> None:
+        self._options = options
+        self._job = job
+        self._service = service_settings(options)
+        self._write = write_options(options)
+        self.budgets = (self._service,)
+        self.places = {}
+        self.accepts = Accepts(
+            not_finite=_not_finite(options),
+            fine_times=_fine_times(options),
+            metadata=True,
+            leaves_out=options.nan == "drop_counted" or options.time_resolution == "truncate",
+            as_held=partial(storable, options=self._write),
+            extra_points=_EXTRA_POINTS,
+        )
+
+    @property
+    def sessions(self) -> tuple[Any, ...]:
+        return (shared_session(self._service),)
+
+    @property
+    def targets(self) -> ServiceTargets:
+        return ServiceTargets(shared_session(self._service), self._options.create_missing)
+
+    def check(self) -> Iterator[Attempt]:
+        yield from service_attempts("sink", self._options)
+
+    def reach(self) -> None:
+        check_reachable(self._service)
+
+    def check_names(self, names: Iterable[str]) -> None:
+        return None
+
+    def tidy(self, run: JobRun, reach: TimeRange) -> Tidied:
+        # Nothing to remove: points that were written without a receipt are upserted again with the same values.
+        return Tidied()
+
+    def look(
+        self, view: JobView, asked: Asked, targets: Mapping[str, str], *, offline: bool = False
+    ) -> Callable[[Ledger], Look]:
+        def look(ledger: Ledger) -> Look:
+            mode = self._job.destination_check
+            if offline:
+                return not_asked(self._options.base_url or "the service", "status asks no service")
+            if mode == "off":
+                return not_looked_at(self._service.base_url)
+            counted = check_mode(mode, len(targets)) == "full"
+            found = look_at_service(ledger, shared_session(self._service), asked, targets, counted=counted)
+            return found if counted else found.plus(not_counted(self._service.base_url))
+
+        return look
+
+    def erase(self, run: JobRun, removals: Iterable[Removal]) -> list[str]:
+        return erase_points(shared_session(self._service), run.ledger, run.sink, removals)
+
+    def stored(self) -> StoredPoints | None:
+        return None
+
+    def writing(self, share: Share, run: RunState) -> Writing:
+        from omnia_beam.io.omnia.write import WriteChunks, WriteToOmnia
+
+        return WriteChunks(
+            WriteToOmnia(
+                share.part(self._service),
+                self._write,
+                on_error="output",
+                dead_letter_files=DeadLetterFiles.of(run.state_dir, run.fence),
+                sink=run.sink,
+                fence=run.fence,
+            )
+        )
+
+    def commit(self, run: JobRun) -> Sequence[Receipt]:
+        return ()
+
+    def observer(self, place: ReadingPlace, *, with_source: bool) -> Destination | None:
+        from omnia_beam.io.omnia.observer import observed_service
+
+        return observed_service(self._service, self._options, self._job.max_chunk_points, place)
+
+
+def storable(chunk: Chunk, options: WriteOptions) -> Chunk:
+    """Return what the sink would send of a chunk, with its policies applied to points that it cannot hold."""
+    points = {
+        source_id: apply_policy(found, chunk.key.range, options).good for source_id, _, found in chunk.by_series()
+    }
+    return Chunk.from_points(chunk.key, points, chunk.series_ids)
+
+
+def _not_finite(options: OmniaSink) -> Loss:
+    held = "values are NaN or infinite, which the service cannot hold"
+    if options.nan == "dead_letter":
+        return Loss(f"{held}: they become dead letters; set sink.nan to as_bad_status or drop_counted")
+    fate = (
+        "dropped and counted"
+        if options.nan == "drop_counted"
+        else f"written as {options.bad_value!r}, {options.bad_status}"
+    )
+    return Loss(f"{held}: {fate}", blocking=False)
+
+
+def _fine_times(options: OmniaSink) -> Loss:
+    held = "times are finer than the 100 ns that the service keeps"
+    if options.time_resolution == "dead_letter":
+        return Loss(f"{held}: those points become dead letters; set sink.time_resolution: truncate to cut them")
+    return Loss(f"{held}: cut to it", blocking=False)

@@ -1,0 +1,114 @@
+"""Decide where a request goes: through the proxy that the environment names or direct, and along which redirects.
+
+Proxies come from the environment as with `requests` (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY), with one exception:
+requests to this machine never leave it. A proxy may be another machine, and plain http to loopback, which is
+allowed to carry a token, would show it that token. The same holds for link-local addresses, where clouds respond with
+tokens of the machine that asks: through a proxy it would be the proxy's identity, and it could be read on the way.
+
+Redirects are followed within the service, but never to another host, so that no other host gets the token.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Final
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from requests.utils import get_environ_proxies, select_proxy
+
+MAX_REDIRECTS: Final = 5
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_MAY_TURN_INTO_GET: Final = frozenset({301, 302, 303})
+
+
+class RedirectRefused(Exception):
+    """A redirect is not followed; the text gives the reason and what to do."""
+
+
+def redirect_target(url: str, method: str, status: int, headers: Mapping[str, str]) -> str:
+    """Return the URL to which a redirect of a request to `url` leads.
+
+    Raises:
+        RedirectRefused: it leads to another scheme, host or port, names no target, or would drop a request's body.
+    """
+    location = headers.get("Location", "")
+    if not location:
+        raise RedirectRefused(f"{status} redirect that does not say where to")
+    try:
+        target = urljoin(url, location)
+    except ValueError:
+        target = ""
+    if _origin(target) != _origin(url):
+        raise RedirectRefused(
+            f"{status} redirect to another host ({origin_text(target)}), which is not followed: the token is for "
+            f"{origin_text(url)} alone. If the service has moved, change base_url"
+        )
+    if method not in ("GET", "HEAD") and status in _MAY_TURN_INTO_GET:
+        raise RedirectRefused(f"{status} redirect of a {method}, which would lose its body: check base_url")
+    return target
+
+
+def origin_text(url: str) -> str:
+    """Return scheme, host and port alone, because the rest of a URL may hold secrets."""
+    origin = _origin(url)
+    return "an address that is no URL" if origin is None else f"{origin[0]}://{origin[1]}:{origin[2]}"
+
+
+def _origin(url: str) -> tuple[str, str, int | None] | None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if not parts.hostname:
+        return None
+    return parts.scheme, parts.hostname, port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def is_loopback(url: str) -> bool:
+    """Return whether the URL's host is this machine itself, so that plain http does not carry secrets over a network."""
+    address = _address(url)
+    return address is not None and address.is_loopback
+
+
+def is_this_machine(url: str) -> bool:
+    """Return whether the URL's host is a name or address of this machine itself, or link-local. No name is looked up."""
+    address = _address(url)
+    return address is not None and (address.is_loopback or address.is_unspecified or address.is_link_local)
+
+
+def _address(url: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the address that the URL's host is, without looking up a name; None for a name other than `localhost`."""
+    host = (urlsplit(url).hostname or "").rstrip(".").partition("%")[0]
+    if host == "localhost" or host.endswith(".localhost"):
+        return ipaddress.IPv4Address("127.0.0.1")
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        try:
+            address = ipaddress.IPv4Address(socket.inet_aton(host))  # the system also accepts forms such as 127.1
+        except OSError:
+            return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def proxy_of(url: str) -> str | None:
+    """Return the proxy for requests to this URL; None where they go direct."""
+    if is_this_machine(url):
+        return None
+    proxy: str | None = select_proxy(url, get_environ_proxies(url))
+    return proxy
+
+
+class ProxySession(requests.Session):
+    """A `requests` session that sends requests to this machine direct, whatever proxy the environment names."""
+
+    def merge_environment_settings(
+        self, url: Any, proxies: MutableMapping[str, str] | None, stream: Any, verify: Any, cert: Any
+    ) -> Any:
+        """Return the settings that `requests` derives from arguments and environment, without proxies for URLs of this machine."""
+        settings = super().merge_environment_settings(url, proxies, stream, verify, cert)
+        return {**settings, "proxies": {}} if is_this_machine(url) else settings

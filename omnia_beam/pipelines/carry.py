@@ -1,0 +1,123 @@
+"""Carry out a plan: in this process, in several processes of this machine, or on a cluster."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from omnia_beam.beam.context import RunContext
+from omnia_beam.beam.execution import Outcome, run_pipeline
+from omnia_beam.beam.progress import Limit
+from omnia_beam.beam.runner import is_local
+from omnia_beam.beam.worker_message import WorkerTask
+from omnia_beam.beam.worker_pool import run_workers
+from omnia_beam.core.timestamps import NS_PER_SECOND
+from omnia_beam.io.base import OpenSource, Share
+from omnia_beam.io.shards import CLUSTER_SHARD, LOCAL_SHARD
+from omnia_beam.ledger.job import JobRun
+from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.net.http.stats import StatsSnapshot
+from omnia_beam.pipelines.cluster_guard import cluster_share
+from omnia_beam.pipelines.copy import CopyTask, copy_pipeline
+from omnia_beam.pipelines.job import Job
+from omnia_beam.pipelines.removal_guard import RemovalGuard
+from omnia_beam.pipelines.work_plan import for_other_clocks
+from omnia_beam.plan.plan import Plan
+from omnia_beam.transforms.series_rule import SeriesRule
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """Carries out plans of one job.
+
+    Args:
+        job: both ends.
+        source: the source, opened.
+        rules: of the mapping, by source id; None where every series is kept as it is.
+        context: runner and terminal.
+        limits: of what may be found in points before the run stops.
+        passing: whether the progress display disappears at the end.
+        least_windows: windows of a worker, at least: below it starting a process costs more than it saves.
+    """
+
+    job: Job
+    source: OpenSource
+    rules: Mapping[str, SeriesRule] | None
+    context: RunContext
+    limits: tuple[Limit, ...] = ()
+    passing: bool = False
+    least_windows: int = 1
+
+    @property
+    def sessions(self) -> tuple[ServiceSession, ...]:
+        """The sessions of both ends, each once."""
+        return tuple(dict.fromkeys((*self.source.sessions, *self.job.sink.sessions)))
+
+    def traffic(self) -> StatsSnapshot:
+        """Return the requests of this process so far, of both ends together."""
+        return StatsSnapshot.together([each.stats.snapshot() for each in self.sessions])
+
+    def carry_out(self, run: JobRun, plan: Plan, guard: RemovalGuard | None) -> Outcome:
+        """Copy the windows of a plan.
+
+        Args:
+            run: holds the lease.
+            plan: at least one window.
+            guard: keeps stored points that a window would remove; None where no window is read again.
+
+        Raises:
+            Interrupted: a signal came; what was under way is recorded or abandoned.
+            OmniaBeamError: what ended the run; what is recorded stays recorded.
+        """
+        deadline = self.job.config.deadline
+        deadline_s = None if deadline is None else deadline / NS_PER_SECOND
+        tasks = self.worker_tasks(run, plan, guard)
+        if len(tasks) > 1:
+            outcome = run_workers(tasks, plan, self.context, self.sessions, deadline_s, limits=self.limits)
+        else:
+            local = is_local(self.context.options)
+            if not local:
+                run = for_other_clocks(run)
+            elements = list(self.source.shards(plan, LOCAL_SHARD if local else CLUSTER_SHARD))
+            outcome = run_pipeline(
+                copy_pipeline(elements, self._task(run, cluster_share(self.context), guard), local=local),
+                plan,
+                self.context,
+                self.traffic,
+                deadline_s,
+                passing=self.passing,
+                limits=self.limits,
+            )
+        self.job.sink.commit(run)
+        return outcome
+
+    def worker_tasks(self, run: JobRun, plan: Plan, guard: RemovalGuard | None = None) -> list[WorkerTask]:
+        """Return a task for each worker, with its share of the plan and of every budget; none for a job of one process.
+
+        There are fewer tasks than configured workers where there is not enough to share.
+        """
+        asked = self.job.config.workers
+        if asked == 1:
+            return []
+        budgets = dict.fromkeys((*self.job.source.budgets, *self.job.sink.budgets))
+        most = [asked, max(1, len(plan) // self.least_windows), *(each.max_in_flight for each in budgets)]
+        plans = plan.divided(min(most))
+        level = logging.getLogger("omnia_beam").level
+        tasks = []
+        for index, share_of_plan in enumerate(plans):
+            share = Share(len(plans), index)
+            part = None if guard is None else guard.of(window.key for window in share_of_plan)
+            elements = list(self.source.shards(share_of_plan, LOCAL_SHARD))
+            recipe = partial(copy_pipeline, elements, self._task(run, share, part), local=True)
+            tasks.append(WorkerTask(recipe, tuple(share.part(each) for each in budgets), self.context.options, level))
+        return tasks
+
+    def _task(self, run: JobRun, share: Share, guard: RemovalGuard | None) -> CopyTask:
+        state = run.for_workers()
+        rules = self.rules
+        if rules is not None and guard is not None:
+            # Recorded windows may hold series that the source no longer shows: they keep their targets.
+            rules = {source_id: SeriesRule(target) for source_id, target in guard.targets.items()} | dict(rules)
+        return CopyTask(self.source.reading(share), self.job.sink.writing(share, state), rules, state, guard)

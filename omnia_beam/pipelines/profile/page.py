@@ -1,0 +1,146 @@
+"""Render a profile as one self-contained page: no script, no font, no image from elsewhere; light, dark and on paper."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Final
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from omnia_beam.config import format_duration
+from omnia_beam.core.printable import counted, printable
+from omnia_beam.core.timestamps import format_time
+from omnia_beam.pipelines.profile.figures import Profile, SeriesFigures, Stretch
+from omnia_beam.pipelines.profile.formats import gap_text, moment_text, percent, value_text
+from omnia_beam.pipelines.profile.spark import HEIGHT, Drawing, drawing_of, used_steps
+
+SERIES_SHOWN: Final = 10_000
+STRETCHES_SHOWN: Final = 200
+_NAMED_PROBLEMS: Final = 20
+
+
+@dataclass(frozen=True)
+class PageFacts:
+    """What the page says besides the figures.
+
+    Args:
+        job: name of the job.
+        place: path of the destination.
+        files: number of files read.
+        created: when, for people.
+        problems: what was not read, and what else the reader has to know.
+    """
+
+    job: str
+    place: str
+    files: int
+    created: str
+    problems: tuple[str, ...] = ()
+
+
+def profile_page(profile: Profile, facts: PageFacts) -> str:
+    """Return the page as HTML."""
+    here = files(__package__)
+    # Undefined names are errors, and every text is escaped: names come from the source.
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.globals.update(
+        moment=moment_text, exact=format_time, gap=gap_text, value=value_text, percent=percent, counted=counted
+    )
+    template = environment.from_string((here / "profile.html.j2").read_text(encoding="utf-8"))
+    style = Markup((here / "profile.css").read_text(encoding="utf-8"))  # noqa: S704  # a file of this package
+    return template.render(style=style, facts=facts, **_content(profile, facts))
+
+
+def _content(profile: Profile, facts: PageFacts) -> dict[str, Any]:
+    shown = profile.series[:SERIES_SHOWN]
+    names = {each.series_id: each.about.name for each in profile.series}
+    problems = [printable(each) for each in facts.problems]
+    more = len(problems) - _NAMED_PROBLEMS
+    steps = used_steps(profile.series)
+    return {
+        "profile": profile,
+        "limit": format_duration(profile.gap_ns),
+        "span": profile.span_ns,
+        "problems": problems[:_NAMED_PROBLEMS] + ([f"and {more:,} more"] if more > 0 else []),
+        "cards": _cards(profile, facts),
+        "rows": [_Row(each, drawing_of(each, profile.gap_ns, steps)) for each in shown],
+        "series_left": len(profile.series) - len(shown),
+        "has_statuses": any(each.bad is not None for each in profile.series),
+        "has_units": any(each.about.unit for each in shown),
+        "columns": steps,
+        "height": HEIGHT,
+        "lists": [
+            _List("gaps", "Gaps", profile.gaps[:STRETCHES_SHOWN], profile.gap_count, names),
+            _List("flats", "Flat stretches", profile.flats[:STRETCHES_SHOWN], profile.flat_count, names),
+        ],
+    }
+
+
+def _cards(profile: Profile, facts: PageFacts) -> list[tuple[str, str, str]]:
+    """Return number, noun and what the number depends on."""
+    bad = sum(each.bad or 0 for each in profile.series)
+    known = any(each.bad is not None for each in profile.series)
+    holding_gaps = sum(each.gaps.count > 0 for each in profile.series)
+    holding_flats = sum(each.flats.count > 0 for each in profile.series)
+    return [
+        (f"{len(profile.series):,}", "series", f"in {counted(facts.files, 'file')}"),
+        (f"{profile.points:,}", "points", ""),
+        (
+            percent(bad / profile.points) if known and profile.points else "–",
+            "bad",
+            f"{bad:,} points" if known else "no statuses",
+        ),
+        (f"{profile.gap_count:,}", "gaps", f"in {holding_gaps:,} series"),
+        (f"{profile.flat_count:,}", "flat stretches", f"in {holding_flats:,} series"),
+    ]
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row of the table of series."""
+
+    figures: SeriesFigures
+    drawing: Drawing
+
+    @property
+    def title(self) -> str:
+        return printable(self.figures.title)
+
+    @property
+    def unit(self) -> str:
+        return printable(self.figures.about.unit)
+
+    @property
+    def facility(self) -> str:
+        return printable(self.figures.about.facility)
+
+    @property
+    def id(self) -> str:
+        return printable(self.figures.series_id)
+
+    @property
+    def odd_values(self) -> str:
+        """The values that are no numbers, in words; empty where there are none."""
+        figures = self.figures
+        parts = ((figures.nan, "NaN"), (figures.infinite, "infinite"), (figures.same_time, "at the time of another"))
+        return ", ".join(f"{count:,} {what}" for count, what in parts if count)
+
+
+@dataclass(frozen=True)
+class _List:
+    """A table of stretches."""
+
+    id: str
+    heading: str
+    rows: tuple[Stretch, ...]
+    count: int
+    names: dict[str, str]
+
+    def title(self, row: Stretch) -> str:
+        """Return the series' name, or its id where it has none."""
+        return printable(self.names[row.series_id] or row.series_id)
+
+    def has_name(self, row: Stretch) -> bool:
+        return bool(self.names[row.series_id])

@@ -1,0 +1,217 @@
+"""Draw the pictures of a verification report as inline SVG: the coverage, and curves around the points that differ.
+
+The size of each is bounded: the coverage has one path for each state, a plot at most 400 points of a curve and 60 marks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from omnia_beam.core.chunk import Points
+from omnia_beam.core.timestamps import format_time
+from omnia_beam.pipelines.verify.coverage import COLUMNS, DIFFERENT, DONE, EMPTY, MISSING, NOT_KNOWN, CoverageGrid
+from omnia_beam.pipelines.verify.findings import DifferingCurve
+
+_CLASSES: Final = {NOT_KNOWN: "unknown", EMPTY: "empty", DONE: "done", MISSING: "missing", DIFFERENT: "different"}
+_CELL: Final = 8
+_ROW_LABELS: Final = 40
+"""Number of rows up to which each has a label."""
+_LABEL_WIDTH: Final = 96
+_TIME_AXIS: Final = 22
+
+_WIDTH: Final = 720
+_HEIGHT: Final = 220
+_LEFT: Final = 64
+_RIGHT: Final = 12
+_TOP: Final = 14
+_BOTTOM: Final = 30
+_AROUND: Final = 12
+"""Points shown on either side of those that differ."""
+_MOST: Final = 400
+"""Points of a curve that are drawn."""
+_MOST_MARKS: Final = 60
+_LARGEST: Final = float(np.finfo(np.float64).max)
+
+
+def coverage_svg(grid: CoverageGrid) -> str:
+    """Return the picture; rows become thin, and lose their labels, where there are more than 40."""
+    cells = grid.worst
+    rows = len(cells)
+    high = 16 if rows <= _ROW_LABELS else 6
+    labels = rows <= _ROW_LABELS
+    left = _LABEL_WIDTH if labels else 0
+    width, height = left + COLUMNS * _CELL, rows * high + _TIME_AXIS
+    parts = [
+        f'<svg id="coverage" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="coverage of {len(grid.series_ids)} series">'
+    ]
+    gap = 1 if high > 6 else 0
+    for state, name in _CLASSES.items():
+        path = "".join(
+            f"M{left + first * _CELL} {row * high}h{(last - first) * _CELL}v{high - gap}h-{(last - first) * _CELL}z"
+            for row, first, last in _runs(cells == state)
+        )
+        if path:
+            parts.append(f'<path class="{name}" d="{path}"/>')
+    if labels:
+        parts.extend(
+            f'<text x="0" y="{row * high + 12}">{escape(_short(grid.row_name(row)))}'
+            f"<title>{escape(grid.row_name(row))}</title></text>"
+            for row in range(rows)
+        )
+    parts.extend(_time_axis(grid, left, rows * high, width))
+    parts.append("</svg>")
+    return "".join(parts)
+
+
+def _runs(flags: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int, int]]:
+    """Yield (row, first column, the column after the last) of neighbouring cells that are set."""
+    padded = np.zeros((len(flags), COLUMNS + 2), np.int8)
+    padded[:, 1:-1] = flags
+    steps = np.diff(padded, axis=1)
+    rows, firsts = np.nonzero(steps == 1)
+    _, lasts = np.nonzero(steps == -1)
+    yield from zip(rows.tolist(), firsts.tolist(), lasts.tolist(), strict=True)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 13 else f"{name[:12]}…"
+
+
+def _time_axis(grid: CoverageGrid, left: int, top: int, width: int) -> Iterator[str]:
+    start, end = grid.range.start_ns, grid.range.end_ns
+    middle = start + (end - start) // 2
+    digits = 10 if end - start >= 3 * 86_400 * 10**9 else 19
+    for x, anchor, moment in ((left, "start", start), ((left + width) // 2, "middle", middle), (width, "end", end)):
+        text = format_time(moment, 0)[:digits].replace("T", " ")
+        yield f'<text x="{x}" y="{top + 15}" text-anchor="{anchor}">{text}</text>'
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A mapping from times (ns) and values to pixels."""
+
+    start: int
+    end: int
+    low: float
+    high: float
+
+    def x(self, time: int) -> float:
+        return _LEFT + (time - self.start) / max(1, self.end - self.start) * (_WIDTH - _LEFT - _RIGHT)
+
+    def y(self, value: float) -> float:
+        if not np.isfinite(value):
+            return _HEIGHT - _BOTTOM  # NaN and infinities are drawn at the bottom
+        # Halved, since a range from the lowest to the highest double overflows.
+        share = (value / 2 - self.low / 2) / (self.high / 2 - self.low / 2)
+        return _HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM)
+
+
+def difference_svg(curve: DifferingCurve) -> tuple[str, str]:
+    """Return a picture of both curves with the differing points marked, and its caption as plain text."""
+    marks = _marks(curve)
+    shown = _near(curve, marks)
+    frame = _frame(shown, marks)
+    drawn = "".join(
+        f'<path class="curve {name}" d="{_path(points, frame)}"/>{_dots(points, frame, name)}'
+        for name, points in zip(("expected", "found"), shown, strict=True)
+    )
+    circles = "".join(
+        f'<circle class="mark" cx="{frame.x(t):.1f}" cy="{frame.y(v):.1f}" r="7"><title>{format_time(t)}: {v!r}</title></circle>'
+        for t, v in marks
+    )
+    picture = (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" style="min-width:30rem" '
+        f'aria-label="expected and found points">{"".join(_axes(frame))}{drawn}{circles}</svg>'
+    )
+    return picture, _caption(curve, len(marks))
+
+
+def _marks(curve: DifferingCurve) -> list[tuple[int, float]]:
+    """Return (time, value) of the first 60 differing points of either side."""
+    comparison = curve.comparison
+    sides = (comparison.missing, comparison.extra, *comparison.changed, *comparison.shifted)
+    every = [(int(t), float(v)) for side in sides for t, v in zip(side.times[:_MOST_MARKS], side.values, strict=False)]
+    return sorted(every)[:_MOST_MARKS]
+
+
+def _near(curve: DifferingCurve, marks: list[tuple[int, float]]) -> list[Points]:
+    """Return both curves around the marks, thinned to what can be seen; the marked times always stay."""
+    curves = [points.take(np.argsort(points.times, kind="stable")) for points in (curve.expected, curve.found)]
+    bounds: list[int] = []
+    for points in curves:
+        first, last = np.searchsorted(points.times, [marks[0][0], marks[-1][0]])
+        bounds.extend(points.times[max(0, int(first) - _AROUND) : int(last) + _AROUND + 1].tolist())
+    if not bounds:
+        return curves
+    shown = [_between(points, min(bounds), max(bounds)) for points in curves]
+    longer = max(shown, key=lambda points: len(points.times)).times
+    # Both curves keep the same instants: otherwise equal copies would be drawn as if they differed.
+    kept = longer[np.linspace(0, len(longer) - 1, _MOST).astype(np.intp)]
+    return [_thinned(points, np.union1d(kept, [t for t, _ in marks])) for points in shown]
+
+
+def _between(points: Points, first: int, last: int) -> Points:
+    start, end = np.searchsorted(points.times, first), np.searchsorted(points.times, last, side="right")
+    return points.take(slice(int(start), int(end)))
+
+
+def _thinned(points: Points, kept: npt.NDArray[np.int64]) -> Points:
+    """Return the points at these times, or the next ones after them."""
+    if len(points.times) <= _MOST:
+        return points
+    return points.take(np.unique(np.searchsorted(points.times, kept).clip(0, len(points.times) - 1)))
+
+
+def _frame(shown: list[Points], marks: list[tuple[int, float]]) -> _Frame:
+    times = np.concatenate([*(each.times for each in shown), np.array([t for t, _ in marks], np.int64)])
+    values = np.concatenate([*(each.values for each in shown), np.array([v for _, v in marks], np.float64)])
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+    if not high / 2 - low / 2:  # a range of zero, or too small to halve, gets room on either side
+        room = max(abs(low) * 0.5, 1e-300 if low else 1.0)
+        low, high = max(low - room, -_LARGEST), min(high + room, _LARGEST)
+    return _Frame(int(times.min()), int(times.max()), low, high)
+
+
+def _path(points: Points, frame: _Frame) -> str:
+    """Return lines between neighbours; a value that is not finite breaks the line."""
+    parts: list[str] = []
+    broken = True
+    for time, value in zip(points.times.tolist(), points.values.tolist(), strict=True):
+        if np.isfinite(value):
+            parts.append(f"{'M' if broken else 'L'}{frame.x(time):.1f} {frame.y(value):.1f}")
+        broken = not np.isfinite(value)
+    return "".join(parts)
+
+
+def _dots(points: Points, frame: _Frame, name: str) -> str:
+    if len(points.times) > 80:
+        return ""
+    return "".join(
+        f'<circle class="dot {name}" cx="{frame.x(t):.1f}" cy="{frame.y(v):.1f}" r="2.5"/>'
+        for t, v in zip(points.times.tolist(), points.values.tolist(), strict=True)
+    )
+
+
+def _axes(frame: _Frame) -> Iterator[str]:
+    floor = _HEIGHT - _BOTTOM
+    yield f'<path class="axis" d="M{_LEFT} {_TOP}V{floor}H{_WIDTH - _RIGHT}"/>'
+    for value in (frame.low, frame.high):
+        yield f'<text x="{_LEFT - 6}" y="{frame.y(value) + 4:.1f}" text-anchor="end">{value:.4g}</text>'
+    for time, anchor in ((frame.start, "start"), (frame.end, "end")):
+        text = format_time(time).replace("T", " ")
+        yield f'<text x="{frame.x(time):.1f}" y="{floor + 18}" text-anchor="{anchor}">{text}</text>'
+
+
+def _caption(curve: DifferingCurve, marks: int) -> str:
+    differing = curve.comparison.count
+    more = f"; the first {marks} marks are drawn" if marks >= _MOST_MARKS else ""
+    what = "point differs" if differing == 1 else "points differ"
+    return f"window {curve.range}: {differing:,} {what}{more}"
