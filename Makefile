@@ -2,7 +2,7 @@
 # and PyPI. `make PYTHON=/path/to/python3.12 install` names the Python to use; ARGS="..." reaches the command of a target.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-install test-services flink-jar test-flink lint format bench profile soak soak-tail soak-world chaos fuzz-files clean distclean
+.PHONY: help install demo test test-long test-install test-services flink-jar test-flink lint types lint-workflows format docs docs-serve bench profile soak soak-tail soak-world chaos fuzz-files clean distclean
 
 PYTHON ?=
 # The Pythons that both omnia-beam (setup.py) and Apache Beam support; Debian cuts ensurepip out where python3-venv is
@@ -15,6 +15,7 @@ SDK_INSTALLED := .venv-sdk/.installed
 PI_INSTALLED := .venv-pi/.installed
 BENCH_INSTALLED := .venv-bench/.installed
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+PIP_WITH_GROUPS := pip>=25.1
 
 # $(call make_venv,DIR): a virtual environment in DIR, unless one that fits and has pip is there already.
 define make_venv
@@ -71,9 +72,23 @@ lint: $(INSTALLED)  ## Check style, formatting and strict types (all three, also
 	done; \
 	exit $$status
 
-format: $(INSTALLED)  ## Format the code and mend what ruff can mend by itself
+types: $(INSTALLED)  ## Check the types of the public API with mypy and pyright, as a program that imports it sees them
+	@.venv/bin/python -c 'import pyright' 2>/dev/null || .venv/bin/python $(PIP_INSTALL) --group types
+	.venv/bin/python -m pytest -m long tests/typing $(ARGS)
+
+lint-workflows:  ## Check .github/workflows with actionlint, where it is installed
+	@if command -v actionlint >/dev/null; then actionlint; \
+	else echo "skipped: there is no actionlint here (go install github.com/rhysd/actionlint/cmd/actionlint@latest)"; fi
+
+format: $(INSTALLED)  ## Format the code and fix what ruff can fix by itself
 	.venv/bin/ruff format
 	.venv/bin/ruff check --fix
+
+docs: $(INSTALLED)  ## Build the documentation's site into site/, with every link checked
+	NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict --quiet $(ARGS)
+
+docs-serve: $(INSTALLED)  ## Serve the documentation on this machine, and build it again whenever a page changes
+	NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs serve $(ARGS)
 
 bench: $(INSTALLED) $(SDK_INSTALLED) $(BENCH_INSTALLED)  ## Run the side-by-side benchmarks: some eight minutes
 	@mkdir -p bench-out
@@ -81,7 +96,7 @@ bench: $(INSTALLED) $(SDK_INSTALLED) $(BENCH_INSTALLED)  ## Run the side-by-side
 
 profile: $(INSTALLED)  ## Draw where a backfill's time goes: bench-out/profile.svg
 	@.venv/bin/python -c 'import shutil, sys; sys.exit(not shutil.which("py-spy", path=".venv/bin"))' || \
-	  .venv/bin/python $(PIP_INSTALL) -e '.[bench]'
+	  .venv/bin/python $(PIP_INSTALL) --group bench
 	.venv/bin/python -m benchmarks.profile --out bench-out/profile.svg $(ARGS)
 
 soak: $(INSTALLED)  ## Kill a backfill fifty times and prove that nothing is lost; ARGS="--sink omnia", "--kills 200"
@@ -101,7 +116,7 @@ fuzz-files: $(INSTALLED)  ## Damage 10,000 source files of each form: read exact
 
 # Not out/ and state/: they may hold somebody's data and ledger.
 clean:  ## Remove caches and what the demo, benchmarks and builds wrote
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage demo-out bench-out
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage demo-out bench-out site
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 
 distclean: clean  ## Remove the virtual environments too
@@ -117,7 +132,8 @@ $(FLINK_JAR): | $(INSTALLED)
 $(INSTALLED): setup.py pyproject.toml omnia_beam/core/_kernel.c
 	@$(call make_venv,.venv)
 	@echo "Installing omnia-beam and its test tools into .venv (a minute or two the first time)"
-	@.venv/bin/python $(PIP_INSTALL) -e '.[test]'
+	@.venv/bin/python $(PIP_INSTALL) '$(PIP_WITH_GROUPS)'
+	@PYTHONWARNINGS='ignore:Editable installation' .venv/bin/python $(PIP_INSTALL) -e '.[docs,emulator,metrics,units]' --group test
 	@touch $@
 
 $(SDK_INSTALLED): tests/sdk-requirements.txt

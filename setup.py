@@ -10,10 +10,21 @@ from pathlib import Path
 from setuptools import Extension, find_packages, setup
 
 HERE = Path(__file__).parent
+REPOSITORY = "https://github.com/omnia-beam/omnia-beam"
 # Read, not imported: what the package imports is not installed yet.
 [VERSION] = re.findall(
     r'^__version__ = "(.+)"$', (HERE / "omnia_beam/__init__.py").read_text(encoding="utf-8"), re.MULTILINE
 )
+
+
+def readme() -> str:
+    """Return the README with absolute links, to the files of this version: a package index shows it without the files beside it."""
+    path = HERE / "README.md"
+    if not path.exists():  # on a worker that unpacked the code alone
+        return ""
+    here = rf"\1{REPOSITORY}/blob/v{VERSION}/"
+    return re.sub(r"(\]\()(?![a-z]+:|#)", here, path.read_text(encoding="utf-8"))
+
 
 # The command line and the emulator run on the machine that starts a job; workers need only the core list.
 CLI = ["Jinja2>=3.1", "rich>=13.7"]
@@ -22,6 +33,8 @@ EMULATOR = ["aiohttp>=3.9", "PyJWT[crypto]>=2.8"]
 UNITS = ["pint>=0.24"]
 # Handshakes of servers of a Windows domain.
 KERBEROS = ["requests-kerberos>=0.15", "requests-ntlm>=1.3"]
+METRICS = ["prometheus-client>=0.20"]
+DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"]
 
 # Optional twice over: without a C compiler the build goes on without it, and OMNIA_BEAM_KERNEL=off leaves it out. One
 # binary serves every Python from 3.11 on (the stable ABI).
@@ -39,9 +52,45 @@ setup(
     name="omnia-beam",
     version=VERSION,
     description="Move industrial time series out of and into the Omnia Timeseries API, fast and provably complete",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8") if (HERE / "README.md").exists() else "",
+    long_description=readme(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    author="The omnia-beam maintainers",
+    url=REPOSITORY,
+    project_urls={
+        "Documentation": f"{REPOSITORY}/tree/main/docs",
+        "Changelog": f"{REPOSITORY}/blob/main/CHANGELOG.md",
+        "Issues": f"{REPOSITORY}/issues",
+        "Source": REPOSITORY,
+    },
+    keywords=[
+        "time series",
+        "historian",
+        "Apache Beam",
+        "Omnia",
+        "migration",
+        "backfill",
+        "Parquet",
+        "industrial data",
+    ],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Manufacturing",
+        "Intended Audience :: Science/Research",
+        "Operating System :: MacOS",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: C",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(11, 15)),
+        "Programming Language :: Python :: Implementation :: CPython",
+        "Topic :: Database",
+        "Topic :: Scientific/Engineering",
+        "Topic :: System :: Archiving :: Backup",
+        "Typing :: Typed",
+    ],
     python_requires=">=3.11",
     packages=find_packages(include=["omnia_beam", "omnia_beam.*"]),
     package_data={"omnia_beam": ["py.typed", "core/*.pyi", "pipelines/*/*.j2", "pipelines/*/*.css"]},
@@ -61,30 +110,7 @@ setup(
         "tenacity>=8.2.3",
         *CLI,
     ],
-    extras_require={
-        "emulator": EMULATOR,
-        "bench": [*EMULATOR, "py-spy>=0.3.14"],
-        "kerberos": KERBEROS,
-        "units": UNITS,
-        "test": [
-            *EMULATOR,
-            *UNITS,
-            "hypothesis>=6.100",
-            "jsonschema>=4.21",
-            "kubernetes-validate>=1.31",
-            "moto[server]>=5.2",
-            "mypy>=1.10",
-            "pytest>=8",
-            "pytest-timeout>=2.3",
-            "pytest-xdist>=3.5",
-            "ruff>=0.6",
-            "setuptools>=68",  # with wheel: what Beam builds for --setup_file, which Python 3.12 brings no more
-            "types-PyYAML",
-            "types-protobuf",
-            "types-requests",
-            "wheel>=0.40",
-        ],
-    },
+    extras_require={"docs": DOCS, "emulator": EMULATOR, "kerberos": KERBEROS, "metrics": METRICS, "units": UNITS},
     entry_points={
         "console_scripts": [
             "omnia-beam=omnia_beam.cli:main",

@@ -50,41 +50,46 @@ def targets(**codes: int) -> str:
     return "".join(f"{name}:\n\t@echo {name} >> ran; exit {code}\n" for name, code in codes.items())
 
 
-def test_runs_what_the_readme_says_and_the_linters(tmp_path: Path) -> None:
-    assert ci(tmp_path, README, targets(test=0, test_long=0, lint=0, wrong=0)) == (0, ["test", "test-long", "lint"])
+def test_runs_what_the_readme_says_and_what_stands_behind_it(tmp_path: Path) -> None:
+    assert ci(tmp_path, README, targets(test=0, test_long=0, lint=0, docs=0, wrong=0)) == (
+        0,
+        ["test", "test-long", "lint", "docs"],
+    )
 
 
-@pytest.mark.parametrize(("test", "long", "lint"), [(1, 0, 0), (0, 1, 0), (0, 0, 1), (2, 2, 2)])
-def test_a_failure_fails_the_run_but_stops_nothing(tmp_path: Path, test: int, long: int, lint: int) -> None:
-    makefile = targets(test=test, test_long=long, lint=lint)
-    assert ci(tmp_path, README, makefile) == (1, ["test", "test-long", "lint"])
+@pytest.mark.parametrize(
+    ("test", "long", "lint", "docs"), [(1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1), (2, 2, 2, 2)]
+)
+def test_a_failure_fails_the_run_but_stops_nothing(tmp_path: Path, test: int, long: int, lint: int, docs: int) -> None:
+    makefile = targets(test=test, test_long=long, lint=lint, docs=docs)
+    assert ci(tmp_path, README, makefile) == (1, ["test", "test-long", "lint", "docs"])
 
 
 @pytest.mark.parametrize(
     ("jar", "flink", "code", "ran"),
     [
-        (0, 0, 0, ["test", "test-long", "lint", "flink-jar", "test-flink"]),
-        (0, 1, 1, ["test", "test-long", "lint", "flink-jar", "test-flink"]),
-        (1, 0, 0, ["test", "test-long", "lint", "flink-jar"]),
+        (0, 0, 0, ["test", "test-long", "lint", "docs", "flink-jar", "test-flink"]),
+        (0, 1, 1, ["test", "test-long", "lint", "docs", "flink-jar", "test-flink"]),
+        (1, 0, 0, ["test", "test-long", "lint", "docs", "flink-jar"]),
     ],
     ids=["passes", "fails", "cannot be had"],
 )
 def test_flink_is_tested_where_it_can_be(tmp_path: Path, jar: int, flink: int, code: int, ran: list[str]) -> None:
-    makefile = targets(test=0, test_long=0, lint=0, flink_jar=jar, test_flink=flink)
+    makefile = targets(test=0, test_long=0, lint=0, docs=0, flink_jar=jar, test_flink=flink)
     assert ci(tmp_path, README, makefile, "java", "mvn") == (code, ran)
 
 
 def test_every_command_of_the_block_runs(tmp_path: Path) -> None:
     readme = "### Running the tests\n```\n# first the fast ones\nmake fast && make fast\n\ncat\nmake test\n```\n"
-    assert ci(tmp_path, readme, targets(fast=1, test=0, test_long=0, lint=0)) == (
+    assert ci(tmp_path, readme, targets(fast=1, test=0, test_long=0, lint=0, docs=0)) == (
         1,
-        ["fast", "test", "test-long", "lint"],
+        ["fast", "test", "test-long", "lint", "docs"],
     )
 
 
 @pytest.mark.parametrize("readme", [None, "", "## Running the tests\n\n## Next\n\n```\nmake test\n```\n"])
 def test_a_readme_without_the_command_is_a_failure(tmp_path: Path, readme: str | None) -> None:
-    assert ci(tmp_path, readme, targets(test=0, test_long=0, lint=0)) == (1, ["test-long", "lint"])
+    assert ci(tmp_path, readme, targets(test=0, test_long=0, lint=0, docs=0)) == (1, ["test-long", "lint", "docs"])
 
 
 def test_every_target_explains_itself() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
 
+from omnia_beam.beam.metrics import RunMetrics
 from omnia_beam.beam.progress_display import DisplayKind
 
 
@@ -23,6 +24,7 @@ class RunContext:
         progress: how progress is shown.
         quiet: only errors and the summary.
         clock: monotonic seconds.
+        metrics: the figures that are exported; see `exporting_metrics`.
     """
 
     options: Any
@@ -31,6 +33,7 @@ class RunContext:
     progress: DisplayKind = "none"
     quiet: bool = False
     clock: Callable[[], float] = time.monotonic
+    metrics: RunMetrics = field(default_factory=RunMetrics, compare=False)
 
     def notify(self, text: str) -> None:
         """Print a message for the person at the terminal; it is not part of the results."""

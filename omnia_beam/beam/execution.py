@@ -105,13 +105,15 @@ def run_pipeline(
             retries=stats.retries,
             throttled_s=stats.throttled_s,
             failed=counts.get("windows_failed", 0),
+            dead_letters=counts.get("dead_letters", 0),
         )
 
-    with stopping_on_signals() as signals, stopping_after(deadline_s):
+    with stopping_on_signals() as signals, stopping_after(deadline_s), context.metrics.following(facts) as exported:
         try:
             kind = context.progress if counted.tells else "none"
             with showing_progress(kind, facts, context.err, passing=passing):
                 counters = run_here(build, context.options, counted.follow)
+                exported.update(counters)
         except (OmniaBeamError, Interrupted) as error:
             error.progress = facts()
             raise

@@ -78,7 +78,13 @@ class _Record(beam.DoFn):
             if self._follow and not self._looked:
                 self._go_on(self._token.current(self._state_dir))
             self._writer.append(receipt)
-        _log.debug("recorded %s: %d points in %d files", receipt.key, receipt.count, len(receipt.files))
+        _log.debug(
+            "recorded %s: %d points in %d files",
+            receipt.key,
+            receipt.count,
+            len(receipt.files),
+            extra={"window": receipt.key.name},
+        )
         yield receipt
 
     def finish_bundle(self) -> None:
@@ -123,7 +129,7 @@ class _ReportFailure(beam.DoFn):
 
     def process(self, failure: WindowFailure) -> Iterator[WindowFailure]:
         line = json.dumps(failure.to_json()) + "\n"
-        _log.debug("failed %s: %s", failure.key, failure.message)
+        _log.debug("failed %s: %s", failure.key, failure.message, extra={"window": failure.key.name})
         with BOARD.noting_fatal():
             self._state_dir.write(f"runs/{failure_file(self._run_id)}", line.encode())
         yield failure

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from omnia_beam.core.errors import OmniaBeamError
+from omnia_beam.core.log_lines import LOG_FACTS, LogFormat, log_format
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.stats import StatsSnapshot
 
@@ -23,12 +24,15 @@ class WorkerTask:
         services: whose requests are reported, with this worker's part of their budgets.
         options: Beam's.
         log_level: of the package's logger.
+        log_format, log_facts: as this process logs.
     """
 
     recipe: Callable[[], Callable[[Any], None]]
     services: tuple[ServiceSettings, ...]
     options: Any
     log_level: int
+    log_format: LogFormat = field(default_factory=log_format)
+    log_facts: Mapping[str, str] = field(default_factory=LOG_FACTS.copy)
 
 
 @dataclass(frozen=True, slots=True)

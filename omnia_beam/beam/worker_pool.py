@@ -78,13 +78,15 @@ def run_workers(
             retries=traffic.retries,
             throttled_s=traffic.throttled_s,
             failed=counts["windows_failed"],
+            dead_letters=counts["dead_letters"],
         )
 
-    with stopping_on_signals() as signals, stopping_after(deadline_s):
+    with stopping_on_signals() as signals, stopping_after(deadline_s), context.metrics.following(facts) as exported:
         try:
             with pool.started(tasks), showing_progress(context.progress, facts, context.err):
                 on_started(pool.pids())
                 pool.attend()
+            exported.update(pool.counters())
             stopped = STOP.is_set()
         finally:
             STOP.clear()

@@ -18,6 +18,7 @@ from omnia_beam.beam.execution import run_here
 from omnia_beam.beam.progress import BOARD, STOP
 from omnia_beam.beam.worker_message import STOP_ORDER, WorkerEnd, WorkerProgress, WorkerTask
 from omnia_beam.core.errors import OmniaBeamError
+from omnia_beam.core.log_lines import LOG_FACTS, log_to_stderr
 from omnia_beam.core.redaction import redact
 from omnia_beam.net.http.shared import reset_shared_sessions, shared_session
 
@@ -32,7 +33,8 @@ def work_for(descriptor: int) -> None:
         signal.signal(number, lambda *_: STOP.set())
     driver = _Driver(Connection(descriptor))
     task = driver.task()
-    logging.getLogger("omnia_beam").setLevel(task.log_level)
+    LOG_FACTS.update(task.log_facts)
+    log_to_stderr(task.log_level, task.log_format)
     threading.Thread(target=driver.listen, name="omnia-orders", daemon=True).start()
     finished = threading.Event()
     reporter = threading.Thread(target=driver.report, args=(task, finished), name="omnia-report", daemon=True)

@@ -12,7 +12,16 @@ from omnia_beam.cli.command_end import EXIT_USAGE
 from omnia_beam.core.nearest import did_you_mean
 
 _TIME_OPTIONS: Final = ("--start", "--end")
-_OPTIONS_WITH_VALUE: Final = (*_TIME_OPTIONS, "--set", "--runner", "--workers", "--mapping-template")
+_OPTIONS_WITH_VALUE: Final = (
+    *_TIME_OPTIONS,
+    "--set",
+    "--runner",
+    "--workers",
+    "--mapping-template",
+    "--log-format",
+    "--gap",
+    "--html",
+)
 _OWN_OPTIONS: Final = ("-h", "--help", "--version")
 """Options of `omnia-beam` itself. All others belong to the command, wherever they are written."""
 
@@ -110,6 +119,7 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="the last line of stdout is one JSON summary object")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors and the summary")
     parser.add_argument("--verbose", action="store_true", help="log each request and each window to stderr")
+    parser.add_argument("--log-format", choices=["text", "json"], help="json: every line of stderr is one object")
     parser.add_argument("--no-progress", action="store_true", help="no progress bar and no progress lines")
 
 

@@ -64,6 +64,7 @@ class Call:
             UsageError: an option of Beam, the file, or one of its keys cannot be used.
         """
         from omnia_beam.beam.allocator import use_one_arena
+        from omnia_beam.core.log_lines import LOG_FACTS
         from omnia_beam.pipelines.config import load_config
 
         use_one_arena()
@@ -71,6 +72,7 @@ class Call:
         context = self.context(runs_pipelines=runs_pipelines)
         overrides = args.set if args.workers is None else [*args.set, f"workers={args.workers}"]
         job = load_config(args.config, overrides=overrides, start=args.start, end=args.end, now_ns=time.time_ns())
+        LOG_FACTS["job"] = job.name
         return job, context
 
     def context(self, *, runs_pipelines: bool = True) -> RunContext:

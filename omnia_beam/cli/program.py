@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(end: CommandEnd, arguments: Sequence[str], beam_args: Sequence[str]) -> int:
     try:
         args = parse(arguments, COMMANDS)
-        set_up_logging(_log_level(args))
+        set_up_logging(_log_level(args), vars(args).get("log_format") or "text")
         call = Call(args, beam_args)
         command: Command = _BY_NAME[args.command]
         return end.finished(command.run(call), as_json=call.as_json)

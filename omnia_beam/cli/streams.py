@@ -1,16 +1,16 @@
-"""Guard standard output and error of a command: a full disk ends no run, and foreign text moves no cursor."""
+"""Guard standard output and error of a command, and set up its logging: a full disk ends no run, foreign text moves no cursor."""
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from omnia_beam.core.printable import printable
-from omnia_beam.core.redaction import RedactingFilter
+from omnia_beam.core.json_text import load_json
+from omnia_beam.core.log_lines import LOG_FACTS, LogFormat, json_line, log_to_stderr
 
 
 class GuardedStream:
@@ -64,34 +64,64 @@ def guarded_streams() -> Iterator[GuardedStream]:
     try:
         yield out
     finally:
+        if isinstance(sys.stderr, JsonLines):
+            sys.stderr.close_line()
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         sys.stdout, sys.stderr = before
 
 
-class StderrHandler(logging.StreamHandler[Any]):
-    """A handler that writes to the current sys.stderr, so that lines go above a progress bar and not into it."""
+class JsonLines:
+    """A text stream that passes JSON log lines on and puts every other line into such an object, as a message of level INFO.
 
-    def __init__(self) -> None:
-        logging.Handler.__init__(self)
+    What is printed for people (a cycle's line, a notice, an error at the end) is read by a machine here.
+    """
 
-    @property
-    def stream(self) -> Any:
-        return sys.stderr
+    def __init__(self, stream: GuardedStream) -> None:
+        self._stream = stream
+        self._rest = ""
 
-    def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
+    def write(self, text: str) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            if line.strip():
+                level = "ERROR" if line.startswith("omnia-beam ") else "INFO"  # as `CommandEnd` prints errors
+                self._stream.write((line if _is_log_object(line) else json_line(level, line, time.time())) + "\n")
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def close_line(self) -> None:
+        """Write what was printed without the end of its line."""
+        if self._rest:
+            self.write("\n")
+
+    def isatty(self) -> bool:
+        return False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
-def set_up_logging(level: int) -> None:
-    """Log omnia-beam's lines from this level on to stderr, and errors of Beam and the libraries."""
-    handler = StderrHandler()
-    handler.addFilter(RedactingFilter())
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(logging.ERROR)
-    logging.getLogger("omnia_beam").setLevel(level)
+def _is_log_object(line: str) -> bool:
+    if not line.startswith('{"time": '):
+        return False
+    try:
+        return isinstance(load_json(line), dict)
+    except ValueError:
+        return False
+
+
+def set_up_logging(level: int, form: LogFormat = "text") -> None:
+    """Log omnia-beam's lines from this level on to stderr, and errors of Beam and the libraries.
+
+    With `json` every line of stderr becomes an object, also what is printed there.
+    """
+    LOG_FACTS.clear()
+    if form == "json":
+        sys.stderr = JsonLines(sys.stderr)  # type: ignore[arg-type]  # `guarded_streams` has put its own there, and restores it
+    log_to_stderr(level, form)
 
 
 def _hold_closed_places() -> None:

@@ -23,23 +23,26 @@ if TYPE_CHECKING:  # rich comes with it
 
 def _backfill(call: Call) -> CommandResult:
     job, context = call.job()
+    from omnia_beam.pipelines.measured import measured
     from omnia_beam.pipelines.run import run_backfill
 
-    return _summed_up(run_backfill(job, context), context)
+    return _summed_up(measured(run_backfill, job, context), context)
 
 
 def _migrate(call: Call) -> CommandResult:
     job, context = call.job()
+    from omnia_beam.pipelines.measured import measured
     from omnia_beam.pipelines.run import run_migrate
 
-    return _summed_up(run_migrate(job, context), context)
+    return _summed_up(measured(run_migrate, job, context), context)
 
 
 def _tail(call: Call) -> CommandResult:
     job, context = call.job()
+    from omnia_beam.pipelines.measured import measured
     from omnia_beam.pipelines.tail.tail import run_tail
 
-    return _summed_up(run_tail(job, context), context)
+    return _summed_up(measured(run_tail, job, context), context)
 
 
 def _replay_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,9 +57,12 @@ def _replay_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _replay(call: Call) -> CommandResult:
     job, context = call.job()
+    from omnia_beam.pipelines.measured import measured
     from omnia_beam.pipelines.replay.replay import run_replay
 
-    return _summed_up(run_replay(job, context, call.args.dead_letters and job.placed(call.args.dead_letters)), context)
+    return _summed_up(
+        measured(run_replay, job, context, call.args.dead_letters and job.placed(call.args.dead_letters)), context
+    )
 
 
 def _plan_arguments(parser: argparse.ArgumentParser) -> None:

@@ -58,6 +58,30 @@ class TailConfig(Section):
         return value
 
 
+class MetricsConfig(Section):
+    """Where a run's Prometheus metrics go: a port, a text file, or both."""
+
+    port: int | None = key("Port that serves them over HTTP while the job runs.", None, ge=1, le=65_535)
+    host: str = key("Address that the port is opened at.", "127.0.0.1", min_length=1)
+    textfile: PathText | None = key(
+        "File for node_exporter's textfile collector; `{name}` is the job's name. Counters go on from what it holds.",
+        None,
+    )
+
+    @field_validator("textfile", mode="after")
+    @classmethod
+    def _is_a_local_file(cls, value: str | None) -> str | None:
+        if value is not None and "://" in value:
+            raise problem("is a file on this machine, such as /var/lib/node_exporter/{name}.prom")
+        return value
+
+    @model_validator(mode="after")
+    def _goes_somewhere(self) -> MetricsConfig:
+        if self.port is None and self.textfile is None:
+            raise problem("needs a port, a textfile, or both", at="port")
+        return self
+
+
 class JobConfig(Section):
     """A job: what to read, what to do with it, where to put it, and where to record what is done.
 
@@ -103,6 +127,7 @@ class JobConfig(Section):
         "1%",
     )
     tail: TailConfig = key("How `omnia-beam tail` keeps the copy fresh.", default_factory=TailConfig)
+    metrics: MetricsConfig | None = key("Prometheus metrics of backfill, migrate, tail and replay.", None)
     accept: OneOrMany[AcceptItem] = key(
         "Findings of the loss report that do not stop a migration: names, or `{NAME: {series: [PATTERN], at_most: POINTS}}`.",
         (),

@@ -81,6 +81,12 @@ class RawChunk:
         key: the series and the range.
         pages: in the order of their queries; the ranges of the queries join without gaps to the range of the key.
         format: `protobuf` or `json`.
+
+    Examples:
+        >>> january = TimeRange.parse("2024-01-01", "2024-02-01")
+        >>> body = b'{"data": {"items": [{"id": "a", "datapoints": []}]}}'
+        >>> RawChunk(ChunkKey(("a",), january), (RawPage(january, body),), "json").nbytes
+        52
     """
 
     key: ChunkKey
@@ -105,6 +111,15 @@ class Chunk:
 
     Raises:
         ValueError: the batch does not have CHUNK_SCHEMA's columns, or its dictionary does not fit the key.
+
+    Examples:
+        >>> key = ChunkKey(("a", "b"), TimeRange(0, 100))
+        >>> points = Points(np.array([10, 20]), np.array([1.5, 2.5]), np.array([192, 192], np.uint32))
+        >>> chunk = Chunk.from_points(key, {"a": points})
+        >>> chunk.num_points, chunk.series_ids
+        (2, ('a', 'b'))
+        >>> {source_id: columns.values.tolist() for source_id, _, columns in chunk.by_series()}
+        {'a': [1.5, 2.5], 'b': []}
     """
 
     key: ChunkKey

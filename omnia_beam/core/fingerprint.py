@@ -46,6 +46,11 @@ def hash_points(times: npt.NDArray[np.int64], values: npt.NDArray[np.float64], s
 
     Returns:
         32 hex digits.
+
+    >>> times, statuses = np.array([10, 20]), np.array([192, 192], np.uint32)
+    >>> forwards = hash_points(times, np.array([1.5, 2.5]), statuses)
+    >>> forwards == hash_points(times[::-1], np.array([2.5, 1.5]), statuses)
+    True
     """
     times = np.ascontiguousarray(times, np.int64)
     values = np.ascontiguousarray(values, np.float64)

@@ -83,7 +83,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class ProgressFacts:
-    """How far a run is: windows and points done out of those planned, with retries, throttling and failures.
+    """How far a run is: windows and points done out of those planned, with retries, throttling, failures and dead letters.
 
     `points` counts the points written, `points_read` those read: None where the pipeline ended before it counted them.
     """
@@ -96,6 +96,7 @@ class ProgressFacts:
     throttled_s: float = 0.0
     failed: int = 0
     points_read: int | None = None
+    dead_letters: int = 0
 
     @property
     def read(self) -> int:

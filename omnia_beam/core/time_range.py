@@ -24,6 +24,15 @@ class TimeRange:
 
     Raises:
         ValueError: the end is before the start, or a bound does not fit int64.
+
+    Examples:
+        >>> day = TimeRange.parse("2024-02-29", "2024-03-01")
+        >>> day.duration_ns == 24 * 3_600 * 10**9
+        True
+        >>> [str(part) for part in day.split(2)]
+        ['[2024-02-29T00:00:00Z, 2024-02-29T12:00:00Z)', '[2024-02-29T12:00:00Z, 2024-03-01T00:00:00Z)']
+        >>> day.end_ns in day
+        False
     """
 
     start_ns: int
@@ -98,6 +107,13 @@ class TimeRangeSet:
     """An immutable set of instants, held as the fewest sorted disjoint ranges.
 
     All operations are linear in the number of ranges; `covers` is logarithmic.
+
+    Examples:
+        >>> wanted = TimeRangeSet([TimeRange(0, 50), TimeRange(50, 100)])
+        >>> len(wanted), wanted.covers(TimeRange(40, 60))
+        (1, True)
+        >>> [(each.start_ns, each.end_ns) for each in wanted.subtract([TimeRange(20, 30)])]
+        [(0, 20), (30, 100)]
     """
 
     __slots__ = ("_ends", "_starts")

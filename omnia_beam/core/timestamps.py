@@ -36,6 +36,9 @@ def parse_time(text: str) -> int:
     Raises:
         ValueError: the text has another form, names a date that does not exist, is finer than 1 ns, or lies outside what
             int64 ns can hold (1677-09-21 to 2262-04-11).
+
+    >>> parse_time("1970-01-01T01:00:00.0000001+01:00")
+    100
     """
     match = _RFC3339.fullmatch(text.strip())
     if match is None:
@@ -63,6 +66,11 @@ def format_time(ns: int, digits: int | None = None) -> str:
 
     Raises:
         ValueError: the time is outside the years 1 to 9999.
+
+    >>> format_time(1_704_067_200_000_000_100)
+    '2024-01-01T00:00:00.0000001Z'
+    >>> format_time(1_704_067_200_000_000_100, digits=0)
+    '2024-01-01T00:00:00Z'
     """
     seconds, fraction = divmod(index(ns), NS_PER_SECOND)  # timedelta does not accept numpy integers
     try:

@@ -27,6 +27,10 @@ class ChunkKey:
 
     Raises:
         ValueError: there are no series, or the ids are not ascending.
+
+    Examples:
+        >>> ChunkKey(("a", "b"), TimeRange.parse("2024-01-01", "2024-02-01")).name
+        '20240101T000000Z-20240201T000000Z-527e0afdea8f6896'
     """
 
     series_ids: tuple[str, ...]

@@ -11,6 +11,7 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.progress import STOP
 from omnia_beam.config import JobConfig, scope_parts
 from omnia_beam.core.errors import StateError
+from omnia_beam.core.log_lines import LOG_FACTS
 from omnia_beam.ledger.compaction import open_ledger
 from omnia_beam.ledger.job import JobRun
 from omnia_beam.ledger.lease import Lease
@@ -56,8 +57,9 @@ def held_lease(job: JobConfig, run_id: str) -> Iterator[tuple[StateDir, Lease]]:
 
 
 def new_run_id() -> str:
-    """Return a new name for a run; names sort by time."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
+    """Return a new name for a run; names sort by time. The log names it from now on."""
+    LOG_FACTS["run"] = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
+    return LOG_FACTS["run"]
 
 
 def _report_changed_scope(state: JobRun, context: RunContext) -> None:

@@ -24,8 +24,18 @@ class DecodeChunks(beam.PTransform):
             `output` returns a tuple with the outputs `chunks` and `failures` (WindowFailure): such windows are not stored,
             and a later run reads them again.
 
-    Example:
-        `p | ReadFromOmnia(...) | DecodeChunks() | WriteToParquet("out/")`
+    Examples:
+        >>> from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+        >>> from omnia_beam.core.chunk import RawPage
+        >>> from omnia_beam.core.time_range import TimeRange
+        >>> from omnia_beam.core.window import ChunkKey
+        >>> day = TimeRange.parse("2024-01-01", "2024-01-02")
+        >>> point = b'{"time": "2024-01-01T00:00:00Z", "value": 1.5, "status": 192}'
+        >>> page = RawPage(day, b'{"data": {"items": [{"id": "a", "datapoints": [%b]}]}}' % point)
+        >>> with beam.Pipeline(runner=FnApiRunner()) as p:
+        ...     chunks = p | beam.Create([RawChunk(ChunkKey(("a",), day), (page,), "json")]) | DecodeChunks()
+        ...     _ = chunks | beam.Map(lambda chunk: print(chunk.num_points, chunk.points.values))
+        1 [1.5]
     """
 
     CHUNKS = "chunks"

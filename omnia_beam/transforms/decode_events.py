@@ -50,8 +50,15 @@ class DecodeEvents(beam.PTransform):
         WireFormatError: see `event_chunk`; only with `on_error="raise"`.
         TypeError: an element is neither bytes nor str, which is a fault of the reader and not of a message.
 
-    Example:
-        `p | ReadFromKafka(...) | beam.Values() | DecodeEvents() | WriteToOmnia(...)`
+    Examples:
+        >>> import json
+        >>> from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+        >>> point = {"time": "2024-01-01T00:00:00Z", "value": 1.5, "status": 192}
+        >>> message = {"schema": EVENT_SCHEMA, "data": {"items": [{"id": "a", "datapoints": [point]}]}}
+        >>> with beam.Pipeline(runner=FnApiRunner()) as p:
+        ...     chunks = p | beam.Create([json.dumps(message)]) | DecodeEvents()
+        ...     _ = chunks | beam.Map(lambda chunk: print(chunk.series_ids, chunk.points.values))
+        ('a',) [1.5]
     """
 
     CHUNKS = "chunks"

@@ -27,6 +27,19 @@ class ExplodeChunks(beam.PTransform):
 
     Args:
         timestamped: also give each row the Beam event time of its point (microseconds, cut off towards the past).
+
+    Examples:
+        >>> import numpy as np
+        >>> from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+        >>> from omnia_beam import Chunk, TimeRange
+        >>> from omnia_beam.core.chunk import Points
+        >>> from omnia_beam.core.window import ChunkKey
+        >>> points = Points(np.array([10, 20]), np.array([1.5, 2.5]), np.array([192, 192], np.uint32))
+        >>> chunk = Chunk.from_points(ChunkKey(("a",), TimeRange(0, 100)), {"a": points})
+        >>> with beam.Pipeline(runner=FnApiRunner()) as p:
+        ...     _ = p | beam.Create([chunk]) | ExplodeChunks() | beam.Map(print)
+        Datapoint(series_id='a', time_ns=10, value=1.5, status=192)
+        Datapoint(series_id='a', time_ns=20, value=2.5, status=192)
     """
 
     def __init__(self, timestamped: bool = False) -> None:

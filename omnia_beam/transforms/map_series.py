@@ -31,8 +31,19 @@ class MapSeries(beam.PTransform):
     Raises (on the worker):
         ValueError: a chunk has a series without a rule.
 
-    Example:
-        `p | ReadFromFiles(...) | MapSeries({"Pressure": SeriesRule(target_id, scale=100.0)})`
+    Examples:
+        >>> import numpy as np
+        >>> from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+        >>> from omnia_beam import TimeRange
+        >>> from omnia_beam.core.chunk import Points
+        >>> from omnia_beam.core.window import ChunkKey
+        >>> bar = Points(np.array([10]), np.array([1.5]), np.array([192], np.uint32))
+        >>> chunk = Chunk.from_points(ChunkKey(("Pressure",), TimeRange(0, 100)), {"Pressure": bar})
+        >>> rules = {"Pressure": SeriesRule("20-PT-1001", scale=100.0)}
+        >>> with beam.Pipeline(runner=FnApiRunner()) as p:
+        ...     mapped = p | beam.Create([chunk]) | MapSeries(rules)
+        ...     _ = mapped.chunks | beam.Map(lambda chunk: print(chunk.series_ids, chunk.points.values))
+        ('20-PT-1001',) [150.]
     """
 
     CHUNKS = "chunks"

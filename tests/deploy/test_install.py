@@ -23,8 +23,8 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 OUTPUT = ("__pycache__", "*.egg-info", ".*_cache", "*.so")
-OUTPUT_AT_ROOT = (".venv*", ".git", ".hypothesis", "build", "dist", "out", "*-out", "state", "l1")
-EXTRAS = {"emulator", "units", "bench", "test"}
+OUTPUT_AT_ROOT = (".venv*", ".git", ".hypothesis", "build", "dist", "site", "wheelhouse", "out", "*-out", "state", "l1")
+EXTRAS = {"docs", "emulator", "metrics", "units"}
 NEED_EMULATOR = ("emulator", "demo")
 
 EVERY_NAME = """
@@ -152,6 +152,7 @@ def test_the_sdist(tmp_path: Path) -> None:
         "tests/core",
         "tests/config",
         "tests/test_package.py",
+        "tests/test_project_files.py",
         "tests/test_layers.py",
     ]
     run([*pytest_in, *part], unpacked)

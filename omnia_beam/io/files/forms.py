@@ -100,6 +100,10 @@ class FileSource:
         default_status: of points without a status.
         timezone: IANA name or an offset such as `+01:00`, of times without a zone of their own.
         series_from: how the path of a file names its series; None where the file itself names them. See `series_of_path`.
+
+    Examples:
+        >>> FileSource(("pump/*.csv",), CsvForm(delimiter=";", decimal=","), timezone="Europe/Oslo").paths
+        ('pump/*.csv',)
     """
 
     paths: tuple[str, ...]

@@ -43,8 +43,16 @@ class ReadFromFiles(beam.PTransform):
         UsageError: a path matches no file, a cell cannot be read (the message has file, line, column and value), or there
             are whole numbers beyond 2^53, which float64 cannot hold.
 
-    Example:
-        `p | ReadFromFiles(FileSource(("pump/*.csv",))) | WriteToParquet("out/")`
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "pump.csv").write_text("time,Flow\\n2024-01-01T00:00:00Z,1.5\\n")
+        ...     with beam.Pipeline(runner=FnApiRunner()) as p:
+        ...         chunks = p | ReadFromFiles(FileSource((f"{folder}/*.csv",)))
+        ...         _ = chunks | beam.Map(lambda chunk: print(chunk.series_ids, chunk.points.values))
+        ('Flow',) [1.5]
     """
 
     CHUNKS = "chunks"

@@ -151,8 +151,19 @@ class WriteToCsv(beam.PTransform):
         DestinationError: the path cannot be written.
         StateError: the lease was lost.
 
-    Example:
-        `receipts = (p | ReadFromFiles(...) | WriteToCsv("out/")).receipts`
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+        >>> from omnia_beam.core.chunk import Points
+        >>> from omnia_beam.core.time_range import TimeRange
+        >>> from omnia_beam.core.window import ChunkKey
+        >>> points = Points(np.array([10, 20]), np.array([1.5, 2.5]), np.array([192, 192], np.uint32))
+        >>> chunk = Chunk.from_points(ChunkKey(("a",), TimeRange(0, 100)), {"a": points})
+        >>> with tempfile.TemporaryDirectory() as folder, beam.Pipeline(runner=FnApiRunner()) as p:
+        ...     written = p | beam.Create([chunk]) | WriteToCsv(folder)
+        ...     _ = written.receipts | beam.Map(lambda receipt: print(receipt.count, receipt.files[0]))
+        2 year=1970/month=01/points-19700101T000000Z-19700101T000000Z-ce2e2d3fd22b02da.csv
     """
 
     RECEIPTS = "receipts"
@@ -201,8 +212,19 @@ class WriteToParquet(beam.PTransform):
         StateError: the lease was lost.
         UsageError: there are points of event messages, with `unclaimed="refuse"`.
 
-    Example:
-        `receipts = (p | ReadFromOmnia(...) | DecodeChunks() | WriteToParquet("out/")).receipts`
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+        >>> from omnia_beam.core.chunk import Points
+        >>> from omnia_beam.core.time_range import TimeRange
+        >>> from omnia_beam.core.window import ChunkKey
+        >>> points = Points(np.array([10, 20]), np.array([1.5, 2.5]), np.array([192, 192], np.uint32))
+        >>> chunk = Chunk.from_points(ChunkKey(("a",), TimeRange(0, 100)), {"a": points})
+        >>> with tempfile.TemporaryDirectory() as folder, beam.Pipeline(runner=FnApiRunner()) as p:
+        ...     written = p | beam.Create([chunk]) | WriteToParquet(folder)
+        ...     _ = written.receipts | beam.Map(lambda receipt: print(receipt.count, receipt.files[0]))
+        2 year=1970/month=01/points-19700101T000000Z-19700101T000000Z-ce2e2d3fd22b02da.parquet
     """
 
     RECEIPTS = "receipts"

@@ -55,8 +55,17 @@ class ReadFromOmnia(beam.PTransform):
         windows_per_shard: windows in one element of the source; a runner may split further.
         reshuffle: spread the shards over the workers first; None for: only when planning in the pipeline.
 
-    Example:
-        `p | ReadFromOmnia(ServiceSettings(base_url=url), series_ids=ids, time_range=TimeRange.parse("2024-01-01", "2025-01-01"))`
+    Examples:
+        >>> from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+        >>> from omnia_beam.emulator.thread import EmulatorThread
+        >>> hour = TimeRange.parse("2024-01-01", "2024-01-01T01:00:00Z")
+        >>> with EmulatorThread(["--synthetic", "dense:series=2,days=1,step=60s"]) as emulator:
+        ...     service = ServiceSettings(base_url=emulator.url)
+        ...     ids = [series.id for series in emulator.store.listed()]
+        ...     with beam.Pipeline(runner=FnApiRunner()) as p:
+        ...         raw_chunks = p | ReadFromOmnia(service, series_ids=ids, time_range=hour)
+        ...         _ = raw_chunks | beam.Map(lambda raw: print(len(raw.key.series_ids), raw.format))
+        2 protobuf
 
     Raises (on the worker):
         CredentialError, UnauthorizedError: nothing can be read.

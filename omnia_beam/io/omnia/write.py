@@ -65,8 +65,21 @@ class WriteToOmnia(beam.PTransform):
         TransientServiceError: the service is down.
         StateError: the dead letters cannot be stored, or the lease was lost.
 
-    Example:
-        `receipts = (chunks | WriteToOmnia(ServiceSettings(base_url=url))).receipts`
+    Examples:
+        >>> from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+        >>> from omnia_beam.emulator.thread import EmulatorThread
+        >>> from omnia_beam.core.chunk import Points
+        >>> from omnia_beam.core.time_range import TimeRange
+        >>> from omnia_beam.core.window import ChunkKey
+        >>> import numpy as np
+        >>> point = Points(np.array([10_000]), np.array([1.5]), np.array([192], np.uint32))
+        >>> with EmulatorThread(["--synthetic", "dense:series=1,days=1,step=60s"]) as emulator:
+        ...     service, series = ServiceSettings(base_url=emulator.url), next(emulator.store.listed())
+        ...     chunk = Chunk.from_points(ChunkKey((series.id,), TimeRange(0, 20_000)), {series.id: point})
+        ...     with beam.Pipeline(runner=FnApiRunner()) as p:
+        ...         written = p | beam.Create([chunk]) | WriteToOmnia(service)
+        ...         _ = written.receipts | beam.Map(lambda receipt: print(receipt.count))
+        1
     """
 
     RECEIPTS = "receipts"

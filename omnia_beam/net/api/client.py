@@ -41,6 +41,14 @@ class OmniaClient(DatapointReads, DatapointWrites, MetadataCalls, StreamingCalls
 
     Raises:
         UsageError: an argument has an invalid value, or the credential cannot be built.
+
+    Examples:
+        >>> from omnia_beam.emulator.thread import EmulatorThread
+        >>> emulated = EmulatorThread(["--synthetic", "dense:series=1,days=1,step=60s"])
+        >>> with emulated as emulator, OmniaClient(emulator.url) as omnia:
+        ...     series = next(omnia.search_timeseries())
+        ...     len(omnia.get_datapoints(series.id, "2024-01-01", "2024-01-01T01:00Z"))
+        60
     """
 
     def __init__(

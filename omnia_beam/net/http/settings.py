@@ -56,6 +56,11 @@ class ServiceSettings:
 
     Raises:
         UsageError: a value is invalid; the message names it.
+
+    Examples:
+        >>> service = ServiceSettings(base_url="http://127.0.0.1:8080/plant/timeseries/v1.7", requests_per_second=5.0)
+        >>> service.max_in_flight
+        8
     """
 
     base_url: str

@@ -25,6 +25,7 @@ from apache_beam.runners.runner import PipelineState
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import own_errors_logged_once, stopping_on_signals
 from omnia_beam.beam.flink_options import CheckpointOptions
+from omnia_beam.beam.metrics import RunMetrics
 from omnia_beam.beam.progress import BOARD, STOP
 from omnia_beam.beam.runner import make_runner, runner_name
 from omnia_beam.core.errors import Interrupted, OmniaBeamError, StateError, UnsafeRunnerError
@@ -166,6 +167,7 @@ def _followed(result: Any, context: RunContext, state_dir: StateDir, run_id: str
             found = read_report(state_dir, run_id) or report
             if found.told != report.told:
                 context.notify(found.line)
+                _export(context.metrics, report, found)
             report = found
         if report.over:
             break
@@ -179,6 +181,15 @@ def _followed(result: Any, context: RunContext, state_dir: StateDir, run_id: str
                 "log for workers that do not start. It has been cancelled; start the tail again"
             )
     return report
+
+
+def _export(metrics: RunMetrics, before: TailReport, now: TailReport) -> None:
+    """Add what the job has reported since to the metrics; a source that starts anew counts from 0 again."""
+    old = before if now.cycles >= before.cycles else TailReport()
+    windows, failures, points = now.windows - old.windows, now.failures - old.failures, now.points - old.points
+    metrics.add(points_read=points, points_written=points, windows_done=windows - failures, windows_failed=failures)
+    if now.complete_to_ns is not None and now.cycles != old.cycles:
+        metrics.reached(now.complete_to_ns, whole=not failures)
 
 
 def _cancel(result: Any) -> None:

@@ -136,6 +136,7 @@ class _Tail:
         self.is_first = False
         self._add(cycle)
         self.context.notify(describe_cycle(cycle, now_ns))
+        self.context.metrics.reached(cycle.complete_to_ns, whole=not cycle.failures and not cycle.lost)
         end = self.job.config.window.end if self.job.config.window else None
         return end is not None and cycle.complete_to_ns >= end and not cycle.lost
 

@@ -1,0 +1,81 @@
+"""Fill the generated parts of the documentation's site: the commands from the parser, the API from the names of the package.
+
+MkDocs calls `on_page_markdown` for each page (`hooks` of mkdocs.yml).
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import omnia_beam
+from omnia_beam.cli.arguments import build_parser
+from omnia_beam.cli.table import COMMANDS
+
+COMMANDS_MARK = "<!-- commands -->"
+API_MARK = "<!-- api -->"
+
+
+def on_page_markdown(markdown: str, **context: Any) -> str:
+    """Return a page's text with its generated part in place of the mark."""
+    if COMMANDS_MARK in markdown:
+        markdown = markdown.replace(COMMANDS_MARK, "\n".join(command_sections()))
+    if API_MARK in markdown:
+        markdown = markdown.replace(API_MARK, "\n".join(api_sections()))
+    return markdown
+
+
+def command_sections() -> Iterator[str]:
+    """Yield a section for each command: what it does, how it is called, its arguments and options."""
+    parser = build_parser(COMMANDS)
+    texts = {each.dest: each.help or "" for each in _choices(parser)}
+    for name, command in parser.commands.items():
+        text = texts[name]
+        actions = [each for each in command._actions if each.help != argparse.SUPPRESS and each.dest != "help"]
+        places = " ".join(_value(each) for each in actions if not each.option_strings)
+        options = " [options]" if any(each.option_strings for each in actions) else ""
+        yield (
+            f"## {name}\n\n{_as_text(text[:1].upper() + text[1:])}.\n\n```console\n$ omnia-beam {name} {places}".rstrip()
+            + f"{options}\n```\n"
+        )
+        if actions:
+            yield "| argument | what it is |\n|---|---|"
+            yield from (f"| {_signature(each)} | {_as_text(_help(each))} |" for each in actions)
+            yield ""
+
+
+def _choices(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    groups = (each for each in parser._actions if isinstance(each, argparse._SubParsersAction))
+    return [choice for group in groups for choice in group._choices_actions]
+
+
+def _signature(action: argparse.Action) -> str:
+    value = _value(action)
+    names = [f"{name} {value}".strip() for name in action.option_strings] or [value]
+    return ", ".join(f"`{name}`" for name in names).replace("|", "\\|")
+
+
+def _value(action: argparse.Action) -> str:
+    if action.nargs == 0:
+        return ""
+    if action.metavar is None and action.choices:
+        return "{" + ",".join(map(str, action.choices)) + "}"
+    return str(action.metavar or action.dest.upper())
+
+
+def _help(action: argparse.Action) -> str:
+    return (action.help or "") % {"default": action.default, "prog": "omnia-beam"}
+
+
+def _as_text(text: str) -> str:
+    """Return a help text for a cell of a table: options as code, no mark of Markdown or HTML taken for one."""
+    escaped = text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_")
+    return re.sub(r"(?<![\w-])(--[a-z-]*)", r"`\1`", escaped)
+
+
+def api_sections() -> Iterator[str]:
+    """Yield a section for each public name, made from its docstring."""
+    for name in omnia_beam.__all__:
+        yield f"::: {omnia_beam._HOMES[name]}.{name}\n"
