@@ -15,10 +15,10 @@ from requests.auth import AuthBase
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from omnia_beam.core.addresses import is_this_machine
 from omnia_beam.net.http.body import BodyError, read_body
 from omnia_beam.net.http.body_room import shared_room
 from omnia_beam.net.http.failure import TransportFailure, explain
-from omnia_beam.net.http.route import is_this_machine
 from omnia_beam.net.http.watchdog import Exchange, Watchdog, current_exchange
 
 Query = Sequence[tuple[str, str]]
