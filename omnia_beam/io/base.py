@@ -227,6 +227,12 @@ class OpenSource(Protocol):
             now_ns: the time that future times are measured against.
         """
 
+    def metadata(self, series_ids: Sequence[str]) -> Iterable[Timeseries]:
+        """Yield the metadata of series that were opened without it, as far as the source gives it; a failure ends it early.
+
+        It is asked for after the points, for sinks that keep it beside them: no run fails for want of it.
+        """
+
     def settled(self, run: JobRun) -> None:
         """Note that everything wanted has been copied."""
 
@@ -292,6 +298,7 @@ class Accepts:
         fine_times: what becomes of times finer than the sink's grid; None where every ns is held.
         statuses: why statuses are left out; empty where they are held.
         metadata: whether the sink needs names, units and the like of series, and not ids alone.
+        keeps_series: whether it keeps the metadata of series beside their points, as far as the source gives it.
         upserts: whether a point that is written again replaces the one before.
         leaves_out: whether a policy drops points without a dead letter, so that later counts cannot be compared.
         as_held: returns what the sink would hold of a chunk; None for all of it. It is pickled to the workers.
@@ -302,6 +309,7 @@ class Accepts:
     fine_times: Loss | None = None
     statuses: str = ""
     metadata: bool = False
+    keeps_series: bool = False
     upserts: bool = True
     leaves_out: bool = False
     as_held: Callable[[Chunk], Chunk] | None = None
@@ -382,6 +390,17 @@ class Sink(Protocol):
         """Return the function that writes chunks, with this worker's part of the budget.
 
         A sink that stages chunks and commits them apart returns an `io.commit.StageAndCommit`.
+        """
+
+    def keep_series(self, run: JobRun, series: Iterable[Timeseries]) -> None:
+        """Replace what is kept of the job's series beside their points, where `Accepts.keeps_series`.
+
+        Args:
+            run: holds the lease.
+            series: all of the job, under the ids they are stored as.
+
+        Raises:
+            DestinationError: it cannot be written.
         """
 
     def commit(self, run: JobRun) -> Sequence[Receipt]:

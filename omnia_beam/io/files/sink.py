@@ -8,6 +8,7 @@ from functools import partial
 from omnia_beam.config.job import JobConfig
 from omnia_beam.core.errors import DestinationError, StateError
 from omnia_beam.core.receipt import Receipt
+from omnia_beam.core.series import Timeseries
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.base import Accepts, Attempt, Share, Writing
 from omnia_beam.io.destination import Asked, Look, Removal, Tidied, not_asked, not_looked_at
@@ -18,6 +19,7 @@ from omnia_beam.io.files.folder import PARQUET_SUFFIXES, check_writable, file_pr
 from omnia_beam.io.files.observer import FileForm, FilesDestination
 from omnia_beam.io.files.options import CsvSink, ParquetSink
 from omnia_beam.io.files.parquet.write import ParquetOptions
+from omnia_beam.io.files.series_metadata import write_metadata
 from omnia_beam.io.files.stored_points import StoredFiles
 from omnia_beam.io.files.targets import FileTargets
 from omnia_beam.io.observer import Destination, ReadingPlace
@@ -50,6 +52,7 @@ class FilesSink:
             self._suffixes = tuple(CSV_SUFFIXES.values())
         self.targets = FileTargets()
         self.accepts = Accepts(
+            keeps_series=True,
             statuses="wide CSV has no column for statuses: they are left out" if self._is_wide else "",
             as_held=None if self._csv is None else partial(as_csv_holds, options=CsvOptions(self._csv.layout)),
         )
@@ -109,6 +112,9 @@ class FilesSink:
             return WriteChunks(WriteToParquet(path, prefix=prefix, options=parquet, sink=run.sink, fence=run.fence))
         csv = self._csv or CsvOptions()
         return WriteChunks(WriteToCsv(path, prefix=prefix, options=csv, sink=run.sink, fence=run.fence))
+
+    def keep_series(self, run: JobRun, series: Iterable[Timeseries]) -> None:
+        write_metadata(self._options.path, self._job.name, series, run.fence)
 
     def commit(self, run: JobRun) -> Sequence[Receipt]:
         return ()

@@ -9,6 +9,7 @@ from typing import Any, Final
 from omnia_beam.config.job import JobConfig
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.receipt import Receipt
+from omnia_beam.core.series import Timeseries
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.base import Accepts, Attempt, Loss, Share, StoredPoints, Writing
 from omnia_beam.io.destination import Asked, Look, Removal, Tidied, check_mode, not_asked, not_counted, not_looked_at
@@ -111,6 +112,9 @@ class ServiceSink:
                 fence=run.fence,
             )
         )
+
+    def keep_series(self, run: JobRun, series: Iterable[Timeseries]) -> None:
+        return None  # the service keeps what its series were created with
 
     def commit(self, run: JobRun) -> Sequence[Receipt]:
         return ()
