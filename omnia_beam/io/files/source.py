@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omnia_beam.config.job import JobConfig, wanted_range
 from omnia_beam.config.series_file import check_no_problems
@@ -24,9 +24,11 @@ from omnia_beam.io.files.series_metadata import FoundMetadata, find_metadata
 from omnia_beam.io.letters import READING, MappingLetters
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.job import JobRun, JobView
-from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.plan.plan import Plan, Wanted
+
+if TYPE_CHECKING:
+    from omnia_beam.net.http.session import ServiceSession
 
 FileOptions = CsvSource | ParquetSource
 

@@ -151,7 +151,9 @@ class OpenService:
             # What a search does not tell of them is not used, and reading it would take further requests.
             found = list(select_series(self._session, options.series))
         spelled = {canonical_id(id): id for id in as_recorded(view.ledger, [each.id for each in found])}
-        self.series = tuple(sorted((replace(each, id=spelled[each.id]) for each in found), key=lambda each: each.id))
+        self.series = tuple(
+            sorted((replace(each, id=spelled[canonical_id(each.id)]) for each in found), key=lambda each: each.id)
+        )
         self.warnings = tuple(named_in_two_spellings(options.series))
         self.facts, self.vanished = {}, {}
 
