@@ -37,6 +37,7 @@ SERIES_COLUMNS: Final = (
 
 _NAME: Final = re.compile(r"_series[^/\\]*\.csv")
 _SEP: Final = re.compile(r'"?sep=.?"?', re.IGNORECASE)
+_SPECIAL: Final = re.compile(r'[",;\t\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]|^[#\s]|\s$')
 _STEPS: Final = {"": None, "true": True, "1": True, "false": False, "0": False}
 _LONGEST_CELL: Final = 16_000_000
 """Characters of one cell: a set of 16,384 states takes some hundred thousand."""
@@ -69,17 +70,13 @@ def find_series_files(folder: str) -> list[str]:
 
 def series_table(series: Iterable[Timeseries]) -> bytes:
     """Return the content of a file of series metadata, its rows in the order given."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(SERIES_COLUMNS)
-    for each in series:
-        row = _cells(each)
-        if row[0].startswith("#"):  # unquoted, the row would be a comment to readers of lists and mapping files
-            quoted = ",".join('"' + cell.replace('"', '""') + '"' for cell in row)
-            text.write(f"{quoted}\n")
-        else:
-            writer.writerow(row)
-    return text.getvalue().encode()
+    rows = [",".join(SERIES_COLUMNS), *(",".join(map(_cell, _cells(each))) for each in series), ""]
+    return "\n".join(rows).encode()
+
+
+def _cell(text: str) -> str:
+    """Return a cell, quoted where a reader could take it for something else: a comment or several cells or lines."""
+    return f'"{text.replace(chr(34), chr(34) * 2)}"' if _SPECIAL.search(text) else text
 
 
 def _cells(series: Timeseries) -> list[str]:
@@ -137,7 +134,10 @@ class _Reader:
         self.problems: list[str] = []
 
     def read(self) -> tuple[list[SeriesRow], list[str]]:
-        header = next((line for line in self._rest() if not _SEP.fullmatch(line.strip())), None)
+        header = next(self._rest(), None)
+        if header is not None and _SEP.fullmatch(header.strip()):
+            self._starts = True
+            header = next(self._rest(), None)
         if header is None:
             return [], [f"{self._path}: holds no series metadata"]
         delimiter = delimiter_of(header.strip("\r\n"))
