@@ -16,6 +16,7 @@ import yaml
 from omnia_beam.beam.context import RunContext
 from omnia_beam.core.errors import UsageError
 from omnia_beam.emulator.thread import EmulatorThread
+from omnia_beam.net.http.shared import reset_shared_sessions
 from omnia_beam.pipelines.config import load_config
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.run import run_backfill, run_migrate
@@ -57,6 +58,7 @@ def test_metadata_is_asked_for_once_and_by_a_listing(
             {"area": 7},
         )
         (tmp_path / "out" / "_series-job.csv").unlink()
+        reset_shared_sessions()
         assert run_backfill(config, context).requests == 0
         assert metadata(tmp_path / "out") == rows
         assert run_verify(config, context).status == "complete"
