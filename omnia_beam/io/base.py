@@ -302,6 +302,7 @@ class Accepts:
         statuses: why statuses are left out; empty where they are held.
         metadata: whether the sink needs names, units and the like of series, and not ids alone.
         keeps_series: whether it keeps the metadata of series beside their points, as far as the source gives it.
+        texts: whether texts are held; otherwise they are the finding `text_values`.
         upserts: whether a point that is written again replaces the one before.
         leaves_out: whether a policy drops points without a dead letter, so that later counts cannot be compared.
         as_held: returns what the sink would hold of a chunk; None for all of it. It is pickled to the workers.
@@ -314,6 +315,7 @@ class Accepts:
     statuses: str = ""
     metadata: bool = False
     keeps_series: bool = False
+    texts: bool = False
     upserts: bool = True
     leaves_out: bool = False
     as_held: Callable[[Chunk], Chunk] | None = None
