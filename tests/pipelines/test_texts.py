@@ -72,7 +72,11 @@ def test_texts_are_kept_and_verified(job: Callable[..., Any], context: RunContex
     assert run_verify(config, context).status == "complete"
     write_source(tmp_path / "in" / "a.parquet", [*TEXTS[:5], "pa"])
     found = run_verify(config, context, source=True)
-    assert (found.status, found.details["differences"], found.details["by_kind"]["changed_text"]) == ("incomplete", 1, 1)
+    assert (found.status, found.details["differences"], found.details["by_kind"]["changed_text"]) == (
+        "incomplete",
+        1,
+        1,
+    )
     assert run_backfill(config, context).status == "complete"
     assert stored(tmp_path / "out") == [*TEXTS[:5], "pa"]
     assert run_verify(config, context).status == "complete"

@@ -205,7 +205,9 @@ def test_metadata_that_cannot_be_read_costs_the_names_alone(
     assert main(["profile", path, "--json"]) == 0
     found = summary(capsys)
     assert (found["series"], len(found["warnings"])) == (5, 2)
-    assert f"ids stand in place of names: {tmp_path}/out/_series-other.csv:1: has no column series_id" in found["warnings"]
+    assert (
+        f"ids stand in place of names: {tmp_path}/out/_series-other.csv:1: has no column series_id" in found["warnings"]
+    )
 
 
 class Page(HTMLParser):
