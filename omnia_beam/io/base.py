@@ -18,12 +18,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from omnia_beam.config.create_missing import CreateMissing
-from omnia_beam.core.chunk import Chunk, Points
+from omnia_beam.core.chunk import Points
 from omnia_beam.core.finding import Finding
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.series import Timeseries, TimeseriesDraft
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
+from omnia_beam.io.accepts import Accepts as Accepts
+from omnia_beam.io.accepts import Loss as Loss
 from omnia_beam.io.destination import Asked, Look, Removal, Tidied
 from omnia_beam.io.facts import SeriesFacts
 from omnia_beam.io.observer import Destination, ReadingPlace
@@ -229,6 +231,12 @@ class OpenSource(Protocol):
             now_ns: the time that future times are measured against.
         """
 
+    def metadata(self, series_ids: Sequence[str]) -> Iterable[Timeseries]:
+        """Yield the metadata of series that were opened without it, as far as the source gives it; a failure ends it early.
+
+        It is asked for after the points, for sinks that keep it beside them: no run fails for want of it.
+        """
+
     def settled(self, run: JobRun) -> None:
         """Note that everything wanted has been copied."""
 
@@ -270,44 +278,6 @@ class Targets(Protocol):
 
     def candidates(self) -> Sequence[Timeseries]:
         """Return the timeseries that series of a source could map to: all there are, as far as the target lists them."""
-
-
-@dataclass(frozen=True)
-class Loss:
-    """What becomes of points that a sink cannot hold, in the words of a finding.
-
-    Args:
-        text: behind the number of points, such as `values are NaN, which the service cannot hold: they become dead letters`.
-        blocking: whether the run stops unless the finding is accepted.
-    """
-
-    text: str
-    blocking: bool = True
-
-
-@dataclass(frozen=True)
-class Accepts:
-    """What a sink can hold of points: for the loss report, for verify, and for what writes points twice.
-
-    Args:
-        not_finite: what becomes of NaN and infinities; None where they are held.
-        fine_times: what becomes of times finer than the sink's grid; None where every ns is held.
-        statuses: why statuses are left out; empty where they are held.
-        metadata: whether the sink needs names, units and the like of series, and not ids alone.
-        upserts: whether a point that is written again replaces the one before.
-        leaves_out: whether a policy drops points without a dead letter, so that later counts cannot be compared.
-        as_held: returns what the sink would hold of a chunk; None for all of it. It is pickled to the workers.
-        extra_points: what a person has to know of points that a repair cannot take away; empty where it can.
-    """
-
-    not_finite: Loss | None = None
-    fine_times: Loss | None = None
-    statuses: str = ""
-    metadata: bool = False
-    upserts: bool = True
-    leaves_out: bool = False
-    as_held: Callable[[Chunk], Chunk] | None = None
-    extra_points: str = ""
 
 
 class StoredPoints(Protocol):
@@ -384,6 +354,17 @@ class Sink(Protocol):
         """Return the function that writes chunks, with this worker's part of the budget.
 
         A sink that stages chunks and commits them apart returns an `io.commit.StageAndCommit`.
+        """
+
+    def keep_series(self, run: JobRun, series: Iterable[Timeseries]) -> None:
+        """Replace what is kept of the job's series beside their points, where `Accepts.keeps_series`.
+
+        Args:
+            run: holds the lease.
+            series: all of the job, under the ids they are stored as.
+
+        Raises:
+            DestinationError: it cannot be written.
         """
 
     def commit(self, run: JobRun) -> Sequence[Receipt]:

@@ -39,6 +39,7 @@ from omnia_beam.pipelines.preparation import Prepared, notify_findings, point_li
 from omnia_beam.pipelines.removal_guard import GuardRules, RemovalGuard
 from omnia_beam.pipelines.rounds import Carry, Rounds
 from omnia_beam.pipelines.selection_memory import remember_selection
+from omnia_beam.pipelines.series_metadata import keep_series
 from omnia_beam.pipelines.work_plan import (
     WorkPlan,
     announce_again,
@@ -163,6 +164,7 @@ class Copying:
         if summary.status == "complete" and not ended.problems:
             source.settled(run)
         tidy_dead_letters(run)
+        keep_series(self.job, source, self.prepared, run)
         summary = ended.summarised(summary, run.sink, self.carrier.context)
         summary = _with_losses(summary, self.prepared, run, ended.outcome)
         if ended.outcome.given_up is not None:

@@ -49,7 +49,7 @@ def held(chunk: Chunk | None) -> dict[str, list[tuple[int, bytes, int]]]:
     if chunk is None:
         return {}
     return {
-        series_id: [(int(t), exact(float(v)), int(s)) for t, v, s in zip(*points, strict=True)]
+        series_id: [(int(t), exact(float(v)), int(s)) for t, v, s in zip(*points[:3], strict=True)]
         for series_id, _, points in chunk.by_series()
     }
 

@@ -114,7 +114,7 @@ class FilesDestination:
             try:
                 for series_id, points in self.form.read(self._path_of(name)):
                     if series_id in statuses:
-                        points = Points(points.times, points.values, points.statuses + statuses[series_id])
+                        points = points._replace(statuses=points.statuses + statuses[series_id])
                     found[series_id] = found.get(series_id, Fingerprint()).plus(Fingerprint.of(points))
                 unchecked += self.form.has_checksums is not None and not self.form.has_checksums(self._path_of(name))
             except FileNotFoundError:

@@ -49,7 +49,7 @@ class StoredFiles:
             return
         for stored_id, points in read_csv_points(path, self.csv):
             if self.csv.layout == "wide":  # it holds no statuses
-                points = Points(points.times, points.values, np.full_like(points.statuses, GOOD))
+                points = points._replace(statuses=np.full_like(points.statuses, GOOD))
             yield stored_id, points
 
 

@@ -59,6 +59,7 @@ class WriteFiles(beam.DoFn):
         takes_unclaimed: whether `files_of` gives the points of event messages names of their own, so that they are accepted.
         fence: of the run's lease, checked before each file appears; None where no lease is held.
         board: of the run.
+        text: whether files have a column of texts; otherwise texts are left out and reported.
     """
 
     def __init__(
@@ -71,8 +72,10 @@ class WriteFiles(beam.DoFn):
         takes_unclaimed: bool = False,
         fence: LeaseFence | None = None,
         board: RunBoard,
+        text: bool = False,
     ) -> None:
         self._board = board
+        self._text = text
         self._as_held = as_held
         self._fence = fence
         self._takes_unclaimed = takes_unclaimed
@@ -116,6 +119,8 @@ class WriteFiles(beam.DoFn):
 
     def _store(self, chunk: Chunk) -> Receipt:
         files, stamps = [], []
+        if chunk.has_texts and not self._text:
+            chunk = _left_out(chunk, self._board)
         chunk = chunk if self._as_held is None else self._as_held(chunk)
         placing = nullcontext if self._fence is None else self._fence.placing
         for file in self._files_of(chunk):
@@ -123,6 +128,15 @@ class WriteFiles(beam.DoFn):
             stamps.append(write_durably(path, file.content, known_dirs=self._known_dirs, placing=placing))
             files.append(file.path)
         return Receipt.of(chunk, self._sink, tuple(files), stamps=tuple(stamps))
+
+
+def _left_out(chunk: Chunk, board: RunBoard) -> Chunk:
+    """Return a chunk without its texts, and report them as the finding `text_values`."""
+    for source_id, _, points in chunk.by_series():
+        texts = [] if points.texts is None else [each for each in points.texts if each is not None]
+        if texts:
+            board.note_found("text_values", source_id, len(texts))
+    return chunk.without_texts()
 
 
 def _check_claim(chunk: Chunk) -> None:
@@ -184,7 +198,7 @@ class WriteToCsv(beam.PTransform):
         super().__init__()
         files_of = partial(csv_files, prefix=prefix, options=options)
         name = sink or f"csv:{path.rstrip('/')}/"
-        self._write = partial(WriteFiles, path, name, files_of, as_held=with_plain_nans, fence=fence)
+        self._write = partial(WriteFiles, path, name, files_of, as_held=with_plain_nans, fence=fence, text=options.text)
 
     def expand(self, chunks: Any) -> Any:
         write = beam.ParDo(self._write(board=board_of(chunks))).with_output_types(Receipt)
@@ -249,7 +263,9 @@ class WriteToParquet(beam.PTransform):
         files_of = partial(chunk_files, prefix=prefix, options=options)
         takes_any = unclaimed == "by_content"
         name = sink or f"parquet:{path.rstrip('/')}/"
-        self._write = partial(WriteFiles, path, name, files_of, takes_unclaimed=takes_any, fence=fence)
+        self._write = partial(
+            WriteFiles, path, name, files_of, takes_unclaimed=takes_any, fence=fence, text=options.text
+        )
 
     def expand(self, chunks: Any) -> Any:
         # The type is set on the ParDo: on the result of with_outputs it would be lost, and pickle would be the coder.

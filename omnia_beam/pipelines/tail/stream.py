@@ -41,6 +41,7 @@ from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import held_lease, new_run_id, scope_of
 from omnia_beam.pipelines.preparation import prepare
 from omnia_beam.pipelines.run import Copying
+from omnia_beam.pipelines.series_metadata import keep_series
 from omnia_beam.pipelines.tail.cycle import TailTimes
 from omnia_beam.pipelines.tail.report import TailReport, forget_report, read_report
 from omnia_beam.pipelines.tail.source import TailSpec, TailWindows
@@ -80,6 +81,7 @@ def run_streaming_tail(job: Job, context: RunContext, times: TailTimes = TailTim
         start_ns = source.wanted.start_ns
         reach = TimeRange(start_ns, max(start_ns, times.now()))
         report_tidied(context.notify, job.sink.places, job.sink.tidy(run, reach))
+        keep_series(job, source, copying.prepared, run)
         try:
             report = _watched(stream_builder(copying, times), context, state_dir, run_id)
         except (OmniaBeamError, Interrupted) as error:

@@ -50,6 +50,7 @@ from omnia_beam.pipelines.job_state import held_lease, new_run_id, scope_of
 from omnia_beam.pipelines.removal_guard import RemovalGuard
 from omnia_beam.pipelines.rounds import Ended
 from omnia_beam.pipelines.run import Copying
+from omnia_beam.pipelines.series_metadata import keep_series
 from omnia_beam.pipelines.tail.cycle import Cycle, TailPlanner, TailTimes, complete_at, describe_cycle
 from omnia_beam.pipelines.tail.stream import run_streaming_tail
 from omnia_beam.pipelines.work_plan import WorkPlan, announce_again, with_traffic
@@ -164,6 +165,8 @@ class _Tail:
         forget_failures(self.state_dir, run.run_id)
         if not failures and not ended.problems:
             copying.source.settled(run)
+        if looks:
+            keep_series(copying.job, copying.source, copying.prepared, run)
         return Cycle(
             series=len(series_ids),
             read_to_ns=copying.wanted.end_ns,

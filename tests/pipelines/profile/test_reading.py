@@ -118,7 +118,7 @@ def of_chunks(chunks: list[Chunk]) -> Rows:
     found: Rows = []
     for chunk in chunks:
         for name, _, points in chunk.by_series():
-            found += [(name, *each) for each in zip(*(column.tolist() for column in points), strict=True)]
+            found += [(name, *each) for each in zip(*(column.tolist() for column in points[:3]), strict=True)]
     return found
 
 
