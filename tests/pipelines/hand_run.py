@@ -49,6 +49,7 @@ from omnia_beam.plan import packing
 from omnia_beam.plan.packing import PackLimits, pack_windows
 from omnia_beam.plan.plan import Plan
 from omnia_beam.store import local as local_store
+from omnia_beam.transforms.cut_chunks import cut_chunk
 
 HOUR = 3_600 * 10**9
 EPOCH = 1_704_067_200 * 10**9  # 2024-01-01; hours from here cross a month's end at 744
@@ -245,7 +246,8 @@ class HandRun:
                     continue
                 for read in self._chunks(window):
                     for chunk in [read] if guarding is None else guarding.process(read):
-                        list(recording.process(write._store(chunk)))
+                        for part in [chunk] if build.trailing is None else cut_chunk(chunk, build.trailing):
+                            list(recording.process(write._store(part)))
             recording.finish_bundle()
         finally:
             recording.teardown()

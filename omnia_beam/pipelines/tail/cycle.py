@@ -191,7 +191,8 @@ class TailPlanner:
 
     def _copying(self, run: JobRun, source: OpenSource, prepared: Prepared, wanted: TimeRange) -> Copying:
         copying = Copying.of(self.job, source, prepared, run, self.context)
-        carrier = replace(copying.carrier, passing=True, least_windows=_WINDOWS_OF_A_WORKER)
+        # A tail reads again by `tail.refresh`, in windows that it cuts and joins by itself.
+        carrier = replace(copying.carrier, passing=True, least_windows=_WINDOWS_OF_A_WORKER, trailing=None)
         return replace(copying, wanted=wanted, carrier=carrier)
 
     @property
