@@ -29,6 +29,7 @@ from omnia_beam.pipelines.tail.windows import (
     complete_to,
     day_start,
     fresh_windows,
+    renewal_cell,
     stable_groups,
     windows_again,
 )
@@ -156,8 +157,9 @@ class TailPlanner:
         state = self._compacted(state, wanted)
         renew = is_last or _is_due(self.renewed_ns, wanted.end_ns, self._renew_every_ns)
         join = renew or _is_due(self.joined_ns, wanted.end_ns, HOUR_NS)
-        copying = self._copying(state, source, prepared, wanted)
-        work, self.groups = plan_cycle(copying, now_ns, groups=self.groups, join=join, renew=renew)
+        copying = self._copying(state, source, prepared, wanted, now_ns)
+        cell_ns = renewal_cell(self._renew_every_ns)
+        work, self.groups = plan_cycle(copying, now_ns, groups=self.groups, join=join, renew=renew, cell_ns=cell_ns)
         return PlannedCycle(wanted, copying, work, join, renew)
 
     def carried_out(self, planned: PlannedCycle) -> None:
@@ -189,11 +191,22 @@ class TailPlanner:
             self.source, self.prepared = source, prepared
         return source, prepared
 
-    def _copying(self, run: JobRun, source: OpenSource, prepared: Prepared, wanted: TimeRange) -> Copying:
+    def _copying(
+        self, run: JobRun, source: OpenSource, prepared: Prepared, wanted: TimeRange, now_ns: int
+    ) -> Copying:
         copying = Copying.of(self.job, source, prepared, run, self.context)
-        # A tail reads again by `tail.refresh`, in windows that it cuts and joins by itself.
-        carrier = replace(copying.carrier, passing=True, least_windows=_WINDOWS_OF_A_WORKER, trailing=None)
+        trailing = self._trailing(wanted, now_ns)
+        carrier = replace(copying.carrier, passing=True, least_windows=_WINDOWS_OF_A_WORKER, trailing=trailing)
         return replace(copying, wanted=wanted, carrier=carrier)
+
+    def _trailing(self, wanted: TimeRange, now_ns: int) -> TimeRange | None:
+        """Return what has not settled, from the start of a cell; None where nothing comes late."""
+        refresh_ns = self.job.config.tail.refresh
+        if refresh_ns is None:
+            return None
+        cell_ns = renewal_cell(self._renew_every_ns)
+        start = (now_ns - refresh_ns) // cell_ns * cell_ns
+        return TimeRange(min(max(wanted.start_ns, start), wanted.end_ns), wanted.end_ns)
 
     @property
     def _renew_every_ns(self) -> int:
@@ -235,7 +248,7 @@ def complete_at(ledger: Ledger, scope: str, series_ids: Sequence[str], wanted: T
 
 
 def plan_cycle(
-    copying: Copying, now_ns: int, *, groups: Groups | None, join: bool, renew: bool
+    copying: Copying, now_ns: int, *, groups: Groups | None, join: bool, renew: bool, cell_ns: int
 ) -> tuple[WorkPlan, Groups]:
     """Return what one cycle reads, and the groups of series for the next one.
 
@@ -247,7 +260,7 @@ def plan_cycle(
         now_ns: the present time.
         groups: the series that are read together, as in the cycle before; None to find them in the ledger.
         join: whether to look for windows to read again at all.
-        renew: see `windows_again`.
+        renew, cell_ns: see `windows_again`.
 
     Raises:
         StateError: the ledger is damaged.
@@ -264,7 +277,15 @@ def plan_cycle(
         groups = tuple(stable_groups(series_ids, (each for each in recent if each.key.range.end_ns > border - DAY_NS)))
         if join:
             most = config.max_chunk_points
-            stale = windows_again(recent, now_ns, wanted.end_ns, settle_ns=settle_ns, chunk_points=most, renew=renew)
+            stale = windows_again(
+                recent,
+                now_ns,
+                wanted.end_ns,
+                settle_ns=settle_ns,
+                cell_ns=cell_ns,
+                chunk_points=most,
+                renew=renew,
+            )
     same = groups
 
     def plan_missing(missing: Sequence[Wanted]) -> Plan:
