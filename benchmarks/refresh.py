@@ -4,8 +4,8 @@ python -m benchmarks.refresh [--series 20] [--days 60] [--step 60] [--refresh 1d
 
 An emulator in a process of its own, over real sockets, serves the series; files are written to a temporary folder. Each line
 is one run of a job that has copied all days before: how many points it read that were recorded already, as a share of all
-that is recorded, and how many requests it took. `--tail` follows one further day by a clock that the benchmark moves, and
-counts how often each of its points is read.
+that is recorded, and how many requests it took. `--tail` follows three days by the rules that a tail plans with, without a service,
+and counts how often a point of the third day is read by the end of that day.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import io
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,14 +25,17 @@ from rich.console import Console
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.runner import pipeline_options
 from omnia_beam.config import JobConfig
-from omnia_beam.core.errors import Interrupted
+from omnia_beam.config.job import TailConfig
+from omnia_beam.config.times import parse_duration
+from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time, parse_time
 from omnia_beam.emulator.process import EmulatorProcess
+from omnia_beam.ledger.queries import RecentWindow
 from omnia_beam.net.http.shared import reset_shared_sessions
 from omnia_beam.pipelines.config import load_config
 from omnia_beam.pipelines.run import run_backfill
-from omnia_beam.pipelines.tail.cycle import TailTimes
-from omnia_beam.pipelines.tail.tail import run_tail
+from omnia_beam.pipelines.tail.cycle import is_due, renew_every_ns
+from omnia_beam.pipelines.tail.windows import HOUR_NS, fresh_windows, renewal_cell, windows_again
 
 START = parse_time("2024-01-01")
 DAY = 86_400 * NS_PER_SECOND
@@ -68,7 +70,9 @@ class Row:
 
 def refreshes(case: Case) -> Iterator[Row]:
     """Yield a row for each run: fixed window, window that moves, and a state whose windows are large."""
-    with EmulatorProcess(["--synthetic", f"dense:series={case.series},days={case.days + 4},step={case.step}s"]) as served:
+    with EmulatorProcess(
+        ["--synthetic", f"dense:series={case.series},days={case.days + 4},step={case.step}s"]
+    ) as served:
         with tempfile.TemporaryDirectory() as folder:
             job = Job(Path(folder), served.url, case)
             job.run(case.days, case.refresh)
@@ -126,44 +130,29 @@ class Job:
         return Row(name, summary.points_read - (self.recorded - before), before, summary.requests)
 
 
-class HandClock:
-    """Shows what it was set to; each wait moves it on, up to an end."""
-
-    def __init__(self, now_ns: int, end_ns: int) -> None:
-        self.now_ns = now_ns
-        self._end_ns = end_ns
-
-    def __call__(self) -> int:
-        return self.now_ns
-
-    def wait(self, seconds: float) -> None:
-        self.now_ns += int(seconds * NS_PER_SECOND)
-        if self.now_ns > self._end_ns:
-            raise Interrupted
-
-
-def tails(case: Case, refresh: str, poll: str) -> Iterator[str]:
-    """Yield a line on the second of two days that a tail follows: reads of each point, requests a cycle."""
-    with (
-        EmulatorProcess(["--synthetic", f"dense:series={case.series},days=3,step={case.step}s"]) as served,
-        tempfile.TemporaryDirectory() as folder,
-    ):
-        job = Job(Path(folder), served.url, case)
-        config = job.config(None, tail={"poll": poll, "lag": "1m", "refresh": refresh})
-        read = []
-        for day in (1, 2):
-            clock = HandClock(START + (day - 1) * DAY + 120 * NS_PER_SECOND, START + day * DAY)
-            with suppress(Interrupted):
-                reset_shared_sessions()
-                try:
-                    run_tail(config, quiet(), TailTimes(clock, clock.wait))
-                except Interrupted as stopped:
-                    read.append(stopped.summary)
-                    raise
-        points, requests = read[-1].points_read, read[-1].requests
-        files = len(list(Path(folder).rglob("*.parquet")))
-        cycles = read[-1].details["cycles"]
-        yield f"| {refresh} | {poll} | {points / case.points_a_day:.2f} | {requests / cycles:.1f} | {files} |"
+def followed(refresh: str, poll: str) -> str:
+    """Return a row on a tail: how often its third day's time is read on that day, and the most windows that stand at once."""
+    refresh_ns, poll_ns = parse_duration(refresh), parse_duration(poll)
+    every_ns = renew_every_ns(TailConfig.model_validate({"poll": poll, "refresh": refresh}))
+    windows: list[RecentWindow] = []
+    read_to, joined, renewed = START, None, None
+    read_ns, most = 0, 0
+    for now in range(START + poll_ns, START + 3 * DAY, poll_ns):
+        renew, join = is_due(renewed, now, every_ns), is_due(joined, now, HOUR_NS)
+        keys = [each.key for each in fresh_windows([(("a",), TimeRange(read_to, now))], [("a",)])]
+        if renew or join:
+            cell_ns = renewal_cell(every_ns)
+            found = windows_again(
+                windows, now, now, settle_ns=refresh_ns, cell_ns=cell_ns, chunk_points=1 << 62, renew=renew
+            )
+            windows = [each for each in windows if not any(key.range.covers(each.key.range) for key in found)]
+            keys += found
+            joined, renewed = now, now if renew else renewed
+        windows += [RecentWindow(key, 1, now) for key in keys]
+        read_to = now
+        read_ns += sum(key.range.duration_ns for key in keys) if now >= START + 2 * DAY else 0
+        most = max(most, len(windows))
+    return f"| {refresh} | {poll} | {read_ns / DAY:.1f} | {most} |"
 
 
 def quiet() -> RunContext:
@@ -178,14 +167,13 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=60)
     parser.add_argument("--step", type=int, default=60, help="seconds between two points")
     parser.add_argument("--refresh", default="1d")
-    parser.add_argument("--tail", action="store_true", help="measure a day of tail instead, which takes minutes")
+    parser.add_argument("--tail", action="store_true", help="measure a day of tail instead")
     args = parser.parse_args()
     case = Case(args.series, args.days, args.step, args.refresh)
     if args.tail:
-        print("| refresh | poll | reads of a point | requests a cycle | files |\n|---|---|---|---|---|")
-        for refresh, poll in (("1h", "5m"), ("6h", "15m"), ("1d", "30m")):
-            for line in tails(case, refresh, poll):
-                print(line, flush=True)
+        print("| tail.refresh | tail.poll | reads of a point a day | most windows |\n|---|---|---|---|")
+        for refresh, poll in (("10m", "30s"), ("1h", "30s"), ("6h", "30s"), ("1d", "30s")):
+            print(followed(refresh, poll), flush=True)
         return
     print(f"| run, refresh: {args.refresh} | points read again | share | requests |\n|---|---|---|---|")
     for row in refreshes(case):

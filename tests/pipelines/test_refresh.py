@@ -128,7 +128,8 @@ def test_points_of_a_series_that_vanishes_are_kept_once_whatever_was_killed(hand
             del hand.source[("c", hour)]
         hand.run(ask(refresh=100, vanished="keep"))
         done = hand.run(ask(refresh=100, vanished="keep"))
-        assert done is not None and (done.status, done.points_kept) == ("complete", LAST - FIRST), step
+        assert done is not None
+        assert (done.status, done.points_kept) == ("complete", LAST - FIRST), step
         assert hand.stored() == {cell: [held] for cell, held in everything.items()}, step
         if not was_killed:
             return
@@ -141,10 +142,12 @@ def test_more_than_may_go_is_withheld_and_what_may_go_goes(hand: HandRun) -> Non
         del hand.source[("a", hour)]
     for _ in range(2):
         refused = hand.run(ask(refresh=6, max_removed="4"))
-        assert refused is not None and (refused.status, refused.points_removed) == ("incomplete", 0)
+        assert refused is not None
+        assert (refused.status, refused.points_removed) == ("incomplete", 0)
         assert len(hand.stored()) == 3 * (LAST - FIRST)
     done = hand.run(ask(refresh=6, max_removed="5"))
-    assert done is not None and (done.status, done.points_removed) == ("complete", 5)
+    assert done is not None
+    assert (done.status, done.points_removed) == ("complete", 5)
     assert is_copied(hand)
     assert hand.run(ask(refresh=6))
     assert hours_read(hand.read) == [(LAST - 6, LAST)]
@@ -155,9 +158,13 @@ ranges = st.tuples(times, times).map(lambda pair: TimeRange(min(pair), max(pair)
 
 
 @given(ranges, ranges.filter(bool))
-def test_parts_join_to_the_window_and_no_part_reaches_far_before_the_interval(window: TimeRange, last: TimeRange) -> None:
+def test_parts_join_to_the_window_and_no_part_reaches_far_before_the_interval(
+    window: TimeRange, last: TimeRange
+) -> None:
     parts = stored_parts(window, last) if window else []
-    assert [t for part in parts for t in range(part.start_ns, part.end_ns)] == list(range(window.start_ns, window.end_ns))
+    assert [t for part in parts for t in range(part.start_ns, part.end_ns)] == list(
+        range(window.start_ns, window.end_ns)
+    )
     for part in parts:
         reaches_in = part.start_ns < last.start_ns < part.end_ns
         assert not reaches_in or last.start_ns - part.start_ns < last.duration_ns
@@ -212,7 +219,9 @@ class RefreshMachine(RuleBasedStateMachine):
     def time_passes(self, hours: int) -> None:
         self.end = min(LATE, self.end + hours)
 
-    @rule(refresh=refreshes, chunk=chunks, die_at=st.none() | st.integers(0, 90), stop_after=st.none() | st.integers(0, 3))
+    @rule(
+        refresh=refreshes, chunk=chunks, die_at=st.none() | st.integers(0, 90), stop_after=st.none() | st.integers(0, 3)
+    )
     def run(self, refresh: int, chunk: int, die_at: int | None, stop_after: int | None) -> None:
         self._run(Ask(SERIES, EARLY, self.end, refresh=refresh, chunk=chunk, die_at=die_at, stop_after=stop_after))
 

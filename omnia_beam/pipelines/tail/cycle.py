@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
+from omnia_beam.config.job import TailConfig
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.core.window import ChunkKey
@@ -155,10 +156,10 @@ class TailPlanner:
         if not wanted:
             return PlannedCycle(wanted)
         state = self._compacted(state, wanted)
-        renew = is_last or _is_due(self.renewed_ns, wanted.end_ns, self._renew_every_ns)
-        join = renew or _is_due(self.joined_ns, wanted.end_ns, HOUR_NS)
+        renew = is_last or is_due(self.renewed_ns, wanted.end_ns, renew_every_ns(self.job.config.tail))
+        join = renew or is_due(self.joined_ns, wanted.end_ns, HOUR_NS)
         copying = self._copying(state, source, prepared, wanted, now_ns)
-        cell_ns = renewal_cell(self._renew_every_ns)
+        cell_ns = renewal_cell(renew_every_ns(self.job.config.tail))
         work, self.groups = plan_cycle(copying, now_ns, groups=self.groups, join=join, renew=renew, cell_ns=cell_ns)
         return PlannedCycle(wanted, copying, work, join, renew)
 
@@ -191,9 +192,7 @@ class TailPlanner:
             self.source, self.prepared = source, prepared
         return source, prepared
 
-    def _copying(
-        self, run: JobRun, source: OpenSource, prepared: Prepared, wanted: TimeRange, now_ns: int
-    ) -> Copying:
+    def _copying(self, run: JobRun, source: OpenSource, prepared: Prepared, wanted: TimeRange, now_ns: int) -> Copying:
         copying = Copying.of(self.job, source, prepared, run, self.context)
         trailing = self._trailing(wanted, now_ns)
         carrier = replace(copying.carrier, passing=True, least_windows=_WINDOWS_OF_A_WORKER, trailing=trailing)
@@ -204,14 +203,9 @@ class TailPlanner:
         refresh_ns = self.job.config.tail.refresh
         if refresh_ns is None:
             return None
-        cell_ns = renewal_cell(self._renew_every_ns)
+        cell_ns = renewal_cell(renew_every_ns(self.job.config.tail))
         start = (now_ns - refresh_ns) // cell_ns * cell_ns
         return TimeRange(min(max(wanted.start_ns, start), wanted.end_ns), wanted.end_ns)
-
-    @property
-    def _renew_every_ns(self) -> int:
-        tail = self.job.config.tail
-        return max(_RENEW_AFTER_POLLS * tail.poll, (tail.refresh or 24 * HOUR_NS) // _RENEWALS)
 
     def _compacted(self, state: JobRun, wanted: TimeRange) -> JobRun:
         """Return the run with its ledger compacted where that pays, after removing what a cycle that failed left."""
@@ -309,9 +303,22 @@ def plan_cycle(
     return work, same
 
 
-def describe_cycle(cycle: Cycle, now_ns: int) -> str:
+def behind_ns(cycle: Cycle, now_ns: int, config: JobConfig) -> int:
+    """Return how far the copy is behind, ns: behind now, or behind the source's last point where the job has no window."""
+    return (cycle.read_to_ns if config.window is None else now_ns) - cycle.complete_to_ns
+
+
+def is_last_cycle(cycle: Cycle, now_ns: int, config: JobConfig, until_lag_ns: int | None) -> bool:
+    """Return whether a tail is over: all of the window is copied, or the copy is no further behind than was asked for."""
+    end_ns = config.window.end if config.window is not None else None
+    if end_ns is not None and cycle.complete_to_ns >= end_ns:
+        return True
+    return until_lag_ns is not None and behind_ns(cycle, now_ns, config) <= until_lag_ns
+
+
+def describe_cycle(cycle: Cycle, now_ns: int, config: JobConfig) -> str:
     """Describe a cycle in one line for people and logs."""
-    behind_s = (now_ns - cycle.complete_to_ns) // NS_PER_SECOND
+    behind_s = behind_ns(cycle, now_ns, config) // NS_PER_SECOND
     again = f", {cycle.again:,} of them again" if cycle.again else ""
     failed = (
         f", {cycle.failures:,} FAILED, tried again in the next cycle: {cycle.first_failure}" if cycle.failures else ""
@@ -322,5 +329,11 @@ def describe_cycle(cycle: Cycle, now_ns: int) -> str:
     )
 
 
-def _is_due(last_ns: int | None, at_ns: int, every_ns: int) -> bool:
+def renew_every_ns(tail: TailConfig) -> int:
+    """Return the time between two readings of what has not settled, ns."""
+    return max(_RENEW_AFTER_POLLS * tail.poll, (tail.refresh or DAY_NS) // _RENEWALS)
+
+
+def is_due(last_ns: int | None, at_ns: int, every_ns: int) -> bool:
+    """Return whether another multiple of some time has begun since the last time; always at the first time."""
     return last_ns is None or at_ns // every_ns != last_ns // every_ns

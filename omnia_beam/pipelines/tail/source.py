@@ -43,7 +43,14 @@ from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.queries import points_of_run
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.tail.cursor import OVER, Round, TailCursor, TailCursorCoder, TailTracker
-from omnia_beam.pipelines.tail.cycle import Cycle, TailPlanner, TailTimes, complete_at, describe_cycle
+from omnia_beam.pipelines.tail.cycle import (
+    Cycle,
+    TailPlanner,
+    TailTimes,
+    complete_at,
+    describe_cycle,
+    is_last_cycle,
+)
 from omnia_beam.pipelines.tail.report import TailReport, write_report
 from omnia_beam.pipelines.work_plan import WorkPlan, announce_again
 from omnia_beam.plan.plan import Plan
@@ -68,6 +75,7 @@ class TailSpec:
         shard_type: of what is given out.
         run: the job's state, with the token of the driver's lease.
         times: clocks.
+        until_lag_ns: see `is_last_cycle`.
     """
 
     config: JobConfig
@@ -75,6 +83,7 @@ class TailSpec:
     shard_type: type
     run: RunState
     times: TailTimes = TailTimes()
+    until_lag_ns: int | None = None
 
 
 class TailWindows(beam.PTransform):
@@ -154,6 +163,7 @@ class TailPoller:
     def __init__(self, spec: TailSpec) -> None:
         self._config, self._run, self._times = spec.config, spec.run, spec.times
         self._planner = TailPlanner(Job.of(spec.config), worker_context(), spec.share)
+        self._until_lag_ns = spec.until_lag_ns
         self._poll_ns = spec.config.tail.poll
         self._due_ns = 0
         self._waits_since_ns: int | None = None
@@ -257,10 +267,9 @@ class TailPoller:
             failures=len(failures),
             first_failure=str(failures[0]["message"]) if failures else "",
         )
-        end_ns = self._config.window.end if self._config.window else None
-        is_over = end_ns is not None and complete_ns >= end_ns and not self._is_cut
+        is_over = not self._is_cut and is_last_cycle(cycle, now_ns, self._config, self._until_lag_ns)
         self._waits_since_ns = None
-        self._publish(describe_cycle(cycle, now_ns), cycle, is_over)
+        self._publish(describe_cycle(cycle, now_ns, self._config), cycle, is_over)
         return replace(cursor, complete_to_ns=max(complete_ns, cursor.complete_to_ns), in_flight=()), is_over
 
     def _next(self, cursor: TailCursor, now_ns: int) -> Look:
