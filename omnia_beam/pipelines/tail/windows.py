@@ -1,12 +1,13 @@
 """Choose the windows that a tail reads: new ones, in groups of series that stay the same, and recorded ones again, joined.
 
-A cycle's windows are small, and each is a file. They are therefore read again in larger ones: those of an hour when it is over,
-those of a day and of a month when they are over and settled. What was read before it had settled, within `refresh` of its
+A cycle's windows are small, and each is a file. They are therefore read again in larger ones: those of an hour, a
+day and a month when they are over and settled. What was read before it had settled, within `refresh` of its
 end, is read again from time to time, until it was read once after that: a point that arrives no later than `refresh`
 after its time is then in the copy.
 
-What has not settled is joined within cells that are no longer than the time between two such readings. A window settles as a
-whole: one that is long, or that grows at its end, would be read again long after most of it had settled.
+What has not settled is joined within cells that are no longer than the time between two such readings, and hours as soon as
+they are over where cells are hours or more. A window settles as a whole: one that is long, or that grows at its end, would be
+read again long after most of it had settled.
 
 A window replaces whole recorded windows of the very same series or none: so every point is in one file, whenever a run dies.
 """
@@ -116,15 +117,15 @@ def windows_again(
         by_group.setdefault(window.key.series_ids, []).append(window)
     limit = int(chunk_points * _FULL)
     settled_to = min(read_to_ns, now_ns - settle_ns)
-    hours_to = read_to_ns if settle_ns == 0 or cell_ns >= HOUR_NS else settled_to
     again: dict[ChunkKey, int] = {}
     for windows in by_group.values():
         left = _repair(sorted(windows, key=lambda each: each.key.range), again)
-        for bucket in (_month, _day):
+        for bucket in (_month, _day, _hour):
             left = _join(left, bucket, settled_to, limit, again)
         if renew:
             left = _renew(left, settle_ns, cell_ns, limit, again)
-        _join(left, _hour, hours_to, limit, again)
+        if cell_ns >= HOUR_NS:
+            _join(left, _hour, read_to_ns, limit, again)
     return again
 
 
