@@ -54,6 +54,7 @@ from tests.pipelines.conftest import differences, emulated_points, stored_points
 
 SECOND = 10**9
 MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
 DAY = parse_time("2024-03-01")
 STEADY = np.arange(DAY, DAY + 86_400 * SECOND, 10 * SECOND)
 
@@ -89,6 +90,7 @@ class Stage:
     cursor: TailCursor
     lines: list[str] = field(default_factory=list)
     known: set[str] = field(default_factory=set)
+    until_lag_ns: int | None = None
     stored: dict[str, TimeRangeSet] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -101,7 +103,8 @@ class Stage:
     @property
     def spec(self) -> TailSpec:
         clock = Clock(self)
-        return TailSpec(self.config, WHOLE, WindowShard, replace(self.run, clock=clock), TailTimes(clock))
+        run = replace(self.run, clock=clock)
+        return TailSpec(self.config, WHOLE, WindowShard, run, TailTimes(clock), self.until_lag_ns)
 
     def look(self) -> Sequence[Window]:
         """One look, claimed through a tracker; what it gives out."""
@@ -252,6 +255,45 @@ def test_the_end_is_reached_once_all_is_there(load: Load, tmp_path: Path) -> Non
         assert report.summary().having(status="complete").exit_code == 0
         assert report.complete_to_ns == DAY + 5 * MINUTE
         assert not differences(stored_points(tmp_path / "out"), emulated_points(emulator, DAY, DAY + 5 * MINUTE))
+
+
+def test_it_ends_as_soon_as_it_is_no_further_behind(load: Load) -> None:
+    with (
+        EmulatorThread(series=steady()) as emulator,
+        staged(tail_config(load, emulator.url), DAY + 20 * MINUTE) as stage,
+    ):
+        stage.until_lag_ns = 5 * MINUTE
+        stage.begin_anew()
+        emulator.set_faults(["path=/data status=503"])
+        for _ in range(4):
+            stage.carry_out(stage.look())
+        assert stage.cursor.mode != "over"
+        emulator.set_faults([])
+        while stage.cursor.mode != "over":
+            stage.carry_out(stage.look())
+        report = read_report(stage.run.state_dir, stage.run.run_id)
+        assert report is not None
+        assert report.complete_to_ns is not None
+        assert report.complete_to_ns >= stage.now_ns - 5 * MINUTE
+
+
+def test_a_long_window_that_has_not_settled_is_read_once_more_and_then_in_part(load: Load, tmp_path: Path) -> None:
+    unhurried = {"poll": "30s", "lag": "1m"}
+    with EmulatorThread(series=steady()) as emulator:
+        with staged(tail_config(load, emulator.url, tail=unhurried), DAY + 6 * HOUR) as stage:
+            stage.carry_out(stage.look())
+        for first in (True, False):
+            now_ns = DAY + 6 * HOUR + (MINUTE if first else 2 * MINUTE)
+            with staged(tail_config(load, emulator.url), now_ns) as stage:
+                given = stage.look()
+                stage.carry_out(given)
+                read_ns = sum(each.key.range.duration_ns for each in given)
+                assert (read_ns > 5 * HOUR) is first
+                assert read_ns > 10 * MINUTE - 2 * MINUTE
+                while stage.look():  # what was replaced goes at the next look
+                    pass
+            end_ns = now_ns - MINUTE
+            assert not differences(stored_points(tmp_path / "out"), emulated_points(emulator, DAY, end_ns))
 
 
 def test_a_backlog_is_given_out_in_bounded_cycles(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,7 @@ from omnia_beam.pipelines.tail.windows import (
 )
 from omnia_beam.pipelines.work_plan import WorkPlan, kept_windows, plan_work
 from omnia_beam.plan.plan import Plan, Wanted
+from omnia_beam.plan.trailing import cut_wanted
 
 _SELECT_EVERY_POLLS = 10
 """Cycles between two searches for new series: a search costs requests, and new series are rare."""
@@ -288,7 +289,7 @@ def plan_cycle(
         new = [(ids, part) for ids, part in cut if part.start_ns >= border]
         if not source.plan_lasts:
             return source.plan(missing)  # it knows what it holds: nothing has to be found out by reading
-        return source.plan(old).merged(fresh_windows(new, same))
+        return source.plan(old).merged(fresh_windows(cut_wanted(new, copying.carrier.trailing), same))
 
     work = plan_work(
         state,
