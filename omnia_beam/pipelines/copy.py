@@ -15,9 +15,9 @@ from omnia_beam.io.letters import MappingLetters
 from omnia_beam.io.shards import put_shards
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.job import RunState
+from omnia_beam.pipelines.cut_step import CutChunks
 from omnia_beam.pipelines.guard_step import GuardChunks
 from omnia_beam.pipelines.removal_guard import RemovalGuard
-from omnia_beam.transforms.cut_chunks import CutChunks
 from omnia_beam.transforms.map_series import MapSeries
 from omnia_beam.transforms.series_rule import SeriesRule
 

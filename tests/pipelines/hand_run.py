@@ -44,12 +44,12 @@ from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines import carry, job_state, run, work_plan
 from omnia_beam.pipelines.config import load_config
 from omnia_beam.pipelines.copy import CopyTask
+from omnia_beam.pipelines.cut_step import cut_chunk
 from omnia_beam.pipelines.guard_step import _Guard
 from omnia_beam.plan import packing
 from omnia_beam.plan.packing import PackLimits, pack_windows
 from omnia_beam.plan.plan import Plan
 from omnia_beam.store import local as local_store
-from omnia_beam.transforms.cut_chunks import cut_chunk
 
 HOUR = 3_600 * 10**9
 EPOCH = 1_704_067_200 * 10**9  # 2024-01-01; hours from here cross a month's end at 744

@@ -54,7 +54,6 @@ from tests.pipelines.conftest import differences, emulated_points, stored_points
 
 SECOND = 10**9
 MINUTE = 60 * SECOND
-HOUR = 60 * MINUTE
 DAY = parse_time("2024-03-01")
 STEADY = np.arange(DAY, DAY + 86_400 * SECOND, 10 * SECOND)
 
@@ -257,45 +256,6 @@ def test_the_end_is_reached_once_all_is_there(load: Load, tmp_path: Path) -> Non
         assert not differences(stored_points(tmp_path / "out"), emulated_points(emulator, DAY, DAY + 5 * MINUTE))
 
 
-def test_it_ends_as_soon_as_it_is_no_further_behind(load: Load) -> None:
-    with (
-        EmulatorThread(series=steady()) as emulator,
-        staged(tail_config(load, emulator.url), DAY + 20 * MINUTE) as stage,
-    ):
-        stage.until_lag_ns = 5 * MINUTE
-        stage.begin_anew()
-        emulator.set_faults(["path=/data status=503"])
-        for _ in range(4):
-            stage.carry_out(stage.look())
-        assert stage.cursor.mode != "over"
-        emulator.set_faults([])
-        while stage.cursor.mode != "over":
-            stage.carry_out(stage.look())
-        report = read_report(stage.run.state_dir, stage.run.run_id)
-        assert report is not None
-        assert report.complete_to_ns is not None
-        assert report.complete_to_ns >= stage.now_ns - 5 * MINUTE
-
-
-def test_a_long_window_that_has_not_settled_is_read_once_more_and_then_in_part(load: Load, tmp_path: Path) -> None:
-    unhurried = {"poll": "30s", "lag": "1m"}
-    with EmulatorThread(series=steady()) as emulator:
-        with staged(tail_config(load, emulator.url, tail=unhurried), DAY + 6 * HOUR) as stage:
-            stage.carry_out(stage.look())
-        for first in (True, False):
-            now_ns = DAY + 6 * HOUR + (MINUTE if first else 2 * MINUTE)
-            with staged(tail_config(load, emulator.url), now_ns) as stage:
-                given = stage.look()
-                stage.carry_out(given)
-                read_ns = sum(each.key.range.duration_ns for each in given)
-                assert (read_ns > 5 * HOUR) is first
-                assert read_ns > 10 * MINUTE - 2 * MINUTE
-                while stage.look():  # what was replaced goes at the next look
-                    pass
-            end_ns = now_ns - MINUTE
-            assert not differences(stored_points(tmp_path / "out"), emulated_points(emulator, DAY, end_ns))
-
-
 def test_a_backlog_is_given_out_in_bounded_cycles(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("omnia_beam.pipelines.tail.source._MOST_WINDOWS", 2)
     with EmulatorThread(series=steady()) as emulator:
@@ -370,7 +330,7 @@ def first_unread(stage: Stage) -> int:
 
     Whatever is being read again was stored once; and the past of a series that comes later no watermark can know.
     """
-    wanted = TimeRangeSet([TimeRange(stage.job.wanted.start_ns, stage.now_ns)])
+    wanted = TimeRangeSet([TimeRange(start_of(stage.config), stage.now_ns)])
     return min(next(iter(wanted.subtract(stage.stored.get(each, ())))).start_ns for each in stage.known)
 
 
