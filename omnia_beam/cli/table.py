@@ -37,12 +37,22 @@ def _migrate(call: Call) -> CommandResult:
     return _summed_up(measured(run_migrate, job, context), context)
 
 
+def _tail_arguments(parser: argparse.ArgumentParser) -> None:
+    add_job_arguments(parser)
+    parser.add_argument(
+        "--until-lag",
+        metavar="DURATION",
+        help="end with 0 as soon as the copy is no further behind than this, such as 10m",
+    )
+
+
 def _tail(call: Call) -> CommandResult:
     job, context = call.job()
     from omnia_beam.pipelines.measured import measured
-    from omnia_beam.pipelines.tail.tail import run_tail
+    from omnia_beam.pipelines.tail.tail import run_tail, until_lag
 
-    return _summed_up(measured(run_tail, job, context), context)
+    follow = partial(run_tail, until_lag_ns=until_lag(job, call.args.until_lag))
+    return _summed_up(measured(follow, job, context), context)
 
 
 def _replay_arguments(parser: argparse.ArgumentParser) -> None:
@@ -245,7 +255,7 @@ COMMANDS: Final = (
     Command(
         "tail",
         "keep a copy fresh: look at the source again and again, and read late points once more; stop it with Ctrl-C",
-        add_job_arguments,
+        _tail_arguments,
         _tail,
     ),
     Command(

@@ -13,6 +13,7 @@ from omnia_beam.beam.progress import Limit
 from omnia_beam.beam.runner import is_local
 from omnia_beam.beam.worker_message import WorkerTask
 from omnia_beam.beam.worker_pool import run_workers
+from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.base import OpenSource, Share
 from omnia_beam.io.shards import CLUSTER_SHARD, LOCAL_SHARD
@@ -40,6 +41,7 @@ class Carrier:
         limits: of what may be found in points before the run stops.
         passing: whether the progress display disappears at the end.
         least_windows: windows of a worker, at least: below it starting a process costs more than it saves.
+        trailing: see `CopyTask`.
     """
 
     job: Job
@@ -49,6 +51,7 @@ class Carrier:
     limits: tuple[Limit, ...] = ()
     passing: bool = False
     least_windows: int = 1
+    trailing: TimeRange | None = None
 
     @property
     def sessions(self) -> tuple[ServiceSession, ...]:
@@ -122,4 +125,5 @@ class Carrier:
         if rules is not None and guard is not None:
             # Recorded windows may hold series that the source no longer shows: they keep their targets.
             rules = {source_id: SeriesRule(target) for source_id, target in guard.targets.items()} | dict(rules)
-        return CopyTask(self.source.reading(share), self.job.sink.writing(share, state), rules, state, guard)
+        reading, writing = self.source.reading(share), self.job.sink.writing(share, state)
+        return CopyTask(reading, writing, rules, state, guard, trailing=self.trailing)

@@ -179,7 +179,7 @@ def _by_points(
         was = stored.get(source_id)
         if was is None or not was.count:
             continue
-        had = old.get(was.target_id, NO_POINTS)
+        had = _distinct(old.get(was.target_id, NO_POINTS))
         if was.count > len(had.times) and not len(points.times):
             gone[source_id] = was.count - len(had.times)
         missing = had.take(~np.isin(had.times, points.times))
@@ -237,6 +237,14 @@ def _is_same(before: SeriesReceipt | None, stored_id: str, points: Points) -> bo
     if before is None or before.count != len(points.times) or before.target_id != stored_id:
         return False
     return before.content_hash == hash_points(*points)
+
+
+def _distinct(points: Points) -> Points:
+    """Return points that are ascending in time with the last of each time.
+
+    A run that died while it stored a window as several leaves the files of the window and of its parts.
+    """
+    return points.take(np.append(points.times[1:] != points.times[:-1], True)) if len(points.times) else points
 
 
 def _merged(one: Points, other: Points) -> Points:

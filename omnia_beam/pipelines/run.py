@@ -53,6 +53,7 @@ from omnia_beam.pipelines.work_plan import (
 )
 from omnia_beam.plan.cache import PlanCache, still_wanted
 from omnia_beam.plan.plan import Plan, Wanted
+from omnia_beam.plan.trailing import cut_wanted
 
 _LISTED: Final = 100
 """Number of series of one finding that the summary lists."""
@@ -145,7 +146,8 @@ class Copying:
             remember_series(run.state_dir, source.series)
         remember_selection(run.state_dir, job.config, run.scope.digest, prepared.series_ids, source.wanted)
         limits = tuple(point_limits(prepared, job.config.accept))
-        carrier = Carrier(job, source, series_rules(resolution), context, limits)
+        trailing = refresh_range(job.config.refresh, source.wanted)
+        carrier = Carrier(job, source, series_rules(resolution), context, limits, trailing=trailing)
         return cls(job, source, prepared, run, carrier, source.wanted)
 
     def planned(self) -> WorkPlan:
@@ -247,13 +249,15 @@ def plan_job(job: Job, source: OpenSource, prepared: Prepared, view: JobView, *,
         keep: whether a plan that cost requests is stored for the next run, which only the holder of the lease may do.
     """
     cache = PlanCache(view.state_dir, view.scope.digest, source.limits)
+    trailing = refresh_range(job.config.refresh, source.wanted)
 
-    def plan_missing(wanted: Sequence[Wanted]) -> Plan:
+    def plan_missing(missing: Sequence[Wanted]) -> Plan:
+        wanted = list(cut_wanted(missing, trailing))
         if not source.plan_lasts:
             return source.plan(wanted)
         remembered = cache.load()
         known, unknown = (None, wanted) if remembered is None else still_wanted(remembered, wanted)
-        fresh = source.plan(unknown)
+        fresh = source.plan(list(cut_wanted(unknown, trailing)))  # what is left of adjoining ranges comes back as one
         plan = fresh if known is None else known.joined(fresh)
         if keep and len(fresh):
             cache.store(plan)
@@ -265,7 +269,7 @@ def plan_job(job: Job, source: OpenSource, prepared: Prepared, view: JobView, *,
         source.wanted,
         limits=source.limits,
         plan_missing=plan_missing,
-        refresh=refresh_range(job.config.refresh, source.wanted),
+        refresh=trailing,
         stale=[*source.stale(view, prepared.series_ids), *kept_windows(view, job.config.vanished)],
         newest_first=job.config.order == "newest_first",
     )

@@ -45,6 +45,7 @@ from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines import carry, job_state, run, work_plan
 from omnia_beam.pipelines.config import load_config
 from omnia_beam.pipelines.copy import CopyTask
+from omnia_beam.pipelines.cut_step import cut_chunk
 from omnia_beam.pipelines.guard_step import _Guard
 from omnia_beam.plan import packing
 from omnia_beam.plan.packing import PackLimits, pack_windows
@@ -250,7 +251,8 @@ class HandRun:
                     continue
                 for read in self._chunks(window):
                     for chunk in [read] if guarding is None else guarding.process(read):
-                        list(recording.process(write._store(chunk)))
+                        for part in [chunk] if build.trailing is None else cut_chunk(chunk, build.trailing):
+                            list(recording.process(write._store(part)))
             recording.finish_bundle()
         finally:
             recording.teardown()

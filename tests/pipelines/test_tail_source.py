@@ -90,6 +90,7 @@ class Stage:
     cursor: TailCursor
     lines: list[str] = field(default_factory=list)
     known: set[str] = field(default_factory=set)
+    until_lag_ns: int | None = None
     stored: dict[str, TimeRangeSet] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -102,7 +103,8 @@ class Stage:
     @property
     def spec(self) -> TailSpec:
         clock = Clock(self)
-        return TailSpec(self.config, WHOLE, WindowShard, replace(self.run, clock=clock), TailTimes(clock))
+        run = replace(self.run, clock=clock)
+        return TailSpec(self.config, WHOLE, WindowShard, run, TailTimes(clock), self.until_lag_ns)
 
     def look(self) -> Sequence[Window]:
         """One look, claimed through a tracker; what it gives out."""
@@ -329,7 +331,7 @@ def first_unread(stage: Stage) -> int:
 
     Whatever is being read again was stored once; and the past of a series that comes later no watermark can know.
     """
-    wanted = TimeRangeSet([TimeRange(stage.job.wanted.start_ns, stage.now_ns)])
+    wanted = TimeRangeSet([TimeRange(start_of(stage.config), stage.now_ns)])
     return min(next(iter(wanted.subtract(stage.stored.get(each, ())))).start_ns for each in stage.known)
 
 

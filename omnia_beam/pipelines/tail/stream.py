@@ -56,8 +56,13 @@ _SILENCE_S: Final = 300.0
 """Seconds after the start without a report of the source, after which the job counts as lost by the runner."""
 
 
-def run_streaming_tail(job: Job, context: RunContext, times: TailTimes = TailTimes()) -> Summary:
+def run_streaming_tail(
+    job: Job, context: RunContext, times: TailTimes = TailTimes(), *, until_lag_ns: int | None = None
+) -> Summary:
     """Follow the source until the window's end has been copied, or forever, as a streaming job of the runner.
+
+    Args:
+        until_lag_ns: end as soon as the copy is no further behind than this; None for no such end.
 
     Raises:
         UsageError, UnsafeRunnerError: the options cannot work.
@@ -83,7 +88,7 @@ def run_streaming_tail(job: Job, context: RunContext, times: TailTimes = TailTim
         report_tidied(context.notify, job.sink.places, job.sink.tidy(run, reach))
         keep_series(job, source, copying.prepared, run)
         try:
-            report = _watched(stream_builder(copying, times), context, state_dir, run_id)
+            report = _watched(stream_builder(copying, times, until_lag_ns), context, state_dir, run_id)
         except (OmniaBeamError, Interrupted) as error:
             with suppress(StateError):
                 last = read_report(state_dir, run_id) or TailReport()
@@ -118,7 +123,7 @@ def set_streaming(options: Any) -> None:
         )
 
 
-def stream_builder(copying: Copying, times: TailTimes) -> Callable[[Any], None]:
+def stream_builder(copying: Copying, times: TailTimes, until_lag_ns: int | None = None) -> Callable[[Any], None]:
     """Return a function that puts the tail's transforms on a pipeline: the polling source, and the copying of its windows.
 
     The workers share the budget of the source twice: one of them polls, and all of them read.
@@ -127,7 +132,7 @@ def stream_builder(copying: Copying, times: TailTimes) -> Callable[[Any], None]:
     share = cluster_share(copying.carrier.context)
     options = job.config.source.resolved(copying.prepared.series_ids)
     config = job.config.model_copy(update={"source": options})
-    spec = TailSpec(config, share, source.shard_type, run, times)
+    spec = TailSpec(config, share, source.shard_type, run, times, until_lag_ns)
     task = CopyTask(
         source.reading(share, endless=True), job.sink.writing(share, run), copying.carrier.rules, run, follow=True
     )
