@@ -120,6 +120,9 @@ class ServiceSink:
 
         return observed_service(self._service, self._options, self._job.max_chunk_points, place)
 
+    def contents(self, within: TimeRange | None) -> None:
+        return None  # its other series do not belong to this job, and may be millions
+
 
 def storable(chunk: Chunk, options: WriteOptions) -> Chunk:
     """Return what the sink would send of a chunk, with its policies applied to points that it cannot hold."""

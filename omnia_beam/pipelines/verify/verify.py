@@ -25,8 +25,6 @@ from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.summary import ProgressFacts, Summary
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.difference import KINDS
-from omnia_beam.io.files.folder import file_prefix
-from omnia_beam.io.files.set_aside import is_no_file
 from omnia_beam.io.observer import Destination, ReadingPlace
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.index import DOUBTFUL
@@ -228,7 +226,7 @@ def _repaired(job: VerifyJob, examination: Examination, before: Findings) -> tup
     """Repair, then compare again what was copied or could not be compared, the coverage, and look for strays."""
     _report(before, job.context.notify)
     last_run = max((each.last_run for each in examination.ledger.scopes()), default=0)
-    path = job.config.sink.folder() or ""
+    files = job.destination.files
     unreadable = _unreadable(job, examination, before)
     plan = RepairPlan(
         examination.wanted,
@@ -238,12 +236,11 @@ def _repaired(job: VerifyJob, examination: Examination, before: Findings) -> tup
         uncovered=bool(before.counts["not_covered"]),
         strays=before.strays,
         in_the_way=[
-            each.file for each in before.differences if each.kind == "unreadable_file" and is_no_file(path, each.file)
-        ]
-        if path
-        else [],
-        path=path,
-        prefix=file_prefix(job.config.name),
+            each.file
+            for each in before.differences
+            if each.kind == "unreadable_file" and files is not None and files.is_blocked(each.file)
+        ],
+        files=files,
     )
     mended = repair(job.config, job.context, _copy, plan)
     for text in mended.words():

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from omnia_beam.core.chunk import Points
 from omnia_beam.io.files.destination_files import naming_damage, opened_file
 from omnia_beam.io.files.parquet.checksums import has_checksums
-from omnia_beam.io.files.point_block import PointBlock
+from omnia_beam.io.point_block import PointBlock
 
 COLUMNS: Final = ("series_id", "time", "value", "status")
 _NS_PER_UNIT: Final = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}

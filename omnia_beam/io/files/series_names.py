@@ -1,39 +1,20 @@
-"""Read the names and units of series from the series metadata beside a destination's data."""
+"""Read the names and units of series from the series metadata beside the data of a destination of files."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Final
 
 from omnia_beam.core.errors import DestinationError
+from omnia_beam.io.contents import SeriesAbout, SeriesNames
 from omnia_beam.io.files.destination_files import opened_file
-from omnia_beam.pipelines.profile.figures import SeriesAbout, SeriesFigures
 from omnia_beam.store import store_of
 
 _PREFIX: Final = "_series-"
 _SUFFIX: Final = ".csv"
 _FIELDS: Final = ("name", "unit", "facility", "description")
-
-
-@dataclass(frozen=True)
-class SeriesNames:
-    """Metadata by stored id.
-
-    Args:
-        rows: what is known of each series.
-        problems: files that cannot be read, a text each.
-    """
-
-    rows: dict[str, SeriesAbout]
-    problems: tuple[str, ...] = ()
-
-    def named(self, figures: SeriesFigures) -> SeriesFigures:
-        """Return the figures with the series' metadata, where there is any."""
-        found = self.rows.get(figures.series_id)
-        return figures if found is None else replace(figures, about=found)
 
 
 def read_names(path: str) -> SeriesNames:
