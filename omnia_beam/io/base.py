@@ -27,6 +27,7 @@ from omnia_beam.io.contents import Contents
 from omnia_beam.io.destination import Asked, Look, Removal, Tidied
 from omnia_beam.io.facts import SeriesFacts
 from omnia_beam.io.observer import Destination, ReadingPlace
+from omnia_beam.io.resending import Resending
 from omnia_beam.io.targets import TargetName as TargetName
 from omnia_beam.io.targets import Targets as Targets
 from omnia_beam.ledger.job import JobRun, JobView, RunState
@@ -355,6 +356,9 @@ class Sink(Protocol):
 
     def commit(self, run: JobRun) -> Sequence[Receipt]:
         """Commit what workers have staged, where the driver is the one committer; otherwise nothing is left to do."""
+
+    def resending(self, run: JobRun) -> Resending | None:
+        """Return what sends single points again, for `replay`; None where only whole windows can be written."""
 
     def observer(self, place: ReadingPlace, *, with_source: bool) -> Destination | None:
         """Return what reads the sink back for verify; None where it cannot be read.

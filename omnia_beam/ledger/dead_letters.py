@@ -282,13 +282,18 @@ class DeadLetterFiles:
         except (ValueError, KeyError, TypeError) as error:
             raise self._damaged(name, error) from error
 
-    def key(self, name: str) -> ChunkKey:
-        """Return the key of the chunk that a file belongs to, without reading points."""
+    def head(self, name: str) -> tuple[ChunkKey, str]:
+        """Return the key of the chunk that a file belongs to, and the letters' origin, without reading points."""
         try:
             with self._naming("read", self.path(name)), self.store.open(self.path(name)) as file:
-                return key_of(pq.read_schema(file))
+                schema = pq.read_schema(file)
+                return key_of(schema), str(facts_of(schema)["origin"])
         except (ValueError, KeyError, TypeError) as error:  # Arrow's errors are ValueErrors
             raise self._damaged(name, error) from error
+
+    def key(self, name: str) -> ChunkKey:
+        """Return the key of the chunk that a file belongs to, without reading points."""
+        return self.head(name)[0]
 
     def remove(self, name: str) -> None:
         """Delete a file; a file that does not exist is no error."""

@@ -17,15 +17,14 @@ from omnia_beam.config import JobConfig
 from omnia_beam.config.fields import removable_points
 from omnia_beam.core.printable import counted
 from omnia_beam.core.summary import Summary
-from omnia_beam.core.window import ChunkKey, Window
+from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.destination import Look, Removal
 from omnia_beam.ledger.facts import prior_records, receipts_with_kept_points, standing_points
 from omnia_beam.ledger.job import JobRun
 from omnia_beam.ledger.ledger import Ledger
-from omnia_beam.ledger.queries import outermost, recorded_points
 from omnia_beam.pipelines.removal_guard import GuardRules, RemovalGuard, read_removals
-from omnia_beam.pipelines.work_plan import WorkPlan
-from omnia_beam.plan.packing import PackLimits, requests_for
+from omnia_beam.pipelines.work_plan import WorkPlan, windows_again
+from omnia_beam.plan.packing import PackLimits
 from omnia_beam.plan.plan import Plan
 
 _NAMED: Final = 3
@@ -103,11 +102,7 @@ class Rounds:
         return (withheld, []) if not problems else ([], problems)
 
     def _work_again(self, keys: Mapping[ChunkKey, int], ledger: Ledger) -> WorkPlan:
-        redo = outermost(keys)
-        evidence = recorded_points(ledger, self.state.scope.digest, self.state.sink, redo)
-        again = tuple(
-            Window(key, n, requests_for(n, self.limits), evidence.get(key, ())) for key, n in sorted_keys(redo)
-        )
+        again = windows_again(keys, ledger, self.state.scope.digest, self.state.sink, self.limits)
         return WorkPlan(Plan.of_windows(again), again, 0)
 
     def _guard(self, work: WorkPlan, rules: GuardRules, ledger: Ledger) -> RemovalGuard | None:
@@ -203,11 +198,6 @@ class Ended:
                 f"({_first(gone)}): nothing could be copied again"
             )
         return texts
-
-
-def sorted_keys(keys: Mapping[ChunkKey, int]) -> list[tuple[ChunkKey, int]]:
-    """Return windows with their points, sorted by time and series."""
-    return sorted(keys.items(), key=lambda each: (each[0].range, each[0].series_ids))
 
 
 def _refused_text(removal: Removal) -> str:

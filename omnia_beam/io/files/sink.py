@@ -114,6 +114,9 @@ class FilesSink:
     def commit(self, run: JobRun) -> Sequence[Receipt]:
         return ()
 
+    def resending(self, run: JobRun) -> None:
+        return None  # a file is written whole
+
     def observer(self, place: ReadingPlace, *, with_source: bool) -> Destination | None:
         form = FileForm.of(self._options)
         return FilesDestination(self._options.path, self._prefix, form, statuses_from_receipts=not with_source)

@@ -15,6 +15,7 @@ from omnia_beam.io.destination import Asked, Look, Removal, Tidied, check_mode, 
 from omnia_beam.io.observer import Destination, ReadingPlace
 from omnia_beam.io.omnia.options import OmniaSink
 from omnia_beam.io.omnia.policy import WriteOptions, apply_policy
+from omnia_beam.io.omnia.resend import ServiceResending
 from omnia_beam.io.omnia.settings import service_attempts, service_settings, write_options
 from omnia_beam.io.omnia.target_check import erase_points, look_at_service
 from omnia_beam.io.omnia.targets import ServiceTargets
@@ -114,6 +115,9 @@ class ServiceSink:
 
     def commit(self, run: JobRun) -> Sequence[Receipt]:
         return ()
+
+    def resending(self, run: JobRun) -> ServiceResending:
+        return ServiceResending(self._service, self._write, run)
 
     def observer(self, place: ReadingPlace, *, with_source: bool) -> Destination | None:
         from omnia_beam.io.omnia.observer import observed_service

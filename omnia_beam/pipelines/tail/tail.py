@@ -48,6 +48,7 @@ from omnia_beam.pipelines.cluster_guard import check_job
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import held_lease, new_run_id, scope_of
 from omnia_beam.pipelines.removal_guard import RemovalGuard
+from omnia_beam.pipelines.repeat_guard import check_repeats
 from omnia_beam.pipelines.rounds import Ended
 from omnia_beam.pipelines.run import Copying
 from omnia_beam.pipelines.tail.cycle import Cycle, TailPlanner, TailTimes, complete_at, describe_cycle
@@ -70,6 +71,7 @@ def run_tail(config: JobConfig, context: RunContext, times: TailTimes = TailTime
     began = context.clock()
     job = Job.of(config.model_copy(update={"deadline": None}))  # a tail has no end but its window's
     check_job(job, context, endless=True)
+    check_repeats(job, "tail")
     if not is_local(context.options):
         return run_streaming_tail(job, context, times)
     with _stopping_at_once():

@@ -36,6 +36,7 @@ from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.cluster_guard import check_job
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import scope_of
+from omnia_beam.pipelines.repeat_guard import check_repeats
 from omnia_beam.pipelines.run import run_job
 from omnia_beam.pipelines.selection_memory import remembered_range, remembered_selection
 from omnia_beam.pipelines.status_lease import lease_facts
@@ -117,6 +118,8 @@ def run_verify(
     began = context.clock()
     ends = Job.of(config)
     check_job(ends, context)
+    if repair:
+        check_repeats(ends, "verify --repair")
     job = VerifyJob.of(ends, context, against_source=source)
     summary = Summary("verify")
     looked = _Looked()
