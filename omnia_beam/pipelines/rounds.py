@@ -62,7 +62,8 @@ class Rounds:
 
     def run(self, work: WorkPlan) -> Ended:
         """Carry out a plan, and the second round that follows from it. Raises what `carry` and `look` raise."""
-        outcome = self.carry(work, self._guard(work, self.rules, self.state.ledger))
+        guard = self._guard(work, self.rules, self.state.ledger)
+        outcome = self.carry(work, guard)
         removals = self._taken_reports()
         allowed, problems = self._decided([each for each in removals if each.withheld])
         ledger = self.state.reload()
@@ -74,7 +75,7 @@ class Rounds:
                 self.context.notify(f"{text}: written again")
             more = self._work_again(again, ledger)
             rules = replace(self.rules, allowed=frozenset(each.key for each in allowed))
-            outcome = _plus(outcome, self.carry(more, self._guard(more, rules, ledger)))
+            outcome = _plus(outcome, self.carry(more, self._guard(more, rules, ledger, guard)))
             # For a window the second round's report replaces the first one's; lost windows may be withheld only now.
             later = self._taken_reports()
             problems += [_refused_text(each) for each in later if each.withheld]
@@ -105,10 +106,20 @@ class Rounds:
         again = windows_again(keys, ledger, self.state.scope.digest, self.state.sink, self.limits)
         return WorkPlan(Plan.of_windows(again), again, 0)
 
-    def _guard(self, work: WorkPlan, rules: GuardRules, ledger: Ledger) -> RemovalGuard | None:
+    def _guard(
+        self, work: WorkPlan, rules: GuardRules, ledger: Ledger, first: RemovalGuard | None = None
+    ) -> RemovalGuard | None:
+        """Return the guard of a plan; None where nothing is recorded that it could remove.
+
+        Args:
+            first: the guard of the first round, which knows what was recorded of windows that had to be cut into parts.
+        """
         if not work.again:
             return None
         prior = prior_records(ledger, self.state.sink, [window.key for window in work.again])
+        if first is not None:
+            parts = {window.key: first.prior_of(window.key) for window in work.again if window.key not in prior}
+            prior |= {key: records for key, records in parts.items() if records}
         return RemovalGuard(rules, prior, self.state.state_dir, self.state.run_id) if prior else None
 
     def _taken_reports(self) -> list[Removal]:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 import yaml
 
 from omnia_beam.config import JobConfig
@@ -22,7 +23,12 @@ from omnia_beam.pipelines.config import load_config
 
 SOURCES: Final = ("omnia", "csv", "parquet")
 SINKS: Final = ("omnia", "csv", "parquet")
-PAIRS: Final = [(source, sink) for source in SOURCES for sink in SINKS]
+_SHORT: Final = {("csv", "parquet"), ("parquet", "csv"), ("omnia", "omnia"), ("csv", "omnia")}
+PAIRS: Final = [
+    pytest.param((source, sink), id=f"{source}-{sink}", marks=[] if (source, sink) in _SHORT else [pytest.mark.long])
+    for source in SOURCES
+    for sink in SINKS
+]
 COUNT: Final = 300
 TIMES: Final = parse_time("2024-01-02") + np.arange(COUNT, dtype=np.int64) * 3_600 * 10**9
 STATUSES: Final = np.where(np.arange(COUNT) % 9, 192, 64).astype(np.uint32)
@@ -98,6 +104,15 @@ class Pair:
         for name, at, value, status in self._rows():
             found.setdefault(name, []).append((at, value, status))
         return {name: sorted(rows) for name, rows in found.items()}
+
+    def harm(self) -> int:
+        """Take some points away, and return how many differences that makes."""
+        if self._target is not None:
+            for series in self._target.store.listed():
+                series.delete(int(TIMES[10]), int(TIMES[12]))
+            return 4
+        next(each for each in sorted(self.folder.glob("out/year=*/**/*")) if each.is_file()).unlink()
+        return 1
 
     def _rows(self) -> Iterator[tuple[str, int, float, int]]:
         for path in sorted(self.folder.glob("out/year=*/**/*")):

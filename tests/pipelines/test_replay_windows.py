@@ -24,7 +24,7 @@ REPAIRED: Any = {**STRICT, "mapping": {"status_map": {192: 192, 64: 64}, "unlist
 GOOD = STATUSES == 192
 
 
-@pytest.fixture(params=PAIRS, ids=lambda pair: "-".join(pair))
+@pytest.fixture(params=PAIRS)
 def job(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
     with pair(tmp_path, *request.param) as found:
         yield found
