@@ -44,15 +44,20 @@ class Pair:
     Args:
         folder: of everything.
         source, sink: kinds.
-        url, target_url: of the services, where an end is one.
+        plant, target: the services, where an end is one.
     """
 
-    def __init__(self, folder: Path, source: str, sink: str, url: str, target: EmulatorThread | None) -> None:
+    def __init__(
+        self, folder: Path, source: str, sink: str, plant: EmulatorThread | None, target: EmulatorThread | None
+    ) -> None:
         self.folder = folder
         self.sink = sink
+        self.plant = plant
         self._kind = source
         self._target = target
-        self._source = service(url, series={"search": {"name": "*"}}) if source == "omnia" else self._files(source)
+        self._source = self._files(source)
+        if plant is not None:
+            self._source = service(plant.url, series={"search": {"name": "*"}}, retry={"attempts": 1})
         self.show(STATUSES)
 
     def show(self, statuses: Any, values: dict[str, Any] = VALUES) -> None:
@@ -146,9 +151,9 @@ def expected(statuses: Any = STATUSES, where: Any = slice(None)) -> Held:
 def pair(folder: Path, source: str, sink: str) -> Iterator[Pair]:
     """Start the services that a pair needs."""
     with ExitStack() as stack:
-        url = ""
+        plant = None
         if source == "omnia":
             series = {name: (TIMES, values, STATUSES) for name, values in VALUES.items()}
-            url = stack.enter_context(EmulatorThread(series=series)).url
+            plant = stack.enter_context(EmulatorThread(series=series))
         target = stack.enter_context(EmulatorThread()) if sink == "omnia" else None
-        yield Pair(folder, source, sink, url, target)
+        yield Pair(folder, source, sink, plant, target)

@@ -102,6 +102,20 @@ def test_what_the_source_does_not_give_stays(job: Pair, context: RunContext) -> 
     assert job.held() == expected()
 
 
+@pytest.mark.parametrize("job", [("omnia", "csv")], indirect=True, ids=lambda pair: "-".join(pair))
+def test_windows_that_fail_keep_their_letters(job: Pair, context: RunContext) -> None:
+    assert job.plant is not None
+    run_migrate(job.load(**STRICT), context)
+    job.plant.set_faults(["path=/data status=400"])
+    failed = run_replay(job.load(**STRICT), context)
+    assert (failed.status, failed.windows_failed) == ("incomplete", failed.windows_planned)
+    assert (failed.points_written, failed.dead_letters) == (0, QUESTIONABLE)
+    assert sum(letters(job).read(name).count for name in letters(job).names()) == QUESTIONABLE
+    job.plant.set_faults([])
+    assert run_replay(job.load(**REPAIRED), context).status == "complete"
+    assert job.held() == expected()
+
+
 def test_a_replay_that_dies_is_finished_by_the_next(
     job: Pair, context: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:

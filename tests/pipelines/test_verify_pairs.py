@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from omnia_beam.beam.context import RunContext
 from omnia_beam.core.errors import UsageError
 from omnia_beam.pipelines.run import run_migrate
+from omnia_beam.pipelines.tail.tail import run_tail
 from omnia_beam.pipelines.verify.verify import run_verify
 from tests.pipelines.pairs import COUNT, PAIRS, Pair, expected, pair
 
@@ -43,6 +45,24 @@ def test_several_workers(job: Pair, context: RunContext) -> None:
     job.harm()
     assert run_verify(config, context, source=True, repair=True).status == "complete"
     assert job.held() == expected()
+
+
+def test_a_tail_is_refused_where_nothing_is_replaced(
+    tmp_path: Path, context: RunContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pair(tmp_path, "csv", "csv") as job:
+        config = job.load()
+        true = type(config.sink).sink
+
+        def appending(options: Any, job: Any) -> Any:
+            sink = true(options, job)
+            sink.accepts = replace(sink.accepts, upserts=False)
+            return sink
+
+        monkeypatch.setattr(type(config.sink), "sink", appending)
+        with pytest.raises(UsageError, match=r"^tail writes points again"):
+            run_tail(config, context)
+        assert not (tmp_path / "state").exists()
 
 
 @pytest.mark.parametrize("job", [("csv", "csv"), ("csv", "omnia")], indirect=True, ids=lambda pair: "-".join(pair))
