@@ -370,6 +370,11 @@ def file_name(key: ChunkKey, origin: str = WRITING) -> str:
     return f"{key.name}{_SUFFIX}" if origin == WRITING else f"{key.name}-{origin}{_SUFFIX}"
 
 
+def is_of_origin(name: str, origin: str) -> bool:
+    """Return whether a name is of a file whose letters come from the step before writing that `origin` names."""
+    return name.endswith(f"-{origin}{_SUFFIX}")
+
+
 def dead_letter_files(state_dir: StateDir) -> list[str]:
     """Return the whole paths of a job's files of dead letters."""
     files = DeadLetterFiles.of(state_dir)

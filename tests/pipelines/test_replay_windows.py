@@ -6,14 +6,18 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from time import time_ns
 from typing import Any
 
 import pytest
+import yaml
 
 from omnia_beam.beam.context import RunContext
+from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import UsageError
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.pipelines.config import load_config
 from omnia_beam.pipelines.replay.replay import run_replay
 from omnia_beam.pipelines.run import run_migrate
 from omnia_beam.pipelines.verify.verify import run_verify
@@ -102,6 +106,14 @@ def test_what_the_source_does_not_give_stays(job: Pair, context: RunContext) -> 
     assert job.held() == expected()
 
 
+@pytest.mark.parametrize("job", [("csv", "csv")], indirect=True, ids=lambda pair: "-".join(pair))
+def test_a_mapping_that_is_taken_away_leaves_no_letters(job: Pair, context: RunContext) -> None:
+    run_migrate(job.load(**STRICT), context)
+    done = run_replay(job.load(), context)
+    assert (done.status, done.points_written, letters(job).names()) == ("complete", QUESTIONABLE, [])
+    assert job.held() == expected()
+
+
 @pytest.mark.parametrize("job", [("omnia", "csv")], indirect=True, ids=lambda pair: "-".join(pair))
 def test_windows_that_fail_keep_their_letters(job: Pair, context: RunContext) -> None:
     assert job.plant is not None
@@ -162,3 +174,37 @@ def test_a_sink_that_replaces_nothing_refuses_before_anything_starts(
     assert {each: each.read_bytes() for each in (job.folder / "state").rglob("*") if each.is_file()} == state
     assert job.held() == held
     assert run_verify(config, context).status == "complete"  # looking is always possible
+
+
+@pytest.mark.parametrize("sink", ["csv", "parquet"])
+def test_what_the_reading_rejected_moves_when_it_is_read_otherwise(
+    tmp_path: Path, context: RunContext, sink: str
+) -> None:
+    """Of the local times that come twice in October, three rows: the order of the rows tells which is which."""
+    (tmp_path / "in").mkdir()
+    times = ["2024-10-27 01:30:00", "2024-10-27 02:30:00", "2024-10-27 02:30:00", "2024-10-27 03:30:00"]
+    lines = [f"a,{time},{i}.5,192" for i, time in enumerate(times)]
+    (tmp_path / "in" / "a.csv").write_text("\n".join(["series_id,time,value,status", *lines]) + "\n")
+
+    def load(dst_fold: str) -> JobConfig:
+        job = {
+            "name": "job",
+            "source": {
+                "kind": "csv",
+                "path": str(tmp_path / "in" / "*.csv"),
+                "timezone": "Europe/Oslo",
+                "time_format": "%Y-%m-%d %H:%M:%S",
+                "dst_fold": dst_fold,
+            },
+            "sink": {"kind": sink, "path": str(tmp_path / "out")},
+            "state": str(tmp_path / "state"),
+        }
+        (tmp_path / "job.yaml").write_text(yaml.safe_dump(job))
+        return load_config(str(tmp_path / "job.yaml"), now_ns=time_ns())
+
+    first = run_migrate(load("dead_letter"), context)
+    assert (first.status, first.points_written, first.dead_letters) == ("incomplete", 2, 2)
+    assert run_replay(load("dead_letter"), context).dead_letters == 2
+    done = run_replay(load("order"), context)
+    assert (done.status, done.points_read, done.points_written, done.dead_letters) == ("complete", 2, 2, 0)
+    assert run_verify(load("order"), context, source=True).status == "complete"

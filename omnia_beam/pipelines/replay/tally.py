@@ -25,7 +25,7 @@ class Tally:
         files: number of files.
         windows: keys of the windows that are read again, whose letters left by the first part are counted anew after that.
         read, stored, overtaken, dropped: points in the files, and what became of them.
-        gone: points of windows that were read again and of which the source does not show as many any more.
+        gone: points of windows that were read again, which are neither stored nor dead letters now.
         left: by reason, points that are dead letters still.
         left_of: the same of each window in `windows`, by series.
         files_settled, files_left: files with a result, and those of them that still hold points.
@@ -80,13 +80,14 @@ class Tally:
         for (_, reason), points in held.items():
             self.left[reason] += points
 
-    def forget_left_of(self) -> None:
-        """Take the letters of the windows that were read again out of the counts, since they are counted anew."""
-        for reasons in self.left_of.values():
+    def taken_left_of(self, keys: Collection[ChunkKey]) -> list[ReasonsOfSeries]:
+        """Take the letters that the first part left of windows out of the counts, since they are counted anew, and return them."""
+        taken = [self.left_of.pop(key) for key in keys if key in self.left_of]
+        for reasons in taken:
             for (_, reason), points in reasons.items():
                 self.left[reason] -= points
         self.left = +self.left
-        self.left_of.clear()
+        return taken
 
     def summarised(self, elapsed_s: float, details: dict[str, Any]) -> Summary:
         """Return the summary, without the traffic."""
@@ -120,7 +121,10 @@ class Tally:
         if self.overtaken:
             details["overtaken"] = f"{self.overtaken} points were read again since, and were let go"
         if self.gone:
-            details["gone"] = f"{counted(self.gone, 'point')} that the source does not show any more"
+            details["gone"] = (
+                f"{counted(self.gone, 'point')} are neither stored nor dead letters now: the source does not show them any "
+                "more, or a policy leaves them out"
+            )
         if self.dropped:
             details["dropped"] = f"{self.dropped} points, by nan: drop_counted"
         if self.problems:

@@ -136,6 +136,8 @@ class WindowReplay:
         tidy_dead_letters(self.run)
         self.tally.failures += [str(each["message"]) for each in read_failures(self.run.state_dir, self.run.run_id)]
         self.tally.problems += ended.problems_now()
+        if ended.outcome.exceeded is not None:
+            self.tally.problems.append(f"{ended.outcome.exceeded}: raise accept's at_most, or look at the source")
         if ended.outcome.stopped:
             self.tally.problems.append("the deadline came before the end; run replay again to go on")
         self.tally.warnings += ended.warnings(self.run.sink)
@@ -155,14 +157,14 @@ class WindowReplay:
         scope = self.run.scope.digest
         undone = {name for name, (key, _) in self._held.items() if ledger.missing(scope, key.series_ids, key.range)}
         had: Counter[str] = Counter()
-        for held in (*(held for _, held in self._held.values()), *self.tally.left_of.values()):
+        keys = {key for key, _ in self._held.values()}
+        for held in (*(held for _, held in self._held.values()), *self.tally.taken_left_of(keys)):
             had.update(_by_series(held))
-        self.tally.forget_left_of()
         now = self._letters_now()
-        if (
-            self.files.folder != DeadLetterFiles.of(self.run.state_dir).folder
-        ):  # what is in the job's own files has been counted; a file of a window that was not replaced stays
-            now += [self._held[name] for name in undone]
+        own = {key for key, _ in now}
+        if self.files.folder != DeadLetterFiles.of(self.run.state_dir).folder:
+            # The job's own files have been counted; a file of a window that was not replaced stays.
+            now += [self._held[name] for name in undone if self._held[name][0] not in own]
             for name in self._held.keys() - undone:
                 self.files.remove(name)
         left: Counter[str] = Counter()
