@@ -260,7 +260,7 @@ COMMANDS: Final = (
     ),
     Command(
         "replay",
-        "send a job's dead letters again, after what refused them was mended",
+        "move a job's dead letters, after what refused them was repaired: send them again, or read their windows again",
         _replay_arguments,
         _replay,
     ),

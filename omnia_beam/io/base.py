@@ -17,18 +17,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from omnia_beam.config.create_missing import CreateMissing
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.finding import Finding
 from omnia_beam.core.receipt import Receipt
-from omnia_beam.core.series import Timeseries, TimeseriesDraft
+from omnia_beam.core.series import Timeseries
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.accepts import Accepts as Accepts
 from omnia_beam.io.accepts import Loss as Loss
+from omnia_beam.io.contents import Contents
 from omnia_beam.io.destination import Asked, Look, Removal, Tidied
 from omnia_beam.io.facts import SeriesFacts
 from omnia_beam.io.observer import Destination, ReadingPlace
+from omnia_beam.io.resending import Resending
+from omnia_beam.io.targets import TargetName as TargetName
+from omnia_beam.io.targets import Targets as Targets
 from omnia_beam.ledger.job import JobRun, JobView, RunState
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.net.http.settings import ServiceSettings
@@ -247,39 +250,6 @@ class OpenSource(Protocol):
         """Return what was found at the source."""
 
 
-@dataclass(frozen=True, slots=True)
-class TargetName:
-    """The identity of a target: its id, or its name and facility, which together are unique. [sdk]"""
-
-    id: str | None = None
-    name: str | None = None
-    facility: str | None = None
-
-    def __str__(self) -> str:
-        if self.id is not None:
-            return self.id
-        return f"{self.name} in {self.facility}" if self.facility else str(self.name)
-
-
-class Targets(Protocol):
-    """The place where the target's timeseries are looked up.
-
-    Attributes:
-        creation: the metadata of those that are created; None where none are.
-    """
-
-    creation: CreateMissing | None
-
-    def find(self, names: Iterable[TargetName]) -> Mapping[TargetName, Timeseries]:
-        """Return the timeseries that exist, by the names that were given."""
-
-    def create(self, drafts: Sequence[TimeseriesDraft]) -> Mapping[TargetName, Timeseries]:
-        """Create those that do not exist, and return all of them by name and facility."""
-
-    def candidates(self) -> Sequence[Timeseries]:
-        """Return the timeseries that series of a source could map to: all there are, as far as the target lists them."""
-
-
 class StoredPoints(Protocol):
     """Reads back the points of files or tables of a job, with which a window that is read again is compared. It is pickled."""
 
@@ -370,10 +340,23 @@ class Sink(Protocol):
     def commit(self, run: JobRun) -> Sequence[Receipt]:
         """Commit what workers have staged, where the driver is the one committer; otherwise nothing is left to do."""
 
+    def resending(self, run: JobRun) -> Resending | None:
+        """Return what sends single points again, for `replay`; None where only whole windows can be written."""
+
     def observer(self, place: ReadingPlace, *, with_source: bool) -> Destination | None:
         """Return what reads the sink back for verify; None where it cannot be read.
 
         Args:
             place: where pipelines that read windows run, and leave what they found.
             with_source: whether it is compared with the source, and not with the receipts.
+        """
+
+    def contents(self, within: TimeRange | None) -> Contents | None:
+        """Return all that the sink holds, whoever wrote it, for `profile`; None where it cannot be read as a whole.
+
+        Args:
+            within: points outside of it are left out; None for all.
+
+        Raises:
+            DestinationError: it cannot be listed.
         """

@@ -13,7 +13,9 @@ from omnia_beam.beam.progress import RunBoard
 from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.ledger.dead_letters import WRITING, DeadLetterFiles, file_name
+from omnia_beam.ledger.index import DOUBTFUL
 from omnia_beam.ledger.job import JobRun
+from omnia_beam.ledger.table import RECEIPT
 
 MAPPING: Final = "mapping"
 READING: Final = "reading"
@@ -59,12 +61,13 @@ class MappingLetters:
 def tidy_dead_letters(state: JobRun) -> int:
     """Remove letters of chunks that no receipt names any more. Returns the number of files.
 
-    Their run died before the receipt, or their window was read again since, cut into other chunks. Only the holder of the
-    lease may call this.
+    Their run died before the receipt, or their window was read again since, cut into other chunks. The letters of a window that
+    is to be read again stay until it has been: the source might not give it any more. Only the holder of the lease may call this.
     """
     files = DeadLetterFiles.of(state.state_dir, state.fence)
     if not files.names():
         return 0
     ledger = state.reload()
-    keys = (each.receipt.key for scope in ledger.scopes() for each in ledger.receipts(scope.scope.digest))
+    index = ledger.index
+    keys = (each.receipt.key for each in ledger.recorded((index.kind == RECEIPT) & (index.state >= DOUBTFUL)))
     return len(files.keep_only(keys, (WRITING, MAPPING, READING)))

@@ -292,13 +292,18 @@ class DeadLetterFiles:
         except (ValueError, KeyError, TypeError) as error:
             raise self._damaged(name, error) from error
 
-    def key(self, name: str) -> ChunkKey:
-        """Return the key of the chunk that a file belongs to, without reading points."""
+    def head(self, name: str) -> tuple[ChunkKey, str]:
+        """Return the key of the chunk that a file belongs to, and the letters' origin, without reading points."""
         try:
             with self._naming("read", self.path(name)), self.store.open(self.path(name)) as file:
-                return key_of(pq.read_schema(file))
+                schema = pq.read_schema(file)
+                return key_of(schema), str(facts_of(schema)["origin"])
         except (ValueError, KeyError, TypeError) as error:  # Arrow's errors are ValueErrors
             raise self._damaged(name, error) from error
+
+    def key(self, name: str) -> ChunkKey:
+        """Return the key of the chunk that a file belongs to, without reading points."""
+        return self.head(name)[0]
 
     def remove(self, name: str) -> None:
         """Delete a file; a file that does not exist is no error."""
@@ -373,6 +378,11 @@ class DeadLetterFiles:
 def file_name(key: ChunkKey, origin: str = WRITING) -> str:
     """Return the name of a chunk's file."""
     return f"{key.name}{_SUFFIX}" if origin == WRITING else f"{key.name}-{origin}{_SUFFIX}"
+
+
+def is_of_origin(name: str, origin: str) -> bool:
+    """Return whether a name is of a file whose letters come from the step before writing that `origin` names."""
+    return name.endswith(f"-{origin}{_SUFFIX}")
 
 
 def dead_letter_files(state_dir: StateDir) -> list[str]:

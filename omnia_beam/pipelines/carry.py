@@ -16,7 +16,9 @@ from omnia_beam.beam.worker_pool import run_workers
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.base import OpenSource, Share
+from omnia_beam.io.letters import MAPPING
 from omnia_beam.io.shards import CLUSTER_SHARD, LOCAL_SHARD
+from omnia_beam.ledger.dead_letters import DeadLetterFiles, is_of_origin
 from omnia_beam.ledger.job import JobRun
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.stats import StatsSnapshot
@@ -122,6 +124,10 @@ class Carrier:
     def _task(self, run: JobRun, share: Share, guard: RemovalGuard | None) -> CopyTask:
         state = run.for_workers()
         rules = self.rules
+        files = DeadLetterFiles.of(run.state_dir)
+        if rules is None and any(is_of_origin(name, MAPPING) for name in files.names()):
+            # An earlier mapping rejected points: the step that maps them removes its letters.
+            rules = {each.id: SeriesRule(each.id) for each in self.source.series}
         if rules is not None and guard is not None:
             # Recorded windows may hold series that the source no longer shows: they keep their targets.
             rules = {source_id: SeriesRule(target) for source_id, target in guard.targets.items()} | dict(rules)

@@ -37,6 +37,7 @@ from omnia_beam.pipelines.letters_look import look_at_letters
 from omnia_beam.pipelines.plan_audit import audit_counts
 from omnia_beam.pipelines.preparation import Prepared, notify_findings, point_limits, prepare, series_rules
 from omnia_beam.pipelines.removal_guard import GuardRules, RemovalGuard
+from omnia_beam.pipelines.repeat_guard import check_repeats
 from omnia_beam.pipelines.rounds import Carry, Rounds
 from omnia_beam.pipelines.selection_memory import remember_selection
 from omnia_beam.pipelines.series_metadata import keep_series
@@ -94,6 +95,8 @@ def run_job(config: JobConfig, context: RunContext, command: str) -> Summary:
     began = context.clock()
     job = Job.of(config)
     check_job(job, context)
+    if config.refresh is not None:
+        check_repeats(job, "refresh")
     summary = Summary(command)
     sessions: list[ServiceSession] = list(job.sink.sessions)
     try:

@@ -19,6 +19,7 @@ from omnia_beam.io.files.csv import readback as csv_reader
 from omnia_beam.io.files.csv.write import CsvOptions
 from omnia_beam.io.files.options import CsvSink, ParquetSink
 from omnia_beam.io.files.parquet import readback as parquet_reader
+from omnia_beam.io.files.set_aside import MovedFiles
 from omnia_beam.io.files.strays import find_surplus
 from omnia_beam.io.observer import Observation, Surplus
 from omnia_beam.store import is_remote, within
@@ -69,6 +70,10 @@ class FilesDestination:
     prefix: str
     form: FileForm
     statuses_from_receipts: bool = True
+
+    @property
+    def files(self) -> MovedFiles:
+        return MovedFiles(self.path)
 
     @property
     def is_quiet(self) -> bool:

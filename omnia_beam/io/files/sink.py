@@ -14,6 +14,7 @@ from omnia_beam.core.series import Timeseries
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.base import Accepts, Attempt, Share, Writing
 from omnia_beam.io.destination import Asked, Look, Removal, Tidied, not_asked, not_looked_at
+from omnia_beam.io.files.contents import FileContents, PointFiles
 from omnia_beam.io.files.csv.readback import as_csv_holds
 from omnia_beam.io.files.csv.write import CSV_SUFFIXES, CsvOptions, check_wide_names
 from omnia_beam.io.files.destination_look import look_at_files
@@ -133,9 +134,16 @@ class FilesSink:
     def commit(self, run: JobRun) -> Sequence[Receipt]:
         return ()
 
+    def resending(self, run: JobRun) -> None:
+        return None  # a file is written whole
+
     def observer(self, place: ReadingPlace, *, with_source: bool) -> Destination | None:
         form = FileForm.of(self._options)
         return FilesDestination(self._options.path, self._prefix, form, statuses_from_receipts=not with_source)
+
+    def contents(self, within: TimeRange | None) -> FileContents:
+        files = PointFiles.of(self._options)
+        return FileContents.of(self._options.path, files, self._prefix, within)
 
     def _try_writing(self) -> str:
         check_writable(self._options.path)

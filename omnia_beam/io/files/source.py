@@ -22,7 +22,7 @@ from omnia_beam.io.files.options import CsvSource, ParquetSource
 from omnia_beam.io.files.plan import FileShard, file_limits, file_shards, plan_files
 from omnia_beam.io.files.series_metadata import FoundMetadata, find_metadata
 from omnia_beam.io.letters import READING, MappingLetters
-from omnia_beam.ledger.dead_letters import DeadLetterFiles
+from omnia_beam.ledger.dead_letters import DeadLetterFiles, is_of_origin
 from omnia_beam.ledger.job import JobRun, JobView
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.plan.plan import Plan, Wanted
@@ -111,8 +111,11 @@ class OpenFiles:
         self._changes = store.changes()
         self._max_points = job.max_chunk_points
         self._letters = None
-        if isinstance(options, CsvSource) and options.dst_fold == "dead_letter":
-            self._letters = MappingLetters(DeadLetterFiles.of(view.state_dir), origin=READING)
+        letters = DeadLetterFiles.of(view.state_dir)
+        folds = isinstance(options, CsvSource) and options.dst_fold == "dead_letter"
+        # Those that are there already may be of a reading by other rules.
+        if folds or any(is_of_origin(name, READING) for name in letters.names()):
+            self._letters = MappingLetters(letters, origin=READING)
         self.vanished = store.vanished()
         self.limits = file_limits(job.max_chunk_points)
         self.series = _series(options, catalog, found)

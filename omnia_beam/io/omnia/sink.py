@@ -13,6 +13,7 @@ from omnia_beam.io.base import Accepts, Attempt, Share, StoredPoints, Writing
 from omnia_beam.io.destination import Asked, Look, Removal, Tidied, check_mode, not_asked, not_counted, not_looked_at
 from omnia_beam.io.observer import Destination, ReadingPlace
 from omnia_beam.io.omnia.options import OmniaSink
+from omnia_beam.io.omnia.resend import ServiceResending
 from omnia_beam.io.omnia.settings import service_attempts, service_settings, write_options
 from omnia_beam.io.omnia.target_check import erase_points, look_at_service
 from omnia_beam.io.omnia.targets import ServiceTargets
@@ -118,7 +119,13 @@ class ServiceSink:
     def commit(self, run: JobRun) -> Sequence[Receipt]:
         return ()
 
+    def resending(self, run: JobRun) -> ServiceResending:
+        return ServiceResending(self._service, self._write, run)
+
     def observer(self, place: ReadingPlace, *, with_source: bool) -> Destination | None:
         from omnia_beam.io.omnia.observer import observed_service
 
         return observed_service(self._service, self._options, self._job.max_chunk_points, place)
+
+    def contents(self, within: TimeRange | None) -> None:
+        return None  # its other series do not belong to this job, and may be millions

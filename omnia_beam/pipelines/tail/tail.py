@@ -49,6 +49,7 @@ from omnia_beam.pipelines.cluster_guard import check_job
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import held_lease, new_run_id, scope_of
 from omnia_beam.pipelines.removal_guard import RemovalGuard
+from omnia_beam.pipelines.repeat_guard import check_repeats
 from omnia_beam.pipelines.rounds import Ended
 from omnia_beam.pipelines.run import Copying
 from omnia_beam.pipelines.series_metadata import keep_series
@@ -108,6 +109,7 @@ def run_tail(
     began = context.clock()
     job = Job.of(config.model_copy(update={"deadline": None}))  # a tail has no end but its window's
     check_job(job, context, endless=True)
+    check_repeats(job, "tail")
     if not is_local(context.options):
         return run_streaming_tail(job, context, times, until_lag_ns=until_lag_ns)
     with _stopping_at_once():

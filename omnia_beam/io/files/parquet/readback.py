@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from omnia_beam.core.chunk import Points
 from omnia_beam.io.files.destination_files import naming_damage, opened_file
 from omnia_beam.io.files.parquet.checksums import has_checksums
-from omnia_beam.io.files.point_block import PointBlock
+from omnia_beam.io.point_block import PointBlock
 
 COLUMNS: Final = ("series_id", "time", "value", "status")
 TEXT: Final = "text"

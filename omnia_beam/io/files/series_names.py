@@ -1,29 +1,9 @@
-"""Read the names and units of series from the series metadata beside a destination's data."""
+"""Read the names and units of series from the series metadata beside the data of a destination of files."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from omnia_beam.config.series_file import find_series_files, read_series_file
-from omnia_beam.pipelines.profile.figures import SeriesAbout, SeriesFigures
-
-
-@dataclass(frozen=True)
-class SeriesNames:
-    """Metadata by stored id.
-
-    Args:
-        rows: what is known of each series.
-        problems: files that cannot be read, a text each.
-    """
-
-    rows: dict[str, SeriesAbout]
-    problems: tuple[str, ...] = ()
-
-    def named(self, figures: SeriesFigures) -> SeriesFigures:
-        """Return the figures with the series' metadata, where there is any."""
-        found = self.rows.get(figures.series_id)
-        return figures if found is None else replace(figures, about=found)
+from omnia_beam.io.contents import SeriesAbout, SeriesNames
 
 
 def read_names(path: str) -> SeriesNames:
