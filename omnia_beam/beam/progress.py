@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from omnia_beam.core.errors import OmniaBeamError
@@ -101,14 +101,19 @@ class ProgressBoard:
         """The first error that ended a bundle in this process, because runners pass only its text to the driver."""
         return self._fatal
 
-    @contextmanager
-    def noting_fatal(self) -> Iterator[None]:
+    def noting_fatal(self) -> AbstractContextManager[None]:
         """Remember an error of this package that leaves the block, and raise it again."""
+        return self.noting_fatal_but()
+
+    @contextmanager
+    def noting_fatal_but(self, *kinds: type[OmniaBeamError]) -> Iterator[None]:
+        """Remember an error of this package that leaves the block, except for kinds that end no run, and raise it again."""
         try:
             yield
         except OmniaBeamError as error:
-            with self._lock:
-                self._fatal = self._fatal or error
+            if not isinstance(error, kinds):
+                with self._lock:
+                    self._fatal = self._fatal or error
             raise
 
     def reset(self) -> None:

@@ -311,8 +311,8 @@ class Accepts:
 class StoredPoints(Protocol):
     """Reads back the points of files or tables of a job, with which a window that is read again is compared. It is pickled."""
 
-    def points(self, names: Iterable[str]) -> tuple[dict[str, Points], list[str]]:
-        """Return the points of some files by stored id, ascending in time, and the files that cannot be read."""
+    def points(self, receipt: Receipt) -> tuple[dict[str, Points], list[str]]:
+        """Return what is stored of a receipt by stored id, ascending in time, and its files that cannot be read."""
 
 
 class Sink(Protocol):
@@ -384,8 +384,17 @@ class Sink(Protocol):
         A sink that stages chunks and commits them apart returns an `io.commit.StageAndCommit`.
         """
 
-    def commit(self, run: JobRun) -> Sequence[Receipt]:
-        """Commit what workers have staged, where the driver is the one committer; otherwise nothing is left to do."""
+    @property
+    def commits_every_s(self) -> float | None:
+        """Seconds between two calls of `commit` while workers stage; None where workers commit themselves."""
+
+    def commit(self, run: JobRun, *, leftovers: bool = False) -> Sequence[Receipt]:
+        """Commit and record what workers have staged, where the driver is the one committer; otherwise nothing is left to do.
+
+        Args:
+            run: holds the lease.
+            leftovers: whether what dead runs have staged is committed too, as the first step of a run.
+        """
 
     def observer(self, place: ReadingPlace, *, with_source: bool) -> Destination | None:
         """Return what reads the sink back for verify; None where it cannot be read.

@@ -19,8 +19,8 @@ from omnia_beam.io.files.observer import FileForm, FilesDestination
 from omnia_beam.io.files.options import CsvSink, ParquetSink
 from omnia_beam.io.files.parquet.write import ParquetOptions
 from omnia_beam.io.files.stored_points import StoredFiles
-from omnia_beam.io.files.targets import FileTargets
 from omnia_beam.io.observer import Destination, ReadingPlace
+from omnia_beam.io.targets import AnyTargets
 from omnia_beam.ledger.job import JobRun, JobView, RunState
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.net.http.session import ServiceSession
@@ -38,6 +38,7 @@ class FilesSink:
 
     budgets: tuple[ServiceSettings, ...] = ()
     sessions: tuple[ServiceSession, ...] = ()
+    commits_every_s: float | None = None
 
     def __init__(self, options: ParquetSink | CsvSink, job: JobConfig) -> None:
         self._options = options
@@ -48,7 +49,7 @@ class FilesSink:
         if isinstance(options, CsvSink):
             self._csv = CsvOptions(options.layout, options.delimiter, options.compression)
             self._suffixes = tuple(CSV_SUFFIXES.values())
-        self.targets = FileTargets()
+        self.targets = AnyTargets()
         self.accepts = Accepts(
             statuses="wide CSV has no column for statuses: they are left out" if self._is_wide else "",
             as_held=None if self._csv is None else partial(as_csv_holds, options=CsvOptions(self._csv.layout)),
@@ -110,7 +111,7 @@ class FilesSink:
         csv = self._csv or CsvOptions()
         return WriteChunks(WriteToCsv(path, prefix=prefix, options=csv, sink=run.sink, fence=run.fence))
 
-    def commit(self, run: JobRun) -> Sequence[Receipt]:
+    def commit(self, run: JobRun, *, leftovers: bool = False) -> Sequence[Receipt]:
         return ()
 
     def observer(self, place: ReadingPlace, *, with_source: bool) -> Destination | None:

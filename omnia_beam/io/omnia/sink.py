@@ -39,6 +39,7 @@ class ServiceSink:
     """
 
     places: Mapping[str, str]
+    commits_every_s: float | None = None
 
     def __init__(self, options: OmniaSink, job: JobConfig) -> None:
         self._options = options
@@ -112,7 +113,7 @@ class ServiceSink:
             )
         )
 
-    def commit(self, run: JobRun) -> Sequence[Receipt]:
+    def commit(self, run: JobRun, *, leftovers: bool = False) -> Sequence[Receipt]:
         return ()
 
     def observer(self, place: ReadingPlace, *, with_source: bool) -> Destination | None:
