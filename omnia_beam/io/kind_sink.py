@@ -14,11 +14,11 @@ from omnia_beam.core.fingerprint import Fingerprint
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.any_series import AnySeries
 from omnia_beam.io.base import Accepts, Attempt, Share, StoredPoints, Targets, Writing
 from omnia_beam.io.commit import COMMIT_BYTES, COMMIT_EVERY_S, COMMIT_POINTS, StageAndCommit, TwoSteps, commit_noted
 from omnia_beam.io.destination import Asked, Look, Removal, Tidied, check_mode, not_asked, not_counted, not_looked_at
 from omnia_beam.io.observer import Destination, Observation, ReadingPlace, Surplus
-from omnia_beam.io.targets import AnyTargets
 from omnia_beam.ledger.facts import receipts_of_range
 from omnia_beam.ledger.job import JobRun, JobView, RunState
 from omnia_beam.ledger.ledger import Ledger
@@ -78,7 +78,7 @@ class KindSink:
         self.table = table
         self.places = dict(places)
         self.accepts = accepts
-        self.targets: Targets = AnyTargets()
+        self.targets: Targets = AnySeries()
         self.commits_every_s = COMMIT_EVERY_S if one_committer else None
         self._limits = (points, nbytes)
 
@@ -146,6 +146,7 @@ class TableDestination:
     """Reads a place back for verify, a receipt at a time."""
 
     table: PointTable
+    files = None
     is_quiet = True
     holds_statuses = True
 

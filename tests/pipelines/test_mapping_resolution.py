@@ -12,13 +12,14 @@ import yaml
 
 from omnia_beam.config import JobConfig, read_mapping_file
 from omnia_beam.config.accept import accepted
+from omnia_beam.config.create_missing import CreateMissing
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.finding import Finding
 from omnia_beam.core.series import Timeseries, TimeseriesDraft
 from omnia_beam.emulator.thread import EmulatorThread
+from omnia_beam.io.any_series import AnySeries
 from omnia_beam.io.base import Accepts, TargetName
 from omnia_beam.io.facts import SeriesFacts
-from omnia_beam.io.targets import AnyTargets
 from omnia_beam.io.omnia.targets import ServiceTargets
 from omnia_beam.mapping.findings import loss_report
 from omnia_beam.mapping.loss_report import LossReport
@@ -43,6 +44,8 @@ CREATE = {"facility": "{facility}", "name": "N {name}", "description": "{descrip
 
 class KnownTargets:
     """Targets from a list; what is created is remembered."""
+
+    creation: CreateMissing | None = None
 
     def __init__(self, series: Iterable[Timeseries]) -> None:
         self.series = list(series)
@@ -100,7 +103,9 @@ def resolve(tmp_path: Path) -> Callable[..., tuple[Resolution, JobConfig]]:
         rows = ()
         if config.mapping is not None and config.mapping.file is not None:
             rows = read_mapping_file(config.mapping.file, tuple(config.mapping.tables()))
-        return resolve_mapping(series, config, rows, targets or KnownTargets(THERE)), config
+        known = targets or KnownTargets(THERE)
+        known.creation = getattr(config.sink, "create_missing", None)
+        return resolve_mapping(series, config, rows, known), config
 
     return run
 
@@ -171,10 +176,10 @@ def test_a_unit_that_only_the_mapping_file_knows(resolve: Resolve) -> None:
 
 def test_in_files_a_series_is_its_id_or_its_new_name(resolve: Resolve) -> None:
     sink = {"kind": "csv", "path": "out"}
-    resolution, _ = resolve([PT, TT], sink=sink, targets=AnyTargets())
+    resolution, _ = resolve([PT, TT], sink=sink, targets=AnySeries())
     assert [rule.target_id for rule in rules(resolution).values()] == ["id-1", "id-2"]
     mapping = {"by": "template", "target_name": "{facility}.{name}"}
-    resolution, _ = resolve([PT, TT], mapping, sink=sink, targets=AnyTargets())
+    resolution, _ = resolve([PT, TT], mapping, sink=sink, targets=AnySeries())
     assert [rule.target_id for rule in rules(resolution).values()] == ["1191.PT-1", "1191.TT-1"]
 
 
@@ -337,12 +342,12 @@ class TestReport:
         assert "7 (3 points), 8 (1 points)" in report.findings[0].message
 
     def test_files_hold_everything(self, resolve: Resolve) -> None:
-        resolution, config = resolve([PLAIN], sink={"kind": "parquet", "path": "out"}, targets=AnyTargets())
+        resolution, config = resolve([PLAIN], sink={"kind": "parquet", "path": "out"}, targets=AnySeries())
         assert loss_report(resolution, accepts(config), {"raw": SeriesFacts(9, 9, 9, {7: 9})}).findings == ()
 
     def test_wide_csv_has_no_statuses(self, resolve: Resolve) -> None:
         sink = {"kind": "csv", "path": "out", "layout": "wide"}
-        resolution, config = resolve([PLAIN], sink=sink, targets=AnyTargets())
+        resolution, config = resolve([PLAIN], sink=sink, targets=AnySeries())
         found = loss_report(resolution, accepts(config), {}).findings
         assert [(each.name, each.blocking) for each in found] == [("unlisted_status", False)]
 
