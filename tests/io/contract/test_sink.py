@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from importlib import import_module
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,6 +13,7 @@ from omnia_beam.ledger.dead_letters import read_dead_letters
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.run import run_migrate
 from omnia_beam.pipelines.verify.verify import run_verify
+from tests.io.contract.dying import dying
 from tests.io.contract.place import Place, places, special_points
 from tests.pipelines.conftest import differences, rows
 
@@ -61,35 +59,6 @@ def test_verify_finds_what_changed_and_repairs_it(
     assert run_verify(config, context, repair=True).status == "complete"
     assert differences(sink.held(), points) == {}
     assert other.held() == {}
-
-
-class Killed(Exception):
-    """The process dies here."""
-
-
-@contextmanager
-def dying(step: str, *, after: bool) -> Iterator[list[int]]:
-    """Let the first call of a function end the run, before or after it does its work."""
-    owner_name, _, name = step.rpartition(".")
-    module, _, cls = owner_name.partition(":")
-    owner: Any = import_module(module)
-    owner = getattr(owner, cls) if cls else owner
-    real, calls = getattr(owner, name), list[int]()
-
-    def dies(*args: Any, **keys: Any) -> Any:
-        calls.append(1)
-        if after and len(calls) == 1:
-            real(*args, **keys)
-        if len(calls) == 1:
-            raise Killed(step)
-        return real(*args, **keys)
-
-    patch = pytest.MonkeyPatch()
-    patch.setattr(owner, name, dies)
-    try:
-        yield calls
-    finally:
-        patch.undo()
 
 
 @pytest.mark.long
