@@ -17,7 +17,7 @@ from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.any_series import AnySeries
 from omnia_beam.io.base import Accepts, Attempt, Share, StoredPoints, Targets, Writing
 from omnia_beam.io.commit import COMMIT_BYTES, COMMIT_EVERY_S, COMMIT_POINTS, StageAndCommit, TwoSteps, commit_noted
-from omnia_beam.io.destination import Asked, Look, Removal, Tidied, check_mode, not_asked, not_counted, not_looked_at
+from omnia_beam.io.destination import Asked, Look, Removal, Tidied, check_mode, not_asked, not_looked_at
 from omnia_beam.io.observer import Destination, Observation, ReadingPlace, Surplus
 from omnia_beam.ledger.facts import receipts_of_range
 from omnia_beam.ledger.job import JobRun, JobView, RunState
@@ -105,7 +105,7 @@ class KindSink:
             if self.job.destination_check == "off":
                 return not_looked_at(where)
             if check_mode(self.job.destination_check, len(targets)) != "full":
-                return not_counted(where)
+                return Look(warnings=(f"{where}: what it holds was not counted: destination_check: full does that",))
             return look_at_counts(ledger, self.table, asked, where)
 
         return look

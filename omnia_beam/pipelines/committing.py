@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import Outcome
 from omnia_beam.beam.progress import STOP
-from omnia_beam.core.errors import OmniaBeamError
+from omnia_beam.core.errors import Interrupted, OmniaBeamError
 from omnia_beam.core.printable import counted
 from omnia_beam.io.base import Sink
 from omnia_beam.ledger.job import JobRun
@@ -63,6 +63,10 @@ def committing(sink: Sink, run: JobRun) -> Iterator[Commits]:
     thread.start()
     try:
         yield commits
+    except (OmniaBeamError, Interrupted) as error:
+        if error.progress is not None:  # it counts what was staged
+            error.progress = replace(error.progress, points=commits.points or 0)
+        raise
     finally:
         ended.set()
         thread.join()

@@ -95,7 +95,8 @@ class Place(ABC):
 def places() -> dict[str, type[Place]]:
     """All places, by kind."""
     found = [
-        importlib.import_module(f"{modules.__name__}.{each.name}").PLACE for each in pkgutil.iter_modules(modules.__path__)
+        importlib.import_module(f"{modules.__name__}.{each.name}").PLACE
+        for each in pkgutil.iter_modules(modules.__path__)
     ]
     return {place.kind: place for place in found}
 

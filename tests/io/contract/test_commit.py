@@ -19,7 +19,7 @@ from omnia_beam.core.errors import StateError
 from omnia_beam.core.fingerprint import Fingerprint
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.commit import Batch, Staged, StageAndCommit, commit_noted, note_staged, noted, parted
+from omnia_beam.io.commit import Batch, StageAndCommit, Staged, commit_noted, note_staged, noted, parted
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.job import JobRun, RunState
 from omnia_beam.ledger.lease import Lease

@@ -81,5 +81,3 @@ def test_a_kill_between_any_two_steps_loses_nothing_and_writes_nothing_twice(
     assert again.points_read == 0
     assert again.dead_letters == sum(map(len, points.values())) - sum(map(len, held.values()))
     assert run_verify(config, context, source=True).status == "complete"
-
-

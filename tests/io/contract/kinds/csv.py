@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from csv import DictReader
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,7 +17,7 @@ class CsvPlace(Place):
     """A folder of CSV files. A NaN has no payload there."""
 
     kind = "csv"
-    source_changes = {
+    source_changes: ClassVar = {
         "path": "elsewhere",
         "include": ["A"],
         "exclude": ["A"],
@@ -48,7 +48,7 @@ class CsvPlace(Place):
         "quality_columns": {"a": "b"},
     }
     steps = ("omnia_beam.io.files.write.write_durably", *RECORD)
-    sink_changes = {"path": "elsewhere", "layout": "wide", "delimiter": ";", "compression": "gzip"}
+    sink_changes: ClassVar = {"path": "elsewhere", "layout": "wide", "delimiter": ";", "compression": "gzip"}
 
     def source(self) -> dict[str, Any]:
         return {"kind": "csv", "path": str(self.folder / "*.csv")}

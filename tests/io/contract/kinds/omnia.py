@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,7 +22,7 @@ class OmniaPlace(Place):
     holds_nan = False
     grid_ns = 100
     steps = ("omnia_beam.io.omnia.write.send_group", "omnia_beam.ledger.dead_letters:DeadLetterFiles.put", *RECORD)
-    _connection = {  # noqa: RUF012 - read only
+    _connection: ClassVar = {
         "credential": {"kind": "default"},
         "resource_id": "r",
         "rate": {"max_in_flight": 2},
@@ -34,7 +34,7 @@ class OmniaPlace(Place):
         "subscription_key_env": "KEY",
         "timeouts": {"read_s": 5},
     }
-    source_changes = {
+    source_changes: ClassVar = {
         "base_url": "http://127.0.0.1:9/other",
         "environment": "test",
         "federation_source": "TSDB",
@@ -42,7 +42,7 @@ class OmniaPlace(Place):
         "status": [192],
         **_connection,
     }
-    sink_changes = {
+    sink_changes: ClassVar = {
         "base_url": "http://127.0.0.1:9/other",
         "environment": "test",
         "create_missing": {"facility": "G"},
@@ -55,7 +55,7 @@ class OmniaPlace(Place):
         **_connection,
     }
 
-    sink_base = {"nan": "as_bad_status"}  # without it there is no bad status to change
+    sink_base: ClassVar = {"nan": "as_bad_status"}  # without it there is no bad status to change
 
     def open(self) -> None:
         self.emulator = EmulatorThread().start()

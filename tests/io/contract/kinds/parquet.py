@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,7 @@ class ParquetPlace(Place):
     """A folder of Parquet files."""
 
     kind = "parquet"
-    source_changes = {
+    source_changes: ClassVar = {
         "path": "elsewhere",
         "include": ["A"],
         "exclude": ["A"],
@@ -32,7 +32,7 @@ class ParquetPlace(Place):
         "time_format": "%Y",
     }
     steps = ("omnia_beam.io.files.write.write_durably", *RECORD)
-    sink_changes = {"path": "elsewhere", "compression": "gzip", "compression_level": 3}
+    sink_changes: ClassVar = {"path": "elsewhere", "compression": "gzip", "compression_level": 3}
 
     def source(self) -> dict[str, Any]:
         return {"kind": "parquet", "path": str(self.folder / "*.parquet")}

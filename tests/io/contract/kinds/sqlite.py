@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,8 +16,8 @@ class SqlitePlace(Place):
     """A table, which holds infinities and no NaN."""
 
     kind = "sqlite"
-    source_changes = {"path": "elsewhere.db", "table": "other"}
-    sink_changes = {"path": "elsewhere.db", "table": "other"}
+    source_changes: ClassVar = {"path": "elsewhere.db", "table": "other"}
+    sink_changes: ClassVar = {"path": "elsewhere.db", "table": "other"}
 
     steps = (
         "omnia_beam_sqlite.table:Table.stage",
