@@ -17,16 +17,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from omnia_beam.config.create_missing import CreateMissing
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.finding import Finding
 from omnia_beam.core.receipt import Receipt
-from omnia_beam.core.series import Timeseries, TimeseriesDraft
+from omnia_beam.core.series import Timeseries
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.destination import Asked, Look, Removal, Tidied
 from omnia_beam.io.facts import SeriesFacts
 from omnia_beam.io.observer import Destination, ReadingPlace
+from omnia_beam.io.targets import TargetName as TargetName
+from omnia_beam.io.targets import Targets as Targets
 from omnia_beam.ledger.job import JobRun, JobView, RunState
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.net.http.settings import ServiceSettings
@@ -237,39 +238,6 @@ class OpenSource(Protocol):
 
     def described(self) -> Described:
         """Return what was found at the source."""
-
-
-@dataclass(frozen=True, slots=True)
-class TargetName:
-    """The identity of a target: its id, or its name and facility, which together are unique. [sdk]"""
-
-    id: str | None = None
-    name: str | None = None
-    facility: str | None = None
-
-    def __str__(self) -> str:
-        if self.id is not None:
-            return self.id
-        return f"{self.name} in {self.facility}" if self.facility else str(self.name)
-
-
-class Targets(Protocol):
-    """The place where the target's timeseries are looked up.
-
-    Attributes:
-        creation: the metadata of those that are created; None where none are.
-    """
-
-    creation: CreateMissing | None
-
-    def find(self, names: Iterable[TargetName]) -> Mapping[TargetName, Timeseries]:
-        """Return the timeseries that exist, by the names that were given."""
-
-    def create(self, drafts: Sequence[TimeseriesDraft]) -> Mapping[TargetName, Timeseries]:
-        """Create those that do not exist, and return all of them by name and facility."""
-
-    def candidates(self) -> Sequence[Timeseries]:
-        """Return the timeseries that series of a source could map to: all there are, as far as the target lists them."""
 
 
 @dataclass(frozen=True)

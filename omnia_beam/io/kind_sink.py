@@ -125,6 +125,12 @@ class KindSink:
     def observer(self, place: ReadingPlace, *, with_source: bool) -> Destination | None:
         return TableDestination(self.table)
 
+    def resending(self, run: JobRun) -> None:
+        """Return None: dead letters are replayed by reading their windows again, which are stored whole."""
+
+    def contents(self, within: TimeRange | None) -> None:
+        """Return None: `profile` reads files."""
+
     def _steps(self, run: RunState) -> StageAndCommit:
         points, nbytes = self._limits
         return StageAndCommit(self.table, run, points, nbytes, one_committer=self.commits_every_s is not None)
