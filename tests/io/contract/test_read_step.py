@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -38,7 +40,7 @@ def test_chunks_adjoin_hold_everything_and_no_more_than_they_may(a: list[int], b
     chunks = list(cut(KEY, points, most))
     ranges = [each.key.range for each in chunks]
     assert (ranges[0].start_ns, ranges[-1].end_ns) == (-50, 50)
-    assert all(one.end_ns == other.start_ns for one, other in zip(ranges, ranges[1:], strict=False))
+    assert all(one.end_ns == other.start_ns for one, other in itertools.pairwise(ranges))
     for name in KEY.series_ids:
         parts = [each for chunk in chunks for series_id, _, each in chunk.by_series() if series_id == name]
         assert [time for part in parts for time in part.times.tolist()] == points[name].times.tolist()
