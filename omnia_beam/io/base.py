@@ -281,8 +281,8 @@ class Accepts:
 class StoredPoints(Protocol):
     """Reads back the points of files or tables of a job, with which a window that is read again is compared. It is pickled."""
 
-    def points(self, receipt: Receipt) -> tuple[dict[str, Points], list[str]]:
-        """Return what is stored of a receipt by stored id, ascending in time, and its files that cannot be read."""
+    def points(self, receipts: Iterable[Receipt]) -> tuple[dict[str, Points], list[str]]:
+        """Return what is stored of receipts by stored id, ascending in time, and their files that cannot be read."""
 
 
 class Sink(Protocol):

@@ -142,9 +142,13 @@ class StoredInTable:
 
     table: PointTable
 
-    def points(self, receipt: Receipt) -> tuple[dict[str, Points], list[str]]:
-        found = self.table.read(_stored_ids(receipt), receipt.key.range)
-        return {each: points.take(points.times.argsort(kind="stable")) for each, points in found.items()}, []
+    def points(self, receipts: Iterable[Receipt]) -> tuple[dict[str, Points], list[str]]:
+        parts: dict[str, list[Points]] = {}
+        for receipt in receipts:
+            for stored_id, points in self.table.read(_stored_ids(receipt), receipt.key.range).items():
+                parts.setdefault(stored_id, []).append(points)
+        found = {stored_id: Points.concat(each) for stored_id, each in parts.items()}
+        return {stored_id: each.take(each.times.argsort(kind="stable")) for stored_id, each in found.items()}, []
 
 
 @dataclass(frozen=True)
