@@ -14,7 +14,7 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -135,14 +135,19 @@ class RunBoard:
         """The first error that ended a bundle of the run in this process, because runners pass only its text to the driver."""
         return self._fatal
 
-    @contextmanager
-    def noting_fatal(self) -> Iterator[None]:
+    def noting_fatal(self) -> AbstractContextManager[None]:
         """Remember an error of this package that leaves the block, and raise it again."""
+        return self.noting_fatal_but()
+
+    @contextmanager
+    def noting_fatal_but(self, *kinds: type[OmniaBeamError]) -> Iterator[None]:
+        """Remember an error of this package that leaves the block, except for kinds that end no run, and raise it again."""
         try:
             yield
         except OmniaBeamError as error:
-            with self._lock:
-                self._fatal = self._fatal or error
+            if not isinstance(error, kinds):
+                with self._lock:
+                    self._fatal = self._fatal or error
             raise
 
 

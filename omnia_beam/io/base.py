@@ -253,8 +253,8 @@ class OpenSource(Protocol):
 class StoredPoints(Protocol):
     """Reads back the points of files or tables of a job, with which a window that is read again is compared. It is pickled."""
 
-    def points(self, names: Iterable[str]) -> tuple[dict[str, Points], list[str]]:
-        """Return the points of some files by stored id, ascending in time, and the files that cannot be read."""
+    def points(self, receipts: Iterable[Receipt]) -> tuple[dict[str, Points], list[str]]:
+        """Return what is stored of receipts by stored id, ascending in time, and their files that cannot be read."""
 
 
 class Sink(Protocol):
@@ -337,8 +337,17 @@ class Sink(Protocol):
             DestinationError: it cannot be written.
         """
 
-    def commit(self, run: JobRun) -> Sequence[Receipt]:
-        """Commit what workers have staged, where the driver is the one committer; otherwise nothing is left to do."""
+    @property
+    def commits_every_s(self) -> float | None:
+        """Seconds between two calls of `commit` while workers stage; None where workers commit themselves."""
+
+    def commit(self, run: JobRun, *, leftovers: bool = False) -> Sequence[Receipt]:
+        """Commit and record what workers have staged, where the driver is the one committer; otherwise nothing is left to do.
+
+        Args:
+            run: holds the lease.
+            leftovers: whether what dead runs have staged is committed too, as the first step of a run.
+        """
 
     def resending(self, run: JobRun) -> Resending | None:
         """Return what sends single points again, for `replay`; None where only whole windows can be written."""

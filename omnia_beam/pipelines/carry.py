@@ -23,6 +23,7 @@ from omnia_beam.ledger.job import JobRun
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines.cluster_guard import cluster_share
+from omnia_beam.pipelines.committing import committing
 from omnia_beam.pipelines.copy import CopyTask, copy_pipeline
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.removal_guard import RemovalGuard
@@ -80,12 +81,14 @@ class Carrier:
         deadline_s = None if deadline is None else deadline / NS_PER_SECOND
         tasks = self.worker_tasks(run, plan, guard)
         if len(tasks) > 1:
-            outcome = run_workers(tasks, plan, self.context, self.sessions, deadline_s, limits=self.limits)
-        else:
-            local = is_local(self.context.options)
-            if not local:
-                run = for_other_clocks(run)
-            elements = list(self.source.shards(plan, LOCAL_SHARD if local else CLUSTER_SHARD))
+            with committing(self.job.sink, run, self.context.board) as commits:
+                outcome = run_workers(tasks, plan, self.context, self.sessions, deadline_s, limits=self.limits)
+            return commits.counted(outcome)
+        local = is_local(self.context.options)
+        if not local:
+            run = for_other_clocks(run)
+        elements = list(self.source.shards(plan, LOCAL_SHARD if local else CLUSTER_SHARD))
+        with committing(self.job.sink, run, self.context.board) as commits:
             outcome = run_pipeline(
                 copy_pipeline(elements, self._task(run, cluster_share(self.context), guard), local=local),
                 plan,
@@ -97,8 +100,7 @@ class Carrier:
             )
             for session in self.sessions[:1]:  # the runner reports the sum of all services
                 session.stats.absorb(outcome.traffic)
-        self.job.sink.commit(run)
-        return outcome
+        return commits.counted(outcome)
 
     def worker_tasks(self, run: JobRun, plan: Plan, guard: RemovalGuard | None = None) -> list[WorkerTask]:
         """Return a task for each worker, with its share of the plan and of every budget; none for a job of one process.

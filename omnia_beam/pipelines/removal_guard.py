@@ -166,7 +166,7 @@ def guard_chunk(
     if rules.files is None:
         return _by_receipts(chunk, before, stored, rules)
     if old is None:
-        old, _ = rules.files.points(before.files)
+        old, _ = rules.files.points([before])
     return _by_points(chunk, before, stored, rules, old)
 
 
@@ -244,7 +244,7 @@ def _cut(key: ChunkKey, receipts: Sequence[Receipt], files: StoredPoints) -> tup
         receipts: of windows that overlap it, oldest first.
         files: reads the points.
     """
-    read, _ = files.points(dict.fromkeys(name for each in receipts for name in each.files))
+    read, _ = files.points(receipts)
     points = {stored_id: _latest(each, key.range) for stored_id, each in read.items()}
     series = tuple(
         SeriesReceipt.of(each.series_id, each.target_id, points.get(each.target_id, NO_POINTS))

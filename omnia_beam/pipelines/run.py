@@ -31,6 +31,7 @@ from omnia_beam.mapping.series_memory import remember_series
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.pipelines.carry import Carrier
 from omnia_beam.pipelines.cluster_guard import check_job
+from omnia_beam.pipelines.committing import commit_leftovers
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import opened_state
 from omnia_beam.pipelines.letters_look import look_at_letters
@@ -102,6 +103,7 @@ def run_job(config: JobConfig, context: RunContext, command: str) -> Summary:
     try:
         job.sink.reach()
         with opened_state(config, context) as run:
+            run = commit_leftovers(job.sink, run, context)
             if not any(each.receipts for each in run.ledger.scopes() if each.scope.digest == run.scope.digest):
                 begin_loading_beam()  # a first run has something to do
             source = job.open_source(run, context)

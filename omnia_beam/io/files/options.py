@@ -31,7 +31,8 @@ _TEXT: Final = (
 class FilesOptions(SourceOptions):
     """The keys that CSV and Parquet sources share."""
 
-    beside: ClassVar = frozenset({"path", "status", "include", "exclude"})
+    beside: ClassVar = frozenset({"include", "exclude"})
+    apart: ClassVar = frozenset({"path", "status"})
 
     path: OneOrMany[PathText] = key(
         "File, glob or list of them, on a disk or an object store. Where two rows give the same series and time, the later file in "
@@ -182,6 +183,8 @@ class ParquetSource(FilesOptions):
 class ParquetSink(SinkOptions):
     """Parquet files, partitioned by `year=`/`month=`, sorted by series and time."""
 
+    beside: ClassVar = frozenset({"compression", "compression_level"})
+
     kind: Literal["parquet"] = key("The kind of sink.")
     path: PathText = key("Directory, on a disk or an object store.")
     compression: Literal["zstd", "snappy", "gzip", "lz4", "none"] = key("Compression of the columns.", "zstd")
@@ -221,6 +224,8 @@ class ParquetSink(SinkOptions):
 
 class CsvSink(SinkOptions):
     """CSV files: times in RFC 3339 with nine decimals, values in the shortest form that reads back as the same number."""
+
+    beside: ClassVar = frozenset({"compression"})
 
     kind: Literal["csv"] = key("The kind of sink.")
     path: PathText = key("Directory, on a disk or an object store.")

@@ -12,6 +12,7 @@ from omnia_beam.core.errors import DestinationError, StateError
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.series import Timeseries
 from omnia_beam.core.time_range import TimeRange
+from omnia_beam.io.any_series import AnySeries
 from omnia_beam.io.base import Accepts, Attempt, Share, Writing
 from omnia_beam.io.destination import Asked, Look, Removal, Tidied, not_asked, not_looked_at
 from omnia_beam.io.files.contents import FileContents, PointFiles
@@ -24,7 +25,6 @@ from omnia_beam.io.files.options import CsvSink, ParquetSink
 from omnia_beam.io.files.parquet.write import ParquetOptions
 from omnia_beam.io.files.series_metadata import write_metadata
 from omnia_beam.io.files.stored_points import StoredFiles
-from omnia_beam.io.files.targets import FileTargets
 from omnia_beam.io.observer import Destination, ReadingPlace
 from omnia_beam.ledger.job import JobRun, JobView, RunState
 from omnia_beam.ledger.ledger import Ledger
@@ -52,6 +52,7 @@ class FilesSink:
 
     budgets: tuple[ServiceSettings, ...] = ()
     sessions: tuple[ServiceSession, ...] = ()
+    commits_every_s: float | None = None
 
     def __init__(self, options: ParquetSink | CsvSink, job: JobConfig) -> None:
         self._options = options
@@ -62,7 +63,7 @@ class FilesSink:
         if isinstance(options, CsvSink):
             self._csv = CsvOptions(options.layout, options.delimiter, options.compression, options.text)
             self._suffixes = tuple(CSV_SUFFIXES.values())
-        self.targets = FileTargets()
+        self.targets = AnySeries()
         self.accepts = Accepts(
             keeps_series=True,
             texts=options.text,
@@ -131,7 +132,7 @@ class FilesSink:
     def keep_series(self, run: JobRun, series: Iterable[Timeseries]) -> None:
         write_metadata(self._options.path, self._job.name, series, run.fence)
 
-    def commit(self, run: JobRun) -> Sequence[Receipt]:
+    def commit(self, run: JobRun, *, leftovers: bool = False) -> Sequence[Receipt]:
         return ()
 
     def resending(self, run: JobRun) -> None:

@@ -38,6 +38,7 @@ class ServiceSink:
     """
 
     places: Mapping[str, str]
+    commits_every_s: float | None = None
 
     def __init__(self, options: OmniaSink, job: JobConfig) -> None:
         self._options = options
@@ -116,7 +117,7 @@ class ServiceSink:
     def keep_series(self, run: JobRun, series: Iterable[Timeseries]) -> None:
         return None  # the service keeps what its series were created with
 
-    def commit(self, run: JobRun) -> Sequence[Receipt]:
+    def commit(self, run: JobRun, *, leftovers: bool = False) -> Sequence[Receipt]:
         return ()
 
     def resending(self, run: JobRun) -> ServiceResending:
