@@ -18,6 +18,7 @@ from omnia_beam.beam.progress_display import showing_progress
 from omnia_beam.beam.runner import is_local, make_runner, pipeline_options
 from omnia_beam.beam.stop_signals import handling_stop_signals
 from omnia_beam.core.errors import Interrupted, OmniaBeamError
+from omnia_beam.core.redaction import redact
 from omnia_beam.core.summary import ProgressFacts
 from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.plan.plan import Plan
@@ -196,7 +197,8 @@ def _run(build: Callable[[Any], None], options: Any, board: RunBoard, started: C
     except Exception as error:
         if is_local(options):
             raise
-        raise GivenUpError(" ".join(str(error).split()), _last_counters(result)) from error
+        lines = redact(str(error)).strip().splitlines() or [type(error).__name__]
+        raise GivenUpError(lines[-1].strip(), _last_counters(result)) from error  # the lines before it are its stack
     return counters_of(result)
 
 

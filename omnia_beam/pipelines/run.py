@@ -229,7 +229,8 @@ class Copying:
         announce_again(run, work)
         finish_loading_beam()
         outcome = self.carrier.carry_out(run, work.plan, guard)
-        self.job.sink.tidy(run, reach)
+        if outcome.given_up is None:  # otherwise workers may still be writing: the next run tidies
+            self.job.sink.tidy(run, reach)
         return outcome
 
     def audited(self, work: WorkPlan, outcome: Outcome) -> bool:

@@ -53,20 +53,19 @@ sys.exit(main())
 """
 
 
-# This one fails, as a machine does, at its third page.
-DYING_WORKER = """#!{python}
+# Workers of this one fail, as a machine does, at their third page.
+FAILING = """
 import sys
+from omnia_beam import cli
 from omnia_beam.io.omnia import read
-from omnia_beam.beam.worker_boot import main
-fetch = read.fetch_page
-pages = []
-def dying(*args):
+fetch, pages = read.fetch_page, []
+def failing(*args):
     pages.append(fetch(*args))
     if len(pages) == 3:
         raise RuntimeError("this machine is gone")
     return pages[-1]
-read.fetch_page = dying
-sys.exit(main())
+read.fetch_page = failing
+sys.exit(cli.main(sys.argv[1:]))
 """
 
 
@@ -74,8 +73,8 @@ def trackers_of(errors: str) -> int:
     return int(errors.rpartition("trackers: ")[2].split()[0])
 
 
-def backfill(job: Path, *runner: str) -> tuple[int, dict[str, object], str]:
-    command = [sys.executable, "-c", COUNTING, "backfill", str(job), "--json", "--no-progress", *runner]
+def backfill(job: Path, *runner: str, program: str = COUNTING) -> tuple[int, dict[str, object], str]:
+    command = [sys.executable, "-c", program, "backfill", str(job), "--json", "--no-progress", *runner]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
     return done.returncode, json.loads(done.stdout.splitlines()[-1]), done.stderr
 
@@ -175,25 +174,19 @@ def test_a_job_that_fails_on_its_workers_is_told(job_file: Callable[..., Path], 
 def test_a_job_that_the_runner_gives_up_ends_with_what_is_missing(
     job_file: Callable[..., Path], tmp_path: Path
 ) -> None:
-    # The worker fails at its third page: the runner's words are all that comes back.
-    program = tmp_path / "worker"
-    program.write_text(DYING_WORKER.format(python=sys.executable))
-    program.chmod(0o755)
     rate = {"rate": {"requests_per_second": None, "max_in_flight": 1}}
     with (
         EmulatorProcess(["--synthetic", "dense:series=1,days=3,step=10s"]) as emulator,
         JobService(tmp_path) as service,
-        WorkerPool(tmp_path, program) as pool,
     ):
         window = {"start": "2024-01-01", "end": "2024-01-04"}
         job = job_file(emulator.url, source=rate, window=window, max_chunk_points=2_000)
         runner = ["--runner=PortableRunner", "--", f"--job_endpoint=localhost:{service.port}"]
-        place = ["--environment_type=EXTERNAL", f"--environment_config=localhost:{pool.port}", "--parallelism=1"]
-        code, summary, errors = backfill(job, *runner, *place)
+        code, summary, errors = backfill(job, *runner, "--environment_type=LOOPBACK", program=FAILING)
         assert code == 1, errors
         assert (summary["status"], summary["windows_failed"]) == ("incomplete", 0)
         assert summary["windows_done"] < summary["windows_planned"]  # type: ignore[operator]  # both are numbers
-        assert "this machine is gone" in str(summary["runner"])
+        assert str(summary["runner"]).endswith("this machine is gone")
         code, summary, errors = backfill(job)
     assert (code, summary["status"]) == (0, "complete"), errors
 
