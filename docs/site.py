@@ -29,26 +29,29 @@ def on_page_markdown(markdown: str, **context: Any) -> str:
 
 def command_sections() -> Iterator[str]:
     """Yield a section for each command: what it does, how it is called, its arguments and options."""
-    parser = build_parser(COMMANDS)
-    texts = {each.dest: each.help or "" for each in _choices(parser)}
-    for name, command in parser.commands.items():
-        text = texts[name]
-        actions = [each for each in command._actions if each.help != argparse.SUPPRESS and each.dest != "help"]
-        places = " ".join(_value(each) for each in actions if not each.option_strings)
-        options = " [options]" if any(each.option_strings for each in actions) else ""
-        yield (
-            f"## {name}\n\n{_as_text(text[:1].upper() + text[1:])}.\n\n```console\n$ omnia-beam {name} {places}".rstrip()
-            + f"{options}\n```\n"
-        )
-        if actions:
-            yield "| argument | what it is |\n|---|---|"
-            yield from (f"| {_signature(each)} | {_as_text(_help(each))} |" for each in actions)
-            yield ""
+    yield from _sections(build_parser(COMMANDS), "omnia-beam", "##")
 
 
-def _choices(parser: argparse.ArgumentParser) -> list[argparse.Action]:
-    groups = (each for each in parser._actions if isinstance(each, argparse._SubParsersAction))
-    return [choice for group in groups for choice in group._choices_actions]
+def _sections(parser: argparse.ArgumentParser, program: str, heading: str) -> Iterator[str]:
+    for group in _groups(parser):
+        for choice in group._choices_actions:
+            name, command, text = choice.dest, group.choices[choice.dest], choice.help or ""
+            actions = [each for each in command._actions if each.help != argparse.SUPPRESS and each.dest != "help"]
+            places = " ".join(_value(each) for each in actions if not each.option_strings)
+            options = " [options]" if any(each.option_strings for each in actions) else ""
+            title = f"{program} {name}".removeprefix("omnia-beam ")
+            yield f"{heading} {title}\n\n{_as_text(text[:1].upper() + text[1:])}.\n"
+            yield f"```console\n$ {program} {name} {places}".rstrip() + f"{options}\n```\n"
+            rows = [each for each in actions if not isinstance(each, argparse._SubParsersAction)]
+            if rows:
+                yield "| argument | what it is |\n|---|---|"
+                yield from (f"| {_signature(each)} | {_as_text(_help(each))} |" for each in rows)
+                yield ""
+            yield from _sections(command, f"{program} {name}", f"{heading}#")
+
+
+def _groups(parser: argparse.ArgumentParser) -> list[argparse._SubParsersAction[argparse.ArgumentParser]]:
+    return [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
 
 
 def _signature(action: argparse.Action) -> str:

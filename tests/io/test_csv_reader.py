@@ -63,7 +63,7 @@ def test_every_point_comes_back(
     tmp_path_factory: pytest.TempPathFactory, rows: dict[str, list[tuple[int, int, int]]], options: CsvOptions
 ) -> None:
     assume(
-        options.layout == "long" or min(min(name) for name in rows) >= " "
+        options.layout == "long" or all(min(name) >= " " and name == name.strip() for name in rows)
     )  # no header of a wide file holds the others
     chunk = Chunk.from_points(
         ChunkKey(tuple(sorted(rows)), RANGE), {name: points_of(each) for name, each in rows.items()}

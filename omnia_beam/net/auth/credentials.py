@@ -33,7 +33,11 @@ __all__ = [
 
 
 class CredentialSpec(AzureKeys):
-    """How to sign in. A key that does not apply to the kind is refused."""
+    """How to sign in. A key that does not apply to the kind is refused.
+
+    >>> CredentialSpec(kind="client_secret", tenant_id="contoso.example").is_interactive
+    False
+    """
 
     if TYPE_CHECKING:
         # pydantic's decorator tells type checkers that there are keywords only.
