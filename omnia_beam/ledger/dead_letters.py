@@ -54,9 +54,9 @@ SCHEMA: Final = pa.schema(
         ("window_end", _TIME),
     ]
 )
-_POINT_TEXT: Final = pa.field("text", pa.string())
-"""A further column where a point has a text: tables without any are as earlier releases made them."""
-
+_WITH_TEXTS: Final = SCHEMA.append(
+    pa.field("text", pa.string())
+)  # only where there are any: as earlier releases otherwise
 _ATTRIBUTES: Final = ("source_id", "target_id", "reason", "http_status", "trace_id", "first_attempt", "last_attempt")
 """Columns whose values the points of one dead letter have in common."""
 
@@ -88,11 +88,10 @@ def letters_to_table(key: ChunkKey, letters: Sequence[DeadLetter], facts: Mappin
     }
     head = {"v": _VERSION, "series_ids": key.series_ids, "start": key.range.start_ns, "end": key.range.end_ns}
     metadata = {_METADATA: json.dumps({**head, "facts": dict(facts or {})}, separators=(",", ":")).encode()}
-    schema = SCHEMA
-    if points.texts is not None:
-        columns[_POINT_TEXT.name] = pa.array(points.texts, pa.string())
-        schema = SCHEMA.append(_POINT_TEXT)
-    return pa.table(columns, schema.with_metadata(metadata))
+    if points.texts is None:
+        return pa.table(columns, SCHEMA.with_metadata(metadata))
+    columns["text"] = pa.array(points.texts, pa.string())
+    return pa.table(columns, _WITH_TEXTS.with_metadata(metadata))
 
 
 def letters_of_table(table: Any) -> tuple[ChunkKey, list[DeadLetter]]:
