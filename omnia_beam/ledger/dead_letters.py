@@ -2,8 +2,7 @@
 
 A file's name is a function of its chunk's key, so that a window that is written again replaces its file, or removes it
 where no dead letter is left. A file appears whole or not at all, and before its chunk's receipt does, so that the dead
-letters that a receipt counts are never missing. The columns are those of `dead_letter_table`; any Parquet reader opens
-them.
+letters that a receipt counts are never missing. The columns are those of `SCHEMA`; any Parquet reader opens them.
 """
 
 from __future__ import annotations
@@ -54,9 +53,9 @@ SCHEMA: Final = pa.schema(
         ("window_end", _TIME),
     ]
 )
-_POINT_TEXT: Final = pa.field("text", pa.string())
-"""A further column where a point has a text: tables without any are as earlier releases made them."""
-
+_WITH_TEXTS: Final = SCHEMA.append(
+    pa.field("text", pa.string())
+)  # only where there are any: as earlier releases otherwise
 _ATTRIBUTES: Final = ("source_id", "target_id", "reason", "http_status", "trace_id", "first_attempt", "last_attempt")
 """Columns whose values the points of one dead letter have in common."""
 
@@ -88,11 +87,10 @@ def letters_to_table(key: ChunkKey, letters: Sequence[DeadLetter], facts: Mappin
     }
     head = {"v": _VERSION, "series_ids": key.series_ids, "start": key.range.start_ns, "end": key.range.end_ns}
     metadata = {_METADATA: json.dumps({**head, "facts": dict(facts or {})}, separators=(",", ":")).encode()}
-    schema = SCHEMA
-    if points.texts is not None:
-        columns[_POINT_TEXT.name] = pa.array(points.texts, pa.string())
-        schema = SCHEMA.append(_POINT_TEXT)
-    return pa.table(columns, schema.with_metadata(metadata))
+    if points.texts is None:
+        return pa.table(columns, SCHEMA.with_metadata(metadata))
+    columns["text"] = pa.array(points.texts, pa.string())
+    return pa.table(columns, _WITH_TEXTS.with_metadata(metadata))
 
 
 def letters_of_table(table: Any) -> tuple[ChunkKey, list[DeadLetter]]:

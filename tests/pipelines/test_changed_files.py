@@ -99,7 +99,7 @@ def test_a_csv_file_that_changed_is_copied_again(
 ) -> None:
     config = load(emulator.url, sink={"kind": "csv", "path": str(tmp_path / "out")})
     assert run_migrate(config, context).status == "complete"
-    path = min((tmp_path / "out").rglob("*.csv"))
+    path = min((tmp_path / "out").rglob("month=*/*.csv"))
     content = path.read_bytes()
     path.write_bytes(content.replace(b",192", b",100"))
     summary = run_migrate(config, context)

@@ -54,7 +54,8 @@ class Job:
         return load_config(str(path), now_ns=time.time_ns())
 
     def files(self) -> list[Path]:
-        return sorted(each for each in (self.folder / "out").rglob("*") if each.is_file())
+        found = (self.folder / "out").rglob("*")
+        return sorted(each for each in found if each.is_file() and not each.name.startswith("_"))
 
 
 @pytest.fixture

@@ -118,7 +118,7 @@ def check_chain(files: list[Path], migration: Callable[..., JobConfig], context:
 
 def stored_csv(path: Path) -> dict[str, Rows]:
     found: dict[str, list[tuple[int, float, int]]] = {}
-    for file in sorted(path.rglob("*.csv")):
+    for file in sorted(path.rglob("month=*/*.csv")):
         with file.open(newline="") as text:
             for row in csv.DictReader(text):
                 moment = np.datetime64(row["time"].removesuffix("Z"), "ns").astype(np.int64)

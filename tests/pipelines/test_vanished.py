@@ -28,7 +28,7 @@ def held(job: Job) -> int:
     """Points at the destination, whatever its form."""
     folder = job.folder / "out"
     count = sum(len(each) for each in stored_points(folder).values())
-    for each in folder.rglob("*.csv"):
+    for each in folder.rglob("month=*/*.csv"):
         header, *lines = each.read_text().splitlines()
         wide = "series_id" not in header
         count += sum(sum(bool(cell) for cell in line.split(",")[1:]) if wide else 1 for line in lines)

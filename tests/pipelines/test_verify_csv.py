@@ -85,7 +85,7 @@ def test_damage_in_long_files_is_named_and_mended(load: Load, context: RunContex
 
 def test_strays_among_csv_files(load: Load, context: RunContext, tmp_path: Path) -> None:
     config = load()
-    file = sorted((tmp_path / "out").rglob("*.csv"))[0]
+    file = sorted((tmp_path / "out").rglob("month=*/*.csv"))[0]
     shutil.copyfile(file, file.with_name(f"{file.stem} (1).csv"))
     shutil.copyfile(file, tmp_path / "out" / "x.parquet")  # no reader of CSV takes it
     found = check(config, context, tmp_path)

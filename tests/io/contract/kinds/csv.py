@@ -70,7 +70,7 @@ class CsvPlace(Place):
 
     def held(self) -> dict[str, Rows]:
         found: dict[str, list[tuple[int, float, int]]] = {}
-        for file in sorted(self.folder.rglob("*.csv")):
+        for file in sorted(self.folder.rglob("[!_]*.csv")):
             for row in DictReader(file.open()):
                 point = parse_time(row["time"]), float(row["value"]), int(row["status"])
                 found.setdefault(row["series_id"], []).append(point)
