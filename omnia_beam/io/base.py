@@ -13,7 +13,7 @@ twice (refresh, repair, replay) is refused before it starts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -311,8 +311,8 @@ class Accepts:
 class StoredPoints(Protocol):
     """Reads back the points of files or tables of a job, with which a window that is read again is compared. It is pickled."""
 
-    def points(self, names: Iterable[str]) -> tuple[dict[str, Points], list[str]]:
-        """Return the points of some files by stored id, ascending in time, and the files that cannot be read."""
+    def points(self, receipt: Receipt) -> tuple[dict[str, Points], list[str]]:
+        """Return what is stored of a receipt by stored id, ascending in time, and the files of it that cannot be read."""
 
 
 class Sink(Protocol):
@@ -378,8 +378,13 @@ class Sink(Protocol):
     def stored(self) -> StoredPoints | None:
         """Return the reader of stored points; None where only receipts are known."""
 
-    def writing(self, share: Share, run: RunState) -> Writing:
+    def writing(self, share: Share, run: RunState, again: Collection[ChunkKey] = ()) -> Writing:
         """Return the function that writes chunks, with this worker's part of the budget.
+
+        Args:
+            share: see above.
+            run: what receipts are recorded under.
+            again: recorded windows among those that are written: the chunk of one replaces all that is stored of it.
 
         A sink that stages chunks and commits them apart returns an `io.commit.StageAndCommit`.
         """

@@ -120,4 +120,5 @@ class Carrier:
         if rules is not None and guard is not None:
             # Recorded windows may hold series that the source no longer shows: they keep their targets.
             rules = {source_id: SeriesRule(target) for source_id, target in guard.targets.items()} | dict(rules)
-        return CopyTask(self.source.reading(share), self.job.sink.writing(share, state), rules, state, guard)
+        again = () if guard is None else guard.prior.keys()
+        return CopyTask(self.source.reading(share), self.job.sink.writing(share, state, again), rules, state, guard)

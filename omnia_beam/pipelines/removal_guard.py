@@ -169,7 +169,7 @@ def _by_points(
 ) -> tuple[Chunk, Removal]:
     """Guard a chunk by reading the stored points, and finding those whose times the chunk does not have."""
     assert rules.files is not None  # the caller checks it
-    old, _ = rules.files.points(before.files)
+    old, _ = rules.files.points(before)
     removed: dict[str, int] = {}
     gone: dict[str, int] = {}
     kept: list[KeptPoints] = []

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from omnia_beam.config.job import JobConfig
 from omnia_beam.core.errors import DestinationError, StateError
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.any_series import AnySeries
 from omnia_beam.io.base import Accepts, Attempt, Share, Writing
 from omnia_beam.io.destination import Asked, Look, Removal, Tidied, not_asked, not_looked_at
 from omnia_beam.io.files.csv.readback import as_csv_holds
@@ -19,7 +21,6 @@ from omnia_beam.io.files.observer import FileForm, FilesDestination
 from omnia_beam.io.files.options import CsvSink, ParquetSink
 from omnia_beam.io.files.parquet.write import ParquetOptions
 from omnia_beam.io.files.stored_points import StoredFiles
-from omnia_beam.io.files.targets import FileTargets
 from omnia_beam.io.observer import Destination, ReadingPlace
 from omnia_beam.ledger.job import JobRun, JobView, RunState
 from omnia_beam.ledger.ledger import Ledger
@@ -48,7 +49,7 @@ class FilesSink:
         if isinstance(options, CsvSink):
             self._csv = CsvOptions(options.layout, options.delimiter, options.compression)
             self._suffixes = tuple(CSV_SUFFIXES.values())
-        self.targets = FileTargets()
+        self.targets = AnySeries()
         self.accepts = Accepts(
             statuses="wide CSV has no column for statuses: they are left out" if self._is_wide else "",
             as_held=None if self._csv is None else partial(as_csv_holds, options=CsvOptions(self._csv.layout)),
@@ -100,7 +101,7 @@ class FilesSink:
     def stored(self) -> StoredFiles:
         return StoredFiles(self._options.path, self._csv)
 
-    def writing(self, share: Share, run: RunState) -> Writing:
+    def writing(self, share: Share, run: RunState, again: Collection[ChunkKey] = ()) -> Writing:
         from omnia_beam.io.files.write import WriteChunks, WriteToCsv, WriteToParquet
 
         path, prefix = self._options.path, self._prefix

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.limits import GOOD
+from omnia_beam.core.receipt import Receipt
 from omnia_beam.io.files.csv.readback import read_csv_points
 from omnia_beam.io.files.csv.write import CsvOptions
 from omnia_beam.io.files.parquet.readback import read_points
@@ -27,11 +28,11 @@ class StoredFiles:
     path: str
     csv: CsvOptions | None = None
 
-    def points(self, names: Iterable[str]) -> tuple[dict[str, Points], list[str]]:
-        """Return the points of some files by stored id, ascending in time, and the files that cannot be read."""
+    def points(self, receipt: Receipt) -> tuple[dict[str, Points], list[str]]:
+        """Return the points of a receipt's files by stored id, ascending in time, and the files that cannot be read."""
         parts: dict[str, list[Points]] = {}
         unread = []
-        for name in names:
+        for name in receipt.files:
             found: dict[str, list[Points]] = {}
             try:
                 for stored_id, points in self._read(within(self.path, name)):
