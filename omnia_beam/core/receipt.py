@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from omnia_beam.core.chunk import Chunk, Points
+from omnia_beam.core.file_stamp import FileStamp
 from omnia_beam.core.fingerprint import Fingerprint, hash_points, status_histogram
 from omnia_beam.core.kept import KeptPoints
 from omnia_beam.core.time_range import TimeRange
@@ -52,19 +53,6 @@ class SeriesReceipt:
     def fingerprint(self) -> Fingerprint:
         """The fingerprint of what was stored."""
         return Fingerprint(self.count, self.first_ns, self.last_ns, self.statuses, self.content_hash)
-
-
-@dataclass(frozen=True, slots=True)
-class FileStamp:
-    """Size and time of a file when it was put in place, to compare with the file that is there later.
-
-    Args:
-        size: bytes.
-        mtime_ns: time of change, ns since the Unix epoch; None on object stores, which set their own.
-    """
-
-    size: int
-    mtime_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

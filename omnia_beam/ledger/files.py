@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from omnia_beam.core.errors import StateError
-from omnia_beam.core.receipt import FileStamp
+from omnia_beam.core.file_stamp import FileStamp
 from omnia_beam.ledger.index import PARTIAL, Flags
 from omnia_beam.ledger.ledger import Ledger, RecordedReceipt
 from omnia_beam.ledger.table import RECEIPT

@@ -12,7 +12,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 
 from omnia_beam.core.errors import DestinationError, OmniaBeamError
-from omnia_beam.core.receipt import FileStamp
+from omnia_beam.core.file_stamp import FileStamp
 from omnia_beam.store.base import (
     TEMPORARY_PREFIX,
     Appender,

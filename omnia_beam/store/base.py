@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, Protocol
 
-from omnia_beam.core.receipt import FileStamp
+from omnia_beam.core.file_stamp import FileStamp
 
 Placing = Callable[[], AbstractContextManager[object]]
 """Wraps the one step that makes a file visible, and raises before it where the file must not appear."""

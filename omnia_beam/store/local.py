@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO
 
-from omnia_beam.core.receipt import FileStamp
+from omnia_beam.core.file_stamp import FileStamp
 from omnia_beam.store.base import TEMPORARY_PREFIX, Placing, StoredFile, VersionedFile
 
 fcntl: ModuleType | None

@@ -17,7 +17,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, NoReturn, cast
 
-from omnia_beam.core.receipt import FileStamp
+from omnia_beam.core.file_stamp import FileStamp
 from omnia_beam.core.redaction import redact
 from omnia_beam.store.base import Appender, ChangedMeanwhile, Placing, StoredFile, VersionedFile
 from omnia_beam.store.client import Container

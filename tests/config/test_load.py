@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnia_beam.config import JobConfig
 from omnia_beam.config.document import apply_setting, parse_document, walk
 from omnia_beam.config.load import validate
 from omnia_beam.core.errors import UsageError
@@ -19,7 +18,7 @@ from omnia_beam.core.timestamps import parse_time
 from omnia_beam.io.files.options import ParquetSink
 from omnia_beam.io.omnia.options import OmniaSource
 from omnia_beam.net.auth.credentials import CredentialSpec
-from omnia_beam.pipelines.config import load_config
+from omnia_beam.pipelines.config import job_model, load_config
 
 from .conftest import GOOD, NOW_NS, Files
 
@@ -177,7 +176,7 @@ accept: [unmaped]
     assert '"nan" is not a finite number' in said["source.rate.requests_per_second"]
     assert '"0" is out of range: at least 1 and at most 1,024' in said["source.rate.max_in_flight"]
     assert "it belongs below window" in said["start"]
-    assert '"csw" is not one of omnia, parquet, csv; did you mean "csv"?' in said["sink.kind"]
+    assert '"csw" is not one of omnia, csv, parquet; did you mean "csv"?' in said["sink.kind"]
     assert "is empty; give a value or remove the key" in said["workers"]
     assert '"unmaped" is not a finding' in said["accept.0"]
 
@@ -307,7 +306,7 @@ def test_whatever_stands_anywhere_is_taken_or_refused_in_lines(path: tuple[str |
     apply_setting(document, ".".join(map(str, path)), value, "--set")
     problems: tuple[str, ...] = ()
     try:
-        validate(document, NOW_NS)
+        validate(document, job_model(), NOW_NS)
     except UsageError as error:
         problems = error.problems  # type: ignore[attr-defined]  # a member by name
     assert all(re.match(r"(--set|job\.yaml:\d+:\d+): [^:]+: \S", line) for line in problems), problems
@@ -340,7 +339,7 @@ def test_a_configuration_is_frozen_and_travels(files: Files) -> None:
     with pytest.raises(pydantic.ValidationError):
         config.name = "other"
     assert pickle.loads(pickle.dumps(config)) == config
-    assert JobConfig.model_validate(config.model_dump()) == config
+    assert job_model().model_validate(config.model_dump()) == config
 
 
 def test_a_list_of_many_ids_is_read_in_one_go(files: Files) -> None:

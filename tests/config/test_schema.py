@@ -14,7 +14,7 @@ import yaml
 from omnia_beam.config.document import parse_document
 from omnia_beam.config.load import validate
 from omnia_beam.core.errors import UsageError
-from omnia_beam.pipelines.config import load_config
+from omnia_beam.pipelines.config import job_model, load_config
 from omnia_beam.pipelines.config.schema import json_schema
 
 from .conftest import GOOD, NOW_NS, Files
@@ -146,5 +146,5 @@ def test_a_document_without_the_schema_s_required_keys_is_told_which() -> None:
     assert set(parse_document(GOOD, "x").data) >= required
     document = parse_document("window:\n", "x")
     with pytest.raises(UsageError) as caught:
-        validate(document, NOW_NS)
+        validate(document, job_model(), NOW_NS)
     assert {line.split(": ")[1] for line in str(caught.value).splitlines()} == required

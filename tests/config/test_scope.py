@@ -162,7 +162,8 @@ def test_the_parts_are_pinned(files: Files) -> None:
 
 def test_the_parts_are_the_same_in_another_process(files: Files) -> None:
     path = files.write(GOOD)
-    code = f"from omnia_beam.config import *; print(scope_parts(load_config({path!r}, now_ns=0)))"
+    imports = "from omnia_beam.config import scope_parts; from omnia_beam.pipelines.config import load_config"
+    code = f"{imports}; print(scope_parts(load_config({path!r}, now_ns=0)))"
     runs = set()
     for seed in ("1", "2"):
         environ = {**os.environ, "PYTHONHASHSEED": seed}

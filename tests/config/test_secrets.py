@@ -15,7 +15,7 @@ from omnia_beam.config.document import parse_document
 from omnia_beam.config.load import validate
 from omnia_beam.config.secrecy import is_secret_key, is_secret_value, show_key, show_value
 from omnia_beam.core.errors import UsageError
-from omnia_beam.pipelines.config import load_config
+from omnia_beam.pipelines.config import job_model, load_config
 
 from .conftest import GOOD, NOW_NS, Files
 
@@ -194,7 +194,7 @@ def test_whatever_stands_below_credential_stays_there(word: str, name: str, form
     text = GOOD.replace("{kind: anonymous}", f"\n    kind: nonsense\n    {name}: {form.format(word)}")
     message = ""
     try:
-        validate(parse_document(text, "job.yaml"), NOW_NS)
+        validate(parse_document(text, "job.yaml"), job_model(), NOW_NS)
     except UsageError as error:
         message = everything(error)
     assert message

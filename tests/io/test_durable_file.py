@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from omnia_beam.core.errors import DestinationError, UsageError
-from omnia_beam.core.receipt import FileStamp
+from omnia_beam.core.file_stamp import FileStamp
 from omnia_beam.store import is_remote, write_durably
 from tests.io.memory_objects import MemoryObjects
 

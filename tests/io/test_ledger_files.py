@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from omnia_beam.core.receipt import FileStamp, Receipt
+from omnia_beam.core.file_stamp import FileStamp
+from omnia_beam.core.receipt import Receipt
 from omnia_beam.ledger.compaction import compact_ledger
 from omnia_beam.ledger.files import receipts_of_files, recorded_stamps
 from omnia_beam.ledger.ledger import Ledger

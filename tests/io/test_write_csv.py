@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from omnia_beam.beam.runner import make_runner, pipeline_options
 from omnia_beam.core.chunk import Chunk, Points
-from omnia_beam.core.receipt import FileStamp, Receipt
+from omnia_beam.core.file_stamp import FileStamp
+from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.core.window import ChunkKey

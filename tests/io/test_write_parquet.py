@@ -22,7 +22,8 @@ from apache_beam.utils.windowed_value import WindowedValue
 from omnia_beam.beam.progress import BOARD
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import DestinationError
-from omnia_beam.core.receipt import FileStamp, Receipt
+from omnia_beam.core.file_stamp import FileStamp
+from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.files.parquet.write import chunk_files

@@ -12,6 +12,7 @@ import yaml
 
 from omnia_beam.config import JobConfig, read_mapping_file
 from omnia_beam.config.accept import accepted
+from omnia_beam.config.create_missing import CreateMissing
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.finding import Finding
 from omnia_beam.core.series import Timeseries, TimeseriesDraft
@@ -43,6 +44,8 @@ CREATE = {"facility": "{facility}", "name": "N {name}", "description": "{descrip
 
 class KnownTargets:
     """Targets from a list; what is created is remembered."""
+
+    creation: CreateMissing | None = None
 
     def __init__(self, series: Iterable[Timeseries]) -> None:
         self.series = list(series)
@@ -100,7 +103,9 @@ def resolve(tmp_path: Path) -> Callable[..., tuple[Resolution, JobConfig]]:
         rows = ()
         if config.mapping is not None and config.mapping.file is not None:
             rows = read_mapping_file(config.mapping.file, tuple(config.mapping.tables()))
-        return resolve_mapping(series, config, rows, targets or KnownTargets(THERE)), config
+        known = targets or KnownTargets(THERE)
+        known.creation = getattr(config.sink, "create_missing", None)
+        return resolve_mapping(series, config, rows, known), config
 
     return run
 

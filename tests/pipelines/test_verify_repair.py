@@ -71,10 +71,10 @@ def test_a_repair_that_dies_is_finished_by_the_next_run(
 ) -> None:
     flip(tmp_path, emulator)
 
-    def die(config: JobConfig, context: RunContext) -> Any:
+    def die(config: JobConfig, context: RunContext, command: str) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(verify_module, "run_backfill", die)
+    monkeypatch.setattr(verify_module, "run_job", die)
     with pytest.raises(KeyboardInterrupt):
         run_verify(job, context, repair=True)
     monkeypatch.undo()

@@ -10,8 +10,9 @@ from collections.abc import Collection
 from typing import Final
 
 from omnia_beam.core.errors import DestinationError
+from omnia_beam.core.file_stamp import FileStamp
 from omnia_beam.core.fingerprint import Fingerprint
-from omnia_beam.core.receipt import FileStamp, Receipt
+from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.destination import Asked, Look
 from omnia_beam.io.files.destination_files import shown_name

@@ -140,7 +140,9 @@ class OpenService:
             # Their metadata is not used, and reading it would take a request for each series.
             found = [Timeseries(id, "", "") for id in select_series(self._session, options.series)]
         spelled = {canonical_id(id): id for id in as_recorded(view.ledger, [each.id for each in found])}
-        self.series = tuple(sorted((replace(each, id=spelled[each.id]) for each in found), key=lambda each: each.id))
+        self.series = tuple(
+            sorted((replace(each, id=spelled[canonical_id(each.id)]) for each in found), key=lambda each: each.id)
+        )
         self.warnings = tuple(named_in_two_spellings(options.series))
         self.facts, self.vanished = {}, {}
 

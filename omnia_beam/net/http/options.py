@@ -13,10 +13,10 @@ from pydantic import ConfigDict, model_validator
 
 from omnia_beam.config.fields import BaseUrl, Duration, DurationOrZero, PathText, Text, VariableName
 from omnia_beam.config.section import Section, key, problem
+from omnia_beam.core.addresses import is_loopback
 from omnia_beam.core.limits import MAX_POINTS_PER_RESPONSE
 from omnia_beam.net.auth.credentials import CredentialSpec
 from omnia_beam.net.http.environments import EnvironmentName
-from omnia_beam.net.http.route import is_loopback
 
 FederationSource = Literal["IMS", "TSDB", "DataLake"]
 """Where the service looks for data: `IMS` is the live PI or IP.21 source, `TSDB` the database, `DataLake` is two days behind it

@@ -10,14 +10,14 @@ Redirects are followed within the service, but never to another host, so that no
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.utils import get_environ_proxies, select_proxy
+
+from omnia_beam.core.addresses import is_this_machine
 
 MAX_REDIRECTS: Final = 5
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -66,33 +66,6 @@ def _origin(url: str) -> tuple[str, str, int | None] | None:
     if not parts.hostname:
         return None
     return parts.scheme, parts.hostname, port or {"http": 80, "https": 443}.get(parts.scheme)
-
-
-def is_loopback(url: str) -> bool:
-    """Return whether the URL's host is this machine itself, so that plain http does not carry secrets over a network."""
-    address = _address(url)
-    return address is not None and address.is_loopback
-
-
-def is_this_machine(url: str) -> bool:
-    """Return whether the URL's host is a name or address of this machine itself, or link-local. No name is looked up."""
-    address = _address(url)
-    return address is not None and (address.is_loopback or address.is_unspecified or address.is_link_local)
-
-
-def _address(url: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return the address that the URL's host is, without looking up a name; None for a name other than `localhost`."""
-    host = (urlsplit(url).hostname or "").rstrip(".").partition("%")[0]
-    if host == "localhost" or host.endswith(".localhost"):
-        return ipaddress.IPv4Address("127.0.0.1")
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        try:
-            address = ipaddress.IPv4Address(socket.inet_aton(host))  # the system also accepts forms such as 127.1
-        except OSError:
-            return None
-    return getattr(address, "ipv4_mapped", None) or address
 
 
 def proxy_of(url: str) -> str | None:

@@ -10,6 +10,7 @@ from typing import Final, get_args
 
 from omnia_beam import __version__
 from omnia_beam.config.fields import check_base_url
+from omnia_beam.core.addresses import is_loopback
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.redaction import remember_secret
 from omnia_beam.core.timestamps import NS_PER_SECOND
@@ -18,7 +19,6 @@ from omnia_beam.net.auth.options import CredentialOptions
 from omnia_beam.net.http.environments import environment
 from omnia_beam.net.http.options import FederationSource, RateOptions, ServiceOptions, TimeoutsOptions, exposed_secret
 from omnia_beam.net.http.retry import RetryPolicy
-from omnia_beam.net.http.route import is_loopback
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from pydantic import AfterValidator, create_model, model_validator
 from omnia_beam.config.fields import BaseUrl, Text, VariableName
 from omnia_beam.config.section import key, problem
 from omnia_beam.config.storage import StorageOptions
+from omnia_beam.core.addresses import is_loopback
 from omnia_beam.net.auth.credentials import CredentialSpec
-from omnia_beam.net.http.route import is_loopback
 from omnia_beam.store.place import StorageEntry
 
 
