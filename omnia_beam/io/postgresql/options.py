@@ -10,10 +10,10 @@ from pydantic import AfterValidator, model_validator
 from omnia_beam.config.fields import OneOrMany, PathText, Status, Text, ZoneName
 from omnia_beam.config.kind import SinkOptions, SourceOptions
 from omnia_beam.config.section import Section, key, problem
+from omnia_beam.core.addresses import is_loopback
 from omnia_beam.core.limits import GOOD
 from omnia_beam.io.postgresql.names import TableName
 from omnia_beam.net.auth.credentials import AnyCredential
-from omnia_beam.net.http.route import is_loopback
 
 if TYPE_CHECKING:
     from omnia_beam.config.job import JobConfig
