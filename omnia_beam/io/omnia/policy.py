@@ -16,15 +16,18 @@ from omnia_beam.core.chunk import NO_POINTS, Points
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.limits import MAX_STATUS, TIME_RESOLUTION_NS
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.io.time_grid import TimeGrid
 
 NOT_FINITE: Final = "NaN or infinity: the service's JSON has no form for it"
-GRID: Final = TimeGrid(TIME_RESOLUTION_NS, "the service")
-TOO_FINE: Final = GRID.too_fine
-TIME_TAKEN: Final = GRID.taken
-TIME_LEAVES: Final = GRID.leaves
+TOO_FINE: Final = f"time finer than the {TIME_RESOLUTION_NS} ns that the service keeps"
+TIME_TAKEN: Final = f"time cut to {TIME_RESOLUTION_NS} ns meets that of an earlier point"
+TIME_LEAVES: Final = f"time cut to {TIME_RESOLUTION_NS} ns leaves the window, where it may meet another point"
 
-FINDING_OF: Final = {NOT_FINITE: "nan_values", **GRID.findings}
+FINDING_OF: Final = {
+    NOT_FINITE: "nan_values",
+    TOO_FINE: "time_resolution",
+    TIME_TAKEN: "same_time",
+    TIME_LEAVES: "same_time",
+}
 """Finding of the loss report for each reason."""
 
 MAX_POINT_BYTES: Final = 100
@@ -109,7 +112,7 @@ def apply_policy(points: Points, window: TimeRange, options: WriteOptions) -> Po
         options: the policies.
     """
     finite = np.isfinite(points.values)
-    fine = GRID.is_between(points.times)
+    fine = points.times % TIME_RESOLUTION_NS != 0
     if finite.all() and not fine.any():
         return PolicyResult(points)
     dead: list[tuple[Points, str]] = []
@@ -125,11 +128,11 @@ def apply_policy(points: Points, window: TimeRange, options: WriteOptions) -> Po
             dead.append((points.take(~finite), NOT_FINITE))
         else:
             dropped = int(np.count_nonzero(~finite))
-    reasons = GRID.reasons(points.times, keep, window, truncate=options.time_resolution == "truncate")
+    reasons = _time_reasons(points.times, keep, fine, window, options)
     for reason, where in reasons.items():
         dead.append((points.take(where), reason))
         keep = keep & ~where
-    times = GRID.cut(sent.times) if fine.any() else sent.times
+    times = sent.times - sent.times % TIME_RESOLUTION_NS if fine.any() else sent.times
     return PolicyResult(
         good=NO_POINTS if not keep.any() else Points(times, sent.values, sent.statuses).take(keep),
         dead=tuple((each, reason) for each, reason in dead if len(each.times)),
@@ -143,3 +146,24 @@ def _substituted(points: Points, finite: npt.NDArray[np.bool_], options: WriteOp
     values = np.where(finite, points.values, options.bad_value)
     statuses = np.where(finite, points.statuses, np.uint32(options.bad_status)).astype(np.uint32)
     return Points(points.times, values, statuses)
+
+
+def _time_reasons(
+    times: npt.NDArray[np.int64],
+    keep: npt.NDArray[np.bool_],
+    fine: npt.NDArray[np.bool_],
+    window: TimeRange,
+    options: WriteOptions,
+) -> dict[str, npt.NDArray[np.bool_]]:
+    """Return by reason which of the points that would be kept cannot be, because of their time."""
+    if options.time_resolution == "dead_letter":
+        return {TOO_FINE: keep & fine}
+    # Python's integers cannot overflow here. Whole ticks of the window begin at or after its start.
+    first_tick = window.start_ns + -window.start_ns % TIME_RESOLUTION_NS
+    leaves = keep & fine & (times < first_tick)
+    ticks = times // TIME_RESOLUTION_NS
+    stays = np.flatnonzero(keep & ~leaves)
+    # Times ascend, so points of one tick are neighbours, and the first of them is the exact one if any is.
+    meets = np.zeros(len(times), bool)
+    meets[stays[1:]] = ticks[stays[1:]] == ticks[stays[:-1]]
+    return {TIME_LEAVES: leaves, TIME_TAKEN: meets}

@@ -86,8 +86,8 @@ def as_postgres(command: list[Any]) -> list[str]:
 
 
 @contextmanager
-def running_server() -> Iterator[Server]:
-    """A new server for the block."""
+def running_server(settings: str = SETTINGS) -> Iterator[Server]:
+    """A new server for the block, with further lines of its configuration."""
     found = programs()
     assert found is not None, "the caller looks for the programs first"
     with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as folder:
@@ -97,7 +97,7 @@ def running_server() -> Iterator[Server]:
         options = ["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "-N"]
         subprocess.run(as_postgres([found / "initdb", "-D", data, *options]), check=True, stdout=subprocess.DEVNULL)
         with (data / "postgresql.conf").open("a") as file:
-            file.write(SETTINGS)
+            file.write(settings)
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             port = taken.getsockname()[1]
