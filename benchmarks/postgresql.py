@@ -135,7 +135,13 @@ def _into(folder: Path, place: str) -> dict[str, Any]:
     return {
         "name": "in",
         "source": {"kind": "parquet", "path": str(folder / "in.parquet")},
-        "sink": {"kind": "postgresql", "url": place, "credential": {"kind": "anonymous"}, "table": "points", "create": True},
+        "sink": {
+            "kind": "postgresql",
+            "url": place,
+            "credential": {"kind": "anonymous"},
+            "table": "points",
+            "create": True,
+        },
         "state": str(folder / "state"),
     }
 
@@ -161,7 +167,10 @@ def _command(folder: Path, command: str, job: dict[str, Any]) -> float:
     path.write_text(yaml.safe_dump(job))
     began = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "omnia_beam", command, path, "--json", "--quiet"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "omnia_beam", command, path, "--json", "--quiet"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     seconds = time.perf_counter() - began
     if done.returncode:

@@ -292,6 +292,7 @@ class Accepts:
     Args:
         not_finite: what becomes of NaN and infinities; None where they are held.
         fine_times: what becomes of times finer than the sink's grid; None where every ns is held.
+        grid_ns: the step of the times that it holds, ns; 1 for every ns.
         statuses: why statuses are left out; empty where they are held.
         metadata: whether the sink needs names, units and the like of series, and not ids alone.
         upserts: whether a point that is written again replaces the one before.
@@ -302,6 +303,7 @@ class Accepts:
 
     not_finite: Loss | None = None
     fine_times: Loss | None = None
+    grid_ns: int = 1
     statuses: str = ""
     metadata: bool = False
     upserts: bool = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from omnia_beam.core.finding import Finding
+from omnia_beam.core.limits import TIME_RESOLUTION_NS
 from omnia_beam.io.base import Accepts
 from omnia_beam.io.facts import SeriesFacts
 from omnia_beam.mapping.loss_report import LossReport, SeriesLine, sorted_findings
@@ -46,7 +47,9 @@ def _about_points(series: MappedSeries, accepts: Accepts, facts: SeriesFacts | N
         ("time_resolution", facts.fine, accepts.fine_times),
     ):
         if points and loss is not None:
-            yield Finding(name, shown, f"{points:,} {loss.text}", loss.blocking, points)
+            # Indexes count what is finer than 100 ns: of a coarser grid that is the least.
+            least = "at least " if name == "time_resolution" and accepts.grid_ns > TIME_RESOLUTION_NS else ""
+            yield Finding(name, shown, f"{least}{points:,} {loss.text}", loss.blocking, points)
 
 
 def _about_statuses(shown: str, rule: StatusRule, facts: SeriesFacts | None) -> Iterator[Finding]:

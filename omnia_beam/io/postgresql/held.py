@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
-
-from omnia_beam.core.chunk import NO_POINTS, Chunk, Points
+from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.dead_letter import DeadLetter
-from omnia_beam.io.time_grid import TimeGrid
+from omnia_beam.io.policy import PointPolicy
 
 
 @dataclass(frozen=True)
@@ -26,33 +24,17 @@ class Held:
     truncated: int = 0
 
 
-def divide(chunk: Chunk, grid: TimeGrid | None, *, truncate: bool) -> Held:
-    """Divide a chunk by the grid of the table's times.
-
-    Args:
-        chunk: as read and mapped.
-        grid: None where every nanosecond is held.
-        truncate: whether times between two steps are cut off; otherwise such points are dead letters.
-    """
-    if grid is None or not grid.is_between(chunk.points.times).any():
+def divide(chunk: Chunk, policy: PointPolicy) -> Held:
+    """Divide a chunk, as read and mapped, by the policy for points that the table cannot hold."""
+    if policy.grid_ns == 1 or not (chunk.points.times % policy.grid_ns).any():
         return Held(chunk)
     held: dict[str, Points] = {}
     letters: list[DeadLetter] = []
     truncated = 0
     for source_id, target_id, points in chunk.by_series():
-        keep = np.ones(len(points.times), bool)
-        for reason, where in grid.reasons(points.times, keep, chunk.key.range, truncate=truncate).items():
-            if where.any():
-                letters.append(DeadLetter(chunk.key, source_id, target_id, points.take(where), reason))
-            keep &= ~where
-        truncated += int(np.count_nonzero(keep & grid.is_between(points.times)))
-        good = points.take(keep)
-        held[source_id] = Points(grid.cut(good.times), good.values, good.statuses) if len(good.times) else NO_POINTS
+        result = policy.apply(points, chunk.key.range)
+        held[source_id] = result.good
+        letters += (DeadLetter(chunk.key, source_id, target_id, dead, reason) for dead, reason in result.dead)
+        truncated += result.truncated
     stored = Chunk.from_points(chunk.key, held, chunk.series_ids)
-    whole = Chunk(stored.key, stored.batch, chunk.rejected, chunk.kept)
-    return Held(whole, tuple(letters), truncated)
-
-
-def as_table_holds(chunk: Chunk, grid: TimeGrid | None, *, truncate: bool) -> Chunk:
-    """Return what the table would hold of a chunk."""
-    return divide(chunk, grid, truncate=truncate).chunk
+    return Held(replace(stored, rejected=chunk.rejected, kept=chunk.kept), tuple(letters), truncated)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Final
 
 from omnia_beam.config.job import JobConfig
@@ -13,11 +12,11 @@ from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.any_series import AnySeries
-from omnia_beam.io.base import Accepts, Attempt, Loss, Share, Writing
+from omnia_beam.io.base import Accepts, Attempt, Share, Writing
 from omnia_beam.io.destination import Asked, Look, Removal, Tidied, check_mode, not_asked, not_counted, not_looked_at
 from omnia_beam.io.observer import Destination, ReadingPlace
+from omnia_beam.io.policy import PointPolicy
 from omnia_beam.io.postgresql.connection import Database
-from omnia_beam.io.postgresql.held import as_table_holds
 from omnia_beam.io.postgresql.leftovers import noted_files, remove_leftovers
 from omnia_beam.io.postgresql.look import look_at_table
 from omnia_beam.io.postgresql.names import TableName
@@ -50,14 +49,16 @@ class TableSink:
         self._job = job
         self._database = Database.of(options)
         self._form = TableForm(TableName.parse(options.table), options.time, options.default_status)
-        self._truncate = options.time_resolution == "truncate"
+        self._policy = PointPolicy(
+            grid_ns=self._form.grid_ns, time_resolution=options.time_resolution, place="the table"
+        )
         self.places = {}
         self.targets = AnySeries()
-        grid = self._form.grid
         self.accepts = Accepts(
-            fine_times=None if grid is None else _fine_times(truncate=self._truncate),
-            leaves_out=grid is not None and self._truncate,
-            as_held=None if grid is None else partial(as_table_holds, grid=grid, truncate=self._truncate),
+            fine_times=self._policy.time_loss,
+            grid_ns=self._policy.grid_ns,
+            leaves_out=self._policy.leaves_out,
+            as_held=None if self._policy.grid_ns == 1 else self._policy.storable,
         )
 
     def check(self) -> Iterator[Attempt]:
@@ -110,11 +111,13 @@ class TableSink:
     def writing(self, share: Share, run: RunState, again: Collection[ChunkKey] = ()) -> Writing:
         from omnia_beam.io.postgresql.write import WriteRows
 
-        options = (self._truncate, self._options.commit_points)
-        return WriteRows(self._database, self._form, run, frozenset(again), *options)
+        return WriteRows(self._database, self._form, run, frozenset(again), self._policy, self._options.commit_points)
 
     def commit(self, run: JobRun) -> Sequence[Receipt]:
         return ()  # each worker commits its own transactions
+
+    def resending(self, run: JobRun) -> None:
+        """Return None: the database refuses no single points, so that a replay reads whole windows again."""
 
     def observer(self, place: ReadingPlace, *, with_source: bool) -> Destination | None:
         return TableDestination(self.stored())
@@ -142,13 +145,3 @@ class TableSink:
             connection.rollback()
             created = "would be made" if done.startswith("made") else "is there and fits"
             return f"the table {form.name} {created}, and can be written"
-
-
-def _fine_times(*, truncate: bool) -> Loss:
-    held = "times are finer than the microsecond that timestamptz keeps"
-    if truncate:
-        return Loss(f"{held}: cut to it", blocking=False)
-    return Loss(
-        f"{held}: those points become dead letters; set sink.time: bigint_ns to keep them, or "
-        "sink.time_resolution: truncate to cut them"
-    )

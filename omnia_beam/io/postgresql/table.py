@@ -12,13 +12,9 @@ from omnia_beam.core.errors import UsageError
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.postgresql.catalog import FoundTable, find_table, has_extension, near_names
 from omnia_beam.io.postgresql.names import TableName, literal
-from omnia_beam.io.time_grid import TimeGrid
 
 if TYPE_CHECKING:
     import psycopg
-
-MICROSECONDS: Final = TimeGrid(1_000, "the column timestamptz")
-"""The grid of timestamptz."""
 
 _EPOCH_US: Final = 946_684_800_000_000
 """Microseconds from 1970 to 2000, where PostgreSQL's times begin."""
@@ -42,9 +38,9 @@ class TableForm:
     default_status: int
 
     @property
-    def grid(self) -> TimeGrid | None:
-        """The grid of its times; None where every nanosecond is held."""
-        return MICROSECONDS if self.time == "timestamptz" else None
+    def grid_ns(self) -> int:
+        """The step of its times, ns."""
+        return 1_000 if self.time == "timestamptz" else 1
 
     @property
     def time_type(self) -> str:
@@ -117,7 +113,10 @@ class TableForm:
     def _differences(self, found: FoundTable) -> list[str]:
         if not found.is_plain:
             return ["it is no table that rows can be copied into"]
-        types = {"series_id": ("text", "varchar"), "time": ("timestamptz",) if self.grid else ("int8",)}
+        types = {
+            "series_id": ("text", "varchar"),
+            "time": ("timestamptz",) if self.time == "timestamptz" else ("int8",),
+        }
         types |= {"value": ("float8",), "status": ("int8",)}
         wrong = []
         for name, taken in types.items():

@@ -20,6 +20,7 @@ from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.base import WriteResult
+from omnia_beam.io.policy import PointPolicy
 from omnia_beam.io.postgresql.connection import Database
 from omnia_beam.io.postgresql.held import Held, divide
 from omnia_beam.io.postgresql.table import TableForm
@@ -43,7 +44,7 @@ class WriteRows:
         database, form: of the table.
         run: holds the lease; receipts name its sink.
         again: windows that are recorded already: what they no longer have is deleted.
-        truncate: whether times finer than the table's grid are cut off.
+        policy: for points that the table cannot hold.
         commit_points: points in one transaction, about.
     """
 
@@ -51,7 +52,7 @@ class WriteRows:
     form: TableForm
     run: RunState
     again: frozenset[ChunkKey] = frozenset()
-    truncate: bool = False
+    policy: PointPolicy = PointPolicy()
     commit_points: int = 1_000_000
 
     def __call__(self, chunks: Any) -> WriteResult:
@@ -108,7 +109,7 @@ class _WriteRows(beam.DoFn):
     def process(
         self, chunk: Chunk, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
     ) -> Iterator[Any]:
-        held = divide(chunk, self._task.form.grid, truncate=self._task.truncate)
+        held = divide(chunk, self._task.policy)
         self._batch.add(held, (timestamp, (window,)))
         if self._batch.points >= self._task.commit_points or len(self._batch.held) >= _MOST_WINDOWS:
             yield from self._sent()
@@ -157,9 +158,8 @@ class _WriteRows(beam.DoFn):
         receipt = Receipt.of(held.chunk, self._task.run.sink, dead_letters=dead)
         if self._keep is not None:
             self._keep(receipt, held.letters)
-        if self._task.form.grid is not None:
-            for letter in held.letters:
-                BOARD.note_found(self._task.form.grid.findings[letter.reason], letter.source_id, letter.count)
+        for letter in held.letters:
+            BOARD.note_found(self._task.policy.finding_of(letter.reason), letter.source_id, letter.count)
         self._count(points_written=receipt.count, dead_letters=dead, points_truncated=held.truncated)
         return WindowedValue(receipt, timestamp, windows)
 
