@@ -2,10 +2,10 @@
 
     python -m benchmarks.postgresql [--points 20000000] [--series 20] [--url postgresql://…]
 
-Without `--url` a server is started on loopback with `fsync` on. Ours are whole commands: they plan, read Parquet files or write them,
-record receipts and look at the destination. Bare are one statement of `psql` each over a file of rows in the binary form, into a
-table of the same key: COPY; COPY into a table without a key and INSERT … ON CONFLICT DO UPDATE; COPY … TO STDOUT. Every figure is of
-wall-clock time, and all of them share the machine with the server.
+Without `--url` a server is started on loopback with `fsync` on. Ours are whole commands: they plan, read Parquet files or write
+them, record receipts and look at the destination. Bare are statements of `psql` over a file of rows in the binary form, into a
+table of the same key: COPY; COPY into a table without a key and INSERT … ON CONFLICT DO UPDATE; COPY … TO STDOUT. Every figure
+is of wall-clock time, and all of them share the machine with the server.
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ def test_a_server_that_goes_away_for_good_leaves_an_incomplete_run_and_the_next_
             run_migrate(job, context)
     finally:
         database.server.start()
-    assert count(database) == 600
+    assert 0 < count(database) < 2_000
     assert run_migrate(job, context).status == "complete"
     assert database.rows() == as_rows(points)
 
@@ -151,7 +151,7 @@ def test_what_a_dead_run_committed_without_a_receipt_goes_before_the_source_is_r
     points = steady("ab", 100)
     with monkeypatch.context() as patched:
         patched.setattr(writer.LedgerWriter, "append", lambda *args, **keys: (_ for _ in ()).throw(Dead()))
-        with pytest.raises(BaseException, match=r"Dead|"):
+        with pytest.raises(BaseException, match="Dead"):
             run_migrate(jobs.job(jobs.csv(points), database.sink()), context)
     assert count(database) == 200
     database.run("insert into points values ('theirs', '2024-01-01Z', 1, 1)")

@@ -60,28 +60,36 @@ def test_times_finer_than_a_microsecond_become_dead_letters_or_are_cut_towards_t
     assert [ns for _, ns, _, _ in database.rows("bigint_ns", "ns")] == times
 
 
+def form(
+    tag: str = "series_id", id: str = "text", time: str = "timestamptz", value: str = "float8", more: str = ""
+) -> str:
+    return (
+        f"create table points ({tag} {id}, time {time}, value {value}, status bigint{more}, primary key ({tag}, time))"
+    )
+
+
 FORMS = {
-    "other type": "create table points (series_id text, time timestamptz, value real, status bigint, primary key (series_id, time))",
-    "other name": "create table points (tag text, time timestamptz, value double precision, status bigint, primary key (tag, time))",
-    "further": "create table points (series_id text, time timestamptz, value float8, status bigint, unit text, primary key (series_id, time))",
+    "other type": form(value="real"),
+    "other name": form(tag="tag"),
+    "further": form(more=", unit text"),
+    "no zone": form(time="timestamp"),
+    "short": form(id="varchar(5)"),
     "no key": "create table points (series_id text not null, time timestamptz not null, value float8, status bigint)",
-    "no zone": "create table points (series_id text, time timestamp, value float8, status bigint, primary key (series_id, time))",
-    "short": "create table points (series_id varchar(5), time timestamptz, value float8, status bigint, primary key (series_id, time))",
     "view": "create view points as select 'a'::text series_id, now() as time, 1.0::float8 as value, 1::bigint as status",
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("which", FORMS)
 def test_a_table_of_another_form_is_refused_with_the_statement_that_would_fit(
-    database: Database, jobs: Jobs, context: RunContext, form: str
+    database: Database, jobs: Jobs, context: RunContext, which: str
 ) -> None:
-    database.run(FORMS[form])
+    database.run(FORMS[which])
     with pytest.raises(UsageError) as refused:
         run_migrate(jobs.job(jobs.csv(steady("ab", 3)), database.sink()), context)
     text = str(refused.value)
     assert "does not fit" in text
     made = text[text.index("create table") :]
-    database.run("drop view points" if form == "view" else "drop table points")
+    database.run("drop view points" if which == "view" else "drop table points")
     database.run(made)
     assert run_migrate(jobs.job(jobs.csv(steady("ab", 3)), database.sink(create=False)), context).status == "complete"
 
@@ -226,8 +234,7 @@ def test_more_removals_than_allowed_are_none(database: Database, jobs: Jobs, con
 
 def test_missing_rights_are_named(database: Database, jobs: Jobs, context: RunContext) -> None:
     database.run("create role writer login")
-    form = "create table points (series_id text, time timestamptz, value float8 not null, status bigint, primary key (series_id, time))"
-    database.run(form)
+    database.run(form(value="float8 not null"))
     url = database.url.replace("postgres@", "writer@")
     job = jobs.job(jobs.csv(steady("a", 3)), database.sink(url=url, create=False))
     with pytest.raises(DestinationError, match=r"permission denied for table points.*docs/postgresql.md"):

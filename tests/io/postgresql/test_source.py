@@ -49,8 +49,8 @@ def test_a_table_with_its_own_columns_is_read_whole(database: Database, jobs: Jo
     database.run("create table points (tag text, ts timestamptz, val double precision, quality int)")
     database.run("create index on points (tag, ts)")
     database.run(
-        "insert into points select s, timestamptz '2024-01-01Z' + i * interval '1 second', i / 7.0, case when i % 2 = 0 then 192 end "
-        "from generate_series(0, 99) i, unnest(array['a', 'b', 'c''\\d']) s"
+        "insert into points select s, timestamptz '2024-01-01Z' + i * interval '1 second', i / 7.0, "
+        "case when i % 2 = 0 then 192 end from generate_series(0, 99) i, unnest(array['a', 'b', 'c''\\d']) s"
     )
     database.run(
         "insert into points values ('a', '2024-01-01 12:00Z', null, 1), (null, '2024-01-01Z', 1, 1), ('a', null, 1, 1)"
@@ -178,8 +178,8 @@ def test_a_wide_table_is_a_column_a_series(database: Database, jobs: Jobs, conte
         'create table points ("time" timestamp primary key, "27PT1" float8, "Level %" numeric, running bool, note text)'
     )
     database.run(
-        "insert into points select timestamp '2024-01-01' + i * interval '1 second', i, case when i % 3 = 0 then i / 4.0 end, i > 5, 'x' "
-        "from generate_series(0, 9) i"
+        "insert into points select timestamp '2024-01-01' + i * interval '1 second', i, "
+        "case when i % 3 = 0 then i / 4.0 end, i > 5, 'x' from generate_series(0, 9) i"
     )
     summary = read(database, jobs, context, layout="wide", max_chunk_points=9)
     assert (summary.status, summary.series, summary.points_written) == ("complete", 3, 24)
