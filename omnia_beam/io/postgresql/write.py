@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.errors import TransientServiceError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.receipt import Receipt
+from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.base import WriteResult
 from omnia_beam.io.policy import PointPolicy
@@ -60,11 +62,20 @@ class WriteRows:
         written = chunks | "Write" >> write.with_outputs(_FAILURES, main="receipts")
         return WriteResult(written.receipts, written[_FAILURES])
 
-    def is_again(self, key: ChunkKey) -> bool:
-        """Return whether a chunk is a recorded window, or a part of one."""
-        if key in self.again:
-            return True
-        return any(each.series_ids == key.series_ids and each.range.covers(key.range) for each in self.again)
+
+class _Recorded:
+    """The windows that are recorded already, by their series."""
+
+    def __init__(self, again: frozenset[ChunkKey]) -> None:
+        self._ranges: dict[tuple[str, ...], list[TimeRange]] = {}
+        for key in sorted(again, key=lambda each: each.range):
+            self._ranges.setdefault(key.series_ids, []).append(key.range)
+
+    def hold(self, key: ChunkKey) -> bool:
+        """Return whether a chunk is one of these windows, which do not overlap, or a part of one."""
+        ranges = self._ranges.get(key.series_ids, [])
+        at = bisect_right(ranges, key.range.start_ns, key=lambda each: each.start_ns) - 1
+        return at >= 0 and ranges[at].covers(key.range)
 
 
 @dataclass
@@ -95,6 +106,7 @@ class _WriteRows(beam.DoFn):
         task = self._task
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="omnia-table")
         self._writer = TableWriter(task.database, task.form, task.run)
+        self._recorded = _Recorded(task.again)
         self._batch = _Batch()
         self._waiting: list[tuple[_Batch, Future[None]]] = []
         self._failed = 0
@@ -130,7 +142,7 @@ class _WriteRows(beam.DoFn):
             return
         while self._waiting:
             yield from self._taken()
-        rows = [WindowRows(each.chunk, self._task.is_again(each.chunk.key)) for each in batch.held]
+        rows = [WindowRows(each.chunk, self._recorded.hold(each.chunk.key)) for each in batch.held]
         self._waiting.append((batch, self._pool.submit(self._writer.write, rows)))
 
     def _taken(self) -> Iterator[Any]:

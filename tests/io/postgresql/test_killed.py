@@ -16,6 +16,7 @@ import pytest
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
+from omnia_beam.core.errors import OmniaBeamError
 from omnia_beam.pipelines.run import run_migrate
 from tests.io.postgresql.conftest import Database, Jobs, as_rows, steady
 
@@ -130,7 +131,7 @@ def test_a_server_that_goes_away_for_good_leaves_an_incomplete_run_and_the_next_
 
     monkeypatch.setattr(transaction.TableWriter, "write", write)
     try:
-        with pytest.raises(Exception, match="127.0.0.1"):  # the look at the end finds nobody either
+        with pytest.raises(OmniaBeamError, match=r"127\.0\.0\.1"):  # the look at the end finds nobody either
             run_migrate(job, context)
     finally:
         database.server.start()
