@@ -17,7 +17,8 @@ from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.omnia.delivery import Refusal
 from omnia_beam.io.omnia.group import Run
-from omnia_beam.io.omnia.policy import FINDING_OF, PolicyResult, WriteOptions, apply_policy
+from omnia_beam.io.omnia.policy import FINDING_OF, WriteOptions, apply_policy
+from omnia_beam.io.policy import PolicyResult
 
 
 @dataclass(frozen=True, slots=True)
