@@ -383,12 +383,7 @@ class Sink(Protocol):
         """Return the reader of stored points; None where only receipts are known."""
 
     def writing(self, share: Share, run: RunState, again: Collection[ChunkKey] = ()) -> Writing:
-        """Return the function that writes chunks, with this worker's part of the budget.
-
-        Args:
-            share: see above.
-            run: what receipts are recorded under.
-            again: recorded windows among those that are written: the chunk of one replaces all that is stored of it.
+        """Return the function that writes chunks, with this worker's part of the budget; those of `again` replace what is stored.
 
         A sink that stages chunks and commits them apart returns an `io.commit.StageAndCommit`.
         """
