@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, model_validator
@@ -170,7 +170,6 @@ class PostgresqlSink(PostgresqlOptions, SinkOptions):
     """A table of PostgreSQL to write: columns series_id, time, value and status, unique by series_id and time."""
 
     job_starter: ClassVar = {"window": ""}
-    starter: ClassVar[dict[str, Any]] = {"create": "true"}
 
     kind: Literal["postgresql"] = key("The kind of sink.")
     create: bool = key("Create the table where it does not exist, a hypertable where TimescaleDB is installed.", False)
