@@ -17,7 +17,7 @@ from omnia_beam.core.errors import UsageError
 from omnia_beam.core.limits import MAX_STATUS
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND
-from omnia_beam.io.base import Loss
+from omnia_beam.io.accepts import Loss
 
 KEEP: Final = "keep"
 """As `bad_status`: the point's own status stays where it is a bad one."""

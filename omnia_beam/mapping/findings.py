@@ -38,6 +38,10 @@ def _about_points(series: MappedSeries, accepts: Accepts, facts: SeriesFacts | N
     shown = series.source.name or series.source.id
     if series.status is not None:
         yield from _about_statuses(shown, series.status, facts)
+    noted = facts is not None and "text_values" in facts.noted
+    if series.source.value_type == "string" and not accepts.texts and not noted:
+        text = "its values are texts, which the sink does not keep: their value is NaN; sinks of files and tables take text: true"
+        yield Finding("text_values", shown, text, series_id=series.source.id)
     if accepts.statuses:
         yield Finding("unlisted_status", shown, accepts.statuses, False)
     if facts is None:

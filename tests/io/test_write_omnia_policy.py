@@ -17,10 +17,10 @@ from omnia_beam.io.omnia.policy import (
     TIME_LEAVES,
     TIME_TAKEN,
     TOO_FINE,
-    PolicyResult,
     WriteOptions,
     apply_policy,
 )
+from omnia_beam.io.policy import PolicyResult
 from tests.core.strategies import as_points, as_rows, rows
 from tests.io.scripted_service import bits_of, double
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,11 +28,11 @@ class StoredFiles:
     path: str
     csv: CsvOptions | None = None
 
-    def points(self, receipt: Receipt) -> tuple[dict[str, Points], list[str]]:
-        """Return the points of a receipt's files by stored id, ascending in time, and the files that cannot be read."""
+    def points(self, receipts: Iterable[Receipt]) -> tuple[dict[str, Points], list[str]]:
+        """Return the points of the receipts' files by stored id, ascending in time, and the files that cannot be read."""
         parts: dict[str, list[Points]] = {}
         unread = []
-        for name in receipt.files:
+        for name in dict.fromkeys(name for receipt in receipts for name in receipt.files):
             found: dict[str, list[Points]] = {}
             try:
                 for stored_id, points in self._read(within(self.path, name)):
@@ -50,7 +50,7 @@ class StoredFiles:
             return
         for stored_id, points in read_csv_points(path, self.csv):
             if self.csv.layout == "wide":  # it holds no statuses
-                points = Points(points.times, points.values, np.full_like(points.statuses, GOOD))
+                points = points._replace(statuses=np.full_like(points.statuses, GOOD))
             yield stored_id, points
 
 

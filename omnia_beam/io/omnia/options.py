@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BeforeValidator, ConfigDict, WithJsonSchema, model_validator
 
@@ -17,6 +17,23 @@ from omnia_beam.net.http.options import FederationSource, ServiceOptions
 if TYPE_CHECKING:
     from omnia_beam.config.job import JobConfig
     from omnia_beam.io.base import Sink, Source
+
+
+_CONNECTION: Final = frozenset(
+    {
+        "allow_plain_http",
+        "ca_bundle",
+        "credential",
+        "format",
+        "page_limit",
+        "rate",
+        "resource_id",
+        "retry",
+        "subscription_key_env",
+        "timeouts",
+    }
+)
+"""Keys of a connection that change no point."""
 
 
 def _one_selection(schema: dict[str, Any]) -> None:
@@ -91,6 +108,7 @@ class SeriesSelection(Section):
 class OmniaSource(ServiceOptions, SourceOptions):
     """An Omnia Timeseries service to read from."""
 
+    beside: ClassVar = _CONNECTION | {"series"}
     job_starter: ClassVar = {"window": ""}
 
     kind: Literal["omnia"] = key("The kind of source.")
@@ -131,6 +149,7 @@ class OmniaSource(ServiceOptions, SourceOptions):
 class OmniaSink(ServiceOptions, SinkOptions):
     """An Omnia Timeseries service to write to."""
 
+    beside: ClassVar = _CONNECTION | {"create_missing", "batch_points", "batch_bytes"}
     job_starter: ClassVar = {"mapping": ""}
 
     kind: Literal["omnia"] = key("The kind of sink.")

@@ -7,12 +7,14 @@ from typing import Any, Final
 
 from omnia_beam.config.job import JobConfig
 from omnia_beam.core.receipt import Receipt
+from omnia_beam.core.series import Timeseries
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.base import Accepts, Attempt, Share, StoredPoints, Writing
 from omnia_beam.io.destination import Asked, Look, Removal, Tidied, check_mode, not_asked, not_counted, not_looked_at
 from omnia_beam.io.observer import Destination, ReadingPlace
 from omnia_beam.io.omnia.options import OmniaSink
+from omnia_beam.io.omnia.resend import ServiceResending
 from omnia_beam.io.omnia.settings import service_attempts, service_settings, write_options
 from omnia_beam.io.omnia.target_check import erase_points, look_at_service
 from omnia_beam.io.omnia.targets import ServiceTargets
@@ -37,6 +39,7 @@ class ServiceSink:
     """
 
     places: Mapping[str, str]
+    commits_every_s: float | None = None
 
     def __init__(self, options: OmniaSink, job: JobConfig) -> None:
         self._options = options
@@ -112,10 +115,19 @@ class ServiceSink:
             )
         )
 
-    def commit(self, run: JobRun) -> Sequence[Receipt]:
+    def keep_series(self, run: JobRun, series: Iterable[Timeseries]) -> None:
+        return None  # the service keeps what its series were created with
+
+    def commit(self, run: JobRun, *, leftovers: bool = False) -> Sequence[Receipt]:
         return ()
+
+    def resending(self, run: JobRun) -> ServiceResending:
+        return ServiceResending(self._service, self._write, run)
 
     def observer(self, place: ReadingPlace, *, with_source: bool) -> Destination | None:
         from omnia_beam.io.omnia.observer import observed_service
 
         return observed_service(self._service, self._options, self._job.max_chunk_points, place)
+
+    def contents(self, within: TimeRange | None) -> None:
+        return None  # its other series do not belong to this job, and may be millions

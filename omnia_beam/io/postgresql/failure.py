@@ -8,7 +8,6 @@ from typing import Any, Final, TypeVar
 
 import tenacity
 
-from omnia_beam.beam.progress import STOP
 from omnia_beam.core.errors import (
     CredentialError,
     DestinationError,
@@ -105,10 +104,10 @@ def _words(error: BaseException) -> str:
     return " ".join(text.split()).removesuffix(". SQLSTATE:").strip()
 
 
-def retried(act: Callable[[], T], *, given_up: Callable[[], bool] = STOP.is_set, **changes: Any) -> T:
+def retried(act: Callable[[], T], *, given_up: Callable[[], bool] = lambda: False, **changes: Any) -> T:
     """Return what a function returns, tried again for two minutes while the database does not respond.
 
-    Waits are random, up to 2 s. A stop signal ends them.
+    Waits are random, up to 2 s. `given_up` says whether to end them.
 
     Raises:
         OmniaBeamError: what the last try raised.

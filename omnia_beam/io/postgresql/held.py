@@ -25,7 +25,8 @@ class Held:
 
 
 def divide(chunk: Chunk, policy: PointPolicy) -> Held:
-    """Divide a chunk, as read and mapped, by the policy for points that the table cannot hold."""
+    """Divide a chunk, as read and mapped, by the policy for points that the table cannot hold; texts are left out."""
+    chunk = chunk.without_texts()
     if policy.grid_ns == 1 or not (chunk.points.times % policy.grid_ns).any():
         return Held(chunk)
     held: dict[str, Points] = {}
@@ -38,3 +39,8 @@ def divide(chunk: Chunk, policy: PointPolicy) -> Held:
         truncated += result.truncated
     stored = Chunk.from_points(chunk.key, held, chunk.series_ids)
     return Held(replace(stored, rejected=chunk.rejected, kept=chunk.kept), tuple(letters), truncated)
+
+
+def as_table_holds(chunk: Chunk, policy: PointPolicy) -> Chunk:
+    """Return what the table would hold of a chunk."""
+    return divide(chunk, policy).chunk

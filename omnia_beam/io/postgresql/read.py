@@ -11,7 +11,7 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from omnia_beam.beam import coders
-from omnia_beam.beam.progress import BOARD, STOP
+from omnia_beam.beam.progress import RunBoard, board_of
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import IncompleteReadError, TransientServiceError
 from omnia_beam.core.failure import WindowFailure
@@ -39,13 +39,14 @@ class ReadRows:
     endless: bool = False
 
     def __call__(self, shards: Any) -> ReadResult:
-        read = beam.ParDo(_ReadRows(self)).with_output_types(Chunk, **{_FAILURES: WindowFailure})
+        read = beam.ParDo(_ReadRows(self, board_of(shards))).with_output_types(Chunk, **{_FAILURES: WindowFailure})
         found = shards | "Read" >> read.with_outputs(_FAILURES, main="chunks")
         return ReadResult(found.chunks, found[_FAILURES])
 
 
 class _ReadRows(beam.DoFn):
-    def __init__(self, reading: ReadRows) -> None:
+    def __init__(self, reading: ReadRows, board: RunBoard) -> None:
+        self._board = board
         self._reading = reading
         self._points = Metrics.counter("omnia_beam", "points_read")
         self._repeats = Metrics.counter("omnia_beam", "points_repeated")
@@ -55,7 +56,9 @@ class _ReadRows(beam.DoFn):
     def setup(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="omnia-rows")
         self._noted: list[tuple[str, str, int]] = []
-        self._reader = WindowReader(self._reading.task, lambda *found: self._noted.append(found))
+        self._reader = WindowReader(
+            self._reading.task, lambda *found: self._noted.append(found), self._board.stop.is_set
+        )
         self._failed = 0
 
     def teardown(self) -> None:
@@ -64,14 +67,14 @@ class _ReadRows(beam.DoFn):
 
     def process(self, shard: WindowShard) -> Iterator[Any]:
         """Yield the chunks of a shard; one query is under way while the chunk before is processed."""
-        with BOARD.noting_fatal():
+        with self._board.noting_fatal():
             windows = iter(shard.windows)
             chunks: Iterator[Chunk] = iter(())
             window = None
             ahead = None
             while True:
                 if ahead is None:
-                    window = None if STOP.is_set() else next(windows, None)
+                    window = None if self._board.stop.is_set() else next(windows, None)
                     if window is None:
                         return
                     chunks = self._reader.read(window.key)
@@ -87,7 +90,7 @@ class _ReadRows(beam.DoFn):
                 if chunk is None:
                     self._failed, ahead = 0, None
                     self._windows_read.inc()
-                    BOARD.add(windows_read=1)
+                    self._board.add(windows_read=1)
                     continue
                 ahead = self._pool.submit(next, chunks, None)
                 self._points.inc(chunk.num_points)
@@ -98,13 +101,13 @@ class _ReadRows(beam.DoFn):
         if self._failed >= _MOST_FAILURES and not self._reading.endless:
             raise error
         self._windows_failed.inc()
-        BOARD.add(windows_failed=1)
+        self._board.add(windows_failed=1)
         return beam.pvalue.TaggedOutput(_FAILURES, failure)
 
     def _count_noted(self) -> None:
         noted = list(self._noted)
         del self._noted[: len(noted)]
         for finding, series_id, points in noted:
-            BOARD.note_found(finding, series_id, points)
+            self._board.note_found(finding, series_id, points)
             if finding == "duplicates":
                 self._repeats.inc(points)

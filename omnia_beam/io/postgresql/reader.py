@@ -55,9 +55,16 @@ class WindowReader:
     Args:
         task: what is read.
         note: counts repeated times and integers that no double holds.
+        stopped: returns whether the run is to end, so that nothing is tried again.
     """
 
-    def __init__(self, task: TableRead, note: Note = lambda finding, series_id, points: None) -> None:
+    def __init__(
+        self,
+        task: TableRead,
+        note: Note = lambda finding, series_id, points: None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._stopped = stopped
         self._task = task
         self._note = note
         self._open = ExitStack()
@@ -101,7 +108,7 @@ class WindowReader:
                 self.close()
                 raise
 
-        return retried(once)
+        return retried(once, given_up=self._stopped)
 
     def _long(self, series_ids: Sequence[str], span: TimeRange) -> Rows:
         task, layout = self._task, self._task.layout

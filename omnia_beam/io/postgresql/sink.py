@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from omnia_beam.config.job import JobConfig
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.printable import printable
 from omnia_beam.core.receipt import Receipt
+from omnia_beam.core.series import Timeseries
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.any_series import AnySeries
@@ -17,6 +19,7 @@ from omnia_beam.io.destination import Asked, Look, Removal, Tidied, check_mode, 
 from omnia_beam.io.observer import Destination, ReadingPlace
 from omnia_beam.io.policy import PointPolicy
 from omnia_beam.io.postgresql.connection import Database
+from omnia_beam.io.postgresql.held import as_table_holds
 from omnia_beam.io.postgresql.leftovers import noted_files, remove_leftovers
 from omnia_beam.io.postgresql.look import look_at_table
 from omnia_beam.io.postgresql.names import TableName
@@ -42,6 +45,7 @@ class TableSink:
 
     budgets: tuple[ServiceSettings, ...] = ()
     sessions: tuple[ServiceSession, ...] = ()
+    commits_every_s: float | None = None
     places: Mapping[str, str]
 
     def __init__(self, options: PostgresqlSink, job: JobConfig) -> None:
@@ -58,7 +62,7 @@ class TableSink:
             fine_times=self._policy.time_loss,
             grid_ns=self._policy.grid_ns,
             leaves_out=self._policy.leaves_out,
-            as_held=None if self._policy.grid_ns == 1 else self._policy.storable,
+            as_held=partial(as_table_holds, policy=self._policy),
         )
 
     def check(self) -> Iterator[Attempt]:
@@ -113,11 +117,17 @@ class TableSink:
 
         return WriteRows(self._database, self._form, run, frozenset(again), self._policy, self._options.commit_points)
 
-    def commit(self, run: JobRun) -> Sequence[Receipt]:
+    def keep_series(self, run: JobRun, series: Iterable[Timeseries]) -> None:
+        return None  # a table beside this one is not kept yet
+
+    def commit(self, run: JobRun, *, leftovers: bool = False) -> Sequence[Receipt]:
         return ()  # each worker commits its own transactions
 
     def resending(self, run: JobRun) -> None:
         """Return None: the database refuses no single points, so that a replay reads whole windows again."""
+
+    def contents(self, within: TimeRange | None) -> None:
+        """Return None: `profile` reads files."""
 
     def observer(self, place: ReadingPlace, *, with_source: bool) -> Destination | None:
         return TableDestination(self.stored())

@@ -227,6 +227,9 @@ class OpenTable:
     def stale(self, view: JobView, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
         return []
 
+    def metadata(self, series_ids: Sequence[str]) -> Iterable[Timeseries]:
+        return ()  # a table of points has no metadata of series
+
     def shards(self, windows: Iterable[Window], size: int) -> Iterator[Any]:
         return shard_windows(windows, size)
 

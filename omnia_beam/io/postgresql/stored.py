@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
+
+import numpy as np
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.errors import OmniaBeamError, TransientServiceError
@@ -34,10 +36,18 @@ class StoredRows:
     database: Database
     form: TableForm
 
-    def points(self, receipt: Receipt) -> tuple[dict[str, Points], list[str]]:
-        """Return the points of the window of a receipt by stored id, ascending in time; nothing stays unread."""
+    def points(self, receipts: Iterable[Receipt]) -> tuple[dict[str, Points], list[str]]:
+        """Return the points of the windows of receipts by stored id, ascending in time; nothing stays unread."""
+        parts: dict[str, list[Points]] = {}
+        for receipt in receipts:
+            for stored_id, points in self.window(receipt).items():
+                parts.setdefault(stored_id, []).append(points)
+        return {stored_id: _by_time(Points.concat(each)) for stored_id, each in parts.items()}, []
+
+    def window(self, receipt: Receipt) -> dict[str, Points]:
+        """Return the points of the window of one receipt."""
         ids = sorted({each.target_id for each in receipt.series})
-        return retried(lambda: self.read(ids, receipt.key.range)), []
+        return retried(lambda: self.read(ids, receipt.key.range))
 
     def read(self, stored_ids: Sequence[str], window: TimeRange, connection: Any = None) -> dict[str, Points]:
         """Return the points of some series in a range of time, by stored id.
@@ -74,6 +84,7 @@ class TableDestination:
     """
 
     stored: StoredRows
+    files = None
 
     @property
     def is_quiet(self) -> bool:
@@ -103,9 +114,15 @@ class TableDestination:
 
     def _observe(self, receipt: Receipt) -> Observation:
         try:
-            found, _ = self.stored.points(receipt)
+            found = self.stored.window(receipt)
         except TransientServiceError:
             raise
         except OmniaBeamError as error:
             return Observation(failure=str(error))
         return Observation({each: Fingerprint.of(points) for each, points in found.items()})
+
+
+def _by_time(points: Points) -> Points:
+    """Return points sorted by time, each time once: windows that overlap were read twice."""
+    _, first = np.unique(points.times, return_index=True)
+    return points.take(first)

@@ -49,12 +49,16 @@ class TableWriter:
     Args:
         database, form: of the table.
         run: holds the lease; None for writing outside of a job.
+        stopped: returns whether the run is to end, so that nothing is tried again.
     """
 
-    def __init__(self, database: Database, form: TableForm, run: RunState | None) -> None:
+    def __init__(
+        self, database: Database, form: TableForm, run: RunState | None, stopped: Callable[[], bool] = lambda: False
+    ) -> None:
         self._database = database
         self._form = form
         self._run = run
+        self._stopped = stopped
         self._connection: psycopg.Connection[Any] | None = None
 
     def close(self) -> None:
@@ -63,14 +67,14 @@ class TableWriter:
         if connection is not None:
             connection.close()
 
-    def write(self, windows: Sequence[WindowRows], retry: Callable[..., None] = retried) -> None:
+    def write(self, windows: Sequence[WindowRows]) -> None:
         """Store windows in one transaction; when this returns, it is committed.
 
         Raises:
             TransientServiceError: the database did not respond for two minutes. Nothing is known of the windows.
             CredentialError, DestinationError, StateError: nothing can be written.
         """
-        retry(lambda: self._once(windows))
+        retried(lambda: self._once(windows), given_up=self._stopped)
 
     def _once(self, windows: Sequence[WindowRows]) -> None:
         try:

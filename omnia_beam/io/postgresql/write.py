@@ -13,7 +13,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.utils.windowed_value import WindowedValue
 
 from omnia_beam.beam import coders
-from omnia_beam.beam.progress import BOARD
+from omnia_beam.beam.progress import RunBoard, board_of
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.errors import TransientServiceError
@@ -58,7 +58,7 @@ class WriteRows:
     commit_points: int = 1_000_000
 
     def __call__(self, chunks: Any) -> WriteResult:
-        write = beam.ParDo(_WriteRows(self)).with_output_types(Receipt, **{_FAILURES: WindowFailure})
+        write = beam.ParDo(_WriteRows(self, board_of(chunks))).with_output_types(Receipt, **{_FAILURES: WindowFailure})
         written = chunks | "Write" >> write.with_outputs(_FAILURES, main="receipts")
         return WriteResult(written.receipts, written[_FAILURES])
 
@@ -95,8 +95,9 @@ class _Batch:
 class _WriteRows(beam.DoFn):
     """Gathers one batch while a thread writes the one before."""
 
-    def __init__(self, task: WriteRows) -> None:
+    def __init__(self, task: WriteRows, board: RunBoard) -> None:
         self._task = task
+        self._board = board
         self._counters = {
             name: Metrics.counter("omnia_beam", name)
             for name in ("points_written", "dead_letters", "points_truncated", "windows_failed")
@@ -105,7 +106,7 @@ class _WriteRows(beam.DoFn):
     def setup(self) -> None:
         task = self._task
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="omnia-table")
-        self._writer = TableWriter(task.database, task.form, task.run)
+        self._writer = TableWriter(task.database, task.form, task.run, self._board.stop.is_set)
         self._recorded = _Recorded(task.again)
         self._batch = _Batch()
         self._waiting: list[tuple[_Batch, Future[None]]] = []
@@ -115,7 +116,7 @@ class _WriteRows(beam.DoFn):
     def start_bundle(self) -> None:
         self._batch = _Batch()
         self._waiting.clear()
-        with BOARD.noting_fatal():
+        with self._board.noting_fatal():
             self._keep = DeadLetterFiles.of(self._task.run.state_dir, self._task.run.fence).keeper()
 
     def process(
@@ -147,7 +148,7 @@ class _WriteRows(beam.DoFn):
 
     def _taken(self) -> Iterator[Any]:
         batch, done = self._waiting.pop(0)
-        with BOARD.noting_fatal():
+        with self._board.noting_fatal():
             try:
                 done.result()
             except TransientServiceError as error:
@@ -171,7 +172,7 @@ class _WriteRows(beam.DoFn):
         if self._keep is not None:
             self._keep(receipt, held.letters)
         for letter in held.letters:
-            BOARD.note_found(self._task.policy.finding_of(letter.reason), letter.source_id, letter.count)
+            self._board.note_found(self._task.policy.finding_of(letter.reason), letter.source_id, letter.count)
         self._count(points_written=receipt.count, dead_letters=dead, points_truncated=held.truncated)
         return WindowedValue(receipt, timestamp, windows)
 
@@ -179,4 +180,4 @@ class _WriteRows(beam.DoFn):
         for name, amount in amounts.items():
             if amount:
                 self._counters[name].inc(amount)
-                BOARD.add(**{name: amount})
+                self._board.add(**{name: amount})
