@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import pyarrow.dataset as ds
-import pytest
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.core.errors import UsageError
 from omnia_beam.pipelines.replay.replay import run_replay
 from omnia_beam.pipelines.run import run_migrate
 from omnia_beam.pipelines.tail.tail import run_tail
@@ -50,10 +48,10 @@ def test_dead_letters_of_times_stay_until_the_job_cuts_them(
     assert database.rows() == [("a", T0, bits(1.0), 192), ("a", T0 + 5_000, bits(2.0), 192)]
 
 
-def test_replay_of_a_table_is_refused_clearly_where_it_cannot_be(
-    database: Database, jobs: Jobs, context: RunContext
-) -> None:
-    job = jobs.job(jobs.csv(steady("a", 3)), database.sink())
-    run_migrate(job, context)
-    with pytest.raises(UsageError, match="refuses no points"):
-        run_replay(job, context)
+def test_a_replay_reads_the_windows_of_dead_letters_again(database: Database, jobs: Jobs, context: RunContext) -> None:
+    points = {"a": [(T0, 1.0, 192), (T0 + 5_001, 2.0, 192)]}
+    job = jobs.job(jobs.csv(points), database.sink(), accept=["time_resolution"])
+    assert run_migrate(job, context).dead_letters == 1
+    replayed = run_replay(job, context)
+    assert (replayed.status, replayed.dead_letters) == ("incomplete", 1)
+    assert database.rows() == [("a", T0, bits(1.0), 192)]
