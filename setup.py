@@ -34,6 +34,8 @@ UNITS = ["pint>=0.24"]
 # Handshakes of servers of a Windows domain.
 KERBEROS = ["requests-kerberos>=0.15", "requests-ntlm>=1.3"]
 METRICS = ["prometheus-client>=0.20"]
+# Statements and COPY into tables by the one, rows that come back as Arrow columns by the other: each is the faster one there.
+POSTGRESQL = ["psycopg[binary]>=3.2", "adbc-driver-postgresql>=1.3"]
 DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"]
 
 # Optional twice over: without a C compiler the build goes on without it, and OMNIA_BEAM_KERNEL=off leaves it out. One
@@ -110,7 +112,14 @@ setup(
         "tenacity>=8.2.3",
         *CLI,
     ],
-    extras_require={"docs": DOCS, "emulator": EMULATOR, "kerberos": KERBEROS, "metrics": METRICS, "units": UNITS},
+    extras_require={
+        "docs": DOCS,
+        "emulator": EMULATOR,
+        "kerberos": KERBEROS,
+        "metrics": METRICS,
+        "postgresql": POSTGRESQL,
+        "units": UNITS,
+    },
     entry_points={
         "console_scripts": [
             "omnia-beam=omnia_beam.cli:main",

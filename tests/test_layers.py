@@ -57,6 +57,8 @@ OUTSIDE: dict[str, set[str]] = {
     "rich": {"beam", "mapping", "pipelines", "cli"},
     "pydantic": {"config", "net", "io", "pipelines"},
     "obstore": {"store"},
+    "psycopg": {"io"},
+    "adbc_driver_postgresql": {"io"},
     "yaml": {"config", "pipelines", "cli"},
 }
 """Libraries that belong to some layers alone."""

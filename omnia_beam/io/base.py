@@ -13,7 +13,7 @@ twice (refresh, repair, replay) is refused before it starts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
@@ -320,8 +320,8 @@ class Sink(Protocol):
     def stored(self) -> StoredPoints | None:
         """Return the reader of stored points; None where only receipts are known."""
 
-    def writing(self, share: Share, run: RunState) -> Writing:
-        """Return the function that writes chunks, with this worker's part of the budget.
+    def writing(self, share: Share, run: RunState, again: Collection[ChunkKey] = ()) -> Writing:
+        """Return the function that writes chunks, with this worker's part of the budget; those of `again` replace what is stored.
 
         A sink that stages chunks and commits them apart returns an `io.commit.StageAndCommit`.
         """

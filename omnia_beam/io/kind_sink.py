@@ -116,7 +116,7 @@ class KindSink:
     def stored(self) -> StoredPoints | None:
         return StoredInTable(self.table)
 
-    def writing(self, share: Share, run: RunState) -> Writing:
+    def writing(self, share: Share, run: RunState, again: Collection[ChunkKey] = ()) -> Writing:
         return self._steps(run)
 
     def commit(self, run: JobRun, *, leftovers: bool = False) -> Sequence[Receipt]:

@@ -133,5 +133,6 @@ class Carrier:
         if rules is not None and guard is not None:
             # Recorded windows may hold series that the source no longer shows: they keep their targets.
             rules = {source_id: SeriesRule(target) for source_id, target in guard.targets.items()} | dict(rules)
-        reading, writing = self.source.reading(share), self.job.sink.writing(share, state)
+        again = () if guard is None else guard.prior.keys()
+        reading, writing = self.source.reading(share), self.job.sink.writing(share, state, again)
         return CopyTask(reading, writing, rules, state, guard, trailing=self.trailing)

@@ -20,6 +20,7 @@ from .conftest import Files
 
 PAIRS = list(product(kinds_of("source"), kinds_of("sink")))
 ANSWERS = {"environment": "dev", "kind": "anonymous", "name": '"*"', "start": "2024-01-01", "path": "some/place/"}
+ANSWERS |= {"url": "postgresql://host/plant", "table": "points", "credential": "{kind: anonymous}"}
 """What a user would fill in, by key."""
 
 _MARKED = re.compile(rf"^( *)([a-z_]+): +# {MARK}: .*$", re.MULTILINE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from omnia_beam.core.errors import DestinationError, StateError
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.series import Timeseries
 from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.any_series import AnySeries
 from omnia_beam.io.base import Accepts, Attempt, Share, Writing
 from omnia_beam.io.destination import Asked, Look, Removal, Tidied, not_asked, not_looked_at
@@ -117,7 +118,7 @@ class FilesSink:
     def stored(self) -> StoredFiles:
         return StoredFiles(self._options.path, self._csv)
 
-    def writing(self, share: Share, run: RunState) -> Writing:
+    def writing(self, share: Share, run: RunState, again: Collection[ChunkKey] = ()) -> Writing:
         from omnia_beam.io.files.write import WriteChunks, WriteToCsv, WriteToParquet
 
         path, prefix = self._options.path, self._prefix

@@ -41,6 +41,8 @@ def _one_selection(schema: dict[str, Any]) -> None:
 
 
 def _read_bad_status(value: Any) -> Any:
+    if isinstance(value, str) and value.isascii() and value.isdigit():  # a number, as YAML is read here
+        value = int(value)
     if value == "keep" or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_STATUS):
         return value
     raise problem(f"{show_value((), value)} is no status: a whole number from 0 to {MAX_STATUS}, or keep")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from omnia_beam.config.job import JobConfig
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.series import Timeseries
 from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.base import Accepts, Attempt, Share, StoredPoints, Writing
 from omnia_beam.io.destination import Asked, Look, Removal, Tidied, check_mode, not_asked, not_counted, not_looked_at
 from omnia_beam.io.observer import Destination, ReadingPlace
@@ -100,7 +101,7 @@ class ServiceSink:
     def stored(self) -> StoredPoints | None:
         return None
 
-    def writing(self, share: Share, run: RunState) -> Writing:
+    def writing(self, share: Share, run: RunState, again: Collection[ChunkKey] = ()) -> Writing:
         from omnia_beam.io.omnia.write import WriteChunks, WriteToOmnia
 
         return WriteChunks(

@@ -1,0 +1,194 @@
+"""A table of PostgreSQL as sink and source, beside what the server does with bare COPY and SQL, in one run.
+
+    python -m benchmarks.postgresql [--points 20000000] [--series 20] [--url postgresql://…]
+
+Without `--url` a server is started on loopback with `fsync` on. Ours are whole commands: they plan, read Parquet files or write
+them, record receipts and look at the destination. Bare are statements of `psql` over a file of rows in the binary form, into a
+table of the same key: COPY; COPY into a table without a key and INSERT … ON CONFLICT DO UPDATE; COPY … TO STDOUT. Every figure
+is of wall-clock time, and all of them share the machine with the server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+from rich.console import Console
+
+from benchmarks.table import Row, machine, print_rows
+from omnia_beam.core.chunk import Chunk, Points
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.postgresql.copy_rows import HEADER, TRAILER, copy_rows
+from omnia_beam.io.postgresql.names import TableName
+from omnia_beam.io.postgresql.table import TableForm
+from tests.io.postgresql.server import running_server
+
+SECOND = 10**9
+START = 1_704_067_200 * SECOND
+FORM = TableForm(TableName(None, "points"), "timestamptz", 192)
+SETTINGS = "listen_addresses = '127.0.0.1'\nshared_buffers = 1GB\nmax_wal_size = 8GB\ncheckpoint_timeout = 30min\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--points", type=int, default=20_000_000)
+    parser.add_argument("--series", type=int, default=20)
+    parser.add_argument("--url", help="a database in which a table `points` may be made and dropped")
+    args = parser.parse_args()
+    console = Console()
+    console.print(f"{machine()}, load {os.getloadavg()[0]:.1f}\n")
+    print_rows("PostgreSQL", run(args.points, args.series, args.url), console)
+
+
+def run(points: int = 20_000_000, series: int = 20, url: str | None = None) -> list[Row]:
+    """Return a row for each way of moving the points."""
+    with _server(url) as place, tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        chunks = list(_chunks(points // series, series, 0.0))
+        changed = list(_chunks(points // series, series, 1.0))
+        _parquet(folder / "in.parquet", chunks)
+        rows = _copy_file(folder / "rows.bin", chunks)
+        _psql(place, f"drop table if exists points; {FORM.ddl}")
+        bare = [("COPY into the keyed table", _copy_in(place, rows, "points"))]
+        _psql(place, "drop table points")
+        ours = [("omnia-beam migrate, the same", _command(folder, "migrate", _into(folder, place)))]
+        rows = _copy_file(folder / "rows.bin", changed)
+        _psql(place, "create unlogged table stage (like points)")
+        began = time.perf_counter()
+        _copy_in(place, rows, "stage")
+        _psql(
+            place,
+            "insert into points select * from stage on conflict (series_id, time) do update set value = excluded.value, "
+            "status = excluded.status",
+        )
+        bare.append(("staging table, INSERT … ON CONFLICT DO UPDATE, every value changed", time.perf_counter() - began))
+        _psql(place, "drop table stage; vacuum analyze points")
+        ours.append(("omnia-beam migrate, every window again, every value changed", _again(folder, place)))
+        ours.append(("omnia-beam migrate, every window again, nothing changed", _again(folder, place)))
+        _psql(place, "vacuum analyze points")
+        bare.append(("COPY … TO STDOUT", _timed(["psql", place, "-qc", "copy points to stdout (format binary)"])))
+        ours.append(("omnia-beam backfill to Parquet", _command(folder, "backfill", _out_of(folder, place))))
+    return [
+        {"what": what, "seconds": seconds, "M points/s": points / seconds / 1e6}
+        for what, seconds in (bare[0], ours[0], bare[1], ours[1], ours[2], bare[2], ours[3])
+    ]
+
+
+def _chunks(count: int, series: int, offset: float) -> Iterator[Chunk]:
+    at = np.arange(count, dtype=np.int64)
+    span = TimeRange(START, START + count * SECOND)
+    for number in range(series):
+        name = f"27PT{number:04d}.PV"
+        column = Points(START + at * SECOND, offset + (at * 7919 % 100_003) / 1000, np.full(count, 192, np.uint32))
+        yield Chunk.from_points(ChunkKey((name,), span), {name: column})
+
+
+def _parquet(path: Path, chunks: list[Chunk]) -> None:
+    with pq.ParquetWriter(path, pa.schema([*chunks[0].batch.schema])) as writer:
+        for each in chunks:
+            writer.write_batch(each.batch)
+
+
+def _copy_file(path: Path, chunks: list[Chunk]) -> Path:
+    with path.open("wb") as file:
+        file.write(HEADER)
+        for each in chunks:
+            file.writelines(copy_rows(each, FORM))
+        file.write(TRAILER)
+    return path
+
+
+def _copy_in(place: str, rows: Path, table: str) -> float:
+    statement = f"\\copy {table} (series_id, time, value, status) from '{rows}' (format binary)"
+    return _timed(["psql", place, "-qc", statement])
+
+
+def _psql(place: str, statements: str) -> None:
+    with psycopg.connect(place, autocommit=True) as connection:
+        for each in statements.split(";"):
+            connection.execute(each.encode())
+
+
+def _timed(command: list[str]) -> float:
+    began = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - began
+
+
+def _into(folder: Path, place: str) -> dict[str, Any]:
+    return {
+        "name": "in",
+        "source": {"kind": "parquet", "path": str(folder / "in.parquet")},
+        "sink": {
+            "kind": "postgresql",
+            "url": place,
+            "credential": {"kind": "anonymous"},
+            "table": "points",
+            "create": True,
+        },
+        "state": str(folder / "state"),
+    }
+
+
+def _again(folder: Path, place: str) -> float:
+    job = {**_into(folder, place), "refresh": "36500d"}
+    job["window"] = {"start": "2024-01-01", "end": "2030-01-01"}
+    return _command(folder, "migrate", job)
+
+
+def _out_of(folder: Path, place: str) -> dict[str, Any]:
+    return {
+        "name": "out",
+        "source": {"kind": "postgresql", "url": place, "credential": {"kind": "anonymous"}, "table": "points"},
+        "window": {"start": "2024-01-01", "end": "2025-01-01"},
+        "sink": {"kind": "parquet", "path": str(folder / "out")},
+        "state": str(folder / "state"),
+    }
+
+
+def _command(folder: Path, command: str, job: dict[str, Any]) -> float:
+    path = folder / "job.yaml"
+    path.write_text(yaml.safe_dump(job))
+    began = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "omnia_beam", command, path, "--json", "--quiet"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    seconds = time.perf_counter() - began
+    if done.returncode:
+        raise SystemExit(f"{command} ended with {done.returncode}: {done.stderr[-2000:]}")
+    print(f"{command}: {json.loads(done.stdout.splitlines()[-1])['points_written']:,} points", file=sys.stderr)
+    return seconds
+
+
+@contextmanager
+def _server(url: str | None) -> Iterator[str]:
+    if url is not None:
+        yield url
+        return
+    if shutil.which("psql") is None:
+        raise SystemExit("psql is not installed: apt-get install postgresql")
+    with running_server(SETTINGS) as server:
+        yield f"{server.base}/postgres"
+
+
+if __name__ == "__main__":
+    main()

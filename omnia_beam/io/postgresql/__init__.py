@@ -1,0 +1,1 @@
+"""Tables of PostgreSQL and TimescaleDB as a source and as a sink."""

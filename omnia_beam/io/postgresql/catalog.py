@@ -1,0 +1,107 @@
+"""What the database's catalog says of a table: its columns, their types, and its unique indexes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from omnia_beam.core.nearest import did_you_mean
+from omnia_beam.io.postgresql.names import TableName
+
+if TYPE_CHECKING:
+    import psycopg
+
+_COLUMNS: Final = """
+select a.attname, coalesce(b.typname, t.typname), format_type(a.atttypid, a.atttypmod), a.attnotnull,
+       a.atthasdef or a.attidentity <> ''
+from pg_attribute a
+join pg_type t on t.oid = a.atttypid
+left join pg_type b on t.typtype = 'd' and b.oid = t.typbasetype
+where a.attrelid = %s and a.attnum > 0 and not a.attisdropped
+order by a.attnum
+"""
+
+_INDEXES: Final = """
+select array(select a.attname::text from generate_series(0, i.indnkeyatts - 1) k
+             join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[k] order by k),
+       i.indisunique and i.indpred is null and i.indexprs is null and i.indisvalid,
+       m.amname = 'btree' and i.indpred is null and i.indisvalid
+from pg_index i
+join pg_class c on c.oid = i.indexrelid
+join pg_am m on m.oid = c.relam
+where i.indrelid = %s
+"""
+
+_LIKE: Final = (
+    "select format('%%I.%%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace \
+where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname not in ('pg_catalog', 'information_schema') limit 10000"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table.
+
+    Args:
+        name: as the catalog spells it.
+        type: its base type, such as `float8`; of a domain the type below it.
+        shown: the type as people write it, such as `double precision`.
+        not_null: whether it takes no null.
+        has_default: whether a row may leave it out.
+    """
+
+    name: str
+    type: str
+    shown: str
+    not_null: bool = False
+    has_default: bool = False
+
+
+@dataclass(frozen=True)
+class FoundTable:
+    """A table as the catalog describes it.
+
+    Args:
+        name: of the table.
+        columns: in their order.
+        unique: sets of columns of which no two rows have the same values.
+        leading: first columns of its B-tree indexes.
+        is_plain: whether it is a table, and no view.
+    """
+
+    name: TableName
+    columns: tuple[Column, ...]
+    unique: frozenset[frozenset[str]] = frozenset()
+    leading: frozenset[str] = frozenset()
+    is_plain: bool = True
+
+    def column(self, name: str) -> Column | None:
+        """Return a column; None where there is none of this name."""
+        return next((each for each in self.columns if each.name == name), None)
+
+
+def find_table(connection: psycopg.Connection[Any], name: TableName) -> FoundTable | None:
+    """Return what the catalog says of a table or view; None where there is none of this name."""
+    row = connection.execute(
+        "select c.oid, c.relkind in ('r', 'p') from pg_class c where c.oid = to_regclass(%s)", (name.sql,)
+    ).fetchone()
+    if row is None:
+        return None
+    oid, is_plain = row
+    columns = tuple(Column(*each) for each in connection.execute(_COLUMNS, (oid,)))
+    indexes = list(connection.execute(_INDEXES, (oid,)))
+    unique = frozenset(frozenset(names) for names, is_unique, _ in indexes if is_unique)
+    leading = frozenset(names[0] for names, _, is_ordered in indexes if is_ordered and names)
+    return FoundTable(name, columns, unique, leading, is_plain)
+
+
+def near_names(connection: psycopg.Connection[Any], name: TableName) -> str:
+    """Return a hint at tables of a similar name; empty where there is none."""
+    known = [each for (each,) in connection.execute(_LIKE)]
+    return did_you_mean(str(name), known)
+
+
+def has_extension(connection: psycopg.Connection[Any], name: str) -> bool:
+    """Return whether an extension is installed in the database."""
+    found = connection.execute("select 1 from pg_extension where extname = %s", (name,)).fetchone()
+    return found is not None

@@ -1,0 +1,286 @@
+"""A table of PostgreSQL as the source of a job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from itertools import islice
+from typing import Any, Final
+
+from omnia_beam.config import read_ids_file
+from omnia_beam.config.job import JobConfig, wanted_range
+from omnia_beam.core.errors import SelectionError, UsageError
+from omnia_beam.core.finding import Finding
+from omnia_beam.core.series import Timeseries
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.window import ChunkKey, Window
+from omnia_beam.io.base import WHOLE, Attempt, Described, Notify, Reading, Selection, Share
+from omnia_beam.io.facts import SeriesFacts
+from omnia_beam.io.postgresql.catalog import find_table, near_names
+from omnia_beam.io.postgresql.connection import Database
+from omnia_beam.io.postgresql.layout import TableLayout
+from omnia_beam.io.postgresql.names import TableName
+from omnia_beam.io.postgresql.options import PostgresqlSource, TableSelection
+from omnia_beam.io.postgresql.reader import TableRead
+from omnia_beam.ledger.job import JobRun, JobView
+from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.plan.packing import PackedWindow, PackLimits, pack_windows
+from omnia_beam.plan.plan import Counted, Plan, Wanted, WindowShard, shard_windows
+
+_SERIES: Final = 1_000
+"""Number of series in one window: each is a step into an index."""
+
+_COUNTED_AT_ONCE: Final = 10_000
+_NAMED: Final = 5
+
+
+class TableSource:
+    """The series of one table.
+
+    Args:
+        options: of the source.
+        job: whose window and chunks it reads.
+    """
+
+    budgets: tuple[ServiceSettings, ...] = ()
+    places: Mapping[str, str]
+
+    def __init__(self, options: PostgresqlSource, job: JobConfig) -> None:
+        self._options = options
+        self._job = job
+        self._table = OtherTable(Database.of(options), options)
+        self.places = {}
+
+    def check(self) -> Iterator[Attempt]:
+        yield "source database", self._try_connecting
+        yield "source table", self._try_reading
+
+    def remembered(self, view: JobView, last: Sequence[str] | None) -> Selection:
+        selection = self._options.series
+        named = set(named_ids(selection)) if selection is not None else set()
+        if selection is not None and not selection.search:
+            return Selection(tuple(sorted(named)))
+        whose = "the ledger" if last is None else "the last run"
+        note = f"The series are those of {whose}: which series the table holds now was not looked up."
+        return Selection(tuple(sorted({*named, *view.ledger.series_ids(view.scope.digest), *(last or ())})), note)
+
+    def describe(self) -> Iterable[Timeseries]:
+        found = self._table.selected(self._table.layout(), ())
+        return tuple(Timeseries(each, each, "") for each in found)
+
+    def open(
+        self, view: JobView, notify: Notify, *, metadata: bool, short_retries: bool = False, share: Share = WHOLE
+    ) -> OpenTable:
+        return OpenTable(self._table, self._options, self._job, view)
+
+    def _try_connecting(self) -> str:
+        with self._table.database.connected() as connection:
+            row = connection.execute("select current_user, current_setting('server_version')").fetchone()
+            user, version = row if row is not None else ("", "")
+            secure = "with TLS" if connection.pgconn.ssl_in_use else "without TLS"
+            return f"{self._table.database.name}: PostgreSQL {version} as {user}, {secure}"
+
+    def _try_reading(self) -> str:
+        layout = self._table.layout()
+        ids = self._table.selected(layout, ())
+        points = self._table.counts(layout, ids[:1], wanted_range(self._job)) if ids else {}
+        text = f"{layout.found.name}: {len(ids):,} series"
+        return f"{text}; {ids[0]} has {points.get(ids[0], 0):,} points in the window" if ids else text
+
+
+class OtherTable:
+    """Asks a table that others write what it holds.
+
+    Args:
+        database: of the table.
+        options: of the source.
+    """
+
+    def __init__(self, database: Database, options: PostgresqlSource) -> None:
+        self.database = database
+        self._options = options
+
+    def layout(self) -> TableLayout:
+        """Return how its rows are read.
+
+        Raises:
+            UsageError: there is no such table, or it does not fit the options.
+            CredentialError, ServiceError: the database cannot be asked.
+        """
+        name = TableName.parse(self._options.table)
+        with self.database.connected() as connection:
+            found = find_table(connection, name)
+            if found is None:
+                raise UsageError(
+                    f"source.table: there is no table or view {name} in {self.database.name} that the account may see"
+                    f"{near_names(connection, name)}"
+                )
+            return TableLayout.of(self._options, found)
+
+    def selected(self, layout: TableLayout, recorded: Iterable[str]) -> tuple[str, ...]:
+        """Return the selected ids, ascending.
+
+        Args:
+            layout: of the table.
+            recorded: ids that were copied before: one of them that is selected by its id may be gone.
+
+        Raises:
+            SelectionError: the selection names what is not there, or finds nothing.
+        """
+        selection = self._options.series
+        named = sorted(set(named_ids(selection))) if selection is not None else []
+        patterns = ("*",) if selection is None else selection.search
+        found = {each for each in self._all(layout) if any(matches(p, each) for p in patterns)} if patterns else set()
+        there = self._there(layout, [each for each in named if each not in found])
+        missing = [each for each in named if each not in there and each not in found and each not in set(recorded)]
+        if missing:
+            names = ", ".join(missing[:_NAMED]) + (
+                f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
+            )
+            raise SelectionError(f"source.series: {layout.found.name} has no series {names}")
+        if not found and not there and not (set(named) & set(recorded)):
+            raise SelectionError(f"source.series: {layout.found.name} holds no series that is selected")
+        return tuple(sorted(found | there))
+
+    def counts(self, layout: TableLayout, series_ids: Sequence[str], span: TimeRange) -> dict[str, int]:
+        """Return the number of points of some series, each time once, as the database counts them."""
+        counts = dict.fromkeys(series_ids, 0)
+        rest = iter([each for each in series_ids if self._is_askable(layout, each)])
+        with self.database.connected() as connection:
+            while some := list(islice(rest, _COUNTED_AT_ONCE)):
+                with self.database.reporting(str(layout.found.name)):
+                    rows = connection.execute(layout.counts_query(some, span).encode()).fetchall()
+                counts |= dict(zip(some, rows[0], strict=True)) if layout.is_wide else dict(rows)
+        return counts
+
+    def _all(self, layout: TableLayout) -> list[str]:
+        if layout.is_wide:
+            return [each.name for each in layout.wide]
+        with self.database.connected() as connection:
+            return [each for (each,) in connection.execute(layout.ids_query().encode())]
+
+    def _there(self, layout: TableLayout, ids: Sequence[str]) -> set[str]:
+        askable = [each for each in ids if self._is_askable(layout, each)]
+        if layout.is_wide or not askable:
+            return set(askable)
+        with self.database.connected() as connection:
+            return {each for (each,) in connection.execute(layout.there_query(askable).encode())}
+
+    def _is_askable(self, layout: TableLayout, series_id: str) -> bool:
+        if layout.is_wide:
+            return any(each.name == series_id for each in layout.wide)
+        return layout.can_be_id(series_id)
+
+
+class OpenTable:
+    """A table whose selection is resolved.
+
+    Raises (when it is made):
+        UsageError: no window, no such table or column, or a selection of nothing.
+        CredentialError, ServiceError: the database cannot be asked.
+    """
+
+    facts: Mapping[str, SeriesFacts]
+    vanished: Mapping[str, tuple[TimeRange, ...]]
+    sessions: tuple[ServiceSession, ...] = ()
+    page_points: int | None = None
+    plan_lasts = True
+    shard_type = WindowShard
+
+    def __init__(self, table: OtherTable, options: PostgresqlSource, job: JobConfig, view: JobView) -> None:
+        self.wanted = wanted_range(job)
+        self._table = table
+        self._options = options
+        self._job = job
+        self._layout = table.layout()
+        most = job.max_chunk_points
+        self.limits = PackLimits(series=_SERIES, page_points=most, chunk_points=most)
+        ids = table.selected(self._layout, view.ledger.series_ids(view.scope.digest))
+        self.series = tuple(Timeseries(each, each, "") for each in ids)
+        self.facts, self.vanished = {}, {}
+        self.warnings = tuple(
+            f"source.table: the column {each.name} ({each.shown}) is no number and is not read"
+            for each in self._layout.left_out()
+        )
+
+    def spell(self, series_id: str) -> str:
+        return series_id
+
+    def plan(self, wanted: Sequence[Wanted]) -> Plan:
+        counted: list[Counted] = []
+
+        def packed() -> Iterator[PackedWindow]:
+            for series_ids, span in wanted:
+                if span:
+                    counts = self._table.counts(self._layout, sorted(set(series_ids)), span)
+                    counted.append(Counted(span, counts))
+                    yield from pack_windows(counts.items(), span, self.limits)
+
+        plan = Plan.of(packed())
+        return replace(plan, counted=tuple(counted))
+
+    def counts(self, series_ids: tuple[str, ...], asked: TimeRange) -> Mapping[str, int]:
+        return self._table.counts(self._layout, series_ids, asked)
+
+    def stale(self, view: JobView, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
+        return []
+
+    def metadata(self, series_ids: Sequence[str]) -> Iterable[Timeseries]:
+        return ()  # a table of points has no metadata of series
+
+    def shards(self, windows: Iterable[Window], size: int) -> Iterator[Any]:
+        return shard_windows(windows, size)
+
+    def reading(self, share: Share, *, endless: bool = False) -> Reading:
+        from omnia_beam.io.postgresql.read import ReadRows
+
+        accepted = frozenset(
+            each.id
+            for each in self.series
+            if any(one.covers("integer_precision", each.id, each.name) for one in self._job.accept)
+        )
+        task = TableRead(self._table.database, self._layout, self._job.max_chunk_points, accepted)
+        return ReadRows(task, endless)
+
+    def findings(self, now_ns: int) -> Iterator[Finding]:
+        for column in self._layout.unread():
+            text = f"the column {column.name} looks like a status and is not read: name it by source.columns.status"
+            yield Finding("unread_column", str(self._layout.found.name), text, blocking=False)
+
+    def settled(self, run: JobRun) -> None:
+        return None
+
+    def lost(self, recorded: Iterable[str]) -> tuple[str, ...]:
+        here = {each.id for each in self.series}
+        selection = self._options.series
+        named = set(named_ids(selection)) if selection is not None else set()
+        patterns = ("*",) if selection is None else selection.search
+        return tuple(
+            sorted(each for each in set(recorded) - here if each in named or any(matches(p, each) for p in patterns))
+        )
+
+    def described(self) -> Described:
+        layout = self._layout
+        names = [layout.time] if layout.is_wide else [layout.series, layout.time, layout.value, layout.status]
+        columns = ", ".join(f"{each.name} ({each.shown})" for each in names if each is not None)
+        unique = "" if layout.is_unique else "; the database does not see to it that a series has a time once"
+        text = f"{layout.found.name} in {self._table.database.name}: {len(self.series):,} series, {columns}{unique}"
+        return Described((text,), {"source_table": text})
+
+
+def named_ids(selection: TableSelection) -> Iterator[str]:
+    """Yield the ids that a selection names.
+
+    Raises:
+        UsageError: the file of ids cannot be read.
+    """
+    yield from selection.ids
+    if selection.ids_file is not None:
+        yield from read_ids_file(selection.ids_file).ids
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Return whether a name fits a pattern in which only `*` has a meaning."""
+    return fnmatchcase(name, pattern.replace("[", "[[]").replace("?", "[?]"))

@@ -1,0 +1,173 @@
+"""One transaction: the rows of several windows go into the table, straight where it holds nothing of them yet.
+
+    what does the table hold of these windows? ─ nothing: COPY into the table
+                                               ─ something: COPY into a temporary table, delete what a window that is read again
+                                                 no longer has, insert the rest on conflict do update
+    ─ note the new windows in the state ─ does the run still hold its lease? ─ COMMIT
+
+A transaction that is cut off leaves nothing, or all of it without receipts; it is carried out again as a whole. What a dead run
+has committed without a receipt is removed by the next one (`leftovers`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from omnia_beam.core.chunk import Chunk
+from omnia_beam.core.errors import TransientServiceError
+from omnia_beam.io.postgresql.connection import Database
+from omnia_beam.io.postgresql.copy_rows import HEADER, TRAILER, copy_rows
+from omnia_beam.io.postgresql.failure import UniqueViolationError, retried
+from omnia_beam.io.postgresql.leftovers import note_windows
+from omnia_beam.io.postgresql.table import TableForm
+from omnia_beam.ledger.job import RunState
+
+if TYPE_CHECKING:
+    import psycopg
+
+_STAGE: Final = "omnia_beam_stage"
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRows:
+    """The rows of one chunk, on the grid of the table.
+
+    Args:
+        chunk: what is stored of the window.
+        again: whether the window is recorded already, so that what it no longer has is deleted.
+    """
+
+    chunk: Chunk
+    again: bool = False
+
+
+class TableWriter:
+    """Writes windows into one table over one connection, which is opened when it is needed. Not for several threads.
+
+    Args:
+        database, form: of the table.
+        run: holds the lease; None for writing outside of a job.
+        stopped: returns whether the run is to end, so that nothing is tried again.
+    """
+
+    def __init__(
+        self, database: Database, form: TableForm, run: RunState | None, stopped: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._database = database
+        self._form = form
+        self._run = run
+        self._stopped = stopped
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def close(self) -> None:
+        """Close the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def write(self, windows: Sequence[WindowRows]) -> None:
+        """Store windows in one transaction; when this returns, it is committed.
+
+        Raises:
+            TransientServiceError: the database did not respond for two minutes. Nothing is known of the windows.
+            CredentialError, DestinationError, StateError: nothing can be written.
+        """
+        retried(lambda: self._once(windows), given_up=self._stopped)
+
+    def _once(self, windows: Sequence[WindowRows]) -> None:
+        try:
+            with self._database.reporting(str(self._form.name)):
+                try:
+                    self._transaction(windows, staged=False)
+                except BaseException as error:
+                    if getattr(error, "sqlstate", None) != "23505":
+                        raise
+                    # Somebody has put rows there since the look.
+                    self._open().rollback()
+                    self._transaction(windows, staged=True)
+        except UniqueViolationError as error:
+            self.close()
+            raise TransientServiceError(error.message) from None
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> psycopg.Connection[Any]:
+        if self._connection is None or self._connection.closed:
+            self._connection = self._database.connect()
+            self._connection.autocommit = False
+        return self._connection
+
+    def _transaction(self, windows: Sequence[WindowRows], *, staged: bool) -> None:
+        connection = self._open()
+        held = set(range(len(windows))) if staged else self._held(connection, windows)
+        fresh = [each for at, each in enumerate(windows) if at not in held]
+        there = [each for at, each in enumerate(windows) if at in held]
+        if there:
+            self._merge(connection, there)
+        if fresh:
+            self._copy(connection, self._form.name.sql, fresh)
+            if self._run is not None:
+                note_windows(self._run, [each.chunk for each in fresh])
+        if self._run is None:
+            connection.commit()
+            return
+        with self._run.fence.placing():
+            connection.commit()
+
+    def _held(self, connection: psycopg.Connection[Any], windows: Sequence[WindowRows]) -> set[int]:
+        """Return the places of the windows of which the table holds a row."""
+        rows = [
+            (at, each, window.chunk.key.range) for at, window in enumerate(windows) for each in window.chunk.series_ids
+        ]
+        table, time = self._form.name.sql, self._form.time_type
+        found = connection.execute(
+            f"select distinct w.at from unnest(%s::int[], %s::text[], %s::{time}[], %s::{time}[]) as w(at, id, first, past) "
+            f"cross join lateral (select 1 from {table} t where t.series_id = w.id and t.time >= w.first and t.time < w.past "
+            "limit 1) as one",
+            (
+                [at for at, _, _ in rows],
+                [each for _, each, _ in rows],
+                [self._form.bound(span.start_ns) for _, _, span in rows],
+                [self._form.bound(span.end_ns) for _, _, span in rows],
+            ),
+        )
+        return {at for (at,) in found}
+
+    def _copy(self, connection: psycopg.Connection[Any], table: str, windows: Sequence[WindowRows]) -> None:
+        statement = f"copy {table} (series_id, time, value, status) from stdin (format binary)"
+        with connection.cursor() as cursor, cursor.copy(statement) as copy:
+            copy.write(HEADER)
+            for each in windows:
+                for piece in copy_rows(each.chunk, self._form):
+                    copy.write(piece)
+            copy.write(TRAILER)
+
+    def _merge(self, connection: psycopg.Connection[Any], windows: Sequence[WindowRows]) -> None:
+        """Make the table hold exactly the rows of windows that are read again, and at least those of the others."""
+        form, table = self._form, self._form.name.sql
+        columns = ", ".join(f"{name} {type_}" for name, type_ in form.columns.items())
+        connection.execute(f"create temporary table {_STAGE} ({columns}) on commit drop")
+        self._copy(connection, _STAGE, windows)
+        connection.execute(f"analyze {_STAGE}")
+        again = [(each, one.chunk.key.range) for one in windows if one.again for each in one.chunk.series_ids]
+        if again:
+            connection.execute(
+                f"delete from {table} t using unnest(%s::text[], %s::{form.time_type}[], %s::{form.time_type}[]) "
+                f"as w(id, first, past) where t.series_id = w.id and t.time >= w.first and t.time < w.past "
+                f"and not exists (select 1 from {_STAGE} s where s.series_id = t.series_id and s.time = t.time)",
+                (
+                    [each for each, _ in again],
+                    [form.bound(span.start_ns) for _, span in again],
+                    [form.bound(span.end_ns) for _, span in again],
+                ),
+            )
+        # Values are compared by their bits: for `=` -0.0 is 0.0, and every NaN the same.
+        connection.execute(
+            f"insert into {table} as t (series_id, time, value, status) "
+            f"select series_id, time, value, status from {_STAGE} order by series_id, time "
+            "on conflict (series_id, time) do update set value = excluded.value, status = excluded.status "
+            "where float8send(t.value) <> float8send(excluded.value) or t.status is distinct from excluded.status"
+        )
