@@ -15,6 +15,7 @@ from omnia_beam.config.kind import SinkOptions, SourceOptions
 from omnia_beam.core.errors import UsageError
 from omnia_beam.io.files.options import CsvSink, CsvSource, ParquetSink, ParquetSource
 from omnia_beam.io.omnia.options import OmniaSink, OmniaSource
+from omnia_beam.io.pi.options import PiSource
 
 GROUP: Final = "omnia_beam.kinds"
 
@@ -31,6 +32,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "omnia": Kind(OmniaSource, OmniaSink),
     "csv": Kind(CsvSource, CsvSink),
     "parquet": Kind(ParquetSource, ParquetSink),
+    "pi": Kind(PiSource),
 }
 
 
