@@ -21,8 +21,10 @@ from omnia_beam.core.errors import (
     IncompleteReadError,
     NotTheServiceError,
     OmniaBeamError,
+    ServiceError,
     TransientServiceError,
     UnauthorizedError,
+    WireFormatError,
 )
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
@@ -253,7 +255,8 @@ class WindowReader(Generic[Q, C]):
         ahead: queries that may be on their way or waiting to be taken; twice as many while a window is divided.
         more_ahead: when there may be more.
         max_chunk_points: the most points of a chunk, as far as the service tells the number beforehand.
-        assemble: makes a chunk of its key and what its queries brought, in the order of time.
+        assemble: makes the chunk of a key from what its queries brought, in the order of time; or, where some series of it
+            failed by themselves, a chunk of the others and a failure of those.
         patience_s: how long to wait for one query; past that something is wrong with the pool itself.
         stopped: asked while waiting; once it says so, the window under way is abandoned and the reading ends.
         patient: every window that cannot be read is a failure, also where the service is down or refuses the credential:
@@ -267,7 +270,7 @@ class WindowReader(Generic[Q, C]):
         *,
         ahead: int,
         max_chunk_points: int,
-        assemble: Callable[[ChunkKey, Sequence[Q]], C],
+        assemble: Callable[[ChunkKey, Sequence[Q]], Iterable[C | WindowFailure]],
         retry_for_s: float,
         stopped: Callable[[], bool] = lambda: False,
         patient: bool = False,
@@ -330,13 +333,13 @@ class WindowReader(Generic[Q, C]):
                     continue
                 ahead.take()
                 if part.answers and part.points + answer.points > self._max_chunk_points:
-                    yield self._chunk(query.window, part)
+                    yield from self._chunks(query.window, part)
                     part = _Part(start_ns=part.end_ns)
                 part.answers.append(answer)
                 part.points += answer.points
                 part.end_ns = query.range.end_ns
                 if query.last:
-                    yield self._chunk(query.window, part)
+                    yield from self._chunks(query.window, part)
                     part = _Part()
         finally:
             ahead.cancel()
@@ -357,8 +360,12 @@ class WindowReader(Generic[Q, C]):
             "the threads that read are gone; start the job again"
         )
 
-    def _chunk(self, window: Window, part: _Part[Q]) -> C:
-        return self._assemble(ChunkKey(window.key.series_ids, TimeRange(part.start_ns, part.end_ns)), part.answers)
+    def _chunks(self, window: Window, part: _Part[Q]) -> Iterator[C | WindowFailure]:
+        key = ChunkKey(window.key.series_ids, TimeRange(part.start_ns, part.end_ns))
+        try:
+            yield from self._assemble(key, part.answers)
+        except (ServiceError, CredentialError, IncompleteReadError, WireFormatError) as error:
+            yield self._failure(window, error)
 
     def _failure(self, window: Window, error: OmniaBeamError) -> WindowFailure:
         if self._patient:

@@ -16,6 +16,7 @@ from omnia_beam.core.errors import (
     UnauthorizedError,
     WireFormatError,
 )
+from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.series_id import id_key
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import BodyFormat, ChunkKey
@@ -63,9 +64,9 @@ class QueryResult:
     has_totals: bool = True
 
 
-def raw_chunks(format: BodyFormat) -> Callable[[ChunkKey, Sequence[QueryResult]], RawChunk]:
+def raw_chunks(format: BodyFormat) -> Callable[[ChunkKey, Sequence[QueryResult]], list[RawChunk | WindowFailure]]:
     """Return the function that joins what the queries of a chunk brought, in the order of time."""
-    return lambda key, results: RawChunk(key, tuple(page for each in results for page in each.pages), format)
+    return lambda key, results: [RawChunk(key, tuple(page for each in results for page in each.pages), format)]
 
 
 @dataclass(slots=True)

@@ -204,7 +204,10 @@ class PiCalls:
             return None
         base = self._session.settings.base_url
         body = {
-            str(at): {"Method": "GET", "Resource": f"{base}/{path}" + (f"?{urlencode(params, quote_via=quote)}" if params else "")}
+            str(at): {
+                "Method": "GET",
+                "Resource": f"{base}/{path}" + (f"?{urlencode(params, quote_via=quote)}" if params else ""),
+            }
             for at, (path, params) in enumerate(queries)
         }
         try:

@@ -36,9 +36,7 @@ _VALUE: Final = pa.struct(
     ]
 )
 _ONE: Final = pa.schema([("Items", pa.list_(_VALUE))])
-_MANY: Final = pa.schema(
-    [("Items", pa.list_(pa.struct([("WebId", pa.string()), ("Items", pa.list_(_VALUE))])))]
-)
+_MANY: Final = pa.schema([("Items", pa.list_(pa.struct([("WebId", pa.string()), ("Items", pa.list_(_VALUE))])))])
 _OBJECT: Final = re.compile(rb'"Value"\s*:\s*\{')
 _TEXT: Final = re.compile(rb'"Value"\s*:\s*"')
 
@@ -53,6 +51,7 @@ class Recorded:
         good, questionable, substituted: bool, the flags.
         system: bool, whether the value is a system state.
         texts: pa.string, a text or the name of a state; null for numbers.
+        words: bool, whether the value came as a text.
     """
 
     times: npt.NDArray[np.int64]
@@ -63,7 +62,6 @@ class Recorded:
     system: npt.NDArray[np.bool_]
     texts: Any
     words: npt.NDArray[np.bool_]
-    """bool, whether the value came as a text."""
 
     def __len__(self) -> int:
         return len(self.times)
@@ -88,10 +86,23 @@ class Recorded:
         if len(parts) == 1:
             return parts[0]
         columns = {
-            name: np.concatenate([getattr(each, name) for each in (_NOTHING, *parts)])
+            name: np.concatenate([getattr(each, name) for each in (NO_VALUES, *parts)])
             for name in ("times", "numbers", "good", "questionable", "substituted", "system", "words")
         }
-        return Recorded(**columns, texts=pa.concat_arrays([_NOTHING.texts, *(each.texts for each in parts)]))
+        return Recorded(**columns, texts=pa.concat_arrays([NO_VALUES.texts, *(each.texts for each in parts)]))
+
+
+_NO_FLAGS: Final = np.empty(0, bool)
+NO_VALUES: Final = Recorded(
+    np.empty(0, np.int64),
+    np.empty(0, np.float64),
+    _NO_FLAGS,
+    _NO_FLAGS,
+    _NO_FLAGS,
+    _NO_FLAGS,
+    pa.array([], pa.string()),
+    _NO_FLAGS,
+)
 
 
 def decode_recorded(body: bytes, web_ids: Sequence[str]) -> Mapping[str, Recorded]:
@@ -207,11 +218,17 @@ def _values(content: Mapping[str, Any]) -> Recorded:
         raise WireFormatError("a stream has no list of values")
     rows = [_row(item) for item in items]
     if not rows:
-        return _NOTHING
+        return NO_VALUES
     times, numbers, good, questionable, substituted, system, texts, words = zip(*rows, strict=True)
-    flags = (np.array(each, bool) for each in (good, questionable, substituted, system))
     return Recorded(
-        np.array(times, np.int64), np.array(numbers, np.float64), *flags, pa.array(texts, pa.string()), np.array(words, bool)
+        np.array(times, np.int64),
+        np.array(numbers, np.float64),
+        np.array(good, bool),
+        np.array(questionable, bool),
+        np.array(substituted, bool),
+        np.array(system, bool),
+        pa.array(texts, pa.string()),
+        np.array(words, bool),
     )
 
 
@@ -248,14 +265,3 @@ def _once(streams: Any) -> dict[str, Recorded]:
             raise IncompleteReadError("the response has one stream twice")
         found[web_id] = values
     return found
-
-
-_NOTHING: Final = Recorded(
-    np.empty(0, np.int64),
-    np.empty(0, np.float64),
-    *(np.empty(0, bool) for _ in range(4)),
-    pa.array([], pa.string()),
-    np.empty(0, bool),
-)
-"""No values."""
-NO_VALUES: Final = _NOTHING

@@ -9,11 +9,11 @@ from pydantic import AfterValidator, ConfigDict, model_validator
 from omnia_beam.config.fields import BaseUrl, OneOrMany, PathText, Status, Text, VariableName
 from omnia_beam.config.kind import SourceOptions, digest
 from omnia_beam.config.section import Section, key, problem
+from omnia_beam.core.addresses import is_loopback
 from omnia_beam.core.limits import MAX_STATUS
 from omnia_beam.net.auth.credentials import AnyCredential, CredentialSpec
 from omnia_beam.net.http.options import RateOptions, RetryOptions, TimeoutsOptions, exposed_secret
 from omnia_beam.net.http.retry import RetryPolicy
-from omnia_beam.net.http.route import is_loopback
 from omnia_beam.net.http.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -83,7 +83,9 @@ class PiSource(SourceOptions):
 
     kind: Literal["pi"] = key("The kind of source.")
     base_url: BaseUrl = key("Address of PI Web API, such as `https://pi.example.com/piwebapi`.")
-    data_server: Text | None = key("Name of the data server; where PI Web API has only one, it need not be given.", None)
+    data_server: Text | None = key(
+        "Name of the data server; where PI Web API has only one, it need not be given.", None
+    )
     credential: AnyCredential = key("How to sign in.")
     resource_id: Text | None = key("OAuth resource that tokens are asked for, by credentials of Azure.", None)
     subscription_key_env: VariableName | None = key(
@@ -95,7 +97,7 @@ class PiSource(SourceOptions):
     series: PiSelection = key("Which points to read.")
     states: dict[str, Status] = key(
         default_factory=dict,
-        description="Status of system states, by their name in any case: `{\"I/O Timeout\": 0}`; 0 where not given.",
+        description='Status of system states, by their name in any case: `{"I/O Timeout": 0}`; 0 where not given.',
     )
     same_time: SameTime = key(
         "What becomes of several values at one time: the last or the first of them is kept, or all of them become dead "
@@ -103,7 +105,10 @@ class PiSource(SourceOptions):
         "last",
     )
     page_limit: int = key(
-        "Values in one response, at most; where the server allows less, that is found by itself.", PAGE_LIMIT, ge=2, le=2**31 - 1
+        "Values in one response, at most; where the server allows less, that is found by itself.",
+        PAGE_LIMIT,
+        ge=2,
+        le=2**31 - 1,
     )
     counts: bool = key(
         "Ask the server how many values there are (summary Count), to plan and to prove that nothing was left out. `false` "
@@ -122,7 +127,8 @@ class PiSource(SourceOptions):
         needs_resource = isinstance(self.credential, CredentialSpec) and self.credential.sends is not None
         if needs_resource and self.resource_id is None:
             raise problem(
-                f"credential {self.credential.kind} needs the OAuth resource that tokens are asked for", at="resource_id"
+                f"credential {self.credential.kind} needs the OAuth resource that tokens are asked for",
+                at="resource_id",
             )
         exposed = exposed_secret(self.base_url, self.credential.sends, self.subscription_key_env)
         if exposed is not None and not self.allow_plain_http:

@@ -43,7 +43,7 @@ class PiPoint:
 
     @property
     def is_single(self) -> bool:
-        """Whether its values are of single precision: JSON shows their shortest decimals, which a double reads as another number."""
+        """Whether its values are of single precision, of which JSON shows decimals that a double reads as another number."""
         return self.point_type.casefold() in _SINGLE
 
 
@@ -77,8 +77,8 @@ class PiValues:
     counted: int
 
 
-def understood(recorded: Recorded, point: PiPoint, rules: ValueRules) -> PiValues:
-    """Return recorded values in Omnia's terms.
+def understood(recorded: Recorded, point: PiPoint | None, rules: ValueRules) -> PiValues:
+    """Return recorded values in Omnia's terms; of a point that is None there are no values.
 
     Good is 192, good and questionable 64, good and substituted 24; not good is 0 with the number that came. A system state
     is NaN with its status, never its code; a digital state is its code.
@@ -88,14 +88,14 @@ def understood(recorded: Recorded, point: PiPoint, rules: ValueRules) -> PiValue
     statuses[recorded.questionable] = _UNCERTAIN
     statuses[~recorded.good] = _BAD
     numbers, words = recorded.numbers, recorded.words
-    if words.any() and not point.is_text:
+    if words.any() and not (point is not None and point.is_text):
         numbers, words = _numbers_of_words(recorded)
     # A text that is not good is the name of a state, in points of every type. [aveva]
     named = recorded.system | (words & ~recorded.good)
     if named.any():
         numbers = np.where(named, np.nan, numbers)
         statuses[named] = _state_statuses(recorded.texts, rules.states)[named]
-    if point.is_single:
+    if point is not None and point.is_single:
         with np.errstate(over="ignore"):
             numbers = numbers.astype(np.float32).astype(np.float64)
     is_text = words & recorded.good
@@ -150,4 +150,5 @@ def _state_statuses(names: Any, states: Mapping[str, int]) -> npt.NDArray[np.uin
     table = [states.get((name or "").strip().casefold(), _BAD) for name in encoded.dictionary.to_pylist()]
     table.append(_BAD)  # a state without a name
     codes = encoded.indices.fill_null(len(table) - 1).to_numpy(zero_copy_only=False)
-    return np.array(table, np.uint32)[codes]
+    statuses: npt.NDArray[np.uint32] = np.array(table, np.uint32)[codes]
+    return statuses
