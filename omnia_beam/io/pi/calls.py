@@ -125,7 +125,14 @@ class PiCalls:
         page = min(page, _LISTED)
         while True:
             params = [("nameFilter", name_filter), ("startIndex", str(len(seen))), ("maxCount", str(page))]
-            items = _items(self._get(f"dataservers/{server.web_id}/points", params))
+            try:
+                items = _items(self._get(f"dataservers/{server.web_id}/points", params))
+            except BadRequestError as error:
+                allowed = allowed_by(error)
+                if allowed is None or allowed >= page:
+                    raise
+                page = allowed
+                continue
             fresh = [item for item in items if _text(item, "WebId") not in seen]
             if not items:
                 return

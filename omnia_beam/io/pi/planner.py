@@ -65,7 +65,7 @@ def plan_points(
             if span is not None:
                 counted = _spread(pool, here, _COUNTED, partial(_counted, calls, span)) if counts else {}
                 unknown = [each for each in here if each.series_id not in counted]
-                found |= counted | _spread(pool, unknown, MAX_SERIES, partial(_dense, calls, span))
+                found |= counted | _spread(pool, unknown, MAX_SERIES, partial(_dense, calls, span, min(_PROBED, limits.page_points)))
                 exact[asked] = {**exact.get(asked, {}), **counted}
             packed += pack_windows(found.items(), asked, limits)
     return Plan.of(packed), exact
@@ -108,12 +108,12 @@ def _counted(calls: PiCalls, span: Span, points: Sequence[PiPoint]) -> Mapping[s
     return {names[web_id]: count for web_id, count in calls.counts(list(names), span).items()}
 
 
-def _dense(calls: PiCalls, span: Span, points: Sequence[PiPoint]) -> Mapping[str, int]:
+def _dense(calls: PiCalls, span: Span, probed: int, points: Sequence[PiPoint]) -> Mapping[str, int]:
     """Return estimates from the first thousand values; a window that holds more is divided when it is read."""
     found = {}
     web_ids = [each.web_id for each in points]
     try:
-        streams = decode_recorded(calls.recorded(web_ids, span, _PROBED), web_ids)
+        streams = decode_recorded(calls.recorded(web_ids, span, probed), web_ids)
     except UnauthorizedError:
         raise
     except (IncompleteReadError, WireFormatError, TerminalServiceError):
@@ -124,7 +124,7 @@ def _dense(calls: PiCalls, span: Span, points: Sequence[PiPoint]) -> Mapping[str
             found[each.series_id] = 0
             continue
         share = 1.0
-        if len(values) >= _PROBED:
+        if len(values) >= probed:
             share = (span.last_ns - span.first_ns) / max(1, int(values.times[-1]) - span.first_ns)
         found[each.series_id] = int(min(len(values) * share, 1e12))
     return found
