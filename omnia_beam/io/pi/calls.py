@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlencode
 
 from omnia_beam.core.errors import (
@@ -70,6 +70,18 @@ class Span:
     def params(self) -> list[tuple[str, str]]:
         """The two ends as parameters; times name their zone, so that the server's own does not count."""
         return [("startTime", format_time(self.first_ns, 7)), ("endTime", format_time(self.last_ns, 7))]
+
+
+class Counted(NamedTuple):
+    """The number of values of a range as the server counts them.
+
+    Attributes:
+        good: values that are no system states. [AF: Count of event-weighted summaries]
+        all: values and system states, as far as the share of good ones tells; 0 where there is no good one.
+    """
+
+    good: int
+    all: int
 
 
 class PiCalls:
@@ -159,14 +171,16 @@ class PiCalls:
             if content is not None
         }
 
-    def counts(self, web_ids: Sequence[str], span: Span) -> dict[str, int]:
-        """Return how many values the server counts, by WebId; system states are not counted. [emulator; AF: pctgood]
-
-        What it cannot count is left out: the last tick may be, and types that it has no summary for.
-        """
+    def counts(self, web_ids: Sequence[str], span: Span) -> dict[str, Counted]:
+        """Return how many values the server counts, by WebId; what it cannot count is left out."""
         if span.first_ns == span.last_ns:
             return {}  # a summary needs two different ends
-        kind = [("summaryType", "Count"), ("calculationBasis", "EventWeighted"), *span.params]
+        kind = [
+            ("summaryType", "Count"),
+            ("summaryType", "PercentGood"),
+            ("calculationBasis", "EventWeighted"),
+            *span.params,
+        ]
         queries: list[_Get] = [(f"streams/{each}/summary", kind) for each in web_ids]
         contents = self._each(queries, batch=_COUNT_BATCH, lenient=True)
         found = {each: _count(content) for each, content in zip(web_ids, contents, strict=True)}
@@ -289,10 +303,14 @@ def _text(item: Mapping[str, Any], name: str) -> str:
     return found
 
 
-def _count(content: Any) -> int | None:
+def _count(content: Any) -> Counted | None:
     try:
-        values = [item["Value"]["Value"] for item in content["Items"] if item["Type"] == "Count"]
+        found = {item["Type"]: item["Value"]["Value"] for item in content["Items"]}
     except (KeyError, TypeError):
         return None
-    numbers = [each for each in values if isinstance(each, int | float) and not isinstance(each, bool) and each >= 0]
-    return round(sum(numbers)) if numbers and len(numbers) == len(values) else None
+    good, share = found.get("Count"), found.get("PercentGood")
+    if isinstance(good, bool) or not isinstance(good, int | float) or not good >= 0:
+        return None
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 100:
+        return Counted(round(good), round(good))
+    return Counted(round(good), round(good * 100 / share))

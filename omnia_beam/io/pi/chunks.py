@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -10,11 +10,11 @@ import numpy as np
 
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.dead_letter import DeadLetter
-from omnia_beam.core.errors import IncompleteReadError, OmniaBeamError, TransientServiceError
+from omnia_beam.core.errors import IncompleteReadError, OmniaBeamError, TransientServiceError, UnauthorizedError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.pi.calls import Span
+from omnia_beam.io.pi.calls import Counted, Span
 from omnia_beam.io.pi.decode import NO_VALUES, Recorded
 from omnia_beam.io.pi.queries import PiAnswer, PiQueries
 from omnia_beam.io.pi.values import PiValues, ValueRules, resolve_same_time, understood
@@ -26,6 +26,9 @@ SEVERAL: Final = "one of several values at one time"
 
 Found = Callable[[str, str, int], None]
 """A function that counts points to which a finding applies: its name, the series, how many."""
+
+_CONFIRMATIONS: Final = 2
+"""How often a series is read once more whose values no count confirms. [ours]"""
 
 KeepLetters = Callable[[ChunkKey, Sequence[DeadLetter]], None]
 
@@ -45,7 +48,7 @@ class ChunkMaker:
 
     queries: PiQueries
     rules: ValueRules
-    planned: Mapping[TimeRange, Mapping[str, int]] = field(default_factory=dict)
+    planned: Mapping[TimeRange, Mapping[str, Counted]] = field(default_factory=dict)
     counts: bool = True
     found: Found = lambda finding, series_id, points: None
     keep: KeepLetters | None = None
@@ -78,47 +81,57 @@ class ChunkMaker:
 
     def _replaced(self, asked: TimeRange, values: dict[str, PiValues]) -> dict[str, OmniaBeamError]:
         """Read again what the server counts more of than it sent; return the series of which it still does, with the reason."""
-        failed: dict[str, OmniaBeamError] = {}
-        short = self._short(asked, values, self.planned.get(asked))
+        span = Span.of(asked)
+        if not self.counts or span is None:
+            return {}
+        counts = self._counted(span, values) if self.planned.get(asked) is None else dict(self.planned[asked])
+        self._confirmed(asked, values, counts)
+        short = _short(values, counts)
         if short and asked in self.planned:
-            short = self._short(asked, {each: values[each] for each in short}, None)  # values may be gone since
+            short = _short(values, self._counted(span, short))  # some may have been deleted since
+        failed: dict[str, OmniaBeamError] = {}
         for _ in range(_TRIES):
-            if not short:
-                break
-            failed = {}
             for series_id in short:
                 try:
                     values[series_id] = self._understood(series_id, self.queries.again(series_id, asked))
-                except TransientServiceError:
+                except (UnauthorizedError, TransientServiceError):
                     raise
                 except OmniaBeamError as error:
                     failed[series_id] = error
             rest = {each: values[each] for each in short if each not in failed}
-            short = self._short(asked, rest, None)
-            if failed:
-                break
+            short = _short(rest, self._counted(span, rest)) if rest else {}
         for series_id, counted in short.items():
-            received = values[series_id].counted
+            came = values[series_id]
             failed[series_id] = IncompleteReadError(
-                f"{series_id} {asked}: the server counts {counted:,} values and sends {received:,}. If it counts otherwise than "
-                "it returns, which docs/pi.md explains: source.counts: false",
-                expected=counted,
-                received=received,
+                f"{series_id} {asked}: the server counts {counted.good:,} values, {counted.all:,} with system states, and sends "
+                f"{came.counted:,} and {len(came.points.times):,}. If it counts otherwise than it returns, which docs/pi.md "
+                "explains: source.counts: false",
+                expected=counted.all,
+                received=len(came.points.times),
             )
         return failed
 
-    def _short(
-        self, asked: TimeRange, values: Mapping[str, PiValues], planned: Mapping[str, int] | None
-    ) -> dict[str, int]:
-        """Return the counts of series of which more is counted than came."""
-        span = Span.of(asked)
-        if not self.counts or span is None or not values:
-            return {}
-        counts = dict(planned or {})
-        if planned is None:
-            web_ids = {p.web_id: p.series_id for p in map(self.queries.points.get, values) if p is not None}
-            counts = {web_ids[web_id]: n for web_id, n in self.queries.calls.counts(list(web_ids), span).items()}
-        return {each: counts[each] for each in values if counts.get(each, 0) > values[each].counted}
+    def _counted(self, span: Span, series_ids: Iterable[str]) -> dict[str, Counted]:
+        web_ids = {p.web_id: p.series_id for p in map(self.queries.points.get, series_ids) if p is not None}
+        found = self.queries.calls.counts(list(web_ids), span)
+        return {web_ids[web_id]: counted for web_id, counted in found.items()}
+
+    def _confirmed(self, asked: TimeRange, values: dict[str, PiValues], counts: Mapping[str, Counted]) -> None:
+        """Read series again of which no count says how many values there are, and keep the fullest response.
+
+        System states show in the share of good values alone, and where no value is good there is no share.
+        """
+        doubtful = [
+            each
+            for each, found in values.items()
+            if each in self.queries.points and not (counts[each].good if each in counts else len(found.points.times))
+        ]
+        for _ in range(_CONFIRMATIONS):
+            if not doubtful:
+                return
+            for series_id, recorded in self.queries.once_more(doubtful, asked).items():
+                if len(recorded) > len(values[series_id].points.times):
+                    values[series_id] = self._understood(series_id, recorded)
 
     def _chunk(self, key: ChunkKey, values: Mapping[str, PiValues]) -> Chunk:
         letters: list[DeadLetter] = []
@@ -141,6 +154,15 @@ class ChunkMaker:
         if self.keep is not None:
             self.keep(key, letters)
         return Chunk.from_points(key, {each: _plain(points) for each, points in kept.items()})
+
+
+def _short(values: Mapping[str, PiValues], counts: Mapping[str, Counted]) -> dict[str, Counted]:
+    """Return the counts of series of which more is counted than came."""
+    return {
+        each: counts[each]
+        for each, found in values.items()
+        if each in counts and (counts[each].good > found.counted or counts[each].all > len(found.points.times))
+    }
 
 
 def _plain(points: Points) -> Points:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from omnia_beam.core.errors import (
     BadRequestError,
@@ -15,7 +15,7 @@ from omnia_beam.core.errors import (
     WireFormatError,
 )
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.io.pi.calls import PiCalls, Span, allowed_by
+from omnia_beam.io.pi.calls import Counted, PiCalls, Span, allowed_by
 from omnia_beam.io.pi.decode import decode_recorded
 from omnia_beam.io.pi.values import PiPoint
 from omnia_beam.plan.packing import PackedWindow, PackLimits, pack_windows
@@ -24,10 +24,12 @@ from omnia_beam.plan.plan import Plan, Wanted
 MAX_SERIES: Final = 50
 """Series of one window: their WebIds fit one request. [ours]"""
 
+N = TypeVar("N")
+
 _PROBED: Final = 1_000
 _COUNTED: Final = 100
 
-Counts = Mapping[TimeRange, Mapping[str, int]]
+Counts = Mapping[TimeRange, Mapping[str, Counted]]
 """Numbers of values by range and series, as the server counts them."""
 
 
@@ -54,7 +56,7 @@ def plan_points(
         ServiceError: a request failed.
     """
     packed: list[PackedWindow] = []
-    exact: dict[TimeRange, dict[str, int]] = {}
+    exact: dict[TimeRange, dict[str, Counted]] = {}
     with ThreadPoolExecutor(threads, thread_name_prefix="omnia-probe") as pool:
         for series_ids, asked in wanted:
             if not asked:
@@ -65,7 +67,10 @@ def plan_points(
             if span is not None:
                 counted = _spread(pool, here, _COUNTED, partial(_counted, calls, span)) if counts else {}
                 unknown = [each for each in here if each.series_id not in counted]
-                found |= counted | _spread(pool, unknown, MAX_SERIES, partial(_dense, calls, span, min(_PROBED, limits.page_points)))
+                found |= {each: counts_of.all for each, counts_of in counted.items()}
+                found |= _spread(
+                    pool, unknown, MAX_SERIES, partial(_dense, calls, span, min(_PROBED, limits.page_points))
+                )
                 exact[asked] = {**exact.get(asked, {}), **counted}
             packed += pack_windows(found.items(), asked, limits)
     return Plan.of(packed), exact
@@ -95,15 +100,15 @@ def _spread(
     pool: ThreadPoolExecutor,
     points: Sequence[PiPoint],
     size: int,
-    ask: Callable[[Sequence[PiPoint]], Mapping[str, int]],
-) -> dict[str, int]:
-    found: dict[str, int] = {}
+    ask: Callable[[Sequence[PiPoint]], Mapping[str, N]],
+) -> dict[str, N]:
+    found: dict[str, N] = {}
     for part in pool.map(ask, [points[at : at + size] for at in range(0, len(points), size)]):
         found |= part
     return found
 
 
-def _counted(calls: PiCalls, span: Span, points: Sequence[PiPoint]) -> Mapping[str, int]:
+def _counted(calls: PiCalls, span: Span, points: Sequence[PiPoint]) -> Mapping[str, Counted]:
     names = {each.web_id: each.series_id for each in points}
     return {names[web_id]: count for web_id, count in calls.counts(list(names), span).items()}
 

@@ -18,7 +18,7 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.base import ReadResult
 from omnia_beam.io.fetch import FetchShards, queries_ahead, retry_for_s
 from omnia_beam.io.letters import MappingLetters
-from omnia_beam.io.pi.calls import PiCalls
+from omnia_beam.io.pi.calls import Counted, PiCalls
 from omnia_beam.io.pi.chunks import ChunkMaker
 from omnia_beam.io.pi.queries import PageLimit, PiAnswer, PiQueries
 from omnia_beam.io.pi.values import PiPoint, ValueRules
@@ -59,7 +59,7 @@ class PiReading:
     rules: ValueRules
     page: int
     max_chunk_points: int
-    planned: Mapping[TimeRange, Mapping[str, int]] = field(default_factory=dict, repr=False)
+    planned: Mapping[TimeRange, Mapping[str, Counted]] = field(default_factory=dict, repr=False)
     counts: bool = True
     keep: MappingLetters | None = None
     patient: bool = False
