@@ -2,7 +2,7 @@
 # and PyPI. `make PYTHON=/path/to/python3.12 install` names the Python to use; ARGS="..." reaches the command of a target.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-install flink-jar test-flink lint types lint-workflows format docs docs-serve bench profile soak soak-tail soak-world chaos fuzz-files clean distclean
+.PHONY: help install demo test test-long test-install test-services flink-jar test-flink lint types lint-workflows format docs docs-serve bench profile soak soak-tail soak-world chaos fuzz-files clean distclean
 
 PYTHON ?=
 # The Pythons that both omnia-beam (setup.py) and Apache Beam support; Debian cuts ensurepip out where python3-venv is
@@ -50,6 +50,12 @@ test-long: $(INSTALLED) $(SDK_INSTALLED)  ## Run the tests that take minutes: re
 
 test-install: $(INSTALLED)  ## Install wheel and sdist alone into new environments and run every command there (part of test-long)
 	.venv/bin/python -m pytest -n 2 -m long tests/deploy/test_install.py $(ARGS)
+
+AZURITE_DIR := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/omnia-beam/azurite
+AZURITE := $(AZURITE_DIR)/node_modules/.bin/azurite-blob
+
+test-services: $(INSTALLED) $(AZURITE)  ## Run the tests of object stores on Azurite, which npm installs once into the cache folder (190 MB)
+	AZURITE=$(AZURITE) .venv/bin/python -m pytest tests/store/test_azurite.py $(ARGS)
 
 FLINK_JAR := build/flink-job-server.jar
 
@@ -116,6 +122,9 @@ clean:  ## Remove caches and what the demo, benchmarks and builds wrote
 distclean: clean  ## Remove the virtual environments too
 	rm -rf .venv .venv-*
 	find omnia_beam -name "_kernel*.so" -delete
+
+$(AZURITE):
+	npm install --no-audit --no-fund --prefix $(AZURITE_DIR) azurite@3.35.0
 
 $(FLINK_JAR): | $(INSTALLED)
 	@.venv/bin/python deploy/flink_job_server.py $@

@@ -56,13 +56,13 @@ def check_cluster(
         if own_disk and "://" not in path:
             raise UnsafeRunnerError(
                 f"{key}: {path} would be on each worker's own disk ({_named(options, where)}), and lost with it: use a place that "
-                "all workers and this machine share, such as gs://, s3:// or hdfs://"
+                "all workers and this machine share, such as az://, s3:// or gs://"
             )
     for path in read:
         if own_disk and "://" not in path:
             raise UsageError(
                 f"source.path: {path} is on this machine's disk, unseen by workers elsewhere ({_named(options, where)}): use "
-                "a place that all workers and this machine share, such as gs://, s3:// or hdfs://"
+                "a place that all workers and this machine share, such as az://, s3:// or gs://"
             )
     setup = options.view_as(_beam().SetupOptions)
     portable = options.view_as(_beam().PortableOptions)

@@ -60,7 +60,9 @@ def _replay(call: Call) -> CommandResult:
     from omnia_beam.pipelines.measured import measured
     from omnia_beam.pipelines.replay.replay import run_replay
 
-    return _summed_up(measured(run_replay, job, context, call.args.dead_letters), context)
+    return _summed_up(
+        measured(run_replay, job, context, call.args.dead_letters and job.placed(call.args.dead_letters)), context
+    )
 
 
 def _plan_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +96,9 @@ def _verify(call: Call) -> CommandResult:
     from omnia_beam.pipelines.verify.verify import run_verify
 
     args = call.args
-    summary = run_verify(job, context, source=args.source, repair=args.repair, report=args.report)
+    summary = run_verify(
+        job, context, source=args.source, repair=args.repair, report=args.report and job.placed(args.report)
+    )
     return _summed_up(summary, context)
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from omnia_beam.config.create_missing import CreateMissing
 from omnia_beam.core.chunk import Chunk, Points
@@ -29,10 +29,12 @@ from omnia_beam.io.facts import SeriesFacts
 from omnia_beam.io.observer import Destination, ReadingPlace
 from omnia_beam.ledger.job import JobRun, JobView, RunState
 from omnia_beam.ledger.ledger import Ledger
-from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.plan.packing import PackLimits
 from omnia_beam.plan.plan import Plan, Wanted
+
+if TYPE_CHECKING:  # to import it brings in requests and azure-core, which a look at records does without
+    from omnia_beam.net.http.session import ServiceSession
 
 Attempt = tuple[str, Callable[[], str]]
 """One step of `omnia-beam check`: its name, and a function that tries it and returns what it found, or raises."""

@@ -23,7 +23,7 @@ INTENT: Final = 1
 RETIRED: Final = 2
 """Kind of a record of files whose receipts were all replaced and have left the ledger; it has no series. Only in snapshots."""
 
-_KINDS: Final = pa.array(["receipt", "intent"])  # in the order of the numbers above
+_KINDS: Final = ("receipt", "intent")  # in the order of the numbers above
 _CODED: Final = pa.dictionary(pa.int32(), pa.string())
 _STRINGS: Final = pa.list_(pa.field("element", pa.string(), nullable=False))
 _REQUIRED: Final = ("v", "kind", "at", "start", "end", "sink", "ids")
@@ -79,7 +79,7 @@ def batch_of_records(header: SegmentHeader, lines: Sequence[bytes]) -> Any:
         raise ValueError(f"a record that is not what a writer writes: {error}") from error
     if table.num_rows != len(lines):
         raise ValueError("a line that is not one record")
-    kinds = pc.index_in(table.column("kind"), value_set=_KINDS)
+    kinds = pc.index_in(table.column("kind"), value_set=pa.array(_KINDS))
     if kinds.null_count or not pc.all(pc.equal(table.column("v"), FORMAT)).as_py():
         for line in lines:
             _refuse_unknown(line)
@@ -147,9 +147,9 @@ def _parsed(text: bytes) -> Any:
 def _refuse_unknown(line: bytes) -> None:
     data = decode_line(line)
     check_version(data)
-    if data.get("kind") not in _KINDS.to_pylist():
+    if data.get("kind") not in _KINDS:
         raise UnknownVersionError(
-            f"it is a record of kind {data.get('kind')!r}, and this omnia-beam knows {' and '.join(_KINDS.to_pylist())}: "
+            f"it is a record of kind {data.get('kind')!r}, and this omnia-beam knows {' and '.join(_KINDS)}: "
             "run the omnia-beam that wrote it, or a newer one"
         )
 

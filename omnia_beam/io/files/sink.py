@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from omnia_beam.config.job import JobConfig
 from omnia_beam.core.errors import DestinationError, StateError
@@ -23,9 +24,11 @@ from omnia_beam.io.files.targets import FileTargets
 from omnia_beam.io.observer import Destination, ReadingPlace
 from omnia_beam.ledger.job import JobRun, JobView, RunState
 from omnia_beam.ledger.ledger import Ledger
-from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.store import is_remote
+
+if TYPE_CHECKING:
+    from omnia_beam.net.http.session import ServiceSession
 
 
 class FilesSink:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omnia_beam.config.job import JobConfig, wanted_range
 from omnia_beam.core.errors import UsageError
@@ -22,9 +22,11 @@ from omnia_beam.io.files.plan import FileShard, file_limits, file_shards, plan_f
 from omnia_beam.io.letters import READING, MappingLetters
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.job import JobRun, JobView
-from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.plan.plan import Plan, Wanted
+
+if TYPE_CHECKING:
+    from omnia_beam.net.http.session import ServiceSession
 
 FileOptions = CsvSource | ParquetSource
 

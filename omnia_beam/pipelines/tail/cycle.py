@@ -21,7 +21,7 @@ from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.queries import recent_windows
 from omnia_beam.pipelines.job import Job
-from omnia_beam.pipelines.preparation import Prepared, prepare
+from omnia_beam.pipelines.preparation import prepare
 from omnia_beam.pipelines.run import Copying
 from omnia_beam.pipelines.tail.windows import (
     DAY_NS,
@@ -121,8 +121,7 @@ class TailPlanner:
     job: Job
     context: RunContext
     share: Share = WHOLE
-    source: OpenSource | None = None
-    prepared: Prepared | None = None
+    opened: Copying | None = None
     groups: Groups | None = None
     cycles: int = 0
     is_tidy: bool = False
@@ -132,7 +131,12 @@ class TailPlanner:
     @property
     def series_ids(self) -> tuple[str, ...]:
         """The series that are copied, ascending; empty before the first cycle."""
-        return () if self.prepared is None else self.prepared.series_ids
+        return () if self.opened is None else self.opened.prepared.series_ids
+
+    @property
+    def source(self) -> OpenSource | None:
+        """The source as it was last asked; None before the first cycle."""
+        return None if self.opened is None else self.opened.source
 
     def next_cycle(self, run: RunState, token: LeaseToken, now_ns: int) -> PlannedCycle:
         """Plan what is to be read now. Deletes stray files and compacts the ledger where that pays; nothing else is changed.
@@ -149,14 +153,14 @@ class TailPlanner:
         """
         self.cycles += 1
         state = self._loaded(run, token)
-        source, prepared = self._opened(state)
-        wanted, is_last = wanted_now(self.job.config, source.wanted, now_ns)
+        opened = self._opened(state)
+        wanted, is_last = wanted_now(self.job.config, opened.source.wanted, now_ns)
         if not wanted:
             return PlannedCycle(wanted)
         state = self._compacted(state, wanted)
         renew = is_last or _is_due(self.renewed_ns, wanted.end_ns, self._renew_every_ns)
         join = renew or _is_due(self.joined_ns, wanted.end_ns, HOUR_NS)
-        copying = self._copying(state, source, prepared, wanted)
+        copying = replace(opened, run=state, wanted=wanted)
         work, self.groups = plan_cycle(copying, now_ns, groups=self.groups, join=join, renew=renew)
         return PlannedCycle(wanted, copying, work, join, renew)
 
@@ -175,24 +179,21 @@ class TailPlanner:
         delete_spent(ledger, token)
         return JobRun.of(replace(run, token=token), ledger)
 
-    def _opened(self, state: JobRun) -> tuple[OpenSource, Prepared]:
+    def _opened(self, state: JobRun) -> Copying:
         """Ask the source what it holds, where that may have changed."""
-        source, prepared = self.source, self.prepared
+        opened = self.opened
         # Where asking costs requests it is done now and then: new series are rare.
-        rarely = source is not None and source.plan_lasts and self.cycles % _SELECT_EVERY_POLLS != 1
-        if source is None or prepared is None or not rarely:
-            source = self.job.open_source(state, self.context, share=self.share)
-            prepared = prepare(self.job, source, state.state_dir)
-            prepared.report.check(self.job.config.accept)
-            if prepared.series_ids != self.series_ids:
-                self.groups = None
-            self.source, self.prepared = source, prepared
-        return source, prepared
-
-    def _copying(self, run: JobRun, source: OpenSource, prepared: Prepared, wanted: TimeRange) -> Copying:
-        copying = Copying.of(self.job, source, prepared, run, self.context)
+        if opened is not None and opened.source.plan_lasts and self.cycles % _SELECT_EVERY_POLLS != 1:
+            return opened
+        source = self.job.open_source(state, self.context, share=self.share)
+        prepared = prepare(self.job, source, state.state_dir)
+        prepared.report.check(self.job.config.accept)
+        if prepared.series_ids != self.series_ids:
+            self.groups = None
+        copying = Copying.of(self.job, source, prepared, state, self.context)
         carrier = replace(copying.carrier, passing=True, least_windows=_WINDOWS_OF_A_WORKER)
-        return replace(copying, wanted=wanted, carrier=carrier)
+        self.opened = replace(copying, carrier=carrier)
+        return self.opened
 
     @property
     def _renew_every_ns(self) -> int:

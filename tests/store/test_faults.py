@@ -1,0 +1,125 @@
+"""What goes wrong between the program and a store: broken connections, refusals, and responses that are lost after the work."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+
+from omnia_beam.core.errors import DestinationError, StateError
+from omnia_beam.ledger.fence import LeaseFence
+from omnia_beam.ledger.lease import Lease, LeaseTimes
+from omnia_beam.ledger.lease_file import LeaseOwner
+from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.store import Place, StorageEntry, Store, store_of, within, write_durably
+from omnia_beam.store.objects import StoreError
+from tests.io.ledger_fakes import ELSEWHERE, FakeClock
+from tests.store.conftest import KEYS
+from tests.store.servers import Fault, Front
+
+
+@pytest.fixture
+def root(front: Front) -> str:
+    return Place(f"s3://lake/{uuid.uuid4().hex}", StorageEntry("s3://", endpoint=front.url, region="eu-north-1"))
+
+
+@pytest.fixture
+def store(root: str) -> Store:
+    return store_of(root)
+
+
+def is_put(method: str, path: str) -> bool:
+    return method == "PUT"
+
+
+@pytest.mark.parametrize("fault", ["reset before", "reset after", "503"])
+@pytest.mark.parametrize("existing", [False, True])
+def test_a_write_that_is_disturbed_is_done_once(
+    front: Front, store: Store, root: str, fault: Fault, existing: bool
+) -> None:
+    """After `reset after` the client's second try is refused, since the first was carried out: it is recognised as its own."""
+    path = within(root, "year=2024/month=01/x.parquet")
+    if existing:
+        store.put(path, b"old")
+    front.fail(fault, times=1, only=is_put)
+    assert store.put(path, b"new content").size == 11
+    assert store.read(path).content == b"new content"
+
+
+@pytest.mark.parametrize("fault", ["reset before", "reset after", "503"])
+@pytest.mark.parametrize("action", ["read", "list", "find", "delete"])
+def test_what_is_disturbed_is_asked_again(front: Front, store: Store, root: str, fault: Fault, action: str) -> None:
+    path = within(root, "a/x.csv")
+    store.put(path, b"content")
+    front.fail(fault, times=2)
+    actions: dict[str, Callable[[], object]] = {
+        "read": lambda: store.open(path).read() == b"content",
+        "list": lambda: [each.name for each in store.list(within(root, "a"))] == ["x.csv"],
+        "find": lambda: [found for found, _ in store.find(within(root, "a/*.csv"))] == [path],
+        "delete": lambda: store.delete(path) is None,
+    }
+    assert actions[action]()
+
+
+def test_a_lease_whose_response_is_lost_is_held(front: Front, root: str) -> None:
+    state = StateDir.open(root, "job")
+    front.fail("reset after", times=1, only=lambda method, path: is_put(method, path) and "lease.json" in path)
+    with Lease.acquire(state, LeaseOwner.here("test"), heartbeat=False) as lease:
+        front.fail("reset after", times=1, only=is_put)
+        lease.beat()
+        lease.check()
+        assert not lease.lost
+
+
+def test_a_write_that_is_refused_each_time_is_an_error_in_one_line(front: Front, store: Store, root: str) -> None:
+    front.fail("412", times=100, only=is_put)
+    with pytest.raises(DestinationError) as caught:
+        write_durably(within(root, "x"), b"content")
+    assert "cannot be written: others write it all the time" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not store.is_there(within(root, "x"))
+
+
+def test_no_such_bucket(front: Front) -> None:
+    place = Place("s3://no-such-bucket/x", StorageEntry("s3://", endpoint=front.url, region="eu-north-1"))
+    with pytest.raises(DestinationError, match="NoSuchBucket: The specified bucket does not exist") as caught:
+        write_durably(place, b"1")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(StoreError, match="NoSuchBucket"):
+        list(store_of(place).walk(place))
+    assert KEYS["AWS_SECRET_ACCESS_KEY"] not in str(caught.value)
+
+
+def test_a_driver_that_lost_its_lease_cannot_replace_its_successors_file(front: Front, store: Store, root: str) -> None:
+    """The old driver checks its lease, sleeps, and goes on to write when its successor has long written the same file."""
+    clock = FakeClock()
+    times = LeaseTimes(clock=clock.wall, monotonic=clock.steady, sleep=clock.sleep)
+    state = StateDir.open(within(root, "state"), "job")
+    path = within(root, "out/x.parquet")
+    store.put(path, b"of an earlier run")
+    old = Lease.acquire(state, ELSEWHERE, times=times, heartbeat=False)
+    woken = []
+
+    def succeed(method: str, key: str) -> Fault | None:
+        if is_put(method, key) and "x.parquet" in key and not woken:
+            woken.append(key)
+            new = Lease.acquire(state, LeaseOwner.here("new"), times=times, heartbeat=False)
+            store.put(path, b"of the successor", placing=LeaseFence(state, new.token).placing)
+        return None
+
+    front.choose = succeed
+    with pytest.raises(StateError, match="has lost its lease"):
+        store.put(path, b"of the old driver", placing=LeaseFence(state, old.token).placing)
+    assert woken
+    assert store.read(path).content == b"of the successor"
+
+
+def test_a_file_that_changes_while_it_is_read_is_an_error(store: Store, root: str) -> None:
+    path = within(root, "x")
+    store.put(path, b"a" * 3_000_000)
+    with store.open(path) as file:
+        file.read(1)
+        store.put(path, b"b" * 3_000_000)
+        with pytest.raises(OSError, match="changed while it was read"):
+            file.read()
