@@ -11,7 +11,8 @@ import apache_beam as beam
 from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
 from apache_beam.metrics import Metrics
 
-from omnia_beam.beam.progress import BOARD, STOP
+from omnia_beam.beam.counters import TrafficCounters
+from omnia_beam.beam.progress import RunBoard
 from omnia_beam.core.errors import IncompleteReadError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.window import Window
@@ -42,6 +43,7 @@ class FetchShards(beam.DoFn):
     Args:
         service: which service, whose credential, how fast.
         failures_tag: output of windows that cannot be read (WindowFailure); None to raise at the first.
+        board: of the run.
         session_of: returns the session.
         patient: every window that cannot be read is a failure, also where the service is down or refuses the credential.
     """
@@ -50,14 +52,17 @@ class FetchShards(beam.DoFn):
         self,
         service: ServiceSettings,
         failures_tag: str | None,
+        board: RunBoard,
         session_of: Callable[[ServiceSettings], ServiceSession] = shared_session,
         *,
         patient: bool = False,
     ) -> None:
+        self._board = board
         self._patient = patient
         self._service = service
         self._failures_tag = failures_tag
         self._session_of = session_of
+        self._traffic = TrafficCounters(service)
         self._windows_read = Metrics.counter("omnia_beam", "windows_read")
         self._windows_failed = Metrics.counter("omnia_beam", "windows_failed")
 
@@ -68,6 +73,9 @@ class FetchShards(beam.DoFn):
     def setup(self) -> None:
         self._pool = ThreadPoolExecutor(self._service.threads, thread_name_prefix="omnia-fetch")
 
+    def finish_bundle(self) -> None:
+        self._traffic.count()
+
     def teardown(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -76,7 +84,7 @@ class FetchShards(beam.DoFn):
         shard: WindowShard,
         tracker: Any = beam.DoFn.RestrictionParam(WindowProvider()),  # noqa: B008 - Beam's form
     ) -> Iterator[Any]:
-        with BOARD.noting_fatal():
+        with self._board.noting_fatal():
             yield from self._outcomes(shard, tracker)
 
     def _outcomes(self, shard: WindowShard, tracker: Any) -> Iterator[Any]:
@@ -88,13 +96,13 @@ class FetchShards(beam.DoFn):
             nonlocal current
             current = index
             # Windows that were fetched ahead are no more claimed than others once the driver wants to stop.
-            return not STOP.is_set() and bool(tracker.try_claim(index))
+            return not self._board.stop.is_set() and bool(tracker.try_claim(index))
 
         reader = self._reader(shard, self._session_of(self._service), self._pool)
-        for outcome in reader.read(_until_stopped(windows), claim):
+        for outcome in reader.read(_until_stopped(windows, self._board), claim):
             if isinstance(outcome, WindowFailure):
                 self._windows_failed.inc()
-                BOARD.add(windows_failed=1)
+                self._board.add(windows_failed=1)
                 if self._failures_tag is None:
                     raise IncompleteReadError(f"{outcome.key}: {outcome.error}: {outcome.message}")
                 yield beam.pvalue.TaggedOutput(self._failures_tag, outcome)
@@ -104,8 +112,9 @@ class FetchShards(beam.DoFn):
             del outcome  # its pages would stay in memory while the next are waited for
             if is_last:
                 self._windows_read.inc()
-                BOARD.add(windows_read=1)
-        if STOP.is_set():
+                self._traffic.count()
+                self._board.add(windows_read=1)
+        if self._board.stop.is_set():
             # Windows not read stay out of the ledger; claiming them tells the runner that this element is done with.
             tracker.try_claim(restriction.stop)
 
@@ -120,8 +129,8 @@ def retry_for_s(service: ServiceSettings) -> float:
     return 100 * (service.retry.deadline_s + service.read_timeout_s)
 
 
-def _until_stopped(windows: Iterable[tuple[int, Window]]) -> Iterator[tuple[int, Window]]:
+def _until_stopped(windows: Iterable[tuple[int, Window]], board: RunBoard) -> Iterator[tuple[int, Window]]:
     for each in windows:
-        if STOP.is_set():
+        if board.stop.is_set():
             return
         yield each

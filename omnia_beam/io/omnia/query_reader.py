@@ -20,9 +20,10 @@ from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.series_id import id_key
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import BodyFormat, ChunkKey
-from omnia_beam.io.omnia.evidence import Contradiction, Count, Witness
+from omnia_beam.io.omnia.evidence import Contradiction, Witness
 from omnia_beam.io.window_reader import Divide
 from omnia_beam.net.api.pages import each_page
+from omnia_beam.plan.counting import Count
 from omnia_beam.plan.packing import PackLimits, requests_for
 from omnia_beam.wire import Page, PageScan, decode_json_page, item_bytes, scan_page
 

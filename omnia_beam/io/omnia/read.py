@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import apache_beam as beam
 
 from omnia_beam.beam import coders
-from omnia_beam.beam.progress import STOP
+from omnia_beam.beam.progress import RunBoard, board_of
 from omnia_beam.core.chunk import RawChunk
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.limits import MAX_CHUNK_POINTS
@@ -103,11 +104,11 @@ class ReadFromOmnia(beam.PTransform):
         shards = self._shards(pipeline)
         if self._reshuffle:
             shards |= "Spread" >> beam.Reshuffle()
+        board = board_of(shards)
         if self._on_error == "raise":
-            return shards | "Fetch" >> beam.ParDo(_Fetch(self._service, self._options, None)).with_output_types(
-                RawChunk
-            )
-        return shards | "Fetch" >> _with_failures(_Fetch(self._service, self._options, self.FAILURES))
+            fetch = _Fetch(self._service, self._options, None, board)
+            return shards | "Fetch" >> beam.ParDo(fetch).with_output_types(RawChunk)
+        return shards | "Fetch" >> _with_failures(_Fetch(self._service, self._options, self.FAILURES, board))
 
     def _shards(self, pipeline: Any) -> Any:
         if self._windows is not None:
@@ -133,10 +134,10 @@ class FetchWindows(beam.PTransform):
 
     def __init__(self, service: ServiceSettings, options: ReadOptions, *, patient: bool = True) -> None:
         super().__init__()
-        self._fetch = _Fetch(service, options, ReadFromOmnia.FAILURES, patient=patient)
+        self._fetch = partial(_Fetch, service, options, ReadFromOmnia.FAILURES, patient=patient)
 
     def expand(self, shards: Any) -> Any:
-        return shards | "Fetch" >> _with_failures(self._fetch)
+        return shards | "Fetch" >> _with_failures(self._fetch(board_of(shards)))
 
 
 @dataclass(frozen=True)
@@ -189,11 +190,12 @@ class _Fetch(FetchShards):
         service: ServiceSettings,
         options: ReadOptions,
         failures_tag: str | None,
+        board: RunBoard,
         session_of: Callable[[ServiceSettings], ServiceSession] = shared_session,
         *,
         patient: bool = False,
     ) -> None:
-        super().__init__(service, failures_tag, session_of, patient=patient)
+        super().__init__(service, failures_tag, board, session_of, patient=patient)
         self._options = options
 
     def _reader(
@@ -245,6 +247,6 @@ class _Fetch(FetchShards):
             max_chunk_points=options.max_chunk_points,
             assemble=raw_chunks(options.format),
             retry_for_s=retry_for_s(self._service),
-            stopped=STOP.is_set,
+            stopped=self._board.stop.is_set,
             patient=self._patient,
         )

@@ -11,7 +11,7 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from omnia_beam.beam import coders
-from omnia_beam.beam.progress import BOARD, STOP
+from omnia_beam.beam.progress import RunBoard, board_of
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
@@ -65,7 +65,7 @@ class PiReading:
     patient: bool = False
 
     def __call__(self, shards: Any) -> ReadResult:
-        fetch = beam.ParDo(_FetchPi(self)).with_output_types(Chunk, **{_FAILURES: WindowFailure})
+        fetch = beam.ParDo(_FetchPi(self, board_of(shards))).with_output_types(Chunk, **{_FAILURES: WindowFailure})
         found = shards | "Read" >> fetch.with_outputs(_FAILURES, main=_CHUNKS)
         return ReadResult(found[_CHUNKS], found[_FAILURES])
 
@@ -74,9 +74,12 @@ class _FetchPi(FetchShards):
     """Windows of a data server to chunks."""
 
     def __init__(
-        self, reading: PiReading, session_of: Callable[[ServiceSettings], ServiceSession] = shared_session
+        self,
+        reading: PiReading,
+        board: RunBoard,
+        session_of: Callable[[ServiceSettings], ServiceSession] = shared_session,
     ) -> None:
-        super().__init__(reading.service, _FAILURES, session_of, patient=reading.patient)
+        super().__init__(reading.service, _FAILURES, board, session_of, patient=reading.patient)
         self._reading = reading
         self._points = Metrics.counter("omnia_beam", "points_read")
         self._repeats = Metrics.counter("omnia_beam", "points_repeated")
@@ -100,11 +103,11 @@ class _FetchPi(FetchShards):
             max_chunk_points=given.max_chunk_points,
             assemble=maker,
             retry_for_s=retry_for_s(self._service),
-            stopped=STOP.is_set,
+            stopped=self._board.stop.is_set,
             patient=given.patient,
         )
 
     def _found(self, finding: str, series_id: str, points: int) -> None:
         if finding == "duplicates":
             self._repeats.inc(points)
-        BOARD.note_found(finding, series_id, points)
+        self._board.note_found(finding, series_id, points)

@@ -70,12 +70,9 @@ class FoundPoint:
             states: of a digital point, by code.
         """
         kind = self.point_type.casefold()
-        extra = {"pi_point_type": self.point_type, "pi_point_id": self.number}
+        extra: dict[str, Any] = {"pi_point_type": self.point_type, "pi_point_id": self.number}
         if self.state_set:
             extra["pi_state_set"] = self.state_set
-        metadata: dict[str, Any] = {**extra, "value_type": _VALUE_TYPES.get(kind, kind)}
-        if states:
-            metadata["states"] = {str(code): name for code, name in sorted(states.items())}
         step = self.content.get("Step")
         return Timeseries(
             self.series_id,
@@ -85,7 +82,9 @@ class FoundPoint:
             unit=str(self.content.get("EngineeringUnits") or "") or None,
             step=step if isinstance(step, bool) else None,
             source="PI",
-            metadata=metadata,
+            value_type=_VALUE_TYPES.get(kind, kind) or None,
+            states=dict(states or {}),
+            extra=extra,
         )
 
     def findings(self) -> Iterator[Finding]:

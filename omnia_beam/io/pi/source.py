@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from omnia_beam.config.job import JobConfig, wanted_range
+from omnia_beam.core.errors import OmniaBeamError
 from omnia_beam.core.finding import Finding
 from omnia_beam.core.series import Timeseries
 from omnia_beam.core.time_range import TimeRange
@@ -31,6 +33,8 @@ from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.plan.packing import PackLimits
 from omnia_beam.plan.plan import Plan, Wanted, WindowShard, shard_windows
+
+_log = logging.getLogger(__name__)
 
 _SHORT_S: Final = 20.0
 """Seconds within which a request is given up where the question may stay open."""
@@ -148,7 +152,7 @@ class OpenPi:
         session = shared_session(service)
         self.sessions = (session,)
         self._calls = PiCalls(session)
-        server = self._calls.data_server(options.data_server)
+        server = self._server = self._calls.data_server(options.data_server)
         recorded = view.ledger.series_ids(view.scope.digest)
         found = select_points(self._calls, server, options.series, known_points(view.state_dir), recorded)
         self._found = found.points
@@ -172,7 +176,7 @@ class OpenPi:
         self._letters = None
         if options.same_time == "dead_letter":
             fence = view.fence if isinstance(view, JobRun) else None
-            self._letters = MappingLetters(DeadLetterFiles.of(view.state_dir, fence), READING)
+            self._letters = MappingLetters(DeadLetterFiles.of(view.state_dir, fence), origin=READING)
         self.facts, self.vanished = {}, {}
         self._names = {each.series_id.casefold(): each.series_id for each in found.points}
         self._names |= {each.name.casefold(): each.series_id for each in found.points}
@@ -227,6 +231,14 @@ class OpenPi:
     def findings(self, now_ns: int) -> Iterator[Finding]:
         for each in self._found:
             yield from each.findings()
+
+    def metadata(self, series_ids: Sequence[str]) -> Iterator[Timeseries]:
+        asked = frozenset(series_ids)
+        points = [each for each in self._found if each.series_id in asked]
+        try:
+            yield from _described(self._calls, self._server, points)
+        except OmniaBeamError as error:
+            _log.warning("the states of digital points are not known, as the server does not give them: %s", error)
 
     def settled(self, run: JobRun) -> None:
         return None

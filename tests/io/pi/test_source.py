@@ -204,6 +204,7 @@ def test_metadata_names_types_units_and_states(load: Load) -> None:
         add(emulator, "T1", line(), units="bar", step=True)
         [pump, other] = Job.of(load(emulator.url)).source.describe()
         assert (pump.description, other.unit, other.step) == ("A pump", "bar", True)
+        assert (pump.value_type, pump.states, other.value_type) == ("digital", {0: "Off", 1: "On"}, "float32")
 
 
 def test_texts_stop_the_run_unless_they_are_accepted(load: Load, context: RunContext, tmp_path: Path) -> None:
