@@ -140,7 +140,8 @@ class ChunkMaker:
             found = values[series_id]
             points = found.points
             resolved = resolve_same_time(points.times, self.rules.same_time)
-            self.found("text_values", series_id, int(found.is_text.sum()))
+            if not self.rules.texts:
+                self.found("text_values", series_id, int(found.is_text.sum()))
             if resolved.kept is None:
                 kept[series_id] = points
                 continue
@@ -171,4 +172,5 @@ def _plain(points: Points) -> Points:
         np.ascontiguousarray(points.times, np.int64),
         np.ascontiguousarray(points.values, np.float64),
         np.ascontiguousarray(points.statuses, np.uint32),
+        points.texts,
     )

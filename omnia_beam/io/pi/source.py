@@ -148,6 +148,7 @@ class OpenPi:
         self._options = options
         self._service = service
         self._max_points = job.max_chunk_points
+        self._texts = bool(getattr(job.sink, "text", False))  # a sink of any kind says so by this key
         check_reachable(service)
         session = shared_session(service)
         self.sessions = (session,)
@@ -219,7 +220,7 @@ class OpenPi:
             share.part(self._service),
             self.points,
             self._gone,
-            ValueRules(self._options.state_statuses(), self._options.same_time),
+            ValueRules(self._options.state_statuses(), self._options.same_time, self._texts),
             self.page_points or self._options.page_limit,
             self._max_points,
             self._planned,

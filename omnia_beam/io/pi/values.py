@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.compute as pc
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.limits import GOOD
@@ -54,10 +53,12 @@ class ValueRules:
     Args:
         states: status of system states by case-folded name; 0 for others.
         same_time: what becomes of several values at one time.
+        texts: whether texts, and the names of system states, are kept beside the values.
     """
 
     states: Mapping[str, int] = field(default_factory=dict, hash=False)
     same_time: SameTime = "last"
+    texts: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,13 +67,11 @@ class PiValues:
 
     Args:
         points: the columns.
-        texts: pa.string, the text or the name of a system state; null where there is none.
         is_text: bool, whether the value is a text, which the value NaN does not show.
         counted: number of values that the server counts: system states are not.
     """
 
     points: Points
-    texts: Any
     is_text: npt.NDArray[np.bool_]
     counted: int
 
@@ -99,11 +98,10 @@ def understood(recorded: Recorded, point: PiPoint | None, rules: ValueRules) -> 
         with np.errstate(over="ignore"):
             numbers = numbers.astype(np.float32).astype(np.float64)
     is_text = words & recorded.good
-    keeps = named | is_text
-    texts = recorded.texts
-    if texts.null_count < len(texts) and not keeps.all():
-        texts = pc.if_else(keeps, texts, None)
-    return PiValues(Points(recorded.times, numbers, statuses), texts, is_text, int((~named).sum()))
+    texts = None
+    if rules.texts and (named | is_text).any():
+        texts = np.where(named | is_text, recorded.texts.to_numpy(zero_copy_only=False), None)
+    return PiValues(Points(recorded.times, numbers, statuses, texts), is_text, int((~named).sum()))
 
 
 @dataclass(frozen=True, eq=False)

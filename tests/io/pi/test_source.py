@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from omnia_beam.beam.context import RunContext
@@ -220,6 +222,25 @@ def test_texts_stop_the_run_unless_they_are_accepted(load: Load, context: RunCon
         summary = run_backfill(load(emulator.url, window=WINDOW, accept=["text_values"]), context)
         assert summary.details["found"]["text_values"] == {"S1": 2}
         assert [int(each) for each in stored_points(tmp_path / "out")["S1"]["status"]] == [192, 0, 192]
+
+
+def test_texts_and_names_of_states_are_kept_where_the_sink_keeps_texts(
+    load: Load, context: RunContext, tmp_path: Path
+) -> None:
+    with EmulatorThread(["pi"]) as emulator:
+        events = [(T0, "open"), (T0 + 10**9, State("Bad Input")), (T0 + 2 * 10**9, "")]
+        add(emulator, "S1", events, point_type="String")
+        add(emulator, "F1", [(T0, 1.5), (T0 + 10**9, State("Shutdown"))])
+        sink = {"kind": "parquet", "path": str(tmp_path / "out"), "text": True}
+        assert run_backfill(load(emulator.url, window=WINDOW, sink=sink), context).status == "complete"
+        table = pa.concat_tables([pq.ParquetFile(each).read() for each in (tmp_path / "out").rglob("*.parquet")])
+        assert table.sort_by([("series_id", "ascending"), ("time", "ascending")])["text"].to_pylist() == [
+            None,
+            "Shutdown",
+            "open",
+            "Bad Input",
+            "",
+        ]
 
 
 def test_more_values_at_one_time_than_accepted_stop_the_run(load: Load, context: RunContext) -> None:
