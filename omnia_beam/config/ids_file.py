@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,13 +40,14 @@ class IdsFile:
     repeats: tuple[Repeat, ...]
 
 
-def read_ids_file(path: str) -> IdsFile:
+def read_ids_file(path: str, check: Callable[[str], str] = check_series_id) -> IdsFile:
     """Read ids: one a line, or a CSV with a header and a column `id`, `series_id` or `source`.
 
     A mapping file and series metadata are accepted too. In a plain list, ` #` begins a comment behind an id.
 
     Args:
         path: a file, UTF-8.
+        check: raises ValueError for a text that is no id; names of historians may hold blanks.
 
     Raises:
         UsageError: missing, unreadable, empty, several columns of which none is the ids', or ids with blanks or control
@@ -59,15 +61,19 @@ def read_ids_file(path: str) -> IdsFile:
     if tuple(names) == SERIES_COLUMNS:
         rows, found = read_series_file(path)
         check_no_problems(found)
-        return _collect(path, [_Cell(Line(each.line, each.series.id), each.series.id) for each in rows])
+        return _collect(path, [_Cell(Line(each.line, each.series.id), each.series.id) for each in rows], check)
     if column is not None:
-        return _collect(path, [_Cell(line, _cell(path, line, delimiter, column, len(header))) for line in lines[1:]])
+        return _collect(
+            path, [_Cell(line, _cell(path, line, delimiter, column, len(header))) for line in lines[1:]], check
+        )
     if len(header) > 1:
         raise UsageError(
             f"{path}:{lines[0].number}: {_WHAT} has several columns, and none is called {', '.join(ID_COLUMNS)}: "
             f"{show_value((), ', '.join(header))}; name the column of the ids so, or leave one id a line"
         )
-    return _collect(path, [_Cell(line, line.text.split(" #", 1)[0].split("\t#", 1)[0].strip()) for line in lines])
+    return _collect(
+        path, [_Cell(line, line.text.split(" #", 1)[0].split("\t#", 1)[0].strip()) for line in lines], check
+    )
 
 
 @dataclass(frozen=True)
@@ -92,13 +98,13 @@ def _cell(path: str, line: Line, delimiter: str, column: int, width: int) -> str
     return cells[column]
 
 
-def _collect(path: str, cells: list[_Cell]) -> IdsFile:
+def _collect(path: str, cells: list[_Cell], check: Callable[[str], str]) -> IdsFile:
     first: dict[str, int] = {}
     repeats: list[Repeat] = []
     problems: list[str] = []
     for cell in cells:
         try:
-            check_series_id(cell.text)
+            check(cell.text)
         except ValueError as error:
             problems.append(f"{path}:{cell.line.number}: {error}")
             continue

@@ -134,6 +134,14 @@ class JobConfig(Section):
     )
 
     @model_validator(mode="after")
+    def _maps_statuses_of_its_source(self) -> JobConfig:
+        name = None if self.mapping is None else self.mapping.status_map
+        reason = self.source.refused_status_maps.get(name) if isinstance(name, str) else None
+        if reason is not None:
+            raise problem(f"status_map {name} does not fit: {reason}; remove it", at="mapping")
+        return self
+
+    @model_validator(mode="after")
     def _reaches_its_places(self) -> JobConfig:
         give_settings(self, [each.entry for each in self.storage])
         return self

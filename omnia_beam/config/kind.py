@@ -41,7 +41,13 @@ class KindOptions(Section):
 
 
 class SourceOptions(KindOptions):
-    """The keys below `source:` of one kind."""
+    """The keys below `source:` of one kind.
+
+    Class attributes:
+        refused_status_maps: names of status maps that would map this kind's statuses wrongly, with the reason.
+    """
+
+    refused_status_maps: ClassVar[dict[str, str]] = {}
 
     @classmethod
     def found_keys(cls, kind: str, paths: tuple[str, ...]) -> tuple[dict[str, Any], list[str]]:

@@ -15,6 +15,7 @@ from omnia_beam.config.kind import SinkOptions, SourceOptions
 from omnia_beam.core.errors import UsageError
 from omnia_beam.io.files.options import CsvSink, CsvSource, ParquetSink, ParquetSource
 from omnia_beam.io.omnia.options import OmniaSink, OmniaSource
+from omnia_beam.io.pi.options import PiSource
 from omnia_beam.io.postgresql.options import PostgresqlSink, PostgresqlSource
 
 GROUP: Final = "omnia_beam.kinds"
@@ -33,6 +34,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "csv": Kind(CsvSource, CsvSink),
     "parquet": Kind(ParquetSource, ParquetSink),
     "postgresql": Kind(PostgresqlSource, PostgresqlSink),
+    "pi": Kind(PiSource),
 }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig, MappingRow, read_mapping_file
+from omnia_beam.core.errors import UsageError
 from omnia_beam.io.base import WHOLE, OpenSource, Share, Sink, Source
 from omnia_beam.ledger.job import JobView
 
@@ -36,6 +37,12 @@ class Job:
         rows: Sequence[MappingRow] = ()
         if config.mapping is not None and config.mapping.file is not None:
             rows = read_mapping_file(config.mapping.file, tuple(config.mapping.tables()))
+            for row in rows:
+                reason = config.source.refused_status_maps.get(row.status_map or "")
+                if reason is not None:
+                    raise UsageError(
+                        f"{config.mapping.file}: row of {row.source}: status_map {row.status_map} does not fit: {reason}"
+                    )
         return cls(config, config.source.source(config), config.sink.sink(config), tuple(rows))
 
     @property

@@ -19,7 +19,14 @@ from omnia_beam.pipelines.config.starter import MARK, SCHEMA_FILE, kinds_of, sta
 from .conftest import Files
 
 PAIRS = list(product(kinds_of("source"), kinds_of("sink")))
-ANSWERS = {"environment": "dev", "kind": "anonymous", "name": '"*"', "start": "2024-01-01", "path": "some/place/"}
+ANSWERS = {
+    "environment": "dev",
+    "kind": "anonymous",
+    "name": '"*"',
+    "start": "2024-01-01",
+    "path": "some/place/",
+    "base_url": "https://pi.example.com/piwebapi",
+}
 ANSWERS |= {"url": "postgresql://host/plant", "table": "points", "credential": "{kind: anonymous}"}
 """What a user would fill in, by key."""
 

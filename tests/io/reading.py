@@ -14,8 +14,8 @@ from omnia_beam.core.errors import (
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io.omnia.query_reader import QueryReader
-from omnia_beam.io.omnia.window_reader import WindowReader
+from omnia_beam.io.omnia.query_reader import QueryReader, QueryResult, raw_chunks
+from omnia_beam.io.window_reader import WindowReader
 from omnia_beam.transforms.assemble import assemble_chunk
 from tests.io.scripted_service import ScriptedService, held, joins_up, oracle
 
@@ -44,7 +44,7 @@ def reader_of(
     max_points: int = 1_000,
     retry_for_s: float = 30,
     stopped: Callable[[], bool] = lambda: False,
-) -> WindowReader:
+) -> WindowReader[QueryResult, RawChunk]:
     format: Any = service.format
     queries = QueryReader(service.fetch, format=format, page_limit=service.limit, max_points=max_points)
     return WindowReader(
@@ -52,7 +52,7 @@ def reader_of(
         pool or AtOnce(),
         ahead=ahead,
         max_chunk_points=max_points,
-        format=format,
+        assemble=raw_chunks(format),
         retry_for_s=retry_for_s,
         stopped=stopped,
     )
@@ -68,7 +68,9 @@ def in_a_row(series_ids: str, n: int, requests: int = 1) -> list[Window]:
 
 
 def read(
-    reader: WindowReader, windows: Iterable[Window], claim: Callable[[int], bool] = lambda _: True
+    reader: WindowReader[QueryResult, RawChunk],
+    windows: Iterable[Window],
+    claim: Callable[[int], bool] = lambda _: True,
 ) -> list[Outcome]:
     return list(reader.read(enumerate(windows), claim))
 

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omnia_beam.core.chunk import RawChunk
 from omnia_beam.core.errors import IncompleteReadError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io.omnia.query_reader import QueryReader, QueryResult
-from omnia_beam.io.omnia.window_reader import WindowReader
+from omnia_beam.io.omnia.query_reader import QueryReader, QueryResult, raw_chunks
+from omnia_beam.io.window_reader import WindowReader
 from tests.io.reading import AtOnce
 from tests.io.scripted_service import ScriptedService, json_page, protobuf_page, steady
 
@@ -55,14 +56,14 @@ class Gateway:
         format: Any = self.service.format
         return QueryReader(self.fetch, format=format, page_limit=50, max_points=1_000, count=self.count)
 
-    def windows(self) -> WindowReader:
+    def windows(self) -> WindowReader[QueryResult, RawChunk]:
         return WindowReader(
             self.reader(),
             AtOnce(),
             ahead=1,
             max_chunk_points=1_000,
-            format=self.service.format,
-            retry_for_s=5,  # type: ignore[arg-type]  # a test's str
+            assemble=raw_chunks(self.service.format),  # type: ignore[arg-type]  # a test's str
+            retry_for_s=5,
         )
 
 

@@ -23,7 +23,8 @@ from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io.omnia.read import ReadFromOmnia, _Fetch, _WindowProvider
+from omnia_beam.io.fetch import WindowProvider
+from omnia_beam.io.omnia.read import ReadFromOmnia, _Fetch
 from omnia_beam.io.omnia.read_options import ReadOptions
 from omnia_beam.net.http.retry import RetryPolicy
 from omnia_beam.net.http.settings import ServiceSettings
@@ -67,7 +68,7 @@ class Worker:
         return self.fn.process(shard, RestrictionTrackerView(tracker)), tracker
 
     def run(self, shard: WindowShard) -> list[Any]:
-        outputs, tracker = self.start(shard, _WindowProvider().initial_restriction(shard))
+        outputs, tracker = self.start(shard, WindowProvider().initial_restriction(shard))
         got = list(outputs)
         tracker.check_done()
         return got
@@ -120,7 +121,7 @@ def test_any_claims_and_splits_read_each_window_once(
     # 744 points: some windows come in several chunks, between which a split may come too.
     worker.fn._options = ReadOptions(ahead=ahead, max_chunk_points=200, page_limit=100)
     shard = shard_of(emulator, windows, "hourly", requests)
-    todo, given = [_WindowProvider().initial_restriction(shard)], []
+    todo, given = [WindowProvider().initial_restriction(shard)], []
     plan = iter(splits)
     while todo:
         outputs, tracker = worker.start(shard, todo.pop())
@@ -155,7 +156,7 @@ def test_any_claims_and_splits_read_each_window_once(
 
 def test_sizes_tell_a_runner_where_the_points_are() -> None:
     windows = tuple(Window(ChunkKey(("a",), TimeRange(i, i + 1)), points) for i, points in enumerate([5, 0, 100]))
-    provider, shard = _WindowProvider(), WindowShard(windows)
+    provider, shard = WindowProvider(), WindowShard(windows)
     whole = provider.initial_restriction(shard)
     assert (whole.start, whole.stop) == (0, 3)
     assert provider.restriction_size(shard, whole) == 5 + 1 + 100
@@ -171,7 +172,7 @@ def test_an_empty_shard_is_done_at_once(worker: Worker) -> None:
 def test_when_told_to_stop_nothing_more_is_claimed(emulator: EmulatorThread, worker: Worker) -> None:
     # Others have been fetched ahead by then; they are not handed out.
     shard = shard_of(emulator, 30)
-    outputs, tracker = worker.start(shard, _WindowProvider().initial_restriction(shard))
+    outputs, tracker = worker.start(shard, WindowProvider().initial_restriction(shard))
     assert next(outputs).key == shard.windows[0].key
     worker.board.stop.set()
     assert list(outputs) == []

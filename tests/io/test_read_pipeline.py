@@ -21,8 +21,9 @@ from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.emulator.thread import EmulatorThread
+from omnia_beam.io.fetch import WindowProvider
 from omnia_beam.io.files.write import WriteToParquet
-from omnia_beam.io.omnia.read import ReadFromOmnia, _WindowProvider
+from omnia_beam.io.omnia.read import ReadFromOmnia
 from omnia_beam.io.omnia.read_options import ReadOptions
 from omnia_beam.transforms.decode import DecodeChunks
 from tests.io.emulated import DAY_ONE, MONTH, ids_of, service, true_points
@@ -262,13 +263,13 @@ def test_splits_while_it_runs_lose_and_repeat_nothing(
 @beams_threads
 def test_splits_forced_by_beams_own_option(emulator: EmulatorThread, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[Any] = []
-    create_tracker = _WindowProvider.create_tracker
+    create_tracker = WindowProvider.create_tracker
 
-    def noting(self: _WindowProvider, restriction: Any) -> Any:
+    def noting(self: WindowProvider, restriction: Any) -> Any:
         started.append(restriction)
         return create_tracker(self, restriction)
 
-    monkeypatch.setattr(_WindowProvider, "create_tracker", noting)
+    monkeypatch.setattr(WindowProvider, "create_tracker", noting)
     emulator.set_faults(["path=/data stall=0.02"])
     windows = windows_of(emulator, 24, "hourly")
     splits = {"ReadFromOmnia/Fetch": {"timings": [0, 0.06, 0.12], "fractions": [None, 0.5, 0.5]}}

@@ -23,8 +23,8 @@ from omnia_beam.core.errors import (
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io.omnia.query_reader import QueryReader
-from omnia_beam.io.omnia.window_reader import MoreAhead, WindowReader
+from omnia_beam.io.omnia.query_reader import QueryReader, raw_chunks
+from omnia_beam.io.window_reader import MoreAhead, WindowReader
 from omnia_beam.transforms.assemble import assemble_chunk
 from tests.io.reading import SECOND, AtOnce, Outcome, check, in_a_row, read, reader_of, window_of
 from tests.io.scripted_service import FAULTS, SILENT_IN_JSON, ScriptedService, steady
@@ -175,7 +175,9 @@ def test_a_mistake_of_ours_is_not_taken_for_the_services() -> None:
         raise ZeroDivisionError
 
     queries = QueryReader(broken, format="protobuf", page_limit=5, max_points=100)
-    reader = WindowReader(queries, AtOnce(), ahead=2, max_chunk_points=100, format="protobuf", retry_for_s=1)
+    reader = WindowReader(
+        queries, AtOnce(), ahead=2, max_chunk_points=100, assemble=raw_chunks("protobuf"), retry_for_s=1
+    )
     with pytest.raises(ZeroDivisionError):
         read(reader, in_a_row("a", 2))
 
@@ -259,7 +261,7 @@ def test_windows_behind_one_that_waits_are_read_as_far_as_memory_allows(wanted: 
             pool,
             ahead=5,
             max_chunk_points=1_000,
-            format="protobuf",
+            assemble=raw_chunks("protobuf"),
             retry_for_s=30,
             more_ahead=MoreAhead(13, points, lambda: wanted),
         )

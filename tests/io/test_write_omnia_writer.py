@@ -19,8 +19,8 @@ from omnia_beam.io.omnia.delivery import WriteMemory
 from omnia_beam.io.omnia.group import Group, columns, size
 from omnia_beam.io.omnia.pending_chunk import WrittenChunk
 from omnia_beam.io.omnia.policy import WriteOptions
-from omnia_beam.io.omnia.window_reader import MoreAhead
 from omnia_beam.io.omnia.writer import OmniaWriter, more_ahead, send_group
+from omnia_beam.io.window_reader import MoreAhead
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.wire import encode_datapoints

@@ -44,7 +44,7 @@ class Terminal:
         emulator = EmulatorThread([*words[2:at], *words[at + 2 :]]).start()
         self.emulators[port] = emulator
         for path in (self.folder / "configs").glob("*.yaml"):
-            path.write_text(path.read_text().replace(f"http://127.0.0.1:{port}/plant/timeseries/v1.7", emulator.url))
+            path.write_text(re.sub(rf"http://127\.0\.0\.1:{port}/[\w/.]+", emulator.url, path.read_text()))
         return 0
 
     def stop(self) -> None:

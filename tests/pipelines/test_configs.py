@@ -53,4 +53,4 @@ def test_every_pair_of_source_and_sink_has_an_example() -> None:
         job = load_config(str(CONFIGS / f"{name}.yaml"), now_ns=0)
         assert job.name == name
         found.add((job.source.kind, job.sink.kind))
-    assert found == {(source, sink) for source in KINDS for sink in KINDS}
+    assert found == {(source, sink) for source in KINDS for sink in KINDS} | {("pi", "parquet"), ("pi", "omnia")}

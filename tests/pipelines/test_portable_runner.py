@@ -26,12 +26,12 @@ SPLITS = {"Read/Fetch/ParDo(_Fetch)": {"timings": [0, 0.3, 0.6, 0.9, 1.2, 1.5], 
 COUNTING = """
 import sys
 from omnia_beam import cli
-from omnia_beam.io.omnia.read import _WindowProvider
-trackers, create = [], _WindowProvider.create_tracker
+from omnia_beam.io.fetch import WindowProvider
+trackers, create = [], WindowProvider.create_tracker
 def counting(self, restriction):
     trackers.append(restriction)
     return create(self, restriction)
-_WindowProvider.create_tracker = counting
+WindowProvider.create_tracker = counting
 code = cli.main(sys.argv[1:])
 print("trackers:", len({(each.start, each.stop) for each in trackers}), file=sys.stderr)
 sys.exit(code)
@@ -41,14 +41,14 @@ sys.exit(code)
 # A worker of EXTERNAL is a process: it leaves behind what it was given to read.
 COUNTING_WORKER = """#!{python}
 import sys
-from omnia_beam.io.omnia.read import _WindowProvider
+from omnia_beam.io.fetch import WindowProvider
 from omnia_beam.beam.worker_boot import main
-create = _WindowProvider.create_tracker
+create = WindowProvider.create_tracker
 def counting(self, restriction):
     with open("{found}", "a") as file:
         print(restriction.start, restriction.stop, file=file)
     return create(self, restriction)
-_WindowProvider.create_tracker = counting
+WindowProvider.create_tracker = counting
 sys.exit(main())
 """
 

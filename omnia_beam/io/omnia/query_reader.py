@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from omnia_beam.core.chunk import RawPage
+from omnia_beam.core.chunk import RawChunk, RawPage
 from omnia_beam.core.completeness import Judge
 from omnia_beam.core.errors import (
     ForbiddenError,
@@ -16,10 +16,12 @@ from omnia_beam.core.errors import (
     UnauthorizedError,
     WireFormatError,
 )
+from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.series_id import id_key
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.core.window import BodyFormat
+from omnia_beam.core.window import BodyFormat, ChunkKey
 from omnia_beam.io.omnia.evidence import Contradiction, Witness
+from omnia_beam.io.window_reader import Divide
 from omnia_beam.net.api.pages import each_page
 from omnia_beam.plan.counting import Count
 from omnia_beam.plan.packing import PackLimits, requests_for
@@ -63,11 +65,9 @@ class QueryResult:
     has_totals: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Divide:
-    """Returned where the query is to be read as `parts` shorter ones: it holds more than a chunk may, or its tokens do not work."""
-
-    parts: int
+def raw_chunks(format: BodyFormat) -> Callable[[ChunkKey, Sequence[QueryResult]], list[RawChunk | WindowFailure]]:
+    """Return the function that joins what the queries of a chunk brought, in the order of time."""
+    return lambda key, results: [RawChunk(key, tuple(page for each in results for page in each.pages), format)]
 
 
 @dataclass(slots=True)

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
 import apache_beam as beam
-from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
-from apache_beam.metrics import Metrics
 
 from omnia_beam.beam import coders
-from omnia_beam.beam.counters import TrafficCounters
 from omnia_beam.beam.progress import RunBoard, board_of
 from omnia_beam.core.chunk import RawChunk
-from omnia_beam.core.errors import IncompleteReadError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.limits import MAX_CHUNK_POINTS
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import Window
 from omnia_beam.io.base import ReadResult
+from omnia_beam.io.fetch import FetchShards, queries_ahead, retry_for_s
 from omnia_beam.io.omnia.planner import plan_windows
-from omnia_beam.io.omnia.query_reader import QueryReader
+from omnia_beam.io.omnia.query_reader import QueryReader, QueryResult, raw_chunks
 from omnia_beam.io.omnia.read_options import ReadOptions
-from omnia_beam.io.omnia.window_reader import MoreAhead, WindowReader
+from omnia_beam.io.window_reader import MoreAhead, WindowReader
 from omnia_beam.net.api.raw_data import RawQuery, fetch_page, named_counts
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
@@ -185,21 +182,8 @@ class _PlanShards(beam.DoFn):
         yield from plan.shards(self._windows_per_shard)
 
 
-class _WindowProvider(beam.transforms.core.RestrictionProvider):
-    """Restrictions count windows of the shard: integers that a runner may split exactly, which nanoseconds are not."""
-
-    def initial_restriction(self, element: WindowShard) -> OffsetRange:
-        return OffsetRange(0, len(element.windows))
-
-    def create_tracker(self, restriction: OffsetRange) -> OffsetRestrictionTracker:
-        return OffsetRestrictionTracker(restriction)
-
-    def restriction_size(self, element: WindowShard, restriction: OffsetRange) -> int:
-        return sum(max(1, w.expected_points) for w in element.windows[restriction.start : restriction.stop])
-
-
-class _Fetch(beam.DoFn):
-    """Windows to raw chunks. The session is the process's; the pool of threads is this instance's."""
+class _Fetch(FetchShards):
+    """Windows to raw chunks."""
 
     def __init__(
         self,
@@ -211,65 +195,13 @@ class _Fetch(beam.DoFn):
         *,
         patient: bool = False,
     ) -> None:
-        self._board = board
-        self._patient = patient
-        self._service = service
+        super().__init__(service, failures_tag, board, session_of, patient=patient)
         self._options = options
-        self._failures_tag = failures_tag
-        self._session_of = session_of
-        self._traffic = TrafficCounters(service)
-        self._windows_read = Metrics.counter("omnia_beam", "windows_read")
-        self._windows_failed = Metrics.counter("omnia_beam", "windows_failed")
 
-    def setup(self) -> None:
-        self._pool = ThreadPoolExecutor(self._service.threads, thread_name_prefix="omnia-fetch")
-
-    def finish_bundle(self) -> None:
-        self._traffic.count()
-
-    def teardown(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def process(
-        self,
-        shard: WindowShard,
-        tracker: Any = beam.DoFn.RestrictionParam(_WindowProvider()),  # noqa: B008 - Beam's form
-    ) -> Iterator[Any]:
-        with self._board.noting_fatal():
-            yield from self._outcomes(shard, tracker)
-
-    def _outcomes(self, shard: WindowShard, tracker: Any) -> Iterator[Any]:
-        restriction = tracker.current_restriction()
-        windows = ((i, shard.windows[i]) for i in range(restriction.start, restriction.stop))
-        current = restriction.start
-
-        def claim(index: int) -> bool:
-            nonlocal current
-            current = index
-            # Windows that were fetched ahead are no more claimed than others once the driver wants to stop.
-            return not self._board.stop.is_set() and bool(tracker.try_claim(index))
-
-        for outcome in self._reader().read(_until_stopped(windows, self._board), claim):
-            if isinstance(outcome, WindowFailure):
-                self._windows_failed.inc()
-                self._board.add(windows_failed=1)
-                if self._failures_tag is None:
-                    raise IncompleteReadError(f"{outcome.key}: {outcome.error}: {outcome.message}")
-                yield beam.pvalue.TaggedOutput(self._failures_tag, outcome)
-                continue
-            is_last = outcome.key.range.end_ns == shard.windows[current].key.range.end_ns
-            yield outcome
-            del outcome  # its pages would stay in memory while the next are waited for
-            if is_last:
-                self._windows_read.inc()
-                self._traffic.count()
-                self._board.add(windows_read=1)
-        if self._board.stop.is_set():
-            # Windows not read stay out of the ledger; claiming them tells the runner that this element is done with.
-            tracker.try_claim(restriction.stop)
-
-    def _reader(self) -> WindowReader:
-        session, options = self._session_of(self._service), self._options
+    def _reader(
+        self, shard: WindowShard, session: ServiceSession, pool: Executor
+    ) -> WindowReader[QueryResult, RawChunk]:
+        options = self._options
 
         def fetch(series_ids: tuple[str, ...], query: TimeRange, token: str | None) -> bytes:
             return fetch_page(
@@ -305,32 +237,16 @@ class _Fetch(beam.DoFn):
         )
         return WindowReader(
             reader,
-            self._pool,
-            ahead=options.ahead or _queries_ahead(self._service),
+            pool,
+            ahead=options.ahead or queries_ahead(self._service),
             more_ahead=MoreAhead(
                 max(_MORE_QUERIES, self._service.threads),
-                max(_MORE_POINTS, _queries_ahead(self._service) * options.page_limit),
+                max(_MORE_POINTS, queries_ahead(self._service) * options.page_limit),
                 lambda: session.is_throttled,
             ),
             max_chunk_points=options.max_chunk_points,
-            format=options.format,
-            retry_for_s=_retry_for_s(self._service),
+            assemble=raw_chunks(options.format),
+            retry_for_s=retry_for_s(self._service),
             stopped=self._board.stop.is_set,
             patient=self._patient,
         )
-
-
-def _queries_ahead(service: ServiceSettings) -> int:
-    return service.max_in_flight + (service.max_in_flight + 1) // 2
-
-
-def _until_stopped(windows: Iterable[tuple[int, Window]], board: RunBoard) -> Iterator[tuple[int, Window]]:
-    for each in windows:
-        if board.stop.is_set():
-            return
-        yield each
-
-
-def _retry_for_s(service: ServiceSettings) -> float:
-    """Longer than any number of pages can rightly take; a guard against a pool that died, not a time-out."""
-    return 100 * (service.retry.deadline_s + service.read_timeout_s)

@@ -19,7 +19,7 @@ from omnia_beam.io.omnia.delivery import Delivery, Refusal, WriteMemory
 from omnia_beam.io.omnia.group import Group, Run, columns, ordered, size, targets
 from omnia_beam.io.omnia.pending_chunk import PendingChunk, WrittenChunk, chunk_of, refuse_run
 from omnia_beam.io.omnia.policy import MAX_POINT_BYTES, SERIES_BYTES, WriteOptions
-from omnia_beam.io.omnia.window_reader import MoreAhead
+from omnia_beam.io.window_reader import MoreAhead
 from omnia_beam.ledger.fence import LeaseFence
 from omnia_beam.net.api.operations import WRITE_MULTIPLE
 from omnia_beam.net.api.write_response import send_until_committed

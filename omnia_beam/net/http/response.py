@@ -189,6 +189,8 @@ def _own_words(answer: RawResponse) -> tuple[str, str | None]:
     message = _first_text(places, ("message", "Message", "detail", "title", "error_description"))
     if not message and isinstance(nested, str):
         message = nested
+    if not message and isinstance(content.get("Errors"), list):  # as PI Web API has it
+        message = "; ".join(each for each in content["Errors"] if isinstance(each, str))
     trace_id = _first_text(places, ("traceId", "TraceId", "traceID"))
     return _clean(message), _clean(trace_id) or None
 

@@ -52,6 +52,7 @@ class ServiceSettings:
         ca_bundle: a PEM file of the authorities to trust; None leaves it to REQUESTS_CA_BUNDLE and certifi.
         compression: lets the service compress responses with gzip where it can.
         user_agent: the `User-Agent` header.
+        headers: further headers of every request, name and value; no secrets.
         allow_plain_http: lets secrets cross the network in plain http; a session warns of it.
 
     Raises:
@@ -77,6 +78,7 @@ class ServiceSettings:
     ca_bundle: str | None = None
     compression: bool = True
     user_agent: str = USER_AGENT
+    headers: tuple[tuple[str, str], ...] = ()
     allow_plain_http: bool = False
 
     def __post_init__(self) -> None:
@@ -169,6 +171,7 @@ def request_headers(settings: ServiceSettings, environ: Mapping[str, str]) -> di
         UsageError: the environment variable of the subscription key is not set.
     """
     headers = {
+        **dict(settings.headers),
         "User-Agent": settings.user_agent,
         "Accept-Encoding": "gzip" if settings.compression else "identity",
     }

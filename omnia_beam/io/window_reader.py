@@ -10,30 +10,76 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Generic, Protocol, TypeVar
 
-from omnia_beam.core.chunk import RawChunk, RawPage
 from omnia_beam.core.errors import (
     CredentialError,
     IncompleteReadError,
     NotTheServiceError,
     OmniaBeamError,
+    ServiceError,
     TransientServiceError,
     UnauthorizedError,
+    WireFormatError,
 )
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.core.window import BodyFormat, ChunkKey, Window
-from omnia_beam.io.omnia.query_reader import Divide, QueryReader, QueryResult
+from omnia_beam.core.window import ChunkKey, Window
 
 _OUTAGE_WINDOWS = 10
 """Windows in a row that the service failed (not refused): then it is down, and going on would take hours to say so."""
 
 _LOOK_S = 0.2
 """How often to look whether the reading is to stop, while an answer is waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Divide:
+    """Returned where the query is to be read as `parts` shorter ones: it holds more than a chunk may, or its tokens do not work."""
+
+    parts: int
+
+
+class WholeQuery(Protocol):
+    """What a query brought, complete for its series and range."""
+
+    @property
+    def points(self) -> int:
+        """Number of points."""
+
+    @property
+    def named(self) -> frozenset[str]:
+        """The series of which the service said something, were it that they have no points."""
+
+    @property
+    def has_totals(self) -> bool:
+        """Whether the service's own count stands behind the number of points."""
+
+
+Q = TypeVar("Q", bound=WholeQuery)
+Q_co = TypeVar("Q_co", bound=WholeQuery, covariant=True)
+C = TypeVar("C")
+
+
+class Queries(Protocol[Q_co]):
+    """Reads one query whole, on any thread."""
+
+    def read(
+        self,
+        series_ids: tuple[str, ...],
+        query: TimeRange,
+        *,
+        points_expected: bool = True,
+        recorded: frozenset[str] = frozenset(),
+    ) -> Q_co | Divide:
+        """Return what the query brought, or how to divide it."""
+
+    def check_whole(self, series_ids: tuple[str, ...], asked: TimeRange, points: int) -> None:
+        """Compare a number of points with the service's count; raises IncompleteReadError where that is larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +96,14 @@ class MoreAhead:
 
 
 @dataclass(slots=True)
-class _Query:
+class _Query(Generic[Q]):
     """A part of a window: `index` is the window's place in the plan; `answer` is None until it is on its way."""
 
     index: int
     window: Window
     range: TimeRange
     last: bool
-    answer: Future[QueryResult | Divide] | None = None
+    answer: Future[Q | Divide] | None = None
     held: int | None = None
 
     @property
@@ -68,33 +114,33 @@ class _Query:
             if answer is None or not answer.done() or answer.cancelled() or answer.exception() is not None:
                 return -(-self.window.expected_points // max(1, self.window.requests))
             found = answer.result()
-            self.held = found.points if isinstance(found, QueryResult) else 0
+            self.held = 0 if isinstance(found, Divide) else found.points
         return self.held
 
-    def divided(self, parts: int) -> list[_Query]:
+    def divided(self, parts: int) -> list[_Query[Q]]:
         ranges = self.range.split(parts)
         return [_Query(self.index, self.window, each, self.last and each is ranges[-1]) for each in ranges]
 
 
-class _Ahead:
+class _Ahead(Generic[Q]):
     """Queries in order, the next few of them on their way: `ahead`, and at most twice that while one is divided.
 
     What was on its way when its predecessor was divided stays so: the parts go in front of it.
     """
 
     def __init__(
-        self, todo: Iterator[_Query], reader: QueryReader, pool: Executor, ahead: int, more: MoreAhead | None
+        self, todo: Iterator[_Query[Q]], reader: Queries[Q], pool: Executor, ahead: int, more: MoreAhead | None
     ) -> None:
         self._todo = todo
         self._reader = reader
         self._pool = pool
         self._ahead = ahead
         self._more = more
-        self._queue: deque[_Query] = deque()
+        self._queue: deque[_Query[Q]] = deque()
         self._on_their_way = 0
         self._dropped = -1
 
-    def head(self) -> _Query | None:
+    def head(self) -> _Query[Q] | None:
         """The next query, on its way, with others behind it; None at the end."""
         while len(self._queue) < self._limit() and (query := next(self._todo, None)) is not None:
             if query.index != self._dropped:
@@ -148,10 +194,10 @@ class _Ahead:
 
 
 @dataclass(slots=True)
-class _Part:
+class _Part(Generic[Q]):
     """What has been gathered of the current window and not handed out."""
 
-    pages: list[RawPage] = field(default_factory=list)
+    answers: list[Q] = field(default_factory=list)
     points: int = 0
     start_ns: int = 0
     end_ns: int = 0
@@ -171,12 +217,12 @@ class _Evidence:
     points: int = 0
     has_totals: bool = True
 
-    def add(self, answer: QueryResult) -> None:
+    def add(self, answer: WholeQuery) -> None:
         self.silent -= answer.named
         self.points += answer.points
         self.has_totals = self.has_totals and answer.has_totals
 
-    def check(self, window: Window, reader: QueryReader) -> None:
+    def check(self, window: Window, reader: Queries[WholeQuery]) -> None:
         """After the window's last answer: whether good points may be replaced by what came.
 
         Raises:
@@ -200,7 +246,7 @@ class _StoppedError(Exception):
     """Nobody wants the answer any more."""
 
 
-class WindowReader:
+class WindowReader(Generic[Q, C]):
     """Reads windows with prefetching; one for a bundle, not thread-safe.
 
     Args:
@@ -208,8 +254,9 @@ class WindowReader:
         pool: where queries run.
         ahead: queries that may be on their way or waiting to be taken; twice as many while a window is divided.
         more_ahead: when there may be more.
-        max_chunk_points: the most points of a raw chunk, as far as the service tells the number beforehand.
-        format: what the bodies are.
+        max_chunk_points: the most points of a chunk, as far as the service tells the number beforehand.
+        assemble: makes the chunk of a key from what its queries brought, in the order of time; or, where some series of it
+            failed by themselves, a chunk of the others and a failure of those.
         patience_s: how long to wait for one query; past that something is wrong with the pool itself.
         stopped: asked while waiting; once it says so, the window under way is abandoned and the reading ends.
         patient: every window that cannot be read is a failure, also where the service is down or refuses the credential:
@@ -218,12 +265,12 @@ class WindowReader:
 
     def __init__(
         self,
-        reader: QueryReader,
+        reader: Queries[Q],
         pool: Executor,
         *,
         ahead: int,
         max_chunk_points: int,
-        format: BodyFormat,
+        assemble: Callable[[ChunkKey, Sequence[Q]], Iterable[C | WindowFailure]],
         retry_for_s: float,
         stopped: Callable[[], bool] = lambda: False,
         patient: bool = False,
@@ -234,15 +281,13 @@ class WindowReader:
         self._pool = pool
         self._ahead = ahead
         self._max_chunk_points = max_chunk_points
-        self._format = format
+        self._assemble = assemble
         self._retry_for_s = retry_for_s
         self._stopped = stopped
         self._patient = patient
         self._failures_in_a_row = 0
 
-    def read(
-        self, windows: Iterable[tuple[int, Window]], claim: Callable[[int], bool]
-    ) -> Iterator[RawChunk | WindowFailure]:
+    def read(self, windows: Iterable[tuple[int, Window]], claim: Callable[[int], bool]) -> Iterator[C | WindowFailure]:
         """Read windows in order.
 
         Args:
@@ -250,7 +295,7 @@ class WindowReader:
             claim: asked once for each index, in order, before anything of the window is yielded; False ends the reading.
 
         Yields:
-            The raw chunks of each window, in the order of time, or one failure for a window that cannot be read. The
+            The chunks of each window, in the order of time, or one failure for a window that cannot be read. The
             chunks that came before a failure of their window are whole for their own ranges.
 
         Raises:
@@ -258,8 +303,10 @@ class WindowReader:
             TransientServiceError, NotTheServiceError: so many windows in a row failed that the service must be down; likewise.
             TimeoutError: `retry_for_s` has passed.
         """
-        ahead = _Ahead(_queries(windows), self._reader, self._pool, self._ahead, self._more_ahead)
-        part, claimed = _Part(), -1
+        todo: Iterator[_Query[Q]] = _queries(windows)
+        ahead = _Ahead(todo, self._reader, self._pool, self._ahead, self._more_ahead)
+        part: _Part[Q] = _Part()
+        claimed = -1
         evidence = _Evidence()
         try:
             while (query := ahead.head()) is not None:
@@ -270,7 +317,7 @@ class WindowReader:
                     evidence = _Evidence(query.window.held)
                 try:
                     answer = self._result(query, ahead)
-                    if isinstance(answer, QueryResult):
+                    if not isinstance(answer, Divide):
                         evidence.add(answer)
                         if query.last:
                             evidence.check(query.window, self._reader)
@@ -285,19 +332,19 @@ class WindowReader:
                     ahead.divide(answer.parts)
                     continue
                 ahead.take()
-                if part.pages and part.points + answer.points > self._max_chunk_points:
-                    yield self._chunk(query.window, part)
+                if part.answers and part.points + answer.points > self._max_chunk_points:
+                    yield from self._chunks(query.window, part)
                     part = _Part(start_ns=part.end_ns)
-                part.pages.extend(answer.pages)
+                part.answers.append(answer)
                 part.points += answer.points
                 part.end_ns = query.range.end_ns
                 if query.last:
-                    yield self._chunk(query.window, part)
+                    yield from self._chunks(query.window, part)
                     part = _Part()
         finally:
             ahead.cancel()
 
-    def _result(self, query: _Query, ahead: _Ahead) -> QueryResult | Divide:
+    def _result(self, query: _Query[Q], ahead: _Ahead[Q]) -> Q | Divide:
         if query.answer is None:
             raise AssertionError("unreachable: the head is on its way")
         if self._stopped():  # also where answers come quickly: a divided window may have a thousand parts to go
@@ -313,9 +360,12 @@ class WindowReader:
             "the threads that read are gone; start the job again"
         )
 
-    def _chunk(self, window: Window, part: _Part) -> RawChunk:
+    def _chunks(self, window: Window, part: _Part[Q]) -> Iterator[C | WindowFailure]:
         key = ChunkKey(window.key.series_ids, TimeRange(part.start_ns, part.end_ns))
-        return RawChunk(key, tuple(part.pages), self._format)
+        try:
+            yield from self._assemble(key, part.answers)
+        except (ServiceError, CredentialError, IncompleteReadError, WireFormatError) as error:
+            yield self._failure(window, error)
 
     def _failure(self, window: Window, error: OmniaBeamError) -> WindowFailure:
         if self._patient:
@@ -331,6 +381,6 @@ class WindowReader:
         return WindowFailure.of(window.key, error)
 
 
-def _queries(windows: Iterable[tuple[int, Window]]) -> Iterator[_Query]:
+def _queries(windows: Iterable[tuple[int, Window]]) -> Iterator[_Query[Q]]:
     for index, window in windows:
-        yield from _Query(index, window, window.key.range, last=True).divided(max(1, window.requests))
+        yield from _Query[Q](index, window, window.key.range, last=True).divided(max(1, window.requests))

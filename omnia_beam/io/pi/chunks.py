@@ -1,0 +1,176 @@
+"""Make chunks of what queries brought, once the server's own count says that nothing is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from omnia_beam.core.chunk import Chunk, Points
+from omnia_beam.core.dead_letter import DeadLetter
+from omnia_beam.core.errors import IncompleteReadError, OmniaBeamError, TransientServiceError, UnauthorizedError
+from omnia_beam.core.failure import WindowFailure
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.pi.calls import Counted, Span
+from omnia_beam.io.pi.decode import NO_VALUES, Recorded
+from omnia_beam.io.pi.queries import PiAnswer, PiQueries
+from omnia_beam.io.pi.values import PiValues, ValueRules, resolve_same_time, understood
+
+_TRIES: Final = 3
+"""How often a series is read again of which the server counts more than it sent."""
+
+SEVERAL: Final = "one of several values at one time"
+
+Found = Callable[[str, str, int], None]
+"""A function that counts points to which a finding applies: its name, the series, how many."""
+
+_CONFIRMATIONS: Final = 2
+"""How often a series is read once more whose values no count confirms. [ours]"""
+
+KeepLetters = Callable[[ChunkKey, Sequence[DeadLetter]], None]
+
+
+@dataclass
+class ChunkMaker:
+    """Makes the chunks of one service.
+
+    Args:
+        queries: reads a series again.
+        rules: how values are understood.
+        planned: by range, the counts that the plan has asked for.
+        counts: whether the server is asked for counts.
+        found: counts points that are not held as they were.
+        keep: makes dead letters durable; None where `same_time` makes none.
+    """
+
+    queries: PiQueries
+    rules: ValueRules
+    planned: Mapping[TimeRange, Mapping[str, Counted]] = field(default_factory=dict)
+    counts: bool = True
+    found: Found = lambda finding, series_id, points: None
+    keep: KeepLetters | None = None
+
+    def __call__(self, key: ChunkKey, answers: Sequence[PiAnswer]) -> Iterator[Chunk | WindowFailure]:
+        """Yield the chunk of the series that were read whole, and a failure for the others.
+
+        Where recorded points are replaced, the window fails as a whole.
+        """
+        failed: dict[str, OmniaBeamError] = {}
+        for answer in answers:
+            failed.update(answer.failed)
+        values = {
+            each: self._understood(each, Recorded.joined([a.values.get(each, NO_VALUES) for a in answers]))
+            for each in key.series_ids
+            if each not in failed
+        }
+        failed |= self._replaced(key.range, values)
+        if failed and any(answer.is_again for answer in answers):
+            yield WindowFailure.of(key, next(iter(failed.values())))
+            return
+        for series_id, error in failed.items():
+            yield WindowFailure.of(ChunkKey((series_id,), key.range), error)
+        whole = tuple(each for each in key.series_ids if each not in failed)
+        if whole:
+            yield self._chunk(ChunkKey(whole, key.range), values)
+
+    def _understood(self, series_id: str, recorded: Recorded) -> PiValues:
+        return understood(recorded, self.queries.points.get(series_id), self.rules)
+
+    def _replaced(self, asked: TimeRange, values: dict[str, PiValues]) -> dict[str, OmniaBeamError]:
+        """Read again what the server counts more of than it sent; return the series of which it still does, with the reason."""
+        span = Span.of(asked)
+        if not self.counts or span is None:
+            return {}
+        counts = self._counted(span, values) if self.planned.get(asked) is None else dict(self.planned[asked])
+        self._confirmed(asked, values, counts)
+        short = _short(values, counts)
+        if short and asked in self.planned:
+            short = _short(values, self._counted(span, short))  # some may have been deleted since
+        failed: dict[str, OmniaBeamError] = {}
+        for _ in range(_TRIES):
+            for series_id in short:
+                try:
+                    values[series_id] = self._understood(series_id, self.queries.again(series_id, asked))
+                except (UnauthorizedError, TransientServiceError):
+                    raise
+                except OmniaBeamError as error:
+                    failed[series_id] = error
+            rest = {each: values[each] for each in short if each not in failed}
+            short = _short(rest, self._counted(span, rest)) if rest else {}
+        for series_id, counted in short.items():
+            came = values[series_id]
+            failed[series_id] = IncompleteReadError(
+                f"{series_id} {asked}: the server counts {counted.good:,} values, {counted.all:,} with system states, and sends "
+                f"{came.counted:,} and {len(came.points.times):,}. If it counts otherwise than it returns, which docs/pi.md "
+                "explains: source.counts: false",
+                expected=counted.all,
+                received=len(came.points.times),
+            )
+        return failed
+
+    def _counted(self, span: Span, series_ids: Iterable[str]) -> dict[str, Counted]:
+        web_ids = {p.web_id: p.series_id for p in map(self.queries.points.get, series_ids) if p is not None}
+        found = self.queries.calls.counts(list(web_ids), span)
+        return {web_ids[web_id]: counted for web_id, counted in found.items()}
+
+    def _confirmed(self, asked: TimeRange, values: dict[str, PiValues], counts: Mapping[str, Counted]) -> None:
+        """Read series again of which no count says how many values there are, and keep the fullest response.
+
+        System states show in the share of good values alone, and where no value is good there is no share.
+        """
+        doubtful = [
+            each
+            for each, found in values.items()
+            if each in self.queries.points and not (counts[each].good if each in counts else len(found.points.times))
+        ]
+        for _ in range(_CONFIRMATIONS):
+            if not doubtful:
+                return
+            for series_id, recorded in self.queries.once_more(doubtful, asked).items():
+                if len(recorded) > len(values[series_id].points.times):
+                    values[series_id] = self._understood(series_id, recorded)
+
+    def _chunk(self, key: ChunkKey, values: Mapping[str, PiValues]) -> Chunk:
+        letters: list[DeadLetter] = []
+        kept: dict[str, Points] = {}
+        for series_id in key.series_ids:
+            found = values[series_id]
+            points = found.points
+            resolved = resolve_same_time(points.times, self.rules.same_time)
+            if not self.rules.texts:
+                self.found("text_values", series_id, int(found.is_text.sum()))
+            if resolved.kept is None:
+                kept[series_id] = points
+                continue
+            kept[series_id] = points.take(resolved.kept)
+            others = points.take(resolved.others)
+            self.found("same_time", series_id, len(others.times))
+            if self.rules.same_time == "dead_letter":
+                letters.append(DeadLetter(key, series_id, series_id, others, SEVERAL))
+            else:
+                self.found("duplicates", series_id, len(others.times))
+        if self.keep is not None:
+            self.keep(key, letters)
+        return Chunk.from_points(key, {each: _plain(points) for each, points in kept.items()})
+
+
+def _short(values: Mapping[str, PiValues], counts: Mapping[str, Counted]) -> dict[str, Counted]:
+    """Return the counts of series of which more is counted than came."""
+    return {
+        each: counts[each]
+        for each, found in values.items()
+        if each in counts and (counts[each].good > found.counted or counts[each].all > len(found.points.times))
+    }
+
+
+def _plain(points: Points) -> Points:
+    """Return columns as contiguous arrays of their types."""
+    return Points(
+        np.ascontiguousarray(points.times, np.int64),
+        np.ascontiguousarray(points.values, np.float64),
+        np.ascontiguousarray(points.statuses, np.uint32),
+        points.texts,
+    )
