@@ -64,7 +64,7 @@ def _no_number(value: Any, what: str) -> Any:
 
 def _positive(ns: int) -> int:
     if ns <= 0:
-        raise ValueError("must be longer than nothing")
+        raise ValueError("must be longer than 0 s")
     return ns
 
 
@@ -162,7 +162,7 @@ def _read_removable(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, str | int) or not _REMOVABLE.fullmatch(text):
         raise ValueError(f"{show_value((), value)} is not a share or a number of points: write 1%, 0.5% or 5000")
     if text.endswith("%") and float(text[:-1]) > 100:
-        raise ValueError(f"{show_value((), value)} is more than all: write 100% or less")
+        raise ValueError(f"{show_value((), value)} is too large: write 100% or less")
     return text
 
 
@@ -196,7 +196,7 @@ def _check_zone(name: str) -> str:
 def _check_series_from(pattern: str) -> str:
     if pattern.count("{series}") != 1 or pattern.startswith("/") or "**" in pattern:
         raise ValueError(
-            f'{show_value((), pattern)} does not say where the name stands: write "{{series}}.csv" for the end of the path, or '
+            f'{show_value((), pattern)} does not show where the name is: write "{{series}}.csv" for the end of the path, or '
             '"tag={series}/" for a folder'
         )
     return pattern

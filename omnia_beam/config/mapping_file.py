@@ -141,7 +141,7 @@ class _Reader:
                 self._complain(line.number, _unknown_column(name), position=position)
             elif name in names[: position - 1]:
                 self._complain(
-                    line.number, f"the column stands twice, first as column {names.index(name) + 1}", name, position
+                    line.number, f"the column is given twice, first as column {names.index(name) + 1}", name, position
                 )
         if "source" not in names:
             self._complain(
@@ -234,7 +234,7 @@ class _Reader:
             if row.target_id is not None and getattr(row, name) is not None:
                 self._complain(
                     row.line,
-                    f"{name} and target_id exclude each other: the id says it all",
+                    f"{name} and target_id exclude each other: the id alone names the target",
                     "target_id",
                     values["target_id"][1],
                 )

@@ -127,7 +127,7 @@ class Judge:
             self._requested[key] = self._any
         found = self._requested.get(key)
         if found is None:
-            raise IncompleteReadError(f"{self.what}: the service sent series {series_id!r}, which was not asked for")
+            raise IncompleteReadError(f"{self.what}: the service sent series {series_id!r}, which was not requested")
         return found
 
 
@@ -151,7 +151,8 @@ def check_times(what: str, start_ns: int | None, end_ns: int | None, times: Iter
             bounds = [None if each is None else format_time(each) for each in (start_ns, end_ns)]
             asked = f"[{bounds[0] or 'the beginning'}, {bounds[1] or 'the end'})"
             raise IncompleteReadError(
-                f"{what}: the service sent a point at {format_time(time)}, and was asked for {asked}: an answer to another question"
+                f"{what}: the service sent a point at {format_time(time)}, outside of the requested {asked}: the response is to "
+                "another request"
             )
 
 

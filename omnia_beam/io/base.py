@@ -274,7 +274,7 @@ class Targets(Protocol):
 
 @dataclass(frozen=True)
 class Loss:
-    """What becomes of points that a sink cannot hold, in the words of a finding.
+    """What happens to points that a sink cannot hold, in the words of a finding.
 
     Args:
         text: behind the number of points, such as `values are NaN, which the service cannot hold: they become dead letters`.

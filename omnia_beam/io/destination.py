@@ -65,15 +65,13 @@ def check_mode(asked: str | None, series: int) -> str:
 def not_looked_at(place: str) -> Look:
     """Return the warning that the destination was not checked."""
     return Look(
-        warnings=(
-            f"{place}: whether the destination still holds what was written was not looked at: destination_check is off",
-        )
+        warnings=(f"{place}: the destination was not checked for what was written to it: destination_check is off",)
     )
 
 
 def not_asked(place: str, why: str) -> Look:
     """Return the warning of a command that does not look at a destination, and why it does not."""
-    text = f"{place}: whether it still holds what was written was not looked at: {why}; the next run looks, and verify does"
+    text = f"{place}: was not checked for what was written to it: {why}; the next run checks it, and verify does"
     return Look(warnings=(text,))
 
 
@@ -147,5 +145,5 @@ def report_tidied(notify: Callable[[str], None], places: Mapping[str, str], tidi
         where = " ".join(places.values())
         notify(
             f"{where}: {len(tidied.kept)} files of this job's name that no receipt names, such as {tidied.kept[0]}, are of "
-            "times that this run does not read; they are let be. A run over their time replaces them"
+            "times that this run does not read; they are kept. A run over their time replaces them"
         )

@@ -237,7 +237,7 @@ def read_version(state_dir: StateDir) -> tuple[LeaseRecord | None, Any]:
     except (ValueError, KeyError, TypeError) as error:
         path = state_dir.path(LEASE_FILE)
         raise StateError(
-            f"{path}: cannot be understood: {type(error).__name__} {error}. If no run of this job is going on, delete it "
+            f"{path}: cannot be understood: {type(error).__name__} {error}. If no run of this job is active, delete it "
             "and run the same command again: the ledger does not need it",
             path=path,
         ) from error
@@ -261,13 +261,13 @@ def lost_error(state_dir: StateDir, run: int, found: LeaseRecord | None) -> Stat
     """Return the error for a run that may not write any more."""
     path = state_dir.path(LEASE_FILE)
     if found is None:
-        what = "the file is gone"
+        what = "the file was removed"
     elif found.released:
         what = f"run {found.run} has ended"
     else:
-        what = f"it went to {found}"
+        what = f"it was taken over by {found}"
     return StateError(
         f"{path}: run {run} has lost its lease and stops writing: {what}. What it recorded is kept; the same command "
-        "goes on from there once no other run holds the lease",
+        "continues from there once no other run holds the lease",
         path=path,
     )

@@ -102,7 +102,7 @@ def _change(old: str | None, new: str | None) -> str:
     if old is None:
         return f"is new: {_shown(new)}"
     if new is None:
-        return f"is gone: was {_shown(old)}"
+        return f"is not set any more: was {_shown(old)}"
     return f"was {_shown(old)}, is now {_shown(new)}"
 
 

@@ -94,7 +94,7 @@ class LossReport:
                         for each in accepted
                         if each.at_most is not None and self._points(each) > each.at_most
                     ),
-                    f"mend them, or let them pass by name: accept: [{names}]",
+                    f"fix them, or accept them by name: accept: [{names}]",
                 ]
             ),
             findings=[each.to_json() for each in self.findings],

@@ -255,8 +255,6 @@ def _write(path: str, text: str) -> None:
         with Path(path).open("x", encoding="utf-8", newline="") as file:
             file.write(text)
     except FileExistsError:
-        raise UsageError(
-            f"{path}: is there already: a reviewed template is not written over; name another file"
-        ) from None
+        raise UsageError(f"{path}: exists already: a reviewed template is not overwritten; name another file") from None
     except OSError as error:
         raise DestinationError(f"{path}: the template cannot be written: {error.strerror or error}") from error

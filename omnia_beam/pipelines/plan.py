@@ -98,5 +98,5 @@ def _losses(report: LossReport, config: JobConfig) -> dict[str, object]:
     blocking = report.blocking(config.accept)
     if blocking:
         names = ", ".join(dict.fromkeys(each.name for each in blocking))
-        details["stops the run"] = f"{counted(len(blocking), 'finding')} ({names}): mend them, or accept: [{names}]"
+        details["stops the run"] = f"{counted(len(blocking), 'finding')} ({names}): fix them, or accept: [{names}]"
     return details

@@ -172,7 +172,7 @@ def _counted_now(series_ids: Sequence[str], asked: TimeRange, count: Count) -> d
         try:
             counts |= count(some, inner(asked))
         except (ServiceError, CredentialError, IncompleteReadError) as error:
-            _log.warning("%s: the count could not be asked for again, and the plan's stands: %s", asked, error)
+            _log.warning("%s: the count could not be requested again, and the plan's count is used: %s", asked, error)
     return counts
 
 

@@ -95,9 +95,9 @@ class Rounds:
         allowed = removable_points(self.config.max_removed, lambda: standing_points(self.state.ledger, self.state.sink))
         if total > allowed:
             return [], [
-                f"{counted(total, 'point')} of {counted(len(withheld), 'window')} would go from the destination "
+                f"{counted(total, 'point')} of {counted(len(withheld), 'window')} would be removed from the destination "
                 f"without being replaced, and max_removed: {self.config.max_removed} allows {allowed:,} ({_first(withheld)}): "
-                f"nothing was removed. If they shall go, run once more with --set max_removed={total}"
+                f"nothing was removed. To remove them, run once more with --set max_removed={total}"
             ]
         problems = self.erase(withheld) if self.erase is not None else []
         return (withheld, []) if not problems else ([], problems)
@@ -212,7 +212,7 @@ def sorted_keys(keys: Mapping[ChunkKey, int]) -> list[tuple[ChunkKey, int]]:
 
 def _refused_text(removal: Removal) -> str:
     points = sum(removal.removed.values())
-    return f"{points:,} points of {removal.key} would go without being replaced: nothing of it was removed; run again"
+    return f"{points:,} points of {removal.key} would be removed without being replaced: nothing of it was removed; run again"
 
 
 def _first(removals: list[Removal]) -> str:

@@ -277,7 +277,7 @@ def _with_losses(summary: Summary, prepared: Prepared, run: JobRun, outcome: Out
         reason, points = next(iter(reasons.items()))
         details["most frequent reason"] = f"{reason} ({points:,} points)"
     if outcome.exceeded is not None:
-        details["stopped"] = f"{outcome.exceeded}: raise accept's at_most, or look at the source"
+        details["stopped"] = f"{outcome.exceeded}: raise accept's at_most, or check the source"
     if outcome.found:
         details["found"] = {name: _most(series) for name, series in outcome.found.items()}
     details |= {name: outcome.counters[name] for name in _COUNTED if outcome.counters.get(name)}

@@ -57,7 +57,7 @@ def test_a_word_is_believed_at_once(service: Any, client: OmniaClient, body: byt
 @pytest.mark.parametrize(("status", "body", "why"), SILENCE)
 def test_anything_else_is_no_word(service: Any, client: OmniaClient, status: int, body: bytes, why: str) -> None:
     service.script = [service.answer(status, body)]
-    with pytest.raises(TransientServiceError, match=f"{why}: no word that the 3 points are stored"):
+    with pytest.raises(TransientServiceError, match=f"{why}: no confirmation that the 3 points are stored"):
         client.write_multiple(POINTS)
     assert len(service.requests) == 3
     sent = {request.body for request in service.requests}

@@ -1,4 +1,4 @@
-"""What becomes of each series: rules, rows, units, statuses, and what is found to be in the way."""
+"""What happens to each series: rules, rows, units, statuses, and what is found to be in the way."""
 
 from __future__ import annotations
 
@@ -361,7 +361,7 @@ class TestReport:
         assert lines[1] == "nan_values: s0: x"
         assert lines[-2:] == [
             "… and 10 more: omnia-beam plan lists them all",
-            "mend them, or let them pass by name: accept: [nan_values]",
+            "fix them, or accept them by name: accept: [nan_values]",
         ]
         report.check(accepted(["unknown_unit", "nan_values"]))
 

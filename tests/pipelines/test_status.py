@@ -114,7 +114,7 @@ def test_a_run_that_goes_on_is_told(job: JobConfig) -> None:
     with Lease.acquire(StateDir.open(job.state, job.name), LeaseOwner.here("other"), heartbeat=False):
         status = job_status(job)
         assert status.lease.state == "running"
-        assert "going on: run 2, host " in status.lease.text
+        assert "running: run 2, host " in status.lease.text
     assert job_status(job).lease.state == "free"
 
 

@@ -129,7 +129,9 @@ def test_points_between_a_bound_and_its_tick_are_cut_after_counting() -> None:
 
 @pytest.mark.parametrize("stray", [-1, -(10**15), 1_001, 10**18])
 def test_a_point_beyond_the_query_shows_that_the_answer_is_to_another_question(stray: int) -> None:
-    with pytest.raises(IncompleteReadError, match=r"a: the service sent a point at .* an answer to another question"):
+    with pytest.raises(
+        IncompleteReadError, match=r"a: the service sent a point at .* the response is to another request"
+    ):
         assemble_chunk(raw_of(("a", sorted(rows_at(0, 999, stray)), 3)))
 
 
@@ -199,7 +201,7 @@ def test_a_total_of_nothing_beside_points_is_no_total() -> None:
 
 
 def test_a_series_that_was_not_asked_for_is_refused() -> None:
-    with pytest.raises(IncompleteReadError, match="sent series 'x', which was not asked for"):
+    with pytest.raises(IncompleteReadError, match="sent series 'x', which was not requested"):
         assemble_chunk(raw_of(("a", rows_at(1), 1), ("x", rows_at(1), 1)))
 
 

@@ -24,7 +24,7 @@ from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.store import reason, store_of
 
 _PARTITIONS: Final = ("year=", "month=")
-_OTHER_TIME: Final = "was written by somebody else since"
+_OTHER_TIME: Final = "was overwritten by another writer since"
 
 
 def look_at_files(
@@ -100,7 +100,7 @@ def _files_beside(
         return []
     return [
         f"{path}: {len(found):,} files that no receipt names, such as {shown_name(min(found))}: a reader of the "
-        "folder takes in their points too; verify examines them"
+        "folder reads them too; verify examines them"
     ]
 
 

@@ -42,10 +42,10 @@ def time_findings(
     unit = "source.time_unit" if isinstance(options, ParquetSource) else "source.time_format (epoch_s, epoch_ms, …)"
     held = f"first {format_time(first)}, last {format_time(last)}"
     if first >= -_MONTH_NS and last <= _MONTH_NS:
-        text = f"all times lie within a month of 1970 ({held}): is the unit of the times right? See {unit}"
+        text = f"all times are within a month of 1970 ({held}): is the unit of the times right? See {unit}"
         yield Finding("odd_times", shown, text, False, series_id=series_id)
     elif last > now_ns + _YEAR_NS:
-        text = f"times lie more than a year ahead ({held}): is the unit of the times right? See {unit}"
+        text = f"times are more than a year ahead ({held}): is the unit of the times right? See {unit}"
         yield Finding("odd_times", shown, text, False, series_id=series_id)
 
 
@@ -70,7 +70,7 @@ def file_findings(options: CsvSource | ParquetSource, about: Mapping[str, FileFa
         each = about[long[0]]
         times = f"{each.rows:,} rows have {each.times:,} different times"
         text = (
-            f"{times}{_and_more(long)}: this looks like a row a point, and was taken as a column a series: name "
+            f"{times}{_and_more(long)}: this looks like one row per point, and was read as one column per series: name "
             "source.series_column and source.value_column, or set source.layout: wide"
         )
         yield Finding("long_as_wide", long[0], text)

@@ -96,11 +96,11 @@ def _wider(span: TimeRange | None, points: Points) -> TimeRange | None:
 
 
 def _linked(name: str, target: str) -> Difference:
-    text = f"leads to {target}: a reader that follows links gets those points twice; take the link away"
+    text = f"leads to {target}: a reader that follows links gets those points twice; remove the link"
     return Difference("linked_file", text, file=shown_name(name))
 
 
 def _closed(name: str, why: str) -> Difference:
     return Difference(
-        "not_compared", f"the folder cannot be listed: {why}; what lies in it is not known", file=shown_name(name)
+        "not_compared", f"the folder cannot be listed: {why}; its content is not known", file=shown_name(name)
     )

@@ -90,7 +90,7 @@ def look_at_service(
         f"{url}: {len(names):,} target series {what}: {_named(names)}"
         for what, names in (
             ("are gone", gone),
-            ("were deleted and have been made again", renamed),
+            ("were deleted and created again", renamed),
             ("hold less than was written", less),
         )
         if names

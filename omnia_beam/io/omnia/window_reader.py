@@ -188,7 +188,7 @@ class _Evidence:
             recorded = window.recorded[ids.index(series_id)]
             raise IncompleteReadError(
                 f"{window.key}: the ledger has recorded {recorded} points of {series_id}, and the service now names neither "
-                "the series nor a count of its points: no word that they are gone. What was copied stays",
+                "the series nor a count of its points: this does not confirm that they were removed. What was copied stays",
                 expected=recorded,
                 received=0,
             )
@@ -309,8 +309,8 @@ class WindowReader:
                 raise _StoppedError
             ahead.head()  # what lies behind need not wait with this one
         raise TimeoutError(
-            f"{query.window.key}: no answer within {self._retry_for_s:g} s, although each of its requests has time-outs: "
-            "the threads that read are gone; start the job again"
+            f"{query.window.key}: no response within {self._retry_for_s:g} s, although each of its requests has time-outs: "
+            "the threads that read have ended; start the job again"
         )
 
     def _chunk(self, window: Window, part: _Part) -> RawChunk:

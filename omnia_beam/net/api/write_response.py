@@ -38,7 +38,7 @@ def send_until_committed(send: Callable[[], Response], points: int, series: int)
         tries -= 1
         if not tries:
             raise TransientServiceError(
-                f"{answer.method} {answer.path}: answered {answer.status} {doubt}: no word that the {points} points are "
+                f"{answer.method} {answer.path}: answered {answer.status} {doubt}: no confirmation that the {points} points are "
                 f"stored, in {_TRIES} tries. Something between here and the service may answer in its place",
                 method=answer.method,
                 path=answer.path,
@@ -61,10 +61,10 @@ def _doubt(answer: Response, points: int, series: int) -> str | None:
         return "with a body that says nothing"
     members = {str(name).lower(): value for name, value in content.items()}
     if "data" in members or "items" in members:
-        return "with an answer to another request"
+        return "with a response to another request"
     status = members.get("statuscode")
     if isinstance(status, int) and status not in (200, 201):
-        return f"with a body that says {status}"
+        return f"with a body that reports {status}"
     for name, value in members.items():
         # What `count` counts in a response is not documented: in responses to reads it is the series.
         right = (points, series) if name == "count" else (points,)

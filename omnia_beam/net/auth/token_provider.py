@@ -137,7 +137,7 @@ class TokenProvider:
         rebuild: Callable[[], TokenCredential | None] | None = None,
     ) -> None:
         if credential is not None and not scope:
-            raise UsageError("a credential needs the scope to ask it for, such as <resource id>/.default")
+            raise UsageError("a credential needs the scope of its tokens, such as <resource id>/.default")
         self._credential = credential
         self._scope = scope or ""
         self._clock = clock
@@ -301,7 +301,7 @@ class TokenProvider:
         except CredentialError as error:
             if _is_transient(error):
                 raise
-            _LOG.info("%s takes no claims (%s): asking without", self._name(), error)
+            _LOG.info("%s takes no claims (%s): requesting a token without", self._name(), error)
         return self._get(self._credential)
 
     def _ask_rebuilt(self, rebuild: Callable[[], TokenCredential | None]) -> _Held:

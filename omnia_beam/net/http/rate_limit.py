@@ -123,7 +123,7 @@ class RateLimiter:
         sleep: Callable[[float], None],
     ) -> None:
         if requests_per_second is not None and not (math.isfinite(requests_per_second) and requests_per_second > 0):
-            raise UsageError(f"requests_per_second is {requests_per_second}: more than 0, or nothing for no limit")
+            raise UsageError(f"requests_per_second is {requests_per_second}: more than 0, or None for no limit")
         if max_in_flight < 1:
             raise UsageError(f"max_in_flight is {max_in_flight}: at least 1")
         self._rate = ServiceRate(requests_per_second)

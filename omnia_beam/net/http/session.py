@@ -335,7 +335,7 @@ class ServiceSession:
 
 
 _ANYTHING: Final = [("limit", "1")]  # the smallest request: any one series
-_NOT_SENT_AGAIN = ". Not sent again: the service may have acted on it; look before repeating"
+_NOT_SENT_AGAIN = ". Not sent again: the service may have acted on it; check before repeating"
 
 
 def _check_ca_bundle(path: str | None) -> None:

@@ -44,7 +44,7 @@ def read_names(path: str) -> SeriesNames:
         try:
             rows.update(_rows(f"{path.rstrip('/')}/{name}"))
         except (OSError, ValueError, csv.Error, DestinationError) as error:
-            problems.append(f"{name} cannot be read, so ids stand in place of its names: {error}")
+            problems.append(f"{name} cannot be read, so ids are shown in place of its names: {error}")
     return SeriesNames(rows, tuple(problems))
 
 

@@ -179,7 +179,7 @@ class TailPoller:
         try:
             found = read_lease(self._run.state_dir)
             if found is None or found.nonce != self._run.token.nonce or found.released:
-                _log.error("the tail's lease is lost: it ends here, and whoever holds it now goes on")
+                _log.error("the tail has lost its lease and ends here; the run that holds the lease continues")
                 return Look(Round((), OVER), 0)
             return self._look(cursor, found.run)
         except (OmniaBeamError, TimeoutError, OSError) as error:
@@ -213,7 +213,7 @@ class TailPoller:
             waited_s = (now_ns - self._waits_since_ns) // NS_PER_SECOND
             of = f"{left:,} of {len(cursor.in_flight):,} windows of cycle {cursor.cycle}"
             self._publish(
-                f"{format_time(now_ns, 0)} {of} are on their way since {waited_s:,} s: if that never ends, the runner "
+                f"{format_time(now_ns, 0)} {of} have been in flight for {waited_s:,} s: if that does not end, the runner "
                 "hands on nothing before a source has ended, and cannot run a tail"
             )
         return Look(Round((), cursor), self._look_s)

@@ -25,7 +25,7 @@ from omnia_beam.pipelines.verify.points import compare_points
 _NOT_COVERED: Final = "was never copied, or its replacement was not finished"
 _NO_STATUSES: Final = "The files of this job hold no statuses: times and values were compared, statuses were not."
 _VALUES_UNKNOWN: Final = (
-    "the files hold no statuses, so their values cannot be held against a receipt, whose fingerprint is of points of several "
+    "the files hold no statuses, so their values cannot be compared with a receipt, whose fingerprint is of points of several "
     "statuses, but only against the source: run verify --source"
 )
 _BATCH_SERIES: Final = 50_000
@@ -113,7 +113,7 @@ class _Run:
             self.findings.add(other)
         self.findings.foreign_files = found.foreign
         if found.foreign:
-            self.findings.note(f"{found.foreign:,} files of other jobs in the same destination were not judged.")
+            self.findings.note(f"{found.foreign:,} files of other jobs in the same destination were not examined.")
 
     def _checksums(self) -> None:
         unchecked, files = self.findings.unchecked_files, self.findings.files
@@ -307,7 +307,7 @@ class _Run:
         return not compare_points(shown, found.take(~kept)).count
 
     def _wrong_receipt(self, receipt: Receipt, series_id: str) -> None:
-        text = "the destination holds the points of the source, and the receipt says something else"
+        text = "the destination holds the points of the source, and the receipt differs from them"
         self.findings.add(Difference("wrong_receipt", text, series_id, receipt.key.range))
         self.findings.concern(receipt.key, [series_id])
 
@@ -347,7 +347,7 @@ class _Run:
             return self._e.destination.points(receipt, stored_ids)
         except (IncompleteReadError, ServiceError, CredentialError) as error:
             self.findings.note(
-                f"A window of the destination could not be read again, its differences are told by window: {error}"
+                f"A window of the destination could not be read again, its differences are reported by window: {error}"
             )
             return None
 
@@ -355,8 +355,8 @@ class _Run:
         """Return the source's points of some series in one window; None where it does not give them."""
         if self._e.source is None:
             self.findings.note(
-                "Differences are told by window, since the source cannot be read: a fingerprint says that a window differs, not "
-                "which point."
+                "Differences are reported by window, since the source cannot be read: a fingerprint shows that a window differs, "
+                "not which point."
             )
             return None
         if self._source_fails:
@@ -364,12 +364,14 @@ class _Run:
         try:
             return self._e.source.points(ChunkKey(tuple(series_ids), key.range))
         except IncompleteReadError as error:  # only this window is affected
-            self.findings.note(f"A window of the source could not be read, its differences are told by window: {error}")
+            self.findings.note(
+                f"A window of the source could not be read, its differences are reported by window: {error}"
+            )
             return None
         except (ServiceError, CredentialError, UsageError) as error:
             self._source_fails = str(error)
             self.findings.note(
-                "Differences are told by window, since the source does not answer: a fingerprint says that a window differs, "
+                "Differences are reported by window, since the source does not respond: a fingerprint shows that a window differs, "
                 f"not which point. Run verify again when it does. ({error})"
             )
             return None

@@ -170,12 +170,12 @@ class Findings:
         }
         for series_id in sorted(gone):
             each = self._totals[series_id]
-            what = "the destination does not know it any more" if series_id in self.gone else "no point is there"
+            what = "it does not exist in the destination any more" if series_id in self.gone else "no point is there"
             text = f"{what}; {each.expected:,} points in {each.windows:,} windows were copied"
             where = TimeRange(each.start_ns, each.end_ns)
             self.add(Difference("missing_series", text, series_id, where, points=each.expected))
         for series_id in sorted(self.gone - gone):
-            text = "the destination does not know it any more; of the windows looked at, it held no points"
+            text = "it does not exist in the destination any more; in the windows that were examined it held no points"
             self.add(Difference("missing_series", text, series_id))
         for difference in self._empty_windows:
             if difference.series_id not in gone:

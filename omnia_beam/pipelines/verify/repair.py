@@ -102,7 +102,7 @@ class Repair:
     def words(self) -> Iterator[str]:
         """Yield what a person has to know of the repair, a text each."""
         if self.trouble:
-            yield f"The copying ended early; the next run of the job goes on with what is left: {self.trouble}"
+            yield f"The copying ended early; the next run of the job continues with what is left: {self.trouble}"
         if self.unreadable:
             yield f"{self.unreadable:,} windows that differ were not copied again, since the source does not give them."
         yield from (f"Set aside under another name: {name}" for name in self.set_aside)
@@ -200,7 +200,7 @@ def _finished(
             elif not is_there(plan.path, stray.name):
                 deleted.append(shown)
             elif stray.outside:
-                left.append(f"{shown}: it lies outside of the destination, behind a link; take the link away")
+                left.append(f"{shown}: it is outside of the destination, behind a link; remove the link")
             elif is_open:
                 left.append(
                     f"{shown}: it may be the only file that holds points of a time that is not whole in the copy"

@@ -103,6 +103,6 @@ def _notes(report: VerifyReport) -> Iterator[str]:
     if report.repair is not None:
         yield from report.repair.words()
         yield (
-            "After the repair were looked at: what was copied again, what differed or could not be compared, the coverage, and "
-            "files without a receipt."
+            "After the repair these were examined: what was copied again, what differed or could not be compared, the coverage, "
+            "and files without a receipt."
         )

@@ -202,7 +202,7 @@ class _Row:
     def check_unnamed(self) -> None:
         for position in self.columns.unnamed:
             if self.cells[position]:
-                raise self.complaint(position, "stands in a column without a name: name it, or remove the column")
+                raise self.complaint(position, "is in a column without a name: name it, or remove the column")
 
     def complaint(self, position: int, text: str) -> UsageError:
         cell = self.cells[position]
