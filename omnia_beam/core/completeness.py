@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from omnia_beam.core.errors import IncompleteReadError
 from omnia_beam.core.limits import TIME_RESOLUTION_NS
+from omnia_beam.core.printable import counted
 from omnia_beam.core.series_id import id_key
 from omnia_beam.core.timestamps import format_time
 
@@ -117,7 +118,7 @@ class Judge:
         if expected is None or expected <= received <= expected + self.requested(series_id).extra:
             return
         raise IncompleteReadError(
-            f"{self.what}: of {series_id} the service counts {expected} points but sent {received}",
+            f"{self.what}: of {series_id} the service counts {counted(expected, 'point')} but sent {received}",
             expected=expected,
             received=received,
         )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from omnia_beam.core.printable import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.ledger.facts import StandingReceipt
@@ -140,10 +141,10 @@ class Removal:
 def report_tidied(notify: Callable[[str], None], places: Mapping[str, str], tidied: Tidied) -> None:
     """Report the files that were removed or kept, if there were any."""
     if tidied.removed:
-        notify(f"removed {len(tidied.removed)} files of earlier runs that no receipt names")
+        notify(f"removed {counted(len(tidied.removed), 'file')} of earlier runs without a receipt")
     if tidied.kept:
         where = " ".join(places.values())
         notify(
-            f"{where}: {len(tidied.kept)} files of this job's name that no receipt names, such as {tidied.kept[0]}, are of "
-            "times that this run does not read; they are kept. A run over their time replaces them"
+            f"{where}: kept {counted(len(tidied.kept), 'file')} of this job's name without a receipt, such as {tidied.kept[0]}: "
+            "this run does not read their time. A run over their time replaces them"
         )

@@ -17,7 +17,7 @@ from rich.text import Text
 from omnia_beam.config.accept import Acceptance
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.finding import Finding
-from omnia_beam.core.printable import one_line
+from omnia_beam.core.printable import counted, one_line
 
 _SHOWN: Final = 20
 _LISTED: Final = 10
@@ -87,10 +87,10 @@ class LossReport:
         raise UsageError(
             "\n".join(
                 [
-                    f"{len(blocking)} findings stop this migration; nothing was moved:",
+                    f"{counted(len(blocking), 'finding')} in the way of this migration; nothing was moved:",
                     *lines,
                     *(
-                        f"accept: {each}: at most {each.at_most:,} points, and there are {self._points(each):,}"
+                        f"accept: {each}: at most {counted(each.at_most, 'point')}, and there are {self._points(each):,}"
                         for each in accepted
                         if each.at_most is not None and self._points(each) > each.at_most
                     ),

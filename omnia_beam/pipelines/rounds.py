@@ -172,7 +172,9 @@ class Ended:
         """Return what the person who runs the job has to know besides, a text each."""
         texts = list(self.look.warnings)
         if self.removed:
-            texts.append(f"{self.removed:,} points that the source no longer has were removed from the destination")
+            texts.append(
+                f"removed from the destination: {counted(self.removed, 'point')} that the source no longer has"
+            )
         kept, windows = self._kept(sink)
         if kept:
             texts.append(
@@ -199,8 +201,8 @@ class Ended:
         if gone:
             points = sum(sum(each.gone.values()) for each in gone)
             texts.append(
-                f"{points:,} points of {len(gone):,} windows are neither at the source nor at the destination any more "
-                f"({_first(gone)}): nothing could be copied again"
+                f"neither at the source nor at the destination any more: {counted(points, 'point')} of "
+                f"{counted(len(gone), 'window')} ({_first(gone)}); they could not be copied again"
             )
         return texts
 
@@ -212,7 +214,7 @@ def sorted_keys(keys: Mapping[ChunkKey, int]) -> list[tuple[ChunkKey, int]]:
 
 def _refused_text(removal: Removal) -> str:
     points = sum(removal.removed.values())
-    return f"{points:,} points of {removal.key} would be removed without being replaced: nothing of it was removed; run again"
+    return f"{counted(points, 'point')} of {removal.key} would be removed without being replaced: nothing was removed; run again"
 
 
 def _first(removals: list[Removal]) -> str:

@@ -275,7 +275,7 @@ def _with_losses(summary: Summary, prepared: Prepared, run: JobRun, outcome: Out
         details["dead letters in"] = str(files)
         details["reasons"] = reasons
         reason, points = next(iter(reasons.items()))
-        details["most frequent reason"] = f"{reason} ({points:,} points)"
+        details["most frequent reason"] = f"{reason} ({counted(points, 'point')})"
     if outcome.exceeded is not None:
         details["stopped"] = f"{outcome.exceeded}: raise accept's at_most, or check the source"
     if outcome.found:

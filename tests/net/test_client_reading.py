@@ -140,7 +140,7 @@ def test_points_outside_may_come_beside_those_that_are_counted(service: Any, cli
         serve(service, page(("a", [-50, 0, 999]), total=total))
         assert len(client.get_datapoints("a", BASE, BASE + 10, include_outside_points=True)) == 3
     serve(service, page(("a", [-50, 0, 5, 999]), total=1))
-    with pytest.raises(IncompleteReadError, match="counts 1 points but sent 4"):
+    with pytest.raises(IncompleteReadError, match="counts 1 point but sent 4"):
         client.get_datapoints("a", BASE, BASE + 10, include_outside_points=True)
 
 

@@ -339,7 +339,7 @@ class TestReport:
         assert [(each.name, each.blocking, each.points) for each in report.findings] == [
             ("unlisted_status", blocking, 4)
         ]
-        assert "7 (3 points), 8 (1 points)" in report.findings[0].message
+        assert "7 (3 points), 8 (1 point)" in report.findings[0].message
 
     def test_files_hold_everything(self, resolve: Resolve) -> None:
         resolution, config = resolve([PLAIN], sink={"kind": "parquet", "path": "out"}, targets=FileTargets())
@@ -357,7 +357,7 @@ class TestReport:
         with pytest.raises(UsageError) as caught:
             report.check(accepted(["unknown_unit"]))
         lines = str(caught.value).splitlines()
-        assert lines[0] == "30 findings stop this migration; nothing was moved:"
+        assert lines[0] == "30 findings in the way of this migration; nothing was moved:"
         assert lines[1] == "nan_values: s0: x"
         assert lines[-2:] == [
             "… and 10 more: omnia-beam plan lists them all",

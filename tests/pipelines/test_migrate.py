@@ -273,7 +273,7 @@ def test_check_looks_at_files_and_mapping(job: Job, capsys: pytest.CaptureFixtur
     told = " ".join(capsys.readouterr().out.split())
     assert "source files 1 file, 0.0 MB layout long, delimiter ,, encoding utf-8" in told
     assert "2 series: a, b" in told
-    assert "mapping file 1 rows" in told
+    assert "mapping file 1 row" in told
     (job.input / "a.csv").write_text("time\n")
     assert main(["check", config]) == 2
 

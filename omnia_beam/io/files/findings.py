@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from omnia_beam.core.finding import Finding
+from omnia_beam.core.printable import counted
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.io.facts import FileFacts, Noted, SeriesFacts
 from omnia_beam.io.files.options import CsvSource, ParquetSource
@@ -13,14 +14,14 @@ from omnia_beam.io.files.options import CsvSource, ParquetSource
 _MONTH_NS: Final = 31 * 86_400 * NS_PER_SECOND
 _YEAR_NS: Final = 366 * 86_400 * NS_PER_SECOND
 _WORDS: Final[Mapping[str, tuple[bool, Callable[[int], str]]]] = {
-    "text_values": (True, lambda n: f"{n:,} values are texts, which the sink does not keep: their value is NaN"),
-    "integer_precision": (True, lambda n: f"{n:,} values are whole numbers beyond 2^53, which float64 rounds"),
-    "infinite_values": (True, lambda n: f"{n:,} values are numbers too large for float64, which become infinite"),
-    "same_time": (True, lambda n: f"{n:,} points share their time with another one and become dead letters"),
+    "text_values": (True, lambda n: f"{counted(n, 'value')} of text, which the sink does not keep and writes as NaN"),
+    "integer_precision": (True, lambda n: f"{counted(n, 'whole number')} beyond 2^53, which float64 rounds"),
+    "infinite_values": (True, lambda n: f"{counted(n, 'number')} too large for float64, which becomes infinity"),
+    "same_time": (True, lambda n: f"{counted(n, 'point')} at the time of another one: dead letters"),
     "duplicates": (
         False,
         lambda n: (
-            f"{n:,} rows at least share series and time with another row: the later one wins (the summary counts them all)"
+            f"at least {counted(n, 'row')} with series and time of another row: the later row wins (the summary counts all)"
         ),
     ),
 }

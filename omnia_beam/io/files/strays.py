@@ -8,6 +8,7 @@ from typing import Final
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.errors import DestinationError
+from omnia_beam.core.printable import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS
 from omnia_beam.io.difference import Difference
@@ -74,7 +75,7 @@ def _stray(path: str, file: ListedFile, prefix: str, read: Read) -> Stray:
             for _, part in read(f"{path.rstrip('/')}/{file.name}"):
                 points += len(part.times)
                 span = _wider(span, part)
-            content = f"{points:,} points"
+            content = counted(points, "point")
         except (FileNotFoundError, ValueError, DestinationError) as error:
             points, span = 0, None
             content = f"unreadable: {error}"

@@ -16,6 +16,7 @@ from omnia_beam.core.errors import (
     UnauthorizedError,
     WireFormatError,
 )
+from omnia_beam.core.printable import counted
 from omnia_beam.core.series_id import id_key
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import BodyFormat
@@ -178,11 +179,11 @@ class QueryReader:
         Raises:
             IncompleteReadError: the service counts more.
         """
-        counted = self._witness.counted(series_ids, asked)
-        if counted > points:
+        expected = self._witness.counted(series_ids, asked)
+        if expected > points:
             raise IncompleteReadError(
-                f"{_where(series_ids, asked)}: the service counts {counted} points but sent {points}",
-                expected=counted,
+                f"{_where(series_ids, asked)}: the service counts {counted(expected, 'point')} but sent {points}",
+                expected=expected,
                 received=points,
             )
 

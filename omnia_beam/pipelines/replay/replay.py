@@ -292,11 +292,12 @@ def _details(tally: _Tally, files: DeadLetterFiles) -> dict[str, Any]:
     if tally.left:
         details["dead letters in"] = str(files)
         details["reasons"] = dict(tally.left.most_common())
-        details["most frequent reason"] = "{} ({} points)".format(*tally.left.most_common(1)[0])
+        reason, points = tally.left.most_common(1)[0]
+        details["most frequent reason"] = f"{reason} ({counted(points, 'point')})"
     if tally.overtaken:
-        details["overtaken"] = f"{tally.overtaken} points were read again since, and were let go"
+        details["overtaken"] = f"{counted(tally.overtaken, 'point')} that a run has read again since"
     if tally.dropped:
-        details["dropped"] = f"{tally.dropped} points, by nan: drop_counted"
+        details["dropped"] = f"{counted(tally.dropped, 'point')}, by nan: drop_counted"
     if tally.failures:
         details["first failure"] = tally.failures[0]
     return details

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
+from omnia_beam.core.printable import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.core.window import ChunkKey
@@ -297,7 +298,7 @@ def describe_cycle(cycle: Cycle, now_ns: int) -> str:
     )
     return (
         f"{format_time(now_ns, 0)} complete to {format_time(cycle.complete_to_ns, 0)} ({behind_s:,} s behind), "
-        f"{cycle.series:,} series, {cycle.windows:,} windows{again}, {cycle.points_written:,} points{failed}"
+        f"{cycle.series:,} series, {counted(cycle.windows, 'window')}{again}, {counted(cycle.points_written, 'point')}{failed}"
     )
 
 

@@ -31,6 +31,7 @@ from rich.console import Console
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import OmniaBeamError, StateError
+from omnia_beam.core.printable import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.core.window import Window
@@ -211,9 +212,9 @@ class TailPoller:
         if now_ns - self._told_ns >= _TELL_EVERY_NS:
             self._told_ns = now_ns
             waited_s = (now_ns - self._waits_since_ns) // NS_PER_SECOND
-            of = f"{left:,} of {len(cursor.in_flight):,} windows of cycle {cursor.cycle}"
+            of = f"{left:,} of {counted(len(cursor.in_flight), 'window')} of cycle {cursor.cycle}"
             self._publish(
-                f"{format_time(now_ns, 0)} {of} have been in flight for {waited_s:,} s: if that does not end, the runner "
+                f"{format_time(now_ns, 0)} {of} in flight for {waited_s:,} s: if that does not end, the runner "
                 "hands on nothing before a source has ended, and cannot run a tail"
             )
         return Look(Round((), cursor), self._look_s)

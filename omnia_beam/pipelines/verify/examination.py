@@ -11,6 +11,7 @@ import numpy as np
 from omnia_beam.core.chunk import NO_POINTS, Points
 from omnia_beam.core.errors import CredentialError, IncompleteReadError, ServiceError, UsageError
 from omnia_beam.core.fingerprint import Fingerprint, describe_change
+from omnia_beam.core.printable import counted
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
@@ -113,14 +114,14 @@ class _Run:
             self.findings.add(other)
         self.findings.foreign_files = found.foreign
         if found.foreign:
-            self.findings.note(f"{found.foreign:,} files of other jobs in the same destination were not examined.")
+            self.findings.note(f"Not examined: {counted(found.foreign, 'file')} of other jobs in the same destination.")
 
     def _checksums(self) -> None:
         unchecked, files = self.findings.unchecked_files, self.findings.files
         if unchecked:
             self.findings.note(
-                f"{unchecked:,} of {files:,} files have no page checksums: other readers than verify take a flipped bit in them "
-                "for a value. Files that are written from now on have them."
+                f"Without page checksums: {unchecked:,} of {counted(files, 'file')}. Other readers than verify take a flipped bit "
+                "in them for a value. Files that are written from now on have them."
             )
 
     def _receipts(self) -> Iterator[_Claim]:
@@ -144,11 +145,11 @@ class _Run:
         """
         announced = []
         whole = recorded.receipt.key.range
-        for series_id, counted in recorded.counted.items():
-            if counted.covers(whole):
+        for series_id, known in recorded.counted.items():
+            if known.covers(whole):
                 continue
             ledger = self._e.ledger
-            if counted or any(ledger.coverage(each, series_id).intersect(whole) for each in ledger.known_scopes):
+            if known or any(ledger.coverage(each, series_id).intersect(whole) for each in ledger.known_scopes):
                 return None
             announced.append(series_id)
         return frozenset(announced)

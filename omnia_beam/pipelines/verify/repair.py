@@ -20,6 +20,7 @@ from typing import Any, Final
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig, WindowConfig
 from omnia_beam.core.errors import DestinationError, OmniaBeamError, StateError
+from omnia_beam.core.printable import counted
 from omnia_beam.core.summary import Summary
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
@@ -104,7 +105,7 @@ class Repair:
         if self.trouble:
             yield f"The copying ended early; the next run of the job continues with what is left: {self.trouble}"
         if self.unreadable:
-            yield f"{self.unreadable:,} windows that differ were not copied again, since the source does not give them."
+            yield f"Not copied again, since the source does not give them: {counted(self.unreadable, 'window')} with differences."
         yield from (f"Set aside under another name: {name}" for name in self.set_aside)
         yield from (
             f"Deleted, since a receipt says that the job wrote and replaced it: {name}" for name in self.deleted

@@ -219,7 +219,7 @@ def _dead_letters(job: VerifyJob) -> list[str]:
     points = sum(DeadLetterFiles.of(job.state_dir).count_by_reason().values())
     if not points:
         return []
-    return [f"{points:,} points wait in the dead letters: they could not be stored, and are not in the destination."]
+    return [f"In the dead letters: {counted(points, 'point')} that could not be stored and are not in the destination."]
 
 
 def _copy(config: JobConfig, context: RunContext) -> Summary:
