@@ -119,7 +119,7 @@ class _Worker:
         self.is_gone = False
 
     def tell(self, message: Any) -> None:
-        """Send a message. A failure is ignored: it means that the worker is gone, which `hear` finds."""
+        """Send a message. A failure is ignored: it means that the worker has ended, which `hear` finds."""
         with suppress(OSError):
             self.connection.send(message)
 
@@ -175,7 +175,7 @@ class _Pool:
                 worker.close()
 
     def attend(self) -> None:
-        """Receive messages until all workers are gone; pass STOP on to them once it is set."""
+        """Receive messages until all workers have ended; pass STOP on to them once it is set."""
         while listening := {each.connection: each for each in self._workers if not each.is_gone}:
             for connection in wait(list(listening), _LOOK_S):
                 worker = listening[connection]  # type: ignore[index]  # they are the connections that went in

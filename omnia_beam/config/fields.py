@@ -207,7 +207,7 @@ def check_base_url(text: str) -> str:
 
     Raises:
         ValueError: it is not an http or https URL, or it has a user, a password, a query or a fragment. Messages do not show a
-            text with a user in it: a password would stand beside the user.
+            text with a user in it: a password would be beside the user.
     """
     example = "write it like https://api.gateway.equinor.com/plant/timeseries/v1.7"
     try:
@@ -233,7 +233,7 @@ def _as_list(value: Any) -> Any:
 
 
 class _OneOrList:
-    """States in the JSON Schema that one item may stand without its list."""
+    """States in the JSON Schema that one item may be given without its list."""
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         array = {**handler(core), "minItems": 1}

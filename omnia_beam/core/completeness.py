@@ -1,4 +1,4 @@
-"""Judge whether the pages of a query are its whole response: the one rule, for the client and for the pipeline.
+"""Decide whether the pages of a query are its whole response: the one rule, for the client and for the pipeline.
 
 Of each series, the points received are exactly as many as the service counts: the first total that it returns beside them
 (`totalCount`, of the whole query). Points that share a time are one point if their bits are equal, and then there are exactly as

@@ -1,4 +1,4 @@
-"""What a sink says of a destination: whether it still holds what is recorded, what was removed, what a new window would remove."""
+"""What a sink reports about a destination: whether it holds what is recorded, what was removed, what a window would remove."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Look:
 
 
 def check_mode(asked: str | None, series: int) -> str:
-    """Return how closely to compare: as the job says; otherwise `full` up to 10,000 series, `existence` above."""
+    """Return how closely to compare: as the job configures it; otherwise `full` up to 10,000 series, `existence` above."""
     return asked or ("full" if series <= _FULL_SERIES else "existence")
 
 
@@ -145,6 +145,6 @@ def report_tidied(notify: Callable[[str], None], places: Mapping[str, str], tidi
     if tidied.kept:
         where = " ".join(places.values())
         notify(
-            f"{where}: kept {counted(len(tidied.kept), 'file')} of this job's name without a receipt, such as {tidied.kept[0]}: "
-            "this run does not read their time. A run over their time replaces them"
+            f"{where}: kept {counted(len(tidied.kept), 'file')} of this job's name without a receipt, such as "
+            f"{tidied.kept[0]}: this run does not read their time. A run over their time replaces them"
         )

@@ -2,7 +2,7 @@
 
 A file's name is a function of its chunk's key, so that a window that is written again replaces its file, or removes it
 where no dead letter is left. A file appears whole or not at all, and before its chunk's receipt does, so that the dead
-letters that a receipt counts are never missing. The columns are those of `dead_letter_table`; any Parquet reader opens
+letters that a receipt counts are never missing. The columns are those of `letters_to_table`; any Parquet reader opens
 them.
 """
 

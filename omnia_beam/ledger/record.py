@@ -1,4 +1,4 @@
-"""Encode and decode the lines of a ledger's segment: JSON objects, each with its own checksum.
+"""Encode and decode the lines of a ledger's segment, JSON objects with a checksum each, and the scope that their header names.
 
     {"omnia_beam_ledger":1,"job":…,"run":…,"writer":…,"part":…,"scope":{…},"created":…,"crc":"1f2e3d4c"}     the header
     {"v":1,"kind":"receipt","at":…,"start":…,"end":…,"sink":…,"ids":["…"],"files":[…],"dead_letters":0,

@@ -75,7 +75,7 @@ class LossReport:
         """Refuse to run where a finding blocks.
 
         Raises:
-            UsageError: lists the findings, and says how to let them pass.
+            UsageError: lists the findings, and how to accept them.
         """
         blocking = self.blocking(accepted)
         if not blocking:

@@ -1,6 +1,6 @@
 """`omnia-beam plan --mapping-template FILE.csv`: write a mapping file to be reviewed, with the best guess of each target.
 
-A guess is made by name and unit alone, and the column `why` says what it rests on. The file is a valid mapping file: reviewed,
+A guess is made by name and unit alone, and the column `why` gives the reason. The file is a valid mapping file: reviewed,
 it is what `mapping.file` names; a row without a target is left to the mapping's rules.
 """
 

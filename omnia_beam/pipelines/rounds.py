@@ -1,6 +1,6 @@
 """Run a plan in rounds: carry it out, check the destination, and carry out again what is lost or was withheld.
 
-    carry out ─ what would the destination lose? ─ what is lost there? ─ carry out again ─ look again
+    carry out ─ what would the destination lose? ─ what is lost there? ─ carry out again ─ check again
 
 The second round reads only the windows that need it. What is still wrong after it makes the run incomplete and is named.
 """

@@ -1,7 +1,7 @@
 """Run a job: copy what is wanted and not yet recorded, from any source to any sink.
 
     guard ─ take the lease, load the ledger ─ open the source ─ resolve the mapping, report losses ─ plan = wanted − covered
-    ─ tidy ─ read, map, write, record ─ ask the ledger and the destination: what is still missing?
+    ─ remove leftovers ─ read, map, write, record ─ what do ledger and destination still miss?
 
 A run is complete when nothing is missing in that last step, not when no error occurred. Points that end in dead letters, from
 this run or earlier ones, leave the job incomplete until they are replayed.

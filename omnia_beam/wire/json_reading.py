@@ -69,7 +69,7 @@ def _decode_cut(text: bytes) -> Page | None:
 
 
 def _cut(text: bytes) -> tuple[bytes, dict[str, tuple[int, int]]] | None:
-    """Replace the inside of each array of datapoints by a stand-in; None where there is none, or one is ambiguous.
+    """Replace the inside of each array of datapoints by a placeholder; None where there is none, or one is ambiguous.
 
     Inside a JSON string the quotes of the opening would be escaped, so the opening can only be a key, unless the key itself
     holds an escaped quote; the byte before the opening shows that.
@@ -103,7 +103,7 @@ def _load(text: bytes) -> Any:
 
 
 def _page(answer: Any, cut: dict[str, dict[str, Column]]) -> Page:
-    """Return the page; `cut` holds the columns of the points that a stand-in replaces."""
+    """Return the page; `cut` holds the columns of the points that a placeholder replaces."""
     items: list[PageItem] = []
     for head in _heads(answer):
         known = cut.get(head.points[0]) if cut and head.points else None

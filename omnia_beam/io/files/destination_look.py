@@ -1,6 +1,6 @@
 """Compare the destination with the ledger at the end of a run.
 
-A file that is gone or has another size, a target series that is gone or holds less, a dead letter whose file is gone: each
+A file that is missing or has another size, a target series that is missing or holds less, a dead letter whose file is missing: each
 makes the windows that it belongs to *lost*. They are written again, or the run is incomplete and names them.
 """
 

@@ -1,4 +1,4 @@
-"""Find what lies at a destination of files besides those that receipts name: whose it is, and what it holds."""
+"""Find the files at a destination that no receipt names: whose they are, and what they hold."""
 
 from __future__ import annotations
 

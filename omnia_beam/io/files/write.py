@@ -1,4 +1,4 @@
-"""Write chunks to a sink of files: encode a chunk, put its files in place, return its receipt."""
+"""Write chunks to a sink of files, Parquet or CSV: encode a chunk, put its files in place, return its receipt."""
 
 from __future__ import annotations
 

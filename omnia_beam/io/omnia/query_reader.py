@@ -52,7 +52,7 @@ class QueryResult:
     Args:
         pages: in their order.
         points: number of points that they hold.
-        named: the series that the service named, in the pages or in a count; of the others it did not even say that they
+        named: the series that the service named, in the pages or in a count; of the others it did not even report that they
             have no points.
         has_totals: whether the service returned a total beside the points of each series.
     """

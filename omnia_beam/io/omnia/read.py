@@ -127,7 +127,7 @@ class FetchWindows(beam.PTransform):
     """Windows that come from elsewhere in the pipeline, without end: WindowShard to RawChunk.
 
     Output: a tuple with the outputs `raw_chunks` and `failures`, as of ReadFromOmnia. Every window that cannot be read is a
-    failure, also where the service is down or the credential is refused: whoever gives out the windows tries again.
+    failure, also where the service is down or the credential is refused: the giver of the windows tries again.
 
     Args:
         service, options: as of ReadFromOmnia.
@@ -256,7 +256,7 @@ class _Fetch(beam.DoFn):
                 self._windows_read.inc()
                 BOARD.add(windows_read=1)
         if STOP.is_set():
-            # Windows not read stay out of the ledger; claiming them tells the runner that this element is done with.
+            # Windows not read stay out of the ledger; claiming them lets the runner finish this element.
             tracker.try_claim(restriction.stop)
 
     def _reader(self) -> WindowReader:

@@ -141,7 +141,7 @@ class _Ahead:
             self.take()
 
     def cancel(self) -> None:
-        """Give up all of it. What a thread has begun goes on to its end, and nobody takes it."""
+        """Give up all of it. A thread finishes what it has begun, and the result is dropped."""
         for query in self._queue:
             if query.answer is not None:
                 query.answer.cancel()
@@ -159,12 +159,12 @@ class _Part:
 
 @dataclass(slots=True)
 class _Evidence:
-    """What the answers say of a window that is read again.
+    """What responses show about a window that is read again.
 
     Args:
         silent: series that held points, and of which no answer spoke.
         points: that came.
-        has_totals: whether the service told how many there are beside all of them.
+        has_totals: whether the service counted all of them.
     """
 
     silent: frozenset[str] = frozenset()
@@ -180,7 +180,7 @@ class _Evidence:
         """After the window's last answer: whether good points may be replaced by what came.
 
         Raises:
-            IncompleteReadError: the answers are no word that points are gone.
+            IncompleteReadError: the responses do not prove that points were removed.
         """
         ids = window.key.series_ids
         if self.silent:
@@ -197,7 +197,7 @@ class _Evidence:
 
 
 class _StoppedError(Exception):
-    """Nobody wants the answer any more."""
+    """The response is not needed any more."""
 
 
 class WindowReader:
@@ -208,10 +208,10 @@ class WindowReader:
         pool: where queries run.
         ahead: queries that may be on their way or waiting to be taken; twice as many while a window is divided.
         more_ahead: when there may be more.
-        max_chunk_points: the most points of a raw chunk, as far as the service tells the number beforehand.
+        max_chunk_points: the most points of a raw chunk, as far as the service reports the number beforehand.
         format: what the bodies are.
         patience_s: how long to wait for one query; past that something is wrong with the pool itself.
-        stopped: asked while waiting; once it says so, the window under way is abandoned and the reading ends.
+        stopped: called while waiting; once it is true, the window under way is abandoned and the reading ends.
         patient: every window that cannot be read is a failure, also where the service is down or refuses the credential:
             for jobs without an end, whose next cycle tries again.
     """

@@ -1,4 +1,4 @@
-"""Read the service's JSON envelopes: `{"data": {"items": [...]}, "continuationToken": ...}` and the plain message. [sdk]"""
+"""Read the service's JSON: lists, `{"data": {"items": [...]}, "continuationToken": ...}`, page by page, and messages. [sdk]"""
 
 from __future__ import annotations
 

@@ -38,8 +38,8 @@ def send_until_committed(send: Callable[[], Response], points: int, series: int)
         tries -= 1
         if not tries:
             raise TransientServiceError(
-                f"{answer.method} {answer.path}: answered {answer.status} {doubt}: no confirmation that the {points} points are "
-                f"stored, in {_TRIES} tries. Something between here and the service may answer in its place",
+                f"{answer.method} {answer.path}: answered {answer.status} {doubt}: no confirmation that the {points} points "
+                f"are stored, in {_TRIES} tries. Something between here and the service may answer in its place",
                 method=answer.method,
                 path=answer.path,
                 status=answer.status,

@@ -36,7 +36,7 @@ class CredentialSpec(AzureKeys):
     """How to sign in. A key that does not apply to the kind is refused."""
 
     if TYPE_CHECKING:
-        # pydantic's decorator tells type checkers that there are keywords only.
+        # With pydantic's decorator type checkers know that there are keywords only.
         def __init__(self, kind: str = "anonymous", **keys: Any) -> None: ...
 
     @property

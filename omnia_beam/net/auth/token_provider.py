@@ -121,7 +121,7 @@ class TokenProvider:
         refresh_ahead_s: seconds before expiry at which a new token is requested; a token that lives for less than twice
             that is replaced after half its life.
         rng: a number in [0, 1), for the jitter of those waits.
-        rebuild: makes the credential anew, reading its secrets again. With it `renew` needs no claims to get past the
+        rebuild: makes the credential again, reading its secrets again. With it `renew` needs no claims to get past the
             credential's cache, and a secret that is replaced while the job runs is found.
     """
 

@@ -1,4 +1,4 @@
-"""The keys that say how a service is reached: its address, the credential, and the limits that requests keep.
+"""The keys for reaching a service: its address, the credential, and the limits that requests keep.
 
 `ServiceSettings.of` turns them into what a session takes. A connection of another kind has a model of its own, made of the same
 parts: a credential's, `RateOptions`, `RetryOptions`, `TimeoutsOptions`.

@@ -1,6 +1,6 @@
 """Plan one cycle of a tail: which series, up to when, which windows; for both the driver loop and the streaming source.
 
-What is remembered between cycles only saves work: a tail that starts anew finds everything in the ledger.
+What is remembered between cycles only saves work: a tail that starts again finds everything in the ledger.
 """
 
 from __future__ import annotations

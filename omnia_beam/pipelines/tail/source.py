@@ -11,7 +11,7 @@ No cycle is planned while windows of the one before are under way, so that no tw
 bounded by the windows of one cycle.
 
 Each cycle is a run of its own under the driver's lease: its receipts count after those of every cycle before, and after its
-own announcements, whatever the workers' clocks say.
+own announcements, whatever the workers' clocks show.
 """
 
 from __future__ import annotations

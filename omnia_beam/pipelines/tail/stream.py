@@ -184,7 +184,7 @@ def _followed(result: Any, context: RunContext, state_dir: StateDir, run_id: str
 
 
 def _export(metrics: RunMetrics, before: TailReport, now: TailReport) -> None:
-    """Add what the job has reported since to the metrics; a source that starts anew counts from 0 again."""
+    """Add what the job has reported since to the metrics; a source that starts again counts from 0 again."""
     old = before if now.cycles >= before.cycles else TailReport()
     windows, failures, points = now.windows - old.windows, now.failures - old.failures, now.points - old.points
     metrics.add(points_read=points, points_written=points, windows_done=windows - failures, windows_failed=failures)

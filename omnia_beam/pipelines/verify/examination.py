@@ -274,7 +274,7 @@ class _Run:
                 self.findings.concern(receipt.key, [series_id])
 
     def _unread_series(self, receipt: Receipt, observation: Observation, source: WindowPrints) -> frozenset[str]:
-        """Report the series of a window that could not be read, and those that are gone; return what is not to be compared."""
+        """Report a window's series that could not be read, and those that no longer exist; return what is not to be compared."""
         there = {each.series_id: observation.series_failures.get(each.target_id) for each in receipt.series}
         unread = {series_id: f"the destination: {why}" for series_id, why in there.items() if why}
         for why in dict.fromkeys(unread.values()):

@@ -140,7 +140,7 @@ class Findings:
             self.curves.append(DifferingCurve(series_id, range, expected, found, comparison))
 
     def add_empty(self, series_id: str, range: TimeRange, points: int) -> None:
-        """Add a window of a series of which nothing is there; `finish` decides whether the whole series is gone."""
+        """Add a window of a series without any point; `finish` decides whether the whole series is gone."""
         text = f"no point of the window is there, of {points:,}"
         self.grid.mark(series_id, range, DIFFERENT)
         totals = self._totals.setdefault(series_id, SeriesTotals())

@@ -50,7 +50,7 @@ class RepairPlan:
         unreadable: of these, the windows that the source does not give, and why.
         uncovered: whether anything was never copied.
         strays: files that no receipt names.
-        in_the_way: names of data files under which something else than a file stands.
+        in_the_way: names of data files that something else than a file has.
         path, prefix: of the destination, where it is one of files.
     """
 

@@ -27,7 +27,7 @@ class BlockPoints(dict[str, Points]):
 
     Attributes:
         folds: state of each series whose last row is in or near a repeated hour; the next block needs it.
-        doubtful: points by series at ambiguous times, where such points become dead letters. Each stands at the earlier of its
+        doubtful: points by series at ambiguous times, where such points become dead letters. Each is at the earlier of its
             two possible times.
     """
 

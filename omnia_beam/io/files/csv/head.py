@@ -49,7 +49,7 @@ def read_head(file: Any, form: CsvForm, path: str) -> CsvHead:
 
     Args:
         file: binary, at its beginning.
-        form: what the configuration says of it.
+        form: its keys in the configuration.
         path: for messages.
 
     Raises:

@@ -84,7 +84,7 @@ def read_header(
 
     Args:
         row: the header, without its line end.
-        form: what the configuration says of it.
+        form: its keys in the configuration.
         path: for messages.
         line: number of its line, from 1.
         selects: whether a series is wanted.
