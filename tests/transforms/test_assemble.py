@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from omnia_beam.core.chunk import CHUNK_SCHEMA, RawChunk, RawPage
 from omnia_beam.core.errors import IncompleteReadError, WireFormatError
+from omnia_beam.core.printable import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import BodyFormat, ChunkKey
 from omnia_beam.transforms.assemble import assemble_chunk
@@ -180,7 +181,7 @@ def test_queries_that_overlap_and_disagree_are_refused() -> None:
 
 @pytest.mark.parametrize("total", [1, 3, 10**12])
 def test_a_count_that_disagrees_is_refused(total: int) -> None:
-    with pytest.raises(IncompleteReadError, match=rf"a .*counts {total} points but sent 2") as caught:
+    with pytest.raises(IncompleteReadError, match=rf"a .*counts {counted(total, 'point')} but sent 2") as caught:
         assemble_chunk(raw_of(("a", rows_at(1, 2), total)))
     assert (caught.value.expected, caught.value.received) == (total, 2)
 
