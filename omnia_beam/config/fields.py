@@ -81,8 +81,8 @@ def _check_variable(name: str) -> str:
     mixed = all(any(map(test, name)) for test in (str.islower, str.isupper, str.isdigit))
     if not _VARIABLE.fullmatch(name) or (len(name) >= 20 and mixed):
         raise ValueError(
-            "must be the name of an environment variable, such as AZURE_CLIENT_SECRET; what stands there is none (it is "
-            "not shown, for it may be the secret itself: if so, replace that, since it has been in a file)"
+            "must be the name of an environment variable, such as AZURE_CLIENT_SECRET; the value is none (it is not "
+            "shown, since it may be the secret itself: if so, replace the secret, since it was in a file)"
         )
     return name
 

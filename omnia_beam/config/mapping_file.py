@@ -253,14 +253,14 @@ class _Reader:
         for row in rows:
             first = sources.setdefault(row.source, row.line)
             if first != row.line:
-                self._complain(row.line, f"source {show_value((), row.source)} stands in line {first} already")
+                self._complain(row.line, f"source {show_value((), row.source)} is in line {first} already")
             target = (row.target_id,) if row.target_id is not None else (row.target_name, row.target_facility)
             if target == (None, None):
                 continue  # the mapping's rule decides
             first = targets.setdefault(target, row.line)
             if first != row.line:
                 named = show_value((), " in ".join(part for part in target if part is not None))
-                self._complain(row.line, f"target {named} stands in line {first} already: two series would become one")
+                self._complain(row.line, f"target {named} is in line {first} already: two series would become one")
 
 
 def _unknown_column(name: str) -> str:

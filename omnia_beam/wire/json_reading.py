@@ -116,7 +116,7 @@ def _page(answer: Any, cut: dict[str, dict[str, Column]]) -> Page:
 
 
 def _heads(answer: Any) -> list[_Head]:
-    items = _member(_member(answer, "data", dict, "the answer"), "items", list, "data")
+    items = _member(_member(answer, "data", dict, "the response"), "items", list, "data")
     places = [f"data.items[{nth}]" for nth in range(len(items))]
     return [
         _Head(_member(item, "id", str, place), _member(item, "datapoints", list, place), place)

@@ -94,8 +94,8 @@ l,,,,"n
         'tags.csv:7: column 8 (offset): "inf" is not a finite number; write it like 0.001 or 1e-3, or leave it empty',
         'tags.csv:7: column 9 (status_map): "ip12" is not a status map; did you mean "ip21"? '
         "known: pi, ip21, omnia_to_pi, omnia_to_ip21",
-        'tags.csv:10: target "g-7" stands in line 9 already: two series would become one',
-        'tags.csv:12: target "n8 in 1191" stands in line 11 already: two series would become one',
+        'tags.csv:10: target "g-7" is in line 9 already: two series would become one',
+        'tags.csv:12: target "n8 in 1191" is in line 11 already: two series would become one',
         'tags.csv:14: 4 cells where the header has 9; leave cells empty, and quote one that holds ","',
         "tags.csv:15: a quote is not closed on its line, or something follows it; write a quote inside a cell twice",
     ]
@@ -103,7 +103,7 @@ l,,,,"n
 
 def test_duplicate_sources(files: Files) -> None:
     lines = files.fails(read_mapping_file, "source,target_name\na,x\nb,y\na,z\n", "tags.csv")
-    assert lines == ['tags.csv:4: source "a" stands in line 2 already']
+    assert lines == ['tags.csv:4: source "a" is in line 2 already']
 
 
 @pytest.mark.parametrize(

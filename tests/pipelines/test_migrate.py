@@ -118,11 +118,11 @@ def test_every_mistake_of_a_mapping_file_is_named_and_nothing_is_touched(
         '1: column 6: "target_colour" is not a column',
         '3: column 3 (scale): "1;5" is not a finite number',
         "4: column 1 (source): is empty",
-        '5: source "a" stands in line 2 already',
+        '5: source "a" is in line 2 already',
         '6: column 5 (status_map): "nope" is not a status map',
         "7: 2 cells where the header has 6",
         "8: column 3 (scale): 0 would make every value the same",
-        '9: target "A" stands in line 2 already',
+        '9: target "A" is in line 2 already',
     ):
         assert f"{tags}:{problem}" in told
     assert sorted(job.folder.rglob("*")) == sorted([*before, config])

@@ -129,7 +129,7 @@ def test_a_search_is_answered_from_the_ledger_and_says_so(load: Callable[..., Jo
     record(job, ((B, C), "01", "11", 0))
     status = job_status(job)
     assert status.series == 3
-    assert "a search is resolved by the service, which was not asked" in status.notes[0]
+    assert "a search is resolved by the service, which was not called" in status.notes[0]
 
 
 def searching(load: Callable[..., JobConfig], name: str = "*") -> JobConfig:

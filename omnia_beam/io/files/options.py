@@ -100,7 +100,7 @@ class CsvSource(FilesOptions):
     )
     dst_fold: Literal["refuse", "order", "earlier", "later", "dead_letter"] = key(
         "What happens to local times that occur twice when clocks go back: the file is refused with the line, the order of the "
-        "rows tells (of each series, and of a wide file), the earlier or the later is meant, or such points become dead letters.",
+        "rows decides (of each series, and of a wide file), the earlier or the later is meant, or such points become dead letters.",
         "refuse",
     )
     skip_rows: Annotated[int, Field(ge=0, le=100_000)] = key("Lines before the header.", 0)

@@ -89,7 +89,7 @@ def look_at_service(
     texts = [
         f"{url}: {len(names):,} target series {what}: {_named(names)}"
         for what, names in (
-            ("are gone", gone),
+            ("no longer exist", gone),
             ("were deleted and created again", renamed),
             ("hold less than was written", less),
         )

@@ -27,7 +27,7 @@ class RateOptions(Section):
     """The budget of the whole job, all workers together."""
 
     requests_per_second: float | None = key(
-        "Requests a second at most; `null` for no limit, which only a service of one's own should see.", 20.0, gt=0
+        "Requests a second at most; `null` for no limit, which is only for a service of your own.", 20.0, gt=0
     )
     max_in_flight: int = key("Requests under way at a time, at most.", 8, ge=1, le=1024)
 

@@ -360,7 +360,7 @@ def _terminal(call: _Call, reason: str, status: int | None = None) -> TerminalSe
 
 def _paused(call: _Call, wait_s: float) -> ThrottledError:
     return ThrottledError(
-        f"{call.method} {call.path}: not sent, the service has asked this client to wait",
+        f"{call.method} {call.path}: not sent, the service requires this client to wait",
         method=call.method,
         path=call.path,
         retry_after_s=wait_s,

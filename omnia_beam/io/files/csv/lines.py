@@ -255,7 +255,7 @@ def _lines(
         except csv.Error as error:
             raise UsageError(
                 f"{reading.path}:{number}: {error}: a quoted cell must be closed, a delimiter must follow it, and a quote in it "
-                "stands twice"
+                "is written twice"
             ) from None
         if found is None:
             return
