@@ -98,7 +98,7 @@ def _load(text: bytes) -> Any:
         if _MINUS_ZERO.search(text):
             answer = json.loads(text, parse_int=lambda digits: -0.0 if digits == "-0" else int(digits))
     except (ValueError, RecursionError) as error:
-        raise WireFormatError(f"the answer is not JSON: {error}") from None
+        raise WireFormatError(f"the response is not JSON: {error}") from None
     return answer
 
 
