@@ -20,6 +20,7 @@ _OPTIONS_WITH_VALUE: Final = (
     "--mapping-template",
     "--log-format",
     "--gap",
+    "--until-lag",
     "--html",
 )
 _OWN_OPTIONS: Final = ("-h", "--help", "--version")

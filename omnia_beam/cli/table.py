@@ -37,12 +37,22 @@ def _migrate(call: Call) -> CommandResult:
     return _summed_up(measured(run_migrate, job, context), context)
 
 
+def _tail_arguments(parser: argparse.ArgumentParser) -> None:
+    add_job_arguments(parser)
+    parser.add_argument(
+        "--until-lag",
+        metavar="DURATION",
+        help="end with 0 as soon as the copy is no further behind than this, such as 10m",
+    )
+
+
 def _tail(call: Call) -> CommandResult:
     job, context = call.job()
     from omnia_beam.pipelines.measured import measured
-    from omnia_beam.pipelines.tail.tail import run_tail
+    from omnia_beam.pipelines.tail.tail import run_tail, until_lag
 
-    return _summed_up(measured(run_tail, job, context), context)
+    follow = partial(run_tail, until_lag_ns=until_lag(job, call.args.until_lag))
+    return _summed_up(measured(follow, job, context), context)
 
 
 def _replay_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +85,7 @@ def _plan_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _plan(call: Call) -> CommandResult:
-    job, context = call.job(runs_pipelines=False)
+    job, context = call.job()
     from omnia_beam.pipelines.plan import run_plan
 
     return run_plan(job, context, call.args.mapping_template)
@@ -105,14 +115,14 @@ def _verify(call: Call) -> CommandResult:
 
 
 def _status(call: Call) -> CommandResult:
-    job, context = call.job(runs_pipelines=False)
+    job, context = call.job()
     from omnia_beam.pipelines.status import run_status
 
     return run_status(job, context)
 
 
 def _check(call: Call) -> CommandResult:
-    job, context = call.job(runs_pipelines=False)
+    job, context = call.job()
     from omnia_beam.pipelines.check import print_step, run_check
 
     # A step may take long, so each is printed once it has been tried, and nothing is left to print at the end.
@@ -125,7 +135,7 @@ def _series_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _series(call: Call) -> CommandResult:
-    job, context = call.job(runs_pipelines=False)
+    job, context = call.job()
     from omnia_beam.pipelines.series_list import run_series
 
     form = call.args.format
@@ -139,7 +149,7 @@ def _profile_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _profile(call: Call) -> CommandResult:
-    job, context = call.job(runs_pipelines=False)
+    job, context = call.job()
     from omnia_beam.pipelines.profile.command import run_profile
 
     args = call.args
@@ -247,12 +257,12 @@ COMMANDS: Final = (
     Command(
         "tail",
         "keep a copy up to date: poll the source, and read late points again; stop it with Ctrl-C",
-        add_job_arguments,
+        _tail_arguments,
         _tail,
     ),
     Command(
         "replay",
-        "send a job's dead letters again, after the reason of their refusal was fixed",
+        "move a job's dead letters, after what refused them was repaired: send them again, or read their windows again",
         _replay_arguments,
         _replay,
     ),

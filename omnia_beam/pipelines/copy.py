@@ -8,15 +8,17 @@ from typing import Any
 
 import apache_beam as beam
 
+from omnia_beam.beam.progress import board_of
 from omnia_beam.beam.record import RecordFailures, RecordReceipts
+from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.base import Reading, Writing
 from omnia_beam.io.letters import MappingLetters
 from omnia_beam.io.shards import put_shards
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.job import RunState
+from omnia_beam.pipelines.cut_step import CutChunks
 from omnia_beam.pipelines.guard_step import GuardChunks
 from omnia_beam.pipelines.removal_guard import RemovalGuard
-from omnia_beam.transforms.map_series import MapSeries
 from omnia_beam.transforms.series_rule import SeriesRule
 
 
@@ -30,6 +32,8 @@ class CopyTask:
         run: what receipts and failures are recorded under.
         guard: keeps stored points that a window would remove; None where no window is read again.
         follow: whether receipts come without end, so that they are recorded under the run that the lease has reached.
+        trailing: the interval that every run reads again: windows that reach far before it are stored as two; None for no such
+            interval.
     """
 
     reading: Reading
@@ -38,6 +42,7 @@ class CopyTask:
     run: RunState
     guard: RemovalGuard | None = None
     follow: bool = False
+    trailing: TimeRange | None = None
 
 
 def copy_windows(shards: Any, task: CopyTask) -> None:
@@ -47,13 +52,18 @@ def copy_windows(shards: Any, task: CopyTask) -> None:
         shards: the collection of elements that `task.reading` takes.
         task: see `CopyTask`.
     """
+
+    from omnia_beam.transforms.map_series import MapSeries
+
     run = task.run
     chunks, unread = task.reading(shards)
     if task.rules is not None:
-        letters = MappingLetters(DeadLetterFiles.of(run.state_dir, run.fence))
+        letters = MappingLetters(DeadLetterFiles.of(run.state_dir, run.fence), board_of(chunks))
         chunks = (chunks | "Map" >> MapSeries(task.rules, letters)).chunks
     if task.guard is not None:
         chunks = chunks | "Guard" >> GuardChunks(task.guard)
+    if task.trailing is not None:  # after the guard, which compares windows as they are recorded
+        chunks = chunks | "Cut" >> CutChunks(task.trailing)
     receipts, unwritten = task.writing(chunks)
     _ = receipts | "Record" >> RecordReceipts(run.state_dir, run.scope, run.token, run.clock, follow=task.follow)
     failures = tuple(each for each in (unread, unwritten) if each is not None)

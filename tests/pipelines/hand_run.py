@@ -29,6 +29,7 @@ from omnia_beam.config import JobConfig
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.errors import NotFoundError
 from omnia_beam.core.failure import WindowFailure
+from omnia_beam.core.series import Timeseries
 from omnia_beam.core.summary import Summary
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
@@ -44,6 +45,7 @@ from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines import carry, job_state, run, work_plan
 from omnia_beam.pipelines.config import load_config
 from omnia_beam.pipelines.copy import CopyTask
+from omnia_beam.pipelines.cut_step import cut_chunk
 from omnia_beam.pipelines.guard_step import _Guard
 from omnia_beam.plan import packing
 from omnia_beam.plan.packing import PackLimits, pack_windows
@@ -125,7 +127,11 @@ class HandRun:
         patch = self._patches.setattr
         patch(service_source, "check_reachable", lambda service: None)
         patch(service_source, "shared_session", lambda service: _Session())
-        patch(service_source, "select_series", lambda session, series: tuple(sorted(series.ids)))
+        patch(
+            service_source,
+            "select_series",
+            lambda session, series: tuple(Timeseries(id, "", "") for id in sorted(series.ids)),
+        )
         patch(service_source, "plan_windows", self._plan)
         patch(service_source, "named_counts", self._counts)
         patch(carry, "copy_pipeline", lambda elements, task, *, local: task)
@@ -245,7 +251,8 @@ class HandRun:
                     continue
                 for read in self._chunks(window):
                     for chunk in [read] if guarding is None else guarding.process(read):
-                        list(recording.process(write._store(chunk)))
+                        for part in [chunk] if build.trailing is None else cut_chunk(chunk, build.trailing):
+                            list(recording.process(write._store(part)))
             recording.finish_bundle()
         finally:
             recording.teardown()

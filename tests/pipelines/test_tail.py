@@ -22,6 +22,7 @@ import pytest
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.runner import pipeline_options
+from omnia_beam.cli import main
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import UnsafeRunnerError, UsageError
 from omnia_beam.core.timestamps import format_time, parse_time
@@ -166,6 +167,55 @@ def test_what_cannot_be_a_tail_is_refused(load: Callable[..., JobConfig], contex
     elsewhere = ["--environment_type=DOCKER", "--parallelism=2"]
     with pytest.raises(UnsafeRunnerError, match="on each worker's own disk"):
         run_tail(config, replace(context, options=pipeline_options("FlinkRunner", elsewhere)))
+
+
+def test_it_ends_as_soon_as_it_is_no_further_behind(
+    load: Callable[..., JobConfig], context: RunContext, tmp_path: Path
+) -> None:
+    with EmulatorThread(series=steady()) as emulator:
+
+        def on_wait(nth: int) -> None:
+            if nth == 2:
+                emulator.set_faults([])
+
+        emulator.set_faults(["path=/data status=503"])
+        config = load(
+            emulator.url,
+            source={"retry": {"attempts": 2, "deadline": "1s", "first_wait": "10ms", "max_wait": "20ms"}},
+            window={"start": format_time(DAY)},
+            tail={"poll": "10m", "lag": "5m", "refresh": "1h"},
+        )
+        clock = HandClock(DAY + 3 * HOUR_NS, 9, on_wait)
+        summary = run_tail(config, context, TailTimes(clock, clock.wait), until_lag_ns=6 * MINUTE)
+        assert (summary.status, summary.exit_code, clock.waits) == ("complete", 0, 2)
+        (points,) = stored_points(tmp_path / "out").values()
+        assert (points["time"] == STEADY[clock.now_ns - 5 * MINUTE > STEADY]).all()
+
+
+@pytest.mark.parametrize(("lag", "word"), [("soon", "--until-lag"), ("1m", "stays 5m behind")])
+def test_a_lag_that_is_never_reached_is_refused(
+    job_file: Callable[..., Path], capsys: pytest.CaptureFixture[str], lag: str, word: str
+) -> None:
+    job = job_file("http://127.0.0.1:1/v1.7", window={"start": "2024-01-01"}, tail={"lag": "5m"})
+    assert main(["tail", str(job), "--until-lag", lag]) == 2
+    assert word in capsys.readouterr().err
+
+
+def test_a_long_window_that_has_not_settled_is_read_once_more_and_then_in_part(
+    load: Callable[..., JobConfig], context: RunContext, tmp_path: Path
+) -> None:
+    read = []
+    with EmulatorThread(series=steady()) as emulator:
+        for more, refresh in enumerate([{}, {"refresh": "10m"}, {"refresh": "10m"}]):
+            tail = {"poll": "30s", "lag": "1m", **refresh}
+            config = load(emulator.url, window={"start": format_time(DAY)}, tail=tail)
+            clock = HandClock(DAY + 6 * HOUR_NS + more * MINUTE, 1)
+            read.append(run_tail(config, context, TailTimes(clock, clock.wait), until_lag_ns=MINUTE).points_read)
+            (points,) = stored_points(tmp_path / "out").values()
+            assert (points["time"] == STEADY[clock.now_ns - MINUTE > STEADY]).all()
+    hour = HOUR_NS // (10 * SECOND)
+    assert read[1] > 5 * hour
+    assert hour // 6 - 12 < read[2] < hour // 2
 
 
 @pytest.mark.long

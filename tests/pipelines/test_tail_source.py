@@ -20,6 +20,7 @@ from apache_beam.runners.sdf_utils import (
 )
 
 from omnia_beam.beam.execution import run_here
+from omnia_beam.beam.progress import RunBoard
 from omnia_beam.beam.runner import pipeline_options
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import StateError
@@ -89,6 +90,7 @@ class Stage:
     cursor: TailCursor
     lines: list[str] = field(default_factory=list)
     known: set[str] = field(default_factory=set)
+    until_lag_ns: int | None = None
     stored: dict[str, TimeRangeSet] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -101,7 +103,8 @@ class Stage:
     @property
     def spec(self) -> TailSpec:
         clock = Clock(self)
-        return TailSpec(self.config, WHOLE, WindowShard, replace(self.run, clock=clock), TailTimes(clock))
+        run = replace(self.run, clock=clock)
+        return TailSpec(self.config, WHOLE, WindowShard, run, TailTimes(clock), self.until_lag_ns)
 
     def look(self) -> Sequence[Window]:
         """One look, claimed through a tracker; what it gives out."""
@@ -130,7 +133,7 @@ class Stage:
             created = beam.Create(shards, reshuffle=False).with_output_types(WindowShard)
             copy_windows(pipeline | created, task)
 
-        run_here(build, pipeline_options(None, []))
+        run_here(build, pipeline_options(None, []), RunBoard())
         ledger = Ledger.load(self.run.state_dir)
         for each in self.known:
             covered = ledger.coverage(self.run.scope.digest, each)
@@ -150,7 +153,7 @@ def start_of(config: JobConfig) -> int:
 @contextmanager
 def staged(config: JobConfig, now_ns: int) -> Iterator[Stage]:
     run_id = new_run_id()
-    with held_lease(config, run_id) as (state_dir, lease):
+    with held_lease(config, run_id, worker_context()) as (state_dir, lease):
         run = RunState(state_dir, run_id, scope_of(config), lease.token)
         yield Stage(config, run, now_ns, TailCursor.at(start_of(config)))
 
@@ -328,7 +331,7 @@ def first_unread(stage: Stage) -> int:
 
     Whatever is being read again was stored once; and the past of a series that comes later no watermark can know.
     """
-    wanted = TimeRangeSet([TimeRange(stage.job.wanted.start_ns, stage.now_ns)])
+    wanted = TimeRangeSet([TimeRange(start_of(stage.config), stage.now_ns)])
     return min(next(iter(wanted.subtract(stage.stored.get(each, ())))).start_ns for each in stage.known)
 
 

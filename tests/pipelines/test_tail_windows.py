@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from omnia_beam.pipelines.tail.windows import (
     complete_to,
     day_start,
     fresh_windows,
+    renewal_cell,
     stable_groups,
     unsettled,
     windows_again,
@@ -33,9 +35,17 @@ def window(
 
 
 def again(
-    windows: list[RecentWindow], now: int, *, settle: int = 0, limit: int = 10**6, renew: bool = False
+    windows: list[RecentWindow],
+    now: int,
+    *,
+    settle: int = 0,
+    cell: int = HOUR_NS,
+    limit: int = 10**6,
+    renew: bool = False,
 ) -> list[tuple[int, int]]:
-    found = windows_again(windows, DAY + now, DAY + now, settle_ns=settle, chunk_points=limit, renew=renew)
+    found = windows_again(
+        windows, DAY + now, DAY + now, settle_ns=settle, cell_ns=cell, chunk_points=limit, renew=renew
+    )
     return sorted((key.range.start_ns - DAY, key.range.end_ns - DAY) for key in found)
 
 
@@ -65,6 +75,26 @@ def test_what_had_not_settled_is_read_again_until_it_has() -> None:
     assert again([settled], 10 * HOUR_NS, settle=3 * HOUR_NS, renew=True) == []
 
 
+def test_what_has_not_settled_is_joined_within_cells_so_that_it_settles_part_by_part() -> None:
+    minutes = [window(m * MINUTE, (m + 1) * MINUTE) for m in range(12)]
+    cells = [(0, 5 * MINUTE), (5 * MINUTE, 10 * MINUTE), (10 * MINUTE, 12 * MINUTE)]
+    assert again(minutes, 12 * MINUTE, settle=HOUR_NS, cell=5 * MINUTE, renew=True) == cells
+    parts = [window(a, b) for a, b in cells]
+    assert again(parts, 13 * MINUTE, settle=HOUR_NS, cell=5 * MINUTE, renew=True) == cells
+    hour = [window(m * MINUTE, (m + 5) * MINUTE, read=3 * HOUR_NS) for m in range(0, 60, 5)]
+    assert again(hour, 119 * MINUTE, settle=HOUR_NS, cell=5 * MINUTE) == []
+    assert again(hour, 2 * HOUR_NS, settle=HOUR_NS, cell=5 * MINUTE) == [(0, HOUR_NS)]
+
+
+@pytest.mark.parametrize(
+    ("every", "cell"), [(1, 1), (7, 5), (60, 60), (90, 60), (180, 180), (24 * 60, 24 * 60), (99 * 24 * 60, 24 * 60)]
+)
+def test_a_cell_is_no_longer_than_the_time_between_two_readings(every: int, cell: int) -> None:
+    assert renewal_cell(every * MINUTE) == cell * MINUTE
+    assert HOUR_NS % renewal_cell(every * MINUTE) == 0 or DAY_NS % renewal_cell(every * MINUTE) == 0
+    assert renewal_cell(0) == MINUTE
+
+
 def test_what_a_dead_run_left_across_each_other_is_read_as_one() -> None:
     part, old = window(0, 10), RecentWindow(window(5, 20).key, 1, 0, is_whole=False)
     assert again([part, old, window(20, 30)], 40) == [(0, 20)]
@@ -84,12 +114,13 @@ cuts = st.sets(st.integers(1, 80 * 24 * 4), max_size=60).map(lambda found: [0, *
     st.sets(st.integers(0, 60)),
     st.integers(0, 90),
     st.sampled_from([0, HOUR_NS, 3 * DAY_NS]),
+    st.sampled_from([15 * MINUTE, HOUR_NS, 6 * HOUR_NS]),
     st.integers(1, 50),
     st.booleans(),
     st.data(),
 )
 def test_windows_again_are_whole_windows_and_each_once(
-    at: list[int], gaps: set[int], now: int, settle: int, limit: int, renew: bool, data: st.DataObject
+    at: list[int], gaps: set[int], now: int, settle: int, cell: int, limit: int, renew: bool, data: st.DataObject
 ) -> None:
     quarters = [each * HOUR_NS // 4 for each in at]
     windows = [
@@ -98,7 +129,13 @@ def test_windows_again_are_whole_windows_and_each_once(
         if nth not in gaps
     ]
     found = windows_again(
-        windows, DAY + now * DAY_NS, DAY + now * DAY_NS, settle_ns=settle, chunk_points=limit, renew=renew
+        windows,
+        DAY + now * DAY_NS,
+        DAY + now * DAY_NS,
+        settle_ns=settle,
+        cell_ns=cell,
+        chunk_points=limit,
+        renew=renew,
     )
     ranges = sorted(key.range for key in found)
     assert all(a.end_ns <= b.start_ns for a, b in itertools.pairwise(ranges))

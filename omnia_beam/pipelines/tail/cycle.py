@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
+from omnia_beam.config.job import TailConfig
 from omnia_beam.core.printable import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
@@ -21,6 +22,7 @@ from omnia_beam.ledger.job import JobRun, RunState
 from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.queries import recent_windows
+from omnia_beam.pipelines.committing import commit_leftovers
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.preparation import prepare
 from omnia_beam.pipelines.run import Copying
@@ -30,11 +32,13 @@ from omnia_beam.pipelines.tail.windows import (
     complete_to,
     day_start,
     fresh_windows,
+    renewal_cell,
     stable_groups,
     windows_again,
 )
 from omnia_beam.pipelines.work_plan import WorkPlan, kept_windows, plan_work
 from omnia_beam.plan.plan import Plan, Wanted
+from omnia_beam.plan.trailing import cut_wanted
 
 _SELECT_EVERY_POLLS = 10
 """Cycles between two searches for new series: a search costs requests, and new series are rare."""
@@ -153,16 +157,18 @@ class TailPlanner:
             DestinationError: what a dead run left cannot be deleted.
         """
         self.cycles += 1
-        state = self._loaded(run, token)
+        state = commit_leftovers(self.job.sink, self._loaded(run, token), self.context)
         opened = self._opened(state)
         wanted, is_last = wanted_now(self.job.config, opened.source.wanted, now_ns)
         if not wanted:
             return PlannedCycle(wanted)
         state = self._compacted(state, wanted)
-        renew = is_last or _is_due(self.renewed_ns, wanted.end_ns, self._renew_every_ns)
-        join = renew or _is_due(self.joined_ns, wanted.end_ns, HOUR_NS)
-        copying = replace(opened, run=state, wanted=wanted)
-        work, self.groups = plan_cycle(copying, now_ns, groups=self.groups, join=join, renew=renew)
+        renew = is_last or is_due(self.renewed_ns, wanted.end_ns, renew_every_ns(self.job.config.tail))
+        join = renew or is_due(self.joined_ns, wanted.end_ns, HOUR_NS)
+        carrier = replace(opened.carrier, trailing=self._trailing(wanted, now_ns))
+        copying = replace(opened, run=state, wanted=wanted, carrier=carrier)
+        cell_ns = renewal_cell(renew_every_ns(self.job.config.tail))
+        work, self.groups = plan_cycle(copying, now_ns, groups=self.groups, join=join, renew=renew, cell_ns=cell_ns)
         return PlannedCycle(wanted, copying, work, join, renew)
 
     def carried_out(self, planned: PlannedCycle) -> None:
@@ -196,10 +202,14 @@ class TailPlanner:
         self.opened = replace(copying, carrier=carrier)
         return self.opened
 
-    @property
-    def _renew_every_ns(self) -> int:
-        tail = self.job.config.tail
-        return max(_RENEW_AFTER_POLLS * tail.poll, (tail.refresh or 24 * HOUR_NS) // _RENEWALS)
+    def _trailing(self, wanted: TimeRange, now_ns: int) -> TimeRange | None:
+        """Return what has not settled, from the start of a cell; None where nothing comes late."""
+        refresh_ns = self.job.config.tail.refresh
+        if refresh_ns is None:
+            return None
+        cell_ns = renewal_cell(renew_every_ns(self.job.config.tail))
+        start = (now_ns - refresh_ns) // cell_ns * cell_ns
+        return TimeRange(min(max(wanted.start_ns, start), wanted.end_ns), wanted.end_ns)
 
     def _compacted(self, state: JobRun, wanted: TimeRange) -> JobRun:
         """Return the run with its ledger compacted where that pays, after removing what a cycle that failed left."""
@@ -236,7 +246,7 @@ def complete_at(ledger: Ledger, scope: str, series_ids: Sequence[str], wanted: T
 
 
 def plan_cycle(
-    copying: Copying, now_ns: int, *, groups: Groups | None, join: bool, renew: bool
+    copying: Copying, now_ns: int, *, groups: Groups | None, join: bool, renew: bool, cell_ns: int
 ) -> tuple[WorkPlan, Groups]:
     """Return what one cycle reads, and the groups of series for the next one.
 
@@ -248,7 +258,7 @@ def plan_cycle(
         now_ns: the present time.
         groups: the series that are read together, as in the cycle before; None to find them in the ledger.
         join: whether to look for windows to read again at all.
-        renew: see `windows_again`.
+        renew, cell_ns: see `windows_again`.
 
     Raises:
         StateError: the ledger is damaged.
@@ -265,7 +275,15 @@ def plan_cycle(
         groups = tuple(stable_groups(series_ids, (each for each in recent if each.key.range.end_ns > border - DAY_NS)))
         if join:
             most = config.max_chunk_points
-            stale = windows_again(recent, now_ns, wanted.end_ns, settle_ns=settle_ns, chunk_points=most, renew=renew)
+            stale = windows_again(
+                recent,
+                now_ns,
+                wanted.end_ns,
+                settle_ns=settle_ns,
+                cell_ns=cell_ns,
+                chunk_points=most,
+                renew=renew,
+            )
     same = groups
 
     def plan_missing(missing: Sequence[Wanted]) -> Plan:
@@ -274,7 +292,7 @@ def plan_cycle(
         new = [(ids, part) for ids, part in cut if part.start_ns >= border]
         if not source.plan_lasts:
             return source.plan(missing)  # it knows what it holds: nothing has to be found out by reading
-        return source.plan(old).merged(fresh_windows(new, same))
+        return source.plan(old).merged(fresh_windows(cut_wanted(new, copying.carrier.trailing), same))
 
     work = plan_work(
         state,
@@ -289,9 +307,22 @@ def plan_cycle(
     return work, same
 
 
-def describe_cycle(cycle: Cycle, now_ns: int) -> str:
+def behind_ns(cycle: Cycle, now_ns: int, config: JobConfig) -> int:
+    """Return how far the copy is behind, ns: behind now, or behind the source's last point where the job has no window."""
+    return (cycle.read_to_ns if config.window is None else now_ns) - cycle.complete_to_ns
+
+
+def is_last_cycle(cycle: Cycle, now_ns: int, config: JobConfig, until_lag_ns: int | None) -> bool:
+    """Return whether a tail is over: all of the window is copied, or the copy is no further behind than was asked for."""
+    end_ns = config.window.end if config.window is not None else None
+    if end_ns is not None and cycle.complete_to_ns >= end_ns:
+        return True
+    return until_lag_ns is not None and behind_ns(cycle, now_ns, config) <= until_lag_ns
+
+
+def describe_cycle(cycle: Cycle, now_ns: int, config: JobConfig) -> str:
     """Describe a cycle in one line for people and logs."""
-    behind_s = (now_ns - cycle.complete_to_ns) // NS_PER_SECOND
+    behind_s = behind_ns(cycle, now_ns, config) // NS_PER_SECOND
     again = f", {cycle.again:,} of them again" if cycle.again else ""
     failed = (
         f", {cycle.failures:,} FAILED, tried again in the next cycle: {cycle.first_failure}" if cycle.failures else ""
@@ -302,5 +333,11 @@ def describe_cycle(cycle: Cycle, now_ns: int) -> str:
     )
 
 
-def _is_due(last_ns: int | None, at_ns: int, every_ns: int) -> bool:
+def renew_every_ns(tail: TailConfig) -> int:
+    """Return the time between two readings of what has not settled, ns."""
+    return max(_RENEW_AFTER_POLLS * tail.poll, (tail.refresh or DAY_NS) // _RENEWALS)
+
+
+def is_due(last_ns: int | None, at_ns: int, every_ns: int) -> bool:
+    """Return whether another multiple of some time has begun since the last time; always at the first time."""
     return last_ns is None or at_ns // every_ns != last_ns // every_ns

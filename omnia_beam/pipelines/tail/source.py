@@ -34,7 +34,7 @@ from omnia_beam.core.errors import OmniaBeamError, StateError
 from omnia_beam.core.printable import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
-from omnia_beam.core.window import Window
+from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.base import Share
 from omnia_beam.ledger.failures import forget_failures, read_failures
 from omnia_beam.ledger.job import JobRun, JobView, RunState
@@ -44,10 +44,18 @@ from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.queries import points_of_run
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.tail.cursor import OVER, Round, TailCursor, TailCursorCoder, TailTracker
-from omnia_beam.pipelines.tail.cycle import Cycle, TailPlanner, TailTimes, complete_at, describe_cycle
+from omnia_beam.pipelines.tail.cycle import (
+    Cycle,
+    TailPlanner,
+    TailTimes,
+    complete_at,
+    describe_cycle,
+    is_last_cycle,
+)
 from omnia_beam.pipelines.tail.report import TailReport, write_report
 from omnia_beam.pipelines.work_plan import WorkPlan, announce_again
 from omnia_beam.plan.plan import Plan
+from omnia_beam.plan.trailing import stored_parts
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +77,7 @@ class TailSpec:
         shard_type: of what is given out.
         run: the job's state, with the token of the driver's lease.
         times: clocks.
+        until_lag_ns: see `is_last_cycle`.
     """
 
     config: JobConfig
@@ -76,6 +85,7 @@ class TailSpec:
     shard_type: type
     run: RunState
     times: TailTimes = TailTimes()
+    until_lag_ns: int | None = None
 
 
 class TailWindows(beam.PTransform):
@@ -155,6 +165,7 @@ class TailPoller:
     def __init__(self, spec: TailSpec) -> None:
         self._config, self._run, self._times = spec.config, spec.run, spec.times
         self._planner = TailPlanner(Job.of(spec.config), worker_context(), spec.share)
+        self._until_lag_ns = spec.until_lag_ns
         self._poll_ns = spec.config.tail.poll
         self._due_ns = 0
         self._waits_since_ns: int | None = None
@@ -192,6 +203,7 @@ class TailPoller:
     def _look(self, cursor: TailCursor, run: int) -> Look:
         now_ns = self._times.now()
         if cursor.in_flight:
+            self._commit(run)
             ledger = Ledger.load(self._run.state_dir)
             failures = read_failures(self._run.state_dir, self._run.run_id)
             # A later run means that the runner went back to an older cursor, whose cycle ended before that run began.
@@ -204,6 +216,13 @@ class TailPoller:
         if now_ns < self._due_ns:
             return Look(Round((), cursor), (self._due_ns - now_ns) / NS_PER_SECOND)
         return self._next(cursor, now_ns)
+
+    def _commit(self, run: int) -> None:
+        """Commit what workers have staged, where there may be one committer: this source is the one that all runners run alone."""
+        sink = self._planner.job.sink
+        if sink.commits_every_s is not None:
+            state = replace(self._run, token=replace(self._run.token, run=run))
+            sink.commit(JobRun.of(state, Ledger.load(state.state_dir)))
 
     def _waiting(self, cursor: TailCursor, left: int, now_ns: int) -> Look:
         if self._waits_since_ns is None:
@@ -258,10 +277,9 @@ class TailPoller:
             failures=len(failures),
             first_failure=str(failures[0]["message"]) if failures else "",
         )
-        end_ns = self._config.window.end if self._config.window else None
-        is_over = end_ns is not None and complete_ns >= end_ns and not self._is_cut
+        is_over = not self._is_cut and is_last_cycle(cycle, now_ns, self._config, self._until_lag_ns)
         self._waits_since_ns = None
-        self._publish(describe_cycle(cycle, now_ns), cycle, is_over)
+        self._publish(describe_cycle(cycle, now_ns, self._config), cycle, is_over)
         return replace(cursor, complete_to_ns=max(complete_ns, cursor.complete_to_ns), in_flight=()), is_over
 
     def _next(self, cursor: TailCursor, now_ns: int) -> Look:
@@ -272,7 +290,7 @@ class TailPoller:
         poll_s = self._poll_ns / NS_PER_SECOND
         if planned.copying is None or planned.work is None:
             return Look(Round((), cursor), poll_s)
-        work, is_all = first_windows(planned.work)
+        work, is_all = first_windows(cut_again(planned.work, planned.copying.carrier.trailing))
         complete_ns = complete_at(
             planned.copying.run.ledger, self._run.scope.digest, self._planner.series_ids, planned.wanted
         )
@@ -319,6 +337,31 @@ def worker_context() -> RunContext:
     """Return the context of a source in a worker, which has no terminal: its messages go to the log."""
     silent = Console(file=StringIO())
     return RunContext(None, silent, silent, quiet=True)
+
+
+def cut_again(work: WorkPlan, trailing: TimeRange | None) -> WorkPlan:
+    """Return a plan that reads the windows which reach far before the trailing interval as they are to be stored.
+
+    Elsewhere such a window is read as a whole, because it is compared with what is recorded of it; a streaming tail compares
+    nothing.
+    """
+    if trailing is None:
+        return work
+    parts: dict[ChunkKey, list[Window]] = {}
+    for window in work.again:
+        whole = window.key.range
+        for part in stored_parts(whole, trailing):
+            share = part.duration_ns / whole.duration_ns
+            points, requests = round(window.expected_points * share), round(window.requests * share)
+            key = ChunkKey(window.key.series_ids, part)
+            parts.setdefault(window.key, []).append(
+                window if part == whole else Window(key, max(1, points), max(1, requests))
+            )
+    if len(parts) == sum(map(len, parts.values())):
+        return work
+    plan = Plan.of_windows(part for window in work.plan for part in parts.get(window.key, [window]))
+    again = tuple(part for window in work.again for part in parts[window.key])
+    return WorkPlan(replace(plan, counted=work.plan.counted), again, work.recorded, work.broken)
 
 
 def first_windows(work: WorkPlan) -> tuple[WorkPlan, bool]:

@@ -26,7 +26,7 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import own_errors_logged_once, stopping_on_signals
 from omnia_beam.beam.flink_options import CheckpointOptions
 from omnia_beam.beam.metrics import RunMetrics
-from omnia_beam.beam.progress import BOARD, STOP
+from omnia_beam.beam.progress import put_board
 from omnia_beam.beam.runner import make_runner, runner_name
 from omnia_beam.core.errors import Interrupted, OmniaBeamError, StateError, UnsafeRunnerError
 from omnia_beam.core.summary import Summary
@@ -41,6 +41,7 @@ from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import held_lease, new_run_id, scope_of
 from omnia_beam.pipelines.preparation import prepare
 from omnia_beam.pipelines.run import Copying
+from omnia_beam.pipelines.series_metadata import keep_series
 from omnia_beam.pipelines.tail.cycle import TailTimes
 from omnia_beam.pipelines.tail.report import TailReport, forget_report, read_report
 from omnia_beam.pipelines.tail.source import TailSpec, TailWindows
@@ -55,8 +56,13 @@ _SILENCE_S: Final = 300.0
 """Seconds after the start without a report of the source, after which the job counts as lost by the runner."""
 
 
-def run_streaming_tail(job: Job, context: RunContext, times: TailTimes = TailTimes()) -> Summary:
+def run_streaming_tail(
+    job: Job, context: RunContext, times: TailTimes = TailTimes(), *, until_lag_ns: int | None = None
+) -> Summary:
     """Follow the source until the window's end has been copied, or forever, as a streaming job of the runner.
+
+    Args:
+        until_lag_ns: end as soon as the copy is no further behind than this; None for no such end.
 
     Raises:
         UsageError, UnsafeRunnerError: the options cannot work.
@@ -68,7 +74,7 @@ def run_streaming_tail(job: Job, context: RunContext, times: TailTimes = TailTim
     set_streaming(context.options)
     job.sink.reach()
     run_id = new_run_id()
-    with held_lease(config, run_id) as (state_dir, lease):
+    with held_lease(config, run_id, context) as (state_dir, lease):
         run = JobRun(
             state_dir, scope_of(config), open_ledger(state_dir, lease.token), run_id, lease.token, clock=times.wall
         )
@@ -80,8 +86,9 @@ def run_streaming_tail(job: Job, context: RunContext, times: TailTimes = TailTim
         start_ns = source.wanted.start_ns
         reach = TimeRange(start_ns, max(start_ns, times.now()))
         report_tidied(context.notify, job.sink.places, job.sink.tidy(run, reach))
+        keep_series(job, source, copying.prepared, run)
         try:
-            report = _watched(stream_builder(copying, times), context, state_dir, run_id)
+            report = _watched(stream_builder(copying, times, until_lag_ns), context, state_dir, run_id)
         except (OmniaBeamError, Interrupted) as error:
             with suppress(StateError):
                 last = read_report(state_dir, run_id) or TailReport()
@@ -116,7 +123,7 @@ def set_streaming(options: Any) -> None:
         )
 
 
-def stream_builder(copying: Copying, times: TailTimes) -> Callable[[Any], None]:
+def stream_builder(copying: Copying, times: TailTimes, until_lag_ns: int | None = None) -> Callable[[Any], None]:
     """Return a function that puts the tail's transforms on a pipeline: the polling source, and the copying of its windows.
 
     The workers share the budget of the source twice: one of them polls, and all of them read.
@@ -125,7 +132,7 @@ def stream_builder(copying: Copying, times: TailTimes) -> Callable[[Any], None]:
     share = cluster_share(copying.carrier.context)
     options = job.config.source.resolved(copying.prepared.series_ids)
     config = job.config.model_copy(update={"source": options})
-    spec = TailSpec(config, share, source.shard_type, run, times)
+    spec = TailSpec(config, share, source.shard_type, run, times, until_lag_ns)
     task = CopyTask(
         source.reading(share, endless=True), job.sink.writing(share, run), copying.carrier.rules, run, follow=True
     )
@@ -138,11 +145,12 @@ def stream_builder(copying: Copying, times: TailTimes) -> Callable[[Any], None]:
 
 def _watched(build: Callable[[Any], None], context: RunContext, state_dir: StateDir, run_id: str) -> TailReport:
     """Run the job until it is over, and return its last report."""
-    BOARD.reset()
-    STOP.clear()
-    with stopping_on_signals() as signals, own_errors_logged_once():
+    board = context.board
+    board.begin()
+    with stopping_on_signals(board.stop) as signals, own_errors_logged_once():
         try:
             pipeline = beam.Pipeline(runner=make_runner(context.options), options=context.options)
+            put_board(pipeline, board)
             build(pipeline)
             result = pipeline.run()
             try:
@@ -150,9 +158,9 @@ def _watched(build: Callable[[Any], None], context: RunContext, state_dir: State
             finally:
                 _cancel(result)
         except (RuntimeError, grpc.RpcError) as error:  # Beam raises these where a job or a job server failed
-            raise BOARD.fatal or OmniaBeamError(f"the runner ended the tail: {error}") from error
+            raise board.fatal or OmniaBeamError(f"the runner ended the tail: {error}") from error
         finally:
-            STOP.clear()
+            board.stop.clear()
     if signals.is_set():
         raise Interrupted
     return report
@@ -162,7 +170,7 @@ def _followed(result: Any, context: RunContext, state_dir: StateDir, run_id: str
     """Print what the job reports until it is over, it ended, or it is to stop; return the last report."""
     report = TailReport()
     since_s = context.clock()
-    while not STOP.wait(_LOOK_EVERY_S):
+    while not context.board.stop.wait(_LOOK_EVERY_S):
         with suppress(StateError):  # the store may be unreachable for a moment
             found = read_report(state_dir, run_id) or report
             if found.told != report.told:

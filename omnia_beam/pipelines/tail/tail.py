@@ -28,6 +28,7 @@ from omnia_beam.beam.execution import Outcome
 from omnia_beam.beam.runner import is_local
 from omnia_beam.beam.stop_signals import handling_stop_signals
 from omnia_beam.config import JobConfig
+from omnia_beam.config.times import format_duration, parse_duration
 from omnia_beam.core.errors import (
     CredentialError,
     Interrupted,
@@ -48,9 +49,18 @@ from omnia_beam.pipelines.cluster_guard import check_job
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import held_lease, new_run_id, scope_of
 from omnia_beam.pipelines.removal_guard import RemovalGuard
+from omnia_beam.pipelines.repeat_guard import check_repeats
 from omnia_beam.pipelines.rounds import Ended
 from omnia_beam.pipelines.run import Copying
-from omnia_beam.pipelines.tail.cycle import Cycle, TailPlanner, TailTimes, complete_at, describe_cycle
+from omnia_beam.pipelines.series_metadata import keep_series
+from omnia_beam.pipelines.tail.cycle import (
+    Cycle,
+    TailPlanner,
+    TailTimes,
+    complete_at,
+    describe_cycle,
+    is_last_cycle,
+)
 from omnia_beam.pipelines.tail.stream import run_streaming_tail
 from omnia_beam.pipelines.work_plan import WorkPlan, announce_again, with_traffic
 
@@ -58,8 +68,37 @@ _PATIENCE_S = 5.0
 """Seconds that requests have to end after a signal; then their connections are closed."""
 
 
-def run_tail(config: JobConfig, context: RunContext, times: TailTimes = TailTimes()) -> Summary:
+def until_lag(config: JobConfig, text: str | None) -> int | None:
+    """Return how far behind a copy may be for its tail to end, ns; None where that ends no tail.
+
+    Args:
+        text: a duration such as `10m`; None for no such end.
+
+    Raises:
+        UsageError: it is no duration, or the tail stays further behind than that.
+    """
+    if text is None:
+        return None
+    try:
+        found = parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"--until-lag: {error}") from None
+    if config.window is not None and found < config.tail.lag:
+        raise UsageError(
+            f"--until-lag {text}: the tail stays {format_duration(config.tail.lag)} behind (tail.lag), so that it would never "
+            f"end; give {format_duration(config.tail.lag)} or more, or a shorter tail.lag"
+        )
+    return found
+
+
+def run_tail(
+    config: JobConfig, context: RunContext, times: TailTimes = TailTimes(), *, until_lag_ns: int | None = None
+) -> Summary:
     """Follow the source until the window's end has been copied, or forever where it has none.
+
+    Args:
+        times: clocks.
+        until_lag_ns: end as soon as the copy is no further behind than this; None for no such end.
 
     Raises:
         UsageError: the configuration is no tail, or selects nothing at the start.
@@ -70,12 +109,13 @@ def run_tail(config: JobConfig, context: RunContext, times: TailTimes = TailTime
     began = context.clock()
     job = Job.of(config.model_copy(update={"deadline": None}))  # a tail has no end but its window's
     check_job(job, context, endless=True)
+    check_repeats(job, "tail")
     if not is_local(context.options):
-        return run_streaming_tail(job, context, times)
+        return run_streaming_tail(job, context, times, until_lag_ns=until_lag_ns)
     with _stopping_at_once():
         job.sink.reach()
-        with held_lease(config, new_run_id()) as (state_dir, lease):
-            tail = _Tail(job, context, times, state_dir, lease, TailPlanner(job, context))
+        with held_lease(config, new_run_id(), context) as (state_dir, lease):
+            tail = _Tail(job, context, times, state_dir, lease, TailPlanner(job, context), until_lag_ns)
             try:
                 return with_traffic(tail.run(), tail.sessions(), context.clock() - began)
             except (OmniaBeamError, Interrupted) as error:
@@ -93,6 +133,7 @@ class _Tail:
     state_dir: StateDir
     lease: Lease
     planner: TailPlanner
+    until_lag_ns: int | None = None
     is_first: bool = True
     summary: Summary = field(default_factory=lambda: Summary("tail"))
     problems: list[str] = field(default_factory=list)
@@ -135,10 +176,9 @@ class _Tail:
             return False
         self.is_first = False
         self._add(cycle)
-        self.context.notify(describe_cycle(cycle, now_ns))
+        self.context.notify(describe_cycle(cycle, now_ns, self.job.config))
         self.context.metrics.reached(cycle.complete_to_ns, whole=not cycle.failures and not cycle.lost)
-        end = self.job.config.window.end if self.job.config.window else None
-        return end is not None and cycle.complete_to_ns >= end and not cycle.lost
+        return not cycle.lost and is_last_cycle(cycle, now_ns, self.job.config, self.until_lag_ns)
 
     def _cycle(self, now_ns: int) -> Cycle:
         if self.planner.cycles:
@@ -164,6 +204,8 @@ class _Tail:
         forget_failures(self.state_dir, run.run_id)
         if not failures and not ended.problems:
             copying.source.settled(run)
+        if looks:
+            keep_series(copying.job, copying.source, copying.prepared, run)
         return Cycle(
             series=len(series_ids),
             read_to_ns=copying.wanted.end_ns,

@@ -1,9 +1,13 @@
 """Choose the windows that a tail reads: new ones, in groups of series that stay the same, and recorded ones again, joined.
 
-A cycle's windows are small, and each is a file. They are therefore read again in larger ones: those of an hour when it is over,
-those of a day and of a month when they are over and settled. What was read before it had settled, within `refresh` of its
+A cycle's windows are small, and each is a file. They are therefore read again in larger ones: those of an hour, a
+day and a month when they are over and settled. What was read before it had settled, within `refresh` of its
 end, is read again from time to time, until it was read once after that: a point that arrives no later than `refresh`
 after its time is then in the copy.
+
+What has not settled is joined within cells that are no longer than the time between two such readings, and hours as soon as
+they are over where cells are hours or more. A window settles as a whole: one that is long, or that grows at its end, would be
+read again long after most of it had settled.
 
 A window replaces whole recorded windows of the very same series or none: so every point is in one file, whenever a run dies.
 """
@@ -23,6 +27,11 @@ from omnia_beam.plan.packing import month_starts
 
 HOUR_NS: Final = 3_600 * NS_PER_SECOND
 DAY_NS: Final = 24 * HOUR_NS
+_MINUTE_NS: Final = 60 * NS_PER_SECOND
+_CELLS: Final = (
+    *(minutes * _MINUTE_NS for minutes in (1, 2, 5, 10, 15, 30)),
+    *(hours * HOUR_NS for hours in (1, 2, 3, 4, 6, 8, 12, 24)),
+)
 _FULL: Final = 0.9
 """Share of a chunk's points that a joined window may hold, so that late points still fit."""
 
@@ -81,7 +90,14 @@ def fresh_windows(
 
 
 def windows_again(
-    recent: Iterable[RecentWindow], now_ns: int, read_to_ns: int, *, settle_ns: int, chunk_points: int, renew: bool
+    recent: Iterable[RecentWindow],
+    now_ns: int,
+    read_to_ns: int,
+    *,
+    settle_ns: int,
+    cell_ns: int,
+    chunk_points: int,
+    renew: bool,
 ) -> dict[ChunkKey, int]:
     """Return windows to read again, with the points that are recorded of them: each made of whole recorded ones.
 
@@ -92,6 +108,7 @@ def windows_again(
         now_ns: the present time.
         read_to_ns: how far the tail has come: what lies before it is over.
         settle_ns: how long after its end a window has settled; 0 where nothing comes late.
+        cell_ns: see `renewal_cell`.
         chunk_points: points in one chunk, at most.
         renew: whether what was read before it had settled is to be read again now; otherwise windows are joined only.
     """
@@ -103,12 +120,22 @@ def windows_again(
     again: dict[ChunkKey, int] = {}
     for windows in by_group.values():
         left = _repair(sorted(windows, key=lambda each: each.key.range), again)
-        for bucket in (_month, _day):
+        for bucket in (_month, _day, _hour):
             left = _join(left, bucket, settled_to, limit, again)
         if renew:
-            left = _renew(left, settle_ns, limit, again)
-        _join(left, _hour, read_to_ns, limit, again)
+            left = _renew(left, settle_ns, cell_ns, limit, again)
+        if cell_ns >= HOUR_NS:
+            _join(left, _hour, read_to_ns, limit, again)
     return again
+
+
+def renewal_cell(every_ns: int) -> int:
+    """Return the length of a cell, ns: a part of an hour, or a whole number of hours that divides a day.
+
+    Args:
+        every_ns: time between two readings of what has not settled. A cell is no longer, but a minute at least.
+    """
+    return max((each for each in _CELLS if each <= every_ns), default=_CELLS[0])
 
 
 def unsettled(window: RecentWindow, settle_ns: int) -> bool:
@@ -147,10 +174,14 @@ def _join(
 
 
 def _renew(
-    windows: Sequence[RecentWindow], settle_ns: int, limit: int, again: dict[ChunkKey, int]
+    windows: Sequence[RecentWindow], settle_ns: int, cell_ns: int, limit: int, again: dict[ChunkKey, int]
 ) -> list[RecentWindow]:
+    def cell(instant_ns: int) -> TimeRange:
+        start = instant_ns // cell_ns * cell_ns
+        return TimeRange(start, start + cell_ns)
+
     early = [each for each in windows if unsettled(each, settle_ns)]
-    for run in _runs(early, _day, limit):
+    for run in _runs(early, cell, limit):
         _add(run, again)
     return [each for each in windows if not unsettled(each, settle_ns)]
 
