@@ -68,7 +68,7 @@ def test_a_limit_stops_the_source() -> None:
     board.note_found("duplicates", "PT-2", 2)
     assert (board.exceeded, board.stop.is_set()) == (None, False)
     board.note_found("duplicates", "PT-2", 1)
-    assert board.exceeded == "duplicates of PT*: at most 5 points are accepted, and 6 are found"
+    assert board.exceeded == "duplicates of PT*: at most 5 points accepted, 6 found"
     assert board.stop.is_set()
     assert board.found()["duplicates"] == {"PT-1": 3, "PT-2": 3, "TT-1": 90}
     board.begin()
