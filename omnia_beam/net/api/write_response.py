@@ -58,7 +58,7 @@ def _doubt(answer: Response, points: int, series: int) -> str | None:
     except NotTheServiceError:
         return "with a body that is no JSON"
     if not isinstance(content, dict) or not content:
-        return "with a body that says nothing"
+        return "with a body that reports nothing"
     members = {str(name).lower(): value for name, value in content.items()}
     if "data" in members or "items" in members:
         return "with a response to another request"
