@@ -44,7 +44,7 @@ def check_cluster(
         return
     if options.view_as(_beam().StandardOptions).streaming and not endless:
         raise UnsafeRunnerError(
-            "--streaming is refused: this command ends, and a streaming job does not tell when all of it is stored. Leave it out"
+            "--streaming is refused: this command ends, and a streaming job does not report when all of it is stored. Leave it out"
         )
     where = worker_place(options)
     if where == "LOOPBACK":
@@ -88,8 +88,8 @@ def _check_process(options: Any) -> None:
         named = None
     if not named:
         raise UsageError(
-            "--environment_type=PROCESS: --environment_config does not say what starts a worker; on a machine with omnia-beam in "
-            """/srv/omnia-beam: --environment_config='{"command": "/srv/omnia-beam/.venv/bin/omnia-beam-worker"}'"""
+            "--environment_type=PROCESS: --environment_config names no command that starts a worker; on a machine with omnia-beam "
+            """in /srv/omnia-beam: --environment_config='{"command": "/srv/omnia-beam/.venv/bin/omnia-beam-worker"}'"""
         )
 
 
@@ -108,7 +108,7 @@ def worker_place(options: Any) -> str:
     if place not in _ENVIRONMENTS:
         found = f"{given} is not known here" if given else "is not given"
         raise UsageError(
-            f"--environment_type {found}: it says where workers run, one of {', '.join(_ENVIRONMENTS)}; LOOPBACK is this process"
+            f"--environment_type {found}: it sets where workers run, one of {', '.join(_ENVIRONMENTS)}; LOOPBACK is this process"
         )
     return place
 

@@ -1,4 +1,4 @@
-"""Encode chunks, receipts, failures and shards so that they can cross a process boundary.
+"""Encode chunks, receipts, failures, dead letters and shards so that they can cross a process boundary.
 
 Each encoding is one JSON header line, then raw bytes. The header's `v` is the version of the format. A test pins the bytes, so
 that elements in flight survive an upgrade.

@@ -120,7 +120,7 @@ class _RunnerCounts:
             try:
                 self._counts = counters_of(self._result)
             except Exception as error:  # progress is optional: a failure here must not end the job
-                _log.debug("the runner's metrics cannot be had now: %s", error)
+                _log.debug("the runner's metrics cannot be read now: %s", error)
         return self._counts
 
     def follow(self, result: Any) -> None:

@@ -1,4 +1,4 @@
-"""Run one pipeline: watch it, stop it when asked to, and report how it ended."""
+"""Run one pipeline: watch it, stop it on request, log its errors once, and report how it ended."""
 
 from __future__ import annotations
 

@@ -299,8 +299,8 @@ class _TextFile:
         if others:
             whose = others[0].labels.get(JOB_LABEL, others[0].name)
             self.warn(
-                f"metrics.textfile: {self.path} holds metrics of {whose!r} and is left as it is: give each job a file of its own, "
-                "such as …/{name}.prom"
+                f"metrics.textfile: {self.path} holds metrics of {whose!r} and is not overwritten: give each job a file of its "
+                "own, such as …/{name}.prom"
             )
             return
         lag_s, succeeded_s = held.get("lag_seconds"), held.get("last_success_timestamp_seconds")

@@ -20,6 +20,7 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from omnia_beam.core.errors import OmniaBeamError
+from omnia_beam.core.printable import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def first_exceeded(limits: Iterable[Limit], found: Mapping[str, Mapping[str, int
     for each in limits:
         total = sum(n for name, series in found.items() for of, n in series.items() if each.covers(name, of))
         if total > each.at_most:
-            return f"{each.words}: at most {each.at_most:,} points are accepted, and {total:,} are found"
+            return f"{each.words}: at most {counted(each.at_most, 'point')} accepted, {total:,} found"
     return None
 
 

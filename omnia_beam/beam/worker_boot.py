@@ -71,7 +71,7 @@ def worker_environment(worker_id: str, info: Any, given: dict[str, str | None]) 
             environment[f"{name.upper()}_API_SERVICE_DESCRIPTOR"] = text_format.MessageToString(descriptor)
     if "CONTROL_API_SERVICE_DESCRIPTOR" not in environment:
         raise SystemExit(
-            f"omnia-beam-worker {worker_id}: neither the runner nor --control_endpoint tells who gives out work"
+            f"omnia-beam-worker {worker_id}: neither the runner nor --control_endpoint names the service that gives out work"
         )
     return environment
 

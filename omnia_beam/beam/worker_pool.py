@@ -125,7 +125,7 @@ class _Worker:
         self.is_gone = False
 
     def tell(self, message: Any) -> None:
-        """Send a message. A failure is ignored: it means that the worker is gone, which `hear` finds."""
+        """Send a message. A failure is ignored: it means that the worker has ended, which `hear` finds."""
         with suppress(OSError):
             self.connection.send(message)
 

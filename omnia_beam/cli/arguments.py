@@ -56,7 +56,7 @@ def build_parser(commands: Iterable[Command], only: str | None = None) -> Parser
     parser = Parser(
         prog="omnia-beam",
         description="Move industrial time series, fast and provably complete.",
-        epilog="omnia-beam COMMAND --help shows a command's options, which may stand anywhere; Beam's own go behind --",
+        epilog="omnia-beam COMMAND --help shows a command's options, which may be anywhere; Beam's own options follow --",
     )
     parser.add_argument("--version", action="version", version=f"omnia-beam {__version__}")
     choices = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -134,4 +134,4 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--end", metavar="TIME", help="override window.end")
     parser.add_argument("--workers", metavar="N", help="override workers: processes on this machine, one budget")
     add_output_arguments(parser)
-    parser.add_argument("--runner", help="a Beam runner; the default runs in this process. Its options go behind --")
+    parser.add_argument("--runner", help="a Beam runner; the default runs in this process. Its options follow --")

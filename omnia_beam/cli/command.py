@@ -46,7 +46,7 @@ class Call:
 
     Args:
         args: omnia-beam's own, parsed.
-        beam_args: those for Beam, as they stand behind `--`.
+        beam_args: those for Beam, which follow `--`.
     """
 
     args: argparse.Namespace

@@ -74,7 +74,7 @@ class CommandEnd:
 
     def interrupted(self, interrupt: KeyboardInterrupt) -> int:
         """Report that a signal ended the command, and return the exit code."""
-        self._print("interrupted; what is done is recorded, run the same command to go on")
+        self._print("interrupted; what is done is recorded, run the same command to continue")
         reached = interrupt.summary if isinstance(interrupt, Interrupted) else None
         details = {} if reached is None else reached.details
         self._sum_up(reached, status="incomplete", details={**details, "interrupted": True})

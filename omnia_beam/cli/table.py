@@ -78,7 +78,9 @@ def _replay(call: Call) -> CommandResult:
 def _plan_arguments(parser: argparse.ArgumentParser) -> None:
     add_job_arguments(parser)
     parser.add_argument(
-        "--mapping-template", metavar="FILE.csv", help="write a mapping file to be reviewed: each series' best target"
+        "--mapping-template",
+        metavar="FILE.csv",
+        help="write a mapping file for review, with the best target of each series",
     )
 
 
@@ -92,7 +94,7 @@ def _plan(call: Call) -> CommandResult:
 def _verify_arguments(parser: argparse.ArgumentParser) -> None:
     add_job_arguments(parser)
     parser.add_argument("--source", action="store_true", help="read the source again too, and compare with it")
-    parser.add_argument("--repair", action="store_true", help="copy again just what differs, then look again")
+    parser.add_argument("--repair", action="store_true", help="copy again only what differs, then verify it")
     parser.add_argument(
         "--report",
         metavar="DIR",
@@ -159,7 +161,7 @@ def _init_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sink", metavar="SINK", help="the kind of sink, such as parquet or omnia")
     text = "write it there, and the JSON Schema beside it for the editor"
     parser.add_argument("--output", metavar="job.yaml", type=os.path.expanduser, help=text)
-    text = "files of the source to look at: what they are seen to be is written into the job; repeatable"
+    text = "files of the source to inspect: the job gets the keys that they need; repeatable"
     parser.add_argument("--path", action="append", default=[], metavar="FILES", help=text)
 
 
@@ -207,7 +209,7 @@ def _demo_arguments(parser: argparse.ArgumentParser) -> None:
         "--path", default="demo-out", type=os.path.expanduser, help="where to write (default: demo-out)"
     )
     parser.add_argument(
-        "--keep", action="store_true", help="let the emulator serve on, so that the job can be run again"
+        "--keep", action="store_true", help="keep the emulator running, so that the job can be run again"
     )
     add_output_arguments(parser)
 
@@ -242,19 +244,19 @@ def _extra_is_missing(module: str | None) -> UsageError:
 COMMANDS: Final = (
     Command(
         "backfill",
-        "copy the selected series out of the service, whole windows at a time; run it again to go on",
+        "copy the selected series out of the service, whole windows at a time; run it again to continue",
         add_job_arguments,
         _backfill,
     ),
     Command(
         "migrate",
-        "copy series to another historian or to files, ids, units and statuses mapped; run it again to go on",
+        "copy series to another historian or to files, with ids, units and statuses mapped; run it again to continue",
         add_job_arguments,
         _migrate,
     ),
     Command(
         "tail",
-        "keep a copy fresh: look at the source again and again, and read late points once more; stop it with Ctrl-C",
+        "keep a copy up to date: poll the source, and read late points again; stop it with Ctrl-C",
         _tail_arguments,
         _tail,
     ),
@@ -266,27 +268,27 @@ COMMANDS: Final = (
     ),
     Command(
         "plan",
-        "show what a job would take, and what a migration would lose, without moving anything",
+        "show what a job would copy, and what a migration would lose, without moving anything",
         _plan_arguments,
         _plan,
         only_shows=True,
     ),
     Command(
         "verify",
-        "read the destination again, compare it with what was copied, and tell every difference",
+        "read the destination again, compare it with what was copied, and report every difference",
         _verify_arguments,
         _verify,
     ),
     Command(
         "status",
-        "show what is copied and what is missing, from the job's own records, without asking the service",
+        "show what is copied and what is missing, from the job's own records, without calling the service",
         add_job_arguments,
         _status,
         only_shows=True,
     ),
     Command(
         "check",
-        "try configuration, token, service, one read and the destination; writes nothing",
+        "test configuration, token, service, one read and the destination; writes nothing",
         add_job_arguments,
         _check,
         only_shows=True,
@@ -301,7 +303,7 @@ COMMANDS: Final = (
     Command("series", "list what the selection resolves to", _series_arguments, _series, only_shows=True),
     Command(
         "init",
-        "print a commented job of two kinds, to be filled in",
+        "print a commented job for two kinds, to be filled in",
         _init_arguments,
         _init,
         is_described=False,

@@ -14,7 +14,7 @@ class CreateMissing(Section):
     )
     name: Template = key("Name: a text or template such as `{name}`.", "{name}")
     description: Template | None = key("Description, as a template.", None)
-    unit: Template | None = key("Engineering unit, as a template; the mapping's target unit goes before it.", None)
+    unit: Template | None = key("Engineering unit, as a template; the mapping's target unit takes precedence.", None)
     source: Template | None = key("System that the timeseries comes from, as a template.", None)
     assetId: Template | None = key("Asset id, as a template.", None)
     externalId: Template | None = key("External id, as a template.", None)

@@ -187,7 +187,7 @@ class _Reader:
             if key in own and not merged:
                 shown = show_key((*path, key))
                 self.problems.append(
-                    f"{place}: {shown}: the key stands twice, first at {own[key]}; keep one of the two"
+                    f"{place}: {shown}: the key is given twice, first at {own[key]}; keep one of the two"
                 )
                 continue
             if not merged:
@@ -244,7 +244,7 @@ class _Reader:
     def _check_tag(self, node: yaml.Node, *known: str) -> None:
         if node.tag not in known:
             self.problems.append(
-                f"{_at(node, self.origin)}: a YAML tag (an exclamation mark) means nothing here; quote the text"
+                f"{_at(node, self.origin)}: a YAML tag (an exclamation mark) has no meaning here; quote the text"
             )
 
 
@@ -308,7 +308,7 @@ def _index(holder: list[Any], part: str, path: Path, origin: str) -> int:
     if part.isascii() and part.isdigit() and int(part) <= len(holder):
         return int(part)
     raise UsageError(
-        f"{origin}: {show_key(path)} is a list of {len(holder)}; {show_key((part,))} is no place in it: "
+        f"{origin}: {show_key(path)} is a list of {len(holder)}; {show_key((part,))} is no index of it: "
         f"use 0 to {len(holder)} ({len(holder)} appends)"
     )
 
@@ -316,7 +316,7 @@ def _index(holder: list[Any], part: str, path: Path, origin: str) -> int:
 def _container(value: Any, path: Path, origin: str) -> dict[str, Any]:
     if value is None:
         return {}
-    raise UsageError(f"{origin}: {show_key(path)} holds a value, not keys: nothing can be set below it")
+    raise UsageError(f"{origin}: {show_key(path)} holds a value, not keys: no key can be set below it")
 
 
 def walk(data: Mapping[str, Any]) -> Iterator[tuple[Path, Any]]:

@@ -64,7 +64,7 @@ def _no_number(value: Any, what: str) -> Any:
 
 def _positive(ns: int) -> int:
     if ns <= 0:
-        raise ValueError("must be longer than nothing")
+        raise ValueError("must be longer than 0 s")
     return ns
 
 
@@ -81,8 +81,8 @@ def _check_variable(name: str) -> str:
     mixed = all(any(map(test, name)) for test in (str.islower, str.isupper, str.isdigit))
     if not _VARIABLE.fullmatch(name) or (len(name) >= 20 and mixed):
         raise ValueError(
-            "must be the name of an environment variable, such as AZURE_CLIENT_SECRET; what stands there is none (it is "
-            "not shown, for it may be the secret itself: if so, replace that, since it has been in a file)"
+            "must be the name of an environment variable, such as AZURE_CLIENT_SECRET; the value is none (it is not "
+            "shown, since it may be the secret itself: if so, replace the secret, since it was in a file)"
         )
     return name
 
@@ -162,7 +162,7 @@ def _read_removable(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, str | int) or not _REMOVABLE.fullmatch(text):
         raise ValueError(f"{show_value((), value)} is not a share or a number of points: write 1%, 0.5% or 5000")
     if text.endswith("%") and float(text[:-1]) > 100:
-        raise ValueError(f"{show_value((), value)} is more than all: write 100% or less")
+        raise ValueError(f"{show_value((), value)} is too large: write 100% or less")
     return text
 
 
@@ -196,7 +196,7 @@ def _check_zone(name: str) -> str:
 def _check_series_from(pattern: str) -> str:
     if pattern.count("{series}") != 1 or pattern.startswith("/") or "**" in pattern:
         raise ValueError(
-            f'{show_value((), pattern)} does not say where the name stands: write "{{series}}.csv" for the end of the path, or '
+            f'{show_value((), pattern)} does not show where the name is: write "{{series}}.csv" for the end of the path, or '
             '"tag={series}/" for a folder'
         )
     return pattern
@@ -207,7 +207,7 @@ def check_base_url(text: str) -> str:
 
     Raises:
         ValueError: it is not an http or https URL, or it has a user, a password, a query or a fragment. Messages do not show a
-            text with a user in it: a password would stand beside the user.
+            text with a user in it: a password would be beside the user.
     """
     example = "write it like https://api.gateway.equinor.com/plant/timeseries/v1.7"
     try:
@@ -233,7 +233,7 @@ def _as_list(value: Any) -> Any:
 
 
 class _OneOrList:
-    """States in the JSON Schema that one item may stand without its list."""
+    """States in the JSON Schema that one item may be given without its list."""
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         array = {**handler(core), "minItems": 1}

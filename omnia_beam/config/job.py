@@ -46,7 +46,7 @@ class WindowConfig(Section):
 class TailConfig(Section):
     """How a copy is kept fresh."""
 
-    poll: Duration = key("Time between two looks at the source.", "30s")
+    poll: Duration = key("Time between two polls of the source.", "30s")
     lag: Duration = key("How far behind now to stay, so that the source has settled.", "5m")
     refresh: Duration | None = key("Trailing interval that is read again for late data.", None)
 
@@ -64,7 +64,7 @@ class MetricsConfig(Section):
     port: int | None = key("Port that serves them over HTTP while the job runs.", None, ge=1, le=65_535)
     host: str = key("Address that the port is opened at.", "127.0.0.1", min_length=1)
     textfile: PathText | None = key(
-        "File for node_exporter's textfile collector; `{name}` is the job's name. Counters go on from what it holds.",
+        "File for node_exporter's textfile collector; `{name}` is the job's name. Counters continue from what it holds.",
         None,
     )
 
@@ -99,30 +99,30 @@ class JobConfig(Section):
     )
     state: PathText = key("Directory of ledger, plan and dead letters, on a disk or an object store.")
     storage: OneOrMany[StorageOptions] = key(
-        "How object stores are reached, where the environment does not say it: one entry or a list; of those that fit a place "
-        "the one with the longest `for` counts.",
+        "How object stores are reached, where the environment does not configure it: one entry or a list; of those that fit a "
+        "place the one with the longest `for` counts.",
         (),
     )
     order: Literal["oldest_first", "newest_first"] = key("Which windows to copy first.", "oldest_first")
     refresh: Duration | None = key("Trailing interval of the window that every run reads again, for late data.", None)
-    deadline: Duration | None = key("Time after which a run stops, between two windows; the next run goes on.", None)
+    deadline: Duration | None = key("Time after which a run stops, between two windows; the next run continues.", None)
     max_chunk_points: int = key(
         "Points in one chunk, at most: what bounds the memory.", MAX_CHUNK_POINTS, ge=1, le=100_000_000
     )
     workers: int = key("Processes on this machine; the rate is for all of them together.", 1, ge=1, le=256)
     destination_check: Literal["full", "existence", "off"] | None = key(
-        "How the destination is held against the ledger at the end of a run. Files: names and sizes, by one listing. Target "
+        "How the destination is compared with the ledger at the end of a run. Files: names and sizes, by one listing. Target "
         "series of a service: `existence`, or `full` for the counts of their points too. What is lost is written again. "
         "Without it `full` up to 10,000 series, `existence` above.",
         None,
     )
     vanished: Literal["keep", "follow"] = key(
-        "What becomes of stored points whose window, series or file held points and now shows none: `keep` names them and "
+        "What happens to stored points whose window, series or file held points and now shows none: `keep` reports and "
         "keeps them, `follow` removes them.",
         "keep",
     )
     max_removed: Removable = key(
-        "Points that a run may take away from the destination without replacing them: a number, or a percentage of what is "
+        "Points that a run may remove from the destination without replacing them: a number, or a percentage of what is "
         "recorded for the job, which means at least 1,000. Above it nothing is removed.",
         "1%",
     )

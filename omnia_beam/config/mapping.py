@@ -41,7 +41,7 @@ def _read_unlisted(value: Any) -> Any:
         return _read_status(value)
     except PydanticCustomError:
         raise problem(
-            f"{show_value((), value)} is not carry, reject or a status (0 to {MAX_STATUS}) that stands for all unlisted ones"
+            f"{show_value((), value)} is not carry, reject or a status (0 to {MAX_STATUS}) that replaces all unlisted ones"
         ) from None
 
 
@@ -83,7 +83,7 @@ class MappingConfig(Section):
 
     file: PathText | None = key(
         "CSV with columns source, source_unit, target_name, target_facility, target_id, target_unit, scale, offset, status_map; "
-        "all but source optional, a column why is a comment. Series metadata (`_series-<job>.csv`) will do too.",
+        "all but source optional, a column why is a comment. Series metadata (`_series-<job>.csv`) can be used too.",
         None,
     )
     by: Literal["same_id", "name_and_facility", "template"] | None = key(
@@ -94,13 +94,13 @@ class MappingConfig(Section):
     target_name: Template | None = key("Name in the target, by the rule `template`.", None)
     target_facility: Template | None = key("Facility in the target, by the rule `template`; otherwise the same.", None)
     on_unmapped: Literal["fail", "skip", "same_id"] = key(
-        "What becomes of series that neither file nor rule maps: the run is refused, they are left out (and listed), or they "
+        "What happens to series that neither file nor rule maps: the run is refused, they are left out (and listed), or they "
         "keep their id.",
         "fail",
     )
     status_maps: dict[str, StatusTable] = key(
         default_factory=dict,
-        description="Status tables of one's own, by name: {status of the source: status of the target}.",
+        description="Own status tables, by name: {status of the source: status of the target}.",
     )
     status_map: StatusMap | None = key(
         "Status map of series whose row names none: a table, or the name of one: "
@@ -119,7 +119,7 @@ class MappingConfig(Section):
             }
         ),
     ] = key(
-        "What becomes of a status that its map does not list: carried through, the point kept as a dead letter, or this status.",
+        "What happens to a status that its map does not list: carried through, the point kept as a dead letter, or this status.",
         "carry",
     )
     units: dict[str, Annotated[UnitRule, BeforeValidator(_unit_rule), OrText()]] = key(

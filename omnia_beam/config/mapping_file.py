@@ -147,7 +147,7 @@ class _Reader:
                 self._complain(line.number, _unknown_column(name), position=position)
             elif name in names[: position - 1]:
                 self._complain(
-                    line.number, f"the column stands twice, first as column {names.index(name) + 1}", name, position
+                    line.number, f"the column is given twice, first as column {names.index(name) + 1}", name, position
                 )
         if "source" not in names:
             self._complain(
@@ -240,7 +240,7 @@ class _Reader:
             if row.target_id is not None and getattr(row, name) is not None:
                 self._complain(
                     row.line,
-                    f"{name} and target_id exclude each other: the id says it all",
+                    f"{name} and target_id exclude each other: the id alone names the target",
                     "target_id",
                     values["target_id"][1],
                 )
@@ -259,14 +259,14 @@ class _Reader:
         for row in rows:
             first = sources.setdefault(row.source, row.line)
             if first != row.line:
-                self._complain(row.line, f"source {show_value((), row.source)} stands in line {first} already")
+                self._complain(row.line, f"source {show_value((), row.source)} is in line {first} already")
             target = (row.target_id,) if row.target_id is not None else (row.target_name, row.target_facility)
             if target == (None, None):
                 continue  # the mapping's rule decides
             first = targets.setdefault(target, row.line)
             if first != row.line:
                 named = show_value((), " in ".join(part for part in target if part is not None))
-                self._complain(row.line, f"target {named} stands in line {first} already: two series would become one")
+                self._complain(row.line, f"target {named} is in line {first} already: two series would become one")
 
 
 def _unknown_column(name: str) -> str:

@@ -37,17 +37,17 @@ def check_places(config: JobConfig) -> None:
     for pattern in config.source.folders():
         if sink is not None and _reads(pattern, [f"{sink}/{_PARTITION}"]):
             raise UsageError(
-                f"sink.path: {sink} lies where the source reads (source.path: {pattern}): the next run would copy the copy. "
+                f"sink.path: {sink} is where the source reads (source.path: {pattern}): the next run would copy the copy. "
                 "Give a sink.path outside of the source, or a folder whose name begins with _ or ."
             )
         if _reads(pattern, [f"{state}/{config.name}", *(f"{state}/{config.name}/{name}" for name in _STATE_FOLDERS)]):
             raise UsageError(
-                f"state: {state} lies where the source reads (source.path: {pattern}): its files are no data. Give a state "
+                f"state: {state} is where the source reads (source.path: {pattern}): its files are no data. Give a state "
                 "outside of the source, or a folder whose name begins with _ or ."
             )
     if sink is not None and _is_inside(state, sink):
         raise UsageError(
-            f"state: {state} lies inside the destination (sink.path: {sink}): readers of the dataset would take its files in. "
+            f"state: {state} is inside the destination (sink.path: {sink}): readers of the dataset would read its files. "
             "Give a state beside it, or a folder whose name begins with _ or ."
         )
 

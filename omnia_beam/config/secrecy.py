@@ -31,7 +31,7 @@ _LEADING_WORD: Final = re.compile(r"[A-Za-z_][A-Za-z_-]*")
 _CREDENTIAL: Final = "credential"
 _SHOWN_LENGTH: Final = 80
 
-NOT_SHOWN: Final = "what stands there (not shown)"
+NOT_SHOWN: Final = "the value (not shown)"
 
 
 def is_secret_key(key: str) -> bool:
@@ -95,11 +95,11 @@ def secret_problem(key: str) -> str:
     elif "password" in key.lower() or "passphrase" in key.lower():
         cure = "certificate_password_env: NAME_OF_THE_VARIABLE (under credential)"
     elif "assertion" in key.lower() or "token" in key.lower():
-        cure = "credential: {kind: on_behalf_of, user_assertion_env: NAME_OF_THE_VARIABLE}; other tokens are fetched by themselves"
+        cure = "credential: {kind: on_behalf_of, user_assertion_env: NAME_OF_THE_VARIABLE}; other tokens are fetched automatically"
     else:
         cure = "client_secret_env: NAME_OF_THE_VARIABLE (under credential)"
     return (
-        "a secret must not stand in a configuration (its value is not shown here; replace it, since it has been in a file); "
+        "a secret must not be in a configuration (its value is not shown here; replace it, since it has been in a file); "
         f"put it into an environment variable and write the variable's name: {cure}"
     )
 
@@ -107,6 +107,6 @@ def secret_problem(key: str) -> str:
 def secret_value_problem() -> str:
     """Return the message about a value that contains a secret; it does not contain the value."""
     return (
-        "the value (not shown) looks like it holds a password, key, signature or token, which must not stand in a "
+        "the value (not shown) looks like it holds a password, key, signature or token, which must not be in a "
         "configuration: give the address without it, and the credential by environment variables"
     )

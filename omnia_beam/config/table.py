@@ -1,6 +1,6 @@
 """Read small text tables that people keep in editors and spreadsheets: lines, cells, and the line numbers for messages.
 
-Files are UTF-8 or UTF-16, with or without a byte order mark. Cells stand between `,`, `;` or tabs, whichever the first line
+Files are UTF-8 or UTF-16, with or without a byte order mark. Cells are separated by `,`, `;` or tabs, whichever the first line
 uses most, or the character that a line `sep=;` before it names. Quotes follow RFC 4180, but do not span lines. Blank lines,
 lines with nothing but delimiters, and lines that begin with `#` do not count. Blanks around a cell do not belong to it.
 """

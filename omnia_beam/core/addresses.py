@@ -1,4 +1,4 @@
-"""Tell this machine's own addresses from those of others, without looking up a name."""
+"""Distinguish this machine's own addresses from those of others, without looking up a name."""
 
 from __future__ import annotations
 

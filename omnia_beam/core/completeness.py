@@ -1,4 +1,4 @@
-"""Judge whether the pages of a query are its whole response: the one rule, for the client and for the pipeline.
+"""Decide whether the pages of a query are its whole response: the one rule, for the client and for the pipeline.
 
 Of each series, the points received are exactly as many as the service counts: the first total that it returns beside them
 (`totalCount`, of the whole query). Points that share a time are one point if their bits are equal, and then there are exactly as
@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from omnia_beam.core.errors import IncompleteReadError
 from omnia_beam.core.limits import TIME_RESOLUTION_NS
+from omnia_beam.core.printable import counted
 from omnia_beam.core.series_id import id_key
 from omnia_beam.core.timestamps import format_time
 
@@ -117,7 +118,7 @@ class Judge:
         if expected is None or expected <= received <= expected + self.requested(series_id).extra:
             return
         raise IncompleteReadError(
-            f"{self.what}: of {series_id} the service counts {expected} points but sent {received}",
+            f"{self.what}: of {series_id} the service counts {counted(expected, 'point')} but sent {received}",
             expected=expected,
             received=received,
         )
@@ -127,7 +128,7 @@ class Judge:
             self._requested[key] = self._any
         found = self._requested.get(key)
         if found is None:
-            raise IncompleteReadError(f"{self.what}: the service sent series {series_id!r}, which was not asked for")
+            raise IncompleteReadError(f"{self.what}: the service sent series {series_id!r}, which was not requested")
         return found
 
 
@@ -151,7 +152,8 @@ def check_times(what: str, start_ns: int | None, end_ns: int | None, times: Iter
             bounds = [None if each is None else format_time(each) for each in (start_ns, end_ns)]
             asked = f"[{bounds[0] or 'the beginning'}, {bounds[1] or 'the end'})"
             raise IncompleteReadError(
-                f"{what}: the service sent a point at {format_time(time)}, and was asked for {asked}: an answer to another question"
+                f"{what}: the service sent a point at {format_time(time)}, outside of the requested {asked}: the response is to "
+                "another request"
             )
 
 

@@ -1,4 +1,4 @@
-"""What is known of a file when it was put in place. It stands alone, since the store of a configuration's files needs it too."""
+"""Size and time of a file when it was put in place: apart from the ledger, since the store of configured files needs it too."""
 
 from __future__ import annotations
 

@@ -31,6 +31,7 @@ import numpy.typing as npt
 
 from omnia_beam.core import kernel
 from omnia_beam.core.chunk import Points
+from omnia_beam.core.printable import counted
 from omnia_beam.core.timestamps import format_time
 
 _TIME_SALT: Final = np.uint64(0x9E3779B97F4A7C15)
@@ -237,12 +238,14 @@ def total_fingerprint(parts: Iterable[Fingerprint]) -> Fingerprint:
 def describe_change(expected: Fingerprint, found: Fingerprint) -> str:
     """Describe in words how two fingerprints differ."""
     if expected.count != found.count:
-        return f"{expected.count:,} points expected, {found.count:,} found"
+        return f"{counted(expected.count, 'point')} expected, {found.count:,} found"
     if (expected.first_ns, expected.last_ns) != (found.first_ns, found.last_ns):
         return f"from {_span(expected)} expected, from {_span(found)} found"
     if expected.statuses != found.statuses:
         return f"statuses {_statuses(expected)} expected, {_statuses(found)} found"
-    return f"{expected.count:,} points, fingerprint {expected.content_hash} expected, {found.content_hash} found"
+    return (
+        f"{counted(expected.count, 'point')}, fingerprint {expected.content_hash} expected, {found.content_hash} found"
+    )
 
 
 def _span(print_: Fingerprint) -> str:

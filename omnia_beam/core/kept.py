@@ -14,9 +14,9 @@ class KeptPoints:
 
     Args:
         series_id: the source's id.
-        range: where in time they stand.
+        range: their range of time.
         points: how many.
-        stored: for sinks that are not written again, what the receipt before said of the series: the members of
+        stored: for sinks that are not written again, the record of the series in the receipt before: the members of
             `SeriesReceipt` behind the id. None where the chunk itself holds the points.
     """
 

@@ -109,7 +109,7 @@ class Timeseries:
             WireFormatError: the item is not an object, or has no id.
         """
         if not isinstance(content, dict) or not isinstance(content.get("id"), str) or not content["id"]:
-            raise WireFormatError("a timeseries in the answer has no id")
+            raise WireFormatError("a timeseries in the response has no id")
         spelling = _JSON_NAMES | _SERVICE_NAMES
         known = {name: content[spelled] for name, spelled in spelling.items() if content.get(spelled) is not None}
         other = {name: value for name, value in content.items() if name not in spelling.values()}

@@ -100,7 +100,7 @@ class ProgressFacts:
 
     @property
     def read(self) -> int:
-        """Points read; where they were not counted, those written stand for them."""
+        """Points read; where they were not counted, those written are used."""
         return self.points if self.points_read is None else self.points_read
 
     @property

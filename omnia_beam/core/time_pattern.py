@@ -28,7 +28,7 @@ WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _LONG_WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 _CURES: Final[Mapping[str, str]] = {
-    "Z": "names of zones do not say which they are: write %z for offsets; a name that is always the same as plain text, "
+    "Z": "names of zones are ambiguous: write %z for offsets; a name that is always the same as plain text, "
     "and set source.timezone to it",
     "s": "use time_format: epoch_s",
     "c": "it differs from country to country: write the parts out, such as %Y-%m-%d %H:%M:%S",
@@ -151,14 +151,14 @@ def check_zone_words(text: str, zone: str) -> None:
         plain = word.lower()
         if plain in _UTC_WORDS and zone not in ("UTC", "Etc/UTC", "+00:00", "GMT"):
             raise ValueError(
-                f"{word!r} stands there as plain text and means UTC, while source.timezone is {zone}: write %z in its place, or "
+                f"{word!r} is plain text in the pattern and means UTC, while source.timezone is {zone}: write %z in its place, or "
                 "leave the pattern out if times are in RFC 3339"
             )
         if _OFFSET.fullmatch(plain):
-            raise ValueError(f"{word!r} stands there as plain text, which would be ignored: write %z in its place")
+            raise ValueError(f"{word!r} is plain text in the pattern, which would be ignored: write %z in its place")
         if _ZONE_WORD.fullmatch(plain) and zone == "UTC":
             raise ValueError(
-                f"{word!r} stands there as plain text, which would be ignored: set source.timezone to that zone"
+                f"{word!r} is plain text in the pattern, which would be ignored: set source.timezone to that zone"
             )
 
 
@@ -222,7 +222,7 @@ def _check_directives(text: str, found: list[str]) -> None:
         raise ValueError("has no directive: write it like %Y-%m-%d %H:%M:%S (%d.%m.%Y, %d/%m/%y, %H:%M:%S.%f …)")
     for letter in found:
         if found.count(letter) > 1:
-            raise ValueError(f"%{letter} stands twice: one of them would not count")
+            raise ValueError(f"%{letter} is given twice: one of them would not count")
     for letters, what in (
         (_YEARS, "years"),
         (_MONTHS, "months"),
@@ -236,7 +236,7 @@ def _check_directives(text: str, found: list[str]) -> None:
     _check_date(there)
     _check_clock(there)
     if re.search(r"%f%[YymdHIMSjGVUWuw]", text):
-        raise ValueError("nothing tells where the digits of %f end: a number follows them")
+        raise ValueError("the digits of %f have no clear end: a number follows them")
 
 
 def _check_date(there: set[str]) -> None:
@@ -259,7 +259,7 @@ def _check_date(there: set[str]) -> None:
         ]
         raise ValueError(
             f"needs year, month and day, and has no {' and no '.join(missing)}: write it like %Y-%m-%d; where date and time "
-            "stand in two columns, name both: time_column: [Date, Time]"
+            "are in two columns, name both: time_column: [Date, Time]"
         )
     if weekday & set("uw"):
         raise ValueError(
@@ -282,7 +282,7 @@ def _check_week(there: set[str], weekday: set[str], month: set[str]) -> None:
 def _check_clock(there: set[str]) -> None:
     if "I" in there and "p" not in there:
         raise ValueError(
-            "%I, the hour of 12, says nothing of morning or afternoon: add %p, or write %H, the hour of 24"
+            "%I, the hour of 12, does not distinguish morning and afternoon: add %p, or write %H, the hour of 24"
         )
     if "p" in there and "I" not in there:
         raise ValueError("%p has no effect without %I, the hour of 12")

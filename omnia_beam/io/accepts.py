@@ -10,7 +10,7 @@ from omnia_beam.core.chunk import Chunk
 
 @dataclass(frozen=True)
 class Loss:
-    """What becomes of points that a sink cannot hold, in the words of a finding.
+    """What happens to points that a sink cannot hold, in the words of a finding.
 
     Args:
         text: behind the number of points, such as `values are NaN, which the service cannot hold: they become dead letters`.

@@ -131,7 +131,7 @@ class Source(Protocol):
         """Yield the steps of `omnia-beam check`, from the address to one read."""
 
     def remembered(self, view: JobView, last: Sequence[str] | None) -> Selection:
-        """Return the series without asking anybody: those of the configuration, or else those of the ledger.
+        """Return the series without calling the source: those of the configuration, or else those of the ledger.
 
         Args:
             view: what the job has recorded.

@@ -1,4 +1,4 @@
-"""What a sink says of a destination: whether it still holds what is recorded, what was removed, what a new window would remove."""
+"""What a sink reports about a destination: whether it holds what is recorded, what was removed, what a window would remove."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from omnia_beam.core.printable import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.ledger.facts import StandingReceipt
@@ -58,22 +59,20 @@ class Look:
 
 
 def check_mode(asked: str | None, series: int) -> str:
-    """Return how closely to compare: as the job says; otherwise `full` up to 10,000 series, `existence` above."""
+    """Return how closely to compare: as the job configures it; otherwise `full` up to 10,000 series, `existence` above."""
     return asked or ("full" if series <= _FULL_SERIES else "existence")
 
 
 def not_looked_at(place: str) -> Look:
     """Return the warning that the destination was not checked."""
     return Look(
-        warnings=(
-            f"{place}: whether the destination still holds what was written was not looked at: destination_check is off",
-        )
+        warnings=(f"{place}: the destination was not checked for what was written to it: destination_check is off",)
     )
 
 
 def not_asked(place: str, why: str) -> Look:
     """Return the warning of a command that does not look at a destination, and why it does not."""
-    text = f"{place}: whether it still holds what was written was not looked at: {why}; the next run looks, and verify does"
+    text = f"{place}: was not checked for what was written to it: {why}; the next run checks it, and verify does"
     return Look(warnings=(text,))
 
 
@@ -142,10 +141,10 @@ class Removal:
 def report_tidied(notify: Callable[[str], None], places: Mapping[str, str], tidied: Tidied) -> None:
     """Report the files that were removed or kept, if there were any."""
     if tidied.removed:
-        notify(f"removed {len(tidied.removed)} files of earlier runs that no receipt names")
+        notify(f"removed {counted(len(tidied.removed), 'file')} of earlier runs without a receipt")
     if tidied.kept:
         where = " ".join(places.values())
         notify(
-            f"{where}: {len(tidied.kept)} files of this job's name that no receipt names, such as {tidied.kept[0]}, are of "
-            "times that this run does not read; they are let be. A run over their time replaces them"
+            f"{where}: kept {counted(len(tidied.kept), 'file')} of this job's name without a receipt, such as "
+            f"{tidied.kept[0]}: this run does not read their time. A run over their time replaces them"
         )

@@ -9,23 +9,23 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import format_time
 
 KINDS: Final = {
-    "not_compared": "windows, series or folders that could not be read for the comparison: nothing is known of them",
+    "not_compared": "windows, series or folders that could not be read and were not compared",
     "missing_point": "points of the source that the destination does not hold",
     "extra_point": "points in the destination that the source does not have",
     "changed_value": "points whose value differs, if only in one bit",
     "changed_status": "points whose status differs",
     "changed_text": "points whose text differs",
-    "shifted_time": "points that stand at another time",
+    "shifted_time": "points that are at another time",
     "missing_series": "series that were copied, and of which no point is there any more",
     "missing_points": "windows of a series of which no point is there any more",
     "changed_window": "windows of a series whose fingerprint differs; which points differ is not known without the source",
     "missing_file": "files that the ledger names, and that are not there",
     "unreadable_file": "files that cannot be read",
-    "stray_file": "files that no receipt names, and that a reader of the destination would take in",
+    "stray_file": "files that no receipt names, and that a reader of the destination would read",
     "linked_file": "links to files and folders of the destination, through which a reader gets their points twice",
     "not_covered": "series and ranges that are wanted and were never copied, or whose replacement was not finished",
     "replaced_in_part": "windows of which a later copy holds a part too",
-    "wrong_receipt": "windows whose points are those of the source, and whose receipt says something else",
+    "wrong_receipt": "windows whose points are those of the source, and whose receipt differs from them",
 }
 """Kind of difference -> its description."""
 

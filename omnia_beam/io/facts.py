@@ -29,7 +29,7 @@ _QUALITY: Final = re.compile(
 
 
 def names_quality(column: str) -> bool:
-    """Return whether a column's name says that it holds statuses or qualities, so that leaving it out has to be reported."""
+    """Return whether a column's name suggests that it holds statuses or qualities, so that leaving it out has to be reported."""
     return _QUALITY.fullmatch(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column)) is not None
 
 

@@ -54,7 +54,7 @@ def kinds() -> Mapping[str, Kind]:
 def _loaded(entry: EntryPoint, known: Mapping[str, Kind]) -> Kind:
     package = entry.dist.name if entry.dist is not None else entry.value
     if entry.name in known:
-        raise UsageError(f"kind {entry.name} of the package {package} is there already: uninstall one of the two")
+        raise UsageError(f"kind {entry.name} of the package {package} exists already: uninstall one of the two")
     try:
         kind = entry.load()
     except Exception as error:  # whatever the other package does on import

@@ -1,7 +1,7 @@
 """Keep points that the mapping rejects beside the dead letters of the sink, durable before the receipt of their chunk.
 
 They have an origin of their own: the target's codes do not fit them yet, so a replay must not send them. A run with
-another mapping reads their windows again and decides anew.
+another mapping reads their windows again and decides again.
 """
 
 from __future__ import annotations

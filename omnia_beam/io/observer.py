@@ -82,7 +82,7 @@ class Stray:
 
 @dataclass(frozen=True)
 class Surplus:
-    """What lies at a destination besides the files that receipts name.
+    """Files at a destination that no receipt names.
 
     Args:
         strays: files that should not be there.

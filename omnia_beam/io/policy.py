@@ -130,7 +130,7 @@ class PointPolicy:
 
     @property
     def nan_loss(self) -> Loss | None:
-        """What becomes of NaN and infinities, for `Accepts`; None where they are held."""
+        """What happens to NaN and infinities, for `Accepts`; None where they are held."""
         if self.holds_not_finite:
             return None
         held = f"values are NaN or infinite, which {self.place} cannot hold"
@@ -143,7 +143,7 @@ class PointPolicy:
 
     @property
     def time_loss(self) -> Loss | None:
-        """What becomes of times finer than the grid, for `Accepts`; None where every ns is held."""
+        """What happens to times finer than the grid, for `Accepts`; None where every ns is held."""
         if self.grid_ns == 1:
             return None
         held = f"times are finer than the {self.grid} that {self.place} keeps"

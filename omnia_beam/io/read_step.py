@@ -87,7 +87,7 @@ def checked(key: ChunkKey, found: Mapping[str, Points], repeated: Callable[[str,
         IncompleteReadError: there are points of other series or of other times, so the response is to another question.
     """
     if others := found.keys() - set(key.series_ids):
-        raise IncompleteReadError(f"{key}: the source gave points of {min(others)}, which was not asked for")
+        raise IncompleteReadError(f"{key}: the source gave points of {min(others)}, which was not requested")
     points = {}
     for series_id in key.series_ids:
         each = found.get(series_id, NO_POINTS)

@@ -187,7 +187,7 @@ class _Ahead(Generic[Q]):
             self.take()
 
     def cancel(self) -> None:
-        """Give up all of it. What a thread has begun goes on to its end, and nobody takes it."""
+        """Give up all of it. A thread finishes what it has begun, and the result is dropped."""
         for query in self._queue:
             if query.answer is not None:
                 query.answer.cancel()
@@ -205,12 +205,12 @@ class _Part(Generic[Q]):
 
 @dataclass(slots=True)
 class _Evidence:
-    """What the answers say of a window that is read again.
+    """What responses show about a window that is read again.
 
     Args:
         silent: series that held points, and of which no answer spoke.
         points: that came.
-        has_totals: whether the service told how many there are beside all of them.
+        has_totals: whether the service counted all of them.
     """
 
     silent: frozenset[str] = frozenset()
@@ -226,7 +226,7 @@ class _Evidence:
         """After the window's last answer: whether good points may be replaced by what came.
 
         Raises:
-            IncompleteReadError: the answers are no word that points are gone.
+            IncompleteReadError: the responses do not prove that points were removed.
         """
         ids = window.key.series_ids
         if self.silent:
@@ -234,7 +234,7 @@ class _Evidence:
             recorded = window.recorded[ids.index(series_id)]
             raise IncompleteReadError(
                 f"{window.key}: the ledger has recorded {recorded} points of {series_id}, and the service now names neither "
-                "the series nor a count of its points: no word that they are gone. What was copied stays",
+                "the series nor a count of its points: this does not confirm that they were removed. What was copied stays",
                 expected=recorded,
                 received=0,
             )
@@ -243,7 +243,7 @@ class _Evidence:
 
 
 class _StoppedError(Exception):
-    """Nobody wants the answer any more."""
+    """The response is not needed any more."""
 
 
 class WindowReader(Generic[Q, C]):
@@ -258,7 +258,7 @@ class WindowReader(Generic[Q, C]):
         assemble: makes the chunk of a key from what its queries brought, in the order of time; or, where some series of it
             failed by themselves, a chunk of the others and a failure of those.
         patience_s: how long to wait for one query; past that something is wrong with the pool itself.
-        stopped: asked while waiting; once it says so, the window under way is abandoned and the reading ends.
+        stopped: called while waiting; once it is true, the window under way is abandoned and the reading ends.
         patient: every window that cannot be read is a failure, also where the service is down or refuses the credential:
             for jobs without an end, whose next cycle tries again.
     """
@@ -356,8 +356,8 @@ class WindowReader(Generic[Q, C]):
                 raise _StoppedError
             ahead.head()  # what lies behind need not wait with this one
         raise TimeoutError(
-            f"{query.window.key}: no answer within {self._retry_for_s:g} s, although each of its requests has time-outs: "
-            "the threads that read are gone; start the job again"
+            f"{query.window.key}: no response within {self._retry_for_s:g} s, although each of its requests has time-outs: "
+            "the threads that read have ended; start the job again"
         )
 
     def _chunks(self, window: Window, part: _Part[Q]) -> Iterator[C | WindowFailure]:

@@ -1,4 +1,4 @@
-"""Compute which part of each of many overlapping ranges is on top: the painter's algorithm, vectorised.
+"""Compute what receipts cover: which part of each overlapping range is on top (the painter's algorithm, vectorised), and the holes.
 
 Ranges of one group are painted in the order of their rank, each over those before it. What is visible in the end is what
 the ledger holds to be true: a later receipt replaces what earlier ones claimed for the same series and range.

@@ -1,4 +1,4 @@
-"""Read from receipts on disk what they hold besides coverage and files: dead letters, kept points, what stands of a window."""
+"""Read from receipts on disk what they hold besides coverage and files: dead letters, kept points, what is valid of a window."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ write and before each deletion. Where the state is on a filesystem with locks, t
 place exclude each other: no file of a run appears after the lease went to another. On an object store a file is put in place
 of the version alone that was there before the check, so that what a successor has written is never replaced; a name that no
 successor has written may still appear, and the next run removes it, since no receipt names it. A deletion cannot be made
-conditional: the moment between check and request remains, and the successor's look at its destination finds what is gone.
+conditional: the moment between check and request remains, and the successor's look at its destination finds what is missing.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class LeaseFence:
         """Check that the run still holds its lease.
 
         Raises:
-            StateError: the lease has gone to another run, or does not exist.
+            StateError: the lease was taken over by another run, or does not exist.
         """
         self.token.check(self.state_dir)
 

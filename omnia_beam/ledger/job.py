@@ -1,4 +1,4 @@
-"""What a job has recorded, for anybody who reads it, and the run that holds its lease."""
+"""What a job has recorded, for every reader, and the run that holds its lease."""
 
 from __future__ import annotations
 

@@ -198,7 +198,7 @@ class Lease:
         try:
             self._change(lambda record: dataclasses.replace(record, released=True))
         except StateError as error:
-            _log.warning("the lease was not released; the next run will find that this process is gone: %s", error)
+            _log.warning("the lease was not released; the next run will find that this process has ended: %s", error)
 
     def __enter__(self) -> Lease:
         return self
@@ -242,7 +242,7 @@ class Lease:
                 failing = False
             except StateError as error:
                 if not failing:  # one warning for each outage is enough
-                    _log.warning("the lease could not be renewed, trying on: %s", error)
+                    _log.warning("the lease could not be renewed, still trying: %s", error)
                 failing = True
 
 
@@ -304,17 +304,17 @@ class _Acquisition:
     def _why_free(self, found: LeaseRecord | None) -> str | None:
         """Return why the lease may be taken, None where that is not yet known, or raise StateError where it may not."""
         if found is None or found.released:
-            return "nobody holds it"
+            return "no run holds it"
         fate = fate_of(found.owner, self._owner)
         if fate == "alive":
             raise self._refused(found, "its process is alive")
         if fate == "dead":
-            return "its process is gone"
+            return "its process has ended"
         now_s = self._times.monotonic()
         if self._watched is None:
             self._watched, self._since_s = found, now_s
         if (found.nonce, found.beat) != (self._watched.nonce, self._watched.beat):
-            raise self._refused(found, "its heartbeat goes on")
+            raise self._refused(found, "its heartbeat continues")
         still_s = now_s - self._since_s
         old_s = (self._times.clock() - found.beat_ns) / _NS
         old = old_s >= found.stale_after_s and still_s >= _CONFIRM_INTERVALS * found.interval_s
@@ -325,7 +325,7 @@ class _Acquisition:
     def _wait(self, found: LeaseRecord) -> None:
         if self._watched is found:  # log this once
             _log.warning(
-                "%s: %s left no word of its end: watching its heartbeat for up to %.0f s",
+                "%s: %s did not report its end: watching its heartbeat for up to %.0f s",
                 self._state_dir.path(LEASE_FILE),
                 found,
                 found.stale_after_s,
@@ -362,8 +362,8 @@ class _Acquisition:
     def _refused(self, found: LeaseRecord, why: str) -> StateError:
         path = self._state_dir.path(LEASE_FILE)
         return StateError(
-            f"{path}: another run of job {self._state_dir.job_name!r} is going on: {found} ({why}). Wait for its end, or "
-            f"stop it {self._where(found.owner)} and run the same command again. Only if it is certainly gone, delete {path}",
+            f"{path}: another run of job {self._state_dir.job_name!r} is running: {found} ({why}). Wait for its end, or "
+            f"stop it {self._where(found.owner)} and run the same command again. Only if it has certainly ended, delete {path}",
             path=path,
             host=found.owner.host,
             pid=found.owner.pid,

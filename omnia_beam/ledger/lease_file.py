@@ -1,4 +1,4 @@
-"""Read and write `lease.json`, which names the active or the last run, and check whether a worker's run may still write."""
+"""Read and write `lease.json`: the active or last run, whether its process is alive, and whether a run may still write."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LeaseOwner:
         machine: distinguishes what a host name does not: the boot of the kernel and the space of process ids (containers
             and pods share names and always have a pid 1).
         started: when the process started, in the kernel's clock ticks, so that a reused pid is recognised; empty where
-            the system does not say (no /proc).
+            the system does not show it (no /proc).
         run_id: the caller's name for this run.
     """
 
@@ -58,7 +58,7 @@ class LeaseOwner:
 
     @property
     def boot(self) -> str:
-        """Id of the kernel's boot, shared by a machine and its containers; empty where the system does not say."""
+        """Id of the kernel's boot, shared by a machine and its containers; empty where the system does not show it."""
         boot, slash, space = self.machine.partition("/pid:")
         return boot if slash and space else ""
 
@@ -129,7 +129,7 @@ class LeaseToken:
         """Check with one small read that the run may still write.
 
         Raises:
-            StateError: the lease has gone to another run, or does not exist; nothing may be written any more.
+            StateError: the lease was taken over by another run, or does not exist; nothing may be written any more.
         """
         self.record(state_dir)
 
@@ -166,7 +166,7 @@ class LeaseRecord:
         nonce: identifies this lease.
         owner: its process.
         acquired_ns: when it was acquired, ns since the Unix epoch, by the owner's clock.
-        beat: number of heartbeats; a change shows that the owner is alive, whatever any clock says.
+        beat: number of heartbeats; a change shows that the owner is alive, whatever the clocks show.
         beat_ns: time of the last heartbeat, ns since the Unix epoch, by the owner's clock; it never decreases.
         interval_s: seconds between heartbeats.
         stale_after_s: seconds without a heartbeat after which others may take over.
@@ -237,7 +237,7 @@ def read_version(state_dir: StateDir) -> tuple[LeaseRecord | None, Any]:
     except (ValueError, KeyError, TypeError) as error:
         path = state_dir.path(LEASE_FILE)
         raise StateError(
-            f"{path}: cannot be understood: {type(error).__name__} {error}. If no run of this job is going on, delete it "
+            f"{path}: cannot be understood: {type(error).__name__} {error}. If no run of this job is active, delete it "
             "and run the same command again: the ledger does not need it",
             path=path,
         ) from error
@@ -261,13 +261,13 @@ def lost_error(state_dir: StateDir, run: int, found: LeaseRecord | None) -> Stat
     """Return the error for a run that may not write any more."""
     path = state_dir.path(LEASE_FILE)
     if found is None:
-        what = "the file is gone"
+        what = "the file was removed"
     elif found.released:
         what = f"run {found.run} has ended"
     else:
-        what = f"it went to {found}"
+        what = f"it was taken over by {found}"
     return StateError(
         f"{path}: run {run} has lost its lease and stops writing: {what}. What it recorded is kept; the same command "
-        "goes on from there once no other run holds the lease",
+        "continues from there once no other run holds the lease",
         path=path,
     )

@@ -207,7 +207,7 @@ class Ledger:
     def doubtful_files(self, sink: str) -> set[str]:
         """Return files whose replacement was announced and never recorded.
 
-        They may be old, new, or gone. Their windows count as missing.
+        They may be old, new, or missing. Their windows count as missing.
         """
         of_sink = self._of_sink(sink)
         return self._only((self.index.state == DOUBTFUL) & of_sink, (self.index.state >= PARTIAL) & of_sink)

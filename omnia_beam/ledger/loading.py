@@ -70,8 +70,8 @@ def load_records(state_dir: StateDir) -> LoadedRecords:
         if loading.is_current():
             return loaded
     raise StateError(
-        f"{state_dir.path('ledger')}: {gone or 'its list of files'} changes or goes away while it is read. If no run of "
-        "this job is starting just now, a file that a snapshot needs is missing: put it back from a copy",
+        f"{state_dir.path('ledger')}: {gone or 'its list of files'} changes or disappears while it is read. If no run of "
+        "this job is starting just now, a file that a snapshot needs is missing: restore it from a copy",
         path=state_dir.path("ledger"),
     )
 
@@ -153,7 +153,7 @@ class _Loading:
         self._sources.append(LedgerSource(name, records, reader.length))
 
     def _check_job(self, job: str) -> None:
-        notice = f"{self._state_dir.path('ledger')}: holds records of a job {job!r}; they count all the same"
+        notice = f"{self._state_dir.path('ledger')}: holds records of a job {job!r}; they are used all the same"
         if job != self._state_dir.job_name and notice not in self._notices:
             self._notices.append(notice)
 

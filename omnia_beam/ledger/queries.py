@@ -1,4 +1,4 @@
-"""Decide which recorded windows a run reads again, and how many it need not.
+"""Query the ledger: which recorded windows a run reads again, how many it need not, and what was recorded lately.
 
 A window that is read again is read as it was recorded, with the same series and the same range. So it overwrites the same
 files, and no point is ever in two of them.
@@ -37,7 +37,7 @@ def redo_keys(
 
     - were recorded under another configuration,
     - or were read before their end had come, so that points may have been added since; also where only a clock that was
-      ahead said that it had come, and by the present one it still has not,
+      ahead recorded it as past, and by the present one it still has not,
     - or count in part only, or no longer, because a run died while it replaced them,
     - or reach into the trailing interval that is to be refreshed.
 

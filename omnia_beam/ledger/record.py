@@ -1,4 +1,4 @@
-"""Encode and decode the lines of a ledger's segment: JSON objects, each with its own checksum.
+"""Encode and decode the lines of a ledger's segment, JSON objects with a checksum each, and the scope that their header names.
 
     {"omnia_beam_ledger":1,"job":…,"run":…,"writer":…,"part":…,"scope":{…},"created":…,"crc":"1f2e3d4c"}     the header
     {"v":1,"kind":"receipt","at":…,"start":…,"end":…,"sink":…,"ids":["…"],"files":[…],"dead_letters":0,
@@ -102,7 +102,7 @@ def _change(old: str | None, new: str | None) -> str:
     if old is None:
         return f"is new: {_shown(new)}"
     if new is None:
-        return f"is gone: was {_shown(old)}"
+        return f"is not set any more: was {_shown(old)}"
     return f"was {_shown(old)}, is now {_shown(new)}"
 
 

@@ -122,7 +122,7 @@ class SegmentReader:
 
     def _damaged(self, what: str) -> StateError:
         return self._error(
-            f"damaged: {what}. Put the file back from a copy, or delete this line (delete the file where the line is "
+            f"damaged: {what}. Restore the file from a copy, or delete this line (delete the file where the line is "
             "its first): what it records is then read again. Run verify afterwards"
         )
 

@@ -253,7 +253,7 @@ def _checksum(file: BinaryIO) -> tuple[int, int]:
 
 def _damaged(path: str, what: str) -> StateError:
     return StateError(
-        f"{path}: damaged: {what}. Put the file back from a copy, or delete it and its "
+        f"{path}: damaged: {what}. Restore the file from a copy, or delete it and its "
         f"{'.parquet' if path.endswith('.json') else '.json'}: all that they record is then read again. "
         "Run verify afterwards",
         path=path,

@@ -201,5 +201,5 @@ def state_error(path: str, done: str, error: Exception) -> StateError:
     """
     number = getattr(error, "errno", None)
     words = getattr(error, "strerror", None) or " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    cure = _CURES.get(number or 0, "mend that and run the same command again: what was recorded before is intact")
+    cure = _CURES.get(number or 0, "fix that and run the same command again: what was recorded before is intact")
     return StateError(f"{path}: cannot be {done}: {words}; {cure}", path=path)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from omnia_beam.core.finding import Finding
 from omnia_beam.core.limits import TIME_RESOLUTION_NS
+from omnia_beam.core.printable import counted
 from omnia_beam.io.base import Accepts
 from omnia_beam.io.facts import SeriesFacts
 from omnia_beam.mapping.loss_report import LossReport, SeriesLine, sorted_findings
@@ -67,7 +68,7 @@ def _about_statuses(shown: str, rule: StatusRule, facts: SeriesFacts | None) -> 
     unlisted = {status: points for status, points in facts.statuses.items() if not rule.lists(status)}
     if not unlisted:
         return
-    named = ", ".join(f"{status} ({points:,} points)" for status, points in sorted(unlisted.items()))
+    named = ", ".join(f"{status} ({counted(points, 'point')})" for status, points in sorted(unlisted.items()))
     points = sum(unlisted.values())
     if rule.unlisted == "reject":
         text = f"the map does not list {named}: they become dead letters; list them, or set mapping.unlisted_status"

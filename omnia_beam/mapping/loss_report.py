@@ -17,7 +17,7 @@ from rich.text import Text
 from omnia_beam.config.accept import Acceptance
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.finding import Finding
-from omnia_beam.core.printable import one_line
+from omnia_beam.core.printable import counted, one_line
 
 _SHOWN: Final = 20
 _LISTED: Final = 10
@@ -75,7 +75,7 @@ class LossReport:
         """Refuse to run where a finding blocks.
 
         Raises:
-            UsageError: lists the findings, and says how to let them pass.
+            UsageError: lists the findings, and how to accept them.
         """
         blocking = self.blocking(accepted)
         if not blocking:
@@ -87,14 +87,14 @@ class LossReport:
         raise UsageError(
             "\n".join(
                 [
-                    f"{len(blocking)} findings stop this migration; nothing was moved:",
+                    f"{counted(len(blocking), 'finding')} in the way of this migration; nothing was moved:",
                     *lines,
                     *(
-                        f"accept: {each}: at most {each.at_most:,} points, and there are {self._points(each):,}"
+                        f"accept: {each}: at most {counted(each.at_most, 'point')}, and there are {self._points(each):,}"
                         for each in accepted
                         if each.at_most is not None and self._points(each) > each.at_most
                     ),
-                    f"mend them, or let them pass by name: accept: [{names}]",
+                    f"fix them, or accept them by name: accept: [{names}]",
                 ]
             ),
             findings=[each.to_json() for each in self.findings],

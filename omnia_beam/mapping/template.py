@@ -1,6 +1,6 @@
 """`omnia-beam plan --mapping-template FILE.csv`: write a mapping file to be reviewed, with the best guess of each target.
 
-A guess is made by name and unit alone, and the column `why` says what it rests on. The file is a valid mapping file: reviewed,
+A guess is made by name and unit alone, and the column `why` gives the reason. The file is a valid mapping file: reviewed,
 it is what `mapping.file` names; a row without a target is left to the mapping's rules.
 """
 
@@ -255,8 +255,6 @@ def _write(path: str, text: str) -> None:
         with Path(path).open("x", encoding="utf-8", newline="") as file:
             file.write(text)
     except FileExistsError:
-        raise UsageError(
-            f"{path}: is there already: a reviewed template is not written over; name another file"
-        ) from None
+        raise UsageError(f"{path}: exists already: a reviewed template is not overwritten; name another file") from None
     except OSError as error:
         raise DestinationError(f"{path}: the template cannot be written: {error.strerror or error}") from error

@@ -14,6 +14,7 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
 from omnia_beam.config.job import wanted_range
 from omnia_beam.core.errors import OmniaBeamError
+from omnia_beam.core.printable import counted
 from omnia_beam.core.summary import Status, Summary
 from omnia_beam.io.base import Attempt
 from omnia_beam.ledger.state_dir import FOLDERS, StateDir
@@ -73,7 +74,7 @@ def _steps(config: JobConfig) -> Iterator[Attempt]:
     yield "configuration", lambda: f"{config.name}: {config.source.kind} to {config.sink.kind}{_window(config)}"
     yield from config.source.source(config).check()
     if config.mapping is not None and config.mapping.file is not None:
-        yield "mapping file", lambda: f"{len(Job.of(config).rows):,} rows"
+        yield "mapping file", lambda: counted(len(Job.of(config).rows), "row")
     yield from config.sink.sink(config).check()
     yield "state", lambda: str(StateDir.open(config.state, config.name))
 

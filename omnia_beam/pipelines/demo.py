@@ -28,14 +28,14 @@ print(*points.group_by('series_id').aggregate([('value', 'count'), ('value', 'me
 
 The job that was run is {job}; its ledger is under {state}."""
 
-_KEPT = """The emulator serves on at {url}, so that the job can be run again:
+_KEPT = """The emulator keeps running at {url}, so that the job can be run again:
 
   {program} backfill {job}
   {program} verify {job} --source
 
 End it with: kill {pid}    (the number is in {pid_file} too)"""
 
-_GONE = """The emulator has ended with the demo. With --keep it serves on, and the job can be run again."""
+_GONE = """The emulator has ended with the demo. With --keep it keeps running, and the job can be run again."""
 
 
 class Served(Protocol):

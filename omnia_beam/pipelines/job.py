@@ -1,4 +1,4 @@
-"""A job in the form that every command takes: its configuration, both of its ends, and the rows of its mapping file."""
+"""A job, as every command takes it: its configuration, both of its ends, and the rows of its mapping file."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Job:
     def open_source(
         self, view: JobView, context: RunContext, *, short_retries: bool = False, share: Share = WHOLE
     ) -> OpenSource:
-        """Ask the source what it holds; see `Source.open`, which also says what is raised."""
+        """Request from the source what it holds; see `Source.open`, also for what is raised."""
         return self.source.open(
             view, context.notify, metadata=self.needs_metadata, short_retries=short_retries, share=share
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from omnia_beam.core.printable import counted
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.destination import Asked, Look
 from omnia_beam.io.letters import MAPPING
@@ -32,7 +33,7 @@ def look_at_letters(ledger: Ledger, state_dir: StateDir, asked: Asked) -> Look:
                 lost[receipt.key] = receipt.count
     if not windows:
         return Look()
-    text = f"{files}: the dead letters of {points:,} points in {windows:,} windows are gone"
+    text = f"{files}: the dead letters of {counted(points, 'point')} in {counted(windows, 'window')} are missing"
     if lost:
         return Look(lost, (text,))
     return Look(warnings=(f"{text}; they are of series, times or settings that this run does not cover",))

@@ -42,7 +42,7 @@ def run_plan(config: JobConfig, context: RunContext, mapping_template: str | Non
     report, seen = prepared.report, source.described()
     if mapping_template is not None:
         count = write_template(mapping_template, prepared.resolution, job.rows, job.sink.targets.candidates())
-        context.notify(f"{mapping_template}: {count:,} rows to be reviewed; then it can be mapping.file")
+        context.notify(f"{mapping_template}: {counted(count, 'row')} to be reviewed; then it can be mapping.file")
     work = plan_job(job, source, prepared, view, keep=False)
     facts = None
     if source.page_points is not None:
@@ -98,5 +98,5 @@ def _losses(report: LossReport, config: JobConfig) -> dict[str, object]:
     blocking = report.blocking(config.accept)
     if blocking:
         names = ", ".join(dict.fromkeys(each.name for each in blocking))
-        details["stops the run"] = f"{counted(len(blocking), 'finding')} ({names}): mend them, or accept: [{names}]"
+        details["stops the run"] = f"{counted(len(blocking), 'finding')} ({names}): fix them, or accept: [{names}]"
     return details

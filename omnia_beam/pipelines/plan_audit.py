@@ -69,7 +69,7 @@ def audit_counts(
         work: the plan that was carried out, with the counts that were made for it. Windows that were announced and never
             replaced have no count, perhaps because they were short: they are counted here.
         outcome: of the run.
-        count: asks the service anew.
+        count: requests the count from the service again.
         elsewhere: points that arrived and are not in receipts: dead letters, of all series together.
 
     Returns:
@@ -172,7 +172,7 @@ def _counted_now(series_ids: Sequence[str], asked: TimeRange, count: Count) -> d
         try:
             counts |= count(some, inner(asked))
         except (ServiceError, CredentialError, IncompleteReadError) as error:
-            _log.warning("%s: the count could not be asked for again, and the plan's stands: %s", asked, error)
+            _log.warning("%s: the count could not be requested again, and the plan's count is used: %s", asked, error)
     return counts
 
 

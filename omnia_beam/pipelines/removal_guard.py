@@ -2,11 +2,11 @@
 
 A window that is read again replaces what was stored of it. Besides new points, three things can result:
 
-- **kept**: a series that held points in the window, or in a file that is gone, and now shows none. Its stored points are
-  written again with the chunk, and the receipt says which they are.
+- **kept**: a series that held points in the window, or in a file that was removed, and now shows none. Its stored points are
+  written again with the chunk, and the receipt names them.
 - **withheld**: points would be removed without being replaced. The chunk is not written; how much it would remove is reported,
   and the driver decides by the sum of all (`max_removed`) whether a second reading may write it.
-- **gone at both ends**: what the source no longer shows, the destination has lost too.
+- **lost at both ends**: what the source no longer shows, the destination has lost too.
 
 Each is a report in the job's state, `runs/RUN-removal-WINDOW.json`, so that it counts on whichever worker it was made.
 """
@@ -44,7 +44,7 @@ class GuardRules:
     Args:
         keep: whether points that the source no longer shows are kept.
         scope: the digest of this run's scope: under another configuration other points are wanted, and none are kept.
-        vanished: by source id, ranges of files that are gone: what is stored there is kept although the window shows others.
+        vanished: by source id, ranges of files that were removed: what is stored there is kept although the window shows others.
         files: where stored points can be read; None for a service, of which only the receipts are used.
         allowed: windows that may lose points.
     """

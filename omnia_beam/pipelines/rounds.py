@@ -1,6 +1,6 @@
 """Run a plan in rounds: carry it out, check the destination, and carry out again what is lost or was withheld.
 
-    carry out ─ what would the destination lose? ─ what is lost there? ─ carry out again ─ look again
+    carry out ─ what would the destination lose? ─ what is lost there? ─ carry out again ─ check again
 
 The second round reads only the windows that need it. What is still wrong after it makes the run incomplete and is named.
 """
@@ -95,9 +95,9 @@ class Rounds:
         allowed = removable_points(self.config.max_removed, lambda: standing_points(self.state.ledger, self.state.sink))
         if total > allowed:
             return [], [
-                f"{counted(total, 'point')} of {counted(len(withheld), 'window')} would go from the destination "
+                f"{counted(total, 'point')} of {counted(len(withheld), 'window')} would be removed from the destination "
                 f"without being replaced, and max_removed: {self.config.max_removed} allows {allowed:,} ({_first(withheld)}): "
-                f"nothing was removed. If they shall go, run once more with --set max_removed={total}"
+                f"nothing was removed. To remove them, run once more with --set max_removed={total}"
             ]
         problems = self.erase(withheld) if self.erase is not None else []
         return (withheld, []) if not problems else ([], problems)
@@ -178,7 +178,9 @@ class Ended:
         """Return what the person who runs the job has to know besides, a text each."""
         texts = list(self.look.warnings)
         if self.removed:
-            texts.append(f"{self.removed:,} points that the source no longer has were removed from the destination")
+            texts.append(
+                f"removed from the destination: {counted(self.removed, 'point')} that the source no longer has"
+            )
         kept, windows = self._kept(sink)
         if kept:
             texts.append(
@@ -205,15 +207,15 @@ class Ended:
         if gone:
             points = sum(sum(each.gone.values()) for each in gone)
             texts.append(
-                f"{points:,} points of {len(gone):,} windows are neither at the source nor at the destination any more "
-                f"({_first(gone)}): nothing could be copied again"
+                f"neither at the source nor at the destination any more: {counted(points, 'point')} of "
+                f"{counted(len(gone), 'window')} ({_first(gone)}); they could not be copied again"
             )
         return texts
 
 
 def _refused_text(removal: Removal) -> str:
     points = sum(removal.removed.values())
-    return f"{points:,} points of {removal.key} would go without being replaced: nothing of it was removed; run again"
+    return f"{counted(points, 'point')} of {removal.key} would be removed without being replaced: nothing was removed; run again"
 
 
 def _first(removals: list[Removal]) -> str:

@@ -1,7 +1,7 @@
 """Run a job: copy what is wanted and not yet recorded, from any source to any sink.
 
     guard ─ take the lease, load the ledger ─ open the source ─ resolve the mapping, report losses ─ plan = wanted − covered
-    ─ tidy ─ read, map, write, record ─ ask the ledger and the destination: what is still missing?
+    ─ remove leftovers ─ read, map, write, record ─ what do ledger and destination still miss?
 
 A run is complete when nothing is missing in that last step, not when no error occurred. Points that end in dead letters, from
 this run or earlier ones, leave the job incomplete until they are replayed.
@@ -302,9 +302,9 @@ def _with_losses(summary: Summary, prepared: Prepared, run: JobRun, outcome: Out
         details["dead letters in"] = str(files)
         details["reasons"] = reasons
         reason, points = next(iter(reasons.items()))
-        details["most frequent reason"] = f"{reason} ({points:,} points)"
+        details["most frequent reason"] = f"{reason} ({counted(points, 'point')})"
     if outcome.exceeded is not None:
-        details["stopped"] = f"{outcome.exceeded}: raise accept's at_most, or look at the source"
+        details["stopped"] = f"{outcome.exceeded}: raise accept's at_most, or check the source"
     if outcome.found:
         details["found"] = {name: _most(series) for name, series in outcome.found.items()}
     details |= {name: outcome.counters[name] for name in _COUNTED if outcome.counters.get(name)}

@@ -114,7 +114,7 @@ def remembered_range(
         if remembered is not None:
             return remembered.wanted
         if end is None:
-            raise UsageError("window: give one (--start and --end): nothing is recorded that would tell the time")
+            raise UsageError("window: give one (--start and --end): no record gives the time")
         starts = index.start[(index.scope == index.scopes.index(scope)) & (index.state >= PARTIAL)]
         return TimeRange(int(np.min(starts)), end)
     if config.window.end is not None:

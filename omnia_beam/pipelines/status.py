@@ -270,7 +270,11 @@ def _facts(status: JobStatus) -> Table:
     last = f"run {status.last_run}, {format_time(status.last_ns, 0)}" if status.last_run else "none yet"
     table.add_row("last recorded", last)
     table.add_row("lease", status.lease.text)
-    letters = f"{status.dead_letters:,} points in {status.dead_letter_files:,} files" if status.dead_letters else "none"
+    letters = (
+        f"{counted(status.dead_letters, 'point')} in {counted(status.dead_letter_files, 'file')}"
+        if status.dead_letters
+        else "none"
+    )
     table.add_row("dead letters", letters)
     if status.failures:
         table.add_row("failed windows", f"{status.failures:,} reported by the last run that had any, see runs/")

@@ -38,7 +38,7 @@ def lease_facts(state_dir: StateDir) -> LeaseFacts:
     who = f"{found}, last heartbeat {format_time(found.beat_ns, 0)}"
     fate = fate_of(found.owner, LeaseOwner.here("status"))
     if fate == "alive":
-        return LeaseFacts("running", f"going on: {who}")
+        return LeaseFacts("running", f"running: {who}")
     if fate == "dead":
-        return LeaseFacts("died", f"died without a word: {who}; the next run takes over")
-    return LeaseFacts("perhaps_running", f"going on, or died without a word: {who}")
+        return LeaseFacts("died", f"died without releasing its lease: {who}; the next run takes over")
+    return LeaseFacts("perhaps_running", f"running, or died without releasing its lease: {who}")

@@ -159,7 +159,7 @@ def summarise_work(
     failures = read_failures(state.state_dir, state.run_id)
     details: dict[str, Any] = {}
     if outcome.stopped and holes:
-        details["stopped"] = "the deadline came before the end; run the same command again to go on"
+        details["stopped"] = "the deadline came before the end; run the same command again to continue"
     if failures:
         details["failures"] = failures
         details["first failure"] = str(failures[0]["message"])

@@ -57,7 +57,7 @@ class PlanCache:
         try:
             return None if data is None else self._decoded(data)
         except (ValueError, KeyError, TypeError, zlib.error) as error:
-            _log.warning("%s is damaged (%s): planning anew", self._state_dir.path(self._name), error)
+            _log.warning("%s is damaged (%s): planning again", self._state_dir.path(self._name), error)
             return None
 
     def store(self, plan: Plan) -> None:

@@ -45,7 +45,7 @@ class VersionedFile:
 
 
 class ChangedMeanwhile(Exception):
-    """A file is not the one that a conditional write was to replace: somebody else has written it."""
+    """A file is not the one that a conditional write was to replace: another writer has replaced it."""
 
 
 class Appender(Protocol):

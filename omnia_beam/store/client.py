@@ -54,7 +54,7 @@ class Container:
         name: of the container or bucket.
         account: the storage account of Azure; None elsewhere.
         endpoint: URL of the service; None for the cloud's own.
-        entry: settings; None where the environment says all.
+        entry: settings; None where the environment configures all.
     """
 
     service: Service

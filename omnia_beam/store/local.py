@@ -238,4 +238,4 @@ def _flock(descriptor: int, shared: bool) -> bool:
             time.sleep(_LOCK_POLL_S)
         except OSError:  # some network filesystems
             return False
-    raise TimeoutError(errno.ETIMEDOUT, "a process holds its lock and does not let go; is one suspended (Ctrl-Z)?")
+    raise TimeoutError(errno.ETIMEDOUT, "a process holds its lock and does not release it; is one suspended (Ctrl-Z)?")

@@ -36,7 +36,7 @@ class SignIn(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StorageEntry:
-    """How the places below a prefix are reached, where the environment does not say it. It holds no secret.
+    """How the places below a prefix are reached, where the environment does not configure it. It holds no secret.
 
     Args:
         prefix: of places in their short spelling, such as `az://lake/` or `s3://`.
@@ -64,7 +64,7 @@ class Place(str):
     Operations of `str` return plain texts, which lose the settings: join names to a place with `within`.
 
     Attributes:
-        entry: the settings; None where the environment says all.
+        entry: the settings; None where the environment configures all.
     """
 
     __slots__ = ("entry",)

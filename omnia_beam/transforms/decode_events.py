@@ -173,6 +173,6 @@ def _sorted_unique(series_id: str, points: Points) -> Points:
     if clash.any():
         at = format_time(int(times[1:][clash][0]))
         raise WireFormatError(
-            f"series {series_id} has two different points at {at}: which of them holds cannot be told"
+            f"series {series_id} has two different points at {at}: which of them is right is not known"
         )
     return points.take(~repeats)

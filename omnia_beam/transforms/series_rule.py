@@ -1,4 +1,4 @@
-"""What becomes of a series of the source at the target: its id, unit and status codes there."""
+"""What happens to a series of the source at the target: its id, unit and status codes there."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def map_chunk(chunk: Chunk, rules: Mapping[str, SeriesRule]) -> tuple[Chunk, lis
     """
     strangers = [series_id for series_id in chunk.key.series_ids if series_id not in rules]
     if strangers:
-        raise ValueError(f"{chunk.key}: no rule says what becomes of series {strangers[0]!r}")
+        raise ValueError(f"{chunk.key}: no rule covers series {strangers[0]!r}")
     targets = [rules[series_id].target_id for series_id in chunk.key.series_ids]
     if all(rules[series_id].keeps_points for series_id in chunk.key.series_ids):
         return Chunk.from_columns(chunk.key, chunk.codes, chunk.points, targets), []

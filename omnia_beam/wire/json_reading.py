@@ -69,7 +69,7 @@ def _decode_cut(text: bytes) -> Page | None:
 
 
 def _cut(text: bytes) -> tuple[bytes, dict[str, tuple[int, int]]] | None:
-    """Replace the inside of each array of datapoints by a stand-in; None where there is none, or one is ambiguous.
+    """Replace the inside of each array of datapoints by a placeholder; None where there is none, or one is ambiguous.
 
     Inside a JSON string the quotes of the opening would be escaped, so the opening can only be a key, unless the key itself
     holds an escaped quote; the byte before the opening shows that.
@@ -98,12 +98,12 @@ def _load(text: bytes) -> Any:
         if _MINUS_ZERO.search(text):
             answer = json.loads(text, parse_int=lambda digits: -0.0 if digits == "-0" else int(digits))
     except (ValueError, RecursionError) as error:
-        raise WireFormatError(f"the answer is not JSON: {error}") from None
+        raise WireFormatError(f"the response is not JSON: {error}") from None
     return answer
 
 
 def _page(answer: Any, cut: dict[str, dict[str, Column]]) -> Page:
-    """Return the page; `cut` holds the columns of the points that a stand-in replaces."""
+    """Return the page; `cut` holds the columns of the points that a placeholder replaces."""
     items: list[PageItem] = []
     for head in _heads(answer):
         known = cut.get(head.points[0]) if cut and head.points else None
@@ -116,7 +116,7 @@ def _page(answer: Any, cut: dict[str, dict[str, Column]]) -> Page:
 
 
 def _heads(answer: Any) -> list[_Head]:
-    items = _member(_member(answer, "data", dict, "the answer"), "items", list, "data")
+    items = _member(_member(answer, "data", dict, "the response"), "items", list, "data")
     places = [f"data.items[{nth}]" for nth in range(len(items))]
     return [
         _Head(_member(item, "id", str, place), _member(item, "datapoints", list, place), place)

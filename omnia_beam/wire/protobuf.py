@@ -93,7 +93,7 @@ def item_bytes(data: bytes | bytearray | memoryview) -> bytes:
 def scan_page(data: bytes | bytearray | memoryview) -> PageScan:
     """Return the token, and each item's id, total count, number of values and outermost times, without decoding the values.
 
-    The result is exact wherever the fields stand. Raises WireFormatError where the fields of the page or of an item are
+    The result is exact in any order of the fields. Raises WireFormatError where the fields of the page or of an item are
     truncated or corrupt; the content of a value is not looked at. A scan costs about half of a decode.
     """
     octets = _octets(data)

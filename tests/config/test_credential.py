@@ -60,9 +60,9 @@ def test_the_same_is_made_in_code(files: Files) -> None:
 @pytest.mark.parametrize(
     ("inner", "says"),
     [
-        ("kind: anonymous, tenant_id: t", "tenant_id: means nothing to kind anonymous, which takes no further keys"),
-        ("kind: device_code, client_secret_env: X", "client_secret_env: means nothing to kind device_code, which takes tenant_id,"),
-        ("kind: secrets", 'kind: what stands there (not shown) is not one of anonymous, client_secret'),
+        ("kind: anonymous, tenant_id: t", "tenant_id: has no meaning for kind anonymous, which takes no further keys"),
+        ("kind: device_code, client_secret_env: X", "client_secret_env: has no meaning for kind device_code, which takes "),
+        ("kind: secrets", 'kind: the value (not shown) is not one of anonymous, client_secret'),
         ("tenant_id: t", "kind: required key is missing"),
         ("kind: default, authority: 'http://h'", "authority: must be an https host"),
         ("kind: default, authority: 'https://h/tenant'", "authority: must be an https host"),
@@ -72,7 +72,7 @@ def test_the_same_is_made_in_code(files: Files) -> None:
         ("kind: device_code, token_cache: a/b", "token_cache: must be a file name"),
         ("kind: client_secret, client_secret_env: 'not a name'", "client_secret_env: must be the name of an environment variable"),
         ("kind: client_secret, client_secret_env: aB3aB3aB3aB3aB3aB3aB3", "client_secret_env: must be the name of an"),
-        ("kind: client_secret, connect_timeout_s: 0", "connect_timeout_s: what stands there (not shown) is out of"),
+        ("kind: client_secret, connect_timeout_s: 0", "connect_timeout_s: the value (not shown) is out of"),
         ("kind: client_secret, client_scret_env: X", 'client_scret_env: unknown key; did you mean "client_secret_env"?'),
     ],
 )  # fmt: skip

@@ -202,15 +202,18 @@ def test_a_thousand_mistakes_are_one_screen(files: Files) -> None:
         ("# nothing\n", "job.yaml: the configuration is empty; it needs at least name, source, sink and state"),
         ("- a\n", "job.yaml:1:1: the configuration must be a mapping of keys to values, such as `name: x`"),
         ("name\n", "job.yaml:1:1: the configuration must be a mapping of keys to values, such as `name: x`"),
-        ("name: a\nname: b\n", "job.yaml:2:1: name: the key stands twice, first at job.yaml:1:1; keep one of the two"),
+        (
+            "name: a\nname: b\n",
+            "job.yaml:2:1: name: the key is given twice, first at job.yaml:1:1; keep one of the two",
+        ),
         (
             "sink: {path: a, path: b}\n",
-            "job.yaml:1:17: sink.path: the key stands twice, first at job.yaml:1:8; keep one of the two",
+            "job.yaml:1:17: sink.path: the key is given twice, first at job.yaml:1:8; keep one of the two",
         ),
-        ("name: !env X\n", "job.yaml:1:7: a YAML tag (an exclamation mark) means nothing here; quote the text"),
+        ("name: !env X\n", "job.yaml:1:7: a YAML tag (an exclamation mark) has no meaning here; quote the text"),
         (
             "name: !!python/object:os.system x\n",
-            "job.yaml:1:7: a YAML tag (an exclamation mark) means nothing here; quote the text",
+            "job.yaml:1:7: a YAML tag (an exclamation mark) has no meaning here; quote the text",
         ),
         ("[a, b]: c\n", "job.yaml:1:1: the configuration: a key must be a text; quote it if it begins with a bracket"),
         ("<<: 3\nname: a\n", "job.yaml:1:5: <<: only a mapping, or a list of them, can be merged in"),

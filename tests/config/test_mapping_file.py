@@ -86,7 +86,7 @@ l,,,,"n
         'tags.csv:1: column 2: "target_nam" is not a column; did you mean "target_name"? known: ' + ", ".join(COLUMNS),
         "tags.csv:2: column 1 (source): is empty; every row needs the id or name of a timeseries of the source",
         'tags.csv:3: column 4 (target_id): "g 2" is not an id: it holds a blank or a control character; one id to an item',
-        "tags.csv:4: column 4 (target_id): target_name and target_id exclude each other: the id says it all",
+        "tags.csv:4: column 4 (target_id): target_name and target_id exclude each other: the id alone names the target",
         "tags.csv:5: column 3 (target_facility): a facility without target_name names no timeseries",
         'tags.csv:6: column 7 (scale): "0,5" is not a finite number; write 0.5',
         'tags.csv:6: column 8 (offset): "1x" is not a finite number; write it like 0.001 or 1e-3, or leave it empty',
@@ -94,8 +94,8 @@ l,,,,"n
         'tags.csv:7: column 8 (offset): "inf" is not a finite number; write it like 0.001 or 1e-3, or leave it empty',
         'tags.csv:7: column 9 (status_map): "ip12" is not a status map; did you mean "ip21"? '
         "known: pi, ip21, omnia_to_pi, omnia_to_ip21",
-        'tags.csv:10: target "g-7" stands in line 9 already: two series would become one',
-        'tags.csv:12: target "n8 in 1191" stands in line 11 already: two series would become one',
+        'tags.csv:10: target "g-7" is in line 9 already: two series would become one',
+        'tags.csv:12: target "n8 in 1191" is in line 11 already: two series would become one',
         'tags.csv:14: 4 cells where the header has 9; leave cells empty, and quote one that holds ","',
         "tags.csv:15: a quote is not closed on its line, or something follows it; write a quote inside a cell twice",
     ]
@@ -103,7 +103,7 @@ l,,,,"n
 
 def test_duplicate_sources(files: Files) -> None:
     lines = files.fails(read_mapping_file, "source,target_name\na,x\nb,y\na,z\n", "tags.csv")
-    assert lines == ['tags.csv:4: source "a" stands in line 2 already']
+    assert lines == ['tags.csv:4: source "a" is in line 2 already']
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_duplicate_sources(files: Files) -> None:
         ("", "tags.csv: the mapping file holds nothing"),
         ("source\n", "tags.csv: the mapping file has a header and no rows"),
         ("target_id\na\n", f"tags.csv:1: the column source is missing; the first line names the columns: {', '.join(COLUMNS)}"),
-        ("source,scale,source\na,1,b\n", "tags.csv:1: column 3 (source): the column stands twice, first as column 1"),
+        ("source,scale,source\na,1,b\n", "tags.csv:1: column 3 (source): the column is given twice, first as column 1"),
         ("source,,scale\na,,1\n", f'tags.csv:1: column 2: "" is not a column; known: {", ".join(COLUMNS)}'),
         ("source,scale\na,1_0\n", 'tags.csv:2: column 2 (scale): "1_0" is not a finite number; write'),
         ("source,scale\na,1e999\n", 'tags.csv:2: column 2 (scale): "1e999" is not a finite number; write it like'),

@@ -46,7 +46,7 @@ OMNIA = "kind: omnia, series: {ids: a}"
         ),
         (
             f"{OMNIA}, credential: {{kind: default}}, base_url: https://host/v",
-            "source.resource_id: credential default needs the OAuth resource that tokens are asked for, with base_url",
+            "source.resource_id: credential default needs the OAuth resource that tokens are requested for, with base_url",
         ),
         (
             f"{OMNIA}, credential: {{kind: default}}, base_url: http://host/v, resource_id: x",
@@ -106,8 +106,8 @@ def test_addresses_that_are_none(files: Files, url: str) -> None:
         ("{}", "source.series: selects nothing: give ids, ids_file or search"),
         ("{ids: }", "source.series.ids: is empty; give a value or remove the key: Ids of timeseries."),
         ("{ids: []}", "source.series.ids: is an empty list; remove the key or give at least one item"),
-        ("{search: {}}", 'source.series.search: asks for nothing: give at least one of its keys'),
-        ("{search: [{name: a}, {}]}", 'source.series.search.1: asks for nothing: give at least one of its keys'),
+        ("{search: {}}", 'source.series.search: is empty: give at least one of its keys'),
+        ("{search: [{name: a}, {}]}", 'source.series.search.1: is empty: give at least one of its keys'),
         ("{ids: ['a\\tb']}".replace("'", '"'), 'source.series.ids.0: "a\\tb" is not an id: it holds a blank'),
         ("{ids: [{a: b}]}", "source.series.ids.0: a mapping is not a text"),
         ("abc", 'source.series: must be a mapping of keys (ids, ids_file, search), not "abc"'),
@@ -140,7 +140,7 @@ def test_csv_sources(files: Files) -> None:
     ("source", "line"),
     [
         ("layout: wide, value_column: v", "source.value_column: is for long files; in a wide one every"),
-        ("delimiter: ',', decimal: ','", "source.delimiter: is the decimal mark too: a value could not be told from two cells"),
+        ("delimiter: ',', decimal: ','", "source.delimiter: is the decimal mark too: a value would look like two cells"),
         ("delimiter: '::'", 'source.delimiter: "::" is not a delimiter: use one character such as , or ;, or tab, or auto'),
         ("delimiter: x", 'source.delimiter: "x" is not a delimiter: use one character such as , or ;, or tab, or auto'),
         ("timezone: Mars/Base", 'source.timezone: "Mars/Base" is not a time zone: use UTC, a name'),

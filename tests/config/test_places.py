@@ -51,9 +51,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_a_destination_that_the_source_takes_in_is_refused(tmp_path: Path, source: str, sink: str, kind: str) -> None:
-    with pytest.raises(UsageError, match="lies where the source reads"):
+    with pytest.raises(UsageError, match="is where the source reads"):
         load(tmp_path, source, sink, kind=kind)
-    with pytest.raises(UsageError, match="lies where the source reads"):
+    with pytest.raises(UsageError, match="is where the source reads"):
         load(tmp_path, str(tmp_path / source), str(tmp_path / sink), kind=kind)
 
 
@@ -74,17 +74,17 @@ def test_places_beside_each_other_are_taken(tmp_path: Path, source: str, sink: s
 
 @pytest.mark.parametrize("state", ["out", "out/state", "out/a/../b", "./out/deep/er"])
 def test_a_state_inside_the_destination_is_refused(tmp_path: Path, state: str) -> None:
-    with pytest.raises(UsageError, match="lies inside the destination"):
+    with pytest.raises(UsageError, match="is inside the destination"):
         load(tmp_path, "in/*.parquet", "out", state)
 
 
 def test_a_state_inside_the_destination_by_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out" / "x").mkdir(parents=True)
     os.symlink(tmp_path / "out" / "x", tmp_path / "side")
-    with pytest.raises(UsageError, match="lies inside the destination"):
+    with pytest.raises(UsageError, match="is inside the destination"):
         load(tmp_path, "in/*.parquet", "out", "side/state")
 
 
 def test_a_state_that_the_source_takes_in_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"^.*state: .* lies where the source reads"):
+    with pytest.raises(UsageError, match=r"^.*state: .* is where the source reads"):
         load(tmp_path, "in/**/*.parquet", "out", "in/state")

@@ -64,7 +64,7 @@ def test_a_literal_secret_is_refused_unseen(files: Files, literal: str, place: s
     with pytest.raises(UsageError) as caught:
         files.load(text)
     name = literal.split(":")[0]
-    [line] = [line for line in files.lines(caught.value) if "a secret must not stand in a configuration" in line]
+    [line] = [line for line in files.lines(caught.value) if "a secret must not be in a configuration" in line]
     assert f"{name}: " in line
     assert "_env: NAME_OF_THE_VARIABLE" in line
     assert SECRET not in everything(caught.value)
@@ -246,5 +246,5 @@ def test_what_is_shown() -> None:
     assert show_key(("a", "client_secret:abc9")) == "a.client_secret…"
     assert show_value(("a",), 'x"y\n') == '"x\\"y\\n"'
     assert show_value(("a",), "x" * 100) == f'"{"x" * 80}…"'
-    assert show_value(("source", "credential", "kind"), "x") == "what stands there (not shown)"
+    assert show_value(("source", "credential", "kind"), "x") == "the value (not shown)"
     assert [show_value((), value) for value in ({}, [], None)] == ["a mapping", "a list", "nothing"]

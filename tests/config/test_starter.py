@@ -96,7 +96,7 @@ def test_nothing_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[s
     job, schema = tmp_path / "job.yaml", tmp_path / SCHEMA_FILE
     job.write_text("mine")
     assert main(["init", "csv", "parquet", "--output", str(job)]) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
     assert (job.read_text(), schema.exists()) == ("mine", False)
     schema.write_text('{"title": "somebody else\'s"}')
     assert main(["init", "csv", "parquet", "--output", str(tmp_path / "other.yaml")]) == 2

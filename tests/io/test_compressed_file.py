@@ -100,7 +100,7 @@ def test_content_that_is_not_what_the_name_says(suffix: str) -> None:
     ("begin", "name", "message"),
     [
         (b"PK\x03\x04rest of an archive", "log.csv", "is a zip archive"),
-        (b"PK\x03\x04rest of an archive", "log.csv.zip", r"not undone \(\.zip\)"),
+        (b"PK\x03\x04rest of an archive", "log.csv.zip", r"not supported \(\.zip\)"),
         (b"PK\x03\x04rest of an archive", "log.csv.gz", "is not gzip but a zip archive"),
         (b"PAR1 and so on", "log.csv", "is a Parquet file and no text"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "log.csv", "an old Excel workbook"),

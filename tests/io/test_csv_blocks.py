@@ -155,7 +155,7 @@ def test_utf_16_is_known(encoding: str) -> None:
         (b"", {}, "x.csv:1: there is no header"),
         (b"\n1;2\n", {}, "x.csv:1: there is no header"),
         (b"t;\xff\n", {}, "x.csv:1: is not utf-8 text (byte 2)"),
-        (b"t,a\n", {"encoding": "cp037"}, "lines cannot be told apart"),
+        (b"t,a\n", {"encoding": "cp037"}, "lines cannot be separated"),
         (b"t;a\n", {"encoding": "klingon"}, "'klingon' is no encoding"),
         (b"t;a\n", {"skip_rows": 2}, "x.csv: has 1 lines, and source.skip_rows skips 2"),
         (b'time,"a\n1,2\n', {}, "x.csv:1: a quoted cell is not closed"),

@@ -169,7 +169,7 @@ def test_the_path_names_the_series(tmp_path: Path) -> None:
         (f"time,A\n{T[0]},12 34\n", {"thousands": " "}, "'12 34' is not a number"),
         (f'time,A\n{T[0]},"1\n', {}, "in.csv:2: a quoted cell begins here and is not closed"),
         (f'time,series_id,value,note\n{T[0]},A,1,"x"y\n', {}, "in.csv:2:"),
-        (f"time;A;\n{T[0]};1;2\n", {}, "in.csv:2: column 3 (): '2' stands in a column without a name"),
+        (f"time;A;\n{T[0]};1;2\n", {}, "in.csv:2: column 3 (): '2' is in a column without a name"),
         (f"Date,Time,A\n2024-03-01,{T[0]},1\n", {}, "set source.time_column: [Date, Time]"),
         ("id,timestamp,A\n1,1709251200,1\n", {"time_format": "epoch_s"}, "set source.time_column"),
         (

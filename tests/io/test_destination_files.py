@@ -60,7 +60,7 @@ def test_links_to_folders_and_files_that_are_listed_anyway(tmp_path: Path) -> No
     assert dict(found.links) == {
         "latest": "the folder year=2024/month=01, which is read anyway",
         "loop": "the folder ., which is read anyway",
-        "year=2024/up": f"{tmp_path}, in which this destination lies",
+        "year=2024/up": f"{tmp_path}, in which this destination is",
         "first.parquet": "the file year=2024/month=01/a.parquet",
         "second.parquet": "the file year=2024/month=01/b.parquet",
     }

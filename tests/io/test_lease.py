@@ -122,7 +122,7 @@ def test_a_heartbeat_far_away_is_seen_whatever_the_clocks_say(state: StateDir, c
         if clock.steady_s >= 60.0:  # ten seconds later the holder beats
             holder.beat()
 
-    with pytest.raises(StateError, match="its heartbeat goes on"):
+    with pytest.raises(StateError, match="its heartbeat continues"):
         Lease.acquire(state, HERE, times=times(clock, sleep), heartbeat=False)
     assert 60.0 <= clock.steady_s < 63.0
     holder.check()
@@ -162,7 +162,7 @@ def test_a_dead_process_of_this_machine_is_taken_over_at_once(state: StateDir, c
     with acquire(state, clock) as lease:
         assert lease.token.run == 2
         assert lease.notice is not None
-        assert "its process is gone" in lease.notice
+        assert "its process has ended" in lease.notice
     assert clock.steady_s == 50.0
 
 
@@ -206,14 +206,14 @@ def test_a_holder_that_was_taken_over_notices_and_stops(state: StateDir, clock: 
     writer.append(receipt("a", 0, 10))
     with acquire(state, clock) as new:
         assert not old.lost
-        with pytest.raises(StateError, match=r"run 1 has lost its lease and stops writing: it went to run 2"):
+        with pytest.raises(StateError, match=r"run 1 has lost its lease and stops writing: it was taken over by run 2"):
             writer.append(receipt("a", 10, 20))
         old.beat()
         old.beat()
         assert old.lost
         assert len(lost) == 1
         for what in (old.check, old.next_run):
-            with pytest.raises(StateError, match="it went to run 2"):
+            with pytest.raises(StateError, match="it was taken over by run 2"):
                 what()
         old.release()
         new.check()
@@ -227,7 +227,7 @@ def test_a_lease_that_is_deleted_is_lost(state: StateDir, clock: FakeClock) -> N
     lease = acquire(state, clock)
     Path(state.path(LEASE_FILE)).unlink()
     lease.beat()
-    with pytest.raises(StateError, match="the file is gone"):
+    with pytest.raises(StateError, match="the file was removed"):
         lease.check()
     lease.release()
     assert read_lease(state) is None
@@ -240,7 +240,7 @@ def test_check_looks_when_heartbeats_have_failed_for_long(state: StateDir, clock
     clock.sleep(60.0)
     lease.check()
     clock.sleep(1.0)
-    with pytest.raises(StateError, match="it went to run 9"):
+    with pytest.raises(StateError, match="it was taken over by run 9"):
         lease.check()
 
 
@@ -292,7 +292,7 @@ def test_a_lease_that_cannot_be_understood_is_refused_with_what_to_do(
 ) -> None:
     path = Path(state.path(LEASE_FILE))
     path.write_bytes(text)
-    with pytest.raises(StateError, match="If no run of this job is going on, delete it") as caught:
+    with pytest.raises(StateError, match="If no run of this job is active, delete it") as caught:
         acquire(state, clock)
     assert str(path) in str(caught.value)
     assert path.read_bytes() == text

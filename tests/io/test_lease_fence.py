@@ -108,7 +108,7 @@ def test_who_takes_over_waits_for_a_file_that_is_being_put_in_place(state: State
 
 
 def test_a_fence_without_any_lease_lets_nothing_through(state: StateDir) -> None:
-    with pytest.raises(StateError, match="the file is gone"), LeaseFence(state, LeaseToken(1, "n")).placing():
+    with pytest.raises(StateError, match="the file was removed"), LeaseFence(state, LeaseToken(1, "n")).placing():
         raise AssertionError("let through")
 
 

@@ -86,7 +86,7 @@ def test_a_living_process_is_refused_and_a_killed_one_replaced(
     holding = context.Event()
     child = start(hold, str(Path(state.root).parent), far, holding)
     assert holding.wait(60)
-    with pytest.raises(StateError, match=f"pid {child.pid}, since .*{'heartbeat goes on' if far else 'is alive'}"):
+    with pytest.raises(StateError, match=f"pid {child.pid}, since .*{'heartbeat continues' if far else 'is alive'}"):
         Lease.acquire(state, LeaseOwner.here("second"), times=FAST)
     child.kill()
     child.join()

@@ -237,7 +237,7 @@ def test_a_snapshot_whose_rows_are_gone_is_said(state: StateDir) -> None:
     compact_ledger(Ledger.load(state), lease_for(state, 2))
     (data,) = [each.name for each in state.list("ledger") if each.name.endswith(".parquet")]
     state.delete(f"ledger/{data}")
-    with pytest.raises(StateError, match="put it back from a copy") as caught:
+    with pytest.raises(StateError, match="restore it from a copy") as caught:
         Ledger.load(state)
     assert data in str(caught.value)
 

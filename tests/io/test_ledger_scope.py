@@ -45,7 +45,7 @@ def test_each_change_is_named_with_what_it_causes() -> None:
     text = describe_scope_change(old, new)
     assert "federation source is new: TSDB" in text
     assert f"mapping was {'a' * 60}…, is now b" in text
-    assert "status is gone: was 192" in text
+    assert "status is not set any more: was 192" in text
     assert "read again" in text
     assert "\n" not in text
 

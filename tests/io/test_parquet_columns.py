@@ -275,7 +275,7 @@ def test_whole_numbers_beyond_2_53_are_noted_by_series(tmp_path: Path) -> None:
     facts = catalog_files(source).facts
     assert facts["a"].noted == {"integer_precision": Noted(2, f"{tmp_path}/a.parquet: row 2: {2**53 + 1}")}
     assert facts["b"].noted == {}
-    with pytest.raises(UsageError, match=r"a: 2 values are an integer beyond 2\^53"):
+    with pytest.raises(UsageError, match=r"a: 2 integers beyond 2\^53"):
         ReadFromFiles(source)
 
 

@@ -135,7 +135,7 @@ def test_another_range_than_asked_for_is_no_answer(format: str) -> None:
     assert isinstance(answer, QueryResult)
     assert answer.points == 40
     gateway.times = 10**9
-    with pytest.raises(IncompleteReadError, match="an answer to another question"):
+    with pytest.raises(IncompleteReadError, match="the response is to another request"):
         gateway.reader().read(("a", "b"), WANTED)
 
 
@@ -143,7 +143,7 @@ def test_another_range_than_asked_for_is_no_answer(format: str) -> None:
 def test_another_series_than_asked_for_is_no_answer(format: str) -> None:
     page = json_page if format == "json" else protobuf_page
     gateway = Gateway(service(format), lambda _: page([("c", POINTS["b"], 20)]))
-    with pytest.raises(IncompleteReadError, match="'c', which was not asked for"):
+    with pytest.raises(IncompleteReadError, match="'c', which was not requested"):
         gateway.reader().read(("a", "b"), WANTED)
 
 

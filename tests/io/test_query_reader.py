@@ -184,7 +184,7 @@ def test_empty_pages_without_end_are_noticed() -> None:
     ("fault", "error", "words"),
     [
         ("high total", IncompleteReadError, "counts 2 points but sent 1"),
-        ("lose the tail", IncompleteReadError, "counts 1 points but sent 0"),
+        ("lose the tail", IncompleteReadError, "counts 1 point but sent 0"),
         ("garbage", WireFormatError, "byte offset"),
         ("cut short", WireFormatError, "byte offset"),
     ],

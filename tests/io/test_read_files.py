@@ -203,7 +203,7 @@ def test_a_file_that_changed_meanwhile_fails_its_windows(tmp_path: Path) -> None
 
     def failed(failures: list[WindowFailure]) -> None:
         assert [each.key.series_ids for each in failures] == [("s",)]
-        assert "a.csv: has changed or gone" in failures[0].message
+        assert "a.csv: was changed or removed" in failures[0].message
 
     options = pipeline_options(None, [])
     with beam.Pipeline(runner=make_runner(options), options=options) as pipeline:

@@ -163,5 +163,5 @@ def test_a_pool_that_died_does_not_hang_the_reading() -> None:
             return Future()
 
     windows = in_a_row("a", 30)
-    with pytest.raises(TimeoutError, match=r"a \[1970.*no answer within 0.001 s"):
+    with pytest.raises(TimeoutError, match=r"a \[1970.*no response within 0.001 s"):
         read(reader_of(ScriptedService({}), Dead(), retry_for_s=0.001), windows)

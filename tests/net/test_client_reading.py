@@ -79,7 +79,7 @@ def test_a_point_beyond_the_rounded_range_is_no_answer(service: Any, client: Omn
         lambda: client.get_first_multi_datapoint([SeriesQuery(id="a", start_time=BASE, end_time=BASE + 150)]),
     ):
         serve(service, page(("a", [stray])))
-        with pytest.raises(IncompleteReadError, match="an answer to another question"):
+        with pytest.raises(IncompleteReadError, match="the response is to another request"):
             read()
 
 
@@ -140,7 +140,7 @@ def test_points_outside_may_come_beside_those_that_are_counted(service: Any, cli
         serve(service, page(("a", [-50, 0, 999]), total=total))
         assert len(client.get_datapoints("a", BASE, BASE + 10, include_outside_points=True)) == 3
     serve(service, page(("a", [-50, 0, 5, 999]), total=1))
-    with pytest.raises(IncompleteReadError, match="counts 1 points but sent 4"):
+    with pytest.raises(IncompleteReadError, match="counts 1 point but sent 4"):
         client.get_datapoints("a", BASE, BASE + 10, include_outside_points=True)
 
 
@@ -158,7 +158,7 @@ def test_points_of_many_pages_are_sorted_and_each_is_there_once(service: Any, cl
     serve(service, *pages)
     pieces = client.iter_datapoints("a")
     assert offsets(next(pieces)) == [0, 2, 4]
-    with pytest.raises(IncompleteReadError, match="pages of a that lie across each other in time"):
+    with pytest.raises(IncompleteReadError, match="pages of a that overlap in time"):
         next(pieces)
 
 
@@ -178,7 +178,7 @@ def test_a_column_that_is_missing(service: Any, client: OmniaClient) -> None:
 def test_another_series_than_that_of_the_path(service: Any, client: OmniaClient) -> None:
     serve(service, page(("b", [0])))
     for read in (client.get_datapoints, client.get_latest_datapoint, lambda id: list(client.iter_datapoints(id))):
-        with pytest.raises(IncompleteReadError, match="sent series 'b', which was not asked for"):
+        with pytest.raises(IncompleteReadError, match="sent series 'b', which was not requested"):
             read("a")
 
 
@@ -245,7 +245,7 @@ def test_a_list_without_end(service: Any, client: OmniaClient, monkeypatch: pyte
     if pages == 3:
         assert len(list(found)) == 30
         return
-    with pytest.raises(NotTheServiceError, match="has given 40 items and goes on"):
+    with pytest.raises(NotTheServiceError, match="has given 40 items and continues"):
         list(found)
 
 
@@ -278,7 +278,7 @@ def test_every_series_has_its_own_range(service: Any, client: OmniaClient) -> No
 def test_a_series_that_nobody_asked_for(service: Any, client: OmniaClient) -> None:
     serve(service, page(("z", [0])))
     for read in (client.get_multi_datapoints, client.get_latest_multi_datapoint):
-        with pytest.raises(IncompleteReadError, match="'z', which was not asked for"):
+        with pytest.raises(IncompleteReadError, match="'z', which was not requested"):
             read(["a"])
 
 

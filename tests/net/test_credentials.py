@@ -94,7 +94,7 @@ def test_it_travels_and_is_a_key() -> None:
 )
 def test_a_key_that_means_nothing_to_the_kind_is_refused(keys: dict[str, Any], key: str) -> None:
     text = refusal(**keys)
-    assert f"credential.{key}: means nothing to kind {keys['kind']}" in text
+    assert f"credential.{key}: has no meaning for kind {keys['kind']}" in text
 
 
 def test_every_field_is_claimed_by_some_kind() -> None:

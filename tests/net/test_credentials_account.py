@@ -173,9 +173,9 @@ def test_what_is_missing_or_cannot_be_sent_is_named(session_on: Any, environ: di
         ({"kind": "basic", "username_env": "U", "password_env": "not a name"}, "credential.password_env: must be the name of an"),
         ({"kind": "basic", "username_env": "U", "tenant_id": "t"}, "credential.tenant_id: unknown key"),
         ({"kind": "kerberos", "username_env": "U"}, "credential.username_env: unknown key"),
-        ({"kind": "basics"}, 'credential.kind: what stands there (not shown) is not one of anonymous, client_secret'),
+        ({"kind": "basics"}, 'credential.kind: the value (not shown) is not one of anonymous, client_secret'),
         ({"username_env": "U"}, "credential.kind: required key is missing; one of anonymous, client_secret"),
-        ({"kind": "anonymous", "tenant_id": "t"}, "credential.tenant_id: means nothing to kind anonymous"),
+        ({"kind": "anonymous", "tenant_id": "t"}, "credential.tenant_id: has no meaning for kind anonymous"),
     ],
 )  # fmt: skip
 def test_a_key_that_takes_every_kind_says_what_is_wrong(keys: dict[str, str], says: str) -> None:

@@ -199,7 +199,7 @@ def test_a_sign_in_that_cannot_be_kept_still_serves_this_run(
 ) -> None:
     (stage.home / ".omnia-beam").write_text("a file where the folder should be")
     assert provide("device_code", **KEPT).token()
-    assert "the next run will ask again" in caplog.text
+    assert "the next run needs a new one" in caplog.text
 
 
 def test_a_revoked_sign_in_that_was_kept_asks_and_is_kept_anew(

@@ -117,7 +117,7 @@ def test_dripping_headers_end_at_the_attempt_timeout(service: Any, session_on: A
 
     service.script = [drip]
     session = session_on(service.url, retry=RetryPolicy(attempts=1))
-    with pytest.raises(errors.TransientServiceError, match=r"no whole answer within 0\.3 s"):
+    with pytest.raises(errors.TransientServiceError, match=r"no complete response within 0\.3 s"):
         session.send("GET", "x", idempotent=True, timeout=0.3)
 
 

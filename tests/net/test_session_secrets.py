@@ -104,7 +104,7 @@ def test_a_307_within_the_service_keeps_method_and_body(service: Any, session_on
     ("method", "status", "location", "told"),
     [
         ("POST", 302, "/y", "would lose its body"),
-        ("GET", 302, "", "does not say where to"),
+        ("GET", 302, "", "without a target"),
         ("GET", 302, "http://[bad", "another host"),
         ("GET", 307, "/again", "more than 5 redirects"),
     ],

@@ -335,7 +335,7 @@ def test_json_without_an_end_to_its_depth_is_no_token(
     stage.authority.fail_next(50, Fault(status=status, body=b'{"access_token":' + b"[" * 100_000))
     with pytest.raises(CredentialError) as caught:
         provide(name).token()
-    assert "the answer is JSON that is nested too deeply to be read" in str(caught.value)
+    assert "the response is JSON that is nested too deeply to be read" in str(caught.value)
     assert "recursion" not in str(caught.value)
     assert "[[[" not in str(caught.value)
 

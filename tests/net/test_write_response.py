@@ -27,12 +27,12 @@ SILENCE = [
     (200, b"", "an empty body"),
     (200, b" \n", "an empty body"),
     (204, b"", "without a body"),
-    (200, b"{}", "says nothing"),
-    (200, b"null", "says nothing"),
-    (200, b"[]", "says nothing"),
+    (200, b"{}", "reports nothing"),
+    (200, b"null", "reports nothing"),
+    (200, b"[]", "reports nothing"),
     (200, b"OK", "no JSON"),
     (200, b'{"data": {"items": []}}', "another request"),
-    (200, b'{"statusCode": 500, "message": "Internal"}', "says 500"),
+    (200, b'{"statusCode": 500, "message": "Internal"}', "reports 500"),
     (200, b'{"written": 2}', "written 2"),
     (200, b'{"count": 1}', "count 1"),
     (200, b'{"written": 3, "rejected": [{"id": "a"}]}', "rejected 1"),
@@ -57,7 +57,7 @@ def test_a_word_is_believed_at_once(service: Any, client: OmniaClient, body: byt
 @pytest.mark.parametrize(("status", "body", "why"), SILENCE)
 def test_anything_else_is_no_word(service: Any, client: OmniaClient, status: int, body: bytes, why: str) -> None:
     service.script = [service.answer(status, body)]
-    with pytest.raises(TransientServiceError, match=f"{why}: no word that the 3 points are stored"):
+    with pytest.raises(TransientServiceError, match=f"{why}: no confirmation that the 3 points are stored"):
         client.write_multiple(POINTS)
     assert len(service.requests) == 3
     sent = {request.body for request in service.requests}

@@ -55,7 +55,7 @@ def test_a_wrong_path_on_the_right_host(emulator: EmulatorThread, end: str, path
     with ServiceSession(ServiceSettings(base)) as session, pytest.raises(NotTheServiceError) as caught:
         session.send("GET", path, idempotent=True)
     text = str(caught.value)
-    assert text.startswith(f"nothing at {base.rstrip('/')} answers like the Omnia Timeseries API (GET /")
+    assert text.startswith(f"{base.rstrip('/')} does not respond like the Omnia Timeseries API (GET /")
     assert "Check base_url" in text
     assert "\n" not in text
 
@@ -64,7 +64,7 @@ def test_a_wrong_path_on_the_right_host(emulator: EmulatorThread, end: str, path
 def test_another_site(other_site: str, path: str) -> None:
     with ServiceSession(ServiceSettings(other_site)) as session, pytest.raises(NotTheServiceError) as caught:
         session.send("GET", path, idempotent=True)
-    assert f"nothing at {other_site} answers like" in str(caught.value)
+    assert f"{other_site} does not respond like" in str(caught.value)
     assert "404 Not Found" in str(caught.value)
 
 

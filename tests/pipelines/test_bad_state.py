@@ -173,7 +173,7 @@ def test_two_runs_at_once(emulator: EmulatorThread, job_file: Write, tmp_path: P
     (told,) = (
         line for err, code in ended.items() if code == 3 for line in err.splitlines() if line.startswith("omnia-beam ")
     )
-    assert "another run of job 'job' is going on" in told
+    assert "another run of job 'job' is running" in told
     assert f"pid {both[0].pid}" in told or f"pid {both[1].pid}" in told
     assert is_exact(emulator, tmp_path / "out")
     emulator.set_faults([])

@@ -175,7 +175,7 @@ def test_off_looks_at_nothing_and_says_so(job: Job, context: RunContext) -> None
     all_files(job.files())
     summary = run_migrate(job.load(PARQUET, destination_check="off"), context)
     assert (summary.status, len(summary.warnings)) == ("complete", 1)
-    assert "was not looked at" in summary.warnings[0]
+    assert "was not checked" in summary.warnings[0]
 
 
 def counts(emulator: EmulatorThread) -> list[int]:

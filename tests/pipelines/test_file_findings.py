@@ -68,7 +68,7 @@ def test_a_limit_stops_the_source() -> None:
     board.note_found("duplicates", "PT-2", 2)
     assert (board.exceeded, board.stop.is_set()) == (None, False)
     board.note_found("duplicates", "PT-2", 1)
-    assert board.exceeded == "duplicates of PT*: at most 5 points are accepted, and 6 are found"
+    assert board.exceeded == "duplicates of PT*: at most 5 points accepted, 6 found"
     assert board.stop.is_set()
     assert board.found()["duplicates"] == {"PT-1": 3, "PT-2": 3, "TT-1": 90}
     board.begin()
@@ -154,7 +154,7 @@ class TestFromEndToEnd:
         self.job(tmp_path, {"kind": "parquet", "path": "*.parquet"}, accept=accept)
         ended, summary = shell.json("migrate job.yaml")
         assert (ended, summary["status"]) == (1, "incomplete")
-        assert "duplicates of PT*: at most 2 points are accepted, and 3 are found" in summary["stopped"]
+        assert "duplicates of PT*: at most 2 points accepted, 3 found" in summary["stopped"]
 
     def test_columns_times_and_empty_files_are_reported(self, shell: Shell, tmp_path: Path) -> None:
         self.parquet(tmp_path / "a.parquet", time=pa.array([1, 2, 3]), quality=pa.array([0, 0, 192]))

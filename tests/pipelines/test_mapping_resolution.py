@@ -1,4 +1,4 @@
-"""What becomes of each series: rules, rows, units, statuses, and what is found to be in the way."""
+"""What happens to each series: rules, rows, units, statuses, and what is found to be in the way."""
 
 from __future__ import annotations
 
@@ -339,7 +339,7 @@ class TestReport:
         assert [(each.name, each.blocking, each.points) for each in report.findings] == [
             ("unlisted_status", blocking, 4)
         ]
-        assert "7 (3 points), 8 (1 points)" in report.findings[0].message
+        assert "7 (3 points), 8 (1 point)" in report.findings[0].message
 
     def test_files_hold_everything(self, resolve: Resolve) -> None:
         resolution, config = resolve([PLAIN], sink={"kind": "parquet", "path": "out"}, targets=AnySeries())
@@ -357,11 +357,11 @@ class TestReport:
         with pytest.raises(UsageError) as caught:
             report.check(accepted(["unknown_unit"]))
         lines = str(caught.value).splitlines()
-        assert lines[0] == "30 findings stop this migration; nothing was moved:"
+        assert lines[0] == "30 findings in the way of this migration; nothing was moved:"
         assert lines[1] == "nan_values: s0: x"
         assert lines[-2:] == [
             "… and 10 more: omnia-beam plan lists them all",
-            "mend them, or let them pass by name: accept: [nan_values]",
+            "fix them, or accept them by name: accept: [nan_values]",
         ]
         report.check(accepted(["unknown_unit", "nan_values"]))
 

@@ -93,7 +93,7 @@ def test_what_the_mapping_file_says_already_stays(tmp_path: Path) -> None:
 
 def test_a_template_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "map.csv").write_text("reviewed")
-    with pytest.raises(UsageError, match=r"map\.csv: is there already"):
+    with pytest.raises(UsageError, match=r"map\.csv: exists already"):
         write_template(str(tmp_path / "map.csv"), Resolution((), (), (series("a"),)), (), ())
     assert (tmp_path / "map.csv").read_text() == "reviewed"
 
@@ -130,4 +130,4 @@ def test_from_a_plan_to_a_migration(
         assert rows[0]["why"] == "it will be created as 27TT-9 in NEW"
         assert run("migrate job.yaml --set mapping.file=map.csv") == 0
         assert run("plan job.yaml --mapping-template map.csv") == 2
-        assert "is there already" in capsys.readouterr().err
+        assert "exists already" in capsys.readouterr().err

@@ -118,11 +118,11 @@ def test_every_mistake_of_a_mapping_file_is_named_and_nothing_is_touched(
         '1: column 6: "target_colour" is not a column',
         '3: column 3 (scale): "1;5" is not a finite number',
         "4: column 1 (source): is empty",
-        '5: source "a" stands in line 2 already',
+        '5: source "a" is in line 2 already',
         '6: column 5 (status_map): "nope" is not a status map',
         "7: 2 cells where the header has 6",
         "8: column 3 (scale): 0 would make every value the same",
-        '9: target "A" stands in line 2 already',
+        '9: target "A" is in line 2 already',
     ):
         assert f"{tags}:{problem}" in told
     assert sorted(job.folder.rglob("*")) == sorted([*before, config])
@@ -273,7 +273,7 @@ def test_check_looks_at_files_and_mapping(job: Job, capsys: pytest.CaptureFixtur
     told = " ".join(capsys.readouterr().out.split())
     assert "source files 1 file, 0.0 MB layout long, delimiter ,, encoding utf-8" in told
     assert "2 series: a, b" in told
-    assert "mapping file 1 rows" in told
+    assert "mapping file 1 row" in told
     (job.input / "a.csv").write_text("time\n")
     assert main(["check", config]) == 2
 

@@ -296,7 +296,7 @@ def test_points_dropped_by_policy_are_counted(start: Callable[..., Job]) -> None
     job = start()
     job.write([_odd_chunk(job.targets())])
     summary = job.replay(config=job.configured(nan="drop_counted"))
-    assert summary.details["dropped"] == "1 points, by nan: drop_counted"
+    assert summary.details["dropped"] == "1 point, by nan: drop_counted"
     assert summary.dead_letters == 1
 
 

@@ -66,7 +66,7 @@ def test_a_new_state_deletes_nothing_of_an_old_job(hand: HandRun) -> None:
     before = files(hand)
     shutil.rmtree(hand.root / "state")
     with pytest.raises(
-        DestinationError, match=r"holds 4 files of the job 'model', .* is new and knows nothing of them"
+        DestinationError, match=r"holds 4 files of the job 'model', .* is new and has no record of them"
     ):
         hand.run(Ask(("a",), 8, 12))
     assert files(hand) == before

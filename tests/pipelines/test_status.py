@@ -114,7 +114,7 @@ def test_a_run_that_goes_on_is_told(job: JobConfig) -> None:
     with Lease.acquire(StateDir.open(job.state, job.name), LeaseOwner.here("other"), heartbeat=False):
         status = job_status(job)
         assert status.lease.state == "running"
-        assert "going on: run 2, host " in status.lease.text
+        assert "running: run 2, host " in status.lease.text
     assert job_status(job).lease.state == "free"
 
 
@@ -129,7 +129,7 @@ def test_a_search_is_answered_from_the_ledger_and_says_so(load: Callable[..., Jo
     record(job, ((B, C), "01", "11", 0))
     status = job_status(job)
     assert status.series == 3
-    assert "a search is resolved by the service, which was not asked" in status.notes[0]
+    assert "a search is resolved by the service, which was not called" in status.notes[0]
 
 
 def searching(load: Callable[..., JobConfig], name: str = "*") -> JobConfig:

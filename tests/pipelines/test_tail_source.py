@@ -182,12 +182,12 @@ def test_cycle_follows_cycle_and_none_begins_while_one_is_under_way(load: Load, 
         for _ in range(20):
             assert not stage.look()
         assert stage.cursor.complete_to_ns == DAY
-        assert "1 of 1 windows of cycle 1 are on their way" in stage.lines[-1]
+        assert "1 of 1 window of cycle 1 in flight" in stage.lines[-1]
         stage.carry_out(first)
         second = stage.look()  # the poll was due long ago
         assert second[0].key.range.start_ns == DAY + 4 * MINUTE
         assert stage.cursor.complete_to_ns == DAY + 4 * MINUTE
-        assert "1 windows, 24 points" in stage.lines[-1]
+        assert "1 window, 24 points" in stage.lines[-1]
         stage.carry_out(second)
         stage.look()
         assert stage.cursor.complete_to_ns == second[0].key.range.end_ns

@@ -128,8 +128,8 @@ def test_a_repair_waits_for_no_other_run(
     flip(tmp_path, emulator)
     with Lease.acquire(StateDir.open(job.state, job.name), LeaseOwner.here("other"), heartbeat=False):
         assert run_verify(job, context).details["by_kind"] == {"changed_value": 1}  # looking is always possible
-        assert "a run of this job is going on" in context.err.file.getvalue()  # type: ignore[attr-defined]  # a StringIO
-        with pytest.raises(StateError, match="another run of job 'job' is going on"):
+        assert "another run of this job is running" in context.err.file.getvalue()  # type: ignore[attr-defined]  # a StringIO
+        with pytest.raises(StateError, match="another run of job 'job' is running"):
             run_verify(job, context, repair=True)
     assert not job_status(job).incomplete
 

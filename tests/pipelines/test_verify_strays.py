@@ -184,7 +184,7 @@ def test_files_of_other_jobs_are_left_alone_and_counted(copy: Copy) -> None:
     shutil.copyfile(copy.files[0], copy.files[0].with_name(other))
     found = copy.verify(repair=True)
     assert (found["exit"], found["before"]["foreign_files"], found["repair"]) == (0, 1, None)
-    assert any("1 files of other jobs" in note for note in found["before"]["notes"])
+    assert any("1 file of other jobs" in note for note in found["before"]["notes"])
     shutil.move(copy.files[0].with_name(other), copy.out / other)  # no job writes there
     assert copy.verify()["before"]["by_kind"] == {"stray_file": 1}
 
@@ -211,4 +211,4 @@ def test_files_without_checksums_are_counted(copy: Copy) -> None:
     pq.write_table(pq.ParquetFile(copy.files[0]).read(), copy.files[0])
     found = copy.verify()
     assert (found["exit"], found["before"]["files_without_checksums"]) == (0, 1)
-    assert any(note.startswith("1 of 2 files have no page checksums") for note in found["before"]["notes"])
+    assert any(note.startswith("Without page checksums: 1 of 2 files") for note in found["before"]["notes"])

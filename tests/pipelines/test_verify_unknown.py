@@ -186,7 +186,7 @@ def test_a_deleted_target_series_is_named_and_made_again(
         assert (found["exit"], found["before"]["by_kind"]) == (1, {"missing_series": 1})
         (named,) = found["before"]["named"]
         assert (named["series_id"], named["points"]) == ("PT-1", 300)
-        assert "does not know it any more" in named["text"]
+        assert "does not exist in the destination any more" in named["text"]
     mended = check(job, context, tmp_path, repair=True)
     assert (mended["exit"], mended["after"]["by_kind"]) == (0, {})
     assert check(job, context, tmp_path, source=True)["exit"] == 0

@@ -93,7 +93,7 @@ class World:
         try:
             return run_backfill(self.config(**keys), context).status
         except StateError as error:
-            if "does not let go" not in str(error):
+            if "does not release it" not in str(error):
                 raise
             return "refused"
         finally:

@@ -37,7 +37,7 @@ HOURS: Final = 96
 _TRIES: Final = 4
 _LONGEST_S: Final = 60.0
 _LIFTED: Final = re.compile(r"--set max_removed=(\d+)")
-_IS_NEW: Final = "is new and knows nothing of them"
+_IS_NEW: Final = "is new and has no record of them"
 _NO_POINTS: Final = ("hold no points", "no such file")
 
 

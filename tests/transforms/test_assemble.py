@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from omnia_beam.core.chunk import CHUNK_SCHEMA, RawChunk, RawPage
 from omnia_beam.core.errors import IncompleteReadError, WireFormatError
+from omnia_beam.core.printable import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import BodyFormat, ChunkKey
 from omnia_beam.transforms.assemble import assemble_chunk
@@ -129,7 +130,9 @@ def test_points_between_a_bound_and_its_tick_are_cut_after_counting() -> None:
 
 @pytest.mark.parametrize("stray", [-1, -(10**15), 1_001, 10**18])
 def test_a_point_beyond_the_query_shows_that_the_answer_is_to_another_question(stray: int) -> None:
-    with pytest.raises(IncompleteReadError, match=r"a: the service sent a point at .* an answer to another question"):
+    with pytest.raises(
+        IncompleteReadError, match=r"a: the service sent a point at .* the response is to another request"
+    ):
         assemble_chunk(raw_of(("a", sorted(rows_at(0, 999, stray)), 3)))
 
 
@@ -178,7 +181,7 @@ def test_queries_that_overlap_and_disagree_are_refused() -> None:
 
 @pytest.mark.parametrize("total", [1, 3, 10**12])
 def test_a_count_that_disagrees_is_refused(total: int) -> None:
-    with pytest.raises(IncompleteReadError, match=rf"a .*counts {total} points but sent 2") as caught:
+    with pytest.raises(IncompleteReadError, match=rf"a .*counts {counted(total, 'point')} but sent 2") as caught:
         assemble_chunk(raw_of(("a", rows_at(1, 2), total)))
     assert (caught.value.expected, caught.value.received) == (total, 2)
 
@@ -199,7 +202,7 @@ def test_a_total_of_nothing_beside_points_is_no_total() -> None:
 
 
 def test_a_series_that_was_not_asked_for_is_refused() -> None:
-    with pytest.raises(IncompleteReadError, match="sent series 'x', which was not asked for"):
+    with pytest.raises(IncompleteReadError, match="sent series 'x', which was not requested"):
         assemble_chunk(raw_of(("a", rows_at(1), 1), ("x", rows_at(1), 1)))
 
 

@@ -82,7 +82,7 @@ BAD = {
     "no object": ("[]", "names no schema"),
     "no schema": ('{"data":{"items":[]}}', "names no schema"),
     "another schema": (text_of([], schema="equinor/plant/schemas/ingest/datapoints_v1"), "datapoints_v1'; expected"),
-    "no data": (json.dumps({"schema": EVENT_SCHEMA, "items": []}), "'data' in the answer is missing"),
+    "no data": (json.dumps({"schema": EVENT_SCHEMA, "items": []}), "'data' in the response is missing"),
     "no id": (text_of([("", [(0, 1.0, 192)])]), r"data\.items\[0\]: the series has no id"),
     "no status": (text_of([("a", [(0, 1.0, 192)])]).replace(', "status": 192', ""), "have no status"),
     "null": (text_of([("a", [(0, 1.0, 192)])]).replace("1.0", "null"), "value"),

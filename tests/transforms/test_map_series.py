@@ -110,7 +110,7 @@ def test_reasons_say_which_status_and_which_factor() -> None:
 
 def test_a_series_without_a_rule_is_refused() -> None:
     chunk = Chunk.from_points(KEY, {})
-    with pytest.raises(ValueError, match="no rule says what becomes of series 'b'"):
+    with pytest.raises(ValueError, match="no rule covers series 'b'"):
         map_chunk(chunk, {"a": SeriesRule("x")})
 
 

@@ -20,10 +20,10 @@ def compact(answer: Any) -> bytes:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (b"<html>", "the answer is not JSON: "),
-        (b"", "the answer is not JSON: "),
-        (b"[]", "the answer is an array, not an object"),
-        (b"{}", "'data' in the answer is missing; expected an object"),
+        (b"<html>", "the response is not JSON: "),
+        (b"", "the response is not JSON: "),
+        (b"[]", "the response is an array, not an object"),
+        (b"{}", "'data' in the response is missing; expected an object"),
         (b'{"data":{"items":null}}', "'items' in data is null; expected an array"),
         (b'{"data":{"items":[{"datapoints":[]}]}}', "'id' in data.items[0] is missing; expected a text"),
         (b'{"data":{"items":[{"id":"a"}]}}', "'datapoints' in data.items[0] is missing; expected an array"),

@@ -1,4 +1,4 @@
-"""Archived values as columns: several may stand at one time, in the order in which they were stored."""
+"""Archived values as columns: several may have one time, in the order in which they were stored."""
 
 from __future__ import annotations
 

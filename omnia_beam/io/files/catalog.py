@@ -236,7 +236,7 @@ class CatalogStore:
             ) from error
 
     def vanished(self) -> dict[str, tuple[TimeRange, ...]]:
-        """Return, by series, the ranges of points that files held before and that are gone or at other times now.
+        """Return, by series, the ranges of points that files held before and that are missing or at other times now.
 
         They are returned until `forget_changes` is called.
         """
@@ -280,7 +280,7 @@ class CatalogStore:
             return None  # an index that cannot be read is computed again
 
     def _note_vanished(self, before: FileIndex | None, now: FileIndex | None) -> None:
-        """Note series of which a file no longer shows what it showed: they are gone from it, or it was started again."""
+        """Note series of which a file no longer shows what it showed: they were removed from it, or it was started again."""
         if before is None or before.reading != self.source.reading_digest:
             return
         shown = {} if now is None else now.series_ranges

@@ -75,7 +75,7 @@ def compression_of(path: str) -> str | None:
     for suffix in _NOT_UNDONE:
         if name.endswith(suffix):
             raise UsageError(
-                f"{path}: is compressed or packed in a way that is not undone ({suffix}): unpack it, or pack it as .gz, "
+                f"{path}: is compressed or packed in a way that is not supported ({suffix}): unpack it, or pack it as .gz, "
                 ".bz2, .xz or .zst"
             )
     return next((kind for suffix, kind in _SUFFIXES.items() if name.endswith(suffix)), None)
@@ -130,10 +130,12 @@ def _text_or_damage(begin: bytes) -> str:
 
 def _misnamed(path: str, found: str) -> str:
     if found in _SUFFIXES.values():
-        return f"{path}: is compressed ({found}) and its name does not say so: rename it to end with {_suffix(found)}"
+        return f"{path}: is compressed ({found}) and its name does not show it: rename it to end with {_suffix(found)}"
     if found.endswith("Parquet file"):
         return f"{path}: is {found} and no text: set source.kind: parquet, or take it out of source.path"
-    return f"{path}: is {found}: it is not undone; unpack or export it as text. Compressed as .gz, .bz2, .xz or .zst it is read"
+    return (
+        f"{path}: is {found}, which is not supported: unpack or export it as text. As .gz, .bz2, .xz or .zst it is read"
+    )
 
 
 class _Unpacked(io.RawIOBase):

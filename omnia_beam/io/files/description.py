@@ -101,7 +101,7 @@ class FilesDescription:
     def lines(self) -> list[str]:
         """Return the description for people, with the keys that would change it, a line each."""
         keys = _KEYS if self.kind == "csv" else _PARQUET_KEYS
-        seen = "" if self.whole else "; of the files that were looked at:"
+        seen = "" if self.whole else "; of the files that were inspected:"
         lines = [f"{counted(self.files, 'file')}, {self.size / 1e6:,.1f} MB{seen}"]
         form = [f"{name} {value}" for name, value in self.facts.form.items() if name in keys]
         if form:
@@ -223,7 +223,7 @@ def discovered_keys(kind: str, paths: tuple[str, ...]) -> tuple[dict[str, Any], 
         pattern = str(given.get("time_format", ""))
         other = _SWAPPED.get(pattern[:6])
         if other is not None and _tried(kind, paths, {**given, "time_format": other + pattern[6:]}) is not None:
-            text = f"day and month could be the other way round ({other + pattern[6:]}): look at a day past the 12th"
+            text = f"day and month could be the other way round ({other + pattern[6:]}): check a day after the 12th"
             found = replace(found, others=(*found.others, text))
         return given, found
     return {}, None

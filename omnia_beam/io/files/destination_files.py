@@ -198,7 +198,7 @@ class _LocalWalk:
             if (at.st_dev, at.st_ino) in self._entered:
                 self.listing.links.append((name, f"the folder {self._shown(target)}, which is read anyway"))
             elif os.path.commonpath([target, os.path.realpath(self._root)]) == target:
-                self.listing.links.append((name, f"{self._shown(target)}, in which this destination lies"))
+                self.listing.links.append((name, f"{self._shown(target)}, in which this destination is"))
             else:
                 self._enter(name, outside=True)
 

@@ -1,6 +1,6 @@
 """Compare the destination with the ledger at the end of a run.
 
-A file that is gone or has another size, a target series that is gone or holds less, a dead letter whose file is gone: each
+A file that is missing or has another size, a target series that is missing or holds less, a dead letter whose file is missing: each
 makes the windows that it belongs to *lost*. They are written again, or the run is incomplete and names them.
 """
 
@@ -12,6 +12,7 @@ from typing import Final
 from omnia_beam.core.errors import DestinationError
 from omnia_beam.core.file_stamp import FileStamp
 from omnia_beam.core.fingerprint import Fingerprint
+from omnia_beam.core.printable import counted
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.destination import Asked, Look
@@ -24,7 +25,7 @@ from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.store import reason, store_of
 
 _PARTITIONS: Final = ("year=", "month=")
-_OTHER_TIME: Final = "was written by somebody else since"
+_OTHER_TIME: Final = "was overwritten by another writer since"
 
 
 def look_at_files(
@@ -76,13 +77,15 @@ def look_at_files(
     outside -= named
     first = min(named, default="")
     texts = (
-        [f"{path}: {len(named):,} files are not as recorded, such as {first}, which {wrong[first]}"] if named else []
+        [f"{path}: {counted(len(named), 'file')} not as recorded, such as {first}, which {wrong[first]}"]
+        if named
+        else []
     )
     warnings = beside
     if outside:
         one = min(outside)
         warnings.append(
-            f"{path}: {len(outside):,} files of series, times or settings that this run does not cover are not as recorded, "
+            f"{path}: {counted(len(outside), 'file')} not as recorded, of series, times or settings that this run does not cover, "
             f"such as {one}, which {wrong[one]}; a run over them copies them again"
         )
     return Look(lost, tuple(texts), tuple(warnings))
@@ -99,8 +102,8 @@ def _files_beside(
     if not found:
         return []
     return [
-        f"{path}: {len(found):,} files that no receipt names, such as {shown_name(min(found))}: a reader of the "
-        "folder takes in their points too; verify examines them"
+        f"{path}: {counted(len(found), 'file')} without a receipt, such as {shown_name(min(found))}: a reader of the "
+        "folder reads such files too; verify examines them"
     ]
 
 

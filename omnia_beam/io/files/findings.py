@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from omnia_beam.core.finding import Finding
+from omnia_beam.core.printable import counted
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.io.facts import FileFacts, Noted, SeriesFacts
 from omnia_beam.io.files.options import CsvSource, ParquetSource
@@ -13,14 +14,14 @@ from omnia_beam.io.files.options import CsvSource, ParquetSource
 _MONTH_NS: Final = 31 * 86_400 * NS_PER_SECOND
 _YEAR_NS: Final = 366 * 86_400 * NS_PER_SECOND
 _WORDS: Final[Mapping[str, tuple[bool, Callable[[int], str]]]] = {
-    "text_values": (True, lambda n: f"{n:,} values are texts, which the sink does not keep: their value is NaN"),
-    "integer_precision": (True, lambda n: f"{n:,} values are whole numbers beyond 2^53, which float64 rounds"),
-    "infinite_values": (True, lambda n: f"{n:,} values are numbers too large for float64, which become infinite"),
-    "same_time": (True, lambda n: f"{n:,} points share their time with another one and become dead letters"),
+    "text_values": (True, lambda n: f"{counted(n, 'value')} of text, which the sink does not keep and writes as NaN"),
+    "integer_precision": (True, lambda n: f"{counted(n, 'whole number')} beyond 2^53, which float64 rounds"),
+    "infinite_values": (True, lambda n: f"{counted(n, 'number')} too large for float64, which becomes infinity"),
+    "same_time": (True, lambda n: f"{counted(n, 'point')} at the time of another one: dead letters"),
     "duplicates": (
         False,
         lambda n: (
-            f"{n:,} rows at least share series and time with another row: the later one wins (the summary counts them all)"
+            f"at least {counted(n, 'row')} with series and time of another row: the later row wins (the summary counts all)"
         ),
     ),
 }
@@ -42,10 +43,10 @@ def time_findings(
     unit = "source.time_unit" if isinstance(options, ParquetSource) else "source.time_format (epoch_s, epoch_ms, …)"
     held = f"first {format_time(first)}, last {format_time(last)}"
     if first >= -_MONTH_NS and last <= _MONTH_NS:
-        text = f"all times lie within a month of 1970 ({held}): is the unit of the times right? See {unit}"
+        text = f"all times are within a month of 1970 ({held}): is the unit of the times right? See {unit}"
         yield Finding("odd_times", shown, text, False, series_id=series_id)
     elif last > now_ns + _YEAR_NS:
-        text = f"times lie more than a year ahead ({held}): is the unit of the times right? See {unit}"
+        text = f"times are more than a year ahead ({held}): is the unit of the times right? See {unit}"
         yield Finding("odd_times", shown, text, False, series_id=series_id)
 
 
@@ -70,7 +71,7 @@ def file_findings(options: CsvSource | ParquetSource, about: Mapping[str, FileFa
         each = about[long[0]]
         times = f"{each.rows:,} rows have {each.times:,} different times"
         text = (
-            f"{times}{_and_more(long)}: this looks like a row a point, and was taken as a column a series: name "
+            f"{times}{_and_more(long)}: this looks like one row per point, and was read as one column per series: name "
             "source.series_column and source.value_column, or set source.layout: wide"
         )
         yield Finding("long_as_wide", long[0], text)

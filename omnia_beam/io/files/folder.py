@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from omnia_beam.core.errors import DestinationError, UsageError
+from omnia_beam.core.printable import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS, NS_PER_SECOND, parse_time
 from omnia_beam.io.destination import Tidied
@@ -77,7 +78,7 @@ def tidy_files(
         gone = {name for name in stray if name in replaced or _concerns(path, name, prefix, wanted)}
         _delete_fenced(path, [*temporaries, *sorted(gone)], state.fence)
     except OSError as error:
-        raise DestinationError(f"{path}: files of an earlier run cannot be tidied: {reason(error)}") from error
+        raise DestinationError(f"{path}: files of an earlier run cannot be removed: {reason(error)}") from error
     return Tidied((*temporaries, *sorted(gone)), tuple(sorted(set(stray) - gone)))
 
 
@@ -96,7 +97,7 @@ def check_writable(path: str, prefix: str = "check") -> None:
         write_durably(within(path, probe), b"")
     except DestinationError as error:
         raise DestinationError(
-            f"{path}: files cannot be written there: {reason(error.__cause__ or error)}. Mend that, or give another `sink.path:`"
+            f"{path}: files cannot be written there: {reason(error.__cause__ or error)}. Fix that, or give another `sink.path:`"
         ) from error
     try:
         _delete(path, [probe])
@@ -106,8 +107,8 @@ def check_writable(path: str, prefix: str = "check") -> None:
 
 def _state_is_new(path: str, stray: list[str], state: JobRun) -> DestinationError:
     return DestinationError(
-        f"{path}: holds {len(stray)} files of the job {state.state_dir.job_name!r}, such as {min(stray)}, and its state "
-        f"{state.state_dir.root} is new and knows nothing of them. Put the job's old state back there, or give the job "
+        f"{path}: holds {counted(len(stray), 'file')} of the job {state.state_dir.job_name!r}, such as {min(stray)}, and its state "
+        f"{state.state_dir.root} is new and has no record of them. Put the job's old state back there, or give the job "
         "another `name:` or `sink.path:`; to copy everything again, move those files away first"
     )
 

@@ -119,7 +119,7 @@ class FileSource:
 
     @property
     def reading_digest(self) -> str:
-        """16 hex digits that stand for everything that changes how a file is interpreted."""
+        """16 hex digits, a digest of everything that changes how a file is interpreted."""
         text = _text(replace(self, paths=(), statuses=())) + _text_of_new(self.form)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 

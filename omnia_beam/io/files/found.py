@@ -50,7 +50,7 @@ def list_files(paths: Iterable[str]) -> tuple[SourceFile, ...]:
 
 
 def look_at(path: str) -> SourceFile | None:
-    """Return one file as it is now; None where it is gone."""
+    """Return one file as it is now; None where it does not exist."""
     try:
         return list_files([path if is_remote(path) else path.replace("[", "[[]")])[0]
     except UsageError:

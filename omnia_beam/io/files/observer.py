@@ -13,6 +13,7 @@ import numpy as np
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.errors import DestinationError
 from omnia_beam.core.fingerprint import Fingerprint
+from omnia_beam.core.printable import counted
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.io.difference import Difference
 from omnia_beam.io.files.csv import readback as csv_reader
@@ -142,7 +143,7 @@ class FilesDestination:
 
     def _problem(self, kind: str, name: str, receipt: Receipt, what: str) -> Difference:
         held = f"one of {len(receipt.files)} files of a window of" if len(receipt.files) > 1 else "the file of"
-        text = f"{what}: {held} {receipt.count:,} points of {len(receipt.series):,} series"
+        text = f"{what}: {held} {counted(receipt.count, 'point')} of {len(receipt.series):,} series"
         points = receipt.count if len(receipt.files) == 1 else 0
         return Difference(kind, text, receipt.series[0].series_id, receipt.key.range, name, points)
 

@@ -38,7 +38,7 @@ class FilesOptions(SourceOptions):
         "File, glob or list of them, on a disk or an object store. Where two rows give the same series and time, the later file in "
         "name order wins, as an upsert would."
     )
-    include: OneOrMany[Text] = key("Read only series whose name matches one of these; `*` stands for anything.", ())
+    include: OneOrMany[Text] = key("Read only series whose name matches one of these; `*` matches anything.", ())
     exclude: OneOrMany[Text] = key("Leave out series whose name matches one of these.", ())
     status: OneOrMany[Status] = key("Read only points with one of these statuses.", ())
     default_status: Status = key("Status of points that come without one.", GOOD)
@@ -79,7 +79,7 @@ class CsvSource(FilesOptions):
 
     kind: Literal["csv"] = key("The kind of source.")
     layout: Literal["auto", "wide", "long"] = key(
-        "`wide`: a time column, every other column a series by its name. `long`: a row a point. `auto`: long where the header "
+        "`wide`: a time column, every other column a series by its name. `long`: one row per point. `auto`: long where the header "
         "has a series and a value column.",
         "auto",
     )
@@ -88,7 +88,8 @@ class CsvSource(FilesOptions):
     )
     decimal: Literal[".", ","] = key("Decimal mark of values.", ".")
     encoding: Text = key(
-        "Text encoding of the files. A byte order mark goes before it, and UTF-16 is known without a mark too.", "utf-8"
+        "Text encoding of the files. A byte order mark takes precedence, and UTF-16 is known without a mark too.",
+        "utf-8",
     )
     missing: OneOrMany[str] = key("Texts that mean that there is no point, besides the empty cell.", ())
     time_column: TimeColumn | None = key(
@@ -105,8 +106,8 @@ class CsvSource(FilesOptions):
         None,
     )
     dst_fold: Literal["refuse", "order", "earlier", "later", "dead_letter"] = key(
-        "What becomes of local times that come twice when clocks go back: the file is refused with the line, the order of the "
-        "rows tells (of each series, and of a wide file), the earlier or the later is meant, or such points become dead letters.",
+        "What happens to local times that occur twice when clocks go back: the file is refused with the line, the order of the "
+        "rows decides (of each series, and of a wide file), the earlier or the later is meant, or such points become dead letters.",
         "refuse",
     )
     skip_rows: Annotated[int, Field(ge=0, le=100_000)] = key("Lines before the header.", 0)
@@ -116,9 +117,9 @@ class CsvSource(FilesOptions):
     skip_footer: Annotated[int, Field(ge=0, le=100_000)] = key(
         "Rows at the end that are no points; empty lines and comments do not count.", 0
     )
-    comment: CommentMark | None = key("What lines that do not count begin with, such as `#`.", None)
+    comment: CommentMark | None = key("Beginning of lines that are ignored, such as `#`.", None)
     thousands: Literal[" ", ".", ",", "'"] | None = key(
-        "Mark between groups of three digits of values; a blank stands for no-break and narrow ones too.", None
+        "Mark between groups of three digits of values; a blank includes no-break and narrow ones.", None
     )
     values: dict[str, WordStatus] = key(
         default_factory=dict,
@@ -230,7 +231,7 @@ class CsvSink(SinkOptions):
     kind: Literal["csv"] = key("The kind of sink.")
     path: PathText = key("Directory, on a disk or an object store.")
     layout: Literal["long", "wide"] = key(
-        "`long`: a row a point, with its status. `wide`: a column a series, no status.", "long"
+        "`long`: one row per point, with its status. `wide`: one column per series, no status.", "long"
     )
     delimiter: Delimiter = key("Character between cells, or `tab`.", ",")
     compression: Literal["none", "gzip", "zstd"] = key("Compression of the files.", "none")

@@ -16,6 +16,7 @@ from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import IncompleteReadError, OmniaBeamError, UsageError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.limits import MAX_CHUNK_POINTS
+from omnia_beam.core.printable import counted
 from omnia_beam.core.window import Window
 from omnia_beam.io.base import ReadResult
 from omnia_beam.io.files.catalog import FileCatalog, catalog_files
@@ -124,7 +125,7 @@ def _check_exact(catalog: FileCatalog) -> None:
         noted = facts.noted.get("integer_precision")
         if noted is not None:
             raise UsageError(
-                f"{name}: {noted.points:,} values are an integer beyond 2^53, which float64 rounds: {noted.example}"
+                f"{name}: {counted(noted.points, 'integer')} beyond 2^53, which float64 rounds: {noted.example}"
             )
 
 

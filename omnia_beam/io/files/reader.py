@@ -84,7 +84,8 @@ class BlockCache:
             return self._files[file]
         if look_at(file.path) != file:
             raise IncompleteReadError(
-                f"{file.path}: has changed or gone since this run looked at it: run the same command again when it is settled"
+                f"{file.path}: was changed or removed since this run inspected it: run the same command again when it no longer "
+                "changes"
             )
         while len(self._files) >= _OPEN_FILES:
             self._files.popitem(last=False)[1].close()

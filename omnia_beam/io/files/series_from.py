@@ -19,7 +19,7 @@ def series_of_path(path: str, pattern: str) -> str:
 
     Args:
         path: the whole path of the file.
-        pattern: the end of the path (`{series}.csv`), or a folder (`tag={series}/`); `*` stands for anything within a
+        pattern: the end of the path (`{series}.csv`), or a folder (`tag={series}/`); `*` matches anything within a
             part of the path. The suffix of a compression may follow. In folders `KEY=VALUE` the value's percent-encoding
             is decoded, since writers of such folders encode it.
 

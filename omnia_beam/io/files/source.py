@@ -56,7 +56,7 @@ class FilesSource:
 
     def remembered(self, view: JobView, last: Sequence[str] | None) -> Selection:
         whose = "the ledger" if last is None else "the last run"
-        note = f"The series are those of {whose}: which series the source's files hold now was not looked up."
+        note = f"The series are those of {whose}; the source's files were not read."
         return Selection(tuple(sorted({*view.ledger.series_ids(view.scope.digest), *(last or ())})), note)
 
     def describe(self) -> Iterable[Timeseries]:
@@ -75,7 +75,7 @@ class FilesSource:
         else:
             catalog = store.load(lambda file: read.append(file.path))
         if read:
-            notify(f"looked through {counted(len(read), 'new or changed file')}")
+            notify(f"inspected {counted(len(read), 'new or changed file')}")
         found = find_metadata(self._options.path)
         if metadata:
             check_no_problems(found.problems)

@@ -1,4 +1,4 @@
-"""Find what lies at a destination of files besides those that receipts name: whose it is, and what it holds."""
+"""Find the files at a destination that no receipt names: whose they are, and what they hold."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.errors import DestinationError
+from omnia_beam.core.printable import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS
 from omnia_beam.io.difference import Difference
@@ -74,7 +75,7 @@ def _stray(path: str, file: ListedFile, prefix: str, read: Read) -> Stray:
             for _, part in read(f"{path.rstrip('/')}/{file.name}"):
                 points += len(part.times)
                 span = _wider(span, part)
-            content = f"{points:,} points"
+            content = counted(points, "point")
         except (FileNotFoundError, ValueError, DestinationError) as error:
             points, span = 0, None
             content = f"unreadable: {error}"
@@ -95,11 +96,11 @@ def _wider(span: TimeRange | None, points: Points) -> TimeRange | None:
 
 
 def _linked(name: str, target: str) -> Difference:
-    text = f"leads to {target}: a reader that follows links gets those points twice; take the link away"
+    text = f"leads to {target}: a reader that follows links gets those points twice; remove the link"
     return Difference("linked_file", text, file=shown_name(name))
 
 
 def _closed(name: str, why: str) -> Difference:
     return Difference(
-        "not_compared", f"the folder cannot be listed: {why}; what lies in it is not known", file=shown_name(name)
+        "not_compared", f"the folder cannot be listed: {why}; its content is not known", file=shown_name(name)
     )

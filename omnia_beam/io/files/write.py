@@ -1,4 +1,4 @@
-"""Write chunks to a sink of files: encode a chunk, put its files in place, return its receipt."""
+"""Write chunks to a sink of files, Parquet or CSV: encode a chunk, put its files in place, return its receipt."""
 
 from __future__ import annotations
 
@@ -142,9 +142,9 @@ def _left_out(chunk: Chunk, board: RunBoard) -> Chunk:
 def _check_claim(chunk: Chunk) -> None:
     if chunk.num_points and not chunk.key.range:
         raise UsageError(
-            f"{chunk.key}: points of event messages cannot go into files: a file is named by the range that it holds all "
-            "points of, which no message knows, and messages would write over each other. Write them to an Omnia service, "
-            'let `omnia-beam tail` keep the files fresh, or ask for a file a message: WriteToParquet(..., unclaimed="by_content")'
+            f"{chunk.key}: points of event messages cannot go into files: a file is named by the range whose points it "
+            "holds, which a message does not give, and messages would overwrite each other. Write them to an Omnia service, "
+            'let `omnia-beam tail` keep the files fresh, or write one file per message: WriteToParquet(..., unclaimed="by_content")'
         )
 
 

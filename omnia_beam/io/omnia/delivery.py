@@ -16,7 +16,7 @@ The service takes a request whole or not at all, and its refusal names no culpri
 - more than `isolation_requests` for one batch: the rest is sent once in up to 64 groups; a group that is refused is
   refused whole.
 - 401, 403, a missing credential, an answer that no Omnia service gives, 202 (queued: no word that anything is stored),
-  and every other refusal: nobody's points are at fault. The run ends.
+  and every other refusal: no points are at fault. The run ends.
 - a transient failure that outlasts all retries: the points are neither stored nor dead; their chunks fail as a whole.
 """
 
@@ -143,10 +143,10 @@ class Account(Protocol):
         """The service has committed them."""
 
     def refused(self, group: Group, refusal: Refusal, note: str) -> None:
-        """They cannot be stored. `note` says so where they were not refused alone."""
+        """They cannot be stored. `note` is for those that were not refused alone."""
 
     def failed(self, group: Group, error: TransientServiceError) -> None:
-        """Nobody knows whether they are stored: their chunks have to be written again."""
+        """Whether they are stored is unknown: their chunks have to be written again."""
 
     def wants(self, run: Run) -> bool:
         """Whether its chunk has not failed already."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from omnia_beam.core.errors import IncompleteReadError
+from omnia_beam.core.printable import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.plan.counting import Count, inner
 
@@ -93,7 +94,9 @@ class Witness:
         for series_id, points in counts.items():
             if points:
                 raise IncompleteReadError(
-                    f"the service counts {points} points of {series_id} and sent none", expected=points, received=0
+                    f"the service counts {counted(points, 'point')} of {series_id} and sent none",
+                    expected=points,
+                    received=0,
                 )
         unnamed = [series_id for series_id in silent if series_id not in counts]
         if unnamed and is_namer and _alone(silent) in self._names_the_empty:

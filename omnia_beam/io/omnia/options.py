@@ -61,7 +61,7 @@ BadStatus = Annotated[
 
 
 class SearchConfig(Section):
-    """A search in the service's metadata: what is given must all match; `*` stands for anything."""
+    """A search in the service's metadata: what is given must all match; `*` matches anything."""
 
     model_config = ConfigDict(json_schema_extra=_one_selection)
     starter: ClassVar = {"name": ""}
@@ -78,7 +78,7 @@ class SearchConfig(Section):
     @model_validator(mode="after")
     def _asks_for_something(self) -> SearchConfig:
         if not self.patterns():
-            raise problem('asks for nothing: give at least one of its keys; name: "*" asks for everything')
+            raise problem('is empty: give at least one of its keys; name: "*" matches everything')
         return self
 
     def patterns(self) -> dict[str, str]:
@@ -113,7 +113,7 @@ class OmniaSource(ServiceOptions, SourceOptions):
 
     kind: Literal["omnia"] = key("The kind of source.")
     federation_source: FederationSource | None = key(
-        "Which of the service's stores answers; it changes the answer. Where it is not given, the service decides.",
+        "Which of the service's stores is read; the response depends on it. Where it is not given, the service decides.",
         None,
     )
     series: SeriesSelection = key("Which timeseries to read.")
@@ -160,7 +160,7 @@ class OmniaSink(ServiceOptions, SinkOptions):
     batch_points: int = key("Points in one write, at most.", 10_000, ge=1, le=1_000_000)
     batch_bytes: int = key("Bytes in one write's body, at most.", 4_000_000, ge=1_000, le=1_000_000_000)
     nan: Literal["dead_letter", "drop_counted", "as_bad_status"] = key(
-        "What becomes of NaN and infinities, which the service's JSON cannot hold: kept as dead letters, dropped and counted, "
+        "What happens to NaN and infinities, which the service's JSON cannot hold: kept as dead letters, dropped and counted, "
         "or written as `bad_value` with `bad_status`.",
         "dead_letter",
     )
@@ -171,7 +171,7 @@ class OmniaSink(ServiceOptions, SinkOptions):
     )
     bad_value: Factor = key("Value written by `nan: as_bad_status`.", 0.0)
     time_resolution: Literal["dead_letter", "truncate"] = key(
-        f"What becomes of times finer than the service's {TIME_RESOLUTION_NS} ns: kept as dead letters, or cut off (and "
+        f"What happens to times finer than the service's {TIME_RESOLUTION_NS} ns: kept as dead letters, or cut off (and "
         "counted; two points in the same step become one).",
         "dead_letter",
     )

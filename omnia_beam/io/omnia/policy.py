@@ -71,7 +71,7 @@ class WriteOptions:
 
     @property
     def policy(self) -> PointPolicy:
-        """What becomes of points that the service cannot hold."""
+        """What happens to points that the service cannot hold."""
         return replace(
             _SERVICE,
             nan=self.nan,

@@ -17,6 +17,7 @@ from omnia_beam.core.errors import (
     WireFormatError,
 )
 from omnia_beam.core.failure import WindowFailure
+from omnia_beam.core.printable import counted
 from omnia_beam.core.series_id import id_key
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import BodyFormat, ChunkKey
@@ -54,7 +55,7 @@ class QueryResult:
     Args:
         pages: in their order.
         points: number of points that they hold.
-        named: the series that the service named, in the pages or in a count; of the others it did not even say that they
+        named: the series that the service named, in the pages or in a count; of the others it did not even report that they
             have no points.
         has_totals: whether the service returned a total beside the points of each series.
     """
@@ -179,11 +180,11 @@ class QueryReader:
         Raises:
             IncompleteReadError: the service counts more.
         """
-        counted = self._witness.counted(series_ids, asked)
-        if counted > points:
+        expected = self._witness.counted(series_ids, asked)
+        if expected > points:
             raise IncompleteReadError(
-                f"{_where(series_ids, asked)}: the service counts {counted} points but sent {points}",
-                expected=counted,
+                f"{_where(series_ids, asked)}: the service counts {counted(expected, 'point')} but sent {points}",
+                expected=expected,
                 received=points,
             )
 

@@ -126,7 +126,7 @@ class FetchWindows(beam.PTransform):
     """Windows that come from elsewhere in the pipeline, without end: WindowShard to RawChunk.
 
     Output: a tuple with the outputs `raw_chunks` and `failures`, as of ReadFromOmnia. Every window that cannot be read is a
-    failure, also where the service is down or the credential is refused: whoever gives out the windows tries again.
+    failure, also where the service is down or the credential is refused: the giver of the windows tries again.
 
     Args:
         service, options: as of ReadFromOmnia.

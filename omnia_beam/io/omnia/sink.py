@@ -25,8 +25,8 @@ from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.shared import shared_session
 
 _EXTRA_POINTS: Final = (
-    "Writing to a service adds and replaces points and takes none away: extra points stay, since they may be somebody else's. "
-    "Look at them; OmniaClient.delete_data takes away a range of a series."
+    "Writing to a service adds and replaces points and removes none: extra points stay, since others may have written them. "
+    "Check them; OmniaClient.delete_data removes a range of a series."
 )
 
 
@@ -86,7 +86,7 @@ class ServiceSink:
         def look(ledger: Ledger) -> Look:
             mode = self._job.destination_check
             if offline:
-                return not_asked(self._options.base_url or "the service", "status asks no service")
+                return not_asked(self._options.base_url or "the service", "status does not call services")
             if mode == "off":
                 return not_looked_at(self._service.base_url)
             counted = check_mode(mode, len(targets)) == "full"

@@ -72,7 +72,7 @@ class ServiceSource:
         missed = "Series that match and were never copied" if last is None else "Series that match only since then"
         note = (
             f"The series of source.series.search are those of {whose}: a search is resolved by the service, which was not "
-            f"asked. {missed} are not among them."
+            f"called. {missed} are not among them."
         )
         recorded = {*view.ledger.series_ids(view.scope.digest), *(last or ())}
         return Selection(as_recorded(view.ledger, ids.union(recorded)), note)

@@ -89,8 +89,8 @@ def look_at_service(
     texts = [
         f"{url}: {len(names):,} target series {what}: {_named(names)}"
         for what, names in (
-            ("are gone", gone),
-            ("were deleted and have been made again", renamed),
+            ("no longer exist", gone),
+            ("were deleted and created again", renamed),
             ("hold less than was written", less),
         )
         if names

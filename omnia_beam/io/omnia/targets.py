@@ -47,8 +47,8 @@ class ServiceTargets:
             for draft in batch:
                 if TargetName(name=draft.name, facility=draft.facility) not in found:
                     raise ServiceError(
-                        f"POST getoradd: asked for timeseries {draft.name!r} in {draft.facility!r}, the answer has none of that "
-                        "name and facility"
+                        f"POST getoradd: requested timeseries {draft.name!r} in {draft.facility!r}, the response has none of "
+                        "that name and facility"
                     )
         return found
 

@@ -44,10 +44,10 @@ class WriteToOmnia(beam.PTransform):
     Input: Chunk; its points go to the series that its batch names (`Chunk.series_ids`). Output: a tuple with
 
     - `receipts`: Receipt, one for each chunk when all its points are committed by the service or are dead letters. It
-      tells what was stored, after the policies of the options.
+      names what was stored, after the policies of the options.
     - `dead_letters`: DeadLetter, the points that cannot be stored, given before the receipt of their chunk.
     - `failures`, with `on_error="output"`: WindowFailure, a chunk whose writing failed for a transient reason to the
-      end. Nothing is said about its points: write it again.
+      end. Its points are in neither output: write it again.
 
     Args:
         service: which service, whose credential, how fast. Every request counts into the budget of that service's
@@ -56,7 +56,7 @@ class WriteToOmnia(beam.PTransform):
         on_error: `raise` (the default) fails the bundle where a write fails for a transient reason to the end; `output`
             goes on without that chunk.
         dead_letter_files: where to make dead letters durable before the receipt of their chunk is given; None leaves
-            them to whoever takes the output.
+            them to the consumer of the output.
         sink: how receipts name this sink; None for `omnia ` and the base URL.
         fence: of the run's lease: a run that has lost it sends nothing any more. None where no lease is held.
 

@@ -44,8 +44,8 @@ def send_group(session: ServiceSession, group: Group, fence: LeaseFence | None =
 
     Raises:
         StateError: the lease was lost.
-        TerminalServiceError: the service has queued them (202), so that nobody knows when they are stored.
-        TransientServiceError: its answers do not say that they are stored.
+        TerminalServiceError: the service has queued them (202), so that the time when they are stored is unknown.
+        TransientServiceError: its responses do not confirm that they are stored.
         ServiceError, CredentialError: as `ServiceSession.send`.
     """
     body = encode_datapoints(columns(group))
@@ -312,7 +312,7 @@ class OmniaWriter:
 
 
 class _Abandoned(OmniaBeamError):
-    """Nobody waits for this batch any more."""
+    """No caller waits for this batch any more."""
 
     def __init__(self) -> None:
         super().__init__("abandoned: the bundle has ended")

@@ -1,4 +1,4 @@
-"""Read the service's JSON envelopes: `{"data": {"items": [...]}, "continuationToken": ...}` and the plain message. [sdk]"""
+"""Read the service's JSON: lists, `{"data": {"items": [...]}, "continuationToken": ...}`, page by page, and messages. [sdk]"""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ServiceMessage:
 def message_of(answer: Response | None) -> ServiceMessage:
     """Return the message of a response; None stands for a deletion that an earlier attempt completed."""
     if answer is None:
-        return ServiceMessage(200, "deleted by an earlier attempt whose answer was lost")
+        return ServiceMessage(200, "deleted by an earlier attempt whose response was lost")
     content = answer.json()
     if not isinstance(content, dict):
         return ServiceMessage(answer.status)
@@ -61,7 +61,7 @@ def one_item(answer: Response) -> dict[str, Any]:
     """
     found = items_of(answer)
     if len(found) != 1:
-        raise NotTheServiceError(f"{answer.method} {answer.path}: the answer holds {len(found)} items instead of one")
+        raise NotTheServiceError(f"{answer.method} {answer.path}: the response holds {len(found)} items instead of one")
     return found[0]
 
 
@@ -93,8 +93,8 @@ def each_item(
         count += page.n_points
         if count > MOST_ITEMS:
             raise NotTheServiceError(
-                f"{what}: the service has given {count:,} items and goes on; it says that a list holds "
-                f"{MAX_METADATA_ITEMS:,} at most: report this to its owner, or ask for fewer"
+                f"{what}: the service has given {count:,} items and continues, although it documents that a list holds "
+                f"{MAX_METADATA_ITEMS:,} at most: report this to its owner, or request fewer"
             )
 
 
@@ -103,7 +103,7 @@ class _JsonPage:
         try:
             content = orjson.loads(body) if body else []
         except orjson.JSONDecodeError as error:
-            raise NotTheServiceError(f"{what}: the answer is no JSON ({error.msg})") from None
+            raise NotTheServiceError(f"{what}: the response is not JSON ({error.msg})") from None
         self.items = _items(content, what)
         token = content.get("continuationToken") if isinstance(content, dict) else None
         if token is not None and not isinstance(token, str):
@@ -123,5 +123,5 @@ def _items(content: Any, what: str) -> list[dict[str, Any]]:
     if found is None:
         found = []
     if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-        raise NotTheServiceError(f"{what}: the answer holds no list of items")
+        raise NotTheServiceError(f"{what}: the response holds no list of items")
     return found

@@ -97,7 +97,7 @@ class Pieces:
             item.check_raw(f"series {series_id}")
         elif item.times is None:
             raise NotTheServiceError(
-                f"series {series_id}: the answer has the columns {', '.join(item.columns)}, no time"
+                f"series {series_id}: the response has the columns {', '.join(item.columns)}, and no time"
             )
         return Datapoints(series_id, dict(item.columns))
 
@@ -119,7 +119,7 @@ class Pieces:
         place = bisect(spans, (first, last))
         if (place and spans[place - 1][1] >= first) or (place < len(spans) and spans[place][0] <= last):
             raise IncompleteReadError(
-                f"{self._judge.what}: the service sent pages of {points.series_id} that lie across each other in time: read "
+                f"{self._judge.what}: the service sent pages of {points.series_id} that overlap in time: read "
                 "all points at once, with a method whose name begins with get"
             )
         spans.insert(place, (first, last))

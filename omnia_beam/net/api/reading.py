@@ -60,7 +60,7 @@ class DatapointReads(ApiClient):
     ) -> Iterator[Datapoints]:
         """Yield raw points of one series page by page, so that memory holds one page.
 
-        Pages that lie across each other in time are refused here: whether their points repeat shows only when all are held,
+        Pages that overlap in time are refused here: whether their points repeat shows only when all are held,
         as in `get_datapoints`. Whether the points are complete shows after the last page.
         `include_outside_points` adds the point just before and the one just after the range.
         """

@@ -54,7 +54,7 @@ def _to_ns(value: Any) -> int:
         return parse_time(value)
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            raise ValueError(f"{value!r} is naive: it does not say which zone it is in; write datetime(…, tzinfo=UTC)")
+            raise ValueError(f"{value!r} is naive: it has no zone; write datetime(…, tzinfo=UTC)")
         # A pandas Timestamp is a datetime that has ns besides its microseconds.
         return datetime_to_ns(value) + int(getattr(value, "nanosecond", 0))
     if isinstance(value, np.datetime64):

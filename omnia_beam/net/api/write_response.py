@@ -38,8 +38,8 @@ def send_until_committed(send: Callable[[], Response], points: int, series: int)
         tries -= 1
         if not tries:
             raise TransientServiceError(
-                f"{answer.method} {answer.path}: answered {answer.status} {doubt}: no word that the {points} points are "
-                f"stored, in {_TRIES} tries. Something between here and the service may answer in its place",
+                f"{answer.method} {answer.path}: answered {answer.status} {doubt}: no confirmation that the {points} points "
+                f"are stored, in {_TRIES} tries. Something between here and the service may answer in its place",
                 method=answer.method,
                 path=answer.path,
                 status=answer.status,
@@ -58,13 +58,13 @@ def _doubt(answer: Response, points: int, series: int) -> str | None:
     except NotTheServiceError:
         return "with a body that is no JSON"
     if not isinstance(content, dict) or not content:
-        return "with a body that says nothing"
+        return "with a body that reports nothing"
     members = {str(name).lower(): value for name, value in content.items()}
     if "data" in members or "items" in members:
-        return "with an answer to another request"
+        return "with a response to another request"
     status = members.get("statuscode")
     if isinstance(status, int) and status not in (200, 201):
-        return f"with a body that says {status}"
+        return f"with a body that reports {status}"
     for name, value in members.items():
         # What `count` counts in a response is not documented: in responses to reads it is the series.
         right = (points, series) if name == "count" else (points,)

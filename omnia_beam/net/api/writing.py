@@ -107,7 +107,7 @@ class DatapointWrites(ApiClient):
         if start_time is None or end_time is None:
             raise UsageError(
                 f"delete_data of series {id} needs start_time and end_time: without one the service may delete the whole "
-                "history. If that is meant, say delete_all_history=True"
+                "history. If that is meant, pass delete_all_history=True"
             )
         Span.of(start_time, end_time)
         params = [("startTime", exact_text(start_time, "start_time")), ("endTime", exact_text(end_time, "end_time"))]

@@ -73,7 +73,7 @@ class BasicCredential(_Account):
     kind: Annotated[Literal["basic"], BeforeValidator(canonical_kind)] = key("HTTP basic authentication.")
 
     def header(self, environ: Mapping[str, str] | None = None) -> str:
-        """Return what stands behind `Basic` in the header: user name and password in base64. [RFC 7617]
+        """Return what follows `Basic` in the header: user name and password in base64. [RFC 7617]
 
         Raises:
             UsageError: as `account`; or the user name holds a colon, which would end it.
@@ -105,7 +105,7 @@ class BasicTokens:
         return self._header
 
     def renew(self, rejected: str) -> str:
-        """Return the same anew from variable or file, since a password may be replaced while a job runs."""
+        """Return it, read again from variable or file, since a password may be replaced while a job runs."""
         self._header = self._credential.header(self._environ)
         return self._header
 

@@ -40,7 +40,7 @@ class CredentialSpec(AzureKeys):
     """
 
     if TYPE_CHECKING:
-        # pydantic's decorator tells type checkers that there are keywords only.
+        # With pydantic's decorator type checkers know that there are keywords only.
         def __init__(self, kind: str = "anonymous", **keys: Any) -> None: ...
 
     @property
@@ -65,7 +65,7 @@ class CredentialSpec(AzureKeys):
             return None
         if not resource_id:
             raise UsageError(
-                f"a credential of kind {self.kind!r} asks for a token for one API: say which by resource_id (beside base_url), "
+                f"a credential of kind {self.kind!r} requests a token for one API: name it by resource_id (beside base_url), "
                 "or name the environment"
             )
         name = self.scope_name or ("user_impersonation" if self.is_interactive else ".default")

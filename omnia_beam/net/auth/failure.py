@@ -75,7 +75,7 @@ _CURES: Final = tuple(
         (r"AADSTS(?:500011|650057)\b", "The directory knows no such API: check resource_id (or the environment)."),
         (
             r"AADSTS(?:65001|90094)\b",
-            "Nobody has consented yet: an administrator of the directory has to grant the permission.",
+            "No consent has been given yet: an administrator of the directory has to grant the permission.",
         ),
         (
             r"AADSTS(?:50013|500133)\b",
@@ -85,11 +85,11 @@ _CURES: Final = tuple(
             r"AADSTS(?:50076|50079|53000|53003|530004)\b",
             "The directory asks this user for more (a second factor, a managed device): sign in with interactive_browser.",
         ),
-        (r"AADSTS(?:70043|700082|50173)\b", "The kept sign-in has expired or was revoked: sign in again."),
+        (r"AADSTS(?:70043|700082|50173)\b", "The saved sign-in has expired or was revoked: sign in again."),
         (r"Failed to open a browser", "No browser can be opened here: use credential kind device_code."),
         (
             r"Timed out (?:after )?waiting",
-            "Nobody signed in in time: credential.prompt_timeout_s sets how long that may take.",
+            "The sign-in was not completed in time: credential.prompt_timeout_s sets how long that may take.",
         ),
         (
             r"Cache encryption is impossible",
@@ -97,7 +97,7 @@ _CURES: Final = tuple(
         ),
         (
             r"DefaultAzureCredential failed to retrieve",
-            "Nothing that credential kind default tries is set up here: set one of them up, or name one by credential.kind.",
+            "None of what credential kind default tries is set up here: set one of them up, or name one by credential.kind.",
         ),
         (
             r"IMDS|App Service managed identity|managed identity endpoint",
@@ -112,7 +112,7 @@ def read_failure(error: BaseException) -> CredentialFailure:
     """Return the explanation of an exception that `get_token` of a credential raised, azure-identity's or any other."""
     chain = list(_chain(error))
     text = " ".join(redact(str(error)).split()).removeprefix("Authentication failed: ")
-    text = _TOO_DEEP.sub("the answer is JSON that is nested too deeply to be read", text)
+    text = _TOO_DEEP.sub("the response is JSON that is nested too deeply to be read", text)
     whole = " ".join([type(error).__name__, *map(str, chain)])
     untrusted = "CERTIFICATE_VERIFY_FAILED" in whole
     return CredentialFailure(

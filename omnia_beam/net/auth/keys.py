@@ -124,7 +124,7 @@ class AzureKeys(CredentialOptions):
         "Environment variable that holds the application's secret.", "AZURE_CLIENT_SECRET"
     )
     client_secret_file: Annotated[PathText | None, _BY_SECRET] = key(
-        "File that holds the application's secret; goes before the variable.", None
+        "File that holds the application's secret; takes precedence over the variable.", None
     )
     certificate_path: Annotated[PathText | None, _BY_CERTIFICATE] = key(
         "PEM or PKCS#12 file with the application's certificate and key.", None
@@ -136,7 +136,7 @@ class AzureKeys(CredentialOptions):
         "Environment variable that holds that file's password, where it has one.", "AZURE_CLIENT_CERTIFICATE_PASSWORD"
     )
     certificate_password_file: Annotated[PathText | None, _BY_CERTIFICATE] = key(
-        "File that holds that password; goes before the variable.", None
+        "File that holds that password; takes precedence over the variable.", None
     )
     send_certificate_chain: Annotated[bool, _BY_CERTIFICATE] = key(
         "Send the certificate's chain along, for applications that trust a subject name and issuer.", False
@@ -145,16 +145,16 @@ class AzureKeys(CredentialOptions):
         "Environment variable that holds the access token of the user on whose behalf the job acts.", "USER_ASSERTION"
     )
     user_assertion_file: Annotated[PathText | None, _BY_USER] = key(
-        "File that holds that access token; goes before the variable.", None
+        "File that holds that access token; takes precedence over the variable.", None
     )
     authority: Annotated[Annotated[Text, AfterValidator(_check_authority)] | None, _BY_AUTHORITY] = key(
         "Sign-in host (https); `AZURE_AUTHORITY_HOST` or the public cloud's where it is not given.", None
     )
     disable_instance_discovery: Annotated[bool, _BY_AUTHORITY] = key(
-        "Do not ask Microsoft whether the sign-in host is theirs (private clouds).", False
+        "Skip the check with Microsoft that the sign-in host is theirs (private clouds).", False
     )
     additionally_allowed_tenants: Annotated[OneOrMany[Text], _BY_AUTHORITY] = key(
-        "Further tenants that tokens may be asked of; `*` for any.", ()
+        "Further tenants that tokens may be requested from; `*` for any.", ()
     )
     ca_bundle: Annotated[PathText | None, _BY_ALL] = key(
         "PEM file of the authorities to trust for the sign-in host's TLS, instead of the usual ones.", None
@@ -167,10 +167,10 @@ class AzureKeys(CredentialOptions):
         "Name of a cache on disk that keeps a person's sign-in for later runs; none where it is not given.", None
     )
     token_cache_unencrypted: Annotated[bool, _BY_PERSON] = key(
-        "Let that cache be a plain file (mode 600) where the system has no key store.", False
+        "Allow that cache to be a plain file (mode 600) where the system has no key store.", False
     )
     scope_name: Annotated[Text | None, _BY_ALL] = key(
-        "What stands after the resource id in the scope, instead of the kind's own.", None
+        "What follows the resource id in the scope, instead of the kind's own.", None
     )
     connect_timeout_s: Annotated[Seconds, _BY_AUTHORITY] = key("Seconds for connecting to the sign-in host.", 10.0)
     read_timeout_s: Annotated[Seconds, _BY_ALL] = key("Seconds of silence of the sign-in host.", 30.0)
@@ -182,7 +182,7 @@ class AzureKeys(CredentialOptions):
         for name in self.model_fields_set - {"kind"}:
             if name not in known and getattr(self, name) != AzureKeys.model_fields[name].default:
                 takes = ", ".join(known) or "no further keys"
-                raise problem(f"means nothing to kind {self.kind}, which takes {takes}", at=name)
+                raise problem(f"has no meaning for kind {self.kind}, which takes {takes}", at=name)
         return self
 
 

@@ -121,7 +121,7 @@ class TokenProvider:
         refresh_ahead_s: seconds before expiry at which a new token is requested; a token that lives for less than twice
             that is replaced after half its life.
         rng: a number in [0, 1), for the jitter of those waits.
-        rebuild: makes the credential anew, reading its secrets again. With it `renew` needs no claims to get past the
+        rebuild: makes the credential again, reading its secrets again. With it `renew` needs no claims to get past the
             credential's cache, and a secret that is replaced while the job runs is found.
     """
 
@@ -137,7 +137,7 @@ class TokenProvider:
         rebuild: Callable[[], TokenCredential | None] | None = None,
     ) -> None:
         if credential is not None and not scope:
-            raise UsageError("a credential needs the scope to ask it for, such as <resource id>/.default")
+            raise UsageError("a credential needs the scope of its tokens, such as <resource id>/.default")
         self._credential = credential
         self._scope = scope or ""
         self._clock = clock
@@ -301,7 +301,7 @@ class TokenProvider:
         except CredentialError as error:
             if _is_transient(error):
                 raise
-            _LOG.info("%s takes no claims (%s): asking without", self._name(), error)
+            _LOG.info("%s takes no claims (%s): requesting a token without", self._name(), error)
         return self._get(self._credential)
 
     def _ask_rebuilt(self, rebuild: Callable[[], TokenCredential | None]) -> _Held:

@@ -66,7 +66,7 @@ class UserSignIn:
             try:
                 return self._credential.get_token(*scopes, claims=claims, **wanted)
             except AuthenticationRequiredError:
-                _LOG.info("the earlier sign-in no longer serves: asking again")
+                _LOG.info("the earlier sign-in is no longer valid: a new one is needed")
         record = self._credential.authenticate(scopes=list(scopes), claims=claims, **wanted)
         self._signed_in = True
         if self._record:
@@ -89,7 +89,7 @@ def _read_record(path: Path) -> AuthenticationRecord | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError) as error:
-        _LOG.warning("the kept sign-in %s cannot be read (%s): asking again", path, error)
+        _LOG.warning("the saved sign-in %s cannot be read (%s): a new one is needed", path, error)
         return None
 
 
@@ -102,4 +102,4 @@ def _write_record(path: Path, record: AuthenticationRecord) -> None:
         os.replace(temporary, path)
     except OSError as error:
         # This run has its token; only the next one has to prompt.
-        _LOG.warning("the sign-in could not be kept in %s (%s): the next run will ask again", path, error)
+        _LOG.warning("the sign-in could not be saved in %s (%s): the next run needs a new one", path, error)

@@ -82,7 +82,7 @@ def read_body(
     """
     encoding = headers.get("Content-Encoding", "").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
-        raise BodyError("encoding", f"Content-Encoding {encoding[:40]!r}, which was not asked for")
+        raise BodyError("encoding", f"Content-Encoding {encoding[:40]!r}, which was not requested")
     is_error = raw.status >= 300
     sink = _Sink(MAX_ERROR_BYTES if is_error else most_bytes, share, is_given_up)
     length = headers.get("Content-Length", "")

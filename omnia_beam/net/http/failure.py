@@ -110,7 +110,7 @@ def _root(chain: list[BaseException]) -> str:
         if isinstance(error, ssl.SSLError):
             return error.reason or type(error).__name__
         if isinstance(error, http.client.RemoteDisconnected):
-            return "closed before an answer"
+            return "closed before a response"
         if isinstance(error, OSError) and error.strerror:
             return error.strerror
         # `http.client` reports a proxy's refusal of a tunnel with this text, which holds no URL.

@@ -1,4 +1,4 @@
-"""The keys that say how a service is reached: its address, the credential, and the limits that requests keep.
+"""The keys for reaching a service: its address, the credential, and the limits that requests keep.
 
 `ServiceSettings.of` turns them into what a session takes. A connection of another kind has a model of its own, made of the same
 parts: a credential's, `RateOptions`, `RetryOptions`, `TimeoutsOptions`.
@@ -27,7 +27,7 @@ class RateOptions(Section):
     """The budget of the whole job, all workers together."""
 
     requests_per_second: float | None = key(
-        "Requests a second at most; `null` for no limit, which only a service of one's own should see.", 20.0, gt=0
+        "Requests a second at most; `null` for no limit, which is only for a service of your own.", 20.0, gt=0
     )
     max_in_flight: int = key("Requests under way at a time, at most.", 8, ge=1, le=1024)
 
@@ -68,7 +68,8 @@ class ServiceOptions(Section):
         None,
     )
     resource_id: Text | None = key(
-        "OAuth resource that tokens are asked for; with `base_url`, wherever the credential is not `anonymous`.", None
+        "OAuth resource that tokens are requested for; with `base_url`, wherever the credential is not `anonymous`.",
+        None,
     )
     credential: CredentialSpec = key("How to sign in.")
     subscription_key_env: VariableName | None = key(
@@ -77,9 +78,9 @@ class ServiceOptions(Section):
     ca_bundle: PathText | None = key(
         "PEM file of the authorities to trust for TLS; otherwise `REQUESTS_CA_BUNDLE` or the usual ones.", None
     )
-    format: Literal["protobuf", "json"] = key("What the service is asked to answer in.", "protobuf")
+    format: Literal["protobuf", "json"] = key("Format of the service's responses.", "protobuf")
     page_limit: int = key(
-        "Points in one answer, at most: the `limit` of a request.",
+        "Points in one response, at most: the `limit` of a request.",
         MAX_POINTS_PER_RESPONSE,
         ge=1,
         le=MAX_POINTS_PER_RESPONSE,
@@ -88,7 +89,7 @@ class ServiceOptions(Section):
     retry: RetryOptions = key("How often and how long one request is tried.", default_factory=RetryOptions)
     timeouts: TimeoutsOptions = key("How long the service may keep a request waiting.", default_factory=TimeoutsOptions)
     allow_plain_http: bool = key(
-        "Let the token or key cross the network in plain http, for all to read; each run warns of it.", False
+        "Allow the token or key to cross the network in plain http, for all to read; each run warns of it.", False
     )
 
     @model_validator(mode="after")
@@ -107,7 +108,7 @@ class ServiceOptions(Section):
             return self
         if self.credential.sends and self.resource_id is None:
             raise problem(
-                f"credential {self.credential.kind} needs the OAuth resource that tokens are asked for, with base_url",
+                f"credential {self.credential.kind} needs the OAuth resource that tokens are requested for, with base_url",
                 at="resource_id",
             )
         exposed = exposed_secret(self.base_url, self.credential.sends, self.subscription_key_env)

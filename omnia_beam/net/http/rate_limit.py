@@ -107,7 +107,7 @@ class RateLimiter:
     Within this budget the rate follows what the service accepts (`ServiceRate`), as `accepted` and `refused` report it.
 
     Requests are served in the order of their arrival, those that are sent again before the others, until a Retry-After
-    pauses all of them or the rate changes; then the waiting requests are paced anew, so that they do not arrive as one
+    pauses all of them or the rate changes; then the waiting requests are paced again, so that they do not arrive as one
     burst. Thread-safe; use one for a process and service.
 
     Raises:
@@ -123,7 +123,7 @@ class RateLimiter:
         sleep: Callable[[float], None],
     ) -> None:
         if requests_per_second is not None and not (math.isfinite(requests_per_second) and requests_per_second > 0):
-            raise UsageError(f"requests_per_second is {requests_per_second}: more than 0, or nothing for no limit")
+            raise UsageError(f"requests_per_second is {requests_per_second}: more than 0, or None for no limit")
         if max_in_flight < 1:
             raise UsageError(f"max_in_flight is {max_in_flight}: at least 1")
         self._rate = ServiceRate(requests_per_second)
@@ -169,7 +169,7 @@ class RateLimiter:
 
         Args:
             patience_s: seconds; a longer pause is not waited for. Waiting for a turn is never cut short.
-            is_again: the request is sent again. It goes before others, since later windows wait for it.
+            is_again: the request is sent again. It takes precedence over others, since later windows wait for it.
 
         Raises:
             PausedTooLong: raised at once, before anything is sent.
@@ -207,7 +207,7 @@ class RateLimiter:
                 self._deal_anew_if_faster()
 
     def refused(self, started: float, asked_s: float | None, *, is_unavailable: bool = False) -> None:
-        """Record that the request sent at `started` was refused; the service requires a wait of `asked_s` (None: it names none).
+        """Record that the request sent at `started` was refused; the service requires a wait of `asked_s` (None: of none).
 
         All requests wait that long where the refusal concerns all of them: after several refusals in a row (see `ServiceRate`),
         or, unless a share is refused at any rate, for a long wait or a service that is unavailable (503). The sender has to

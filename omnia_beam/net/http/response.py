@@ -126,7 +126,7 @@ def error_of(answer: RawResponse, method: str, path: str, retry_after_s: float |
 def wrong_address(base_url: str, error: ServiceError) -> NotTheServiceError:
     """Return the error for a base URL below which the service responds with 404 to everything."""
     return NotTheServiceError(
-        f"nothing at {base_url} answers like the Omnia Timeseries API ({error}). Check base_url: it goes up to the version and "
+        f"{base_url} does not respond like the Omnia Timeseries API ({error}). Check base_url: it goes up to the version and "
         "no further, such as https://api.gateway.equinor.com/plant/timeseries/v1.7",
         method=error.method,
         path=error.path,
@@ -147,7 +147,7 @@ def wrong_content(answer: RawResponse, method: str, path: str, accept: str) -> N
     else:
         found, advice = f"Content-Type {_clean(content_type)[:60]!r}", f"the service does not give {accept} here"
     return NotTheServiceError(
-        f"{method} {path}: answered {answer.status} with {found} where {accept} was asked for; {advice}",
+        f"{method} {path}: answered {answer.status} with {found} where {accept} was requested; {advice}",
         method=method,
         path=path,
         status=answer.status,

@@ -33,7 +33,7 @@ def redirect_target(url: str, method: str, status: int, headers: Mapping[str, st
     """
     location = headers.get("Location", "")
     if not location:
-        raise RedirectRefused(f"{status} redirect that does not say where to")
+        raise RedirectRefused(f"{status} redirect without a target")
     try:
         target = urljoin(url, location)
     except ValueError:

@@ -341,7 +341,7 @@ class ServiceSession:
 
 
 _ANYTHING: Final = [("limit", "1")]  # the smallest request: any one series
-_NOT_SENT_AGAIN = ". Not sent again: the service may have acted on it; look before repeating"
+_NOT_SENT_AGAIN = ". Not sent again: the service may have acted on it; check before repeating"
 
 
 def _check_ca_bundle(path: str | None) -> None:
@@ -366,7 +366,7 @@ def _terminal(call: _Call, reason: str, status: int | None = None) -> TerminalSe
 
 def _paused(call: _Call, wait_s: float) -> ThrottledError:
     return ThrottledError(
-        f"{call.method} {call.path}: not sent, the service has asked this client to wait",
+        f"{call.method} {call.path}: not sent, the service requires this client to wait",
         method=call.method,
         path=call.path,
         retry_after_s=wait_s,

@@ -89,7 +89,7 @@ class ServiceSettings:
         checked_federation_source(self.federation_source)
         _ = self.scope  # raises for a credential without a resource id
         if self.requests_per_second is not None and not _positive(self.requests_per_second):
-            raise UsageError(f"requests_per_second is {self.requests_per_second}: more than 0, or nothing for no limit")
+            raise UsageError(f"requests_per_second is {self.requests_per_second}: more than 0, or None for no limit")
         if self.max_in_flight < 1:
             raise UsageError(f"max_in_flight is {self.max_in_flight}: at least 1")
         for name in ("connect_timeout_s", "read_timeout_s", "attempt_timeout_s"):

@@ -141,7 +141,7 @@ class Transport:
 
 def _explained(error: Exception, exchange: Exchange, timeout_s: float) -> TransportFailure:
     if exchange.cut == "deadline":
-        return TransportFailure("timeout", f"no whole answer within {timeout_s:g} s", sent=exchange.sent)
+        return TransportFailure("timeout", f"no complete response within {timeout_s:g} s", sent=exchange.sent)
     if exchange.cut is not None:
         return TransportFailure("closed", "abandoned: the session was closed", sent=exchange.sent, hopeless=True)
     return explain(error, sent=exchange.sent)

@@ -68,7 +68,7 @@ def _kinds_of_credential() -> str:
     lines = (
         f"- `{kind}`: {', '.join(f'`{name}`' for name in keys_of_kind(kind)) or 'no further keys'}" for kind in KINDS
     )
-    return "\n".join(["The keys that mean something to each kind:\n", *lines, ""])
+    return "\n".join(["The keys that each kind takes:\n", *lines, ""])
 
 
 def _row(root: _Schema, name: str, field: _Schema, required: bool) -> str:

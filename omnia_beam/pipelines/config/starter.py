@@ -86,14 +86,14 @@ def write_starter(
     text = f"# yaml-language-server: $schema=./{SCHEMA_FILE}\n{starter_job(source, sink, found, seen)}"
     if schema.exists() and not _is_ours(schema):
         raise UsageError(
-            f"{schema}: is there already and is no schema of omnia-beam: move it, or write {job.name} elsewhere"
+            f"{schema}: exists already and is no schema of omnia-beam: move it, or write {job.name} elsewhere"
         )
     try:
         with job.open("x", encoding="utf-8") as file:
             file.write(text)
         schema.write_text(json.dumps(json_schema(), indent=2) + "\n", encoding="utf-8")
     except FileExistsError:
-        raise UsageError(f"{job}: is there already, and init writes over nothing: name another --output") from None
+        raise UsageError(f"{job}: exists already, and init does not overwrite it: name another --output") from None
     except OSError as error:
         raise UsageError(f"{error.filename or job}: cannot be written: {error.strerror or error}") from None
     return [

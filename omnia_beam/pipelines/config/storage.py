@@ -1,4 +1,4 @@
-"""The keys below `storage:`, which say how object stores are reached; none of them holds a secret."""
+"""The keys below `storage:`, which configure how object stores are reached; none of them holds a secret."""
 
 from __future__ import annotations
 

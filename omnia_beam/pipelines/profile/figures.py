@@ -111,7 +111,7 @@ class SeriesFigures:
         gaps: times between neighbouring points that are longer than the profile's `gap_ns`.
         flats: stretches of points with one value, each at most `gap_ns` after the one before, that last longer than `gap_ns`.
         sparkline: for drawing.
-        about: what the series metadata beside the data says of it.
+        about: its series metadata, which is beside the data.
     """
 
     series_id: str

@@ -23,7 +23,7 @@ _NAMED_PROBLEMS: Final = 20
 
 @dataclass(frozen=True)
 class PageFacts:
-    """What the page says besides the figures.
+    """What the page shows besides the figures.
 
     Args:
         job: name of the job.

@@ -137,7 +137,7 @@ class WindowReplay:
         self.tally.failures += [str(each["message"]) for each in read_failures(self.run.state_dir, self.run.run_id)]
         self.tally.problems += ended.problems_now()
         if ended.outcome.exceeded is not None:
-            self.tally.problems.append(f"{ended.outcome.exceeded}: raise accept's at_most, or look at the source")
+            self.tally.problems.append(f"{ended.outcome.exceeded}: raise accept's at_most, or check the source")
         if ended.outcome.stopped:
             self.tally.problems.append("the deadline came before the end; run replay again to go on")
         self.tally.warnings += ended.warnings(self.run.sink)

@@ -1,6 +1,6 @@
 """Plan one cycle of a tail: which series, up to when, which windows; for both the driver loop and the streaming source.
 
-What is remembered between cycles only saves work: a tail that starts anew finds everything in the ledger.
+What is remembered between cycles only saves work: a tail that starts again finds everything in the ledger.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
 from omnia_beam.config.job import TailConfig
+from omnia_beam.core.printable import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.core.window import ChunkKey
@@ -328,7 +329,7 @@ def describe_cycle(cycle: Cycle, now_ns: int, config: JobConfig) -> str:
     )
     return (
         f"{format_time(now_ns, 0)} complete to {format_time(cycle.complete_to_ns, 0)} ({behind_s:,} s behind), "
-        f"{cycle.series:,} series, {cycle.windows:,} windows{again}, {cycle.points_written:,} points{failed}"
+        f"{cycle.series:,} series, {counted(cycle.windows, 'window')}{again}, {counted(cycle.points_written, 'point')}{failed}"
     )
 
 

@@ -20,10 +20,10 @@ class TailReport:
     """The progress of a streaming tail.
 
     Args:
-        told: how many lines have been reported; grows with each.
+        told: number of lines reported so far.
         line: the last of them.
         over: whether the window's end has been copied.
-        cycles, series, windows, failures, points: so far, by the source that reports; one that starts anew starts at 0.
+        cycles, series, windows, failures, points: so far, by the source that reports; one that starts again starts at 0.
         complete_to_ns: of the last cycle that ended; None before.
     """
 

@@ -11,7 +11,7 @@ No cycle is planned while windows of the one before are under way, so that no tw
 bounded by the windows of one cycle.
 
 Each cycle is a run of its own under the driver's lease: its receipts count after those of every cycle before, and after its
-own announcements, whatever the workers' clocks say.
+own announcements, whatever the workers' clocks show.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from rich.console import Console
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import OmniaBeamError, StateError
+from omnia_beam.core.printable import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.core.window import ChunkKey, Window
@@ -190,7 +191,7 @@ class TailPoller:
         try:
             found = read_lease(self._run.state_dir)
             if found is None or found.nonce != self._run.token.nonce or found.released:
-                _log.error("the tail's lease is lost: it ends here, and whoever holds it now goes on")
+                _log.error("the tail has lost its lease and ends here; the run that holds the lease continues")
                 return Look(Round((), OVER), 0)
             return self._look(cursor, found.run)
         except (OmniaBeamError, TimeoutError, OSError) as error:
@@ -230,9 +231,9 @@ class TailPoller:
         if now_ns - self._told_ns >= _TELL_EVERY_NS:
             self._told_ns = now_ns
             waited_s = (now_ns - self._waits_since_ns) // NS_PER_SECOND
-            of = f"{left:,} of {len(cursor.in_flight):,} windows of cycle {cursor.cycle}"
+            of = f"{left:,} of {counted(len(cursor.in_flight), 'window')} of cycle {cursor.cycle}"
             self._publish(
-                f"{format_time(now_ns, 0)} {of} are on their way since {waited_s:,} s: if that never ends, the runner "
+                f"{format_time(now_ns, 0)} {of} in flight for {waited_s:,} s: if that does not end, the runner "
                 "hands on nothing before a source has ended, and cannot run a tail"
             )
         return Look(Round((), cursor), self._look_s)

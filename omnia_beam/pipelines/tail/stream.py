@@ -185,14 +185,14 @@ def _followed(result: Any, context: RunContext, state_dir: StateDir, run_id: str
             raise OmniaBeamError(f"the runner ended the tail: its state is {state}")
         if not report.told and context.clock() - since_s > _SILENCE_S:
             raise OmniaBeamError(
-                f"the job runs since {_SILENCE_S:.0f} s (state {state}), and its source has not looked once: see the runner's own "
+                f"the job has run for {_SILENCE_S:.0f} s (state {state}), and its source has not polled once: see the runner's own "
                 "log for workers that do not start. It has been cancelled; start the tail again"
             )
     return report
 
 
 def _export(metrics: RunMetrics, before: TailReport, now: TailReport) -> None:
-    """Add what the job has reported since to the metrics; a source that starts anew counts from 0 again."""
+    """Add what the job has reported since to the metrics; a source that starts again counts from 0 again."""
     old = before if now.cycles >= before.cycles else TailReport()
     windows, failures, points = now.windows - old.windows, now.failures - old.failures, now.points - old.points
     metrics.add(points_read=points, points_written=points, windows_done=windows - failures, windows_failed=failures)

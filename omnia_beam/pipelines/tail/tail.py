@@ -104,7 +104,7 @@ def run_tail(
         UsageError: the configuration is no tail, or selects nothing at the start.
         CredentialError, TerminalServiceError: the service refuses the very first cycle.
         StateError: the state cannot be used at the start, or another run has taken the lease over.
-        Interrupted: a signal came; its `summary` says how far the tail got.
+        Interrupted: a signal came; its `summary` shows how far the tail got.
     """
     began = context.clock()
     job = Job.of(config.model_copy(update={"deadline": None}))  # a tail has no end but its window's

@@ -144,7 +144,7 @@ def unsettled(window: RecentWindow, settle_ns: int) -> bool:
 
 
 def _repair(windows: Sequence[RecentWindow], again: dict[ChunkKey, int]) -> list[RecentWindow]:
-    """Combine windows that overlap into one to read again; return the windows that stand alone and are whole."""
+    """Combine windows that overlap into one to read again; return the other windows that are whole."""
     left: list[RecentWindow] = []
     at = 0
     while at < len(windows):

@@ -11,6 +11,7 @@ import numpy as np
 from omnia_beam.core.chunk import NO_POINTS, Points
 from omnia_beam.core.errors import CredentialError, IncompleteReadError, ServiceError, UsageError
 from omnia_beam.core.fingerprint import Fingerprint, describe_change
+from omnia_beam.core.printable import counted
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
@@ -25,7 +26,7 @@ from omnia_beam.pipelines.verify.points import compare_points
 _NOT_COVERED: Final = "was never copied, or its replacement was not finished"
 _NO_STATUSES: Final = "The files of this job hold no statuses: times and values were compared, statuses were not."
 _VALUES_UNKNOWN: Final = (
-    "the files hold no statuses, so their values cannot be held against a receipt, whose fingerprint is of points of several "
+    "the files hold no statuses, so their values cannot be compared with a receipt, whose fingerprint is of points of several "
     "statuses, but only against the source: run verify --source"
 )
 _BATCH_SERIES: Final = 50_000
@@ -113,14 +114,14 @@ class _Run:
             self.findings.add(other)
         self.findings.foreign_files = found.foreign
         if found.foreign:
-            self.findings.note(f"{found.foreign:,} files of other jobs in the same destination were not judged.")
+            self.findings.note(f"Not examined: {counted(found.foreign, 'file')} of other jobs in the same destination.")
 
     def _checksums(self) -> None:
         unchecked, files = self.findings.unchecked_files, self.findings.files
         if unchecked:
             self.findings.note(
-                f"{unchecked:,} of {files:,} files have no page checksums: other readers than verify take a flipped bit in them "
-                "for a value. Files that are written from now on have them."
+                f"Without page checksums: {unchecked:,} of {counted(files, 'file')}. Other readers than verify take a flipped bit "
+                "in them for a value. Files that are written from now on have them."
             )
 
     def _receipts(self) -> Iterator[_Claim]:
@@ -144,11 +145,11 @@ class _Run:
         """
         announced = []
         whole = recorded.receipt.key.range
-        for series_id, counted in recorded.counted.items():
-            if counted.covers(whole):
+        for series_id, known in recorded.counted.items():
+            if known.covers(whole):
                 continue
             ledger = self._e.ledger
-            if counted or any(ledger.coverage(each, series_id).intersect(whole) for each in ledger.known_scopes):
+            if known or any(ledger.coverage(each, series_id).intersect(whole) for each in ledger.known_scopes):
                 return None
             announced.append(series_id)
         return frozenset(announced)
@@ -273,7 +274,7 @@ class _Run:
                 self.findings.concern(receipt.key, [series_id])
 
     def _unread_series(self, receipt: Receipt, observation: Observation, source: WindowPrints) -> frozenset[str]:
-        """Report the series of a window that could not be read, and those that are gone; return what is not to be compared."""
+        """Report a window's series that could not be read, and those that no longer exist; return what is not to be compared."""
         there = {each.series_id: observation.series_failures.get(each.target_id) for each in receipt.series}
         unread = {series_id: f"the destination: {why}" for series_id, why in there.items() if why}
         for why in dict.fromkeys(unread.values()):
@@ -307,7 +308,7 @@ class _Run:
         return not compare_points(shown, found.take(~kept)).count
 
     def _wrong_receipt(self, receipt: Receipt, series_id: str) -> None:
-        text = "the destination holds the points of the source, and the receipt says something else"
+        text = "the destination holds the points of the source, and the receipt differs from them"
         self.findings.add(Difference("wrong_receipt", text, series_id, receipt.key.range))
         self.findings.concern(receipt.key, [series_id])
 
@@ -347,7 +348,7 @@ class _Run:
             return self._e.destination.points(receipt, stored_ids)
         except (IncompleteReadError, ServiceError, CredentialError) as error:
             self.findings.note(
-                f"A window of the destination could not be read again, its differences are told by window: {error}"
+                f"A window of the destination could not be read again, its differences are reported by window: {error}"
             )
             return None
 
@@ -355,8 +356,8 @@ class _Run:
         """Return the source's points of some series in one window; None where it does not give them."""
         if self._e.source is None:
             self.findings.note(
-                "Differences are told by window, since the source cannot be read: a fingerprint says that a window differs, not "
-                "which point."
+                "Differences are reported by window, since the source cannot be read: a fingerprint shows that a window differs, "
+                "not which point."
             )
             return None
         if self._source_fails:
@@ -364,12 +365,14 @@ class _Run:
         try:
             return self._e.source.points(ChunkKey(tuple(series_ids), key.range))
         except IncompleteReadError as error:  # only this window is affected
-            self.findings.note(f"A window of the source could not be read, its differences are told by window: {error}")
+            self.findings.note(
+                f"A window of the source could not be read, its differences are reported by window: {error}"
+            )
             return None
         except (ServiceError, CredentialError, UsageError) as error:
             self._source_fails = str(error)
             self.findings.note(
-                "Differences are told by window, since the source does not answer: a fingerprint says that a window differs, "
+                "Differences are reported by window, since the source does not respond: a fingerprint shows that a window differs, "
                 f"not which point. Run verify again when it does. ({error})"
             )
             return None

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.fingerprint import Fingerprint
+from omnia_beam.core.printable import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.difference import Difference
@@ -101,10 +102,10 @@ class Findings:
         if not self.counts["not_compared"]:
             return ""
         first = next((each for each in self.differences if each.kind == "not_compared"), None)
-        parts = [f"{len(self.unread):,} of {self.windows:,} windows"] if self.unread else []
+        parts = [f"{len(self.unread):,} of {counted(self.windows, 'window')}"] if self.unread else []
         folders = sum(1 for each in self.differences if each.kind == "not_compared" and each.file)
         if folders:
-            parts.append(f"{folders:,} folders")
+            parts.append(counted(folders, "folder"))
         why = "" if first is None else f", the first of {first.file or first.series_id}: {first.text}"
         return f"{' and '.join(parts)} could not be compared{why}"
 
@@ -139,8 +140,8 @@ class Findings:
             self.curves.append(DifferingCurve(series_id, range, expected, found, comparison))
 
     def add_empty(self, series_id: str, range: TimeRange, points: int) -> None:
-        """Add a window of a series of which nothing is there; `finish` decides whether the whole series is gone."""
-        text = f"all {points:,} points of the window are missing"
+        """Add a window of a series without any point; `finish` decides whether the whole series is gone."""
+        text = f"no point of the window is there, of {points:,}"
         self.grid.mark(series_id, range, DIFFERENT)
         totals = self._totals.setdefault(series_id, SeriesTotals())
         if totals.windows == 0:
@@ -170,12 +171,12 @@ class Findings:
         }
         for series_id in sorted(gone):
             each = self._totals[series_id]
-            what = "the destination does not know it any more" if series_id in self.gone else "no point is there"
-            text = f"{what}; {each.expected:,} points in {each.windows:,} windows were copied"
+            what = "it does not exist in the destination any more" if series_id in self.gone else "no point is there"
+            text = f"{what}; copied were {counted(each.expected, 'point')} in {counted(each.windows, 'window')}"
             where = TimeRange(each.start_ns, each.end_ns)
             self.add(Difference("missing_series", text, series_id, where, points=each.expected))
         for series_id in sorted(self.gone - gone):
-            text = "the destination does not know it any more; of the windows looked at, it held no points"
+            text = "it does not exist in the destination any more; in the windows that were examined it held no points"
             self.add(Difference("missing_series", text, series_id))
         for difference in self._empty_windows:
             if difference.series_id not in gone:

@@ -226,7 +226,7 @@ def _changed(kind: str, series_id: str, expected: PointFacts, found: PointFacts)
 def _shifted(series_id: str, expected: PointFacts, found: PointFacts) -> Difference:
     by = found.time_ns - expected.time_ns
     amount = f"{by:+,} ns" if abs(by) < NS_PER_SECOND else f"{by / NS_PER_SECOND:+,.9g} s"
-    text = f"{format_time(expected.time_ns)} stands at {format_time(found.time_ns)} ({amount}): {expected}"
+    text = f"{format_time(expected.time_ns)} is at {format_time(found.time_ns)} ({amount}): {expected}"
     return Difference("shifted_time", text, series_id, _instant(expected), points=1, expected=expected, found=found)
 
 

@@ -20,6 +20,7 @@ from typing import Any, Final
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig, WindowConfig
 from omnia_beam.core.errors import DestinationError, OmniaBeamError, StateError
+from omnia_beam.core.printable import counted
 from omnia_beam.core.summary import Summary
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
@@ -46,7 +47,7 @@ class RepairPlan:
         unreadable: of these, the windows that the source does not give, and why.
         uncovered: whether anything was never copied.
         strays: files that no receipt names.
-        in_the_way: names of data files under which something else than a file stands.
+        in_the_way: names of data files that something else than a file has.
         files: renames files of the destination; None where it has none, and then there are no strays either.
     """
 
@@ -98,9 +99,9 @@ class Repair:
     def words(self) -> Iterator[str]:
         """Yield what a person has to know of the repair, a text each."""
         if self.trouble:
-            yield f"The copying ended early; the next run of the job goes on with what is left: {self.trouble}"
+            yield f"The copying ended early; the next run of the job continues with what is left: {self.trouble}"
         if self.unreadable:
-            yield f"{self.unreadable:,} windows that differ were not copied again, since the source does not give them."
+            yield f"Not copied again, since the source does not give them: {counted(self.unreadable, 'window')} with differences."
         yield from (f"Set aside under another name: {name}" for name in self.set_aside)
         yield from (
             f"Deleted, since a receipt says that the job wrote and replaced it: {name}" for name in self.deleted
@@ -205,7 +206,7 @@ def _finished(
             elif not files.is_there(stray.name):
                 deleted.append(stray.shown)
             elif stray.outside:
-                left.append(f"{stray.shown}: it lies outside of the destination, behind a link; take the link away")
+                left.append(f"{stray.shown}: it is outside of the destination, behind a link; remove the link")
             elif is_open:
                 left.append(
                     f"{stray.shown}: it may be the only file that holds points of a time that is not whole in the copy"

@@ -10,6 +10,7 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from omnia_beam.core.fingerprint import RECIPE
+from omnia_beam.core.printable import counted
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.difference import KINDS
 from omnia_beam.ledger.state_dir import StateDir
@@ -92,8 +93,8 @@ def _verdict(report: VerifyReport) -> str:
     if report.repair is None:
         return f"{before.total:,} differences."
     if not last.total:
-        return f"Repaired: {before.total:,} differences were found, and none is left."
-    return f"{before.total:,} differences were found, and {last.total:,} are left after the repair."
+        return f"Repaired: {counted(before.total, 'difference')} found, and none is left."
+    return f"{counted(before.total, 'difference')} found, and {last.total:,} left after the repair."
 
 
 def _notes(report: VerifyReport) -> Iterator[str]:
@@ -103,6 +104,6 @@ def _notes(report: VerifyReport) -> Iterator[str]:
     if report.repair is not None:
         yield from report.repair.words()
         yield (
-            "After the repair were looked at: what was copied again, what differed or could not be compared, the coverage, and "
-            "files without a receipt."
+            "After the repair these were examined: what was copied again, what differed or could not be compared, the coverage, "
+            "and files without a receipt."
         )

@@ -182,7 +182,9 @@ def _watched(job: VerifyJob, examination: Examination, looked: _Looked) -> Findi
 def _warn_of_a_run(job: VerifyJob) -> None:
     held = lease_facts(job.state_dir)
     if held.state in ("running", "perhaps_running"):
-        job.context.notify(f"a run of this job is {held.text}: what it replaces meanwhile may be told as a difference")
+        job.context.notify(
+            f"another run of this job is {held.text}: what it replaces meanwhile may be reported as a difference"
+        )
 
 
 def _check_recorded(job: VerifyJob, ledger: Ledger) -> None:
@@ -190,7 +192,7 @@ def _check_recorded(job: VerifyJob, ledger: Ledger) -> None:
     # Windows that a repair or a run has announced and not finished count as missing, but they were recorded.
     if not recorded and not bool((ledger.index.state >= DOUBTFUL).any()):
         raise UsageError(
-            f"{job.state_dir}: nothing is recorded for job {job.config.name!r}: run it first, or mend name and state"
+            f"{job.state_dir}: nothing is recorded for job {job.config.name!r}: run it first, or correct name and state"
         )
     if recorded and all(each.scope.digest != job.scope.digest for each in recorded):
         job.context.notify(describe_scope_change(dict(recorded[0].scope.parts), dict(job.scope.parts)))
@@ -218,7 +220,7 @@ def _dead_letters(job: VerifyJob) -> list[str]:
     points = sum(DeadLetterFiles.of(job.state_dir).count_by_reason().values())
     if not points:
         return []
-    return [f"{points:,} points wait in the dead letters: they could not be stored, and are not in the destination."]
+    return [f"In the dead letters: {counted(points, 'point')} that could not be stored and are not in the destination."]
 
 
 def _copy(config: JobConfig, context: RunContext) -> Summary:

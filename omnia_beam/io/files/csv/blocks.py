@@ -99,7 +99,7 @@ def _not_closed(path: str, line: int, view: bytes, scan: QuoteScan) -> UsageErro
     number = line + count_lines(view, scan.open_at)
     return UsageError(
         f"{path}:{number}: a quoted cell begins here and is not closed before the file ends: was the file cut short, or is the "
-        "quote part of the text? In a quoted cell it stands twice"
+        "quote part of the text? In a quoted cell a quote is written twice"
     )
 
 

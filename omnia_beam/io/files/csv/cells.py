@@ -108,7 +108,7 @@ def without_groups(text: str, reading: CsvReading) -> str:
 
 
 def _grouped(reading: CsvReading) -> str:
-    """Return a pattern of numbers whose digits stand in groups of three."""
+    """Return a pattern of numbers whose digits are grouped by three."""
     sign, mark = f"[{re.escape(reading.group_signs)}]", re.escape(reading.decimal)
     return rf"[+-]?[0-9]{{1,3}}(?:{sign}[0-9]{{3}})+(?:{mark}[0-9]*)?"
 

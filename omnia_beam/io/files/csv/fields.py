@@ -135,7 +135,7 @@ def _check_layout(source: CsvKeys) -> None:
 
 def _check_signs(source: CsvKeys) -> None:
     if source.delimiter == source.decimal:
-        raise problem("is the decimal mark too: a value could not be told from two cells", at="delimiter")
+        raise problem("is the decimal mark too: a value would look like two cells", at="delimiter")
     if source.thousands is not None and source.thousands in (source.decimal, source.delimiter):
         other = "decimal mark" if source.thousands == source.decimal else "delimiter"
         raise problem(f"is the {other} too", at="thousands")
@@ -148,7 +148,7 @@ def _check_words(source: CsvKeys) -> None:
         if not word.strip():
             raise problem("an empty cell is no point, and needs no word", at="values")
         if word.strip() in source.missing:
-            raise problem(f"{show_value((), word)} stands in missing too: remove it from one of them", at="values")
+            raise problem(f"{show_value((), word)} is in missing too: remove it from one of them", at="values")
     for word, status in source.status_words.items():
         if status == SKIP or not word.strip():
             raise problem(

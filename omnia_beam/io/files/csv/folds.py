@@ -27,7 +27,7 @@ class BlockPoints(dict[str, Points]):
 
     Attributes:
         folds: state of each series whose last row is in or near a repeated hour; the next block needs it.
-        doubtful: points by series at ambiguous times, where such points become dead letters. Each stands at the earlier of its
+        doubtful: points by series at ambiguous times, where such points become dead letters. Each is at the earlier of its
             two possible times.
     """
 
@@ -101,6 +101,6 @@ def _pass_of(now: int, later: int, last: int | None, passed: int) -> int:
 
 def _disorder(ns: int) -> str:
     return (
-        f"near {format_time(ns)} the rows are not in the order in which the clock went, so that it does not tell the two runs of "
-        "the hour that came twice apart: set source.dst_fold to earlier, later or dead_letter"
+        f"near {format_time(ns)} the rows are not in the order of the clock, which would distinguish the two runs of the "
+        "repeated hour: set source.dst_fold to earlier, later or dead_letter"
     )

@@ -49,7 +49,7 @@ def read_head(file: Any, form: CsvForm, path: str) -> CsvHead:
 
     Args:
         file: binary, at its beginning.
-        form: what the configuration says of it.
+        form: its keys in the configuration.
         path: for messages.
 
     Raises:
@@ -173,7 +173,7 @@ class _Head:
             if not last:
                 break
         raise UsageError(
-            f"{self._path}:{line}: a quoted cell is not closed on its line, or something follows it: a quote in it stands twice"
+            f"{self._path}:{line}: a quoted cell is not closed on its line, or something follows it: a quote in it is written twice"
         )
 
     def _readable(self, text: str, delimiter: str | None) -> str | None:

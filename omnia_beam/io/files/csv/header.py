@@ -84,7 +84,7 @@ def read_header(
 
     Args:
         row: the header, without its line end.
-        form: what the configuration says of it.
+        form: its keys in the configuration.
         path: for messages.
         line: number of its line, from 1.
         selects: whether a series is wanted.
@@ -132,7 +132,7 @@ class _Header:
         if len(names) - len(self._trailing()) < 2:
             raise self._complaint(
                 f"the header has the one column {names[0]!r}: a wide file has a time and at least one series; "
-                f"name source.delimiter if it is another than {self._delimiter!r}, and source.skip_rows if lines stand before "
+                f"name source.delimiter if it is another than {self._delimiter!r}, and source.skip_rows if lines precede "
                 "the header"
             )
         time, *clock = self._times(None) or (0,)
@@ -147,7 +147,7 @@ class _Header:
         self._check_unique([time, *clock, *read, *(at for value, at in qualities if self._selects(names[value]))])
         if self._form.layout == "auto" and [names[at].lower() for at in read] == ["value"]:
             raise self._complaint(
-                "nothing names the series: the one column beside the time is called 'value'. If the file's name is the series', "
+                "no series is named: the one column beside the time is called 'value'. If the file's name is the series', "
                 'set source.series_from: "{series}.csv"; if the series is really called so, source.layout: wide'
             )
         shown = columns.aside | set(read)
@@ -212,7 +212,7 @@ class _Header:
         clock = next(filter(_CLOCK.fullmatch, others), None)
         if _DATE.fullmatch(first) and clock is not None:
             raise self._complaint(
-                f"date and time stand in two columns: set source.time_column: [{first}, {clock}]; or name the column that is "
+                f"date and time are in two columns: set source.time_column: [{first}, {clock}]; or name the column that is "
                 "the whole time"
             )
         numeric = self._form.time_format in EPOCHS or self._form.time_format == EXCEL
@@ -238,9 +238,9 @@ class _Header:
 
     def _exact(self, name: str, key: str) -> int:
         if name not in self._names:
-            raise self._complaint(f"there is no column {name!r}, which source.{key} asks for")
+            raise self._complaint(f"there is no column {name!r}, which source.{key} names")
         if self._names.count(name) > 1:
-            raise self._complaint(f"two columns are called {name!r}, and source.{key} asks for one: rename one")
+            raise self._complaint(f"two columns are called {name!r}, and source.{key} names one: rename one")
         return self._names.index(name)
 
     def _trailing(self) -> tuple[int, ...]:

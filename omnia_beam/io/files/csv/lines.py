@@ -202,7 +202,7 @@ class _Row:
     def check_unnamed(self) -> None:
         for position in self.columns.unnamed:
             if self.cells[position]:
-                raise self.complaint(position, "stands in a column without a name: name it, or remove the column")
+                raise self.complaint(position, "is in a column without a name: name it, or remove the column")
 
     def complaint(self, position: int, text: str) -> UsageError:
         cell = self.cells[position]
@@ -255,7 +255,7 @@ def _lines(
         except csv.Error as error:
             raise UsageError(
                 f"{reading.path}:{number}: {error}: a quoted cell must be closed, a delimiter must follow it, and a quote in it "
-                "stands twice"
+                "is written twice"
             ) from None
         if found is None:
             return

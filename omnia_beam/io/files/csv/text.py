@@ -89,7 +89,7 @@ def _checked(encoding: str, path: str) -> str:
             f"source.encoding: {encoding!r} is no encoding: use utf-8, utf-16, latin-1, cp1252, …"
         ) from None
     if feed != b"\n":
-        raise UsageError(f"source.encoding: {encoding}: lines cannot be told apart in it: save {path} as UTF-8")
+        raise UsageError(f"source.encoding: {encoding}: lines cannot be separated in it: save {path} as UTF-8")
     return "utf-8" if is_utf8(encoding) and "ascii" not in plain else encoding
 
 

@@ -47,7 +47,7 @@ def page_has_checksum(header: bytes) -> bool:
     at = 0
     for _ in range(_BEFORE):
         if header[at : at + 1] != bytes([1 << 4 | _I32]):  # the next field, an i32
-            raise ValueError("its page header is not what the format says")
+            raise ValueError("its page header does not follow the format")
         at += 1
         while header[at : at + 1] and header[at] & 0x80:
             at += 1

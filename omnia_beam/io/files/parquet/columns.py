@@ -57,7 +57,7 @@ class Rows:
         """Return the error for a column whose type cannot be read."""
         cure = "convert it, or name another column"
         if pa.types.is_nested(kind):
-            cure = "write its parts into columns of their own, a row a point"
+            cure = "write its parts into columns of their own, one row per point"
         return UsageError(f"{self.path}: column {column!r} is {kind}, not {wanted}: {cure} (source.columns)")
 
 
