@@ -98,9 +98,11 @@ def understood(recorded: Recorded, point: PiPoint | None, rules: ValueRules) -> 
         with np.errstate(over="ignore"):
             numbers = numbers.astype(np.float32).astype(np.float64)
     is_text = words & recorded.good
-    texts = None
-    if rules.texts and (named | is_text).any():
-        texts = np.where(named | is_text, recorded.texts.to_numpy(zero_copy_only=False), None)
+    texts: npt.NDArray[np.object_] | None = None
+    keeps = named | is_text
+    if rules.texts and keeps.any():
+        texts = np.full(len(recorded), None, object)
+        texts[keeps] = recorded.texts.to_numpy(zero_copy_only=False)[keeps]
     return PiValues(Points(recorded.times, numbers, statuses, texts), is_text, int((~named).sum()))
 
 
