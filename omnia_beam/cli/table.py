@@ -40,7 +40,9 @@ def _migrate(call: Call) -> CommandResult:
 def _tail_arguments(parser: argparse.ArgumentParser) -> None:
     add_job_arguments(parser)
     parser.add_argument(
-        "--until-lag", metavar="DURATION", help="end with 0 as soon as the copy is no further behind than this, such as 10m"
+        "--until-lag",
+        metavar="DURATION",
+        help="end with 0 as soon as the copy is no further behind than this, such as 10m",
     )
 
 
