@@ -97,7 +97,7 @@ def test_what_needs_no_pipeline_loads_none(arguments: tuple[str, ...]) -> None:
     assert loaded_by(*arguments) <= {"pydantic"}
 
 
-def test_a_command_that_runs_no_pipeline_gets_its_job_without_beam(tmp_path: Path) -> None:
+def test_a_command_gets_its_job_without_beam_unless_options_of_beam_are_given(tmp_path: Path) -> None:
     job = tmp_path / "job.yaml"
     source, sink = {"kind": "csv", "path": "a.csv"}, {"kind": "parquet", "path": "out"}
     job.write_text(yaml.safe_dump({"name": "job", "source": source, "sink": sink, "state": "state"}))
@@ -107,10 +107,11 @@ from omnia_beam.cli.arguments import parse
 from omnia_beam.cli.command import Call
 from omnia_beam.cli.table import COMMANDS
 call = Call(parse(["plan", {str(job)!r}], COMMANDS))
-config, context = call.job(runs_pipelines=False)
+config, context = call.job()
 assert (config.name, context.options) == ("job", None)
 assert "apache_beam" not in sys.modules
-call.job()
+assert "pandas" not in sys.modules
+Call(parse(["plan", {str(job)!r}], COMMANDS), ["--sdk_worker_parallelism=1"]).job()
 assert "apache_beam" in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)

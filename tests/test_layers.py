@@ -6,7 +6,9 @@ Imports are read from the syntax trees, so that those inside functions and under
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -59,12 +61,16 @@ OUTSIDE: dict[str, set[str]] = {
 }
 """Libraries that belong to some layers alone."""
 
+KIND_TABLE = "omnia_beam/io/kinds.py"
+"""The one module outside of the folders below `io/` that knows what kinds there are."""
+
 EXEMPT = {"omnia_beam/__init__.py"}  # its table of lazily loaded names reaches into every layer, that is its purpose
 
 
 def find_violations(root: Path) -> list[str]:
     """Everything in the tree under `root` that breaks a rule, one line each: `path:line: what, and the cure`."""
     modules = sorted((root / PACKAGE).rglob("*.py"))
+    kinds = Kinds.of(root)
     others = [path for folder in ("tests", "benchmarks") for path in sorted((root / folder).rglob("*.py"))]
     known = {
         module_name(place) for path in modules for place in [path.relative_to(root), path.relative_to(root).parent]
@@ -78,7 +84,56 @@ def find_violations(root: Path) -> list[str]:
         found += (f"{place.as_posix()}:{line}" for line in check_docstrings(tree))
         if place.as_posix() not in EXEMPT:
             found += (f"{place.as_posix()}:{line}" for line in check_imports(tree, place, known))
+            found += (f"{place.as_posix()}:{line}" for line in check_kinds(tree, place, known, kinds))
     return found
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """The kinds of a tree: the folders below `io/`, the classes of their options, and the names in the table."""
+
+    folders: set[str]
+    classes: set[str]
+    names: set[str]
+
+    @classmethod
+    def of(cls, root: Path) -> Kinds:
+        options = sorted((root / PACKAGE / "io").glob("*/options.py"))
+        trees = [ast.parse(path.read_text(encoding="utf-8")) for path in options]
+        classes = {node.name for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)}
+        table = root / KIND_TABLE
+        keys = ast.walk(ast.parse(table.read_text(encoding="utf-8"))) if table.exists() else []
+        names = {
+            key.value
+            for node in keys
+            if isinstance(node, ast.Dict)
+            for key in node.keys
+            if isinstance(key, ast.Constant) and isinstance(key.value, str)
+        }
+        return cls({path.parent.name for path in options}, classes, names)
+
+
+def check_kinds(tree: ast.Module, place: Path, known: set[str], kinds: Kinds) -> Iterator[str]:
+    """What a module that is neither the table of kinds nor below a kind's folder knows of a kind."""
+    if place.as_posix() == KIND_TABLE or (place.parts[1:2] == ("io",) and place.parts[2] in kinds.folders):
+        return
+    cure = "go through the protocols of omnia_beam.io.base"
+    for line, target in imported(tree, place, known):
+        if target.startswith(f"{PACKAGE}.io.") and target.split(".")[2] in kinds.folders:
+            yield f"{line}: imports {target}, which belongs to one kind: {cure}"
+    for node in ast.walk(tree):
+        name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+        if name in kinds.classes:
+            yield f"{node.lineno}: names {name}, which belongs to one kind: {cure}"
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance":
+            if re.search(r"(Source|Sink)\b", ast.unparse(node)):
+                yield f"{node.lineno}: asks of which kind an end is: {cure}"
+        elif isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            words = {each.value for side in sides for each in ast.walk(side) if isinstance(each, ast.Constant)}
+            about = any(ast.unparse(side).split(".")[-1] == "kind" for side in sides)
+            if about and words & kinds.names:
+                yield f"{node.lineno}: asks for the kind {min(words & kinds.names)}: {cure}"
 
 
 def check_file(path: Path, place: str) -> Iterator[str]:
@@ -174,6 +229,10 @@ GOOD = {
     "omnia_beam/net/client.py": '"""x."""\nimport requests\nfrom omnia_beam import __version__\n',
     "omnia_beam/io/read.py": '"""x."""\nimport apache_beam as beam\nfrom omnia_beam.net import client\n'
     'class Read:\n    """x."""\n    def process(self): ...\n',
+    "omnia_beam/io/kinds.py": '"""x."""\nfrom omnia_beam.io.lake.options import LakeSink\nKINDS = {"lake": LakeSink}\n',
+    "omnia_beam/io/lake/__init__.py": '"""x."""\n',
+    "omnia_beam/io/lake/options.py": '"""x."""\nclass LakeSink:\n    """x."""\n',
+    "omnia_beam/io/lake/sink.py": '"""x."""\nfrom omnia_beam.io.lake.options import LakeSink\n_A = isinstance(1, LakeSink)\n',
     "omnia_beam/emulator/app.py": '"""x."""\nimport aiohttp\nfrom omnia_beam.core import limits\n'
     "from omnia_beam.core.limits import GOOD\nfrom omnia_beam.emulator.store import Store\n",
     "omnia_beam/emulator/store.py": '"""x."""\n',
@@ -279,6 +338,31 @@ PLANTED = {
         "omnia_beam/transforms/a.py",
         '"""x."""\nimport requests.adapters\n',
         "transforms imports requests",
+    ),
+    "a kind in the engine": (
+        "omnia_beam/pipelines/a.py",
+        '"""x."""\nfrom omnia_beam.io.lake import sink\n',
+        "imports omnia_beam.io.lake.sink, which belongs to one kind",
+    ),
+    "a kind beside its folder": (
+        "omnia_beam/io/a.py",
+        '"""x."""\ndef _f():\n    from ..io.lake.sink import x\n',
+        ":3: imports omnia_beam.io.lake.sink, which belongs to one kind",
+    ),
+    "a kind's class by another way": (
+        "omnia_beam/cli/a.py",
+        '"""x."""\nfrom omnia_beam.pipelines import backfill\n_A = backfill.LakeSink\n',
+        ":3: names LakeSink, which belongs to one kind",
+    ),
+    "the kind of an object": (
+        "omnia_beam/pipelines/a.py",
+        '"""x."""\ndef _f(sink, ThatSink):\n    return isinstance(sink, ThatSink)\n',
+        ":3: asks of which kind an end is",
+    ),
+    "the name of a kind": (
+        "omnia_beam/pipelines/a.py",
+        '"""x."""\ndef _f(sink):\n    return sink.kind in ("lake", "river")\n',
+        ":3: asks for the kind lake",
     ),
     "unknown layer": ("omnia_beam/extras/a.py", '"""x."""\n', "no layer is called 'extras'"),
     "utils": ("omnia_beam/net/utils.py", '"""x."""\n', "not utils.py"),

@@ -63,6 +63,16 @@ def test_the_status_of_a_job_that_has_run(folder: Path) -> None:
     assert json.loads(done.stdout.splitlines()[-1])["status"] == "complete"
 
 
+@pytest.mark.parametrize(("command", "job"), [("backfill", "backfill"), ("migrate", "files"), ("migrate", "upload")])
+def test_a_run_with_nothing_to_do(folder: Path, command: str, job: str) -> None:
+    assert main([command, str(folder / f"{job}.yaml"), "--no-progress"]) == 0
+    done = without_beam(command, str(folder / f"{job}.yaml"), "--json", "--no-progress")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert (summary["status"], summary["windows_planned"]) == ("complete", summary["windows_skipped"])
+    assert summary["windows_skipped"] > 0
+
+
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["backfill", "--help"], ["--version"], ["schema"], ["init", "csv", "parquet"]]
 )

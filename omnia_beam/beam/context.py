@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from omnia_beam.beam.metrics import RunMetrics
+from omnia_beam.beam.progress import RunBoard
 from omnia_beam.beam.progress_display import DisplayKind
 
 
@@ -25,6 +26,7 @@ class RunContext:
         quiet: only errors and the summary.
         clock: monotonic seconds.
         metrics: the figures that are exported; see `exporting_metrics`.
+        board: of the run, whose pipelines run one after another: two runs at the same time need a context each.
     """
 
     options: Any
@@ -34,6 +36,7 @@ class RunContext:
     quiet: bool = False
     clock: Callable[[], float] = time.monotonic
     metrics: RunMetrics = field(default_factory=RunMetrics, compare=False)
+    board: RunBoard = field(default_factory=RunBoard, compare=False)
 
     def notify(self, text: str) -> None:
         """Print a message for the person at the terminal; it is not part of the results."""

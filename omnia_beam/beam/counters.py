@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from omnia_beam.beam.cluster import runs_elsewhere
-from omnia_beam.beam.progress import BOARD
+from omnia_beam.beam.progress import RunBoard
 from omnia_beam.beam.runner import runner_name
+from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.net.http.shared import shared_session
+from omnia_beam.net.http.stats import StatsSnapshot
 
 _log = logging.getLogger(__name__)
 _NAMESPACE: Final = "omnia_beam"
+_TRAFFIC: Final = ("requests", "retries", "bytes_read", "throttled_ms")
 _ASK_EVERY_S: Final = 10.0
 _REPORT_WHILE_RUNNING: Final = {"dataflowrunner"}
 """Runners whose metrics change while a job runs; those of Flink and the local job service arrive at its end."""
@@ -42,25 +46,60 @@ def counters_of(result: Any) -> dict[str, int]:
     return counters
 
 
-def counts_of(options: Any, clock: Callable[[], float] = time.monotonic) -> Counts:
+class TrafficCounters:
+    """Beam's counters of the requests of one service: what its session of this process has sent since it was last counted.
+
+    The workers of a cluster have no other way to report it. However many DoFns of a process share a session, each request is
+    counted once; where workers are threads of the driver's process these counters are not used.
+
+    Args:
+        service: whose session.
+    """
+
+    def __init__(self, service: ServiceSettings) -> None:
+        from apache_beam.metrics import Metrics
+
+        self._service = service
+        self._counters = {name: Metrics.counter(_NAMESPACE, name) for name in _TRAFFIC}
+
+    def count(self) -> None:
+        """Add what the session has sent since the last call for it, by whichever DoFn; call it within a bundle."""
+        new = shared_session(self._service).stats.uncounted()
+        amounts = (new.requests, new.retries, new.bytes_read, round(new.throttled_s * 1_000))
+        for name, amount in zip(_TRAFFIC, amounts, strict=True):
+            if amount:
+                self._counters[name].inc(amount)
+
+
+def traffic_of(counters: Mapping[str, int]) -> StatsSnapshot:
+    """Return the traffic that workers have counted; seconds of all workers add up."""
+    requests, retries, bytes_read, throttled_ms = (counters.get(name, 0) for name in _TRAFFIC)
+    return StatsSnapshot(requests=requests, retries=retries, bytes_read=bytes_read, throttled_s=throttled_ms / 1_000)
+
+
+def counts_of(options: Any, board: RunBoard, clock: Callable[[], float] = time.monotonic) -> Counts:
     """Return the counts for a run with these options.
 
     Args:
         options: Beam's.
+        board: of the run.
         clock: seconds.
     """
     if not runs_elsewhere(options):
-        return _BoardCounts()
+        return _BoardCounts(board)
     return _RunnerCounts(runner_name(options) in _REPORT_WHILE_RUNNING, clock)
 
 
 class _BoardCounts:
-    """The counts of workers that are threads of this process and count on its board."""
+    """The counts of workers that are threads of this process and count on the run's board."""
 
     tells = True
 
+    def __init__(self, board: RunBoard) -> None:
+        self._board = board
+
     def __call__(self) -> dict[str, int]:
-        return dict(BOARD.snapshot())
+        return self._board.snapshot()
 
     def follow(self, result: Any) -> None: ...
 

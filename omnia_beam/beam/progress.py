@@ -1,16 +1,23 @@
-"""Count this process's progress: plain counters that DoFns add to and a driver's thread reads.
+"""Count a run's progress in this process: plain counters that DoFns add to and a driver's thread reads.
 
 Beam's own metrics can be read only when a local pipeline has ended, which is too late for a progress bar; the final report
 uses them, and clusters have nothing else.
+
+Each run has a board of its own, so that runs of one process share neither counters nor findings, limits, errors or the order to
+stop. DoFns are pickled even by the local runner: a board pickles as its id, and is looked up among the boards of the process that
+unpickles it.
 """
 
 from __future__ import annotations
 
 import threading
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Any, Final
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from omnia_beam.core.errors import OmniaBeamError
 
@@ -43,16 +50,48 @@ def first_exceeded(limits: Iterable[Limit], found: Mapping[str, Mapping[str, int
     return None
 
 
-class ProgressBoard:
-    """Named counters, safe for threads; each process has one board (`BOARD`)."""
+class RunBoard:
+    """The counters, findings and errors of one run in this process, and its order to stop; thread-safe.
 
-    def __init__(self) -> None:
+    It exists as long as something holds it: the driver's context, or the DoFns of a worker. What unpickles it in the same process
+    gets the same board; in another process, that process's board of the run.
+
+    Attributes:
+        id: the same in all processes of the run.
+        stop: set by the driver (a signal, a deadline, a lost lease), after which the source claims no further window in this
+            process.
+
+    Examples:
+        >>> import pickle
+        >>> board = RunBoard()
+        >>> pickle.loads(pickle.dumps(board)) is board
+        True
+    """
+
+    def __init__(self, run_id: str | None = None) -> None:
+        self.id = uuid.uuid4().hex if run_id is None else run_id
+        self.stop = threading.Event()
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._found: Counter[tuple[str, str]] = Counter()
         self._limits: tuple[Limit, ...] = ()
         self._exceeded: str | None = None
         self._fatal: OmniaBeamError | None = None
+        with _boards_lock:
+            _boards[self.id] = self
+
+    def __reduce__(self) -> tuple[Callable[[str], RunBoard], tuple[str]]:
+        return _board_here, (self.id,)
+
+    def begin(self, limits: Iterable[Limit] = ()) -> None:
+        """Forget everything, so that the next pipeline of the run counts from 0, and set what it may find."""
+        with self._lock:
+            self._counts.clear()
+            self._found.clear()
+            self._limits = tuple(limits)
+            self._exceeded = None
+            self._fatal = None
+        self.stop.clear()
 
     def add(self, **amounts: int) -> None:
         """Add to each named counter."""
@@ -64,11 +103,6 @@ class ProgressBoard:
         with self._lock:
             return dict(self._counts)
 
-    def limit(self, limits: Iterable[Limit]) -> None:
-        """Set limits, so that the source stops (`STOP`) once more is found than one of them allows."""
-        with self._lock:
-            self._limits = tuple(limits)
-
     def note_found(self, finding: str, series_id: str, points: int) -> None:
         """Count points of a series to which a finding applies, by the finding's name."""
         if not points:
@@ -78,7 +112,7 @@ class ProgressBoard:
             if self._exceeded is None and any(each.covers(finding, series_id) for each in self._limits):
                 self._exceeded = first_exceeded(self._limits, self._by_finding())
                 if self._exceeded is not None:
-                    STOP.set()
+                    self.stop.set()
 
     def found(self) -> dict[str, dict[str, int]]:
         """Return the number of points by finding and series."""
@@ -98,30 +132,47 @@ class ProgressBoard:
 
     @property
     def fatal(self) -> OmniaBeamError | None:
-        """The first error that ended a bundle in this process, because runners pass only its text to the driver."""
+        """The first error that ended a bundle of the run in this process, because runners pass only its text to the driver."""
         return self._fatal
 
-    @contextmanager
-    def noting_fatal(self) -> Iterator[None]:
+    def noting_fatal(self) -> AbstractContextManager[None]:
         """Remember an error of this package that leaves the block, and raise it again."""
+        return self.noting_fatal_but()
+
+    @contextmanager
+    def noting_fatal_but(self, *kinds: type[OmniaBeamError]) -> Iterator[None]:
+        """Remember an error of this package that leaves the block, except for kinds that end no run, and raise it again."""
         try:
             yield
         except OmniaBeamError as error:
-            with self._lock:
-                self._fatal = self._fatal or error
+            if not isinstance(error, kinds):
+                with self._lock:
+                    self._fatal = self._fatal or error
             raise
 
-    def reset(self) -> None:
-        with self._lock:
-            self._counts.clear()
-            self._found.clear()
-            self._limits = ()
-            self._exceeded = None
-            self._fatal = None
+
+_boards_lock: Final = threading.RLock()
+_boards: Final[WeakValueDictionary[str, RunBoard]] = WeakValueDictionary()
+_of_pipelines: Final[WeakKeyDictionary[Any, RunBoard]] = WeakKeyDictionary()
 
 
-BOARD = ProgressBoard()
-"""The board of this process, with the counters windows_read, windows_failed and points_written."""
+def _board_here(run_id: str) -> RunBoard:
+    """Return this process's board of a run; the first call makes it."""
+    with _boards_lock:
+        return _boards.get(run_id) or RunBoard(run_id)
 
-STOP = threading.Event()
-"""Set by the driver (a signal, a deadline), after which the source claims no further window of this process."""
+
+def put_board(pipeline: Any, board: RunBoard) -> None:
+    """Let the transforms that are put on a pipeline of Beam count on a board."""
+    with _boards_lock:
+        _of_pipelines[pipeline] = board
+
+
+def board_of(values: Any) -> RunBoard:
+    """Return the board of the pipeline that a collection, or a pipeline's begin, belongs to.
+
+    A pipeline that no run of this package has built gets a board of its own.
+    """
+    with _boards_lock:
+        pipeline = values.pipeline
+        return _of_pipelines.get(pipeline) or _of_pipelines.setdefault(pipeline, RunBoard())

@@ -11,8 +11,6 @@ from functools import partial
 from typing import Literal
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
-from rich.text import Text
 
 from omnia_beam.core.summary import ProgressFacts
 
@@ -20,7 +18,6 @@ _log = logging.getLogger("omnia_beam.progress")
 
 DisplayKind = Literal["bar", "log", "none"]
 _LOG_EVERY_S = 10.0
-_BAR_EVERY_S = 0.2
 
 
 @contextmanager
@@ -45,7 +42,11 @@ def showing_progress(
         yield
         return
     done = threading.Event()
-    draw = partial(_draw_bar, passing=passing) if kind == "bar" else _draw_log
+    draw = _draw_log
+    if kind == "bar":
+        from omnia_beam.beam.progress_bar import draw_bar  # here: most commands draw none
+
+        draw = partial(draw_bar, passing=passing)
     thread = threading.Thread(target=draw, args=(facts, done, console, clock), name="omnia-progress", daemon=True)
     thread.start()
     try:
@@ -62,24 +63,26 @@ def describe(facts: ProgressFacts, elapsed_s: float) -> str:
         f"{facts.windows:,}/{facts.windows_total:,} windows",
         f"{facts.points:,} points",
         f"{rate:,.0f} points/s",
-        f"ETA {_eta(facts.share, elapsed_s)}",
-        *_moods(facts),
+        f"ETA {eta(facts.share, elapsed_s)}",
+        *moods(facts),
     ]
     return ", ".join(parts)
 
 
-def _moods(facts: ProgressFacts) -> list[str]:
-    moods = []
+def moods(facts: ProgressFacts) -> list[str]:
+    """Return what else a person has to know: retries, throttling, failures."""
+    found = []
     if facts.retries:
-        moods.append(f"{facts.retries:,} retries")
+        found.append(f"{facts.retries:,} retries")
     if facts.throttled_s:
-        moods.append(f"throttled {facts.throttled_s:,.0f} s")
+        found.append(f"throttled {facts.throttled_s:,.0f} s")
     if facts.failed:
-        moods.append(f"{facts.failed:,} failed")
-    return moods
+        found.append(f"{facts.failed:,} failed")
+    return found
 
 
-def _eta(share: float, elapsed_s: float) -> str:
+def eta(share: float, elapsed_s: float) -> str:
+    """Return the time that is left, as text."""
     if share <= 0:
         return "unknown"
     left = round(elapsed_s * (1 - share) / share)
@@ -93,39 +96,3 @@ def _draw_log(
     start = clock()
     while not done.wait(_LOG_EVERY_S):
         _log.info("%s", describe(facts(), clock() - start))
-
-
-class _Facts(ProgressColumn):
-    """A column with points, rate, time left, retries and throttling, from the facts in the task's fields."""
-
-    def render(self, task: Task) -> Text:
-        facts: ProgressFacts = task.fields["facts"]
-        elapsed = task.elapsed or 0.0
-        rate = facts.points / elapsed if elapsed else 0.0
-        text = f"{facts.points / 1e6:,.1f} M points · {rate / 1e6:,.2f} M/s · ETA {_eta(facts.share, elapsed)}"
-        return Text(" · ".join([text, *_moods(facts)]), no_wrap=True)
-
-
-def _draw_bar(
-    facts: Callable[[], ProgressFacts],
-    done: threading.Event,
-    console: Console,
-    clock: Callable[[], float],
-    *,
-    passing: bool,
-) -> None:
-    columns = (
-        TextColumn("{task.fields[windows]}"),
-        BarColumn(bar_width=16),
-        TextColumn("{task.percentage:>3.0f}%"),
-        _Facts(),
-    )
-    with Progress(*columns, console=console, auto_refresh=False, transient=passing) as progress:
-        task = progress.add_task("", total=1.0, facts=facts(), windows="")
-        ended = False
-        while not ended:
-            ended = done.wait(_BAR_EVERY_S)
-            now = facts()
-            windows = f"{now.windows:,}/{now.windows_total:,} windows"
-            progress.update(task, completed=now.share, facts=now, windows=windows)
-            progress.refresh()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
 
 from omnia_beam.beam import coders
-from omnia_beam.beam.progress import BOARD
+from omnia_beam.beam.progress import RunBoard, board_of
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.ledger.failures import failure_file
@@ -50,16 +51,23 @@ class RecordReceipts(beam.PTransform):
         follow: bool = False,
     ) -> None:
         super().__init__()
-        self._record = _Record(state_dir, scope, token, clock, follow)
+        self._record = partial(_Record, state_dir, scope, token, clock, follow)
 
     def expand(self, receipts: Any) -> Any:
-        return receipts | beam.ParDo(self._record).with_output_types(Receipt)
+        return receipts | beam.ParDo(self._record(board_of(receipts))).with_output_types(Receipt)
 
 
 class _Record(beam.DoFn):
     def __init__(
-        self, state_dir: StateDir, scope: Scope, token: LeaseToken, clock: Callable[[], int] | None, follow: bool
+        self,
+        state_dir: StateDir,
+        scope: Scope,
+        token: LeaseToken,
+        clock: Callable[[], int] | None,
+        follow: bool,
+        board: RunBoard,
     ) -> None:
+        self._board = board
         self._state_dir = state_dir
         self._scope = scope
         self._token = token
@@ -74,7 +82,7 @@ class _Record(beam.DoFn):
         self._looked = False
 
     def process(self, receipt: Receipt) -> Iterator[Receipt]:
-        with BOARD.noting_fatal():
+        with self._board.noting_fatal():
             if self._follow and not self._looked:
                 self._go_on(self._token.current(self._state_dir))
             self._writer.append(receipt)
@@ -88,7 +96,7 @@ class _Record(beam.DoFn):
         yield receipt
 
     def finish_bundle(self) -> None:
-        with BOARD.noting_fatal():
+        with self._board.noting_fatal():
             self._writer.flush()
 
     def teardown(self) -> None:
@@ -116,20 +124,21 @@ class RecordFailures(beam.PTransform):
 
     def __init__(self, state_dir: StateDir, run_id: str) -> None:
         super().__init__()
-        self._report = _ReportFailure(state_dir, run_id)
+        self._report = partial(_ReportFailure, state_dir, run_id)
 
     def expand(self, failures: Any) -> Any:
-        return failures | beam.ParDo(self._report).with_output_types(WindowFailure)
+        return failures | beam.ParDo(self._report(board_of(failures))).with_output_types(WindowFailure)
 
 
 class _ReportFailure(beam.DoFn):
-    def __init__(self, state_dir: StateDir, run_id: str) -> None:
+    def __init__(self, state_dir: StateDir, run_id: str, board: RunBoard) -> None:
         self._state_dir = state_dir
         self._run_id = run_id
+        self._board = board
 
     def process(self, failure: WindowFailure) -> Iterator[WindowFailure]:
         line = json.dumps(failure.to_json()) + "\n"
         _log.debug("failed %s: %s", failure.key, failure.message, extra={"window": failure.key.name})
-        with BOARD.noting_fatal():
+        with self._board.noting_fatal():
             self._state_dir.write(f"runs/{failure_file(self._run_id)}", line.encode())
         yield failure

@@ -10,6 +10,7 @@ import logging
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,7 +21,7 @@ from typing import Any, Final
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import Outcome, stopping_after, stopping_on_signals
-from omnia_beam.beam.progress import STOP, Limit, first_exceeded
+from omnia_beam.beam.progress import Limit, first_exceeded
 from omnia_beam.beam.progress_display import showing_progress
 from omnia_beam.beam.worker_message import STOP_ORDER, WorkerEnd, WorkerProgress, WorkerTask
 from omnia_beam.core.errors import Interrupted, OmniaBeamError
@@ -63,8 +64,9 @@ def run_workers(
         Interrupted: a signal came; what was under way is recorded or abandoned.
         OmniaBeamError: the first that ended a worker; the others have stopped.
     """
-    STOP.clear()
-    pool = _Pool(len(sessions), tuple(limits))
+    stop = context.board.stop
+    stop.clear()
+    pool = _Pool(len(sessions), stop, tuple(limits))
 
     def facts() -> ProgressFacts:
         counts = pool.counts()
@@ -81,15 +83,19 @@ def run_workers(
             dead_letters=counts["dead_letters"],
         )
 
-    with stopping_on_signals() as signals, stopping_after(deadline_s), context.metrics.following(facts) as exported:
+    with (
+        stopping_on_signals(stop) as signals,
+        stopping_after(deadline_s, context.board),
+        context.metrics.following(facts) as exported,
+    ):
         try:
             with pool.started(tasks), showing_progress(context.progress, facts, context.err):
                 on_started(pool.pids())
                 pool.attend()
             exported.update(pool.counters())
-            stopped = STOP.is_set()
+            stopped = stop.is_set()
         finally:
-            STOP.clear()
+            stop.clear()
             for session, traffic in zip(sessions, pool.traffic(), strict=True):
                 session.stats.absorb(traffic)
     if pool.error is not None:
@@ -151,7 +157,8 @@ class _Worker:
 class _Pool:
     """The workers of one run. `error` is the first that ended a worker; `lost` says which died without a message, and how."""
 
-    def __init__(self, services: int, limits: tuple[Limit, ...] = ()) -> None:
+    def __init__(self, services: int, stop: threading.Event, limits: tuple[Limit, ...] = ()) -> None:
+        self._stop_asked = stop
         self._services = services
         self._limits = limits
         self.exceeded: str | None = None
@@ -175,7 +182,7 @@ class _Pool:
                 worker.close()
 
     def attend(self) -> None:
-        """Receive messages until all workers are gone; pass STOP on to them once it is set."""
+        """Receive messages until all workers are gone; pass the order to stop on to them once it is given."""
         while listening := {each.connection: each for each in self._workers if not each.is_gone}:
             for connection in wait(list(listening), _LOOK_S):
                 worker = listening[connection]  # type: ignore[index]  # they are the connections that went in
@@ -185,8 +192,8 @@ class _Pool:
             if self._limits and self.exceeded is None:
                 self.exceeded = first_exceeded(self._limits, self.found())
                 if self.exceeded is not None:
-                    STOP.set()
-            if STOP.is_set():
+                    self._stop_asked.set()
+            if self._stop_asked.is_set():
                 self._stop(list(listening.values()))
 
     def pids(self) -> list[int]:
@@ -229,7 +236,7 @@ class _Pool:
             _log.error("%s: what it had not recorded is missing; run the same command again", self.lost[-1])
         elif worker.end.error is not None and self.error is None:
             self.error = worker.end.error
-            STOP.set()
+            self._stop_asked.set()
 
     def _stop(self, workers: Sequence[_Worker]) -> None:
         now = time.monotonic()

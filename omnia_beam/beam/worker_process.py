@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from typing import Final
 
 from omnia_beam.beam.execution import run_here
-from omnia_beam.beam.progress import BOARD, STOP
+from omnia_beam.beam.progress import RunBoard
 from omnia_beam.beam.worker_message import STOP_ORDER, WorkerEnd, WorkerProgress, WorkerTask
 from omnia_beam.core.errors import OmniaBeamError
 from omnia_beam.core.log_lines import LOG_FACTS, log_to_stderr
@@ -29,9 +29,10 @@ _EXIT_ORPHANED: Final = 1
 def work_for(descriptor: int) -> None:
     """Work for the driver at the other end of this file descriptor, to the end of its task."""
     # A terminal's Ctrl-C does not reach this process (it has a session of its own), a service manager's SIGTERM does.
+    board = RunBoard()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: STOP.set())
-    driver = _Driver(Connection(descriptor))
+        signal.signal(number, lambda *_: board.stop.set())
+    driver = _Driver(Connection(descriptor), board)
     task = driver.task()
     LOG_FACTS.update(task.log_facts)
     log_to_stderr(task.log_level, task.log_format)
@@ -39,7 +40,7 @@ def work_for(descriptor: int) -> None:
     finished = threading.Event()
     reporter = threading.Thread(target=driver.report, args=(task, finished), name="omnia-report", daemon=True)
     reporter.start()
-    end = _work(task)
+    end = _work(task, board)
     finished.set()
     reporter.join()
     driver.tell(end)
@@ -49,7 +50,8 @@ def work_for(descriptor: int) -> None:
 class _Driver:
     """The connection to the driver. Two threads write to it, one reads."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, board: RunBoard) -> None:
+        self._board = board
         self._connection = connection
         self._lock = threading.Lock()
 
@@ -77,19 +79,19 @@ class _Driver:
                 # Not sys.exit: other threads may hang in requests, and there is no driver left to wait for them.
                 os._exit(_EXIT_ORPHANED)
             if order == STOP_ORDER:
-                STOP.set()
+                self._board.stop.set()
 
     def report(self, task: WorkerTask, finished: threading.Event) -> None:
         ended = False
         while not ended:
             ended = finished.wait(_REPORT_EVERY_S)
             traffic = tuple(shared_session(each).stats.snapshot() for each in task.services)
-            self.tell(WorkerProgress(BOARD.snapshot(), BOARD.found(), traffic))
+            self.tell(WorkerProgress(self._board.snapshot(), self._board.found(), traffic))
 
 
-def _work(task: WorkerTask) -> WorkerEnd:
+def _work(task: WorkerTask, board: RunBoard) -> WorkerEnd:
     try:
-        return WorkerEnd(run_here(task.recipe(), task.options))
+        return WorkerEnd(run_here(task.recipe(), task.options, board))
     except OmniaBeamError as error:
         return WorkerEnd(error=error)
     except Exception as error:  # the driver must receive any error

@@ -57,30 +57,28 @@ class Call:
         """Whether the last line of stdout is to be a JSON summary; never for a command without `--json`."""
         return bool(vars(self.args).get("json", False))
 
-    def job(self, *, runs_pipelines: bool = True) -> tuple[JobConfig, RunContext]:
+    def job(self) -> tuple[JobConfig, RunContext]:
         """Return the job of the configuration file with its overrides, and the surroundings that it runs in.
 
         Raises:
             UsageError: an option of Beam, the file, or one of its keys cannot be used.
         """
         from omnia_beam.beam.allocator import use_one_arena
+        from omnia_beam.core.arrow_alone import use_arrow_without_pandas
         from omnia_beam.core.log_lines import LOG_FACTS
         from omnia_beam.pipelines.config import load_config
 
         use_one_arena()
+        use_arrow_without_pandas()
         args = self.args
-        context = self.context(runs_pipelines=runs_pipelines)
+        context = self.context()
         overrides = args.set if args.workers is None else [*args.set, f"workers={args.workers}"]
         job = load_config(args.config, overrides=overrides, start=args.start, end=args.end, now_ns=time.time_ns())
         LOG_FACTS["job"] = job.name
         return job, context
 
-    def context(self, *, runs_pipelines: bool = True) -> RunContext:
-        """Return the surroundings of the command.
-
-        Args:
-            runs_pipelines: whether Beam's options are used. If not, they are only checked where some are given, so that Beam
-                is not imported without need.
+    def context(self) -> RunContext:
+        """Return the surroundings of the command. Beam is imported only where options of it are given, to check them.
 
         Raises:
             UsageError: an option of Beam cannot be used.
@@ -89,7 +87,7 @@ class Call:
         from omnia_beam.beam.terminal import console
 
         out, err = console(), console(stderr=True)
-        options = self._beam_options() if runs_pipelines or self._runner or self.beam_args else None
+        options = self._beam_options() if self._runner or self.beam_args else None
         if self.args.no_progress or self.args.quiet:
             return RunContext(options, out, err, "none", self.args.quiet)
         return RunContext(options, out, err, "bar" if err.is_terminal else "log", self.args.quiet)

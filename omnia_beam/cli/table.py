@@ -83,7 +83,7 @@ def _plan_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _plan(call: Call) -> CommandResult:
-    job, context = call.job(runs_pipelines=False)
+    job, context = call.job()
     from omnia_beam.pipelines.plan import run_plan
 
     return run_plan(job, context, call.args.mapping_template)
@@ -113,14 +113,14 @@ def _verify(call: Call) -> CommandResult:
 
 
 def _status(call: Call) -> CommandResult:
-    job, context = call.job(runs_pipelines=False)
+    job, context = call.job()
     from omnia_beam.pipelines.status import run_status
 
     return run_status(job, context)
 
 
 def _check(call: Call) -> CommandResult:
-    job, context = call.job(runs_pipelines=False)
+    job, context = call.job()
     from omnia_beam.pipelines.check import print_step, run_check
 
     # A step may take long, so each is printed once it has been tried, and nothing is left to print at the end.
@@ -133,7 +133,7 @@ def _series_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _series(call: Call) -> CommandResult:
-    job, context = call.job(runs_pipelines=False)
+    job, context = call.job()
     from omnia_beam.pipelines.series_list import run_series
 
     form = call.args.format
@@ -147,7 +147,7 @@ def _profile_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _profile(call: Call) -> CommandResult:
-    job, context = call.job(runs_pipelines=False)
+    job, context = call.job()
     from omnia_beam.pipelines.profile.command import run_profile
 
     args = call.args
@@ -260,7 +260,7 @@ COMMANDS: Final = (
     ),
     Command(
         "replay",
-        "send a job's dead letters again, after what refused them was mended",
+        "move a job's dead letters, after what refused them was repaired: send them again, or read their windows again",
         _replay_arguments,
         _replay,
     ),

@@ -8,6 +8,7 @@ from typing import Final
 from omnia_beam.config.fields import check_series_id
 from omnia_beam.config.problems import shorten
 from omnia_beam.config.secrecy import show_value
+from omnia_beam.config.series_file import SERIES_COLUMNS, check_no_problems, read_series_file
 from omnia_beam.config.table import Line, cells_of, delimiter_of, fitted, read_lines
 from omnia_beam.core.errors import UsageError
 
@@ -41,7 +42,7 @@ class IdsFile:
 def read_ids_file(path: str) -> IdsFile:
     """Read ids: one a line, or a CSV with a header and a column `id`, `series_id` or `source`.
 
-    A mapping file is accepted too. In a plain list, ` #` begins a comment behind an id.
+    A mapping file and series metadata are accepted too. In a plain list, ` #` begins a comment behind an id.
 
     Args:
         path: a file, UTF-8.
@@ -55,6 +56,10 @@ def read_ids_file(path: str) -> IdsFile:
     header = fitted(_cells(path, lines[0], delimiter))
     names = [name.lower() for name in header]
     column = next((names.index(name) for name in ID_COLUMNS if name in names), None)
+    if tuple(names) == SERIES_COLUMNS:
+        rows, found = read_series_file(path)
+        check_no_problems(found)
+        return _collect(path, [_Cell(Line(each.line, each.series.id), each.series.id) for each in rows])
     if column is not None:
         return _collect(path, [_Cell(line, _cell(path, line, delimiter, column, len(header))) for line in lines[1:]])
     if len(header) > 1:

@@ -23,9 +23,11 @@ class KindOptions(Section):
     Class attributes:
         beside: names of the keys that do not change which points arrive, such as a credential, a rate or the selection of
             series. Every other key is part of the scope, under which receipts count.
+        apart: names of the keys that `identity` states in a part of their own, and that are no part of the digest.
     """
 
     beside: ClassVar[frozenset[str]] = frozenset()
+    apart: ClassVar[frozenset[str]] = frozenset()
 
     kind: str = key("The kind of source or sink.")
 
@@ -35,7 +37,7 @@ class KindOptions(Section):
         Keys that have their default are left out: a key that a later version adds must not change the digest of a job without
         it.
         """
-        return digest(self.model_dump(mode="json", exclude={"kind", *self.beside}, exclude_defaults=True))
+        return digest(self.model_dump(mode="json", exclude={"kind", *self.beside, *self.apart}, exclude_defaults=True))
 
 
 class SourceOptions(KindOptions):

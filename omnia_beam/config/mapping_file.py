@@ -12,6 +12,7 @@ from typing import Final
 from omnia_beam.config.fields import check_series_id, has_control_character
 from omnia_beam.config.problems import shorten
 from omnia_beam.config.secrecy import show_value
+from omnia_beam.config.series_file import SERIES_COLUMNS, check_no_problems, is_series_header, read_series_file
 from omnia_beam.config.status_maps import STATUS_MAPS
 from omnia_beam.config.table import Line, cells_of, delimiter_of, fitted, read_lines
 from omnia_beam.core.errors import UsageError
@@ -30,22 +31,6 @@ COLUMNS: Final = (
 )
 COMMENT: Final = "why"
 """A column for people: `plan --mapping-template` writes into it what a guess rests on."""
-
-METADATA: Final = (
-    "series_id",
-    "name",
-    "facility",
-    "description",
-    "unit",
-    "step",
-    "value_type",
-    "states",
-    "asset_id",
-    "external_id",
-    "source_system",
-    "extra",
-)
-"""Columns of the series metadata beside a sink's data (`_series-<job>.csv`), which serve as a mapping file unchanged."""
 
 _FROM_METADATA: Final = {
     "series_id": "source",
@@ -102,7 +87,10 @@ def read_mapping_file(path: str, status_maps: Collection[str] = tuple(STATUS_MAP
     delimiter = delimiter_of(lines[0].text)
     reader = _Reader(path, tuple(status_maps))
     header = reader.header(lines[0], delimiter)
-    rows = [row for line in lines[1:] if header and (row := reader.row(line, delimiter, header))]
+    if reader.is_metadata:
+        rows = _metadata_rows(path)
+    else:
+        rows = [row for line in lines[1:] if header and (row := reader.row(line, delimiter, header))]
     reader.check_unique(rows)
     if header and len(lines) == 1:
         reader.problems.append((lines[0].number, f"{path}: {_WHAT} has a header and no rows"))
@@ -112,6 +100,22 @@ def read_mapping_file(path: str, status_maps: Collection[str] = tuple(STATUS_MAP
     return tuple(rows)
 
 
+def _metadata_rows(path: str) -> list[MappingRow]:
+    """Return the rows of series metadata: cells may hold line ends there, which those of other mapping files may not."""
+    found, problems = read_series_file(path)
+    check_no_problems(problems)
+    return [
+        MappingRow(
+            each.series.id,
+            target_name=each.series.name or None,
+            target_facility=(each.series.facility or None) if each.series.name else None,
+            source_unit=each.series.unit,
+            line=each.line,
+        )
+        for each in found
+    ]
+
+
 class _Reader:
     """Reads lines and collects (line number, problem) instead of stopping at the first problem."""
 
@@ -119,6 +123,7 @@ class _Reader:
         self.path = path
         self.status_maps = status_maps
         self.problems: list[tuple[int, str]] = []
+        self.is_metadata = False
 
     def _complain(self, line: int, text: str, column: str = "", position: int = 0) -> None:
         at = f" column {position}{f' ({column})' if column else ''}:" if position else ""
@@ -131,7 +136,8 @@ class _Reader:
         except ValueError as error:
             self._complain(line.number, str(error))
             return ()
-        if "series_id" in names and "source" not in names and set(names) <= set(METADATA):
+        if is_series_header(names):
+            self.is_metadata = names == SERIES_COLUMNS
             names = tuple(_FROM_METADATA.get(name, COMMENT) for name in names)
             return names
         for position, name in enumerate(names, start=1):

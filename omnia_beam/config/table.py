@@ -43,7 +43,7 @@ def read_lines(path: str, what: str) -> list[Line]:
     """
     try:
         with store_of(path).open(path) as file:
-            text = _decoded(file.read())
+            text = decoded(file.read())
     except FileNotFoundError:
         raise UsageError(f"{path}: there is no such file ({what})") from None
     except OSError as error:
@@ -61,7 +61,12 @@ def read_lines(path: str, what: str) -> list[Line]:
     return lines
 
 
-def _decoded(data: bytes) -> str:
+def decoded(data: bytes) -> str:
+    """Return the text of a file in UTF-8 or UTF-16, without a byte order mark.
+
+    Raises:
+        UnicodeDecodeError: it is neither.
+    """
     if data.startswith(_MARKS):
         return data.decode("utf-16")
     if b"\0" in data[:512]:  # text in UTF-8 has no zero bytes

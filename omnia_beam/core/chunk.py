@@ -28,32 +28,43 @@ CHUNK_SCHEMA: Final = pa.schema(
 )
 """The columns of a chunk. Ids are dictionary-encoded, 4 bytes a point instead of 40; files hold them as plain strings."""
 
+TEXT_SCHEMA: Final = CHUNK_SCHEMA.append(pa.field("text", pa.string()))
+"""The columns of a chunk in which some points have a text; null where a point has none. The value of a text point is NaN."""
+
 
 class Points(NamedTuple):
     """Datapoints of one series as columns of equal length n.
 
-    `times` is int64 ns, ascending; `values` is float64; `statuses` is uint32.
+    `times` is int64 ns, ascending; `values` is float64; `statuses` is uint32; `texts` is an array of objects, str or None, and
+    None itself where no point has a text. The value of a text point is NaN (0x7ff8000000000000).
     """
 
     times: npt.NDArray[np.int64]
     values: npt.NDArray[np.float64]
     statuses: npt.NDArray[np.uint32]
+    texts: npt.NDArray[np.object_] | None = None
 
     def take(self, where: slice | npt.NDArray[Any]) -> Points:
         """Return the points that `where` selects: a slice (no copy), a boolean mask or indices."""
-        return Points(self.times[where], self.values[where], self.statuses[where])
+        texts = None if self.texts is None else self.texts[where]
+        return Points(self.times[where], self.values[where], self.statuses[where], texts)
 
     @staticmethod
     def concat(parts: Sequence[Points]) -> Points:
         """Return the parts joined in their order; a single part is returned without a copy."""
         if len(parts) == 1:
             return parts[0]
-        times, values, statuses = zip(*parts, strict=True) if parts else ([], [], [])
+        times, values, statuses, texts = zip(*parts, strict=True) if parts else ([], [], [], [])
         return Points(
             np.concatenate([NO_POINTS.times, *times]),
             np.concatenate([NO_POINTS.values, *values]),
             np.concatenate([NO_POINTS.statuses, *statuses]),
+            None if all(each is None for each in texts) else np.concatenate([_texts(each) for each in parts]),
         )
+
+
+def _texts(points: Points) -> npt.NDArray[np.object_]:
+    return np.full(len(points.times), None, object) if points.texts is None else points.texts
 
 
 NO_POINTS: Final = Points(np.empty(0, np.int64), np.empty(0, np.float64), np.empty(0, np.uint32))
@@ -104,8 +115,9 @@ class Chunk:
 
     Args:
         key: the series and the range that the chunk claims to hold, in the source's ids.
-        batch: a batch of CHUNK_SCHEMA, sorted by series and time. The dictionary of `series_id` names one series for each
-            id of the key, in the key's order: the same ids, or, after a mapping, the ids of the target.
+        batch: a batch of CHUNK_SCHEMA, or of TEXT_SCHEMA where a point has a text, sorted by series and time. The dictionary of
+            `series_id` names one series for each id of the key, in the key's order: the same ids, or, after a mapping, the ids
+            of the target.
         rejected: the number of the window's points that a mapping has put into the dead letters.
         kept: which points come from the destination, because the source no longer shows them.
 
@@ -128,7 +140,7 @@ class Chunk:
     kept: tuple[KeptPoints, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.batch.schema.equals(CHUNK_SCHEMA):
+        if not self.batch.schema.equals(CHUNK_SCHEMA) and not self.batch.schema.equals(TEXT_SCHEMA):
             raise ValueError(f"a chunk's batch has the columns of CHUNK_SCHEMA, not {self.batch.schema}")
         if len(self.batch.column(0).dictionary) != len(self.key.series_ids):
             raise ValueError("a chunk's series_id dictionary has one entry for each series of its key")
@@ -168,7 +180,10 @@ class Chunk:
         ids = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(stored, pa.string()))
         times = pa.array(points.times).cast(pa.timestamp("ns", tz="UTC"))
         arrays = [ids, times, pa.array(points.values), pa.array(points.statuses)]
-        return cls(key, pa.RecordBatch.from_arrays(arrays, schema=CHUNK_SCHEMA))
+        texts = None if points.texts is None else pa.array(points.texts, pa.string())
+        if texts is None or texts.null_count == len(texts):
+            return cls(key, pa.RecordBatch.from_arrays(arrays, schema=CHUNK_SCHEMA))
+        return cls(key, pa.RecordBatch.from_arrays([*arrays, texts], schema=TEXT_SCHEMA))
 
     @property
     def num_points(self) -> int:
@@ -191,12 +206,25 @@ class Chunk:
 
     @property
     def points(self) -> Points:
-        """All points as numpy columns, no copy."""
+        """All points as numpy columns, no copy but of texts."""
         return Points(
             self.batch.column(1).cast(pa.int64()).to_numpy(),
             self.batch.column(2).to_numpy(),
             self.batch.column(3).to_numpy(),
+            self.batch.column(4).to_numpy(zero_copy_only=False) if self.has_texts else None,
         )
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether a point has a text."""
+        return int(self.batch.num_columns) > len(CHUNK_SCHEMA)
+
+    def without_texts(self) -> Chunk:
+        """Return the chunk without its texts: their points keep time, value (NaN) and status."""
+        if not self.has_texts:
+            return self
+        batch = pa.RecordBatch.from_arrays(self.batch.columns[:4], schema=CHUNK_SCHEMA)
+        return Chunk(self.key, batch, self.rejected, self.kept)
 
     def by_series(self) -> Iterator[tuple[str, str, Points]]:
         """Yield source id, stored id and points (no copy) for each series of the key, also for those without points."""

@@ -5,12 +5,14 @@ The fingerprint can be recomputed with this recipe. All arithmetic is on unsigne
     mix(x):  x ^= x >> 30;  x *= 0xBF58476D1CE4E5B9;  x ^= x >> 27;  x *= 0x94D049BB133111EB;  x ^= x >> 31
              (the finalizer of splitmix64, Steele, Lea and Flood 2014)
     h(point) = mix(mix(mix(time ^ 0x9E3779B97F4A7C15) + bits(value)) + status)
+    h(point) = mix(h(point) + text), once more, where the point has a text
     low      = sum of h(point) over all points
     high     = sum of mix(h(point) ^ 0xD1B54A32D192ED03) over all points
     text     = 32 hex digits: high, then low
 
 `time` is the int64 of ns, `bits(value)` the 64 bits of the double (so that -0.0, 0.0 and every NaN differ), `status`
-the uint32. An empty set gives 32 zeros. The fingerprint of the union of two disjoint sets is the lane by lane sum of
+the uint32, `text` the BLAKE2b digest of 8 bytes of the text's UTF-8, as a little-endian number. An empty set gives 32 zeros.
+The fingerprint of the union of two disjoint sets is the lane by lane sum of
 their fingerprints, so the fingerprints of windows add up to the fingerprint of the range.
 
 It detects accidents, not attacks: it is not a cryptographic hash.
@@ -18,6 +20,7 @@ It detects accidents, not attacks: it is not a cryptographic hash.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -36,13 +39,19 @@ _MASK: Final = 2**64 - 1
 _BLOCK: Final = 16_384  # points a step, so that the temporaries stay inside the second-level cache
 
 
-def hash_points(times: npt.NDArray[np.int64], values: npt.NDArray[np.float64], statuses: npt.NDArray[np.uint32]) -> str:
+def hash_points(
+    times: npt.NDArray[np.int64],
+    values: npt.NDArray[np.float64],
+    statuses: npt.NDArray[np.uint32],
+    texts: npt.NDArray[np.object_] | None = None,
+) -> str:
     """Return the fingerprint of points, in whatever order they are given.
 
     Args:
         times: ns, int64, shape (n,).
         values: float64, shape (n,).
         statuses: uint32, shape (n,).
+        texts: str or None, shape (n,); None where no point has a text.
 
     Returns:
         32 hex digits.
@@ -52,12 +61,40 @@ def hash_points(times: npt.NDArray[np.int64], values: npt.NDArray[np.float64], s
     >>> forwards == hash_points(times[::-1], np.array([2.5, 1.5]), statuses)
     True
     """
+    if texts is not None:
+        has_text = np.array([each is not None for each in texts], bool)
+        plain = hash_points(times[~has_text], values[~has_text], statuses[~has_text])
+        points = (times[has_text], values[has_text], statuses[has_text])
+        return add_hashes(plain, _hash_with_texts(*points, texts[has_text].tolist()))
     times = np.ascontiguousarray(times, np.int64)
     values = np.ascontiguousarray(values, np.float64)
     if kernel.COMPILED is not None:
         low, high = kernel.COMPILED.hash_points(times, values, np.ascontiguousarray(statuses, np.uint32))
     else:
         low, high = _hash_in_blocks(times.view(np.uint64), values.view(np.uint64), statuses)
+    return f"{high & _MASK:016x}{low & _MASK:016x}"
+
+
+def text_digests(texts: Iterable[str | None]) -> npt.NDArray[np.uint64]:
+    """Return for each text the number that its point's hash is mixed with; 0 for None."""
+    none = bytes(8)
+    digests = (none if each is None else hashlib.blake2b(each.encode(), digest_size=8).digest() for each in texts)
+    return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
+
+
+def _hash_with_texts(
+    times: npt.NDArray[np.int64], values: npt.NDArray[np.float64], statuses: npt.NDArray[np.uint32], texts: list[str]
+) -> str:
+    with np.errstate(over="ignore"):
+        h = np.ascontiguousarray(times, np.int64).view(np.uint64) ^ _TIME_SALT
+        for part in (np.ascontiguousarray(values, np.float64).view(np.uint64), statuses, text_digests(texts)):
+            _mix(h)
+            h += part
+        _mix(h)
+        low = int(h.sum(dtype=np.uint64))
+        h ^= _LANE_SALT
+        _mix(h)
+        high = int(h.sum(dtype=np.uint64))
     return f"{high & _MASK:016x}{low & _MASK:016x}"
 
 
@@ -109,7 +146,7 @@ def status_histogram(points: Points) -> tuple[tuple[int, int], ...]:
 
 
 RECIPE: Final = """\
-import struct
+import hashlib, struct
 
 M = 2**64 - 1  # all sums wrap at 64 bits
 
@@ -120,11 +157,15 @@ def mix(x):  # the finalizer of splitmix64
     return x ^ x >> 31
 
 
-def fingerprint(points):  # (time: ns since 1970, value: float, status: int), in any order
+def fingerprint(points):  # (time: ns since 1970, value: float, status: int[, text: str or None]), in any order
     low = high = 0
-    for time, value, status in points:
+    for time, value, status, *text in points:
         bits = struct.unpack("<Q", struct.pack("<d", value))[0]
         h = mix(mix(mix(time & M ^ 0x9E3779B97F4A7C15) + bits & M) + status & M)
+        for each in text:
+            if each is not None:
+                digest = hashlib.blake2b(each.encode(), digest_size=8).digest()
+                h = mix(h + int.from_bytes(digest, "little") & M)
         low, high = low + h & M, high + mix(h ^ 0xD1B54A32D192ED03) & M
     return f"{high:016x}{low:016x}"
 """

@@ -32,6 +32,18 @@ _SERVICE_NAMES: Final = {
 }
 """Fields that only the service sets, by their Python names, with the service's names."""
 
+VALUE_TYPES: Final = (
+    "float64",
+    "float32",
+    "int16",
+    "int32",
+    "int64",
+    "digital",
+    "string",
+    "timestamp",
+)
+"""What the values of a series can be. Points hold all of them as float64; texts beside it."""
+
 
 @dataclass(frozen=True)
 class TimeseriesDraft:
@@ -63,11 +75,12 @@ class TimeseriesDraft:
 
 @dataclass(frozen=True)
 class Timeseries:
-    """A timeseries that exists in a service.
+    """A timeseries that exists in a source or a target.
 
     `created_time` and `changed_time` are the service's own RFC 3339 texts, because they may lie outside the range of ns.
     `step` means that a value holds until the next one. `metadata` belongs to the owner of the timeseries; `other` holds fields
-    of the service that have no attribute here.
+    of the service that have no attribute here. `value_type` is one of VALUE_TYPES, None where it is not known; `states` names
+    the codes of a digital series; `extra` holds attributes, fit for JSON, of sources that have others than these.
     """
 
     id: str
@@ -84,6 +97,9 @@ class Timeseries:
     source: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
     other: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
+    value_type: str | None = None
+    states: Mapping[int, str] = field(default_factory=dict, hash=False)
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @classmethod
     def from_json(cls, content: Any) -> Timeseries:
@@ -105,7 +121,13 @@ class Timeseries:
         Raises:
             UsageError: the timeseries has no name or no facility.
         """
-        return TimeseriesDraft(**{name: getattr(self, name) for name in _JSON_NAMES})
+        fields = {name: getattr(self, name) for name in _JSON_NAMES}
+        return TimeseriesDraft(**{**fields, "metadata": self.attributes})
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What the owner or the source has noted beyond the other fields: `metadata` and `extra` as one."""
+        return {**self.metadata, **self.extra}
 
 
 def changes_to_json(changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,16 +17,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from omnia_beam.config.create_missing import CreateMissing
-from omnia_beam.core.chunk import Chunk, Points
+from omnia_beam.core.chunk import Points
 from omnia_beam.core.finding import Finding
 from omnia_beam.core.receipt import Receipt
-from omnia_beam.core.series import Timeseries, TimeseriesDraft
+from omnia_beam.core.series import Timeseries
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
+from omnia_beam.io.accepts import Accepts as Accepts
+from omnia_beam.io.accepts import Loss as Loss
+from omnia_beam.io.contents import Contents
 from omnia_beam.io.destination import Asked, Look, Removal, Tidied
 from omnia_beam.io.facts import SeriesFacts
 from omnia_beam.io.observer import Destination, ReadingPlace
+from omnia_beam.io.resending import Resending
+from omnia_beam.io.targets import TargetName as TargetName
+from omnia_beam.io.targets import Targets as Targets
 from omnia_beam.ledger.job import JobRun, JobView, RunState
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.net.http.settings import ServiceSettings
@@ -229,6 +234,12 @@ class OpenSource(Protocol):
             now_ns: the time that future times are measured against.
         """
 
+    def metadata(self, series_ids: Sequence[str]) -> Iterable[Timeseries]:
+        """Yield the metadata of series that were opened without it, as far as the source gives it; a failure ends it early.
+
+        It is asked for after the points, for sinks that keep it beside them: no run fails for want of it.
+        """
+
     def settled(self, run: JobRun) -> None:
         """Note that everything wanted has been copied."""
 
@@ -239,82 +250,11 @@ class OpenSource(Protocol):
         """Return what was found at the source."""
 
 
-@dataclass(frozen=True, slots=True)
-class TargetName:
-    """The identity of a target: its id, or its name and facility, which together are unique. [sdk]"""
-
-    id: str | None = None
-    name: str | None = None
-    facility: str | None = None
-
-    def __str__(self) -> str:
-        if self.id is not None:
-            return self.id
-        return f"{self.name} in {self.facility}" if self.facility else str(self.name)
-
-
-class Targets(Protocol):
-    """The place where the target's timeseries are looked up.
-
-    Attributes:
-        creation: the metadata of those that are created; None where none are.
-    """
-
-    creation: CreateMissing | None
-
-    def find(self, names: Iterable[TargetName]) -> Mapping[TargetName, Timeseries]:
-        """Return the timeseries that exist, by the names that were given."""
-
-    def create(self, drafts: Sequence[TimeseriesDraft]) -> Mapping[TargetName, Timeseries]:
-        """Create those that do not exist, and return all of them by name and facility."""
-
-    def candidates(self) -> Sequence[Timeseries]:
-        """Return the timeseries that series of a source could map to: all there are, as far as the target lists them."""
-
-
-@dataclass(frozen=True)
-class Loss:
-    """What becomes of points that a sink cannot hold, in the words of a finding.
-
-    Args:
-        text: behind the number of points, such as `values are NaN, which the service cannot hold: they become dead letters`.
-        blocking: whether the run stops unless the finding is accepted.
-    """
-
-    text: str
-    blocking: bool = True
-
-
-@dataclass(frozen=True)
-class Accepts:
-    """What a sink can hold of points: for the loss report, for verify, and for what writes points twice.
-
-    Args:
-        not_finite: what becomes of NaN and infinities; None where they are held.
-        fine_times: what becomes of times finer than the sink's grid; None where every ns is held.
-        statuses: why statuses are left out; empty where they are held.
-        metadata: whether the sink needs names, units and the like of series, and not ids alone.
-        upserts: whether a point that is written again replaces the one before.
-        leaves_out: whether a policy drops points without a dead letter, so that later counts cannot be compared.
-        as_held: returns what the sink would hold of a chunk; None for all of it. It is pickled to the workers.
-        extra_points: what a person has to know of points that a repair cannot take away; empty where it can.
-    """
-
-    not_finite: Loss | None = None
-    fine_times: Loss | None = None
-    statuses: str = ""
-    metadata: bool = False
-    upserts: bool = True
-    leaves_out: bool = False
-    as_held: Callable[[Chunk], Chunk] | None = None
-    extra_points: str = ""
-
-
 class StoredPoints(Protocol):
     """Reads back the points of files or tables of a job, with which a window that is read again is compared. It is pickled."""
 
-    def points(self, names: Iterable[str]) -> tuple[dict[str, Points], list[str]]:
-        """Return the points of some files by stored id, ascending in time, and the files that cannot be read."""
+    def points(self, receipts: Iterable[Receipt]) -> tuple[dict[str, Points], list[str]]:
+        """Return what is stored of receipts by stored id, ascending in time, and their files that cannot be read."""
 
 
 class Sink(Protocol):
@@ -386,8 +326,31 @@ class Sink(Protocol):
         A sink that stages chunks and commits them apart returns an `io.commit.StageAndCommit`.
         """
 
-    def commit(self, run: JobRun) -> Sequence[Receipt]:
-        """Commit what workers have staged, where the driver is the one committer; otherwise nothing is left to do."""
+    def keep_series(self, run: JobRun, series: Iterable[Timeseries]) -> None:
+        """Replace what is kept of the job's series beside their points, where `Accepts.keeps_series`.
+
+        Args:
+            run: holds the lease.
+            series: all of the job, under the ids they are stored as.
+
+        Raises:
+            DestinationError: it cannot be written.
+        """
+
+    @property
+    def commits_every_s(self) -> float | None:
+        """Seconds between two calls of `commit` while workers stage; None where workers commit themselves."""
+
+    def commit(self, run: JobRun, *, leftovers: bool = False) -> Sequence[Receipt]:
+        """Commit and record what workers have staged, where the driver is the one committer; otherwise nothing is left to do.
+
+        Args:
+            run: holds the lease.
+            leftovers: whether what dead runs have staged is committed too, as the first step of a run.
+        """
+
+    def resending(self, run: JobRun) -> Resending | None:
+        """Return what sends single points again, for `replay`; None where only whole windows can be written."""
 
     def observer(self, place: ReadingPlace, *, with_source: bool) -> Destination | None:
         """Return what reads the sink back for verify; None where it cannot be read.
@@ -395,4 +358,14 @@ class Sink(Protocol):
         Args:
             place: where pipelines that read windows run, and leave what they found.
             with_source: whether it is compared with the source, and not with the receipts.
+        """
+
+    def contents(self, within: TimeRange | None) -> Contents | None:
+        """Return all that the sink holds, whoever wrote it, for `profile`; None where it cannot be read as a whole.
+
+        Args:
+            within: points outside of it are left out; None for all.
+
+        Raises:
+            DestinationError: it cannot be listed.
         """

@@ -14,6 +14,7 @@ KINDS: Final = {
     "extra_point": "points in the destination that the source does not have",
     "changed_value": "points whose value differs, if only in one bit",
     "changed_status": "points whose status differs",
+    "changed_text": "points whose text differs",
     "shifted_time": "points that stand at another time",
     "missing_series": "series that were copied, and of which no point is there any more",
     "missing_points": "windows of a series of which no point is there any more",
@@ -28,7 +29,7 @@ KINDS: Final = {
 }
 """Kind of difference -> its description."""
 
-POINT_KINDS: Final = ("missing_point", "extra_point", "changed_value", "changed_status", "shifted_time")
+POINT_KINDS: Final = ("missing_point", "extra_point", "changed_value", "changed_status", "changed_text", "shifted_time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,11 @@ class PointFacts:
     value: float
     bits: int
     status: int
+    text: str | None = None
 
     def __str__(self) -> str:
-        return f"value {self.value_text}, status {self.status}"
+        what = f"value {self.value_text}" if self.text is None else f"text {self.text!r}"
+        return f"{what}, status {self.status}"
 
     @property
     def value_text(self) -> str:
@@ -56,6 +59,7 @@ class PointFacts:
             "value": repr(self.value),
             "bits": f"{self.bits:016x}",
             "status": self.status,
+            **({} if self.text is None else {"text": self.text}),
         }
 
 

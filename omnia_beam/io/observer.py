@@ -65,12 +65,19 @@ class Stray:
         difference: how it is reported.
         span: the time of its points; None where it cannot be read or holds none.
         outside: whether it lies outside of the destination, behind a link: then only its owner may move it.
+        is_own: whether its name is exactly one that this job gives, so that a run may take it for its own and delete it.
     """
 
     name: str
     difference: Difference
     span: TimeRange | None = None
     outside: bool = False
+    is_own: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The name in printable form."""
+        return self.difference.file
 
 
 @dataclass(frozen=True)
@@ -88,8 +95,48 @@ class Surplus:
     foreign: int = 0
 
 
+@dataclass(frozen=True)
+class Aside:
+    """A file that was renamed so that no reader of its directory reads it.
+
+    Args:
+        name: the new one, relative to the destination, as the file system spells it.
+        shown: the same in printable form.
+    """
+
+    name: str
+    shown: str
+
+
+class FileMoves(Protocol):
+    """The renaming of files of a destination, for a repair. Names are relative to it, as the file system spells them."""
+
+    def set_aside(self, name: str, run_id: str) -> Aside:
+        """Rename a file so that no reader reads it. It is not deleted, because it may be the only copy.
+
+        Args:
+            run_id: makes the new name unique.
+
+        Raises:
+            DestinationError: it cannot be renamed.
+        """
+
+    def put_back(self, aside: Aside, name: str) -> bool:
+        """Give a file its old name again; return False where that name is taken meanwhile, or the file cannot be renamed."""
+
+    def is_there(self, name: str) -> bool:
+        """Return whether a name is taken, also by a link that leads nowhere."""
+
+    def is_blocked(self, name: str) -> bool:
+        """Return whether something else than a file has the name, so that no file can be put there."""
+
+
 class Destination(Protocol):
     """A destination whose content can be read back."""
+
+    @property
+    def files(self) -> FileMoves | None:
+        """The renaming of its files; None for a destination that is not made of files."""
 
     @property
     def is_quiet(self) -> bool:

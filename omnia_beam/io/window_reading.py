@@ -11,14 +11,15 @@ import uuid
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, Protocol
 
 import apache_beam as beam
 
 from omnia_beam.beam.coders import ChunkCoder
 from omnia_beam.beam.context import RunContext
-from omnia_beam.beam.execution import run_pipeline
-from omnia_beam.beam.progress import BOARD
+from omnia_beam.beam.execution import Outcome, run_pipeline
+from omnia_beam.beam.progress import RunBoard, board_of
 from omnia_beam.beam.record import RecordFailures
 from omnia_beam.beam.runner import is_local
 from omnia_beam.core import errors
@@ -110,8 +111,9 @@ class WindowRun:
         """
         run_id = f"{self.place.run_id}-{uuid.uuid4().hex[:6]}"
         try:
-            self._run(windows, run_id, _Prints(self.place.state_dir, run_id), self.place.context)
-            return self._collected(run_id, [key for key, _ in windows])
+            take = partial(_Prints, self.place.state_dir, run_id)
+            outcome = self._run(windows, run_id, take, self.place.context)
+            return self._collected(run_id, [key for key, _ in windows], outcome.given_up)
         finally:
             self._tidy(run_id)
 
@@ -127,7 +129,9 @@ class WindowRun:
         try:
             # No display for one window: the caller may show progress of its own.
             unwatched = replace(self.place.context, progress="none")
-            self._run([(key, 0)], run_id, _Chunks(self.place.state_dir, run_id), unwatched)
+            outcome = self._run([(key, 0)], run_id, partial(_Chunks, self.place.state_dir, run_id), unwatched)
+            if outcome.given_up is not None:
+                raise TransientServiceError(f"the runner gave up reading {key}: {outcome.given_up}")
             for failure in read_failures(self.place.state_dir, run_id):
                 raise failure_error(failure["error"], failure["message"])
             chunks = [ChunkCoder().decode(self._read(name)) for name in self._left(run_id, "chunk")]
@@ -139,7 +143,9 @@ class WindowRun:
         finally:
             self._tidy(run_id)
 
-    def _run(self, windows: Sequence[tuple[ChunkKey, int]], run_id: str, take: beam.DoFn, context: RunContext) -> None:
+    def _run(
+        self, windows: Sequence[tuple[ChunkKey, int]], run_id: str, take: Callable[[RunBoard], Any], context: RunContext
+    ) -> Outcome:
         plan = Plan.of_windows([Window(key, points, requests_for(points, self.limits)) for key, points in windows])
 
         local = is_local(context.options)
@@ -148,12 +154,12 @@ class WindowRun:
         def build(pipeline: Any) -> None:
             chunks, failures = self.reading(put_shards(pipeline, elements, local=local))
             chunks = chunks if self.as_copied is None else self.as_copied(chunks)
-            _ = chunks | "Take" >> beam.ParDo(take)
+            _ = chunks | "Take" >> beam.ParDo(take(board_of(chunks)))
             _ = failures | RecordFailures(self.place.state_dir, run_id)
 
-        run_pipeline(build, plan, context, self.traffic)
+        return run_pipeline(build, plan, context, self.traffic)
 
-    def _collected(self, run_id: str, keys: Sequence[ChunkKey]) -> WindowPrints:
+    def _collected(self, run_id: str, keys: Sequence[ChunkKey], given_up: str | None) -> WindowPrints:
         """Return the fingerprints that workers left; a window that was not read over all its time has failed."""
         failures = {}
         for each in read_failures(self.place.state_dir, run_id):
@@ -168,7 +174,8 @@ class WindowRun:
         for key in keys:
             inside = _inside(ranges.get(key.series_ids, []), key.range)
             if sum(each.duration_ns for each in inside) != key.range.duration_ns:
-                failures.setdefault(key, "it was not read to its end")
+                why = "" if given_up is None else f": the runner gave the job up: {given_up}"
+                failures.setdefault(key, f"it was not read to its end{why}")
                 continue
             total = {series_id: Fingerprint() for series_id in key.series_ids}
             for part in inside:
@@ -256,9 +263,10 @@ def _inside(ranges: Sequence[TimeRange], outer: TimeRange) -> Sequence[TimeRange
 class _Prints(beam.DoFn):
     """Writes fingerprints of chunks as lines into files of the run."""
 
-    def __init__(self, state_dir: StateDir, run_id: str) -> None:
+    def __init__(self, state_dir: StateDir, run_id: str, board: RunBoard) -> None:
         self._state_dir = state_dir
         self._run_id = run_id
+        self._board = board
 
     def setup(self) -> None:
         self._lines: list[str] = []
@@ -268,7 +276,7 @@ class _Prints(beam.DoFn):
 
     def process(self, chunk: Chunk) -> None:
         receipt = Receipt.of(chunk, _SINK)
-        BOARD.add(points_written=receipt.count)  # what the progress bar counts
+        self._board.add(points_written=receipt.count)  # what the progress bar counts
         self._lines.append(json.dumps(receipt.to_json()))
         if len(self._lines) >= _FLUSH:
             self._flush()
@@ -279,7 +287,7 @@ class _Prints(beam.DoFn):
     def _flush(self) -> None:
         if self._lines:
             name = f"runs/{self._run_id}-prints-{uuid.uuid4().hex}.jsonl"
-            with BOARD.noting_fatal():
+            with self._board.noting_fatal():
                 self._state_dir.write(name, ("\n".join(self._lines) + "\n").encode())
             self._lines.clear()
 
@@ -287,10 +295,11 @@ class _Prints(beam.DoFn):
 class _Chunks(beam.DoFn):
     """Writes chunks unchanged, a file each."""
 
-    def __init__(self, state_dir: StateDir, run_id: str) -> None:
+    def __init__(self, state_dir: StateDir, run_id: str, board: RunBoard) -> None:
         self._state_dir = state_dir
         self._run_id = run_id
+        self._board = board
 
     def process(self, chunk: Chunk) -> None:
-        with BOARD.noting_fatal():
+        with self._board.noting_fatal():
             self._state_dir.write(f"runs/{self._run_id}-chunk-{uuid.uuid4().hex}.bin", ChunkCoder().encode(chunk))

@@ -54,6 +54,9 @@ SCHEMA: Final = pa.schema(
         ("window_end", _TIME),
     ]
 )
+_POINT_TEXT: Final = pa.field("text", pa.string())
+"""A further column where a point has a text: tables without any are as earlier releases made them."""
+
 _ATTRIBUTES: Final = ("source_id", "target_id", "reason", "http_status", "trace_id", "first_attempt", "last_attempt")
 """Columns whose values the points of one dead letter have in common."""
 
@@ -85,7 +88,11 @@ def letters_to_table(key: ChunkKey, letters: Sequence[DeadLetter], facts: Mappin
     }
     head = {"v": _VERSION, "series_ids": key.series_ids, "start": key.range.start_ns, "end": key.range.end_ns}
     metadata = {_METADATA: json.dumps({**head, "facts": dict(facts or {})}, separators=(",", ":")).encode()}
-    return pa.table(columns, SCHEMA.with_metadata(metadata))
+    schema = SCHEMA
+    if points.texts is not None:
+        columns[_POINT_TEXT.name] = pa.array(points.texts, pa.string())
+        schema = SCHEMA.append(_POINT_TEXT)
+    return pa.table(columns, schema.with_metadata(metadata))
 
 
 def letters_of_table(table: Any) -> tuple[ChunkKey, list[DeadLetter]]:
@@ -99,7 +106,10 @@ def letters_of_table(table: Any) -> tuple[ChunkKey, list[DeadLetter]]:
         return key, []
     columns = {name: table[name].combine_chunks() for name in table.column_names}
     points = Points(
-        columns["time"].cast(pa.int64()).to_numpy(), columns["value"].to_numpy(), columns["status"].to_numpy()
+        columns["time"].cast(pa.int64()).to_numpy(),
+        columns["value"].to_numpy(),
+        columns["status"].to_numpy(),
+        columns["text"].to_numpy(zero_copy_only=False) if "text" in columns else None,
     )
     differs = np.zeros(table.num_rows, bool)
     differs[0] = True
@@ -282,13 +292,18 @@ class DeadLetterFiles:
         except (ValueError, KeyError, TypeError) as error:
             raise self._damaged(name, error) from error
 
-    def key(self, name: str) -> ChunkKey:
-        """Return the key of the chunk that a file belongs to, without reading points."""
+    def head(self, name: str) -> tuple[ChunkKey, str]:
+        """Return the key of the chunk that a file belongs to, and the letters' origin, without reading points."""
         try:
             with self._naming("read", self.path(name)), self.store.open(self.path(name)) as file:
-                return key_of(pq.read_schema(file))
+                schema = pq.read_schema(file)
+                return key_of(schema), str(facts_of(schema)["origin"])
         except (ValueError, KeyError, TypeError) as error:  # Arrow's errors are ValueErrors
             raise self._damaged(name, error) from error
+
+    def key(self, name: str) -> ChunkKey:
+        """Return the key of the chunk that a file belongs to, without reading points."""
+        return self.head(name)[0]
 
     def remove(self, name: str) -> None:
         """Delete a file; a file that does not exist is no error."""
@@ -363,6 +378,11 @@ class DeadLetterFiles:
 def file_name(key: ChunkKey, origin: str = WRITING) -> str:
     """Return the name of a chunk's file."""
     return f"{key.name}{_SUFFIX}" if origin == WRITING else f"{key.name}-{origin}{_SUFFIX}"
+
+
+def is_of_origin(name: str, origin: str) -> bool:
+    """Return whether a name is of a file whose letters come from the step before writing that `origin` names."""
+    return name.endswith(f"-{origin}{_SUFFIX}")
 
 
 def dead_letter_files(state_dir: StateDir) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from omnia_beam.core.finding import Finding
+from omnia_beam.core.limits import TIME_RESOLUTION_NS
 from omnia_beam.io.base import Accepts
 from omnia_beam.io.facts import SeriesFacts
 from omnia_beam.mapping.loss_report import LossReport, SeriesLine, sorted_findings
@@ -37,6 +38,10 @@ def _about_points(series: MappedSeries, accepts: Accepts, facts: SeriesFacts | N
     shown = series.source.name or series.source.id
     if series.status is not None:
         yield from _about_statuses(shown, series.status, facts)
+    noted = facts is not None and "text_values" in facts.noted
+    if series.source.value_type == "string" and not accepts.texts and not noted:
+        text = "its values are texts, which the sink does not keep: their value is NaN; sinks of files and tables take text: true"
+        yield Finding("text_values", shown, text, series_id=series.source.id)
     if accepts.statuses:
         yield Finding("unlisted_status", shown, accepts.statuses, False)
     if facts is None:
@@ -46,7 +51,9 @@ def _about_points(series: MappedSeries, accepts: Accepts, facts: SeriesFacts | N
         ("time_resolution", facts.fine, accepts.fine_times),
     ):
         if points and loss is not None:
-            yield Finding(name, shown, f"{points:,} {loss.text}", loss.blocking, points)
+            # Indexes count what is finer than 100 ns: of a coarser grid that is the least.
+            least = "at least " if name == "time_resolution" and accepts.grid_ns > TIME_RESOLUTION_NS else ""
+            yield Finding(name, shown, f"{least}{points:,} {loss.text}", loss.blocking, points)
 
 
 def _about_statuses(shown: str, rule: StatusRule, facts: SeriesFacts | None) -> Iterator[Finding]:

@@ -304,7 +304,7 @@ def _draft(series: Timeseries, target: TargetName, unit: str | None, create: Cre
         unit=unit,
         asset_id=filled(create.assetId, series.asset_id),
         external_id=filled(create.externalId, series.external_id),
-        metadata=dict(series.metadata) or None,
+        metadata=series.attributes or None,
     )
 
 

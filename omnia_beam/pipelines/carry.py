@@ -16,11 +16,14 @@ from omnia_beam.beam.worker_pool import run_workers
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.io.base import OpenSource, Share
+from omnia_beam.io.letters import MAPPING
 from omnia_beam.io.shards import CLUSTER_SHARD, LOCAL_SHARD
+from omnia_beam.ledger.dead_letters import DeadLetterFiles, is_of_origin
 from omnia_beam.ledger.job import JobRun
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines.cluster_guard import cluster_share
+from omnia_beam.pipelines.committing import committing
 from omnia_beam.pipelines.copy import CopyTask, copy_pipeline
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.removal_guard import RemovalGuard
@@ -78,12 +81,14 @@ class Carrier:
         deadline_s = None if deadline is None else deadline / NS_PER_SECOND
         tasks = self.worker_tasks(run, plan, guard)
         if len(tasks) > 1:
-            outcome = run_workers(tasks, plan, self.context, self.sessions, deadline_s, limits=self.limits)
-        else:
-            local = is_local(self.context.options)
-            if not local:
-                run = for_other_clocks(run)
-            elements = list(self.source.shards(plan, LOCAL_SHARD if local else CLUSTER_SHARD))
+            with committing(self.job.sink, run, self.context.board) as commits:
+                outcome = run_workers(tasks, plan, self.context, self.sessions, deadline_s, limits=self.limits)
+            return commits.counted(outcome)
+        local = is_local(self.context.options)
+        if not local:
+            run = for_other_clocks(run)
+        elements = list(self.source.shards(plan, LOCAL_SHARD if local else CLUSTER_SHARD))
+        with committing(self.job.sink, run, self.context.board) as commits:
             outcome = run_pipeline(
                 copy_pipeline(elements, self._task(run, cluster_share(self.context), guard), local=local),
                 plan,
@@ -93,8 +98,9 @@ class Carrier:
                 passing=self.passing,
                 limits=self.limits,
             )
-        self.job.sink.commit(run)
-        return outcome
+            for session in self.sessions[:1]:  # the runner reports the sum of all services
+                session.stats.absorb(outcome.traffic)
+        return commits.counted(outcome)
 
     def worker_tasks(self, run: JobRun, plan: Plan, guard: RemovalGuard | None = None) -> list[WorkerTask]:
         """Return a task for each worker, with its share of the plan and of every budget; none for a job of one process.
@@ -120,6 +126,10 @@ class Carrier:
     def _task(self, run: JobRun, share: Share, guard: RemovalGuard | None) -> CopyTask:
         state = run.for_workers()
         rules = self.rules
+        files = DeadLetterFiles.of(run.state_dir)
+        if rules is None and any(is_of_origin(name, MAPPING) for name in files.names()):
+            # An earlier mapping rejected points: the step that maps them removes its letters.
+            rules = {each.id: SeriesRule(each.id) for each in self.source.series}
         if rules is not None and guard is not None:
             # Recorded windows may hold series that the source no longer shows: they keep their targets.
             rules = {source_id: SeriesRule(target) for source_id, target in guard.targets.items()} | dict(rules)

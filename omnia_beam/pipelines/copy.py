@@ -8,6 +8,7 @@ from typing import Any
 
 import apache_beam as beam
 
+from omnia_beam.beam.progress import board_of
 from omnia_beam.beam.record import RecordFailures, RecordReceipts
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.base import Reading, Writing
@@ -18,7 +19,6 @@ from omnia_beam.ledger.job import RunState
 from omnia_beam.pipelines.cut_step import CutChunks
 from omnia_beam.pipelines.guard_step import GuardChunks
 from omnia_beam.pipelines.removal_guard import RemovalGuard
-from omnia_beam.transforms.map_series import MapSeries
 from omnia_beam.transforms.series_rule import SeriesRule
 
 
@@ -52,10 +52,13 @@ def copy_windows(shards: Any, task: CopyTask) -> None:
         shards: the collection of elements that `task.reading` takes.
         task: see `CopyTask`.
     """
+
+    from omnia_beam.transforms.map_series import MapSeries
+
     run = task.run
     chunks, unread = task.reading(shards)
     if task.rules is not None:
-        letters = MappingLetters(DeadLetterFiles.of(run.state_dir, run.fence))
+        letters = MappingLetters(DeadLetterFiles.of(run.state_dir, run.fence), board_of(chunks))
         chunks = (chunks | "Map" >> MapSeries(task.rules, letters)).chunks
     if task.guard is not None:
         chunks = chunks | "Guard" >> GuardChunks(task.guard)

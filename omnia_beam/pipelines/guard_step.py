@@ -8,7 +8,7 @@ from typing import Any
 import apache_beam as beam
 
 from omnia_beam.beam import coders
-from omnia_beam.beam.progress import BOARD
+from omnia_beam.beam.progress import RunBoard, board_of
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.pipelines.removal_guard import RemovalGuard
 
@@ -25,18 +25,19 @@ class GuardChunks(beam.PTransform):
 
     def __init__(self, guard: RemovalGuard) -> None:
         super().__init__()
-        self._guard = _Guard(guard)
+        self._guard = guard
 
     def expand(self, chunks: Any) -> Any:
-        return chunks | beam.ParDo(self._guard).with_output_types(Chunk)
+        return chunks | beam.ParDo(_Guard(self._guard, board_of(chunks))).with_output_types(Chunk)
 
 
 class _Guard(beam.DoFn):
-    def __init__(self, guard: RemovalGuard) -> None:
+    def __init__(self, guard: RemovalGuard, board: RunBoard) -> None:
         self._guard = guard
+        self._board = board
 
     def process(self, chunk: Chunk) -> Iterator[Chunk]:
-        with BOARD.noting_fatal():
+        with self._board.noting_fatal():
             passed = self._guard.passed(chunk)
         if passed is not None:
             yield passed

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.beam.progress import STOP
 from omnia_beam.config import JobConfig, scope_parts
 from omnia_beam.core.errors import StateError
 from omnia_beam.core.log_lines import LOG_FACTS
@@ -33,7 +32,7 @@ def opened_state(job: JobConfig, context: RunContext) -> Iterator[JobRun]:
         StateError: the state directory cannot be used, or another run of this job is active.
     """
     run_id = new_run_id()
-    with held_lease(job, run_id) as (state_dir, lease):
+    with held_lease(job, run_id, context) as (state_dir, lease):
         state = JobRun(state_dir, scope_of(job), open_ledger(state_dir, lease.token), run_id, lease.token)
         _report_changed_scope(state, context)
         yield state
@@ -41,7 +40,7 @@ def opened_state(job: JobConfig, context: RunContext) -> Iterator[JobRun]:
 
 
 @contextmanager
-def held_lease(job: JobConfig, run_id: str) -> Iterator[tuple[StateDir, Lease]]:
+def held_lease(job: JobConfig, run_id: str, context: RunContext) -> Iterator[tuple[StateDir, Lease]]:
     """Hold the job's lease while the block runs, and yield it with the state directory: for drivers of more than one run.
 
     Raises:
@@ -50,7 +49,7 @@ def held_lease(job: JobConfig, run_id: str) -> Iterator[tuple[StateDir, Lease]]:
     state_dir = StateDir.open(job.state, job.name)
 
     def stop(error: StateError) -> None:
-        STOP.set()
+        context.board.stop.set()
 
     with Lease.acquire(state_dir, LeaseOwner.here(run_id), on_lost=stop) as lease:
         yield state_dir, lease

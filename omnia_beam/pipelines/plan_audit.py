@@ -22,13 +22,13 @@ from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io.omnia.evidence import Count, inner
 from omnia_beam.ledger.failures import failure_file
 from omnia_beam.ledger.index import PARTIAL
 from omnia_beam.ledger.job import JobRun
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.table import RECEIPT
 from omnia_beam.pipelines.work_plan import WorkPlan, for_other_clocks
+from omnia_beam.plan.counting import Count, inner
 from omnia_beam.plan.plan import Counted
 
 _log = logging.getLogger(__name__)

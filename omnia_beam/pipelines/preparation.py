@@ -63,7 +63,11 @@ def prepare(job: Job, source: OpenSource, state_dir: StateDir, now_ns: int | Non
     job.sink.check_names(str(each.target) for each in resolution.mapped)
     further = [
         *series_changes(state_dir, source.series),
-        *source.findings(time.time_ns() if now_ns is None else now_ns),
+        *(
+            each
+            for each in source.findings(time.time_ns() if now_ns is None else now_ns)
+            if each.name != "text_values" or not job.sink.accepts.texts
+        ),
     ]
     report = loss_report(resolution, job.sink.accepts, source.facts, further)
     if not resolution.mapped and not report.blocking(job.config.accept):

@@ -14,8 +14,10 @@ Each is a report in the job's state, `runs/RUN-removal-WINDOW.json`, so that it 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -79,6 +81,24 @@ class RemovalGuard:
         """Return a guard for a share of the windows."""
         return replace(self, prior={key: self.prior[key] for key in keys if key in self.prior})
 
+    def prior_of(self, key: ChunkKey) -> tuple[PriorRecord, ...]:
+        """Return the records that count for a window, or for a part that it had to be cut into, as far as they overlap it."""
+        if key in self.prior:
+            return self.prior[key]
+        windows = self._windows.get(key.series_ids, [])
+        at = bisect_right(windows, key.range.start_ns, key=lambda each: each.range.start_ns) - 1
+        if at < 0 or not windows[at].range.covers(key.range):
+            return ()
+        return tuple(each for each in self.prior[windows[at]] if each.receipt.key.range.overlaps(key.range))
+
+    @cached_property
+    def _windows(self) -> dict[tuple[str, ...], list[ChunkKey]]:
+        """The windows by their series, ascending in time."""
+        found: dict[tuple[str, ...], list[ChunkKey]] = {}
+        for key in sorted(self.prior, key=lambda each: each.range):
+            found.setdefault(key.series_ids, []).append(key)
+        return found
+
     def passed(self, chunk: Chunk) -> Chunk | None:
         """Return a chunk as it is to be written, None where it is withheld; what it would remove is reported in the state.
 
@@ -86,13 +106,20 @@ class RemovalGuard:
             StateError: a report cannot be written.
             DestinationError: a stored file may not be read.
         """
-        found = self.prior.get(chunk.key)
-        if found is None:
-            # The window had to be cut into parts, so it holds more than one chunk does: it has not become empty.
+        found = self.prior_of(chunk.key)
+        receipts = [record.receipt for record in found]
+        old: dict[str, Points] | None = None
+        if not found:
             return chunk
-        before = joined_receipt(chunk.key, [record.receipt for record in found])
+        if all(chunk.key.range.covers(each.key.range) for each in receipts):
+            before = joined_receipt(chunk.key, receipts)
+        elif self.rules.files is None:
+            # What a service held of a part of a recorded window is in no receipt, and counting it would cost a request a chunk.
+            return chunk
+        else:
+            before, old = _cut(chunk.key, receipts, self.rules.files)
         scopes = {record.scope for record in found}
-        guarded, removal = guard_chunk(chunk, before, min(scopes) if len(scopes) == 1 else "", self.rules)
+        guarded, removal = guard_chunk(chunk, before, min(scopes) if len(scopes) == 1 else "", self.rules, old)
         if removal.has_content:
             name = f"runs/{self.run_id}{_REPORT}{chunk.key.name}.json"
             self.state_dir.write(name, json.dumps(removal.to_json()).encode())
@@ -116,7 +143,9 @@ def read_removals(state_dir: StateDir, run_id: str, *, forget: bool = False) -> 
     return sorted(found, key=lambda each: (each.key.range, each.key.series_ids))
 
 
-def guard_chunk(chunk: Chunk, before: Receipt, scope: str, rules: GuardRules) -> tuple[Chunk, Removal]:
+def guard_chunk(
+    chunk: Chunk, before: Receipt, scope: str, rules: GuardRules, old: Mapping[str, Points] | None = None
+) -> tuple[Chunk, Removal]:
     """Return a chunk as it is to be written, and the effect of that on the stored points.
 
     Args:
@@ -124,6 +153,7 @@ def guard_chunk(chunk: Chunk, before: Receipt, scope: str, rules: GuardRules) ->
         before: the receipt that counts for the same window.
         scope: the scope under which that was recorded.
         rules: see `GuardRules`.
+        old: the stored points by stored id; None where those of the receipt's files are.
     """
     stored = {each.series_id: each for each in before.series}
     if scope != rules.scope:
@@ -135,7 +165,9 @@ def guard_chunk(chunk: Chunk, before: Receipt, scope: str, rules: GuardRules) ->
         return chunk, Removal(chunk.key)
     if rules.files is None:
         return _by_receipts(chunk, before, stored, rules)
-    return _by_points(chunk, before, stored, rules)
+    if old is None:
+        old, _ = rules.files.points([before])
+    return _by_points(chunk, before, stored, rules, old)
 
 
 def _by_receipts(
@@ -165,11 +197,13 @@ def _by_receipts(
 
 
 def _by_points(
-    chunk: Chunk, before: Receipt, stored: Mapping[str, SeriesReceipt], rules: GuardRules
+    chunk: Chunk,
+    before: Receipt,
+    stored: Mapping[str, SeriesReceipt],
+    rules: GuardRules,
+    old: Mapping[str, Points],
 ) -> tuple[Chunk, Removal]:
-    """Guard a chunk by reading the stored points, and finding those whose times the chunk does not have."""
-    assert rules.files is not None  # the caller checks it
-    old, _ = rules.files.points(before.files)
+    """Guard a chunk by finding the stored points whose times it does not have."""
     removed: dict[str, int] = {}
     gone: dict[str, int] = {}
     kept: list[KeptPoints] = []
@@ -200,6 +234,36 @@ def _by_points(
         return chunk, removal
     whole = Chunk.from_points(chunk.key, merged, chunk.series_ids)
     return replace(whole, rejected=chunk.rejected, kept=tuple(kept)), removal
+
+
+def _cut(key: ChunkKey, receipts: Sequence[Receipt], files: StoredPoints) -> tuple[Receipt, dict[str, Points]]:
+    """Return what is stored of a part of recorded windows: as a receipt would say it, and the points by stored id.
+
+    Args:
+        key: the part.
+        receipts: of windows that overlap it, oldest first.
+        files: reads the points.
+    """
+    read, _ = files.points(receipts)
+    points = {stored_id: _latest(each, key.range) for stored_id, each in read.items()}
+    series = tuple(
+        SeriesReceipt.of(each.series_id, each.target_id, points.get(each.target_id, NO_POINTS))
+        for each in receipts[-1].series
+    )
+    targets = {each.series_id: each.target_id for each in series}
+    kept = []
+    for each in (part for receipt in receipts for part in receipt.kept if part.range.overlaps(key.range)):
+        start, end = max(each.range.start_ns, key.range.start_ns), min(each.range.end_ns, key.range.end_ns)
+        inside = _latest(points.get(targets.get(each.series_id, ""), NO_POINTS), TimeRange(start, end))
+        kept.append(KeptPoints(each.series_id, TimeRange(start, end), min(each.points, len(inside.times))))
+    return Receipt(key, receipts[-1].sink, series, kept=tuple(kept)), points
+
+
+def _latest(points: Points, part: TimeRange) -> Points:
+    """Return the points of a range; of several at one time, ascending by file, the last."""
+    inside = (points.times >= part.start_ns) & (points.times < part.end_ns)
+    inside[:-1] &= points.times[1:] != points.times[:-1]
+    return points.take(inside)
 
 
 def _keep_ranges(

@@ -17,15 +17,14 @@ from omnia_beam.config import JobConfig
 from omnia_beam.config.fields import removable_points
 from omnia_beam.core.printable import counted
 from omnia_beam.core.summary import Summary
-from omnia_beam.core.window import ChunkKey, Window
+from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.destination import Look, Removal
 from omnia_beam.ledger.facts import prior_records, receipts_with_kept_points, standing_points
 from omnia_beam.ledger.job import JobRun
 from omnia_beam.ledger.ledger import Ledger
-from omnia_beam.ledger.queries import outermost, recorded_points
 from omnia_beam.pipelines.removal_guard import GuardRules, RemovalGuard, read_removals
-from omnia_beam.pipelines.work_plan import WorkPlan
-from omnia_beam.plan.packing import PackLimits, requests_for
+from omnia_beam.pipelines.work_plan import WorkPlan, windows_again
+from omnia_beam.plan.packing import PackLimits
 from omnia_beam.plan.plan import Plan
 
 _NAMED: Final = 3
@@ -63,19 +62,20 @@ class Rounds:
 
     def run(self, work: WorkPlan) -> Ended:
         """Carry out a plan, and the second round that follows from it. Raises what `carry` and `look` raise."""
-        outcome = self.carry(work, self._guard(work, self.rules, self.state.ledger))
+        guard = self._guard(work, self.rules, self.state.ledger)
+        outcome = self.carry(work, guard)
         removals = self._taken_reports()
         allowed, problems = self._decided([each for each in removals if each.withheld])
         ledger = self.state.reload()
         look = self.look(ledger)
         redone = 0
         again = {each.key: sum(each.removed.values()) for each in allowed} | look.lost
-        if again and not outcome.stopped:
+        if again and not outcome.stopped and outcome.given_up is None:
             for text in look.texts:
                 self.context.notify(f"{text}: written again")
             more = self._work_again(again, ledger)
             rules = replace(self.rules, allowed=frozenset(each.key for each in allowed))
-            outcome = _plus(outcome, self.carry(more, self._guard(more, rules, ledger)))
+            outcome = _plus(outcome, self.carry(more, self._guard(more, rules, ledger, guard)))
             # For a window the second round's report replaces the first one's; lost windows may be withheld only now.
             later = self._taken_reports()
             problems += [_refused_text(each) for each in later if each.withheld]
@@ -103,17 +103,23 @@ class Rounds:
         return (withheld, []) if not problems else ([], problems)
 
     def _work_again(self, keys: Mapping[ChunkKey, int], ledger: Ledger) -> WorkPlan:
-        redo = outermost(keys)
-        evidence = recorded_points(ledger, self.state.scope.digest, self.state.sink, redo)
-        again = tuple(
-            Window(key, n, requests_for(n, self.limits), evidence.get(key, ())) for key, n in sorted_keys(redo)
-        )
+        again = windows_again(keys, ledger, self.state.scope.digest, self.state.sink, self.limits)
         return WorkPlan(Plan.of_windows(again), again, 0)
 
-    def _guard(self, work: WorkPlan, rules: GuardRules, ledger: Ledger) -> RemovalGuard | None:
+    def _guard(
+        self, work: WorkPlan, rules: GuardRules, ledger: Ledger, first: RemovalGuard | None = None
+    ) -> RemovalGuard | None:
+        """Return the guard of a plan; None where nothing is recorded that it could remove.
+
+        Args:
+            first: the guard of the first round, which knows what was recorded of windows that had to be cut into parts.
+        """
         if not work.again:
             return None
         prior = prior_records(ledger, self.state.sink, [window.key for window in work.again])
+        if first is not None:
+            parts = {window.key: first.prior_of(window.key) for window in work.again if window.key not in prior}
+            prior |= {key: records for key, records in parts.items() if records}
         return RemovalGuard(rules, prior, self.state.state_dir, self.state.run_id) if prior else None
 
     def _taken_reports(self) -> list[Removal]:
@@ -205,11 +211,6 @@ class Ended:
         return texts
 
 
-def sorted_keys(keys: Mapping[ChunkKey, int]) -> list[tuple[ChunkKey, int]]:
-    """Return windows with their points, sorted by time and series."""
-    return sorted(keys.items(), key=lambda each: (each[0].range, each[0].series_ids))
-
-
 def _refused_text(removal: Removal) -> str:
     points = sum(removal.removed.values())
     return f"{points:,} points of {removal.key} would go without being replaced: nothing of it was removed; run again"
@@ -228,4 +229,15 @@ def _first(removals: list[Removal]) -> str:
 def _plus(one: Outcome, other: Outcome) -> Outcome:
     names = {*one.counters, *other.counters}
     counters: dict[str, Any] = {name: one.counters.get(name, 0) + other.counters.get(name, 0) for name in names}
-    return Outcome(counters, one.stopped or other.stopped, (*one.lost, *other.lost))
+    return Outcome(
+        counters,
+        one.stopped or other.stopped,
+        (*one.lost, *other.lost),
+        {name: _sum(one.found.get(name, {}), other.found.get(name, {})) for name in {*one.found, *other.found}},
+        one.exceeded or other.exceeded,
+        one.given_up or other.given_up,
+    )
+
+
+def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {name: one.get(name, 0) + other.get(name, 0) for name in {*one, *other}}

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import Outcome
+from omnia_beam.beam.loading import begin_loading_beam, finish_loading_beam
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import Interrupted, OmniaBeamError, UsageError
 from omnia_beam.core.printable import counted
@@ -30,14 +31,17 @@ from omnia_beam.mapping.series_memory import remember_series
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.pipelines.carry import Carrier
 from omnia_beam.pipelines.cluster_guard import check_job
+from omnia_beam.pipelines.committing import commit_leftovers
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import opened_state
 from omnia_beam.pipelines.letters_look import look_at_letters
 from omnia_beam.pipelines.plan_audit import audit_counts
 from omnia_beam.pipelines.preparation import Prepared, notify_findings, point_limits, prepare, series_rules
 from omnia_beam.pipelines.removal_guard import GuardRules, RemovalGuard
+from omnia_beam.pipelines.repeat_guard import check_repeats
 from omnia_beam.pipelines.rounds import Carry, Rounds
 from omnia_beam.pipelines.selection_memory import remember_selection
+from omnia_beam.pipelines.series_metadata import keep_series
 from omnia_beam.pipelines.work_plan import (
     WorkPlan,
     announce_again,
@@ -92,11 +96,16 @@ def run_job(config: JobConfig, context: RunContext, command: str) -> Summary:
     began = context.clock()
     job = Job.of(config)
     check_job(job, context)
+    if config.refresh is not None:
+        check_repeats(job, "refresh")
     summary = Summary(command)
     sessions: list[ServiceSession] = list(job.sink.sessions)
     try:
         job.sink.reach()
         with opened_state(config, context) as run:
+            run = commit_leftovers(job.sink, run, context)
+            if not any(each.receipts for each in run.ledger.scopes() if each.scope.digest == run.scope.digest):
+                begin_loading_beam()  # a first run has something to do
             source = job.open_source(run, context)
             sessions += source.sessions
             prepared = prepare(job, source, run.state_dir)
@@ -111,6 +120,8 @@ def run_job(config: JobConfig, context: RunContext, command: str) -> Summary:
     except (OmniaBeamError, Interrupted) as error:
         attach_summary(error, summary, sessions, context.clock() - began)
         raise
+    finally:
+        finish_loading_beam()
 
 
 @dataclass(frozen=True)
@@ -146,7 +157,10 @@ class Copying:
 
     def planned(self) -> WorkPlan:
         """Return what is to be copied now, and store the plan for the next run where that saves requests."""
-        return plan_job(self.job, self.source, self.prepared, self.run, keep=True)
+        work = plan_job(self.job, self.source, self.prepared, self.run, keep=True)
+        if len(work.plan):
+            begin_loading_beam()
+        return work
 
     def to_the_end(self, work: WorkPlan, summary: Summary) -> Summary:
         """Carry the plan out, look at the destination, and return the summary of the run."""
@@ -157,8 +171,13 @@ class Copying:
         if summary.status == "complete" and not ended.problems:
             source.settled(run)
         tidy_dead_letters(run)
+        keep_series(self.job, source, self.prepared, run)
         summary = ended.summarised(summary, run.sink, self.carrier.context)
         summary = _with_losses(summary, self.prepared, run, ended.outcome)
+        if ended.outcome.given_up is not None:
+            text = f"the runner gave the job up: {ended.outcome.given_up}"
+            self.carrier.context.notify(text)
+            summary = summary.with_warnings(text)
         requests = self.carrier.traffic().requests - before
         facts = _reading_facts(summary, requests, source.page_points, ended.outcome)
         return summary.having(details={**summary.details, **facts})
@@ -208,8 +227,10 @@ class Copying:
         if not len(work.plan):
             return Outcome()
         announce_again(run, work)
+        finish_loading_beam()
         outcome = self.carrier.carry_out(run, work.plan, guard)
-        self.job.sink.tidy(run, reach)
+        if outcome.given_up is None:  # otherwise workers may still be writing: the next run tidies
+            self.job.sink.tidy(run, reach)
         return outcome
 
     def audited(self, work: WorkPlan, outcome: Outcome) -> bool:
@@ -265,6 +286,8 @@ def _reading_facts(summary: Summary, requests: int, page_points: int | None, out
     facts: dict[str, Any] = {}
     if requests and page_points is not None:
         facts["mean_request_fill"] = round(summary.points_read / (requests * page_points), 3)
+    if outcome.given_up is not None:
+        facts["runner"] = outcome.given_up
     if outcome.lost:
         facts["workers lost"] = list(outcome.lost)
     return facts

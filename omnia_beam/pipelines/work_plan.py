@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from time import time_ns
@@ -77,13 +77,8 @@ def plan_work(
     """
     ledger, scope = state.ledger, state.scope.digest
     recorded_again = redo_keys(ledger, scope, state.sink, series_ids, wanted, refresh, now_ns or time_ns())
-    redo = outermost(dict(recorded_again) | dict(stale))
-    recorded_of = recorded_points(ledger, scope, state.sink, redo)
-    again = tuple(
-        Window(key, points, requests_for(points, limits), recorded_of.get(key, ()))
-        for key, points in sorted(redo.items(), key=lambda each: (each[0].range, each[0].series_ids))
-    )
-    fresh = plan_missing(_minus(ledger.missing(scope, series_ids, wanted), again))
+    again = windows_again(dict(recorded_again) | dict(stale), ledger, scope, state.sink, limits)
+    fresh = plan_missing(minus(ledger.missing(scope, series_ids, wanted), again))
     whole = {w: None for w in again if ledger.coverage(scope, w.key.series_ids[0]).covers(w.key.range)}
     recorded = count_recorded(ledger, scope, series_ids, wanted) - len(whole)
     # What is missing comes first: otherwise a deadline shorter than a refresh would leave the same windows out each time.
@@ -92,6 +87,22 @@ def plan_work(
     plan = missing.merged(Plan.of_windows(whole).ordered(newest_first=newest_first))
     _log.debug("planned %d windows, %d of them again; %d are recorded", len(plan), len(again), max(0, recorded))
     return WorkPlan(plan, again, max(0, recorded), broken)
+
+
+def windows_again(
+    keys: Mapping[ChunkKey, int], ledger: Ledger, scope: str, sink: str, limits: PackLimits
+) -> tuple[Window, ...]:
+    """Return recorded windows in the form in which they are read again, with the evidence of what they held.
+
+    Args:
+        keys: with the points that they held.
+        ledger, scope, sink: whose receipts are the evidence.
+        limits: how windows are packed.
+    """
+    redo = outermost(keys)
+    evidence = recorded_points(ledger, scope, sink, redo)
+    rows = sorted(redo.items(), key=lambda each: (each[0].range, each[0].series_ids))
+    return tuple(Window(key, points, requests_for(points, limits), evidence.get(key, ())) for key, points in rows)
 
 
 def announce_again(state: JobRun, work: WorkPlan) -> None:
@@ -217,7 +228,7 @@ def _touches(window: Window, holes: dict[str, TimeRangeSet]) -> bool:
     )
 
 
-def _minus(holes: Holes, again: tuple[Window, ...]) -> list[tuple[tuple[str, ...], TimeRange]]:
+def minus(holes: Holes, again: tuple[Window, ...]) -> list[tuple[tuple[str, ...], TimeRange]]:
     """Return the holes without what is read again anyway, in the form that the planner takes."""
     taken: dict[str, list[TimeRange]] = {}
     for window in again:

@@ -58,7 +58,8 @@ class LocalStore:
             with os.scandir(folder) as entries:
                 for entry in entries:
                     if not entry.name.startswith(".") and entry.is_file():
-                        found.append(StoredFile(entry.name, entry.stat().st_size))
+                        at = entry.stat()
+                        found.append(StoredFile(entry.name, at.st_size, at.st_mtime_ns))
         except FileNotFoundError:
             return []
         return sorted(found, key=lambda each: each.name)

@@ -111,7 +111,7 @@ def _columns(what: str, item: PageItem) -> Points:
 
 
 def _distinct(what: str, points: Points) -> Points:
-    rows = distinct_rows(what, *points)
+    rows = distinct_rows(what, *points[:3])
     return points if rows is None else points.take(rows)
 
 

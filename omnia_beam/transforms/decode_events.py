@@ -164,7 +164,8 @@ def _points(item: PageItem, place: str) -> Points | None:
 
 def _sorted_unique(series_id: str, points: Points) -> Points:
     order = np.argsort(points.times, kind="stable")
-    times, values, statuses = points = points.take(order)
+    points = points.take(order)
+    times, values, statuses = points[:3]
     repeats = np.zeros(len(times), bool)
     repeats[1:] = times[1:] == times[:-1]
     bits = np.ascontiguousarray(values).view(np.uint64)

@@ -12,7 +12,7 @@ from omnia_beam.core.chunk import Chunk
 
 
 class Datapoint(NamedTuple):
-    """One point as a row with a schema: `time_ns` since the Unix epoch, UTC; `status` OPC style."""
+    """One point as a row with a schema: `time_ns` since the Unix epoch, UTC; `status` OPC style. A text is left out."""
 
     series_id: str
     time_ns: int
@@ -53,7 +53,7 @@ class ExplodeChunks(beam.PTransform):
 
 def _explode(chunk: Chunk) -> Iterator[Datapoint]:
     for _, stored_id, points in chunk.by_series():
-        for time_ns, value, status in zip(*(column.tolist() for column in points), strict=True):
+        for time_ns, value, status in zip(*(column.tolist() for column in points[:3]), strict=True):
             yield Datapoint(stored_id, time_ns, value, status)
 
 

@@ -79,7 +79,7 @@ def _mapped(key: ChunkKey, source_id: str, points: Points, rule: SeriesRule, let
     for where, reason in reasons:
         keep &= ~where
         letters.append(DeadLetter(key, source_id, rule.target_id, points.take(where), reason))
-    mapped = Points(points.times, values, statuses)
+    mapped = points._replace(values=values, statuses=statuses)
     return mapped.take(keep) if reasons else mapped
 
 

@@ -102,9 +102,9 @@ def test_a_point_twice_or_not_at_all_is_noticed(made: list[Row], place: int) -> 
 
 def test_the_columns_are_left_alone() -> None:
     points = as_points([(1, 5, 192), (2, 6, 64)])
-    kept = [each.copy() for each in points]
-    for each in points:
+    kept = [each.copy() for each in points[:3]]
+    for each in points[:3]:
         each.flags.writeable = False
-    strided = [np.repeat(each, 2)[::2] for each in points]
+    strided = [np.repeat(each, 2)[::2] for each in points[:3]]
     assert hash_points(*points) == hash_points(*strided)
-    assert all((each.view(np.uint8) == copy.view(np.uint8)).all() for each, copy in zip(points, kept, strict=True))
+    assert all((each.view(np.uint8) == copy.view(np.uint8)).all() for each, copy in zip(points[:3], kept, strict=True))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +16,8 @@ import requests
 from omnia_beam.emulator.common.metadata import series_id
 from omnia_beam.emulator.thread import EmulatorThread
 
+ROOT = Path(__file__).parents[2]
+REQUIREMENTS = ROOT / "tests" / "sdk-requirements.txt"
 SECOND = 1_000_000_000
 BASE = 1_700_000_000 * SECOND  # 2023-11-14T22:13:20Z
 
@@ -50,3 +56,20 @@ def http() -> Iterator[requests.Session]:
     with requests.Session() as session:
         session.trust_env = False
         yield session
+
+
+@pytest.fixture(scope="session")
+def sdk_python() -> str:
+    """The interpreter of `.venv-sdk`, made where it is missing.
+
+    The SDK pins an older cryptography than the project has, and instruments `requests` on import: it lives apart.
+    """
+    folder = ROOT / ".venv-sdk"
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, timeout=100)
+    if subprocess.run([str(python), "-c", "import omnia_timeseries.api"], capture_output=True, timeout=100).returncode:
+        subprocess.run(
+            [str(python), "-m", "pip", "install", "--quiet", "-r", str(REQUIREMENTS)], check=True, timeout=300
+        )
+    return str(python)

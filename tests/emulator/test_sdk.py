@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,24 +19,6 @@ from .messages import Page, table
 from .pages import ns_of
 
 ROOT = Path(__file__).parents[2]
-REQUIREMENTS = ROOT / "tests" / "sdk-requirements.txt"
-
-
-@pytest.fixture(scope="module")
-def sdk_python() -> str:
-    """The interpreter of `.venv-sdk`, made where it is missing.
-
-    The SDK pins an older cryptography than the project has, and instruments `requests` on import: it lives apart.
-    """
-    folder = ROOT / ".venv-sdk"
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, timeout=100)
-    if subprocess.run([str(python), "-c", "import omnia_timeseries.api"], capture_output=True, timeout=100).returncode:
-        subprocess.run(
-            [str(python), "-m", "pip", "install", "--quiet", "-r", str(REQUIREMENTS)], check=True, timeout=300
-        )
-    return str(python)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omnia_beam.emulator.common.counterhash import hash_one, hashes, hashes_of
-from omnia_beam.emulator.common.late import LateSource
+from omnia_beam.emulator.common.late import LateSeries
 from omnia_beam.emulator.common.loading import load_store
 from omnia_beam.emulator.common.points import Points
 from omnia_beam.emulator.common.source import PointSource
@@ -172,7 +172,7 @@ def test_hostile_is_hostile() -> None:
     assert points["hostile-year-2200"].times[0] == 7_258_118_400 * SECOND
 
 
-def _visible_by_hand(source: LateSource, now_ns: int) -> np.ndarray[Any, Any]:
+def _visible_by_hand(source: LateSeries, now_ns: int) -> np.ndarray[Any, Any]:
     times = source.complete.read(0, source.complete.count()).times
     published = {int(block): source.published_ns(int(block)) for block in np.unique(times // source.block_ns)}
     return times[np.array([published[int(block)] <= now_ns for block in times // source.block_ns])]
@@ -182,7 +182,7 @@ def _visible_by_hand(source: LateSource, now_ns: int) -> np.ndarray[Any, Any]:
 @settings(max_examples=40, deadline=None)
 def test_late_points_appear_when_they_are_published(since_start: int) -> None:
     source = ALL["late-PT-0001"].source
-    assert isinstance(source, LateSource)
+    assert isinstance(source, LateSeries)
     now = source.complete.grid.start_ns + since_start
     view: PointSource = source.at(now)
     visible = _visible_by_hand(source, now)
@@ -197,7 +197,7 @@ def test_late_points_appear_when_they_are_published(since_start: int) -> None:
 
 def test_late_series_have_holes_that_close() -> None:
     source = ALL["late-PT-0001"].source
-    assert isinstance(source, LateSource)
+    assert isinstance(source, LateSeries)
     start = source.complete.grid.start_ns
     holes = 0
     for hour in range(8, 90):

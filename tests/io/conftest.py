@@ -1,4 +1,4 @@
-"""What the tests of Beam's edges share: a clean progress board, and an object store in memory."""
+"""What the tests of Beam's edges share: no session of the test before, and an object store in memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from omnia_beam.beam.progress import BOARD, STOP
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.net.http.shared import reset_shared_sessions
 from tests.io.emulated import steady_series
@@ -15,13 +14,9 @@ from tests.io.memory_objects import MemoryObjects
 
 @pytest.fixture(autouse=True)
 def _clean_process() -> Iterator[None]:
-    """Board, stop flag and sessions belong to the process: each test finds them as a fresh process would."""
-    BOARD.reset()
-    STOP.clear()
+    """Sessions belong to the process: each test finds none, as a fresh process would."""
     yield
     reset_shared_sessions()
-    BOARD.reset()
-    STOP.clear()
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def plain(found: dict[str, Points]) -> dict[str, list[Point]]:
     return {
         name: [
             (time, bits(value), status)
-            for time, value, status in zip(*(column.tolist() for column in points), strict=True)
+            for time, value, status in zip(*(column.tolist() for column in points[:3]), strict=True)
         ]
         for name, points in found.items()
     }

@@ -61,7 +61,7 @@ def test_what_is_no_page_header_is_refused(header: bytes) -> None:
 def test_a_flipped_bit_is_refused_or_changes_nothing(tmp_path: Path) -> None:
     data, path = sink_file(), tmp_path / "x.parquet"
     path.write_bytes(data)
-    whole = [(series_id, [column.tobytes() for column in points]) for series_id, points in read_points(str(path))]
+    whole = [(series_id, [column.tobytes() for column in points[:3]]) for series_id, points in read_points(str(path))]
     column = pq.read_metadata(path).row_group(0).column(2)
     refused = 0
     end = column.data_page_offset + column.total_compressed_size

@@ -16,7 +16,7 @@ from apache_beam.runners.sdf_utils import RestrictionTrackerView, ThreadsafeRest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from omnia_beam.beam.progress import BOARD, STOP
+from omnia_beam.beam.progress import RunBoard
 from omnia_beam.core.chunk import RawChunk
 from omnia_beam.core.errors import IncompleteReadError, TransientServiceError, UnauthorizedError
 from omnia_beam.core.failure import WindowFailure
@@ -52,7 +52,8 @@ class Worker:
         *,
         patient: bool = False,
     ) -> None:
-        self.fn = pickler.loads(pickler.dumps(_Fetch(settings, options, failures, patient=patient)))
+        self.board = RunBoard()
+        self.fn = pickler.loads(pickler.dumps(_Fetch(settings, options, failures, self.board, patient=patient)))
         self.fn.setup()
 
     def __enter__(self) -> Worker:
@@ -85,7 +86,7 @@ def test_reads_a_shard_whole_and_in_order(emulator: EmulatorThread, worker: Work
     [series_id] = shard.windows[0].key.series_ids
     points = [row for chunk in chunks for row in held(assemble_chunk(chunk))[series_id]]
     assert points == true_points(emulator, [series_id], MONTH)[series_id]
-    assert BOARD.snapshot() == {"windows_read": 20}
+    assert worker.board.snapshot() == {"windows_read": 20}
 
 
 def test_reads_its_own_restriction_alone(emulator: EmulatorThread, worker: Worker) -> None:
@@ -132,14 +133,14 @@ def test_any_claims_and_splits_read_each_window_once(
                 wait, fraction = next(plan, (1_000, 0.0))
             wait -= 1
             if len(given) == stop_after:
-                STOP.set()
+                worker.board.stop.set()
             output = next(outputs, None)
             if output is None:
                 break
             given.append(output)
         tracker.check_done()
-    stopped = STOP.is_set()
-    STOP.clear()
+    stopped = worker.board.stop.is_set()
+    worker.board.stop.clear()
     [series_id] = shard.windows[0].key.series_ids
     rows = Counter(row for chunk in given for row in held(assemble_chunk(chunk))[series_id])
     expected = true_points(emulator, [series_id], MONTH)[series_id]
@@ -172,15 +173,15 @@ def test_when_told_to_stop_nothing_more_is_claimed(emulator: EmulatorThread, wor
     shard = shard_of(emulator, 30)
     outputs, tracker = worker.start(shard, _WindowProvider().initial_restriction(shard))
     assert next(outputs).key == shard.windows[0].key
-    STOP.set()
+    worker.board.stop.set()
     assert list(outputs) == []
     tracker.check_done()
-    assert BOARD.snapshot() == {"windows_read": 1}
+    assert worker.board.snapshot() == {"windows_read": 1}
 
 
 def test_a_stop_before_the_start_reads_nothing(emulator: EmulatorThread, worker: Worker) -> None:
     before = emulator.stats()["requests_total"]
-    STOP.set()
+    worker.board.stop.set()
     assert worker.run(shard_of(emulator, 30)) == []
     assert emulator.stats()["requests_total"] == before
 
@@ -196,29 +197,29 @@ def test_a_window_that_cannot_be_read_goes_to_the_failures(emulator: EmulatorThr
     assert isinstance(failure.value, WindowFailure)
     assert (failure.value.key, failure.value.error) == (bad.key, "NotFoundError")
     assert "404" in failure.value.message
-    assert BOARD.snapshot() == {"windows_read": 3, "windows_failed": 1}
+    assert worker.board.snapshot() == {"windows_read": 3, "windows_failed": 1}
 
 
 def test_or_ends_the_bundle(emulator: EmulatorThread, worker: Worker) -> None:
     with pytest.raises(IncompleteReadError, match=rf"{UNKNOWN} \[2024.*NotFoundError: .*404"):
         worker.run(WindowShard((Window(ChunkKey((UNKNOWN,), MONTH)),)))
-    assert isinstance(BOARD.fatal, IncompleteReadError)
+    assert isinstance(worker.board.fatal, IncompleteReadError)
 
 
 def test_an_outage_ends_the_bundle_also_where_failures_go_elsewhere(emulator: EmulatorThread) -> None:
     emulator.set_faults(["path=/data status=503"])
     with Worker(service(emulator.url), failures="failures") as worker, pytest.raises(TransientServiceError):
         worker.run(shard_of(emulator, 40))
-    assert isinstance(BOARD.fatal, TransientServiceError)
-    assert BOARD.snapshot() == {"windows_failed": 9}
+    assert isinstance(worker.board.fatal, TransientServiceError)
+    assert worker.board.snapshot() == {"windows_failed": 9}
 
 
 def test_a_refused_credential_ends_the_bundle_also_where_failures_go_elsewhere(emulator: EmulatorThread) -> None:
     emulator.set_faults(["path=/data status=401"])
     with Worker(service(emulator.url), failures="failures") as worker, pytest.raises(UnauthorizedError):
         worker.run(shard_of(emulator, 40))
-    assert isinstance(BOARD.fatal, UnauthorizedError)
-    assert BOARD.snapshot() == {}
+    assert isinstance(worker.board.fatal, UnauthorizedError)
+    assert worker.board.snapshot() == {}
     assert emulator.stats()["faults"]["status_401"] < 40
 
 
@@ -228,7 +229,7 @@ def test_a_job_without_an_end_takes_neither_for_an_end(emulator: EmulatorThread,
     with Worker(service(emulator.url), failures="failures", patient=True) as worker:
         outcomes = worker.run(shard_of(emulator, 15))
     assert [type(each.value) for each in outcomes] == [WindowFailure] * 15
-    assert BOARD.fatal is None
+    assert worker.board.fatal is None
 
 
 @pytest.mark.parametrize("format", ["protobuf", "json"])
@@ -268,7 +269,7 @@ def test_a_dofn_travels_without_sockets_and_threads(emulator: EmulatorThread) ->
     transform = ReadFromOmnia(service(emulator.url), shard_of(emulator, 3).windows)
     assert transform.label == "ReadFromOmnia"
     for dumps, loads in ((pickle.dumps, pickle.loads), (pickler.dumps, pickler.loads)):
-        fn = loads(dumps(_Fetch(service(emulator.url), ReadOptions(), None)))
+        fn = loads(dumps(_Fetch(service(emulator.url), ReadOptions(), None, RunBoard())))
         assert len(dumps(fn)) < 10_000
     assert set(threading.enumerate()) == threads
 

@@ -71,7 +71,7 @@ def chunk_rows(chunks: list[Chunk]) -> list[Row]:
         (t, name, value, status)
         for chunk in chunks
         for _, name, points in chunk.by_series()
-        for t, value, status in zip(*(column.tolist() for column in points), strict=True)
+        for t, value, status in zip(*(column.tolist() for column in points[:3]), strict=True)
     ]
 
 

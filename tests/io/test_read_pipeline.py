@@ -14,7 +14,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner, fn_runner
 from apache_beam.testing.util import assert_that, equal_to
 
-from omnia_beam.beam.progress import BOARD, STOP
+from omnia_beam.beam.progress import RunBoard, board_of, put_board
 from omnia_beam.core.chunk import Chunk, RawChunk
 from omnia_beam.core.errors import NotFoundError, SelectionError
 from omnia_beam.core.failure import WindowFailure
@@ -177,17 +177,18 @@ def test_failures_are_an_output_of_their_own(emulator: EmulatorThread) -> None:
 
 
 def test_or_end_the_job(emulator: EmulatorThread) -> None:
-    pipeline = beam.Pipeline(runner=FnApiRunner())
+    pipeline, board = beam.Pipeline(runner=FnApiRunner()), RunBoard()
+    put_board(pipeline, board)
     _ = pipeline | ReadFromOmnia(service(emulator.url), [Window(ChunkKey((UNKNOWN,), MONTH))])
     with pytest.raises(Exception, match=NotFoundError.__name__):
         run(pipeline)
-    assert BOARD.fatal is not None
+    assert board.fatal is not None
 
 
-def stop_at_third(chunk: Chunk) -> Chunk:
+def stop_at_third(chunk: Chunk, board: RunBoard) -> Chunk:
     SEEN.add(chunk)
     if len(SEEN.chunks) == 3:
-        STOP.set()
+        board.stop.set()
     return chunk
 
 
@@ -196,7 +197,8 @@ def test_a_stop_ends_the_job_well_and_leaves_the_rest_unread(emulator: EmulatorT
     windows = windows_of(emulator, 40, "daily")
     pipeline = beam.Pipeline(runner=FnApiRunner())
     read = ReadFromOmnia(service(emulator.url), windows, windows_per_shard=windows_per_shard)
-    _ = pipeline | read | DecodeChunks() | beam.Map(stop_at_third)
+    begin = beam.pvalue.PBegin(pipeline)
+    _ = pipeline | read | DecodeChunks() | beam.Map(stop_at_third, board_of(begin))
     counters = run(pipeline)
     assert [chunk.key for chunk in SEEN.chunks] == [window.key for window in windows[:3]]
     assert counters["windows_read"] == 3

@@ -150,7 +150,7 @@ def test_through_a_pipeline_and_back(tmp_path: Path, layout: Any, compression: A
             (name, *point)
             for chunk in chunks
             for _, name, points in chunk.by_series()
-            for point in zip(*(column.tolist() for column in points), strict=True)
+            for point in zip(*(column.tolist() for column in points[:3]), strict=True)
         )
         assert rows == sorted((n, t, v, s) for n, points in content.items() for t, (v, s) in points.items())
 

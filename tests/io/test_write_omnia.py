@@ -16,7 +16,7 @@ from apache_beam.transforms.window import IntervalWindow
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
-from omnia_beam.beam.progress import BOARD
+from omnia_beam.beam.progress import RunBoard
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.errors import (
@@ -95,7 +95,8 @@ class Sink:
     """The sink's DoFn, driven by hand as a worker would."""
 
     def __init__(self, service: ServiceSettings, options: WriteOptions = WriteOptions(), **more: Any) -> None:  # noqa: B008 - frozen
-        self.fn = pickle.loads(pickle.dumps(WriteToOmnia(service, options, **more)._write))
+        self.board = RunBoard()
+        self.fn = pickle.loads(pickle.dumps(WriteToOmnia(service, options, **more)._write(board=self.board)))
         self.fn.setup()
 
     def bundle(self, chunks: list[Chunk]) -> list[Any]:
@@ -130,7 +131,8 @@ def test_batches_go_across_series_and_chunks_and_receipts_are_exact(
 ) -> None:
     running = emulator()
     chunks = [chunk_of(identity(running), window) for window in range(8)]
-    outputs = sink(service(running), WriteOptions(batch_points=300)).bundle(chunks)
+    driven = sink(service(running), WriteOptions(batch_points=300))
+    outputs = driven.bundle(chunks)
     assert stored(running) == rows_of(chunks)
     found = sorted(main_of(outputs), key=lambda each: each.timestamp)
     name = f"omnia {running.url}"
@@ -139,7 +141,7 @@ def test_batches_go_across_series_and_chunks_and_receipts_are_exact(
     assert {each.windows for each in found} == {(WINDOW,)}
     stats = running.stats()
     assert stats["requests"]["POST /data"] == {"200": 6}  # 1,600 points, 300 at a time
-    assert BOARD.snapshot() == {"points_written": 1_600}
+    assert driven.board.snapshot() == {"points_written": 1_600}
 
 
 def test_a_refused_batch_waits_alone(sink: Callable[..., Sink]) -> None:
@@ -232,13 +234,14 @@ def test_an_unknown_series_is_a_dead_letter_as_a_whole(
     running = emulator()
     targets = {**identity(running), "lost": MISSING}
     chunks = [chunk_of(targets, window) for window in range(3)]
-    outputs = sink(service(running), WriteOptions(batch_points=500)).bundle(chunks)
+    driven = sink(service(running), WriteOptions(batch_points=500))
+    outputs = driven.bundle(chunks)
     letters = tagged(outputs, "dead_letters")
     assert {each.http_status for each in letters} == {404}
     assert _by_target(letters) == {MISSING: set(rows_of(chunks)[MISSING])}
     assert {s.count for each in main_of(outputs) for s in each.value.series} == {0, 40}
     assert stored(running) == {t: rows for t, rows in rows_of(chunks).items() if t != MISSING}
-    assert BOARD.snapshot() == {"points_written": 600, "dead_letters": 120}
+    assert driven.board.snapshot() == {"points_written": 600, "dead_letters": 120}
 
 
 def test_what_json_cannot_hold_goes_by_policy(
@@ -256,11 +259,12 @@ def test_what_json_cannot_hold_goes_by_policy(
     assert main_of(outputs)[0].value.dead_letters == 2
     assert running.stats()["points_written"] == 198
     options = WriteOptions(nan="as_bad_status", bad_status=24, bad_value=-1.0)
-    [value] = main_of(sink(service(running), options).bundle([hurt]))
+    driven = sink(service(running), options)
+    [value] = main_of(driven.bundle([hurt]))
     assert (value.value.count, value.value.dead_letters) == (200, 0)
     written = [row for rows in stored(running).values() for row in rows if row[2] == 24]
     assert len(written) == 2
-    assert BOARD.snapshot()["points_substituted"] == 2
+    assert driven.board.snapshot()["points_substituted"] == 2
 
 
 @pytest.mark.parametrize(
@@ -270,9 +274,10 @@ def test_what_no_point_is_guilty_of_ends_the_bundle(
     emulator: Callable[..., EmulatorThread], sink: Callable[..., Sink], status: int, kind: type[OmniaBeamError]
 ) -> None:
     running = emulator("--fault", f"path=/data status={status}")
+    driven = sink(service(running), on_error="output")
     with pytest.raises(kind):
-        sink(service(running), on_error="output").bundle([chunk_of(identity(running), 0)])
-    assert isinstance(BOARD.fatal, kind)
+        driven.bundle([chunk_of(identity(running), 0)])
+    assert isinstance(driven.board.fatal, kind)
 
 
 QUEUED = "answered 202 to async=false"
@@ -309,7 +314,7 @@ def test_a_chunk_whose_writing_fails_for_good_is_a_failure_and_the_next_run_mend
     assert done | {each.key for each in failures} == {chunk.key for chunk in chunks}
     assert not done & {each.key for each in failures}
     assert {each.error for each in failures} == {"TransientServiceError"}
-    assert BOARD.snapshot()["windows_failed"] == len(failures)
+    assert driven.board.snapshot()["windows_failed"] == len(failures)
     assert {each.value for each in main_of(driven.bundle(chunks))} == {
         Receipt.of(c, f"omnia {running.url}") for c in chunks
     }

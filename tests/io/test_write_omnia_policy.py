@@ -17,10 +17,10 @@ from omnia_beam.io.omnia.policy import (
     TIME_LEAVES,
     TIME_TAKEN,
     TOO_FINE,
-    PolicyResult,
     WriteOptions,
     apply_policy,
 )
+from omnia_beam.io.policy import PolicyResult
 from tests.core.strategies import as_points, as_rows, rows
 from tests.io.scripted_service import bits_of, double
 
@@ -30,7 +30,7 @@ options = st.builds(
     WriteOptions,
     nan=st.sampled_from(["dead_letter", "drop_counted", "as_bad_status"]),
     time_resolution=st.sampled_from(["dead_letter", "truncate"]),
-    bad_status=st.sampled_from([0, 24]),
+    bad_status=st.sampled_from([0, 24, "keep"]),
     bad_value=st.sampled_from([0.0, -1.5]),
 )
 
@@ -51,7 +51,11 @@ def by_hand(points: list[Row], window: TimeRange, chosen: WriteOptions) -> dict[
                 counts["dropped"] += 1
                 continue
             counts["substituted"] += 1
-            bits, status = bits_of(chosen.bad_value), chosen.bad_status
+            bits = bits_of(chosen.bad_value)
+            if chosen.bad_status != "keep":
+                status = chosen.bad_status
+            elif status & 0xC0:  # good or uncertain
+                status = 0
         tick = time_ns // 100 * 100
         if tick != time_ns:
             if chosen.time_resolution == "dead_letter":

@@ -19,7 +19,7 @@ from apache_beam.transforms.window import FixedWindows, IntervalWindow, SlidingW
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
-from omnia_beam.beam.progress import BOARD
+from omnia_beam.beam.progress import RunBoard, put_board
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import DestinationError
 from omnia_beam.core.file_stamp import FileStamp
@@ -62,7 +62,8 @@ class Sink:
 
     def __init__(self, path: str, sink: str | None = None) -> None:
         self.path = path
-        self.fn = pickle.loads(pickle.dumps(WriteToParquet(path, sink=sink)._write))
+        self.board = RunBoard()
+        self.fn = pickle.loads(pickle.dumps(WriteToParquet(path, sink=sink)._write(board=self.board)))
         self.fn.setup()
         self.fn.start_bundle()
 
@@ -88,7 +89,7 @@ def test_a_receipt_for_each_chunk_in_order_with_its_time_and_window(sink: Sink) 
     assert [value.value for value in values] == [receipt_of(chunk, sink.path) for chunk in chunks]
     assert [value.timestamp for value in values] == [Timestamp(i) for i in range(8)]
     assert {value.windows for value in values} == {(WINDOW,)}
-    assert BOARD.snapshot() == {"points_written": sum(chunk.num_points for chunk in chunks)}
+    assert sink.board.snapshot() == {"points_written": sum(chunk.num_points for chunk in chunks)}
 
 
 def test_receipts_come_only_when_the_files_are_durable(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,8 +174,8 @@ def test_a_failure_ends_the_bundle_and_the_next_one_starts_clean(sink: Sink) -> 
     Path(sink.path).write_bytes(b"in the way")
     with pytest.raises(DestinationError, match="cannot be written"):
         sink.bundle([chunk_of(0), chunk_of(1), chunk_of(2, points=0)])
-    assert isinstance(BOARD.fatal, DestinationError)
-    assert BOARD.snapshot() == {}
+    assert isinstance(sink.board.fatal, DestinationError)
+    assert sink.board.snapshot() == {}
     Path(sink.path).unlink()
     values = sink.bundle([chunk_of(5)])
     assert [value.value for value in values] == [receipt_of(chunk_of(5), sink.path)]
@@ -308,9 +309,10 @@ def test_into_an_object_store(object_store: MemoryObjects) -> None:
 
 def test_a_destination_that_fails_ends_the_job(object_store: MemoryObjects) -> None:
     object_store.fail_from = 3
-    pipeline = beam.Pipeline(runner=FnApiRunner())
+    pipeline, board = beam.Pipeline(runner=FnApiRunner()), RunBoard()
+    put_board(pipeline, board)
     _ = pipeline | beam.Create([chunk_of(day) for day in range(8)]) | WriteToParquet(f"{SCHEME}://bucket/out")
     with pytest.raises(Exception, match="cannot be written: put refused by the store"):
         run(pipeline)
-    assert isinstance(BOARD.fatal, DestinationError)
+    assert isinstance(board.fatal, DestinationError)
     assert len(object_store.objects) == 3

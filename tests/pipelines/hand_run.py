@@ -29,6 +29,7 @@ from omnia_beam.config import JobConfig
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.errors import NotFoundError
 from omnia_beam.core.failure import WindowFailure
+from omnia_beam.core.series import Timeseries
 from omnia_beam.core.summary import Summary
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
@@ -126,7 +127,11 @@ class HandRun:
         patch = self._patches.setattr
         patch(service_source, "check_reachable", lambda service: None)
         patch(service_source, "shared_session", lambda service: _Session())
-        patch(service_source, "select_series", lambda session, series: tuple(sorted(series.ids)))
+        patch(
+            service_source,
+            "select_series",
+            lambda session, series: tuple(Timeseries(id, "", "") for id in sorted(series.ids)),
+        )
         patch(service_source, "plan_windows", self._plan)
         patch(service_source, "named_counts", self._counts)
         patch(carry, "copy_pipeline", lambda elements, task, *, local: task)

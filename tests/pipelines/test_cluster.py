@@ -15,7 +15,6 @@ from apache_beam.pipeline import PipelineVisitor
 from omnia_beam.beam.cluster import check_cluster, check_share, worker_processes
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import _cancelling
-from omnia_beam.beam.progress import STOP
 from omnia_beam.beam.runner import pipeline_options
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import UnsafeRunnerError, UsageError
@@ -142,15 +141,12 @@ class _Job:
 
 
 def test_a_job_elsewhere_is_cancelled_when_this_process_is_to_stop() -> None:
-    job = _Job()
-    STOP.set()
-    try:
-        with _cancelling(job):
-            job.wait()
-    finally:
-        STOP.clear()
+    job, stop = _Job(), threading.Event()
+    stop.set()
+    with _cancelling(job, stop):
+        job.wait()
     assert job._cancelled.is_set()
-    with pytest.raises(RuntimeError), _cancelling(_Job(fails=True)):
+    with pytest.raises(RuntimeError), _cancelling(_Job(fails=True), threading.Event()):
         _Job(fails=True).wait()
 
 

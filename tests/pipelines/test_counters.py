@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from omnia_beam.beam.counters import counters_of, counts_of
-from omnia_beam.beam.progress import BOARD
+from omnia_beam.beam.progress import RunBoard
 from omnia_beam.beam.runner import pipeline_options
 
 DATAFLOW = pipeline_options("DataflowRunner", ["--max_num_workers=1"])
@@ -41,17 +41,17 @@ def test_counters_of_several_steps_are_added() -> None:
     [(None, []), ("FlinkRunner", ["--flink_master=[local]"]), ("PortableRunner", ["--environment_type=LOOPBACK"])],
 )
 def test_workers_in_this_process_count_on_its_board(runner: str | None, args: list[str]) -> None:
-    counts = counts_of(pipeline_options(runner, args))
-    BOARD.reset()
-    BOARD.add(windows_read=3)
+    board = RunBoard()
+    counts = counts_of(pipeline_options(runner, args), board)
+    RunBoard().add(windows_read=100)  # of another run
+    board.add(windows_read=3)
     assert counts.tells
     assert counts()["windows_read"] == 3
-    BOARD.reset()
 
 
 def test_a_runner_is_asked_every_ten_seconds() -> None:
     now = [0.0]
-    counts, result = counts_of(DATAFLOW, clock=lambda: now[0]), Result()
+    counts, result = counts_of(DATAFLOW, RunBoard(), clock=lambda: now[0]), Result()
     assert counts.tells
     assert counts() == {}  # not begun
     counts.follow(result)
@@ -65,4 +65,4 @@ def test_a_runner_is_asked_every_ten_seconds() -> None:
 
 def test_flinks_metrics_come_at_the_end_so_that_there_is_nothing_to_show() -> None:
     options = pipeline_options("FlinkRunner", ["--environment_type=PROCESS", "--parallelism=2"])
-    assert not counts_of(options).tells
+    assert not counts_of(options, RunBoard()).tells

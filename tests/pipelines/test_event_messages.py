@@ -12,6 +12,7 @@ import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
 from omnia_beam.beam.execution import run_here
+from omnia_beam.beam.progress import RunBoard
 from omnia_beam.beam.runner import pipeline_options
 from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.emulator.thread import EmulatorThread
@@ -55,7 +56,7 @@ def test_the_recipe_feeds_both_sinks(tmp_path: Path, monkeypatch: pytest.MonkeyP
             bad = recipe()["copy_events"](pipeline | beam.Create(messages), service)
             assert_that(bad | beam.Reshuffle() | beam.Map(lambda each: each.message), equal_to([b"{}"]))
 
-        run_here(build, pipeline_options(None, []))
+        run_here(build, pipeline_options(None, []), RunBoard())
         expected = {
             a: rows(
                 [*(START + n * SECOND for n in range(5)), START + 9 * SECOND], [*(n / 3 for n in range(5)), 1.5], 192
@@ -77,7 +78,7 @@ def test_messages_of_the_same_series_and_time_have_files_of_their_own(tmp_path: 
     def build(pipeline: Any) -> None:
         _ = pipeline | beam.Create(messages) | DecodeEvents() | WriteToParquet(str(tmp_path), unclaimed="by_content")
 
-    run_here(build, pipeline_options(None, []))
+    run_here(build, pipeline_options(None, []), RunBoard())
     assert len(list(tmp_path.rglob("*.parquet"))) == 2
     with pytest.raises(ValueError, match="unclaimed is refuse or by_content"):
         WriteToParquet(str(tmp_path), unclaimed="keep")

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from omnia_beam.beam.progress import STOP, Limit, ProgressBoard
+from omnia_beam.beam.progress import Limit, RunBoard
 from omnia_beam.cli import main
 from omnia_beam.config.accept import Acceptance
 from omnia_beam.core.errors import UsageError
@@ -58,23 +58,20 @@ class TestAcceptance:
 
 
 def test_a_limit_stops_the_source() -> None:
-    board = ProgressBoard()
-    board.limit(
+    board = RunBoard()
+    board.begin(
         [Limit(lambda finding, name: finding == "duplicates" and name.startswith("PT"), 5, "duplicates of PT*")]
     )
-    try:
-        board.note_found("duplicates", "PT-1", 3)
-        board.note_found("duplicates", "TT-1", 90)
-        board.note_found("nan_values", "PT-1", 90)
-        board.note_found("duplicates", "PT-2", 2)
-        assert (board.exceeded, STOP.is_set()) == (None, False)
-        board.note_found("duplicates", "PT-2", 1)
-        assert board.exceeded == "duplicates of PT*: at most 5 points are accepted, and 6 are found"
-        assert STOP.is_set()
-        assert board.found()["duplicates"] == {"PT-1": 3, "PT-2": 3, "TT-1": 90}
-    finally:
-        STOP.clear()
-    board.reset()
+    board.note_found("duplicates", "PT-1", 3)
+    board.note_found("duplicates", "TT-1", 90)
+    board.note_found("nan_values", "PT-1", 90)
+    board.note_found("duplicates", "PT-2", 2)
+    assert (board.exceeded, board.stop.is_set()) == (None, False)
+    board.note_found("duplicates", "PT-2", 1)
+    assert board.exceeded == "duplicates of PT*: at most 5 points are accepted, and 6 are found"
+    assert board.stop.is_set()
+    assert board.found()["duplicates"] == {"PT-1": 3, "PT-2": 3, "TT-1": 90}
+    board.begin()
     assert (board.found(), board.exceeded) == ({}, None)
 
 

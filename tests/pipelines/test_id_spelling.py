@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from omnia_beam.beam.context import RunContext
+from omnia_beam.core.series import Timeseries
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.io.omnia import source as service_source
 from omnia_beam.io.omnia.id_spelling import as_recorded, named_in_two_spellings
@@ -48,6 +49,10 @@ def test_the_spelling_of_then_goes_on(tmp_path: Path) -> None:
     assert SCOPE.sink == SINK
 
 
+def select_as_listed(session: Any, selection: Any) -> tuple[Timeseries, ...]:
+    return tuple(Timeseries(each, "", "") for each in selection.ids)
+
+
 def test_a_job_of_an_earlier_release_goes_on_without_a_row_twice(
     emulator: EmulatorThread,
     load: Callable[..., Any],
@@ -58,7 +63,7 @@ def test_a_job_of_an_earlier_release_goes_on_without_a_row_twice(
     series_id = ids_of(emulator)["hourly"]
     days = [{"start": "2024-01-01", "end": f"2024-01-{day}"} for day in ("05", "09")]
     with monkeypatch.context() as patch:  # as it was: ids were taken as they stood in the list
-        patch.setattr(service_source, "select_series", lambda session, selection: selection.ids)
+        patch.setattr(service_source, "select_series", select_as_listed)
         patch.setattr(service_source, "as_recorded", lambda ledger, ids: tuple(ids))
         config = load(emulator.url, source={"series": {"ids": [series_id.upper()]}}, window=days[0])
         assert run_backfill(config, context).status == "complete"

@@ -17,9 +17,9 @@ from omnia_beam.core.errors import UsageError
 from omnia_beam.core.finding import Finding
 from omnia_beam.core.series import Timeseries, TimeseriesDraft
 from omnia_beam.emulator.thread import EmulatorThread
+from omnia_beam.io.any_series import AnySeries
 from omnia_beam.io.base import Accepts, TargetName
 from omnia_beam.io.facts import SeriesFacts
-from omnia_beam.io.files.targets import FileTargets
 from omnia_beam.io.omnia.targets import ServiceTargets
 from omnia_beam.mapping.findings import loss_report
 from omnia_beam.mapping.loss_report import LossReport
@@ -176,10 +176,10 @@ def test_a_unit_that_only_the_mapping_file_knows(resolve: Resolve) -> None:
 
 def test_in_files_a_series_is_its_id_or_its_new_name(resolve: Resolve) -> None:
     sink = {"kind": "csv", "path": "out"}
-    resolution, _ = resolve([PT, TT], sink=sink, targets=FileTargets())
+    resolution, _ = resolve([PT, TT], sink=sink, targets=AnySeries())
     assert [rule.target_id for rule in rules(resolution).values()] == ["id-1", "id-2"]
     mapping = {"by": "template", "target_name": "{facility}.{name}"}
-    resolution, _ = resolve([PT, TT], mapping, sink=sink, targets=FileTargets())
+    resolution, _ = resolve([PT, TT], mapping, sink=sink, targets=AnySeries())
     assert [rule.target_id for rule in rules(resolution).values()] == ["1191.PT-1", "1191.TT-1"]
 
 
@@ -342,12 +342,12 @@ class TestReport:
         assert "7 (3 points), 8 (1 points)" in report.findings[0].message
 
     def test_files_hold_everything(self, resolve: Resolve) -> None:
-        resolution, config = resolve([PLAIN], sink={"kind": "parquet", "path": "out"}, targets=FileTargets())
+        resolution, config = resolve([PLAIN], sink={"kind": "parquet", "path": "out"}, targets=AnySeries())
         assert loss_report(resolution, accepts(config), {"raw": SeriesFacts(9, 9, 9, {7: 9})}).findings == ()
 
     def test_wide_csv_has_no_statuses(self, resolve: Resolve) -> None:
         sink = {"kind": "csv", "path": "out", "layout": "wide"}
-        resolution, config = resolve([PLAIN], sink=sink, targets=FileTargets())
+        resolution, config = resolve([PLAIN], sink=sink, targets=AnySeries())
         found = loss_report(resolution, accepts(config), {}).findings
         assert [(each.name, each.blocking) for each in found] == [("unlisted_status", False)]
 

@@ -53,12 +53,28 @@ sys.exit(main())
 """
 
 
+# Workers of this one fail, as a machine does, at their third page.
+FAILING = """
+import sys
+from omnia_beam import cli
+from omnia_beam.io.omnia import read
+fetch, pages = read.fetch_page, []
+def failing(*args):
+    pages.append(fetch(*args))
+    if len(pages) == 3:
+        raise RuntimeError("this machine is gone")
+    return pages[-1]
+read.fetch_page = failing
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
 def trackers_of(errors: str) -> int:
     return int(errors.rpartition("trackers: ")[2].split()[0])
 
 
-def backfill(job: Path, *runner: str) -> tuple[int, dict[str, object], str]:
-    command = [sys.executable, "-c", COUNTING, "backfill", str(job), "--json", "--no-progress", *runner]
+def backfill(job: Path, *runner: str, program: str = COUNTING) -> tuple[int, dict[str, object], str]:
+    command = [sys.executable, "-c", program, "backfill", str(job), "--json", "--no-progress", *runner]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
     return done.returncode, json.loads(done.stdout.splitlines()[-1]), done.stderr
 
@@ -124,6 +140,7 @@ def test_workers_of_a_pool_of_processes_copy_the_same(job_file: Callable[..., Pa
             "--parallelism=1",
             f"--direct_test_splits={json.dumps(SPLITS)}",
         )
+        emulator_requests = emulator.stats()["requests_total"]
     assert code == 0, errors
     held = SimpleNamespace(store=load_store(synthetic=["mixed:series=12,days=3,step=10s"]))
     days = TimeRange.parse(**window)
@@ -131,6 +148,7 @@ def test_workers_of_a_pool_of_processes_copy_the_same(job_file: Callable[..., Pa
     assert differences(stored_points(tmp_path / "out"), expected) == {}
     assert summary["points_read"] == summary["points_written"] == sum(map(len, expected.values()))
     assert len(set(found.read_text().splitlines())) > 1
+    assert summary["requests"] == emulator_requests  # the driver's own and the workers', each once
 
 
 def test_a_job_that_fails_on_its_workers_is_told(job_file: Callable[..., Path], tmp_path: Path) -> None:
@@ -150,3 +168,32 @@ def test_a_job_that_fails_on_its_workers_is_told(job_file: Callable[..., Path], 
     assert code == 3
     assert summary["status"] == "failed"
     assert "401" in errors or "credential" in errors.lower()
+
+
+@pytest.mark.slow
+def test_a_job_that_the_runner_gives_up_ends_with_what_is_missing(
+    job_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    rate = {"rate": {"requests_per_second": None, "max_in_flight": 1}}
+    with (
+        EmulatorProcess(["--synthetic", "dense:series=1,days=3,step=10s"]) as emulator,
+        JobService(tmp_path) as service,
+    ):
+        window = {"start": "2024-01-01", "end": "2024-01-04"}
+        job = job_file(emulator.url, source=rate, window=window, max_chunk_points=2_000)
+        runner = ["--runner=PortableRunner", "--", f"--job_endpoint=localhost:{service.port}"]
+        code, summary, errors = backfill(job, *runner, "--environment_type=LOOPBACK", program=FAILING)
+        assert code == 1, errors
+        assert (summary["status"], summary["windows_failed"]) == ("incomplete", 0)
+        assert summary["windows_done"] < summary["windows_planned"]  # type: ignore[operator]  # both are numbers
+        assert str(summary["runner"]).endswith("this machine is gone")
+        code, summary, errors = backfill(job)
+    assert (code, summary["status"]) == (0, "complete"), errors
+
+
+def test_a_runner_that_cannot_be_reached(job_file: Callable[..., Path], tmp_path: Path) -> None:
+    with EmulatorProcess(["--synthetic", "dense:series=1,days=1,step=10s"]) as emulator:
+        job = job_file(emulator.url, window={"start": "2024-01-01", "end": "2024-01-02"})
+        runner = ["--runner=PortableRunner", "--", "--job_endpoint=localhost:9", "--environment_type=LOOPBACK"]
+        code, summary, errors = backfill(job, *runner, "--job_server_timeout=3")
+    assert (code, summary["status"]) == (3, "failed"), errors

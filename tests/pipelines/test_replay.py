@@ -300,15 +300,24 @@ def test_points_dropped_by_policy_are_counted(start: Callable[..., Job]) -> None
     assert summary.dead_letters == 1
 
 
-def test_letters_of_other_steps_are_left_for_the_job_itself(start: Callable[..., Job]) -> None:
-    job = start()
+def test_letters_of_other_steps_need_the_job_s_source(start: Callable[..., Job]) -> None:
+    """They are read again, see `test_replay_windows.py`; where that cannot be, the others have been sent, and these stay."""
+    job = start(REJECT)
     chunk = _odd_chunk(job.targets())
     _, target_id, points = next(chunk.by_series())
     letter = DeadLetter(chunk.key, "tag-a", target_id, points, "status without image")
-    job.files.put(chunk.key, [letter], origin="map")
-    summary = job.replay()
-    assert (summary.dead_letters, summary.points_written) == (3, 0)
+    job.files.put(chunk.key, [letter], origin="mapping")
+    refused = chunk_of(job.targets(), 1, points=300)
+    job.write([refused])
+    dead = sum(each.count for each in job.letters()) - 3
+    job.emulator.set_faults([])
+    with pytest.raises(UsageError, match="window") as raised:  # the job has none
+        job.replay()
+    summary = raised.value.summary
+    assert summary is not None
+    assert (summary.points_read, summary.points_written, summary.dead_letters) == (dead + 3, dead, 3)
     assert points_of(job.letters()) == points_of([letter])
+    assert job.stored() == rows_of([refused])
 
 
 def test_a_service_that_fails_leaves_everything_as_it_was(start: Callable[..., Job]) -> None:
@@ -359,13 +368,7 @@ def test_a_copy_elsewhere_is_as_good(start: Callable[..., Job], tmp_path: Path) 
     assert job.is_as_if_nothing_had_happened(chunks)
 
 
-def test_what_cannot_be_replayed(start: Callable[..., Job], tmp_path: Path) -> None:
+def test_a_path_without_letters_is_refused(start: Callable[..., Job], tmp_path: Path) -> None:
     job = start()
     with pytest.raises(UsageError, match=r"no files of dead letters"):
         job.replay(str(tmp_path / "nothing"))
-    path = tmp_path / "job.yaml"
-    content = yaml.safe_load(path.read_text())
-    content["sink"] = {"kind": "parquet", "path": str(tmp_path / "out")}
-    path.write_text(yaml.safe_dump(content))
-    with pytest.raises(UsageError, match="this job's is parquet"):
-        run_replay(load_config(str(path), now_ns=0), job.context)

@@ -14,7 +14,7 @@ import pytest
 from omnia_beam.beam import execution, record
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import stopping_after
-from omnia_beam.beam.progress import BOARD, STOP
+from omnia_beam.beam.progress import RunBoard
 from omnia_beam.config import JobConfig
 from omnia_beam.core.summary import Summary
 from omnia_beam.core.timestamps import NS_PER_SECOND, parse_time
@@ -157,7 +157,7 @@ def test_the_order_is_that_of_the_requests(order: str, scheduled: Scheduled, mon
 
 
 @contextmanager
-def after_a_window(deadline_s: float | None) -> Iterator[None]:
+def after_a_window(deadline_s: float | None, board: RunBoard) -> Iterator[None]:
     """A deadline that comes when the first window has been read, however fast the machine is."""
     if deadline_s is None:
         yield
@@ -166,8 +166,8 @@ def after_a_window(deadline_s: float | None) -> Iterator[None]:
 
     def watch() -> None:
         while not over.wait(0.01):
-            if BOARD.snapshot().get("windows_read"):
-                STOP.set()
+            if board.snapshot().get("windows_read"):
+                board.stop.set()
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -179,9 +179,9 @@ def after_a_window(deadline_s: float | None) -> Iterator[None]:
 
 
 def test_a_deadline_is_a_time() -> None:
-    with stopping_after(0.01):
-        STOP.wait()
-    STOP.clear()
+    board = RunBoard()
+    with stopping_after(0.01, board):
+        assert board.stop.wait(60)
 
 
 def test_a_deadline_stops_between_windows_and_the_next_run_goes_on(

@@ -20,6 +20,7 @@ from apache_beam.runners.sdf_utils import (
 )
 
 from omnia_beam.beam.execution import run_here
+from omnia_beam.beam.progress import RunBoard
 from omnia_beam.beam.runner import pipeline_options
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import StateError
@@ -132,7 +133,7 @@ class Stage:
             created = beam.Create(shards, reshuffle=False).with_output_types(WindowShard)
             copy_windows(pipeline | created, task)
 
-        run_here(build, pipeline_options(None, []))
+        run_here(build, pipeline_options(None, []), RunBoard())
         ledger = Ledger.load(self.run.state_dir)
         for each in self.known:
             covered = ledger.coverage(self.run.scope.digest, each)
@@ -152,7 +153,7 @@ def start_of(config: JobConfig) -> int:
 @contextmanager
 def staged(config: JobConfig, now_ns: int) -> Iterator[Stage]:
     run_id = new_run_id()
-    with held_lease(config, run_id) as (state_dir, lease):
+    with held_lease(config, run_id, worker_context()) as (state_dir, lease):
         run = RunState(state_dir, run_id, scope_of(config), lease.token)
         yield Stage(config, run, now_ns, TailCursor.at(start_of(config)))
 

@@ -36,7 +36,7 @@ def series(count: int = 400) -> Points:
 
 def damaged(points: Points) -> Points:
     """One of each: missing, extra, value, status, time; and a NaN."""
-    times, values, statuses = (column.copy() for column in points)
+    times, values, statuses = (column.copy() for column in points[:3])
     values[40] = np.nan
     values.view(np.uint64)[20] ^= np.uint64(1)
     statuses[30] = 64

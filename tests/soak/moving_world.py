@@ -19,7 +19,6 @@ from typing import Any, Final
 from rich.console import Console
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.beam.progress import STOP
 from omnia_beam.beam.runner import pipeline_options
 from omnia_beam.core.errors import OmniaBeamError
 from omnia_beam.core.summary import Summary
@@ -126,7 +125,6 @@ class World:
         self._remember()
         context = _silent_context()
         run = run_backfill if self.pair == "omnia-parquet" else run_migrate
-        STOP.clear()
         try:
             return run(self._config(**more), context), ""
         except OmniaBeamError as error:

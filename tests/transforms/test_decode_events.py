@@ -14,6 +14,7 @@ from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omnia_beam.beam.progress import RunBoard
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import UsageError, WireFormatError
 from omnia_beam.core.event import BadEvent
@@ -48,7 +49,7 @@ def held(chunk: Chunk | None) -> dict[str, list[tuple[int, bytes, int]]]:
     if chunk is None:
         return {}
     return {
-        series_id: [(int(t), exact(float(v)), int(s)) for t, v, s in zip(*points, strict=True)]
+        series_id: [(int(t), exact(float(v)), int(s)) for t, v, s in zip(*points[:3], strict=True)]
         for series_id, _, points in chunk.by_series()
     }
 
@@ -129,7 +130,7 @@ def test_on_error_is_one_of_two() -> None:
 
 
 def test_files_refuse_what_claims_nothing(tmp_path: Path) -> None:
-    write = WriteFiles(str(tmp_path), "parquet:x", lambda chunk: [])
+    write = WriteFiles(str(tmp_path), "parquet:x", lambda chunk: [], board=RunBoard())
     write.setup()
     chunk = event_chunk(text_of([("a", [(HOUR, 1.0, 192)])]).encode())
     try:

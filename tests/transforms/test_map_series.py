@@ -57,7 +57,7 @@ def points_of(rows: list[tuple[float, int]]) -> Points:
 
 
 def plain(points: Points) -> list[Point]:
-    return [(t, bits(v), s) for t, v, s in zip(*(column.tolist() for column in points), strict=True)]
+    return [(t, bits(v), s) for t, v, s in zip(*(column.tolist() for column in points[:3]), strict=True)]
 
 
 def expected(rows: list[tuple[float, int]], rule: SeriesRule) -> tuple[list[Point], list[Point]]:

@@ -11,7 +11,7 @@ from omnia_beam.emulator.common.counterhash import hashes, key_of
 from omnia_beam.emulator.common.grid import TimeGrid
 from omnia_beam.emulator.common.metadata import SeriesMetadata, series_id
 from omnia_beam.emulator.common.points import Points, as_points, no_points
-from omnia_beam.emulator.common.signal import Quality, Shape, SignalSource
+from omnia_beam.emulator.common.signal import PlantSignal, Quality, Shape
 from omnia_beam.emulator.common.source import PointSource, StoredPoints
 from omnia_beam.emulator.common.store import Store
 from omnia_beam.emulator.common.timetext import NS_PER_SECOND, parse_time
@@ -95,10 +95,10 @@ def _edge_neighbours() -> Points:
     return as_points(times, np.arange(len(times)), 192)
 
 
-def _million(seed: int) -> SignalSource:
+def _million(seed: int) -> PlantSignal:
     key = key_of(seed, "million")
     grid = TimeGrid(parse_time("2024-06-01T12:00:00"), 1_000, np.zeros(1, np.int64), 1_000_000, key, 900, 100)
-    return SignalSource(grid, Shape(key, 10.0, 5.0, NS_PER_SECOND, 1.0, 10_000_000, 0.1), Quality(key))
+    return PlantSignal(grid, Shape(key, 10.0, 5.0, NS_PER_SECOND, 1.0, 10_000_000, 0.1), Quality(key))
 
 
 def _years_apart() -> Points:

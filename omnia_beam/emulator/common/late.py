@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from omnia_beam.emulator.common.counterhash import hash_one, unit
 from omnia_beam.emulator.common.points import Points, Statuses, joined
-from omnia_beam.emulator.common.signal import SignalSource
+from omnia_beam.emulator.common.signal import PlantSignal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LateSource:
+class LateSeries:
     """The points that will be visible in the end (`complete`), and when they become visible. All times are in ns."""
 
-    complete: SignalSource
+    complete: PlantSignal
     key: int
     block_ns: int
     lateness_ns: int
@@ -52,7 +52,7 @@ class LateSource:
 class VisibleSource:
     """A `PointSource` of some index ranges of another source; the ranges ascend and do not overlap."""
 
-    complete: SignalSource
+    complete: PlantSignal
     starts: NDArray[np.int64]
     stops: NDArray[np.int64]
 

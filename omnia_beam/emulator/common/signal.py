@@ -82,7 +82,7 @@ class Quality:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SignalSource:
+class PlantSignal:
     """A `PointSource` that computes its points when they are read and stores nothing."""
 
     grid: TimeGrid

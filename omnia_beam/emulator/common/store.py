@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from omnia_beam.emulator.common.late import LateSource
+from omnia_beam.emulator.common.late import LateSeries
 from omnia_beam.emulator.common.metadata import SeriesMetadata, series_id
 from omnia_beam.emulator.common.points import Points
 from omnia_beam.emulator.common.source import PointSource, StoredPoints, points_between
@@ -28,7 +28,7 @@ class Series:
     """
 
     metadata: SeriesMetadata
-    source: PointSource | LateSource
+    source: PointSource | LateSeries
     ordinal: int = 0
     version: int = 0
     touched: bool = False
@@ -41,11 +41,11 @@ class Series:
 
     def visible(self, now_ns: int) -> PointSource:
         """Return a steady view of the points that a reader may see at `now_ns`."""
-        return self.source.at(now_ns) if isinstance(self.source, LateSource) else self.source
+        return self.source.at(now_ns) if isinstance(self.source, LateSeries) else self.source
 
     def complete(self) -> PointSource:
         """Return every point, also those that no reader sees yet."""
-        return self.source.complete if isinstance(self.source, LateSource) else self.source
+        return self.source.complete if isinstance(self.source, LateSeries) else self.source
 
     def points(self, start_ns: int | None = None, end_ns: int | None = None) -> Points:
         """Return the exact points of `[start_ns, end_ns)`, visible yet or not; None leaves a side open."""
@@ -84,7 +84,7 @@ class Store:
         self._used: set[str] = set()
         self._listing: list[Series | None] = []
 
-    def add(self, metadata: SeriesMetadata, source: PointSource | LateSource | None = None) -> Series:
+    def add(self, metadata: SeriesMetadata, source: PointSource | LateSeries | None = None) -> Series:
         """Add and return a series with these points, or none.
 
         Raises NameTaken if name and facility, or the id, are in use.

@@ -28,10 +28,10 @@ import numpy as np
 
 from omnia_beam.emulator.common.counterhash import hash_one, hashes, key_of, unit
 from omnia_beam.emulator.common.grid import TimeGrid, grid_over
-from omnia_beam.emulator.common.late import LateSource
+from omnia_beam.emulator.common.late import LateSeries
 from omnia_beam.emulator.common.metadata import SeriesMetadata, series_id
 from omnia_beam.emulator.common.points import Times
-from omnia_beam.emulator.common.signal import Quality, Shape, SignalSource
+from omnia_beam.emulator.common.signal import PlantSignal, Quality, Shape
 from omnia_beam.emulator.common.store import Store
 from omnia_beam.emulator.common.timetext import parse_duration, parse_time
 
@@ -101,11 +101,11 @@ def parse_spec(text: str) -> SyntheticSpec:
     return spec
 
 
-def signal_of(kind: str, spec: SyntheticSpec, key: int, measurement: Measurement) -> SignalSource:
+def signal_of(kind: str, spec: SyntheticSpec, key: int, measurement: Measurement) -> PlantSignal:
     """Return the signal of one series; only `key` distinguishes it from others of the same spec and measurement."""
     grid = _GRIDS[kind](spec, key)
     quality = Quality(hash_one(key, 100), disturbed=30 + hash_one(key, 3) % 40)
-    return SignalSource(grid, _shape(kind, key, measurement), quality)
+    return PlantSignal(grid, _shape(kind, key, measurement), quality)
 
 
 def add_kind(store: Store, spec: SyntheticSpec, label: str, *, facility: str, seed: int) -> None:
@@ -130,7 +130,7 @@ def add_kind(store: Store, spec: SyntheticSpec, label: str, *, facility: str, se
             source="IMS",
         )
         if spec.kind == "late":
-            store.add(metadata, LateSource(signal, hash_one(key, 102), spec.publish_ns, spec.lateness_ns))
+            store.add(metadata, LateSeries(signal, hash_one(key, 102), spec.publish_ns, spec.lateness_ns))
         else:
             store.add(metadata, signal)
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from omnia_beam.emulator.common.files import gathered_files
-from omnia_beam.emulator.common.late import LateSource
+from omnia_beam.emulator.common.late import LateSeries
 from omnia_beam.emulator.common.loading import add_synthetic
 from omnia_beam.emulator.common.points import as_points, joined
-from omnia_beam.emulator.common.signal import SignalSource
+from omnia_beam.emulator.common.signal import PlantSignal
 from omnia_beam.emulator.common.store import Clock, Series, Store
 from omnia_beam.emulator.pi.archive import Archive, Attributes, Taken
 from omnia_beam.emulator.pi.events import Events, events_of
@@ -86,5 +86,5 @@ def _attributes(series: Series) -> Attributes:
 
 def _is_single(series: Series) -> bool:
     source = series.source
-    whole = source.complete if isinstance(source, LateSource) else source
-    return isinstance(whole, SignalSource) and whole.shape.single
+    whole = source.complete if isinstance(source, LateSeries) else source
+    return isinstance(whole, PlantSignal) and whole.shape.single

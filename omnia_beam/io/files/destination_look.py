@@ -124,7 +124,7 @@ def _difference(recorded: FileStamp | None, there: FileStamp | None) -> str:
 
 def _holds(files: StoredFiles, receipt: Receipt) -> bool:
     """Return whether files hold the points of a receipt, by their fingerprints; False where they cannot be read."""
-    stored, unread = files.points(receipt.files)
+    stored, unread = files.points([receipt])
     found = {stored_id: Fingerprint.of(points) for stored_id, points in stored.items() if len(points.times)}
     recorded: dict[str, Fingerprint] = {}
     for each in receipt.series:

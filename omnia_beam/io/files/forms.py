@@ -74,6 +74,7 @@ class ParquetForm:
             called `status`, but not one of another name.
         time_unit: what an integer in the time column counts, since 1970 UTC.
         time_format: format of texts in the time column, as in `CsvForm`.
+        text: column of texts, each of which is a point; None for a column `text`, where there is one, beside values that are NaN.
     """
 
     series_id: str = "series_id"
@@ -82,6 +83,7 @@ class ParquetForm:
     status: str | None = "status"
     time_unit: Literal["s", "ms", "us", "ns"] = "ns"
     time_format: str | None = field(default=None, repr=False)
+    text: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +188,7 @@ def file_source(source: CsvSource | ParquetSource) -> FileSource:
     else:
         columns = source.columns
         names = (columns.series_id, columns.time, columns.value, columns.status)
-        form = ParquetForm(*names, source.time_unit, source.time_format)
+        form = ParquetForm(*names, source.time_unit, source.time_format, columns.text)
     return FileSource(
         tuple(source.path),
         form,

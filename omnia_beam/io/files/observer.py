@@ -19,6 +19,7 @@ from omnia_beam.io.files.csv import readback as csv_reader
 from omnia_beam.io.files.csv.write import CsvOptions
 from omnia_beam.io.files.options import CsvSink, ParquetSink
 from omnia_beam.io.files.parquet import readback as parquet_reader
+from omnia_beam.io.files.set_aside import MovedFiles
 from omnia_beam.io.files.strays import find_surplus
 from omnia_beam.io.observer import Observation, Surplus
 from omnia_beam.store import is_remote, within
@@ -71,6 +72,10 @@ class FilesDestination:
     statuses_from_receipts: bool = True
 
     @property
+    def files(self) -> MovedFiles:
+        return MovedFiles(self.path)
+
+    @property
     def is_quiet(self) -> bool:
         return True
 
@@ -114,7 +119,7 @@ class FilesDestination:
             try:
                 for series_id, points in self.form.read(self._path_of(name)):
                     if series_id in statuses:
-                        points = Points(points.times, points.values, points.statuses + statuses[series_id])
+                        points = points._replace(statuses=points.statuses + statuses[series_id])
                     found[series_id] = found.get(series_id, Fingerprint()).plus(Fingerprint.of(points))
                 unchecked += self.form.has_checksums is not None and not self.form.has_checksums(self._path_of(name))
             except FileNotFoundError:

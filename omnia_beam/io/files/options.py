@@ -22,10 +22,17 @@ _LEVELS: Final = {"zstd": (1, 22), "gzip": (1, 9), "lz4": (1, 12)}
 """Lowest and highest compression level of each codec, from its own documentation."""
 
 
+_TEXT: Final = (
+    "Whether every file has a column `text`, for series whose values are texts: their value is NaN. Without it such points are the "
+    "finding `text_values`."
+)
+
+
 class FilesOptions(SourceOptions):
     """The keys that CSV and Parquet sources share."""
 
-    beside: ClassVar = frozenset({"path", "status", "include", "exclude"})
+    beside: ClassVar = frozenset({"include", "exclude"})
+    apart: ClassVar = frozenset({"path", "status"})
 
     path: OneOrMany[PathText] = key(
         "File, glob or list of them, on a disk or an object store. Where two rows give the same series and time, the later file in "
@@ -147,6 +154,10 @@ class ParquetColumns(Section):
     time: Text = key("Column of the time: a timestamp, a date, an integer or a text.", "time")
     value: Text = key("Column of the value, a number.", "value")
     status: Text | None = key("Column of the status, an integer; `null` where there is none.", "status")
+    text: Text | None = key(
+        "Column of texts, whose rows are points with the value NaN. Without it a column `text` counts beside values that are NaN.",
+        None,
+    )
 
 
 class ParquetSource(FilesOptions):
@@ -172,12 +183,15 @@ class ParquetSource(FilesOptions):
 class ParquetSink(SinkOptions):
     """Parquet files, partitioned by `year=`/`month=`, sorted by series and time."""
 
+    beside: ClassVar = frozenset({"compression", "compression_level"})
+
     kind: Literal["parquet"] = key("The kind of sink.")
     path: PathText = key("Directory, on a disk or an object store.")
     compression: Literal["zstd", "snappy", "gzip", "lz4", "none"] = key("Compression of the columns.", "zstd")
     compression_level: int | None = key(
         "Its level: zstd 1 to 22, gzip 1 to 9, lz4 1 to 12; otherwise the codec's own.", None
     )
+    text: bool = key(_TEXT, False)
 
     @model_validator(mode="after")
     def _has_a_level(self) -> ParquetSink:
@@ -194,8 +208,8 @@ class ParquetSink(SinkOptions):
         return self
 
     def identity(self) -> dict[str, str]:
-        """Return the directory; compression changes no point."""
-        return {"sink": f"parquet {_place(self.path)}", "writing": "as read"}
+        """Return the directory, and whether texts are kept; compression changes no point."""
+        return {"sink": f"parquet {_place(self.path)}", "writing": _writing(self.text)}
 
     def folder(self) -> str:
         """Return the directory."""
@@ -211,6 +225,8 @@ class ParquetSink(SinkOptions):
 class CsvSink(SinkOptions):
     """CSV files: times in RFC 3339 with nine decimals, values in the shortest form that reads back as the same number."""
 
+    beside: ClassVar = frozenset({"compression"})
+
     kind: Literal["csv"] = key("The kind of sink.")
     path: PathText = key("Directory, on a disk or an object store.")
     layout: Literal["long", "wide"] = key(
@@ -218,16 +234,19 @@ class CsvSink(SinkOptions):
     )
     delimiter: Delimiter = key("Character between cells, or `tab`.", ",")
     compression: Literal["none", "gzip", "zstd"] = key("Compression of the files.", "none")
+    text: bool = key(_TEXT, False)
 
     @model_validator(mode="after")
     def _has_a_delimiter(self) -> CsvSink:
         if self.delimiter == "auto":
             raise problem("auto is for reading: name the character to write", at="delimiter")
+        if self.text and self.layout == "wide":
+            raise problem("wide files have no place for texts: set layout: long", at="text")
         return self
 
     def identity(self) -> dict[str, str]:
         """Return the directory, and the layout and delimiter, which make other files."""
-        return {"sink": f"csv {self.layout} {self.delimiter!r} {_place(self.path)}", "writing": "as read"}
+        return {"sink": f"csv {self.layout} {self.delimiter!r} {_place(self.path)}", "writing": _writing(self.text)}
 
     def folder(self) -> str:
         """Return the directory."""
@@ -238,6 +257,10 @@ class CsvSink(SinkOptions):
         from omnia_beam.io.files.sink import FilesSink
 
         return FilesSink(self, job)
+
+
+def _writing(text: bool) -> str:
+    return "as read, with texts" if text else "as read"
 
 
 def _place(path: str) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from omnia_beam.beam import coders
-from omnia_beam.beam.progress import BOARD, STOP
+from omnia_beam.beam.progress import RunBoard, board_of
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import IncompleteReadError, OmniaBeamError, UsageError
 from omnia_beam.core.failure import WindowFailure
@@ -82,15 +83,16 @@ class ReadFromFiles(beam.PTransform):
         self._shards = list(file_shards(catalog, windows, windows_per_shard))
         if keep is None and isinstance(source.form, CsvForm) and source.form.dst_fold == "dead_letter":
             raise UsageError("source.dst_fold: dead_letter needs a place for dead letters: give keep")
-        self._read = _ReadFiles(source, max_chunk_points, None if on_error == "raise" else self.FAILURES, keep)
+        self._failures_tag = None if on_error == "raise" else self.FAILURES
+        self._read = partial(_ReadFiles, source, max_chunk_points, self._failures_tag, keep=keep)
         self._reshuffle = reshuffle
 
     def expand(self, pipeline: Any) -> Any:
         shards = pipeline | "Windows" >> beam.Create(self._shards, reshuffle=False).with_output_types(FileShard)
         if self._reshuffle:
             shards |= "Spread" >> beam.Reshuffle()
-        read = beam.ParDo(self._read)
-        if self._read.failures_tag is None:
+        read = beam.ParDo(self._read(board_of(shards)))
+        if self._failures_tag is None:
             return shards | "Read" >> read.with_output_types(Chunk)
         return shards | "Read" >> read.with_outputs(self.FAILURES, main=self.CHUNKS).with_output_types(Chunk)
 
@@ -110,7 +112,8 @@ class ReadFileShards:
     keep: KeepLetters | None = None
 
     def __call__(self, shards: Any) -> ReadResult:
-        read = beam.ParDo(_ReadFiles(self.source, self.max_chunk_points, ReadFromFiles.FAILURES, self.keep))
+        tag, board = ReadFromFiles.FAILURES, board_of(shards)
+        read = beam.ParDo(_ReadFiles(self.source, self.max_chunk_points, tag, board, self.keep))
         tags = read.with_outputs(ReadFromFiles.FAILURES, main=ReadFromFiles.CHUNKS).with_output_types(Chunk)
         found = shards | "Read" >> tags
         return ReadResult(found.chunks, found.failures)
@@ -127,12 +130,18 @@ def _check_exact(catalog: FileCatalog) -> None:
 
 class _ReadFiles(beam.DoFn):
     def __init__(
-        self, source: FileSource, max_chunk_points: int, failures_tag: str | None, keep: KeepLetters | None = None
+        self,
+        source: FileSource,
+        max_chunk_points: int,
+        failures_tag: str | None,
+        board: RunBoard,
+        keep: KeepLetters | None = None,
     ) -> None:
+        self._board = board
         self._source = source
         self._keep = keep
         self._max_chunk_points = max_chunk_points
-        self.failures_tag = failures_tag
+        self._failures_tag = failures_tag
         self._points = Metrics.counter("omnia_beam", "points_read")
         self._repeats = Metrics.counter("omnia_beam", "points_repeated")
         self._windows_read = Metrics.counter("omnia_beam", "windows_read")
@@ -146,7 +155,7 @@ class _ReadFiles(beam.DoFn):
 
     def process(self, shard: FileShard) -> Iterator[Any]:
         for item in shard.windows:
-            if STOP.is_set():
+            if self._board.stop.is_set():
                 break  # windows that are not read stay out of the ledger
             try:
                 limits = (self._source.statuses, self._max_chunk_points)
@@ -157,15 +166,15 @@ class _ReadFiles(beam.DoFn):
                 yield from self._failed(WindowFailure.of(item.window.key, error))
                 continue
             self._windows_read.inc()
-            BOARD.add(windows_read=1)
+            self._board.add(windows_read=1)
 
     def _repeated(self, name: str, points: int) -> None:
         self._repeats.inc(points)
-        BOARD.note_found("duplicates", name, points)
+        self._board.note_found("duplicates", name, points)
 
     def _failed(self, failure: WindowFailure) -> Iterator[Any]:
         self._windows_failed.inc()
-        BOARD.add(windows_failed=1)
-        if self.failures_tag is None:
+        self._board.add(windows_failed=1)
+        if self._failures_tag is None:
             raise IncompleteReadError(f"{failure.key}: {failure.error}: {failure.message}")
-        yield beam.pvalue.TaggedOutput(self.failures_tag, failure)
+        yield beam.pvalue.TaggedOutput(self._failures_tag, failure)

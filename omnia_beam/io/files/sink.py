@@ -7,11 +7,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from omnia_beam.config.job import JobConfig
+from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import DestinationError, StateError
 from omnia_beam.core.receipt import Receipt
+from omnia_beam.core.series import Timeseries
 from omnia_beam.core.time_range import TimeRange
+from omnia_beam.io.any_series import AnySeries
 from omnia_beam.io.base import Accepts, Attempt, Share, Writing
 from omnia_beam.io.destination import Asked, Look, Removal, Tidied, not_asked, not_looked_at
+from omnia_beam.io.files.contents import FileContents, PointFiles
 from omnia_beam.io.files.csv.readback import as_csv_holds
 from omnia_beam.io.files.csv.write import CSV_SUFFIXES, CsvOptions, check_wide_names
 from omnia_beam.io.files.destination_look import look_at_files
@@ -19,8 +23,8 @@ from omnia_beam.io.files.folder import PARQUET_SUFFIXES, check_writable, file_pr
 from omnia_beam.io.files.observer import FileForm, FilesDestination
 from omnia_beam.io.files.options import CsvSink, ParquetSink
 from omnia_beam.io.files.parquet.write import ParquetOptions
+from omnia_beam.io.files.series_metadata import write_metadata
 from omnia_beam.io.files.stored_points import StoredFiles
-from omnia_beam.io.files.targets import FileTargets
 from omnia_beam.io.observer import Destination, ReadingPlace
 from omnia_beam.ledger.job import JobRun, JobView, RunState
 from omnia_beam.ledger.ledger import Ledger
@@ -29,6 +33,13 @@ from omnia_beam.store import is_remote
 
 if TYPE_CHECKING:
     from omnia_beam.net.http.session import ServiceSession
+
+
+def _as_held(csv: CsvOptions | None, text: bool) -> Callable[[Chunk], Chunk] | None:
+    """Return what gives a chunk as files hold it; None where they hold all of it."""
+    if csv is not None:
+        return partial(as_csv_holds, options=CsvOptions(csv.layout, text=text))
+    return None if text else Chunk.without_texts
 
 
 class FilesSink:
@@ -41,6 +52,7 @@ class FilesSink:
 
     budgets: tuple[ServiceSettings, ...] = ()
     sessions: tuple[ServiceSession, ...] = ()
+    commits_every_s: float | None = None
 
     def __init__(self, options: ParquetSink | CsvSink, job: JobConfig) -> None:
         self._options = options
@@ -49,12 +61,14 @@ class FilesSink:
         self._csv = None
         self._suffixes: tuple[str, ...] = PARQUET_SUFFIXES
         if isinstance(options, CsvSink):
-            self._csv = CsvOptions(options.layout, options.delimiter, options.compression)
+            self._csv = CsvOptions(options.layout, options.delimiter, options.compression, options.text)
             self._suffixes = tuple(CSV_SUFFIXES.values())
-        self.targets = FileTargets()
+        self.targets = AnySeries()
         self.accepts = Accepts(
+            keeps_series=True,
+            texts=options.text,
             statuses="wide CSV has no column for statuses: they are left out" if self._is_wide else "",
-            as_held=None if self._csv is None else partial(as_csv_holds, options=CsvOptions(self._csv.layout)),
+            as_held=_as_held(self._csv, options.text),
         )
 
     @property
@@ -108,17 +122,29 @@ class FilesSink:
 
         path, prefix = self._options.path, self._prefix
         if isinstance(self._options, ParquetSink):
-            parquet = ParquetOptions(self._options.compression, self._options.compression_level or 1)
+            parquet = ParquetOptions(
+                self._options.compression, self._options.compression_level or 1, self._options.text
+            )
             return WriteChunks(WriteToParquet(path, prefix=prefix, options=parquet, sink=run.sink, fence=run.fence))
         csv = self._csv or CsvOptions()
         return WriteChunks(WriteToCsv(path, prefix=prefix, options=csv, sink=run.sink, fence=run.fence))
 
-    def commit(self, run: JobRun) -> Sequence[Receipt]:
+    def keep_series(self, run: JobRun, series: Iterable[Timeseries]) -> None:
+        write_metadata(self._options.path, self._job.name, series, run.fence)
+
+    def commit(self, run: JobRun, *, leftovers: bool = False) -> Sequence[Receipt]:
         return ()
+
+    def resending(self, run: JobRun) -> None:
+        return None  # a file is written whole
 
     def observer(self, place: ReadingPlace, *, with_source: bool) -> Destination | None:
         form = FileForm.of(self._options)
         return FilesDestination(self._options.path, self._prefix, form, statuses_from_receipts=not with_source)
+
+    def contents(self, within: TimeRange | None) -> FileContents:
+        files = PointFiles.of(self._options)
+        return FileContents.of(self._options.path, files, self._prefix, within)
 
     def _try_writing(self) -> str:
         check_writable(self._options.path)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from omnia_beam.config.job import JobConfig, wanted_range
+from omnia_beam.config.series_file import check_no_problems
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.finding import Finding
 from omnia_beam.core.printable import counted
@@ -19,8 +20,9 @@ from omnia_beam.io.files.findings import file_findings, series_findings, time_fi
 from omnia_beam.io.files.forms import file_source
 from omnia_beam.io.files.options import CsvSource, ParquetSource
 from omnia_beam.io.files.plan import FileShard, file_limits, file_shards, plan_files
+from omnia_beam.io.files.series_metadata import FoundMetadata, find_metadata
 from omnia_beam.io.letters import READING, MappingLetters
-from omnia_beam.ledger.dead_letters import DeadLetterFiles
+from omnia_beam.ledger.dead_letters import DeadLetterFiles, is_of_origin
 from omnia_beam.ledger.job import JobRun, JobView
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.plan.plan import Plan, Wanted
@@ -58,7 +60,9 @@ class FilesSource:
         return Selection(tuple(sorted({*view.ledger.series_ids(view.scope.digest), *(last or ())})), note)
 
     def describe(self) -> Iterable[Timeseries]:
-        return _series(self._options, catalog_files(file_source(self._options)))
+        found = find_metadata(self._options.path)
+        check_no_problems(found.problems)
+        return _series(self._options, catalog_files(file_source(self._options)), found)
 
     def open(
         self, view: JobView, notify: Notify, *, metadata: bool, short_retries: bool = False, share: Share = WHOLE
@@ -72,7 +76,10 @@ class FilesSource:
             catalog = store.load(lambda file: read.append(file.path))
         if read:
             notify(f"looked through {counted(len(read), 'new or changed file')}")
-        return OpenFiles(self._options, self._job, catalog, store, view)
+        found = find_metadata(self._options.path)
+        if metadata:
+            check_no_problems(found.problems)
+        return OpenFiles(self._options, self._job, catalog, store, view, found)
 
 
 class OpenFiles:
@@ -88,7 +95,13 @@ class OpenFiles:
     shard_type = FileShard
 
     def __init__(
-        self, options: FileOptions, job: JobConfig, catalog: FileCatalog, store: CatalogStore, view: JobView
+        self,
+        options: FileOptions,
+        job: JobConfig,
+        catalog: FileCatalog,
+        store: CatalogStore,
+        view: JobView,
+        found: FoundMetadata,
     ) -> None:
         self._options = options
         self._source = file_source(options)
@@ -98,13 +111,16 @@ class OpenFiles:
         self._changes = store.changes()
         self._max_points = job.max_chunk_points
         self._letters = None
-        if isinstance(options, CsvSource) and options.dst_fold == "dead_letter":
-            self._letters = MappingLetters(DeadLetterFiles.of(view.state_dir), READING)
+        letters = DeadLetterFiles.of(view.state_dir)
+        folds = isinstance(options, CsvSource) and options.dst_fold == "dead_letter"
+        # Those that are there already may be of a reading by other rules.
+        if folds or any(is_of_origin(name, READING) for name in letters.names()):
+            self._letters = MappingLetters(letters, origin=READING)
         self.vanished = store.vanished()
         self.limits = file_limits(job.max_chunk_points)
-        self.series = _series(options, catalog)
+        self.series = _series(options, catalog, found)
         self.facts = catalog.facts
-        self.warnings = catalog.warnings
+        self.warnings = (*catalog.warnings, *found.problems)
         self.wanted = _range_of(job, catalog, self._changes)
 
     def spell(self, series_id: str) -> str:
@@ -142,6 +158,9 @@ class OpenFiles:
         for name, span in self._catalog.spans.items():
             yield from time_findings(name, name, span, self._options, now_ns)
 
+    def metadata(self, series_ids: Sequence[str]) -> Iterable[Timeseries]:
+        return ()  # all that the files come with is known since they were opened
+
     def settled(self, run: JobRun) -> None:
         self._store.forget_changes()
 
@@ -154,9 +173,9 @@ class OpenFiles:
         return Described(tuple(seen.lines()), {"source_files": seen.to_json()})
 
 
-def _series(options: FileOptions, catalog: FileCatalog) -> tuple[Timeseries, ...]:
-    """Return the series of files, each under its name, with the metadata that files have."""
-    return tuple(Timeseries(name, name, options.facility or "") for name in catalog.series)
+def _series(options: FileOptions, catalog: FileCatalog, found: FoundMetadata) -> tuple[Timeseries, ...]:
+    """Return the series of files, each under its name in the files, with the metadata that stand beside them."""
+    return tuple(found.of(name, options.facility or "") for name in catalog.series)
 
 
 def _range_of(job: JobConfig, catalog: FileCatalog, changes: Sequence[FileChange]) -> TimeRange:

@@ -9,6 +9,7 @@ import numpy as np
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.limits import GOOD
+from omnia_beam.core.receipt import Receipt
 from omnia_beam.io.files.csv.readback import read_csv_points
 from omnia_beam.io.files.csv.write import CsvOptions
 from omnia_beam.io.files.parquet.readback import read_points
@@ -27,11 +28,11 @@ class StoredFiles:
     path: str
     csv: CsvOptions | None = None
 
-    def points(self, names: Iterable[str]) -> tuple[dict[str, Points], list[str]]:
-        """Return the points of some files by stored id, ascending in time, and the files that cannot be read."""
+    def points(self, receipts: Iterable[Receipt]) -> tuple[dict[str, Points], list[str]]:
+        """Return the points of the receipts' files by stored id, ascending in time, and the files that cannot be read."""
         parts: dict[str, list[Points]] = {}
         unread = []
-        for name in names:
+        for name in dict.fromkeys(name for receipt in receipts for name in receipt.files):
             found: dict[str, list[Points]] = {}
             try:
                 for stored_id, points in self._read(within(self.path, name)):
@@ -49,7 +50,7 @@ class StoredFiles:
             return
         for stored_id, points in read_csv_points(path, self.csv):
             if self.csv.layout == "wide":  # it holds no statuses
-                points = Points(points.times, points.values, np.full_like(points.statuses, GOOD))
+                points = points._replace(statuses=np.full_like(points.statuses, GOOD))
             yield stored_id, points
 
 

@@ -81,9 +81,8 @@ def _stray(path: str, file: ListedFile, prefix: str, read: Read) -> Stray:
     whose = "of this job" if is_own_name(file.name, prefix) else "of a name that the job does not give"
     where = ", outside of the destination behind a link" if file.outside else ""
     text = f"{content}, {whose}{where}, and no receipt names it"
-    return Stray(
-        file.name, Difference("stray_file", text, file=shown_name(file.name), points=points), span, file.outside
-    )
+    difference = Difference("stray_file", text, file=shown_name(file.name), points=points)
+    return Stray(file.name, difference, span, file.outside, is_own_name(file.name, prefix))
 
 
 def _wider(span: TimeRange | None, points: Points) -> TimeRange | None:

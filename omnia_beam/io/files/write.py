@@ -15,7 +15,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.utils.windowed_value import WindowedValue
 
 from omnia_beam.beam import coders
-from omnia_beam.beam.progress import BOARD
+from omnia_beam.beam.progress import RunBoard, board_of
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.receipt import Receipt
@@ -58,6 +58,8 @@ class WriteFiles(beam.DoFn):
         as_held: returns what files of this kind can hold of a chunk, which its receipt describes; None for all of it.
         takes_unclaimed: whether `files_of` gives the points of event messages names of their own, so that they are accepted.
         fence: of the run's lease, checked before each file appears; None where no lease is held.
+        board: of the run.
+        text: whether files have a column of texts; otherwise texts are left out and reported.
     """
 
     def __init__(
@@ -69,7 +71,11 @@ class WriteFiles(beam.DoFn):
         as_held: Callable[[Chunk], Chunk] | None = None,
         takes_unclaimed: bool = False,
         fence: LeaseFence | None = None,
+        board: RunBoard,
+        text: bool = False,
     ) -> None:
+        self._board = board
+        self._text = text
         self._as_held = as_held
         self._fence = fence
         self._takes_unclaimed = takes_unclaimed
@@ -90,7 +96,7 @@ class WriteFiles(beam.DoFn):
         self, chunk: Chunk, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
     ) -> Iterator[WindowedValue]:
         if not self._takes_unclaimed:
-            with BOARD.noting_fatal():
+            with self._board.noting_fatal():
                 _check_claim(chunk)
         self._waiting.append(_Waiting(self._pool.submit(self._store, chunk), timestamp, (window,)))
         while len(self._waiting) > _WAITING:
@@ -105,14 +111,16 @@ class WriteFiles(beam.DoFn):
 
     def _taken(self) -> WindowedValue:
         done = self._waiting.popleft()
-        with BOARD.noting_fatal():
+        with self._board.noting_fatal():
             receipt = done.receipt.result()
         self._points.inc(receipt.count)
-        BOARD.add(points_written=receipt.count)
+        self._board.add(points_written=receipt.count)
         return WindowedValue(receipt, done.timestamp, done.windows)
 
     def _store(self, chunk: Chunk) -> Receipt:
         files, stamps = [], []
+        if chunk.has_texts and not self._text:
+            chunk = _left_out(chunk, self._board)
         chunk = chunk if self._as_held is None else self._as_held(chunk)
         placing = nullcontext if self._fence is None else self._fence.placing
         for file in self._files_of(chunk):
@@ -120,6 +128,15 @@ class WriteFiles(beam.DoFn):
             stamps.append(write_durably(path, file.content, known_dirs=self._known_dirs, placing=placing))
             files.append(file.path)
         return Receipt.of(chunk, self._sink, tuple(files), stamps=tuple(stamps))
+
+
+def _left_out(chunk: Chunk, board: RunBoard) -> Chunk:
+    """Return a chunk without its texts, and report them as the finding `text_values`."""
+    for source_id, _, points in chunk.by_series():
+        texts = [] if points.texts is None else [each for each in points.texts if each is not None]
+        if texts:
+            board.note_found("text_values", source_id, len(texts))
+    return chunk.without_texts()
 
 
 def _check_claim(chunk: Chunk) -> None:
@@ -181,10 +198,10 @@ class WriteToCsv(beam.PTransform):
         super().__init__()
         files_of = partial(csv_files, prefix=prefix, options=options)
         name = sink or f"csv:{path.rstrip('/')}/"
-        self._write = WriteFiles(path, name, files_of, as_held=with_plain_nans, fence=fence)
+        self._write = partial(WriteFiles, path, name, files_of, as_held=with_plain_nans, fence=fence, text=options.text)
 
     def expand(self, chunks: Any) -> Any:
-        write = beam.ParDo(self._write).with_output_types(Receipt)
+        write = beam.ParDo(self._write(board=board_of(chunks))).with_output_types(Receipt)
         return chunks | write.with_outputs(self.DEAD_LETTERS, main=self.RECEIPTS)
 
 
@@ -246,11 +263,13 @@ class WriteToParquet(beam.PTransform):
         files_of = partial(chunk_files, prefix=prefix, options=options)
         takes_any = unclaimed == "by_content"
         name = sink or f"parquet:{path.rstrip('/')}/"
-        self._write = WriteFiles(path, name, files_of, takes_unclaimed=takes_any, fence=fence)
+        self._write = partial(
+            WriteFiles, path, name, files_of, takes_unclaimed=takes_any, fence=fence, text=options.text
+        )
 
     def expand(self, chunks: Any) -> Any:
         # The type is set on the ParDo: on the result of with_outputs it would be lost, and pickle would be the coder.
-        write = beam.ParDo(self._write).with_output_types(Receipt)
+        write = beam.ParDo(self._write(board=board_of(chunks))).with_output_types(Receipt)
         return chunks | write.with_outputs(self.DEAD_LETTERS, main=self.RECEIPTS)
 
 

@@ -8,16 +8,12 @@ is expected to name them always.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from omnia_beam.core.errors import IncompleteReadError
-from omnia_beam.core.limits import TIME_RESOLUTION_NS
 from omnia_beam.core.time_range import TimeRange
-
-Count = Callable[[tuple[str, ...], TimeRange], Mapping[str, int]]
-"""Function of series ids and a range that returns the number of points of those series that the service names, also 0."""
+from omnia_beam.plan.counting import Count, inner
 
 _AGAIN: Final = 1
 """How often a query whose response names no series is sent again before the count is requested."""
@@ -120,13 +116,6 @@ class Witness:
             return False
         # For some of many series, a missing name means little once the service has left out empty ones: then the run's sum decides.
         return doubt.is_nothing or _alone(doubt.asked) not in self._leaves_out_the_empty
-
-
-def inner(asked: TimeRange) -> TimeRange:
-    """Return a range without what the service may count too many at its bounds: of ticks that lie in it, all but the last."""
-    start = asked.start_ns + -asked.start_ns % TIME_RESOLUTION_NS
-    end = asked.end_ns - asked.end_ns % TIME_RESOLUTION_NS - TIME_RESOLUTION_NS
-    return TimeRange(start, max(start, end)) if start <= asked.end_ns else TimeRange(asked.start_ns, asked.start_ns)
 
 
 def _alone(series_ids: tuple[str, ...]) -> bool:

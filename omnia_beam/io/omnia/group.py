@@ -95,7 +95,7 @@ def columns(group: Group) -> list[tuple[str, Any, Any, Any]]:
     by_target: dict[str, list[Points]] = {}
     for run in group:
         by_target.setdefault(run.target_id, []).append(run.selected)
-    return [(target_id, *Points.concat(parts)) for target_id, parts in by_target.items()]
+    return [(target_id, *Points.concat(parts)[:3]) for target_id, parts in by_target.items()]
 
 
 def spread(group: Group, count: int) -> tuple[list[Group], Group]:

@@ -30,6 +30,7 @@ class OmniaDestination:
     """The target series of one service."""
 
     reader: _TargetReader
+    files: None = field(default=None, init=False)
     _gone: dict[str, bool] = field(default_factory=dict, repr=False, compare=False)
 
     @property

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import ConfigDict, model_validator
+from pydantic import BeforeValidator, ConfigDict, WithJsonSchema, model_validator
 
 from omnia_beam.config.create_missing import CreateMissing
 from omnia_beam.config.fields import Factor, OneOrMany, PathText, SeriesId, Status, Text
 from omnia_beam.config.kind import SinkOptions, SourceOptions
+from omnia_beam.config.secrecy import show_value
 from omnia_beam.config.section import Section, key, problem
-from omnia_beam.core.limits import TIME_RESOLUTION_NS
+from omnia_beam.core.limits import MAX_STATUS, TIME_RESOLUTION_NS
 from omnia_beam.net.http.options import FederationSource, ServiceOptions
 
 if TYPE_CHECKING:
@@ -18,8 +19,43 @@ if TYPE_CHECKING:
     from omnia_beam.io.base import Sink, Source
 
 
+_CONNECTION: Final = frozenset(
+    {
+        "allow_plain_http",
+        "ca_bundle",
+        "credential",
+        "format",
+        "page_limit",
+        "rate",
+        "resource_id",
+        "retry",
+        "subscription_key_env",
+        "timeouts",
+    }
+)
+"""Keys of a connection that change no point."""
+
+
 def _one_selection(schema: dict[str, Any]) -> None:
     schema["anyOf"] = [{"required": [name]} for name in schema["properties"]]
+
+
+def _read_bad_status(value: Any) -> Any:
+    if value == "keep" or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_STATUS):
+        return value
+    raise problem(f"{show_value((), value)} is no status: a whole number from 0 to {MAX_STATUS}, or keep")
+
+
+BadStatus = Annotated[
+    Literal["keep"] | int,
+    BeforeValidator(_read_bad_status),
+    WithJsonSchema(
+        {
+            "title": "keep or a status",
+            "anyOf": [{"enum": ["keep"]}, {"type": "integer", "minimum": 0, "maximum": MAX_STATUS}],
+        }
+    ),
+]
 
 
 class SearchConfig(Section):
@@ -70,6 +106,7 @@ class SeriesSelection(Section):
 class OmniaSource(ServiceOptions, SourceOptions):
     """An Omnia Timeseries service to read from."""
 
+    beside: ClassVar = _CONNECTION | {"series"}
     job_starter: ClassVar = {"window": ""}
 
     kind: Literal["omnia"] = key("The kind of source.")
@@ -110,6 +147,7 @@ class OmniaSource(ServiceOptions, SourceOptions):
 class OmniaSink(ServiceOptions, SinkOptions):
     """An Omnia Timeseries service to write to."""
 
+    beside: ClassVar = _CONNECTION | {"create_missing", "batch_points", "batch_bytes"}
     job_starter: ClassVar = {"mapping": ""}
 
     kind: Literal["omnia"] = key("The kind of sink.")
@@ -124,7 +162,11 @@ class OmniaSink(ServiceOptions, SinkOptions):
         "or written as `bad_value` with `bad_status`.",
         "dead_letter",
     )
-    bad_status: Status = key("Status written by `nan: as_bad_status`.", 0)
+    bad_status: BadStatus = key(
+        "Status written by `nan: as_bad_status`; `keep`: the point's own where it is a bad one (neither good nor uncertain), "
+        "otherwise 0.",
+        0,
+    )
     bad_value: Factor = key("Value written by `nan: as_bad_status`.", 0.0)
     time_resolution: Literal["dead_letter", "truncate"] = key(
         f"What becomes of times finer than the service's {TIME_RESOLUTION_NS} ns: kept as dead letters, or cut off (and "

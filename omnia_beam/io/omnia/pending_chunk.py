@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from omnia_beam.beam.progress import BOARD
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.errors import TransientServiceError
@@ -17,7 +16,8 @@ from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.omnia.delivery import Refusal
 from omnia_beam.io.omnia.group import Run
-from omnia_beam.io.omnia.policy import FINDING_OF, PolicyResult, WriteOptions, apply_policy
+from omnia_beam.io.omnia.policy import FINDING_OF, WriteOptions, apply_policy
+from omnia_beam.io.policy import PolicyResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class WrittenChunk:
         failure: None where the chunk did not fail.
         dead_letters: those of the chunk; none where it failed.
         counts: points that the policies changed or left out.
+        found: points by finding and series id, of those that a policy refused; none where the chunk failed.
     """
 
     ticket: Any
@@ -46,6 +47,7 @@ class WrittenChunk:
     failure: WindowFailure | None
     dead_letters: tuple[DeadLetter, ...]
     counts: WriteCounts
+    found: tuple[tuple[str, str, int], ...] = ()
 
 
 class _PendingSeries:
@@ -133,14 +135,16 @@ class PendingChunk:
             return WrittenChunk(self.ticket, None, self.failure, (), counts)
         letters = tuple(letter for each in self._series for letter in each.letters())
         dead = sum(letter.count for letter in letters)
-        for each in self._series:
-            for points, reason in each.by_policy.dead:
-                BOARD.note_found(FINDING_OF[reason], each.source_id, len(points.times))
+        found = tuple(
+            (FINDING_OF[reason], each.source_id, len(points.times))
+            for each in self._series
+            for points, reason in each.by_policy.dead
+        )
         stands = {each.series_id: SeriesReceipt(each.series_id, *each.stored) for each in self._kept if each.stored}
         series = tuple(stands.get(each.source_id) or each.receipt() for each in self._series)
         kept = tuple(replace(each, stored=None) for each in self._kept)
         receipt = Receipt(self.key, sink, series, dead_letters=dead, rejected=self._rejected, kept=kept)
-        return WrittenChunk(self.ticket, receipt, None, letters, counts)
+        return WrittenChunk(self.ticket, receipt, None, letters, counts, found)
 
 
 def refuse_run(run: Run, refusal: Refusal, note: str) -> None:

@@ -19,8 +19,9 @@ from omnia_beam.core.errors import (
 from omnia_beam.core.series_id import id_key
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import BodyFormat
-from omnia_beam.io.omnia.evidence import Contradiction, Count, Witness
+from omnia_beam.io.omnia.evidence import Contradiction, Witness
 from omnia_beam.net.api.pages import each_page
+from omnia_beam.plan.counting import Count
 from omnia_beam.plan.packing import PackLimits, requests_for
 from omnia_beam.wire import Page, PageScan, decode_json_page, item_bytes, scan_page
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import apache_beam as beam
@@ -12,7 +13,8 @@ from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTr
 from apache_beam.metrics import Metrics
 
 from omnia_beam.beam import coders
-from omnia_beam.beam.progress import BOARD, STOP
+from omnia_beam.beam.counters import TrafficCounters
+from omnia_beam.beam.progress import RunBoard, board_of
 from omnia_beam.core.chunk import RawChunk
 from omnia_beam.core.errors import IncompleteReadError
 from omnia_beam.core.failure import WindowFailure
@@ -105,11 +107,11 @@ class ReadFromOmnia(beam.PTransform):
         shards = self._shards(pipeline)
         if self._reshuffle:
             shards |= "Spread" >> beam.Reshuffle()
+        board = board_of(shards)
         if self._on_error == "raise":
-            return shards | "Fetch" >> beam.ParDo(_Fetch(self._service, self._options, None)).with_output_types(
-                RawChunk
-            )
-        return shards | "Fetch" >> _with_failures(_Fetch(self._service, self._options, self.FAILURES))
+            fetch = _Fetch(self._service, self._options, None, board)
+            return shards | "Fetch" >> beam.ParDo(fetch).with_output_types(RawChunk)
+        return shards | "Fetch" >> _with_failures(_Fetch(self._service, self._options, self.FAILURES, board))
 
     def _shards(self, pipeline: Any) -> Any:
         if self._windows is not None:
@@ -135,10 +137,10 @@ class FetchWindows(beam.PTransform):
 
     def __init__(self, service: ServiceSettings, options: ReadOptions, *, patient: bool = True) -> None:
         super().__init__()
-        self._fetch = _Fetch(service, options, ReadFromOmnia.FAILURES, patient=patient)
+        self._fetch = partial(_Fetch, service, options, ReadFromOmnia.FAILURES, patient=patient)
 
     def expand(self, shards: Any) -> Any:
-        return shards | "Fetch" >> _with_failures(self._fetch)
+        return shards | "Fetch" >> _with_failures(self._fetch(board_of(shards)))
 
 
 @dataclass(frozen=True)
@@ -204,20 +206,26 @@ class _Fetch(beam.DoFn):
         service: ServiceSettings,
         options: ReadOptions,
         failures_tag: str | None,
+        board: RunBoard,
         session_of: Callable[[ServiceSettings], ServiceSession] = shared_session,
         *,
         patient: bool = False,
     ) -> None:
+        self._board = board
         self._patient = patient
         self._service = service
         self._options = options
         self._failures_tag = failures_tag
         self._session_of = session_of
+        self._traffic = TrafficCounters(service)
         self._windows_read = Metrics.counter("omnia_beam", "windows_read")
         self._windows_failed = Metrics.counter("omnia_beam", "windows_failed")
 
     def setup(self) -> None:
         self._pool = ThreadPoolExecutor(self._service.threads, thread_name_prefix="omnia-fetch")
+
+    def finish_bundle(self) -> None:
+        self._traffic.count()
 
     def teardown(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -227,7 +235,7 @@ class _Fetch(beam.DoFn):
         shard: WindowShard,
         tracker: Any = beam.DoFn.RestrictionParam(_WindowProvider()),  # noqa: B008 - Beam's form
     ) -> Iterator[Any]:
-        with BOARD.noting_fatal():
+        with self._board.noting_fatal():
             yield from self._outcomes(shard, tracker)
 
     def _outcomes(self, shard: WindowShard, tracker: Any) -> Iterator[Any]:
@@ -239,12 +247,12 @@ class _Fetch(beam.DoFn):
             nonlocal current
             current = index
             # Windows that were fetched ahead are no more claimed than others once the driver wants to stop.
-            return not STOP.is_set() and bool(tracker.try_claim(index))
+            return not self._board.stop.is_set() and bool(tracker.try_claim(index))
 
-        for outcome in self._reader().read(_until_stopped(windows), claim):
+        for outcome in self._reader().read(_until_stopped(windows, self._board), claim):
             if isinstance(outcome, WindowFailure):
                 self._windows_failed.inc()
-                BOARD.add(windows_failed=1)
+                self._board.add(windows_failed=1)
                 if self._failures_tag is None:
                     raise IncompleteReadError(f"{outcome.key}: {outcome.error}: {outcome.message}")
                 yield beam.pvalue.TaggedOutput(self._failures_tag, outcome)
@@ -254,8 +262,9 @@ class _Fetch(beam.DoFn):
             del outcome  # its pages would stay in memory while the next are waited for
             if is_last:
                 self._windows_read.inc()
-                BOARD.add(windows_read=1)
-        if STOP.is_set():
+                self._traffic.count()
+                self._board.add(windows_read=1)
+        if self._board.stop.is_set():
             # Windows not read stay out of the ledger; claiming them tells the runner that this element is done with.
             tracker.try_claim(restriction.stop)
 
@@ -306,7 +315,7 @@ class _Fetch(beam.DoFn):
             max_chunk_points=options.max_chunk_points,
             format=options.format,
             retry_for_s=_retry_for_s(self._service),
-            stopped=STOP.is_set,
+            stopped=self._board.stop.is_set,
             patient=self._patient,
         )
 
@@ -315,9 +324,9 @@ def _queries_ahead(service: ServiceSettings) -> int:
     return service.max_in_flight + (service.max_in_flight + 1) // 2
 
 
-def _until_stopped(windows: Iterable[tuple[int, Window]]) -> Iterator[tuple[int, Window]]:
+def _until_stopped(windows: Iterable[tuple[int, Window]], board: RunBoard) -> Iterator[tuple[int, Window]]:
     for each in windows:
-        if STOP.is_set():
+        if board.stop.is_set():
             return
         yield each
 

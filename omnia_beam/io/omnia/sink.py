@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any, Final
 
 from omnia_beam.config.job import JobConfig
-from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.receipt import Receipt
+from omnia_beam.core.series import Timeseries
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.io.base import Accepts, Attempt, Loss, Share, StoredPoints, Writing
+from omnia_beam.io.base import Accepts, Attempt, Share, StoredPoints, Writing
 from omnia_beam.io.destination import Asked, Look, Removal, Tidied, check_mode, not_asked, not_counted, not_looked_at
 from omnia_beam.io.observer import Destination, ReadingPlace
 from omnia_beam.io.omnia.options import OmniaSink
-from omnia_beam.io.omnia.policy import WriteOptions, apply_policy
+from omnia_beam.io.omnia.resend import ServiceResending
 from omnia_beam.io.omnia.settings import service_attempts, service_settings, write_options
 from omnia_beam.io.omnia.target_check import erase_points, look_at_service
 from omnia_beam.io.omnia.targets import ServiceTargets
@@ -39,6 +38,7 @@ class ServiceSink:
     """
 
     places: Mapping[str, str]
+    commits_every_s: float | None = None
 
     def __init__(self, options: OmniaSink, job: JobConfig) -> None:
         self._options = options
@@ -47,12 +47,14 @@ class ServiceSink:
         self._write = write_options(options)
         self.budgets = (self._service,)
         self.places = {}
+        policy = self._write.policy
         self.accepts = Accepts(
-            not_finite=_not_finite(options),
-            fine_times=_fine_times(options),
+            not_finite=policy.nan_loss,
+            fine_times=policy.time_loss,
+            grid_ns=policy.grid_ns,
             metadata=True,
-            leaves_out=options.nan == "drop_counted" or options.time_resolution == "truncate",
-            as_held=partial(storable, options=self._write),
+            leaves_out=policy.leaves_out,
+            as_held=policy.storable,
             extra_points=_EXTRA_POINTS,
         )
 
@@ -112,37 +114,19 @@ class ServiceSink:
             )
         )
 
-    def commit(self, run: JobRun) -> Sequence[Receipt]:
+    def keep_series(self, run: JobRun, series: Iterable[Timeseries]) -> None:
+        return None  # the service keeps what its series were created with
+
+    def commit(self, run: JobRun, *, leftovers: bool = False) -> Sequence[Receipt]:
         return ()
+
+    def resending(self, run: JobRun) -> ServiceResending:
+        return ServiceResending(self._service, self._write, run)
 
     def observer(self, place: ReadingPlace, *, with_source: bool) -> Destination | None:
         from omnia_beam.io.omnia.observer import observed_service
 
         return observed_service(self._service, self._options, self._job.max_chunk_points, place)
 
-
-def storable(chunk: Chunk, options: WriteOptions) -> Chunk:
-    """Return what the sink would send of a chunk, with its policies applied to points that it cannot hold."""
-    points = {
-        source_id: apply_policy(found, chunk.key.range, options).good for source_id, _, found in chunk.by_series()
-    }
-    return Chunk.from_points(chunk.key, points, chunk.series_ids)
-
-
-def _not_finite(options: OmniaSink) -> Loss:
-    held = "values are NaN or infinite, which the service cannot hold"
-    if options.nan == "dead_letter":
-        return Loss(f"{held}: they become dead letters; set sink.nan to as_bad_status or drop_counted")
-    fate = (
-        "dropped and counted"
-        if options.nan == "drop_counted"
-        else f"written as {options.bad_value!r}, {options.bad_status}"
-    )
-    return Loss(f"{held}: {fate}", blocking=False)
-
-
-def _fine_times(options: OmniaSink) -> Loss:
-    held = "times are finer than the 100 ns that the service keeps"
-    if options.time_resolution == "dead_letter":
-        return Loss(f"{held}: those points become dead letters; set sink.time_resolution: truncate to cut them")
-    return Loss(f"{held}: cut to it", blocking=False)
+    def contents(self, within: TimeRange | None) -> None:
+        return None  # its other series do not belong to this job, and may be millions

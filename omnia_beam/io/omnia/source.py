@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from omnia_beam.config.job import JobConfig, wanted_range
+from omnia_beam.core.errors import OmniaBeamError
 from omnia_beam.core.finding import Finding
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
 from omnia_beam.core.series import Timeseries
@@ -17,11 +19,13 @@ from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.base import WHOLE, Attempt, Described, Notify, Reading, Selection, Share
 from omnia_beam.io.facts import SeriesFacts
 from omnia_beam.io.omnia.id_spelling import as_recorded, named_ids, named_in_two_spellings
+from omnia_beam.io.omnia.lookup import find_by_id
 from omnia_beam.io.omnia.options import OmniaSource
 from omnia_beam.io.omnia.planner import plan_windows
 from omnia_beam.io.omnia.selection import describe_series, select_series
 from omnia_beam.io.omnia.settings import read_options, service_attempts, service_settings
 from omnia_beam.ledger.job import JobRun, JobView
+from omnia_beam.net.api.metadata import MetadataCalls
 from omnia_beam.net.api.raw_data import RawQuery, fetch_page, named_counts
 from omnia_beam.net.http.reachability import check_reachable
 from omnia_beam.net.http.session import ServiceSession
@@ -30,6 +34,8 @@ from omnia_beam.net.http.shared import shared_session
 from omnia_beam.plan.packing import PackLimits
 from omnia_beam.plan.plan import Plan, Wanted, WindowShard, shard_windows
 from omnia_beam.wire import decode_body
+
+_log = logging.getLogger(__name__)
 
 _SHORT_S: Final = 20.0
 """Seconds within which a request is given up where the question may stay open."""
@@ -80,12 +86,11 @@ class ServiceSource:
     ) -> OpenService:
         service = share.part(self._service)
         if short_retries:
-            policy = replace(service.retry, attempts=min(2, service.retry.attempts), deadline_s=_SHORT_S)
-            service = replace(service, retry=policy)
+            service = _soon_given_up(service)
         return OpenService(self._options, self._job, service, view, metadata=metadata)
 
     def _selected(self) -> tuple[str, ...]:
-        return select_series(shared_session(self._service), self._options.series)
+        return tuple(each.id for each in select_series(shared_session(self._service), self._options.series))
 
     def _one_read(self) -> str:
         session = shared_session(self._service)
@@ -106,6 +111,11 @@ class ServiceSource:
         if not times:
             return f"{series_id} can be read and has no points in the window"
         return f"{series_id} can be read; its first point in the window is at {format_time(times[0])}"
+
+
+def _soon_given_up(service: ServiceSettings) -> ServiceSettings:
+    policy = replace(service.retry, attempts=min(2, service.retry.attempts), deadline_s=_SHORT_S)
+    return replace(service, retry=policy)
 
 
 class OpenService:
@@ -133,12 +143,13 @@ class OpenService:
         self.page_points = self._options.page_limit
         check_reachable(service)
         self._session = shared_session(service)
-        self.sessions = (self._session,)
+        self._short = shared_session(_soon_given_up(service))
+        self.sessions = tuple({id(each): each for each in (self._session, self._short)}.values())
         if metadata:
             found = list(describe_series(self._session, options.series))
         else:
-            # Their metadata is not used, and reading it would take a request for each series.
-            found = [Timeseries(id, "", "") for id in select_series(self._session, options.series)]
+            # What a search does not tell of them is not used, and reading it would take further requests.
+            found = list(select_series(self._session, options.series))
         spelled = {canonical_id(id): id for id in as_recorded(view.ledger, [each.id for each in found])}
         self.series = tuple(
             sorted((replace(each, id=spelled[canonical_id(each.id)]) for each in found), key=lambda each: each.id)
@@ -168,6 +179,14 @@ class OpenService:
 
     def findings(self, now_ns: int) -> Iterator[Finding]:
         return iter(())
+
+    def metadata(self, series_ids: Sequence[str]) -> Iterator[Timeseries]:
+        spelled = {canonical_id(each): each for each in series_ids}
+        try:
+            for series_id, found in find_by_id(MetadataCalls(self._short), spelled):
+                yield replace(found, id=spelled[series_id])
+        except OmniaBeamError as error:
+            _log.warning("names and units of series are not known, as the service does not give them: %s", error)
 
     def settled(self, run: JobRun) -> None:
         return None

@@ -5,21 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Final
 
 from omnia_beam.config.create_missing import CreateMissing
-from omnia_beam.core.errors import NotFoundError, ServiceError, UsageError
+from omnia_beam.core.errors import ServiceError, UsageError
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
 from omnia_beam.core.series import Timeseries, TimeseriesDraft
-from omnia_beam.core.series_id import id_key
 from omnia_beam.io.base import TargetName
+from omnia_beam.io.omnia.lookup import ONE_BY_ONE, PAGE, find_by_id
 from omnia_beam.net.api.metadata import MetadataCalls
 from omnia_beam.net.http.session import ServiceSession
-
-_ONE_BY_ONE: Final = 20
-"""Number of targets up to which each is requested alone; beyond it a listing is cheaper."""
-
-_PAGE: Final = 1_000
 
 
 class ServiceTargets:
@@ -62,20 +56,12 @@ class ServiceTargets:
         return self._listed()[0]
 
     def _by_id(self, ids: set[str]) -> dict[TargetName, Timeseries]:
-        if len(ids) <= _ONE_BY_ONE:
-            return {TargetName(id): series for id in sorted(ids) if (series := self._one(id)) is not None}
-        listed, whole = self._listed()
-        by_key = {id_key(each.id): each for each in listed}
-        found = {id: by_key[id_key(id)] for id in ids if id_key(id) in by_key}
-        for id in [] if whole else sorted(ids - found.keys()):
-            series = self._one(id)
-            found |= {} if series is None else {id: series}
-        return {TargetName(id): series for id, series in found.items()}
+        return {TargetName(id): series for id, series in find_by_id(self._calls, ids)}
 
     def _by_name(self, facility: str, names: set[str]) -> dict[TargetName, Timeseries]:
         found: dict[str, Timeseries] = {}
         left = names
-        if len(names) > _ONE_BY_ONE:
+        if len(names) > ONE_BY_ONE:
             listed, whole = self._listed(facility)
             found = {each.name: each for each in listed if each.name in names}
             left = set() if whole else names - found.keys()
@@ -92,17 +78,11 @@ class ServiceTargets:
         """
         found: list[Timeseries] = []
         try:
-            for each in self._calls.get_timeseries(facility=facility, page_size=_PAGE):
+            for each in self._calls.get_timeseries(facility=facility, page_size=PAGE):
                 found.append(each)
         except UsageError:
             return found, False
         return found, True
-
-    def _one(self, id: str) -> Timeseries | None:
-        try:
-            return self._calls.get_timeseries_by_id(id)
-        except NotFoundError:
-            return None
 
 
 def _batches(drafts: Sequence[TimeseriesDraft]) -> Iterator[list[TimeseriesDraft]]:

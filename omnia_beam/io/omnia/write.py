@@ -14,7 +14,8 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from omnia_beam.beam import coders
 from omnia_beam.beam import coders as dead_letter_coder
-from omnia_beam.beam.progress import BOARD
+from omnia_beam.beam.counters import TrafficCounters
+from omnia_beam.beam.progress import RunBoard, board_of
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.failure import WindowFailure
@@ -99,14 +100,20 @@ class WriteToOmnia(beam.PTransform):
         super().__init__()
         if on_error not in ("raise", "output"):
             raise ValueError(f"on_error is raise or output, not {on_error!r}")
-        self._write = _WriteOmnia(
-            service, options, on_error == "output", dead_letter_files, sink or f"omnia {service.base_url}", fence
+        self._write = partial(
+            _WriteOmnia,
+            service,
+            options,
+            on_error == "output",
+            dead_letter_files,
+            sink or f"omnia {service.base_url}",
+            fence,
         )
 
     def expand(self, chunks: Any) -> Any:
         # The types belong to the ParDo: on what with_outputs returns they would be lost, and pickle would be the coder.
         tags: dict[str, type] = {self.DEAD_LETTERS: DeadLetter, self.FAILURES: WindowFailure}
-        write = beam.ParDo(self._write).with_output_types(Receipt, **tags)
+        write = beam.ParDo(self._write(board=board_of(chunks))).with_output_types(Receipt, **tags)
         return chunks | write.with_outputs(*tags, main=self.RECEIPTS)
 
 
@@ -121,9 +128,12 @@ class _WriteOmnia(beam.DoFn):
         dead_letter_files: DeadLetterFiles | None,
         sink: str,
         fence: LeaseFence | None,
+        board: RunBoard,
     ) -> None:
+        self._board = board
         self._fence = fence
         self._service = service
+        self._traffic = TrafficCounters(service)
         self._options = options
         self._give_up_chunks = give_up_chunks
         self._files = dead_letter_files
@@ -146,7 +156,7 @@ class _WriteOmnia(beam.DoFn):
 
     def start_bundle(self) -> None:
         self._abandon()
-        with BOARD.noting_fatal():
+        with self._board.noting_fatal():
             keeper = None if self._files is None else self._files.keeper()
             session = shared_session(self._service)
             self._writer = OmniaWriter(
@@ -165,7 +175,7 @@ class _WriteOmnia(beam.DoFn):
         self, chunk: Chunk, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
     ) -> Iterator[Any]:
         writer = self._open_writer()
-        with BOARD.noting_fatal():
+        with self._board.noting_fatal():
             writer.put(chunk, (timestamp, (window,)))
             finished = list(writer.taken())
         for written in finished:
@@ -173,9 +183,10 @@ class _WriteOmnia(beam.DoFn):
 
     def finish_bundle(self) -> Iterator[Any]:
         writer = self._open_writer()
-        with BOARD.noting_fatal():
+        with self._board.noting_fatal():
             for written in writer.drained():
                 yield from self._outputs(written)
+        self._traffic.count()
 
     def teardown(self) -> None:
         self._abandon()
@@ -195,6 +206,8 @@ class _WriteOmnia(beam.DoFn):
     def _outputs(self, written: WrittenChunk) -> Iterator[Any]:
         timestamp, windows = written.ticket
         counts = written.counts
+        for finding, series_id, points in written.found:
+            self._board.note_found(finding, series_id, points)
         self._count(points_dropped=counts.dropped, points_substituted=counts.substituted)
         self._count(points_truncated=counts.truncated)
         for letter in written.dead_letters:
@@ -211,7 +224,7 @@ class _WriteOmnia(beam.DoFn):
         for name, amount in amounts.items():
             if amount:
                 self._counters[name].inc(amount)
-                BOARD.add(**{name: amount})
+                self._board.add(**{name: amount})
 
 
 @dataclass(frozen=True)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
-
-from azure.core.credentials import TokenCredential
+from typing import TYPE_CHECKING, Self, Union
 
 from omnia_beam.core.errors import UsageError
 from omnia_beam.net.auth.credentials import CredentialSpec
 from omnia_beam.net.auth.options import CredentialOptions
-from omnia_beam.net.auth.token_provider import TokenProvider
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.stats import StatsSnapshot
 
-Credential = TokenCredential | CredentialOptions | str | None
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+
+Credential = Union["TokenCredential", CredentialOptions, str, None]  # a name in quotes takes no |
 """Any azure TokenCredential; or a `CredentialSpec`, or its kind (`client_secret`, …), to build one; or None."""
 
 
@@ -71,5 +71,7 @@ def open_session(
         raise UsageError(
             f"{settings.base_url}: a credential needs a resource_id, the OAuth resource that its tokens are for"
         )
+    from omnia_beam.net.auth.token_provider import TokenProvider  # here, with the libraries of sign-in
+
     provider = TokenProvider(credential, f"{settings.resource_id}/.default")
     return ServiceSession(settings, provider, environ=environ)

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from omnia_beam.core.errors import UsageError
 from omnia_beam.net.api import operations as ops
 from omnia_beam.net.api.api import ApiClient
 from omnia_beam.net.api.items import each_item, items_of, one_item
 from omnia_beam.net.api.operations import Operation
-from omnia_beam.net.http.transport import Query
+
+if TYPE_CHECKING:
+    from omnia_beam.net.http.transport import Query
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -14,7 +14,9 @@ from omnia_beam.net.api.operations import Operation
 from omnia_beam.net.api.pages import each_page
 from omnia_beam.net.http.response import Response
 from omnia_beam.net.http.session import ServiceSession
-from omnia_beam.net.http.transport import Query
+
+if TYPE_CHECKING:
+    from omnia_beam.net.http.transport import Query
 
 _FORGIVEN: Final = 5
 """Pages of a list that may repeat what came before under another token, as a service may do for a repeated request."""

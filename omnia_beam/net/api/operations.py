@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from omnia_beam.core.errors import NotFoundError, UsageError
@@ -17,7 +17,9 @@ from omnia_beam.core.series_id import canonical_id, id_key
 from omnia_beam.net.http.body import MAX_BODY_BYTES
 from omnia_beam.net.http.response import JSON, Response
 from omnia_beam.net.http.session import ServiceSession
-from omnia_beam.net.http.transport import Query
+
+if TYPE_CHECKING:
+    from omnia_beam.net.http.transport import Query
 
 
 def path_of(*segments: str) -> str:

@@ -40,7 +40,7 @@ from omnia_beam.core.redaction import guard_logs, redact, remember_secret
 from omnia_beam.net.auth.keys import AzureKeys
 from omnia_beam.net.auth.secrets import Secrets
 from omnia_beam.net.auth.user_sign_in import UserSignIn, record_path
-from omnia_beam.net.http.route import ProxySession
+from omnia_beam.net.http.transport import ProxySession
 
 _CERTIFICATE_PATH_OF_AZURE: Final = "AZURE_CLIENT_CERTIFICATE_PATH"
 """The variable of azure-identity's own environment credential; the Omnia SDK uses AZURE_CLIENT_CERT_PATH."""

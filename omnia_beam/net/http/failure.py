@@ -8,9 +8,6 @@ import ssl
 from collections.abc import Iterator
 from typing import Any
 
-import requests
-import urllib3.exceptions as u3
-
 from omnia_beam.net.http.body import BodyError
 
 NO_CONNECTION = frozenset({"connect", "tls", "proxy"})
@@ -59,6 +56,9 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _explain(chain: list[BaseException]) -> tuple[str, str, bool]:
+    import requests  # here: what only looks at a job's records sends no request
+    import urllib3.exceptions as u3
+
     def first(*kinds: type[BaseException]) -> BaseException | None:
         return next((e for e in chain if isinstance(e, kinds)), None)
 
@@ -89,6 +89,8 @@ def _explain(chain: list[BaseException]) -> tuple[str, str, bool]:
 
 
 def _lost(chain: list[BaseException]) -> tuple[str, str, bool]:
+    import urllib3.exceptions as u3
+
     if any(isinstance(e, u3.InvalidChunkLength) for e in chain):
         return "truncated", "the body's chunks are broken", False
     for error in chain:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -23,7 +23,9 @@ from omnia_beam.core.errors import (
     UnauthorizedError,
 )
 from omnia_beam.core.redaction import redact
-from omnia_beam.net.http.transport import RawResponse
+
+if TYPE_CHECKING:
+    from omnia_beam.net.http.transport import RawResponse
 
 JSON: Final = "application/json"
 PROTOBUF: Final = "application/protobuf"

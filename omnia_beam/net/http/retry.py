@@ -17,8 +17,6 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, TypeVar
 
-import tenacity
-
 from omnia_beam.core.errors import ServiceError, ThrottledError, UsageError
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.net.http.options import RetryOptions
@@ -98,6 +96,8 @@ class RetryPolicy:
         Raises:
             ServiceError: the last attempt's, with `attempts` set and the reason why there was no further one in its message.
         """
+        import tenacity  # here: with asyncio, and what only looks at a job's records sends no request
+
         run = _Run(self, clock, rng)
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(lambda e: isinstance(e, AttemptFailed) and e.repeatable),

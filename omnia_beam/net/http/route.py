@@ -10,12 +10,9 @@ Redirects are followed within the service, but never to another host, so that no
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 from urllib.parse import urljoin, urlsplit
-
-import requests
-from requests.utils import get_environ_proxies, select_proxy
 
 from omnia_beam.core.addresses import is_this_machine
 
@@ -72,16 +69,7 @@ def proxy_of(url: str) -> str | None:
     """Return the proxy for requests to this URL; None where they go direct."""
     if is_this_machine(url):
         return None
+    from requests.utils import get_environ_proxies, select_proxy  # here: configurations are checked without any request
+
     proxy: str | None = select_proxy(url, get_environ_proxies(url))
     return proxy
-
-
-class ProxySession(requests.Session):
-    """A `requests` session that sends requests to this machine direct, whatever proxy the environment names."""
-
-    def merge_environment_settings(
-        self, url: Any, proxies: MutableMapping[str, str] | None, stream: Any, verify: Any, cert: Any
-    ) -> Any:
-        """Return the settings that `requests` derives from arguments and environment, without proxies for URLs of this machine."""
-        settings = super().merge_environment_settings(url, proxies, stream, verify, cert)
-        return {**settings, "proxies": {}} if is_this_machine(url) else settings

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from omnia_beam.core.errors import (
     NotFoundError,
@@ -23,7 +23,6 @@ from omnia_beam.core.errors import (
     UsageError,
 )
 from omnia_beam.core.redaction import guard_logs, remember_token
-from omnia_beam.net.auth.token_provider import TokenSource, token_source
 from omnia_beam.net.http.body import MAX_BODY_BYTES
 from omnia_beam.net.http.failure import NO_CONNECTION, TransportFailure
 from omnia_beam.net.http.rate_limit import PausedTooLong, RateLimiter
@@ -40,7 +39,10 @@ from omnia_beam.net.http.retry import AttemptFailed, retry_after_s
 from omnia_beam.net.http.route import MAX_REDIRECTS, REDIRECTS, RedirectRefused, origin_text, redirect_target
 from omnia_beam.net.http.settings import ServiceSettings, check_plain_http, request_headers
 from omnia_beam.net.http.stats import SessionStats
-from omnia_beam.net.http.transport import Query, RawResponse, Transport
+
+if TYPE_CHECKING:
+    from omnia_beam.net.auth.token_provider import TokenSource
+    from omnia_beam.net.http.transport import Query, RawResponse
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +96,10 @@ class ServiceSession:
         rng: random.Random | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
+        # The libraries of HTTP and sign-in take long to import, and what only looks at a job's records sends no request.
+        from omnia_beam.net.auth.token_provider import token_source
+        from omnia_beam.net.http.transport import Transport
+
         self.settings = settings
         self._headers = request_headers(settings, os.environ if environ is None else environ)
         self._clock = clock

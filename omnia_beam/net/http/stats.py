@@ -69,6 +69,8 @@ class SessionStats:
         self._failures: Counter[str] = Counter()
         self._absorbed_throttled_s = 0.0
         self._absorbed_paced_s = 0.0
+        self._counting = threading.Lock()
+        self._counted = StatsSnapshot()
 
     def request(self) -> None:
         with self._lock:
@@ -104,6 +106,18 @@ class SessionStats:
             self._failures.update(others.failures)
             self._absorbed_throttled_s += others.throttled_s
             self._absorbed_paced_s += others.paced_s
+
+    def uncounted(self) -> StatsSnapshot:
+        """Return requests, retries, bytes read and throttled seconds since the last call; each is returned once."""
+        with self._counting:
+            now = self.snapshot()
+            last, self._counted = self._counted, now
+        return StatsSnapshot(
+            requests=now.requests - last.requests,
+            retries=now.retries - last.retries,
+            bytes_read=now.bytes_read - last.bytes_read,
+            throttled_s=now.throttled_s - last.throttled_s,
+        )
 
     @property
     def has_succeeded(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,10 +15,10 @@ from requests.auth import AuthBase
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from omnia_beam.core.addresses import is_this_machine
 from omnia_beam.net.http.body import BodyError, read_body
 from omnia_beam.net.http.body_room import shared_room
 from omnia_beam.net.http.failure import TransportFailure, explain
-from omnia_beam.net.http.route import ProxySession
 from omnia_beam.net.http.watchdog import Exchange, Watchdog, current_exchange
 
 Query = Sequence[tuple[str, str]]
@@ -150,6 +150,17 @@ def _explained(error: Exception, exchange: Exchange, timeout_s: float) -> Transp
 class _KeepHeaders(AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         return request
+
+
+class ProxySession(requests.Session):
+    """A `requests` session that sends requests to this machine direct, whatever proxy the environment names."""
+
+    def merge_environment_settings(
+        self, url: Any, proxies: MutableMapping[str, str] | None, stream: Any, verify: Any, cert: Any
+    ) -> Any:
+        """Return the settings that `requests` derives from arguments and environment, without proxies for URLs of this machine."""
+        settings = super().merge_environment_settings(url, proxies, stream, verify, cert)
+        return {**settings, "proxies": {}} if is_this_machine(url) else settings
 
 
 class _NoRedirects(ProxySession):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -16,14 +16,12 @@ from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.summary import ProgressFacts, Summary
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS, format_time
-from omnia_beam.io.files.folder import file_prefix
-from omnia_beam.io.files.options import CsvSink, ParquetSink
-from omnia_beam.io.files.strays import is_of_another_job
+from omnia_beam.io.base import Sink
+from omnia_beam.io.contents import Contents
 from omnia_beam.pipelines.profile.figures import Profile, SeriesFigures, figures_of, stretches_of
 from omnia_beam.pipelines.profile.formats import gap_text, percent, value_text
-from omnia_beam.pipelines.profile.names import read_names
 from omnia_beam.pipelines.profile.page import PageFacts, profile_page
-from omnia_beam.pipelines.profile.reading import PointFiles, Reading, tally_of
+from omnia_beam.pipelines.profile.reading import tally_of
 from omnia_beam.pipelines.result import CommandResult
 from omnia_beam.store import write_durably
 
@@ -37,12 +35,14 @@ class Look:
 
     Args:
         profile: the figures.
-        files: number of files.
+        place: where the destination is.
+        files: number of files, or of other parts.
         problems: what could not be read, a text each: the figures are of the rest.
         warnings: what else has to be known.
     """
 
     profile: Profile
+    place: str
     files: int
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ def run_profile(
         Complete where all files were read; incomplete where some could not be, or there are none.
 
     Raises:
-        UsageError: the destination is not one of files, or the gap is not a duration.
+        UsageError: the destination cannot be read as a whole, or the gap is not a duration.
         DestinationError: the destination cannot be listed, or the page cannot be written.
     """
     began = context.clock()
@@ -80,7 +80,7 @@ def run_profile(
     profile = look.profile
     details: dict[str, Any] = _details(look)
     if html is not None:
-        facts = PageFacts(config.name, _sink(config).path, look.files, _created(), (*look.problems, *look.warnings))
+        facts = PageFacts(config.name, look.place, look.files, _created(), (*look.problems, *look.warnings))
         write_durably(html, profile_page(profile, facts).encode())
         details["page"] = html
 
@@ -102,21 +102,22 @@ def run_profile(
 
 def look_at(config: JobConfig, context: RunContext, gap_ns: int, within: TimeRange | None = None) -> Look:
     """Read the destination of a job. Raises what `run_profile` raises."""
-    sink = _sink(config)
-    files = PointFiles.of(sink)
-    reading = Reading.of(sink.path, files, within)
+    contents = _contents(config, within)
 
     def facts() -> ProgressFacts:
-        return ProgressFacts(reading.files_read, len(reading.names), reading.points_read, 0)
+        return ProgressFacts(contents.parts_read, len(contents.parts), contents.points_read, 0)
 
     with showing_progress(context.progress, facts, context.err, passing=True):
-        tally = tally_of(reading, gap_ns)
-    names = read_names(sink.path)
-    figures = [names.named(each) for each in figures_of(tally, statuses=files.hold_statuses)]
+        tally = tally_of(contents, gap_ns)
+    names = contents.names()
+    figures = [
+        replace(each, about=names.rows.get(each.series_id, each.about))
+        for each in figures_of(tally, statuses=contents.holds_statuses)
+    ]
     figures.sort(key=lambda each: (each.title.casefold(), each.title, each.series_id))
     profile = Profile(gap_ns, tuple(figures), stretches_of(tally, tally.gaps), stretches_of(tally, tally.flats))
-    warnings = [*names.problems, *_warnings(config, reading)]
-    return Look(profile, len(reading.names), tuple(reading.problems.values()), tuple(warnings))
+    warnings = (*names.problems, *contents.warnings)
+    return Look(profile, contents.place, len(contents.parts), tuple(contents.problems.values()), warnings)
 
 
 def _gap_ns(text: str) -> int:
@@ -138,23 +139,14 @@ def _within(config: JobConfig, start: bool, end: bool) -> TimeRange | None:
     return TimeRange(window.start if start else MIN_TIME_NS, last)
 
 
-def _sink(config: JobConfig) -> ParquetSink | CsvSink:
-    if isinstance(config.sink, ParquetSink | CsvSink):
-        return config.sink
-    raise UsageError(
-        f"profile reads Parquet and CSV files, and sink.kind is {config.sink.kind}: copy the series into files first"
-    )
-
-
-def _warnings(config: JobConfig, reading: Reading) -> list[str]:
-    if not reading.names:
-        return [f"{reading.path}: holds no data files; run the job first, or correct sink.path"]
-    others = sum(is_of_another_job(name, file_prefix(config.name)) for name in reading.names)
-    if not others:
-        return []
-    return [
-        f"{counted(others, 'file')} of other jobs at {reading.path} are part of the figures, as readers of that folder read them"
-    ]
+def _contents(config: JobConfig, within: TimeRange | None) -> Contents:
+    sink: Sink = config.sink.sink(config)
+    found = sink.contents(within)
+    if found is None:
+        raise UsageError(
+            f"profile reads Parquet and CSV files, and sink.kind is {config.sink.kind}: copy the series into files first"
+        )
+    return found
 
 
 def _created() -> str:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from omnia_beam.config.times import format_duration
 from omnia_beam.core.timestamps import format_time
+from omnia_beam.io.contents import SeriesAbout
 from omnia_beam.pipelines.profile.longest import Longest
 from omnia_beam.pipelines.profile.tally import LARGE_SHIFT, Tally
 
@@ -93,16 +94,6 @@ class Sparkline:
 
 
 @dataclass(frozen=True, slots=True)
-class SeriesAbout:
-    """Metadata of a series for people; empty where there is none."""
-
-    name: str = ""
-    unit: str = ""
-    facility: str = ""
-    description: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class SeriesFigures:
     """The figures of one series, of all its points whatever their status.
 
@@ -139,7 +130,7 @@ class SeriesFigures:
     gaps: Stretches
     flats: Stretches
     sparkline: Sparkline
-    about: SeriesAbout = SeriesAbout()
+    about: SeriesAbout = SeriesAbout()  # noqa: RUF009  # it is frozen
 
     @property
     def title(self) -> str:

@@ -1,142 +1,23 @@
-"""Read the files of a destination in the order of their time, and count what they hold."""
+"""Count what a destination holds, in the order of time."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Collection, Iterator
 from typing import Final
 
 import numpy as np
 
 from omnia_beam.core.chunk import Points
-from omnia_beam.core.errors import DestinationError
-from omnia_beam.core.time_range import TimeRange
-from omnia_beam.core.timestamps import MIN_TIME_NS, parse_time
-from omnia_beam.io.files.csv import readback as csv_reader
-from omnia_beam.io.files.csv.write import CsvOptions
-from omnia_beam.io.files.destination_files import list_destination, shown_name
-from omnia_beam.io.files.options import CsvSink, ParquetSink
-from omnia_beam.io.files.parquet import readback as parquet_reader
-from omnia_beam.io.files.point_block import PointBlock
+from omnia_beam.io.contents import Contents
+from omnia_beam.io.point_block import PointBlock
 from omnia_beam.pipelines.profile.tally import Tally
-from omnia_beam.store import is_remote
 
 SORTED_AT_ONCE: Final = 8_000_000
 """Points that are held for sorting, at most, where the files of a series do not follow each other in time; a series that has
 more is sorted alone."""
 
-_WINDOW: Final = re.compile(r"-(\d{4})(\d\d)(\d\dT\d\d)(\d\d)(\d\d)Z-\d{8}T\d{6}Z-[0-9a-f]{16}\.")
-"""The start of the window in the names that file sinks give."""
 
-
-@dataclass(frozen=True)
-class PointFiles:
-    """How the files of a sink are read.
-
-    Args:
-        blocks: yields the points of a file; raises as `parquet.readback.read_points`.
-        suffixes: of the files' names.
-        first_time: returns the earliest time of a file at little cost, ns; None where that is not known.
-        hold_statuses: whether points come with their statuses.
-    """
-
-    blocks: Callable[[str], Iterator[PointBlock]]
-    suffixes: tuple[str, ...]
-    first_time: Callable[[str], int | None]
-    hold_statuses: bool = True
-
-    @classmethod
-    def of(cls, sink: ParquetSink | CsvSink) -> PointFiles:
-        """Return how the files that a sink writes are read."""
-        if isinstance(sink, ParquetSink):
-            return cls(parquet_reader.read_blocks, parquet_reader.SUFFIXES, parquet_reader.first_time)
-        options = CsvOptions(sink.layout, sink.delimiter, sink.compression)
-        return cls(partial(_csv_blocks, options), csv_reader.SUFFIXES, lambda path: None, sink.layout == "long")
-
-
-@dataclass
-class Reading:
-    """The files of a destination, which can be read several times.
-
-    Args:
-        path: of the sink.
-        names: of the files, relative to the path, by the time of their points.
-        files: how they are read.
-        within: points outside of it are left out; None for all.
-
-    Attributes:
-        problems: what could not be read, a text for each file or folder.
-        files_read, points_read: how far the present pass is.
-    """
-
-    path: str
-    names: tuple[str, ...]
-    files: PointFiles
-    within: TimeRange | None = None
-    problems: dict[str, str] = field(default_factory=dict)
-    files_read: int = 0
-    points_read: int = 0
-
-    @classmethod
-    def of(cls, path: str, files: PointFiles, within: TimeRange | None = None) -> Reading:
-        """List a destination.
-
-        Raises:
-            DestinationError: it cannot be listed.
-        """
-        listing = list_destination(path, files.suffixes)
-        problems = {name: f"the folder {shown_name(name)} cannot be listed: {why}" for name, why in listing.closed}
-        problems |= {
-            each.name: f"{shown_name(each.name)} is {each.what} and no file" for each in listing.files if each.what
-        }
-        names = [each.name for each in listing.files if not each.what]
-        order = {name: (_start_of(f"{path.rstrip('/')}/{name}", files), name) for name in names}
-        return cls(path, tuple(sorted(names, key=order.__getitem__)), files, within, problems)
-
-    def blocks(self) -> Iterator[PointBlock]:
-        """Yield all points, one file after the other; what cannot be read is added to `problems`.
-
-        The next block is read on another thread while one is looked at.
-
-        Raises:
-            DestinationError: a store cannot be read at all.
-        """
-        self.files_read = self.points_read = 0
-        blocks = self._blocks()
-        with ThreadPoolExecutor(1, thread_name_prefix="omnia-profile") as pool:
-            coming = pool.submit(next, blocks, None)
-            while (block := coming.result()) is not None:
-                coming = pool.submit(next, blocks, None)
-                yield block
-
-    def _blocks(self) -> Iterator[PointBlock]:
-        for name in self.names:
-            try:
-                for block in self.files.blocks(f"{self.path.rstrip('/')}/{name}"):
-                    inside = self._inside(block)
-                    self.points_read += len(inside.codes)
-                    yield inside
-            except FileNotFoundError:
-                self.problems[name] = f"{shown_name(name)} is not there any more"
-            except ValueError as error:
-                self.problems[name] = f"{shown_name(name)} cannot be read to its end: {error}"
-            except DestinationError as error:
-                if is_remote(self.path):  # an unreachable store proves nothing about its files
-                    raise
-                self.problems[name] = str(error)
-            self.files_read += 1
-
-    def _inside(self, block: PointBlock) -> PointBlock:
-        if self.within is None:
-            return block
-        times = block.points.times
-        return block.take((times >= self.within.start_ns) & (times < self.within.end_ns))
-
-
-def tally_of(reading: Reading, gap_ns: int, sorted_at_once: int = SORTED_AT_ONCE) -> Tally:
+def tally_of(contents: Contents, gap_ns: int, sorted_at_once: int = SORTED_AT_ONCE) -> Tally:
     """Count all points of a destination, in one pass where the files of each series follow each other in time.
 
     Series of which that is not true are counted in further passes, which read all files again and hold and sort the points of
@@ -150,7 +31,7 @@ def tally_of(reading: Reading, gap_ns: int, sorted_at_once: int = SORTED_AT_ONCE
         DestinationError: a store cannot be read at all.
     """
     tally = Tally(gap_ns)
-    for block in reading.blocks():
+    for block in contents.blocks():
         tally.add(block)
     if tally.disordered:
         again = {tally.names[number]: int(tally.state["points"][number]) for number in sorted(tally.disordered)}
@@ -158,7 +39,7 @@ def tally_of(reading: Reading, gap_ns: int, sorted_at_once: int = SORTED_AT_ONCE
         others = set(again)
         for names in _batches(again, sorted_at_once):
             parts: dict[str, list[Points]] = {name: [] for name in names}
-            for block in reading.blocks():
+            for block in contents.blocks():
                 if others:
                     tally.add(_without(block, others))
                 for name, points in _only(block, parts).by_series().runs():
@@ -191,20 +72,3 @@ def _only(block: PointBlock, names: Collection[str]) -> PointBlock:
     """Return the points of some series, as a copy where that is not all of the block."""
     wanted = np.array([name in names for name in block.names], bool)
     return block if wanted.all() else block.take(wanted[block.codes])
-
-
-def _start_of(path: str, files: PointFiles) -> int:
-    """Return the time by which a file is ordered, ns: the start of its window by its name, or its earliest point's."""
-    found = _WINDOW.search(path.rpartition("/")[2])
-    try:
-        if found is not None:
-            return parse_time("{}-{}-{}:{}:{}".format(*found.groups()))
-        first = files.first_time(path)
-    except (FileNotFoundError, ValueError, DestinationError):
-        first = None  # reading it reports what is wrong
-    return MIN_TIME_NS if first is None else first
-
-
-def _csv_blocks(options: CsvOptions, path: str) -> Iterator[PointBlock]:
-    for name, points in csv_reader.read_csv_points(path, options):
-        yield PointBlock.of_one(name, points)

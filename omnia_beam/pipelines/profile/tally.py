@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from omnia_beam.core.limits import GOOD
-from omnia_beam.io.files.point_block import PointBlock
+from omnia_beam.io.point_block import PointBlock
 from omnia_beam.pipelines.profile.grid import SparkGrid
 from omnia_beam.pipelines.profile.longest import Longest, stretches
 

@@ -26,7 +26,6 @@ import numpy.typing as npt
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.fingerprint import add_hashes
-from omnia_beam.core.limits import TIME_RESOLUTION_NS
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.time_range import TimeRangeSet
 from omnia_beam.core.window import ChunkKey
@@ -56,7 +55,7 @@ class SortedLetters:
 
     Args:
         send: to be sent again.
-        kept: not sent, since only another run of the job can store them: times finer than the service keeps.
+        kept: not sent, since only another run of the job can store them: times finer than the sink keeps.
         overtaken: the number of points that are dropped.
         is_leftover: whether the file is older than what the ledger records of its chunk.
     """
@@ -88,8 +87,12 @@ def standing_of(ledger: Ledger, sink: str, keys: Iterable[ChunkKey]) -> Standing
     return Standing(recorded, coverage)
 
 
-def sort_letters(stored: StoredLetters, standing: Standing) -> SortedLetters:
-    """Decide for every point of a file whether it is sent, kept or overtaken."""
+def sort_letters(stored: StoredLetters, standing: Standing, resolution_ns: int = 1) -> SortedLetters:
+    """Decide for every point of a file whether it is sent, kept or overtaken.
+
+    Args:
+        resolution_ns: the grid of the sink's times; finer points are kept.
+    """
     found = standing.recorded.get(stored.key)
     recorded = None if found is None else found[0]
     if recorded is not None and _is_leftover(stored, recorded):
@@ -99,7 +102,7 @@ def sort_letters(stored: StoredLetters, standing: Standing) -> SortedLetters:
     overtaken = 0
     for letter in stored.letters:
         gone = _overtaken(letter, recorded, standing)
-        fine = letter.points.times % TIME_RESOLUTION_NS != 0
+        fine = letter.points.times % resolution_ns != 0
         overtaken += int(np.count_nonzero(gone))
         send.extend(_part(letter, ~gone & ~fine))
         kept.extend(_part(letter, ~gone & fine))

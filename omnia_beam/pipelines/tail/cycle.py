@@ -21,6 +21,7 @@ from omnia_beam.ledger.job import JobRun, RunState
 from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.queries import recent_windows
+from omnia_beam.pipelines.committing import commit_leftovers
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.preparation import prepare
 from omnia_beam.pipelines.run import Copying
@@ -155,7 +156,7 @@ class TailPlanner:
             DestinationError: what a dead run left cannot be deleted.
         """
         self.cycles += 1
-        state = self._loaded(run, token)
+        state = commit_leftovers(self.job.sink, self._loaded(run, token), self.context)
         opened = self._opened(state)
         wanted, is_last = wanted_now(self.job.config, opened.source.wanted, now_ns)
         if not wanted:

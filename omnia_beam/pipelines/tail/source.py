@@ -202,6 +202,7 @@ class TailPoller:
     def _look(self, cursor: TailCursor, run: int) -> Look:
         now_ns = self._times.now()
         if cursor.in_flight:
+            self._commit(run)
             ledger = Ledger.load(self._run.state_dir)
             failures = read_failures(self._run.state_dir, self._run.run_id)
             # A later run means that the runner went back to an older cursor, whose cycle ended before that run began.
@@ -214,6 +215,13 @@ class TailPoller:
         if now_ns < self._due_ns:
             return Look(Round((), cursor), (self._due_ns - now_ns) / NS_PER_SECOND)
         return self._next(cursor, now_ns)
+
+    def _commit(self, run: int) -> None:
+        """Commit what workers have staged, where there may be one committer: this source is the one that all runners run alone."""
+        sink = self._planner.job.sink
+        if sink.commits_every_s is not None:
+            state = replace(self._run, token=replace(self._run.token, run=run))
+            sink.commit(JobRun.of(state, Ledger.load(state.state_dir)))
 
     def _waiting(self, cursor: TailCursor, left: int, now_ns: int) -> Look:
         if self._waits_since_ns is None:

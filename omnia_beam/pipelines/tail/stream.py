@@ -26,7 +26,7 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import own_errors_logged_once, stopping_on_signals
 from omnia_beam.beam.flink_options import CheckpointOptions
 from omnia_beam.beam.metrics import RunMetrics
-from omnia_beam.beam.progress import BOARD, STOP
+from omnia_beam.beam.progress import put_board
 from omnia_beam.beam.runner import make_runner, runner_name
 from omnia_beam.core.errors import Interrupted, OmniaBeamError, StateError, UnsafeRunnerError
 from omnia_beam.core.summary import Summary
@@ -41,6 +41,7 @@ from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import held_lease, new_run_id, scope_of
 from omnia_beam.pipelines.preparation import prepare
 from omnia_beam.pipelines.run import Copying
+from omnia_beam.pipelines.series_metadata import keep_series
 from omnia_beam.pipelines.tail.cycle import TailTimes
 from omnia_beam.pipelines.tail.report import TailReport, forget_report, read_report
 from omnia_beam.pipelines.tail.source import TailSpec, TailWindows
@@ -73,7 +74,7 @@ def run_streaming_tail(
     set_streaming(context.options)
     job.sink.reach()
     run_id = new_run_id()
-    with held_lease(config, run_id) as (state_dir, lease):
+    with held_lease(config, run_id, context) as (state_dir, lease):
         run = JobRun(
             state_dir, scope_of(config), open_ledger(state_dir, lease.token), run_id, lease.token, clock=times.wall
         )
@@ -85,6 +86,7 @@ def run_streaming_tail(
         start_ns = source.wanted.start_ns
         reach = TimeRange(start_ns, max(start_ns, times.now()))
         report_tidied(context.notify, job.sink.places, job.sink.tidy(run, reach))
+        keep_series(job, source, copying.prepared, run)
         try:
             report = _watched(stream_builder(copying, times, until_lag_ns), context, state_dir, run_id)
         except (OmniaBeamError, Interrupted) as error:
@@ -143,11 +145,12 @@ def stream_builder(copying: Copying, times: TailTimes, until_lag_ns: int | None 
 
 def _watched(build: Callable[[Any], None], context: RunContext, state_dir: StateDir, run_id: str) -> TailReport:
     """Run the job until it is over, and return its last report."""
-    BOARD.reset()
-    STOP.clear()
-    with stopping_on_signals() as signals, own_errors_logged_once():
+    board = context.board
+    board.begin()
+    with stopping_on_signals(board.stop) as signals, own_errors_logged_once():
         try:
             pipeline = beam.Pipeline(runner=make_runner(context.options), options=context.options)
+            put_board(pipeline, board)
             build(pipeline)
             result = pipeline.run()
             try:
@@ -155,9 +158,9 @@ def _watched(build: Callable[[Any], None], context: RunContext, state_dir: State
             finally:
                 _cancel(result)
         except (RuntimeError, grpc.RpcError) as error:  # Beam raises these where a job or a job server failed
-            raise BOARD.fatal or OmniaBeamError(f"the runner ended the tail: {error}") from error
+            raise board.fatal or OmniaBeamError(f"the runner ended the tail: {error}") from error
         finally:
-            STOP.clear()
+            board.stop.clear()
     if signals.is_set():
         raise Interrupted
     return report
@@ -167,7 +170,7 @@ def _followed(result: Any, context: RunContext, state_dir: StateDir, run_id: str
     """Print what the job reports until it is over, it ended, or it is to stop; return the last report."""
     report = TailReport()
     since_s = context.clock()
-    while not STOP.wait(_LOOK_EVERY_S):
+    while not context.board.stop.wait(_LOOK_EVERY_S):
         with suppress(StateError):  # the store may be unreachable for a moment
             found = read_report(state_dir, run_id) or report
             if found.told != report.told:

@@ -49,8 +49,10 @@ from omnia_beam.pipelines.cluster_guard import check_job
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import held_lease, new_run_id, scope_of
 from omnia_beam.pipelines.removal_guard import RemovalGuard
+from omnia_beam.pipelines.repeat_guard import check_repeats
 from omnia_beam.pipelines.rounds import Ended
 from omnia_beam.pipelines.run import Copying
+from omnia_beam.pipelines.series_metadata import keep_series
 from omnia_beam.pipelines.tail.cycle import (
     Cycle,
     TailPlanner,
@@ -107,11 +109,12 @@ def run_tail(
     began = context.clock()
     job = Job.of(config.model_copy(update={"deadline": None}))  # a tail has no end but its window's
     check_job(job, context, endless=True)
+    check_repeats(job, "tail")
     if not is_local(context.options):
         return run_streaming_tail(job, context, times, until_lag_ns=until_lag_ns)
     with _stopping_at_once():
         job.sink.reach()
-        with held_lease(config, new_run_id()) as (state_dir, lease):
+        with held_lease(config, new_run_id(), context) as (state_dir, lease):
             tail = _Tail(job, context, times, state_dir, lease, TailPlanner(job, context), until_lag_ns)
             try:
                 return with_traffic(tail.run(), tail.sessions(), context.clock() - began)
@@ -201,6 +204,8 @@ class _Tail:
         forget_failures(self.state_dir, run.run_id)
         if not failures and not ended.problems:
             copying.source.settled(run)
+        if looks:
+            keep_series(copying.job, copying.source, copying.prepared, run)
         return Cycle(
             series=len(series_ids),
             read_to_ns=copying.wanted.end_ns,

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from omnia_beam.core.chunk import Points
+from omnia_beam.core.fingerprint import text_digests
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.io.difference import Difference, PointFacts
@@ -56,6 +57,12 @@ class PointComparison:
         expected, found = self.changed
         return np.asarray(expected.statuses != found.statuses, bool)
 
+    @property
+    def text_changed(self) -> npt.NDArray[np.bool_]:
+        """For each changed point, whether the text differs."""
+        expected, found = self.changed
+        return np.asarray(text_bits(expected) != text_bits(found), bool)
+
 
 def compare_points(expected: Points, found: Points) -> PointComparison:
     """Compare points to the last bit: -0.0 and 0.0 differ, and so do two NaN of other bits.
@@ -86,6 +93,11 @@ def value_bits(points: Points) -> npt.NDArray[np.uint64]:
     return np.ascontiguousarray(points.values, np.float64).view(np.uint64)
 
 
+def text_bits(points: Points) -> npt.NDArray[np.uint64]:
+    """Return 64 bits that stand for each text; 0 where there is none."""
+    return np.zeros(len(points.times), np.uint64) if points.texts is None else text_digests(points.texts)
+
+
 def _sorted(points: Points) -> Points:
     if bool((points.times[1:] >= points.times[:-1]).all()):
         return points
@@ -113,7 +125,10 @@ def _places(expected: Points, times: npt.NDArray[np.int64]) -> tuple[npt.NDArray
 
 
 def _same(one: Points, other: Points) -> npt.NDArray[np.bool_]:
-    return np.asarray((value_bits(one) == value_bits(other)) & (one.statuses == other.statuses), bool)
+    same = np.asarray((value_bits(one) == value_bits(other)) & (one.statuses == other.statuses), bool)
+    if one.texts is None and other.texts is None:
+        return same
+    return np.asarray(same & (text_bits(one) == text_bits(other)), bool)
 
 
 def _pairs(lost: Points, strange: Points) -> tuple[Index, Index]:
@@ -125,19 +140,20 @@ def _pairs(lost: Points, strange: Points) -> tuple[Index, Index]:
     return one[order], other[order]
 
 
-_KEY = np.dtype([("bits", np.uint64), ("status", np.uint32), ("rank", np.int64)])
+_KEY = np.dtype([("bits", np.uint64), ("status", np.uint32), ("text", np.uint64), ("rank", np.int64)])
 
 
 def _ranked(points: Points) -> npt.NDArray[Any]:
     """Return a unique key for each point: value, status, and how many of the same are before it in time."""
     keys = np.zeros(len(points.times), _KEY)
     bits = value_bits(points)
-    order = np.lexsort((points.times, points.statuses, bits))
-    b, s = bits[order], points.statuses[order]
+    texts = text_bits(points)
+    order = np.lexsort((points.times, texts, points.statuses, bits))
+    b, s, t = bits[order], points.statuses[order], texts[order]
     start = np.ones(len(order), bool)
-    start[1:] = (b[1:] != b[:-1]) | (s[1:] != s[:-1])
+    start[1:] = (b[1:] != b[:-1]) | (s[1:] != s[:-1]) | (t[1:] != t[:-1])
     place = np.arange(len(order))
-    keys["bits"], keys["status"] = bits, points.statuses
+    keys["bits"], keys["status"], keys["text"] = bits, points.statuses, texts
     keys["rank"][order] = place - np.maximum.accumulate(np.where(start, place, 0))
     return keys
 
@@ -155,6 +171,7 @@ def point_counts(comparison: PointComparison) -> dict[str, int]:
         "extra_point": len(comparison.extra.times),
         "changed_value": int(np.count_nonzero(comparison.value_changed)),
         "changed_status": int(np.count_nonzero(comparison.status_changed)),
+        "changed_text": int(np.count_nonzero(comparison.text_changed)),
         "shifted_time": len(comparison.shifted[0].times),
     }
     return {kind: count for kind, count in counts.items() if count}
@@ -166,7 +183,11 @@ def point_differences(series_id: str, comparison: PointComparison, limit: int) -
     value, status = comparison.value_changed, comparison.status_changed
     yield from (_missing(series_id, each) for each in islice(_facts(comparison.missing), limit))
     yield from (_extra(series_id, each) for each in islice(_facts(comparison.extra), limit))
-    for kind, where in (("changed_value", value), ("changed_status", status)):
+    for kind, where in (
+        ("changed_value", value),
+        ("changed_status", status),
+        ("changed_text", comparison.text_changed),
+    ):
         pairs = zip(_facts(changed[0].take(where)), _facts(changed[1].take(where)), strict=True)
         yield from (_changed(kind, series_id, one, other) for one, other in islice(pairs, limit))
     pairs = zip(_facts(shifted[0]), _facts(shifted[1]), strict=True)
@@ -174,8 +195,9 @@ def point_differences(series_id: str, comparison: PointComparison, limit: int) -
 
 
 def _facts(points: Points) -> Iterator[PointFacts]:
+    texts = repeat(None) if points.texts is None else iter(points.texts)
     for time, value, bits, status in zip(points.times, points.values, value_bits(points), points.statuses, strict=True):
-        yield PointFacts(int(time), float(value), int(bits), int(status))
+        yield PointFacts(int(time), float(value), int(bits), int(status), next(texts))
 
 
 def _missing(series_id: str, point: PointFacts) -> Difference:
@@ -194,6 +216,8 @@ def _changed(kind: str, series_id: str, expected: PointFacts, found: PointFacts)
         flipped = expected.bits ^ found.bits
         bits = f"bit {flipped.bit_length() - 1}" if flipped.bit_count() == 1 else f"{flipped.bit_count()} bits"
         text = f"{when}: value {expected.value_text} became {found.value_text}, {bits} changed"
+    elif kind == "changed_text":
+        text = f"{when}: text {expected.text!r} became {found.text!r}"
     else:
         text = f"{when}: status {expected.status} became {found.status}"
     return Difference(kind, text, series_id, _instant(expected), points=1, expected=expected, found=found)

@@ -14,7 +14,7 @@ only once the time of its points is whole in the copy: it may be the last that h
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from omnia_beam.beam.context import RunContext
@@ -23,10 +23,7 @@ from omnia_beam.core.errors import DestinationError, OmniaBeamError, StateError
 from omnia_beam.core.summary import Summary
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.files.destination_files import shown_name
-from omnia_beam.io.files.set_aside import is_there, put_back, set_aside
-from omnia_beam.io.files.strays import is_own_name
-from omnia_beam.io.observer import Stray
+from omnia_beam.io.observer import Aside, FileMoves, Stray
 from omnia_beam.io.window_reading import WindowPrints
 from omnia_beam.ledger.job import JobRun
 from omnia_beam.pipelines.job_state import opened_state
@@ -50,7 +47,7 @@ class RepairPlan:
         uncovered: whether anything was never copied.
         strays: files that no receipt names.
         in_the_way: names of data files under which something else than a file stands.
-        path, prefix: of the destination, where it is one of files.
+        files: renames files of the destination; None where it has none, and then there are no strays either.
     """
 
     wanted: TimeRange
@@ -60,8 +57,7 @@ class RepairPlan:
     uncovered: bool = False
     strays: Sequence[Stray] = ()
     in_the_way: Sequence[str] = ()
-    path: str = ""
-    prefix: str = ""
+    files: FileMoves | None = None
 
     @property
     def readable(self) -> dict[ChunkKey, Collection[str]]:
@@ -160,12 +156,14 @@ def repair(config: JobConfig, context: RunContext, copy: Copy, plan: RepairPlan)
     with opened_state(config, context) as state:
         replaced = state.ledger.superseded_files(state.sink)
         early = [each for each in plan.strays if _would_be_deleted(each, plan, state, replaced)]
-        moved = {each.name: set_aside(plan.path, each.name, state.run_id) for each in early}
-        aside = [*moved.values(), *(set_aside(plan.path, name, state.run_id) for name in plan.in_the_way)]
+        moved, aside = {}, []
+        if plan.files is not None:
+            moved = {each.name: plan.files.set_aside(each.name, state.run_id) for each in early}
+            aside = [*moved.values(), *(plan.files.set_aside(name, state.run_id) for name in plan.in_the_way)]
         with state.writer() as writer:
             writer.intend(*(_announcement(key, ids) for key, ids in announced.items()))
-    for name in aside:
-        context.notify(f"set aside: {shown_name(name)}")
+    for each in aside:
+        context.notify(f"set aside: {each.shown}")
     copied, trouble = None, ""
     if announced or plan.uncovered or early or any(each.name in replaced for each in plan.strays):
         try:
@@ -178,9 +176,17 @@ def repair(config: JobConfig, context: RunContext, copy: Copy, plan: RepairPlan)
 
 
 def _finished(
-    config: JobConfig, context: RunContext, plan: RepairPlan, done: Repair, aside: list[str], moved: Mapping[str, str]
+    config: JobConfig,
+    context: RunContext,
+    plan: RepairPlan,
+    done: Repair,
+    aside: list[Aside],
+    moved: Mapping[str, Aside],
 ) -> Repair:
     """Set the other strays aside after the copying, and put back those that may be the last copy of their points."""
+    files = plan.files
+    if files is None:
+        return replace(done, unreadable=len(plan.concerned) - len(plan.readable))
     left: list[str] = []
     deleted: list[str] = []
     with opened_state(config, context) as state:
@@ -188,37 +194,34 @@ def _finished(
         keep = state.ledger.live_files(state.sink) | state.ledger.doubtful_files(state.sink)
         for stray in plan.strays:
             is_open = stray.span is not None and any(stray.span.overlaps(each) for each in open_time)
-            shown = shown_name(stray.name)
             if stray.name in moved:
-                if is_open and stray.name not in keep and put_back(plan.path, moved[stray.name], stray.name):
+                if is_open and stray.name not in keep and files.put_back(moved[stray.name], stray.name):
                     aside.remove(moved[stray.name])
                     left.append(
-                        f"{shown}: it may be the only file that holds points of a time that is not whole in the copy"
+                        f"{stray.shown}: it may be the only file that holds points of a time that is not whole in the copy"
                     )
             elif stray.name in keep:
                 continue
-            elif not is_there(plan.path, stray.name):
-                deleted.append(shown)
+            elif not files.is_there(stray.name):
+                deleted.append(stray.shown)
             elif stray.outside:
-                left.append(f"{shown}: it lies outside of the destination, behind a link; take the link away")
+                left.append(f"{stray.shown}: it lies outside of the destination, behind a link; take the link away")
             elif is_open:
                 left.append(
-                    f"{shown}: it may be the only file that holds points of a time that is not whole in the copy"
+                    f"{stray.shown}: it may be the only file that holds points of a time that is not whole in the copy"
                 )
             else:
                 try:
-                    aside.append(set_aside(plan.path, stray.name, state.run_id))
-                    context.notify(f"set aside: {shown_name(aside[-1])}")
+                    aside.append(files.set_aside(stray.name, state.run_id))
+                    context.notify(f"set aside: {aside[-1].shown}")
                 except DestinationError as error:
-                    left.append(f"{shown}: {error}")
-    return Repair(
-        done.windows,
-        done.copied,
-        tuple(shown_name(name) for name in aside),
-        tuple(deleted),
-        tuple(left),
-        len(plan.concerned) - len(plan.readable),
-        done.trouble,
+                    left.append(f"{stray.shown}: {error}")
+    return replace(
+        done,
+        set_aside=tuple(each.shown for each in aside),
+        deleted=tuple(deleted),
+        left=tuple(left),
+        unreadable=len(plan.concerned) - len(plan.readable),
     )
 
 
@@ -237,7 +240,7 @@ def _would_be_deleted(stray: Stray, plan: RepairPlan, state: JobRun, replaced: C
 
     Nothing proves that the job wrote it, or it may be the last file with points that the copy lacks.
     """
-    if stray.outside or not is_own_name(stray.name, plan.prefix):
+    if stray.outside or not stray.is_own:
         return False
     return stray.name not in replaced or any(
         stray.span is not None and stray.span.overlaps(each) for each in _open_time(plan, state, plan.concerned)

@@ -25,8 +25,6 @@ from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.summary import ProgressFacts, Summary
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.difference import KINDS
-from omnia_beam.io.files.folder import file_prefix
-from omnia_beam.io.files.set_aside import is_no_file
 from omnia_beam.io.observer import Destination, ReadingPlace
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.index import DOUBTFUL
@@ -38,6 +36,7 @@ from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.cluster_guard import check_job
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import scope_of
+from omnia_beam.pipelines.repeat_guard import check_repeats
 from omnia_beam.pipelines.run import run_job
 from omnia_beam.pipelines.selection_memory import remembered_range, remembered_selection
 from omnia_beam.pipelines.status_lease import lease_facts
@@ -119,6 +118,8 @@ def run_verify(
     began = context.clock()
     ends = Job.of(config)
     check_job(ends, context)
+    if repair:
+        check_repeats(ends, "verify --repair")
     job = VerifyJob.of(ends, context, against_source=source)
     summary = Summary("verify")
     looked = _Looked()
@@ -228,7 +229,7 @@ def _repaired(job: VerifyJob, examination: Examination, before: Findings) -> tup
     """Repair, then compare again what was copied or could not be compared, the coverage, and look for strays."""
     _report(before, job.context.notify)
     last_run = max((each.last_run for each in examination.ledger.scopes()), default=0)
-    path = job.config.sink.folder() or ""
+    files = job.destination.files
     unreadable = _unreadable(job, examination, before)
     plan = RepairPlan(
         examination.wanted,
@@ -238,12 +239,11 @@ def _repaired(job: VerifyJob, examination: Examination, before: Findings) -> tup
         uncovered=bool(before.counts["not_covered"]),
         strays=before.strays,
         in_the_way=[
-            each.file for each in before.differences if each.kind == "unreadable_file" and is_no_file(path, each.file)
-        ]
-        if path
-        else [],
-        path=path,
-        prefix=file_prefix(job.config.name),
+            each.file
+            for each in before.differences
+            if each.kind == "unreadable_file" and files is not None and files.is_blocked(each.file)
+        ],
+        files=files,
     )
     mended = repair(job.config, job.context, _copy, plan)
     for text in mended.words():

@@ -206,8 +206,7 @@ def test_metadata_that_cannot_be_read_costs_the_names_alone(
     found = summary(capsys)
     assert (found["series"], len(found["warnings"])) == (5, 2)
     assert (
-        "_series-other.csv cannot be read, so ids stand in place of its names: it has no column series_id"
-        in found["warnings"]
+        f"ids stand in place of names: {tmp_path}/out/_series-other.csv:1: has no column series_id" in found["warnings"]
     )
 
 

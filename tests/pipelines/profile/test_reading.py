@@ -20,11 +20,12 @@ from hypothesis import strategies as st
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.io.files.contents import FileContents, PointFiles
 from omnia_beam.io.files.csv.write import CsvFile, CsvOptions, csv_files
 from omnia_beam.io.files.options import CsvSink, ParquetSink
 from omnia_beam.io.files.parquet.write import ParquetFile, chunk_files
 from omnia_beam.pipelines.profile.figures import SeriesFigures, figures_of
-from omnia_beam.pipelines.profile.reading import PointFiles, Reading, tally_of
+from omnia_beam.pipelines.profile.reading import tally_of
 from tests.pipelines.profile.oracle import Point, expected_figures
 from tests.pipelines.profile.test_tally import check, columns
 
@@ -56,8 +57,10 @@ def table(content: Rows, unit: str = "ns") -> pa.Table:
 
 def look(
     folder: Path, sorted_at_once: int = 1_000, within: TimeRange | None = None
-) -> tuple[dict[str, SeriesFigures], Reading]:
-    reading = Reading.of(str(folder), PointFiles.of(ParquetSink(kind="parquet", path=str(folder))), within)
+) -> tuple[dict[str, SeriesFigures], FileContents]:
+    reading = FileContents.of(
+        str(folder), PointFiles.of(ParquetSink(kind="parquet", path=str(folder))), "job-0a1b2c3d", within
+    )
     return {each.series_id: each for each in figures_of(tally_of(reading, HOUR, sorted_at_once))}, reading
 
 
@@ -118,7 +121,7 @@ def of_chunks(chunks: list[Chunk]) -> Rows:
     found: Rows = []
     for chunk in chunks:
         for name, _, points in chunk.by_series():
-            found += [(name, *each) for each in zip(*(column.tolist() for column in points), strict=True)]
+            found += [(name, *each) for each in zip(*(column.tolist() for column in points[:3]), strict=True)]
     return found
 
 
@@ -126,8 +129,8 @@ def test_a_destination_is_read_once_in_the_order_of_its_windows(tmp_path: Path, 
     put(tmp_path, (file for chunk in chunks for file in chunk_files(chunk, "job-0a1b2c3d")))
     found, reading = look(tmp_path)
     check_all(found, of_chunks(chunks))
-    assert len(reading.names) == 7  # over all months
-    starts = [re.findall(r"-(-?\d{4}\d{4})T", name)[0] for name in reading.names]
+    assert len(reading.parts) == 7  # over all months
+    starts = [re.findall(r"-(-?\d{4}\d{4})T", name)[0] for name in reading.parts]
     assert starts == sorted(starts)
 
 
@@ -138,7 +141,7 @@ def test_csv(tmp_path: Path, chunks: list[Chunk], layout: Any, compression: Any)
     put(tmp_path, (file for chunk in chunks for file in csv_files(chunk, "job-0a1b2c3d", options)))
     sink = CsvSink(kind="csv", path=str(tmp_path), layout=layout, delimiter=";", compression=compression)
     files = PointFiles.of(sink)
-    tally = tally_of(Reading.of(str(tmp_path), files), HOUR)
+    tally = tally_of(FileContents.of(str(tmp_path), files, "job-0a1b2c3d"), HOUR)
     found = {each.series_id: each for each in figures_of(tally, statuses=files.hold_statuses)}
     if layout == "wide":
         assert {each.bad for each in found.values()} == {each.share_bad for each in found.values()} == {None}
@@ -181,7 +184,7 @@ def test_what_a_reader_passes_over_is_no_data(tmp_path: Path) -> None:
     for name in ("_old/a.parquet", ".a.parquet", "_a.parquet"):
         pq.write_table(table([("a", 0, 1.0, 192)]), tmp_path / name)
     found, reading = look(tmp_path)
-    assert (found, reading.names, reading.problems) == ({}, (), {})
+    assert (found, reading.parts, reading.problems) == ({}, (), {})
 
 
 def test_one_series_that_is_larger_than_what_is_sorted_at_once(tmp_path: Path) -> None:

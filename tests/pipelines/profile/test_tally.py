@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnia_beam.core.chunk import Points
-from omnia_beam.io.files.point_block import PointBlock
+from omnia_beam.io.point_block import PointBlock
 from omnia_beam.pipelines.profile.figures import SeriesFigures, figures_of, stretches_of
 from omnia_beam.pipelines.profile.longest import KEPT
 from omnia_beam.pipelines.profile.tally import Tally

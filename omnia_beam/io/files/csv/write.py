@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 
-from omnia_beam.core.chunk import Chunk, Points
+from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND
@@ -24,6 +25,7 @@ CSV_SUFFIXES: Final = {"none": ".csv", "gzip": ".csv.gz", "zstd": ".csv.zst"}
 """File name suffix by compression; readers recognise the compression by the suffix."""
 
 TIME_COLUMN: Final = "time"
+TEXT_COLUMN: Final = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,13 @@ class CsvOptions:
             no status).
         delimiter: between cells, one character.
         compression: `none`, `gzip` or `zstd`.
+        text: whether long files have a column of texts; an empty cell without quotes is no text.
     """
 
     layout: Literal["long", "wide"] = "long"
     delimiter: str = ","
     compression: Literal["none", "gzip", "zstd"] = "none"
+    text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ def csv_files(chunk: Chunk, prefix: str, options: CsvOptions = CsvOptions()) -> 
     """
     if options.layout == "wide":
         check_wide_names(chunk.key.series_ids)
-    encode = _long if options.layout == "long" else _wide
+    encode = partial(_long, text=options.text) if options.layout == "long" else _wide
     batch = in_stored_order(chunk)
     for start_ns, part in _months(chunk.key.range, batch):
         month = datetime.fromtimestamp(start_ns // NS_PER_SECOND, UTC)
@@ -91,11 +95,11 @@ def csv_files(chunk: Chunk, prefix: str, options: CsvOptions = CsvOptions()) -> 
 
 def with_plain_nans(chunk: Chunk) -> Chunk:
     """Return the chunk as CSV can hold it: neither the sign nor the payload of a NaN is written."""
-    times, values, statuses = chunk.points
-    plain = plain_nans(values)
-    if plain is values:
+    points = chunk.points
+    plain = plain_nans(points.values)
+    if plain is points.values:
         return chunk
-    return Chunk.from_columns(chunk.key, chunk.codes, Points(times, plain, statuses), chunk.series_ids)
+    return Chunk.from_columns(chunk.key, chunk.codes, points._replace(values=plain), chunk.series_ids)
 
 
 def plain_nans(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -118,10 +122,14 @@ def _times(batch: Any) -> npt.NDArray[np.int64]:
     return times
 
 
-def _long(batch: Any) -> Any:
-    ids, _, values, statuses = batch.columns
+def _long(batch: Any, *, text: bool) -> Any:
+    ids, _, values, statuses, *texts = batch.columns
     columns = [ids.dictionary_decode(), time_texts(_times(batch)), value_texts(values), statuses]
-    return pa.Table.from_arrays(columns, names=["series_id", TIME_COLUMN, "value", "status"])
+    names = ["series_id", TIME_COLUMN, "value", "status"]
+    if text:
+        columns += texts or [pa.nulls(batch.num_rows, pa.string())]
+        names.append(TEXT_COLUMN)
+    return pa.Table.from_arrays(columns, names=names)
 
 
 def _wide(batch: Any) -> Any:

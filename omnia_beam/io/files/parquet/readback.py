@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,9 +13,10 @@ import pyarrow.parquet as pq
 from omnia_beam.core.chunk import Points
 from omnia_beam.io.files.destination_files import naming_damage, opened_file
 from omnia_beam.io.files.parquet.checksums import has_checksums
-from omnia_beam.io.files.point_block import PointBlock
+from omnia_beam.io.point_block import PointBlock
 
 COLUMNS: Final = ("series_id", "time", "value", "status")
+TEXT: Final = "text"
 _NS_PER_UNIT: Final = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 SUFFIXES: Final = (".parquet", ".parq", ".pq")
 """Suffixes of the files that readers of a directory take for Parquet."""
@@ -44,8 +46,10 @@ def read_blocks(path: str) -> Iterator[PointBlock]:
     with opened_file(path) as source, naming_damage():
         file = _file(source)
         _check_columns(file.schema_arrow)
+        has_texts = _has_texts(file.schema_arrow)
+        wanted = [*COLUMNS, TEXT] if has_texts else list(COLUMNS)
         for group in range(file.num_row_groups):
-            table = file.read_row_group(group, columns=list(COLUMNS))
+            table = file.read_row_group(group, columns=wanted)
             if table.num_rows:
                 yield _block(table)
 
@@ -98,6 +102,11 @@ def _check_columns(schema: Any) -> None:
             raise ValueError(f"its column {name!r} is {schema.field(at).type}")
 
 
+def _has_texts(schema: Any) -> bool:
+    at = schema.get_field_index(TEXT)
+    return at >= 0 and bool(pa.types.is_string(schema.field(at).type))
+
+
 def _fits(name: str, kind: Any) -> bool:
     if name == "series_id":
         value = kind.value_type if pa.types.is_dictionary(kind) else kind
@@ -118,8 +127,16 @@ def _block(table: Any) -> PointBlock:
         _numpy(table.column("time").cast(pa.timestamp("ns", tz="UTC")).cast(pa.int64())),
         _numpy(table.column("value")),
         _numpy(table.column("status").cast(pa.uint32())),
+        _texts(table),
     )
     return PointBlock(tuple(ids.dictionary.to_pylist()), ids.indices.to_numpy(), points)
+
+
+def _texts(table: Any) -> npt.NDArray[np.object_] | None:
+    if TEXT not in table.column_names or table.column(TEXT).null_count == table.num_rows:
+        return None
+    found: npt.NDArray[np.object_] = table.column(TEXT).combine_chunks().to_numpy(zero_copy_only=False)
+    return found
 
 
 def _numpy(column: Any) -> npt.NDArray[Any]:

@@ -79,6 +79,7 @@ class ParquetPoints:
         self._names = self._check_columns()
         self._int96 = self._opened(file, coerce_int96_timestamp_unit="s") if self._has_int96() else None
         self._starts = self._group_starts()
+        self._text = form.text or _TEXT
         self._has_texts = self._is_text_column()
         self._note_columns()
 
@@ -95,22 +96,36 @@ class ParquetPoints:
         Raises:
             UsageError: data is damaged, a column is of a type that cannot be read exactly, or a row has no series or no time.
         """
-        names = (*self._names, _TEXT) if self._has_texts else self._names
+        names = (*self._names, self._text) if self._has_texts else self._names
         table = self._table(self._parquet, block, names)
         rows = Rows(self._path, self._starts[block.group] + block.first + 1)
         whole = {name: plain(table[name]) for name in dict.fromkeys(names)}
         if self._has_texts:
             self._note_texts(whole, rows)
-        columns, rows = _chosen(whole, rows, has_value(whole[self._form.value]))
+        is_point = has_value(whole[self._form.value])
+        if self._form.text is not None:
+            is_point |= has_value(whole[self._text])
+        columns, rows = _chosen(whole, rows, is_point)
         value = columns[self._form.value]
         codes, series = self._series(columns, len(value), rows)
         times = self._times(columns, block, rows)
         values, beyond = values_of(value, self._form.value, rows)
-        points = Points(times, values, self._statuses(columns, len(value), rows))
+        texts = self._texts(columns, values)
+        if texts is not None:
+            values = np.where([each is not None for each in texts], np.nan, values)
+        points = Points(times, values, self._statuses(columns, len(value), rows), texts)
         if beyond is not None:
             self._note("integer_precision", codes, series, beyond, lambda at: f"{rows.place(at)}: {value[at].as_py()}")
         wanted = np.isin(codes, [index for index, name in enumerate(series) if self._source.selects(name)])
         return split_series(codes[wanted], series, points.take(wanted))
+
+    def _texts(self, columns: dict[str, Any], values: npt.NDArray[np.float64]) -> npt.NDArray[np.object_] | None:
+        """Return the texts of points without a number; None where there are none."""
+        if not self._has_texts or columns[self._text].null_count == len(values):
+            return None
+        texts: npt.NDArray[np.object_] = columns[self._text].to_numpy(zero_copy_only=False).copy()
+        texts[~np.isnan(values)] = None
+        return texts
 
     def _opened(self, file: Any, **options: Any) -> Any:
         try:
@@ -151,8 +166,14 @@ class ParquetPoints:
     def _is_text_column(self) -> bool:
         """Return whether there is a column of texts as our sinks write it, for points that are no numbers."""
         schema = self._parquet.schema_arrow
-        found = [each.type for each in schema if each.name == _TEXT]
-        return _TEXT not in self._names and len(found) == 1 and pa.types.is_string(found[0])
+        found = [each.type for each in schema if each.name == self._text]
+        is_there = self._text not in self._names and len(found) == 1 and pa.types.is_string(found[0])
+        if self._form.text is not None and not is_there:
+            raise UsageError(
+                f"{self._path}: there is no column {self._form.text!r} of texts; the columns are {', '.join(schema.names)}: "
+                "set source.columns.text"
+            )
+        return is_there
 
     def _group_starts(self) -> list[int]:
         metadata = self._parquet.metadata
@@ -216,9 +237,9 @@ class ParquetPoints:
             else pc.is_valid(value)
         )
         texts, rows = _chosen(
-            columns, rows, has_value(columns[_TEXT]) & ~number.fill_null(False).to_numpy(zero_copy_only=False)
+            columns, rows, has_value(columns[self._text]) & ~number.fill_null(False).to_numpy(zero_copy_only=False)
         )
-        count = len(texts[_TEXT])
+        count = len(texts[self._text])
         if count:
             codes, series = self._series(texts, count, rows)
             self._note(
@@ -226,7 +247,7 @@ class ParquetPoints:
                 codes,
                 series,
                 np.full(count, True),
-                lambda at: f"{rows.place(at)}: {texts[_TEXT][at].as_py()!r:.60}",
+                lambda at: f"{rows.place(at)}: {texts[self._text][at].as_py()!r:.60}",
             )
 
     def _note(
@@ -249,6 +270,8 @@ class ParquetPoints:
             meanings[self._form.series_id] = "series"
         if self._form.status is not None:
             meanings[self._form.status] = "status"
+        if self._has_texts:
+            meanings[self._text] = "text"
         schema = self._parquet.schema_arrow
         self._notes.about_columns((each.name, meanings.get(each.name, "not read")) for each in schema)
         for name in schema.names:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from omnia_beam.core.chunk import CHUNK_SCHEMA, Chunk
+from omnia_beam.core.chunk import CHUNK_SCHEMA, TEXT_SCHEMA, Chunk
 from omnia_beam.core.fingerprint import hash_points
 from omnia_beam.core.timestamps import NS_PER_SECOND
 
@@ -23,7 +23,9 @@ _BATCH_POINTS: Final = 1 << 14
 """Rows that are encoded at a time. Arrow's default of 1,024 takes a tenth more time."""
 
 _FILE_SCHEMA: Final = pa.schema([column.with_nullable(True) for column in CHUNK_SCHEMA])
-"""Schema of the files. Columns are nullable, though no null is written, because they then read back as the usual types."""
+_TEXT_SCHEMA: Final = pa.schema([column.with_nullable(True) for column in TEXT_SCHEMA])
+"""Schemas of the files, without and with texts. Columns are nullable, though no null is written but for texts, because they then
+read back as the usual types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +35,12 @@ class ParquetOptions:
     Args:
         compression: `zstd`, `snappy`, `gzip`, `lz4` or `none`.
         level: of zstd or gzip. Files of level 1 are hardly larger than of level 3 and cost readers nothing.
+        text: whether files have a column of texts, null where a point has none.
     """
 
     compression: str = "zstd"
     level: int | None = 1
+    text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,8 @@ def chunk_files(chunk: Chunk, prefix: str, options: ParquetOptions = ParquetOpti
     """Yield the files that hold a chunk: one for each month in which it has points, none for a chunk without points.
 
     Names are `year=YYYY/month=MM/<prefix>-<window>.parquet`, a function of the window alone, so that the same window always
-    overwrites its own files. Columns: series_id string, time timestamp[ns, UTC], value double, status uint32.
+    overwrites its own files. Columns: series_id string, time timestamp[ns, UTC], value double, status uint32, and
+    with `options.text` text string.
 
     A chunk whose range is empty (an event message) claims no range, and its names end in 16 hex digits that depend on its
     points, so that the same points always overwrite their own files, and no others.
@@ -92,8 +97,12 @@ def _months(times: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 def _encode(batch: Any, options: ParquetOptions) -> Any:
     out = pa.BufferOutputStream()
+    columns, schema = batch.columns[:4], _FILE_SCHEMA
+    if options.text:
+        texts = batch.columns[4:] or [pa.nulls(batch.num_rows, pa.string())]
+        columns, schema = [*columns, *texts], _TEXT_SCHEMA
     pq.write_table(
-        pa.Table.from_arrays(batch.columns, schema=_FILE_SCHEMA),
+        pa.Table.from_arrays(columns, schema=schema),
         out,
         row_group_size=ROW_GROUP_POINTS,
         compression=options.compression,

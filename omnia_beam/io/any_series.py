@@ -1,4 +1,4 @@
-"""The targets in files, which hold any series."""
+"""The targets of sinks that hold any series: files and tables."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from omnia_beam.core.series import Timeseries, TimeseriesDraft
 from omnia_beam.io.base import TargetName
 
 
-class FileTargets:
-    """The targets in files, which hold any series: every target exists, under its id or else its name."""
+class AnySeries:
+    """Targets that need not be created: every one exists, under its id or else its name."""
 
     creation: CreateMissing | None = None
 

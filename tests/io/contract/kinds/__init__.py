@@ -1,0 +1,1 @@
+"""One module a kind; each holds a `Place` called `PLACE`."""
