@@ -181,20 +181,30 @@ def _renew(
         return TimeRange(start, start + cell_ns)
 
     early = [each for each in windows if unsettled(each, settle_ns)]
-    for run in _runs(early, cell, limit):
+    for run in _runs(early, cell, limit, by_start=True):
         _add(run, again)
     return [each for each in windows if not unsettled(each, settle_ns)]
 
 
-def _runs(windows: Iterable[RecentWindow], bucket: Bucket, limit: int) -> Iterator[list[RecentWindow]]:
-    """Yield runs of adjoining windows in one bucket, each with no more points than fit; a large window is alone."""
+def _runs(
+    windows: Iterable[RecentWindow], bucket: Bucket, limit: int, *, by_start: bool = False
+) -> Iterator[list[RecentWindow]]:
+    """Yield runs of adjoining windows in one bucket, each with no more points than fit; a large window is alone.
+
+    Args:
+        by_start: whether a window is in the bucket in which it starts; otherwise in one that covers it.
+    """
+
+    def reached(window: RecentWindow) -> int:
+        return window.key.range.start_ns + 1 if by_start else window.key.range.end_ns
+
     run: list[RecentWindow] = []
     points = 0
     for window in windows:
         joins = (
             bool(run)
             and run[-1].key.range.end_ns == window.key.range.start_ns
-            and bucket(run[0].key.range.start_ns).covers(TimeRange(run[0].key.range.start_ns, window.key.range.end_ns))
+            and bucket(run[0].key.range.start_ns).covers(TimeRange(run[0].key.range.start_ns, reached(window)))
             and points + window.count <= limit
         )
         if run and not joins:
