@@ -136,8 +136,8 @@ def _measured(name: str, url: str, case: Case, ids: list[str], folder: str) -> R
 
 
 def _ids(url: str) -> list[str]:
-    answer = requests.get(url, params={"limit": 10_000}, timeout=30).json()
-    return [item["id"] for item in answer["data"]["items"]]
+    response = requests.get(url, params={"limit": 10_000}, timeout=30).json()
+    return [item["id"] for item in response["data"]["items"]]
 
 
 def job_of(url: str, case: Case, folder: Path) -> dict[str, Any]:

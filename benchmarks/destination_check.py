@@ -24,9 +24,9 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import parse_time
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.emulator.process import EmulatorProcess
-from omnia_beam.io.destination import Asked
-from omnia_beam.io.files.destination_look import look_at_files
-from omnia_beam.io.omnia.target_check import look_at_service
+from omnia_beam.io.destination import RunReach
+from omnia_beam.io.files.destination_check import check_files
+from omnia_beam.io.omnia.target_check import check_service
 from omnia_beam.ledger.lease import Lease
 from omnia_beam.ledger.lease_file import LeaseOwner
 from omnia_beam.ledger.ledger import Ledger
@@ -68,11 +68,11 @@ def look_at_many_files(count: int) -> float:
         writer.close()
         ledger = Ledger.load(state_dir)
         began = time.perf_counter()
-        look = look_at_files(ledger, str(out), Asked(scope.digest, scope.sink))
+        look = check_files(ledger, str(out), RunReach(scope.digest, scope.sink))
         seconds = time.perf_counter() - began
         assert not look.lost
         (out / name).unlink()
-        assert look_at_files(ledger, str(out), Asked(scope.digest, scope.sink)).lost
+        assert check_files(ledger, str(out), RunReach(scope.digest, scope.sink)).lost
         return seconds
 
 
@@ -92,10 +92,10 @@ def look_at_many_series(count: int) -> tuple[float, int]:
             writer.append(Receipt.of(Chunk.from_points(key, {each: _points() for each in some}), scope.sink))
         writer.close()
         ledger = Ledger.load(state_dir)
-        asked = Asked(scope.digest, scope.sink, frozenset(ids), TimeRange(T0, T0 + HOUR))
+        requested = RunReach(scope.digest, scope.sink, frozenset(ids), TimeRange(T0, T0 + HOUR))
         before = session.stats.snapshot().requests
         began = time.perf_counter()
-        look = look_at_service(ledger, session, asked, {each: each for each in ids}, counted=True)
+        look = check_service(ledger, session, requested, {each: each for each in ids}, counted=True)
         seconds = time.perf_counter() - began
         assert not look.lost, look.texts
         requests = session.stats.snapshot().requests - before

@@ -48,9 +48,9 @@ def main() -> None:
     def fetch(job: tuple[str, tuple[str, str]]) -> int:
         series_id, (start, end) = job
         query = {"startTime": start, "endTime": end, "limit": PAGE}
-        with session.get(f"{args.url}/{series_id}/data", params=query, headers=HEADERS, stream=True) as answer:
-            answer.raise_for_status()
-            return len(answer.raw.read())
+        with session.get(f"{args.url}/{series_id}/data", params=query, headers=HEADERS, stream=True) as response:
+            response.raise_for_status()
+            return len(response.raw.read())
 
     jobs = [(series_id, each) for each in ranges(args.start, args.end, args.step) for series_id in ids]
     began = time.perf_counter()

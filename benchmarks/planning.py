@@ -47,14 +47,14 @@ def run(series: int = 99_900) -> list[Row]:
         Path(folder, "job.yaml").write_text(yaml.safe_dump(job))
         command = [sys.executable, "-m", "benchmarks.measured", "plan", f"{folder}/job.yaml", "--json"]
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
-        asked = requests.get(f"{emulator.url}/_emulator/stats", timeout=30).json()["requests"]
+        requested = requests.get(f"{emulator.url}/_emulator/stats", timeout=30).json()["requests"]
     summary, measured = (json.loads(line) for line in done.stdout.strip().splitlines()[-2:])
     return [
         {
             "planning ten years of": f"{summary['series']:,} series",
             "windows": summary["windows_planned"],
             "points": summary["expected_points"],
-            "probes": asked["POST /query/data"]["200"],
+            "probes": requested["POST /query/data"]["200"],
             "planned fill": summary["mean_request_fill"],
             "seconds": summary["elapsed_s"],
             "processor s": measured["cpu_s"],

@@ -132,8 +132,8 @@ def published(artifact: str) -> list[str]:
     """The versions that the repository lists; none where it does not answer."""
     url = f"{os.environ.get('MAVEN_REPO', CENTRAL)}/org/apache/beam/{artifact}/maven-metadata.xml"
     try:
-        with urllib.request.urlopen(url, timeout=20) as answer:  # noqa: S310 - https, or what the user names
-            text = answer.read().decode()
+        with urllib.request.urlopen(url, timeout=20) as response:  # noqa: S310 - https, or what the user names
+            text = response.read().decode()
     except (OSError, ValueError):
         return []
     return re.findall(r"<version>(\d+(?:\.\d+)+)</version>", text)

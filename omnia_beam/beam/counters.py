@@ -17,7 +17,7 @@ from omnia_beam.net.http.stats import StatsSnapshot
 _log = logging.getLogger(__name__)
 _NAMESPACE: Final = "omnia_beam"
 _TRAFFIC: Final = ("requests", "retries", "bytes_read", "throttled_ms")
-_ASK_EVERY_S: Final = 10.0
+_READ_EVERY_S: Final = 10.0
 _REPORT_WHILE_RUNNING: Final = {"dataflowrunner"}
 """Runners whose metrics change while a job runs; those of Flink and the local job service arrive at its end."""
 
@@ -25,7 +25,7 @@ _REPORT_WHILE_RUNNING: Final = {"dataflowrunner"}
 class Counts(Protocol):
     """Counts by name while a pipeline runs."""
 
-    tells: bool
+    reports: bool
     """Whether the counts change before the end; otherwise there is no progress to show."""
 
     def __call__(self) -> dict[str, int]:
@@ -93,7 +93,7 @@ def counts_of(options: Any, board: RunBoard, clock: Callable[[], float] = time.m
 class _BoardCounts:
     """The counts of workers that are threads of this process and count on the run's board."""
 
-    tells = True
+    reports = True
 
     def __init__(self, board: RunBoard) -> None:
         self._board = board
@@ -107,16 +107,16 @@ class _BoardCounts:
 class _RunnerCounts:
     """The counts of workers elsewhere: the runner is asked at most every 10 s, and its last response is used in between."""
 
-    def __init__(self, tells: bool, clock: Callable[[], float]) -> None:
-        self.tells = tells
+    def __init__(self, reports: bool, clock: Callable[[], float]) -> None:
+        self.reports = reports
         self._clock = clock
         self._result: Any = None
         self._counts: dict[str, int] = {}
-        self._asked_s = float("-inf")
+        self._requested_s = float("-inf")
 
     def __call__(self) -> dict[str, int]:
-        if self._result is not None and self._clock() - self._asked_s >= _ASK_EVERY_S:
-            self._asked_s = self._clock()
+        if self._result is not None and self._clock() - self._requested_s >= _READ_EVERY_S:
+            self._requested_s = self._clock()
             try:
                 self._counts = counters_of(self._result)
             except Exception as error:  # progress is optional: a failure here must not end the job

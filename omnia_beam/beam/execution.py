@@ -127,7 +127,7 @@ def run_pipeline(
         context.metrics.following(facts) as exported,
     ):
         try:
-            kind = context.progress if counted.tells else "none"
+            kind = context.progress if counted.reports else "none"
             with showing_progress(kind, facts, context.err, passing=passing):
                 try:
                     counters = run_here(build, context.options, board, counted.follow)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from omnia_beam.beam.progress_display import eta, moods
+from omnia_beam.beam.progress_display import conditions, eta
 from omnia_beam.core.summary import ProgressFacts
 
 _BAR_EVERY_S = 0.2
@@ -23,7 +23,7 @@ class _Facts(ProgressColumn):
         elapsed = task.elapsed or 0.0
         rate = facts.points / elapsed if elapsed else 0.0
         text = f"{facts.points / 1e6:,.1f} M points · {rate / 1e6:,.2f} M/s · ETA {eta(facts.share, elapsed)}"
-        return Text(" · ".join([text, *moods(facts)]), no_wrap=True)
+        return Text(" · ".join([text, *conditions(facts)]), no_wrap=True)
 
 
 def draw_bar(

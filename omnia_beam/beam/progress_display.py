@@ -64,12 +64,12 @@ def describe(facts: ProgressFacts, elapsed_s: float) -> str:
         f"{facts.points:,} points",
         f"{rate:,.0f} points/s",
         f"ETA {eta(facts.share, elapsed_s)}",
-        *moods(facts),
+        *conditions(facts),
     ]
     return ", ".join(parts)
 
 
-def moods(facts: ProgressFacts) -> list[str]:
+def conditions(facts: ProgressFacts) -> list[str]:
     """Return what else a person has to know: retries, throttling, failures."""
     found = []
     if facts.retries:

@@ -84,7 +84,7 @@ class _Record(beam.DoFn):
     def process(self, receipt: Receipt) -> Iterator[Receipt]:
         with self._board.noting_fatal():
             if self._follow and not self._looked:
-                self._go_on(self._token.current(self._state_dir))
+                self._continue_under(self._token.current(self._state_dir))
             self._writer.append(receipt)
         _log.debug(
             "recorded %s: %d points in %d files",
@@ -102,7 +102,7 @@ class _Record(beam.DoFn):
     def teardown(self) -> None:
         self._writer.close()
 
-    def _go_on(self, token: LeaseToken) -> None:
+    def _continue_under(self, token: LeaseToken) -> None:
         self._looked = True
         if token.run != self._run:
             self._writer.close()  # the process that began the next run may compact what was written under this one

@@ -159,5 +159,5 @@ def _refuse_unsafe(options: Any) -> None:
 def _unknown_flags(options: Any, of_runner: frozenset[str]) -> list[str]:
     logging.getLogger("apache_beam.options.pipeline_options").setLevel(logging.ERROR)  # it logs "discarding"; we raise
     known = options.get_all_options(retain_unknown_options=False)
-    asked = options.get_all_options(retain_unknown_options=True)
-    return sorted(f"--{name}" for name in asked.keys() - known.keys() - of_runner)
+    requested = options.get_all_options(retain_unknown_options=True)
+    return sorted(f"--{name}" for name in requested.keys() - known.keys() - of_runner)

@@ -21,7 +21,7 @@ from apache_beam.portability.api import beam_provision_api_pb2, beam_provision_a
 from apache_beam.runners.worker import sdk_worker_main
 from google.protobuf import json_format, text_format
 
-_ANSWER_WITHIN_S: Final = 60.0
+_RESPOND_WITHIN_S: Final = 60.0
 _ENDPOINTS: Final = ("control", "logging", "status")
 
 
@@ -93,13 +93,13 @@ def _provision_info(endpoint: str, worker_id: str) -> Any:
     """
     with grpc.insecure_channel(endpoint) as channel:
         service = beam_provision_api_pb2_grpc.ProvisionServiceStub(channel)
-        answer = service.GetProvisionInfo(
+        response = service.GetProvisionInfo(
             beam_provision_api_pb2.GetProvisionInfoRequest(),
             metadata=[("worker_id", worker_id)],
-            timeout=_ANSWER_WITHIN_S,
+            timeout=_RESPOND_WITHIN_S,
             wait_for_ready=True,
         )
-    return answer.info
+    return response.info
 
 
 if __name__ == "__main__":

@@ -225,8 +225,8 @@ class _Pool:
 
     def traffic(self) -> list[StatsSnapshot]:
         """Return the traffic of all workers, by service."""
-        heard = [each.progress.traffic for each in self._workers if each.progress.traffic]
-        return [StatsSnapshot.together(each[place] for each in heard) for place in range(self._services)]
+        received = [each.progress.traffic for each in self._workers if each.progress.traffic]
+        return [StatsSnapshot.together(each[place] for each in received) for place in range(self._services)]
 
     def _note_end(self, worker: _Worker) -> None:
         if worker.end is None:

@@ -83,8 +83,8 @@ def parse(arguments: Sequence[str], commands: Iterable[Command]) -> argparse.Nam
     args, unknown = parser.parse_known_args(arguments)
     if unknown:
         command = parser.commands[args.command]
-        told = (f"{each}{did_you_mean(each.partition('=')[0], command.options)}" for each in unknown)
-        command.error(f"unrecognized arguments: {' '.join(told)}")
+        shown = (f"{each}{did_you_mean(each.partition('=')[0], command.options)}" for each in unknown)
+        command.error(f"unrecognized arguments: {' '.join(shown)}")
     return args
 
 

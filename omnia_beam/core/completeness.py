@@ -53,7 +53,7 @@ class Requested:
     extra: int = 0
 
 
-class Judge:
+class CompletenessCheck:
     """The points and totals of the pages received so far, by series (`id_key`), and the judgement on them.
 
     Args:
@@ -69,7 +69,7 @@ class Judge:
         self._requested = {} if isinstance(requested, Requested) else {id_key(id): r for id, r in requested.items()}
 
     @classmethod
-    def of(cls, what: str, series_ids: Iterable[str], start_ns: int, end_ns: int) -> Judge:
+    def of(cls, what: str, series_ids: Iterable[str], start_ns: int, end_ns: int) -> CompletenessCheck:
         """Return the judge of raw points of several series in one range."""
         return cls(what, dict.fromkeys(series_ids, Requested(start_ns, end_ns)))
 

@@ -47,8 +47,8 @@ class Remote:
         request = urllib.request.Request(f"{self.url}/_emulator/{what}", body, headers, method=method)  # noqa: S310
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=_TIMEOUT_S) as answer:
-                return json.load(answer)
+            with opener.open(request, timeout=_TIMEOUT_S) as response:
+                return json.load(response)
         except urllib.error.HTTPError as error:
             with error:
                 raise ValueError(json.load(error)["message"]) from None

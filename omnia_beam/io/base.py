@@ -26,7 +26,7 @@ from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.accepts import Accepts as Accepts
 from omnia_beam.io.accepts import Loss as Loss
 from omnia_beam.io.contents import Contents
-from omnia_beam.io.destination import Asked, Look, Removal, Tidied
+from omnia_beam.io.destination import DestinationCheck, Leftovers, Removal, RunReach
 from omnia_beam.io.facts import SeriesFacts
 from omnia_beam.io.observer import Destination, ReadingPlace
 from omnia_beam.io.resending import Resending
@@ -210,7 +210,7 @@ class OpenSource(Protocol):
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
         """Return windows that cover what is wanted, each instant of each series once."""
 
-    def counts(self, series_ids: tuple[str, ...], asked: TimeRange) -> Mapping[str, int]:
+    def counts(self, series_ids: tuple[str, ...], run_reach: TimeRange) -> Mapping[str, int]:
         """Return the number of points that the source counts, by series; a source that cannot count returns nothing."""
 
     def stale(self, view: JobView, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
@@ -299,17 +299,17 @@ class Sink(Protocol):
             UsageError: one cannot.
         """
 
-    def tidy(self, run: JobRun, reach: TimeRange) -> Tidied:
+    def clear_leftovers(self, run: JobRun, reach: TimeRange) -> Leftovers:
         """Remove what dead runs left without a receipt, in the time that this run covers. Only the holder of the lease may."""
 
-    def look(
-        self, view: JobView, asked: Asked, targets: Mapping[str, str], *, offline: bool = False
-    ) -> Callable[[Ledger], Look]:
+    def destination_check(
+        self, view: JobView, run_reach: RunReach, targets: Mapping[str, str], *, offline: bool = False
+    ) -> Callable[[Ledger], DestinationCheck]:
         """Return the function that compares the sink with the ledger.
 
         Args:
             view: what is recorded.
-            asked: what the caller is responsible for.
+            run_reach: what the caller is responsible for.
             targets: ids at the sink, by the source's ids.
             offline: whether only what this machine holds is looked at, for `status`.
         """

@@ -17,7 +17,7 @@ _FULL_SERIES: Final = 10_000
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunReach:
     """What a run is responsible for.
 
     Args:
@@ -40,7 +40,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Look:
+class DestinationCheck:
     """The result of a comparison.
 
     Args:
@@ -53,32 +53,34 @@ class Look:
     texts: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
-    def plus(self, other: Look) -> Look:
+    def plus(self, other: DestinationCheck) -> DestinationCheck:
         """Return the results of both comparisons together."""
-        return Look({**self.lost, **other.lost}, (*self.texts, *other.texts), (*self.warnings, *other.warnings))
+        return DestinationCheck(
+            {**self.lost, **other.lost}, (*self.texts, *other.texts), (*self.warnings, *other.warnings)
+        )
 
 
-def check_mode(asked: str | None, series: int) -> str:
+def check_mode(requested: str | None, series: int) -> str:
     """Return how closely to compare: as the job configures it; otherwise `full` up to 10,000 series, `existence` above."""
-    return asked or ("full" if series <= _FULL_SERIES else "existence")
+    return requested or ("full" if series <= _FULL_SERIES else "existence")
 
 
-def not_looked_at(place: str) -> Look:
+def not_checked(place: str) -> DestinationCheck:
     """Return the warning that the destination was not checked."""
-    return Look(
+    return DestinationCheck(
         warnings=(f"{place}: the destination was not checked for what was written to it: destination_check is off",)
     )
 
 
-def not_asked(place: str, why: str) -> Look:
+def not_asked(place: str, why: str) -> DestinationCheck:
     """Return the warning of a command that does not look at a destination, and why it does not."""
     text = f"{place}: was not checked for what was written to it: {why}; the next run checks it, and verify does"
-    return Look(warnings=(text,))
+    return DestinationCheck(warnings=(text,))
 
 
-def not_counted(place: str) -> Look:
+def not_counted(place: str) -> DestinationCheck:
     """Return the warning that only the existence of series was checked."""
-    return Look(
+    return DestinationCheck(
         warnings=(
             f"{place}: the target series exist; their points were not counted: destination_check: full does that",
         )
@@ -86,7 +88,7 @@ def not_counted(place: str) -> Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Tidied:
+class Leftovers:
     """The files without a receipt that were found at a destination. Names are relative to its path.
 
     Args:
@@ -138,13 +140,13 @@ class Removal:
         return cls(key, data["removed"], data["kept"], data["gone"], data["withheld"])
 
 
-def report_tidied(notify: Callable[[str], None], places: Mapping[str, str], tidied: Tidied) -> None:
+def report_leftovers(notify: Callable[[str], None], places: Mapping[str, str], leftovers: Leftovers) -> None:
     """Report the files that were removed or kept, if there were any."""
-    if tidied.removed:
-        notify(f"removed {counted(len(tidied.removed), 'file')} of earlier runs without a receipt")
-    if tidied.kept:
+    if leftovers.removed:
+        notify(f"removed {counted(len(leftovers.removed), 'file')} of earlier runs without a receipt")
+    if leftovers.kept:
         where = " ".join(places.values())
         notify(
-            f"{where}: kept {counted(len(tidied.kept), 'file')} of this job's name without a receipt, such as "
-            f"{tidied.kept[0]}: this run does not read their time. A run over their time replaces them"
+            f"{where}: kept {counted(len(leftovers.kept), 'file')} of this job's name without a receipt, such as "
+            f"{leftovers.kept[0]}: this run does not read their time. A run over their time replaces them"
         )

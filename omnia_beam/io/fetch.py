@@ -45,7 +45,7 @@ class FetchShards(beam.DoFn):
         failures_tag: output of windows that cannot be read (WindowFailure); None to raise at the first.
         board: of the run.
         session_of: returns the session.
-        patient: every window that cannot be read is a failure, also where the service is down or refuses the credential.
+        keep_trying: every window that cannot be read is a failure, also where the service is down or refuses the credential.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class FetchShards(beam.DoFn):
         board: RunBoard,
         session_of: Callable[[ServiceSettings], ServiceSession] = shared_session,
         *,
-        patient: bool = False,
+        keep_trying: bool = False,
     ) -> None:
         self._board = board
-        self._patient = patient
+        self._keep_trying = keep_trying
         self._service = service
         self._failures_tag = failures_tag
         self._session_of = session_of

@@ -17,7 +17,7 @@ from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.any_series import AnySeries
 from omnia_beam.io.base import Accepts, Attempt, Share, StoredPoints, Targets, Writing
 from omnia_beam.io.commit import COMMIT_BYTES, COMMIT_EVERY_S, COMMIT_POINTS, StageAndCommit, TwoSteps, commit_noted
-from omnia_beam.io.destination import Asked, Look, Removal, Tidied, check_mode, not_asked, not_looked_at
+from omnia_beam.io.destination import DestinationCheck, Leftovers, Removal, RunReach, check_mode, not_asked, not_checked
 from omnia_beam.io.observer import Destination, Observation, ReadingPlace, Surplus
 from omnia_beam.ledger.facts import receipts_of_range
 from omnia_beam.ledger.job import JobRun, JobView, RunState
@@ -39,10 +39,10 @@ class PointTable(TwoSteps, Protocol):
             DestinationError, ServiceError: it cannot.
         """
 
-    def counts(self, series_ids: Sequence[str], asked: TimeRange) -> Mapping[str, int]:
+    def counts(self, series_ids: Sequence[str], requested: TimeRange) -> Mapping[str, int]:
         """Return the number of stored points in a range, by id; a series without an entry has none."""
 
-    def read(self, series_ids: Sequence[str], asked: TimeRange) -> Mapping[str, Points]:
+    def read(self, series_ids: Sequence[str], requested: TimeRange) -> Mapping[str, Points]:
         """Return all stored points in a range, by id, in any order."""
 
 
@@ -91,24 +91,26 @@ class KindSink:
     def check_names(self, names: Iterable[str]) -> None:
         return None
 
-    def tidy(self, run: JobRun, reach: TimeRange) -> Tidied:
-        return Tidied()  # a commit is whole or it is not there
+    def clear_leftovers(self, run: JobRun, reach: TimeRange) -> Leftovers:
+        return Leftovers()  # a commit is whole or it is not there
 
-    def look(
-        self, view: JobView, asked: Asked, targets: Mapping[str, str], *, offline: bool = False
-    ) -> Callable[[Ledger], Look]:
+    def destination_check(
+        self, view: JobView, requested: RunReach, targets: Mapping[str, str], *, offline: bool = False
+    ) -> Callable[[Ledger], DestinationCheck]:
         where = next(iter(self.places.values()), self.options.kind)
 
-        def look(ledger: Ledger) -> Look:
+        def destination_check(ledger: Ledger) -> DestinationCheck:
             if offline:
                 return not_asked(where, "status asks no sink of this kind")
             if self.job.destination_check == "off":
-                return not_looked_at(where)
+                return not_checked(where)
             if check_mode(self.job.destination_check, len(targets)) != "full":
-                return Look(warnings=(f"{where}: what it holds was not counted: destination_check: full does that",))
-            return look_at_counts(ledger, self.table, asked, where)
+                return DestinationCheck(
+                    warnings=(f"{where}: what it holds was not counted: destination_check: full does that",)
+                )
+            return look_at_counts(ledger, self.table, requested, where)
 
-        return look
+        return destination_check
 
     def erase(self, run: JobRun, removals: Iterable[Removal]) -> list[str]:
         return []  # a window that is written again replaces what was stored of it
@@ -176,7 +178,7 @@ class TableDestination:
         return Surplus()  # other rows are of others, or of other times
 
 
-def look_at_counts(ledger: Ledger, table: PointTable, asked: Asked, where: str) -> Look:
+def look_at_counts(ledger: Ledger, table: PointTable, requested: RunReach, where: str) -> DestinationCheck:
     """Compare the number of points that a place holds of each receipt with what is recorded.
 
     Raises:
@@ -185,8 +187,8 @@ def look_at_counts(ledger: Ledger, table: PointTable, asked: Asked, where: str) 
     """
     lost: dict[ChunkKey, int] = {}
     more: list[str] = []
-    for each in receipts_of_range(ledger, asked.scope, asked.sink, asked.wanted):
-        if not asked.concerns(each) or not each.whole:
+    for each in receipts_of_range(ledger, requested.scope, requested.sink, requested.wanted):
+        if not requested.concerns(each) or not each.whole:
             continue
         receipt = each.receipt
         there = table.counts(_stored_ids(receipt), receipt.key.range)
@@ -199,7 +201,7 @@ def look_at_counts(ledger: Ledger, table: PointTable, asked: Asked, where: str) 
             more.append(str(receipt.key))
     texts = [f"{where}: {len(lost):,} windows hold less than was written: {_named(map(str, lost))}"] if lost else []
     warnings = [f"{where}: {len(more):,} windows hold more than this job has written: {_named(more)}"] if more else []
-    return Look(lost, tuple(texts), tuple(warnings))
+    return DestinationCheck(lost, tuple(texts), tuple(warnings))
 
 
 def _stored_ids(receipt: Receipt) -> tuple[str, ...]:

@@ -39,10 +39,10 @@ class PointStore(Protocol):
     def span(self) -> TimeRange | None:
         """Return a range that holds all points, for a job without a window; None where it has to have one."""
 
-    def counts(self, series_ids: Sequence[str], asked: TimeRange) -> Mapping[str, int]:
+    def counts(self, series_ids: Sequence[str], requested: TimeRange) -> Mapping[str, int]:
         """Return the number of points in a range, by series; a series without an entry has none."""
 
-    def read(self, series_ids: Sequence[str], asked: TimeRange) -> Mapping[str, Points]:
+    def read(self, series_ids: Sequence[str], requested: TimeRange) -> Mapping[str, Points]:
         """Return all points in a range, by series, in any order; a series without an entry has none.
 
         Of points of a series that share a time the last one counts.
@@ -166,8 +166,8 @@ class OpenKind:
 
         return Plan.of(packed())
 
-    def counts(self, series_ids: tuple[str, ...], asked: TimeRange) -> Mapping[str, int]:
-        return self._source.store.counts(series_ids, asked)
+    def counts(self, series_ids: tuple[str, ...], requested: TimeRange) -> Mapping[str, int]:
+        return self._source.store.counts(series_ids, requested)
 
     def stale(self, view: JobView, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
         return []

@@ -58,7 +58,7 @@ class MappingLetters:
             self._files.remove(name)
 
 
-def tidy_dead_letters(state: JobRun) -> int:
+def clear_leftover_letters(state: JobRun) -> int:
     """Remove letters of chunks that no receipt names any more. Returns the number of files.
 
     Their run died before the receipt, or their window was read again since, cut into other chunks. The letters of a window that

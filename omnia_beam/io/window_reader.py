@@ -78,7 +78,7 @@ class Queries(Protocol[Q_co]):
     ) -> Q_co | Divide:
         """Return what the query brought, or how to divide it."""
 
-    def check_whole(self, series_ids: tuple[str, ...], asked: TimeRange, points: int) -> None:
+    def check_whole(self, series_ids: tuple[str, ...], requested: TimeRange, points: int) -> None:
         """Compare a number of points with the service's count; raises IncompleteReadError where that is larger."""
 
 
@@ -97,23 +97,23 @@ class MoreAhead:
 
 @dataclass(slots=True)
 class _Query(Generic[Q]):
-    """A part of a window: `index` is the window's place in the plan; `answer` is None until it is on its way."""
+    """A part of a window: `index` is the window's place in the plan; `response` is None until it is on its way."""
 
     index: int
     window: Window
     range: TimeRange
     last: bool
-    answer: Future[Q | Divide] | None = None
+    response: Future[Q | Divide] | None = None
     held: int | None = None
 
     @property
     def points(self) -> int:
         """Points that it holds, or is expected to."""
         if self.held is None:
-            answer = self.answer
-            if answer is None or not answer.done() or answer.cancelled() or answer.exception() is not None:
+            response = self.response
+            if response is None or not response.done() or response.cancelled() or response.exception() is not None:
                 return -(-self.window.expected_points // max(1, self.window.requests))
-            found = answer.result()
+            found = response.result()
             self.held = 0 if isinstance(found, Divide) else found.points
         return self.held
 
@@ -147,8 +147,8 @@ class _Ahead(Generic[Q]):
                 self._queue.append(query)
         ahead = self._limit()
         for place, query in enumerate(islice(self._queue, ahead)):
-            if query.answer is None and (place == 0 or self._on_their_way < 2 * ahead):
-                query.answer = self._pool.submit(
+            if query.response is None and (place == 0 or self._on_their_way < 2 * ahead):
+                query.response = self._pool.submit(
                     self._reader.read,
                     query.window.key.series_ids,
                     query.range,
@@ -170,7 +170,7 @@ class _Ahead(Generic[Q]):
 
     def take(self) -> None:
         """Remove the head."""
-        self._on_their_way -= self._queue.popleft().answer is not None
+        self._on_their_way -= self._queue.popleft().response is not None
 
     def divide(self, parts: int) -> None:
         """Put the parts of the head in its place."""
@@ -182,15 +182,15 @@ class _Ahead(Generic[Q]):
         """Remove what is left of a window."""
         self._dropped = index
         while self._queue and self._queue[0].index == index:
-            if (answer := self._queue[0].answer) is not None:
-                answer.cancel()
+            if (response := self._queue[0].response) is not None:
+                response.cancel()
             self.take()
 
     def cancel(self) -> None:
         """Give up all of it. A thread finishes what it has begun, and the result is dropped."""
         for query in self._queue:
-            if query.answer is not None:
-                query.answer.cancel()
+            if query.response is not None:
+                query.response.cancel()
 
 
 @dataclass(slots=True)
@@ -217,10 +217,10 @@ class _Evidence:
     points: int = 0
     has_totals: bool = True
 
-    def add(self, answer: WholeQuery) -> None:
-        self.silent -= answer.named
-        self.points += answer.points
-        self.has_totals = self.has_totals and answer.has_totals
+    def add(self, response: WholeQuery) -> None:
+        self.silent -= response.named
+        self.points += response.points
+        self.has_totals = self.has_totals and response.has_totals
 
     def check(self, window: Window, reader: Queries[WholeQuery]) -> None:
         """After the window's last answer: whether good points may be replaced by what came.
@@ -259,7 +259,7 @@ class WindowReader(Generic[Q, C]):
             failed by themselves, a chunk of the others and a failure of those.
         patience_s: how long to wait for one query; past that something is wrong with the pool itself.
         stopped: called while waiting; once it is true, the window under way is abandoned and the reading ends.
-        patient: every window that cannot be read is a failure, also where the service is down or refuses the credential:
+        keep_trying: every window that cannot be read is a failure, also where the service is down or refuses the credential:
             for jobs without an end, whose next cycle tries again.
     """
 
@@ -273,7 +273,7 @@ class WindowReader(Generic[Q, C]):
         assemble: Callable[[ChunkKey, Sequence[Q]], Iterable[C | WindowFailure]],
         retry_for_s: float,
         stopped: Callable[[], bool] = lambda: False,
-        patient: bool = False,
+        keep_trying: bool = False,
         more_ahead: MoreAhead | None = None,
     ) -> None:
         self._more_ahead = more_ahead
@@ -284,7 +284,7 @@ class WindowReader(Generic[Q, C]):
         self._assemble = assemble
         self._retry_for_s = retry_for_s
         self._stopped = stopped
-        self._patient = patient
+        self._keep_trying = keep_trying
         self._failures_in_a_row = 0
 
     def read(self, windows: Iterable[tuple[int, Window]], claim: Callable[[int], bool]) -> Iterator[C | WindowFailure]:
@@ -316,9 +316,9 @@ class WindowReader(Generic[Q, C]):
                     claimed, part = query.index, _Part(start_ns=query.range.start_ns)
                     evidence = _Evidence(query.window.held)
                 try:
-                    answer = self._result(query, ahead)
-                    if not isinstance(answer, Divide):
-                        evidence.add(answer)
+                    response = self._result(query, ahead)
+                    if not isinstance(response, Divide):
+                        evidence.add(response)
                         if query.last:
                             evidence.check(query.window, self._reader)
                 except _StoppedError:
@@ -328,15 +328,15 @@ class WindowReader(Generic[Q, C]):
                     yield self._failure(query.window, error)
                     continue
                 self._failures_in_a_row = 0
-                if isinstance(answer, Divide):
-                    ahead.divide(answer.parts)
+                if isinstance(response, Divide):
+                    ahead.divide(response.parts)
                     continue
                 ahead.take()
-                if part.answers and part.points + answer.points > self._max_chunk_points:
+                if part.answers and part.points + response.points > self._max_chunk_points:
                     yield from self._chunks(query.window, part)
                     part = _Part(start_ns=part.end_ns)
-                part.answers.append(answer)
-                part.points += answer.points
+                part.answers.append(response)
+                part.points += response.points
                 part.end_ns = query.range.end_ns
                 if query.last:
                     yield from self._chunks(query.window, part)
@@ -345,13 +345,13 @@ class WindowReader(Generic[Q, C]):
             ahead.cancel()
 
     def _result(self, query: _Query[Q], ahead: _Ahead[Q]) -> Q | Divide:
-        if query.answer is None:
+        if query.response is None:
             raise AssertionError("unreachable: the head is on its way")
         if self._stopped():  # also where answers come quickly: a divided window may have a thousand parts to go
             raise _StoppedError
         for _ in range(math.ceil(self._retry_for_s / _LOOK_S)):
-            if wait([query.answer], min(_LOOK_S, self._retry_for_s)).done:
-                return query.answer.result()
+            if wait([query.response], min(_LOOK_S, self._retry_for_s)).done:
+                return query.response.result()
             if self._stopped():
                 raise _StoppedError
             ahead.head()  # what lies behind need not wait with this one
@@ -368,7 +368,7 @@ class WindowReader(Generic[Q, C]):
             yield self._failure(window, error)
 
     def _failure(self, window: Window, error: OmniaBeamError) -> WindowFailure:
-        if self._patient:
+        if self._keep_trying:
             return WindowFailure.of(window.key, error)
         if isinstance(error, CredentialError | UnauthorizedError):
             raise error

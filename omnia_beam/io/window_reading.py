@@ -115,7 +115,7 @@ class WindowRun:
             outcome = self._run(windows, run_id, take, self.place.context)
             return self._collected(run_id, [key for key, _ in windows], outcome.given_up)
         finally:
-            self._tidy(run_id)
+            self._clear_leftovers(run_id)
 
     def points(self, key: ChunkKey) -> dict[str, Points]:
         """Read one window whole, and return its points by series.
@@ -141,7 +141,7 @@ class WindowRun:
                     parts[series_id].append(points)
             return {series_id: Points.concat(each) for series_id, each in parts.items()}
         finally:
-            self._tidy(run_id)
+            self._clear_leftovers(run_id)
 
     def _run(
         self, windows: Sequence[tuple[ChunkKey, int]], run_id: str, take: Callable[[RunBoard], Any], context: RunContext
@@ -196,7 +196,7 @@ class WindowRun:
         names = [each.name for each in self.place.state_dir.list("runs")]
         return [name for name in names if name.startswith(f"{run_id}-{what}-")]
 
-    def _tidy(self, run_id: str) -> None:
+    def _clear_leftovers(self, run_id: str) -> None:
         for what in ("prints", "chunk", "failure"):
             for name in self._left(run_id, what):
                 self.place.state_dir.delete(f"runs/{name}")
@@ -239,10 +239,10 @@ def _series_alone(
     """Return by window and series what was read, or why it was not."""
     single = {(key, each): ChunkKey((each,), key.range) for key in keys for each in key.series_ids}
     found = read([(part, 0) for part in dict.fromkeys(single.values())])
-    told: dict[ChunkKey, dict[str, Fingerprint | str]] = {key: {} for key in keys}
+    compared: dict[ChunkKey, dict[str, Fingerprint | str]] = {key: {} for key in keys}
     for (key, series_id), part in single.items():
-        told[key][series_id] = found.prints[part][series_id] if part in found.prints else found.failures[part]
-    return told
+        compared[key][series_id] = found.prints[part][series_id] if part in found.prints else found.failures[part]
+    return compared
 
 
 def failure_error(kind: str, message: str) -> OmniaBeamError:

@@ -134,14 +134,14 @@ class Ledger:
             (series ids ascending, their holes) pairs, in the order of each group's first id; series without holes are in
             no group. 100,000 series of a ledger of a million receipts take about 0.2 s.
         """
-        asked = sorted(set(series_ids))
-        if not wanted or not asked:
+        requested = sorted(set(series_ids))
+        if not wanted or not requested:
             return []
-        codes = pc.index_in(pa.array(asked, pa.string()), value_set=self.index.series_ids)
+        codes = pc.index_in(pa.array(requested, pa.string()), value_set=self.index.series_ids)
         known = np.flatnonzero(codes.is_valid().to_numpy(zero_copy_only=False))
         place = np.full(len(self.index.series_ids), -1, np.int32)
         place[codes.drop_null().to_numpy()] = known
-        finder = HoleFinder(len(asked), wanted)
+        finder = HoleFinder(len(requested), wanted)
         pieces = self.index.pieces
         for low, high in series_blocks(self._piece_series):
             block = _between(self._piece_series, low, high)
@@ -149,7 +149,7 @@ class Ledger:
             at = (owner >= 0) & (start < wanted.end_ns) & (end > wanted.start_ns)
             at &= self._in_scope(scope, pieces.row[block])
             finder.add(owner[at], start[at], end[at])
-        return finder.grouped(asked)
+        return finder.grouped(requested)
 
     def stands(self, sink: str, key: ChunkKey) -> bool:
         """Return whether the sink holds, or may hold, something of these series in this range, recorded under any scope.

@@ -153,8 +153,8 @@ def _receipt(ledger: Ledger, record: bytes) -> Receipt:
 def _of_series(ledger: Ledger, series_ids: Collection[str]) -> npt.NDArray[np.bool_]:
     """Return by record whether one of its series is wanted."""
     index = ledger.index
-    asked = set(series_ids)
-    wanted_codes = np.fromiter((s in asked for s in index.series_ids.to_pylist()), bool, len(index.series_ids))
+    requested = set(series_ids)
+    wanted_codes = np.fromiter((s in requested for s in index.series_ids.to_pylist()), bool, len(index.series_ids))
     flags = np.zeros(len(index), bool)
     flags[index.record[wanted_codes[index.series]]] = True
     return flags
@@ -197,7 +197,7 @@ def recent_windows(
     flags = (index.kind == RECEIPT) & (index.state >= DOUBTFUL)
     flags &= (index.scope == code_of(index.scopes, scope)) & (index.sink == code_of(index.sinks, sink))
     flags &= (index.end > since_ns) | (recorded_at(ledger, flags) - settle_ns < index.end)
-    asked = set(series_ids)
+    requested = set(series_ids)
     found = []
     for positions, batch in ledger.select(flags, ["at", "record"]):
         whole = (index.state[positions] == WHOLE).tolist()
@@ -206,7 +206,7 @@ def recent_windows(
                 receipt = receipt_of_record(record.as_py())
             except ValueError as error:
                 raise StateError(f"{ledger.state_dir.path('ledger')}: damaged: {error}") from error
-            if asked.issuperset(receipt.key.series_ids):
+            if requested.issuperset(receipt.key.series_ids):
                 found.append(RecentWindow(receipt.key, receipt.count, at_ns, is_whole))
     return found
 

@@ -252,8 +252,8 @@ def _conversion(
 ) -> Conversion:
     if row is not None and (row.scale is not None or row.offset is not None):
         return _given(row)
-    asked = mapping is not None and series.unit is not None and (row is None or row.target_unit is None)
-    rule = mapping.units.get(series.unit) if asked and mapping is not None and series.unit is not None else None
+    requested = mapping is not None and series.unit is not None and (row is None or row.target_unit is None)
+    rule = mapping.units.get(series.unit) if requested and mapping is not None and series.unit is not None else None
     if rule is not None and (rule.scale is not None or rule.offset is not None):
         return _given(rule)
     if unit is None or unit == series.unit:

@@ -107,11 +107,11 @@ class Carrier:
 
         There are fewer tasks than configured workers where there is not enough to share.
         """
-        asked = self.job.config.workers
-        if asked == 1:
+        requested = self.job.config.workers
+        if requested == 1:
             return []
         budgets = dict.fromkeys((*self.job.source.budgets, *self.job.sink.budgets))
-        most = [asked, max(1, len(plan) // self.least_windows), *(each.max_in_flight for each in budgets)]
+        most = [requested, max(1, len(plan) // self.least_windows), *(each.max_in_flight for each in budgets)]
         plans = plan.divided(min(most))
         level = logging.getLogger("omnia_beam").level
         tasks = []

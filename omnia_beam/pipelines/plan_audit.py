@@ -107,8 +107,10 @@ def _counted_again(series_ids: tuple[str, ...], windows: Sequence[Window], count
     return Counted(reach, _counted_now(series_ids, reach, count))
 
 
-def _held(ledger: Ledger, scope: str, counted: Sequence[Counted], asked: frozenset[str]) -> list[_Held]:
-    held = [_Held(Counted(each.range, {s: n for s, n in each.points.items() if n and s in asked})) for each in counted]
+def _held(ledger: Ledger, scope: str, counted: Sequence[Counted], requested: frozenset[str]) -> list[_Held]:
+    held = [
+        _Held(Counted(each.range, {s: n for s, n in each.points.items() if n and s in requested})) for each in counted
+    ]
     index = ledger.index
     flags = (index.kind == RECEIPT) & (index.state >= PARTIAL)
     flags &= index.scope == (index.scopes.index(scope) if scope in index.scopes else -1)
@@ -165,14 +167,16 @@ def _is_short(receipt: Receipt, short: Mapping[str, int], count: Count, elsewher
     return any(now.get(series_id, 0) > points + elsewhere for series_id, points in stored.items())
 
 
-def _counted_now(series_ids: Sequence[str], asked: TimeRange, count: Count) -> dict[str, int]:
+def _counted_now(series_ids: Sequence[str], requested: TimeRange, count: Count) -> dict[str, int]:
     counts: dict[str, int] = {}
     rest = iter(series_ids)
-    while (some := tuple(islice(rest, MAX_SERIES_PER_REQUEST))) and inner(asked):
+    while (some := tuple(islice(rest, MAX_SERIES_PER_REQUEST))) and inner(requested):
         try:
-            counts |= count(some, inner(asked))
+            counts |= count(some, inner(requested))
         except (ServiceError, CredentialError, IncompleteReadError) as error:
-            _log.warning("%s: the count could not be requested again, and the plan's count is used: %s", asked, error)
+            _log.warning(
+                "%s: the count could not be requested again, and the plan's count is used: %s", requested, error
+            )
     return counts
 
 

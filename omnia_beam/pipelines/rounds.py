@@ -18,7 +18,7 @@ from omnia_beam.config.fields import removable_points
 from omnia_beam.core.printable import counted
 from omnia_beam.core.summary import Summary
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.destination import Look, Removal
+from omnia_beam.io.destination import DestinationCheck, Removal
 from omnia_beam.ledger.facts import prior_records, receipts_with_kept_points, standing_points
 from omnia_beam.ledger.job import JobRun
 from omnia_beam.ledger.ledger import Ledger
@@ -46,7 +46,7 @@ class Rounds:
         limits: how windows are packed.
         rules: of the guard, with nothing allowed yet.
         carry: see `Carry`.
-        look: compares the destination with the ledger as it is then.
+        destination_check: compares the destination with the ledger as it is then.
         context: the terminal.
         erase: see `Erase`; None where writing a window again replaces all that was stored of it.
     """
@@ -56,22 +56,22 @@ class Rounds:
     limits: PackLimits
     rules: GuardRules
     carry: Carry
-    look: Callable[[Ledger], Look]
+    destination_check: Callable[[Ledger], DestinationCheck]
     context: RunContext
     erase: Erase | None = None
 
     def run(self, work: WorkPlan) -> Ended:
-        """Carry out a plan, and the second round that follows from it. Raises what `carry` and `look` raise."""
+        """Carry out a plan, and the second round that follows from it. Raises what `carry` and `destination_check` raise."""
         guard = self._guard(work, self.rules, self.state.ledger)
         outcome = self.carry(work, guard)
         removals = self._taken_reports()
         allowed, problems = self._decided([each for each in removals if each.withheld])
         ledger = self.state.reload()
-        look = self.look(ledger)
+        destination_check = self.destination_check(ledger)
         redone = 0
-        again = {each.key: sum(each.removed.values()) for each in allowed} | look.lost
+        again = {each.key: sum(each.removed.values()) for each in allowed} | destination_check.lost
         if again and not outcome.stopped and outcome.given_up is None:
-            for text in look.texts:
+            for text in destination_check.texts:
                 self.context.notify(f"{text}: written again")
             more = self._work_again(again, ledger)
             rules = replace(self.rules, allowed=frozenset(each.key for each in allowed))
@@ -79,13 +79,15 @@ class Rounds:
             # For a window the second round's report replaces the first one's; lost windows may be withheld only now.
             later = self._taken_reports()
             problems += [_refused_text(each) for each in later if each.withheld]
-            said = {each.key for each in later}
-            removals = [*(each for each in removals if each.key not in said), *later]
+            repeated = {each.key for each in later}
+            removals = [*(each for each in removals if each.key not in repeated), *later]
             ledger = self.state.reload()
-            look = self.look(ledger)
+            destination_check = self.destination_check(ledger)
             planned = {window.key for window in work.plan}
-            redone = sum(1 for window in more.plan if window.key not in planned and window.key not in look.lost)
-        return Ended(outcome, ledger, look, tuple(removals), tuple(problems), redone)
+            redone = sum(
+                1 for window in more.plan if window.key not in planned and window.key not in destination_check.lost
+            )
+        return Ended(outcome, ledger, destination_check, tuple(removals), tuple(problems), redone)
 
     def _decided(self, withheld: list[Removal]) -> tuple[list[Removal], list[str]]:
         """Return the windows that may lose points, and why others may not."""
@@ -133,7 +135,7 @@ class Ended:
     Args:
         outcome: of the pipelines.
         ledger: as it is now.
-        look: the last one.
+        destination_check: the last one.
         removals: what was kept, removed or withheld.
         problems: why windows that would lose points were not written.
         redone: the number of windows that were recorded before and had to be written again, since they were lost.
@@ -141,7 +143,7 @@ class Ended:
 
     outcome: Outcome
     ledger: Ledger
-    look: Look
+    destination_check: DestinationCheck
     removals: tuple[Removal, ...] = ()
     problems: tuple[str, ...] = ()
     redone: int = 0
@@ -172,11 +174,11 @@ class Ended:
 
     def problems_now(self) -> list[str]:
         """Return why the run is incomplete, a text each."""
-        return [*self.problems, *self.look.texts, *self._news()]
+        return [*self.problems, *self.destination_check.texts, *self._news()]
 
     def warnings(self, sink: str) -> list[str]:
         """Return what the person who runs the job has to know besides, a text each."""
-        texts = list(self.look.warnings)
+        texts = list(self.destination_check.warnings)
         if self.removed:
             texts.append(
                 f"removed from the destination: {counted(self.removed, 'point')} that the source no longer has"

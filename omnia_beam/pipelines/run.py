@@ -22,8 +22,8 @@ from omnia_beam.core.printable import counted
 from omnia_beam.core.summary import Summary
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.base import OpenSource
-from omnia_beam.io.destination import Asked, Look, report_tidied
-from omnia_beam.io.letters import tidy_dead_letters
+from omnia_beam.io.destination import DestinationCheck, RunReach, report_leftovers
+from omnia_beam.io.letters import clear_leftover_letters
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.job import JobRun, JobView
 from omnia_beam.ledger.ledger import Ledger
@@ -34,7 +34,7 @@ from omnia_beam.pipelines.cluster_guard import check_job
 from omnia_beam.pipelines.committing import commit_leftovers
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import opened_state
-from omnia_beam.pipelines.letters_look import look_at_letters
+from omnia_beam.pipelines.letters_check import check_letters
 from omnia_beam.pipelines.plan_audit import audit_counts
 from omnia_beam.pipelines.preparation import Prepared, notify_findings, point_limits, prepare, series_rules
 from omnia_beam.pipelines.removal_guard import GuardRules, RemovalGuard
@@ -170,7 +170,7 @@ class Copying:
         summary = summarise_work(summary, run, self.prepared.series_ids, self.wanted, work, ended.outcome, ended.ledger)
         if summary.status == "complete" and not ended.problems:
             source.settled(run)
-        tidy_dead_letters(run)
+        clear_leftover_letters(run)
         keep_series(self.job, source, self.prepared, run)
         summary = ended.summarised(summary, run.sink, self.carrier.context)
         summary = _with_losses(summary, self.prepared, run, ended.outcome)
@@ -191,13 +191,17 @@ class Copying:
         """
         job, source, run = self.job, self.source, self.run
         targets = self.prepared.targets
-        asked = Asked(run.scope.digest, run.sink)
+        run_reach = RunReach(run.scope.digest, run.sink)
         if job.config.window is not None:  # without a window files are read whole, so everything recorded is checked
-            asked = Asked(run.scope.digest, run.sink, frozenset(targets), self.wanted)
-        look = job.sink.look(run, asked, targets)
+            run_reach = RunReach(run.scope.digest, run.sink, frozenset(targets), self.wanted)
+        destination_check = job.sink.destination_check(run, run_reach, targets)
 
-        def compared(ledger: Ledger) -> Look:
-            return look(ledger).plus(look_at_letters(ledger, run.state_dir, asked)) if looks else Look()
+        def compared(ledger: Ledger) -> DestinationCheck:
+            return (
+                destination_check(ledger).plus(check_letters(ledger, run.state_dir, run_reach))
+                if looks
+                else DestinationCheck()
+            )
 
         rules = GuardRules(job.config.vanished == "keep", run.scope.digest, source.vanished, job.sink.stored())
         return Rounds(
@@ -221,8 +225,8 @@ class Copying:
     def _carried_out(self, work: WorkPlan, guard: RemovalGuard | None) -> Outcome:
         run, context = self.run, self.carrier.context
         reach = reach_of(self.wanted, work.plan)
-        report_tidied(context.notify, self.job.sink.places, self.job.sink.tidy(run, reach))
-        if letters := tidy_dead_letters(run):
+        report_leftovers(context.notify, self.job.sink.places, self.job.sink.clear_leftovers(run, reach))
+        if letters := clear_leftover_letters(run):
             context.notify(f"removed {counted(letters, 'file')} of dead letters of earlier runs that no receipt names")
         if not len(work.plan):
             return Outcome()
@@ -230,7 +234,7 @@ class Copying:
         finish_loading_beam()
         outcome = self.carrier.carry_out(run, work.plan, guard)
         if outcome.given_up is None:  # otherwise workers may still be writing: the next run tidies
-            self.job.sink.tidy(run, reach)
+            self.job.sink.clear_leftovers(run, reach)
         return outcome
 
     def audited(self, work: WorkPlan, outcome: Outcome) -> bool:

@@ -66,9 +66,9 @@ def _table(series: Iterable[Timeseries]) -> Table:
     table = Table(box=None, pad_edge=False)
     for at, name in enumerate(_SHOWN):
         # Ids and names are meant to be copied, so the description is cut first on a narrow terminal.
-        gives_way = name == "description"
+        may_shrink = name == "description"
         widest = max([len(name), *(len(row[at]) for row in rows)])
-        table.add_column(name, no_wrap=True, overflow="ellipsis", min_width=8 if gives_way else widest)
+        table.add_column(name, no_wrap=True, overflow="ellipsis", min_width=8 if may_shrink else widest)
     for row in rows:
         table.add_row(*row)
     return table

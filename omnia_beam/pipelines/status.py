@@ -15,7 +15,7 @@ from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.summary import Summary
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.timestamps import format_time
-from omnia_beam.io.destination import Asked, Look
+from omnia_beam.io.destination import DestinationCheck, RunReach
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.job import JobView
 from omnia_beam.ledger.ledger import Ledger
@@ -23,7 +23,7 @@ from omnia_beam.ledger.record import describe_scope_change
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import scope_of
-from omnia_beam.pipelines.letters_look import look_at_letters
+from omnia_beam.pipelines.letters_check import check_letters
 from omnia_beam.pipelines.result import CommandResult
 from omnia_beam.pipelines.selection_memory import remembered_range, remembered_selection
 from omnia_beam.pipelines.status_lease import LeaseFacts, lease_facts
@@ -158,7 +158,9 @@ def job_status(config: JobConfig, clock: Callable[[], int] = time.time_ns) -> Jo
     windows, points = _recorded(ledger, scope.digest)
     letters = DeadLetterFiles.of(state_dir)
     mine = next((each for each in ledger.scopes() if each.scope.digest == scope.digest), None)
-    look = _look(job, view, Asked(scope.digest, scope.sink, frozenset(selection.series_ids), wanted))
+    destination_check = _destination_check(
+        job, view, RunReach(scope.digest, scope.sink, frozenset(selection.series_ids), wanted)
+    )
     return JobStatus(
         wanted,
         len(selection.series_ids),
@@ -172,17 +174,17 @@ def job_status(config: JobConfig, clock: Callable[[], int] = time.time_ns) -> Jo
         mine.last_ns if mine else 0,
         lease_facts(state_dir),
         tuple(_notes(ledger, selection.note, config)),
-        look.texts,
-        look.warnings,
+        destination_check.texts,
+        destination_check.warnings,
     )
 
 
-def _look(job: Job, view: JobView, asked: Asked) -> Look:
+def _destination_check(job: Job, view: JobView, run_reach: RunReach) -> DestinationCheck:
     """Check what can be seen without a service: the dead letters, and the files of a local destination."""
     if job.config.window is None:  # files without a window are read whole, so everything recorded is checked
-        asked = Asked(asked.scope, asked.sink)
-    letters = look_at_letters(view.ledger, view.state_dir, asked)
-    return job.sink.look(view, asked, {}, offline=True)(view.ledger).plus(letters)
+        run_reach = RunReach(run_reach.scope, run_reach.sink)
+    letters = check_letters(view.ledger, view.state_dir, run_reach)
+    return job.sink.destination_check(view, run_reach, {}, offline=True)(view.ledger).plus(letters)
 
 
 def _notes(ledger: Ledger, selection_note: str, config: JobConfig) -> Iterator[str]:

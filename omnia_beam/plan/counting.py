@@ -11,8 +11,12 @@ Count = Callable[[tuple[str, ...], TimeRange], Mapping[str, int]]
 """Function of series ids and a range that returns the number of points of those series that the source names, also 0."""
 
 
-def inner(asked: TimeRange) -> TimeRange:
+def inner(requested: TimeRange) -> TimeRange:
     """Return a range without what a source may count too many at its bounds: of ticks that lie in it, all but the last."""
-    start = asked.start_ns + -asked.start_ns % TIME_RESOLUTION_NS
-    end = asked.end_ns - asked.end_ns % TIME_RESOLUTION_NS - TIME_RESOLUTION_NS
-    return TimeRange(start, max(start, end)) if start <= asked.end_ns else TimeRange(asked.start_ns, asked.start_ns)
+    start = requested.start_ns + -requested.start_ns % TIME_RESOLUTION_NS
+    end = requested.end_ns - requested.end_ns % TIME_RESOLUTION_NS - TIME_RESOLUTION_NS
+    return (
+        TimeRange(start, max(start, end))
+        if start <= requested.end_ns
+        else TimeRange(requested.start_ns, requested.start_ns)
+    )

@@ -341,7 +341,7 @@ def _one_line(text: str) -> str:
     """Return what happened without queries of URLs, which may hold a signature, and without the markup of a response."""
     text = " ".join(text.partition("\n\nDebug source:")[0].split())
     text = re.sub(r"(https?://[^\s?]*)\?[^\s,)]*", r"\1", text)
-    said = re.search(r"<\?xml.*?<Code>(.*?)</Code>\s*(?:<Message>(.*?)</Message>)?", text)
-    if said is not None:
-        text = f"{text[: said.start()]}{said[1]}: {said[2] or ''}"
+    match = re.search(r"<\?xml.*?<Code>(.*?)</Code>\s*(?:<Message>(.*?)</Message>)?", text)
+    if match is not None:
+        text = f"{text[: match.start()]}{match[1]}: {match[2] or ''}"
     return redact(text)[:_REASON_CHARACTERS]

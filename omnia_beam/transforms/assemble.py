@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from omnia_beam.core.chunk import NO_POINTS, Chunk, Points, RawChunk
-from omnia_beam.core.completeness import Judge, check_times, distinct_rows
+from omnia_beam.core.completeness import CompletenessCheck, check_times, distinct_rows
 from omnia_beam.core.errors import IncompleteReadError
 from omnia_beam.core.series_id import id_key
 from omnia_beam.core.time_range import TimeRange
@@ -53,12 +53,12 @@ class _Response:
     def __init__(self, series_ids: Sequence[str], query: TimeRange) -> None:
         self._query = query
         self._where = str(query)
-        self._judge = Judge.of(self._where, series_ids, query.start_ns, query.end_ns)
+        self._completeness = CompletenessCheck.of(self._where, series_ids, query.start_ns, query.end_ns)
         self.items: dict[str, list[PageItem]] = defaultdict(list)
 
-    def add(self, item: PageItem, asked: Mapping[str, str]) -> None:
-        self._judge.add(item, edges=())  # times are checked when they are sorted, which is cheaper
-        self.items[asked[id_key(item.series_id)]].append(item)
+    def add(self, item: PageItem, requested: Mapping[str, str]) -> None:
+        self._completeness.add(item, edges=())  # times are checked when they are sorted, which is cheaper
+        self.items[requested[id_key(item.series_id)]].append(item)
 
     def points(self, series_id: str, items: Sequence[PageItem]) -> Points:
         """Return the points of one series: sorted, each time once, and as many as the service counts.
@@ -72,20 +72,20 @@ class _Response:
         if len(points.times):
             edges = (int(points.times[0]), int(points.times[-1]))
             check_times(series_id, self._query.start_ns, self._query.end_ns, edges)
-        self._judge.check_count(series_id, len(points.times))
+        self._completeness.check_count(series_id, len(points.times))
         return points
 
 
 def _by_query(raw: RawChunk) -> list[tuple[TimeRange, _Response]]:
     """Return the responses to the queries of a raw chunk, in the order of the queries."""
-    asked = {id_key(series_id): series_id for series_id in raw.key.series_ids}
+    requested = {id_key(series_id): series_id for series_id in raw.key.series_ids}
     queries: dict[TimeRange, _Response] = {}
     for page in raw.pages:
         response = queries.get(page.query)
         if response is None:
             response = queries[page.query] = _Response(raw.key.series_ids, page.query)
         for item in decode_body(page.body, raw.format).items:
-            response.add(item, asked)
+            response.add(item, requested)
     return sorted(queries.items(), key=lambda each: each[0])
 
 

@@ -63,9 +63,9 @@ def _decode_cut(text: bytes) -> Page | None:
         if found is None:
             return None
         columns[stand_in] = found
-    answer = _load(rest)
-    stood_in = [point for head in _heads(answer) for point in head.points]
-    return _page(answer, columns) if stood_in == list(columns) else None
+    response = _load(rest)
+    stood_in = [point for head in _heads(response) for point in head.points]
+    return _page(response, columns) if stood_in == list(columns) else None
 
 
 def _cut(text: bytes) -> tuple[bytes, dict[str, tuple[int, int]]] | None:
@@ -94,29 +94,29 @@ def _cut(text: bytes) -> tuple[bytes, dict[str, tuple[int, int]]] | None:
 def _load(text: bytes) -> Any:
     """Parse a JSON text; `-0`, which is how .NET writes the double -0.0, keeps its sign."""
     try:
-        answer = orjson.loads(text)
+        response = orjson.loads(text)
         if _MINUS_ZERO.search(text):
-            answer = json.loads(text, parse_int=lambda digits: -0.0 if digits == "-0" else int(digits))
+            response = json.loads(text, parse_int=lambda digits: -0.0 if digits == "-0" else int(digits))
     except (ValueError, RecursionError) as error:
         raise WireFormatError(f"the response is not JSON: {error}") from None
-    return answer
+    return response
 
 
-def _page(answer: Any, cut: dict[str, dict[str, Column]]) -> Page:
+def _page(response: Any, cut: dict[str, dict[str, Column]]) -> Page:
     """Return the page; `cut` holds the columns of the points that a placeholder replaces."""
     items: list[PageItem] = []
-    for head in _heads(answer):
+    for head in _heads(response):
         known = cut.get(head.points[0]) if cut and head.points else None
         columns = read_objects(head.points, f"{head.place}.datapoints") if known is None else known
         items.append(PageItem(head.series_id, None, columns))
-    token = answer.get("continuationToken")
+    token = response.get("continuationToken")
     if token is not None and not isinstance(token, str):
         raise WireFormatError(f"continuationToken is {kind_of(token)}, not a text")
     return Page(tuple(items), token or None)
 
 
-def _heads(answer: Any) -> list[_Head]:
-    items = _member(_member(answer, "data", dict, "the response"), "items", list, "data")
+def _heads(response: Any) -> list[_Head]:
+    items = _member(_member(response, "data", dict, "the response"), "items", list, "data")
     places = [f"data.items[{nth}]" for nth in range(len(items))]
     return [
         _Head(_member(item, "id", str, place), _member(item, "datapoints", list, place), place)

@@ -25,8 +25,8 @@ def ns_of(text: str) -> int:
     return (since.days * 86_400 + since.seconds) * SECOND + int(fraction.ljust(9, "0"))
 
 
-def from_protobuf(answer: requests.Response) -> tuple[dict[str, list[Row]], dict[str, int], str]:
-    page = Page.FromString(answer.content)
+def from_protobuf(response: requests.Response) -> tuple[dict[str, list[Row]], dict[str, int], str]:
+    page = Page.FromString(response.content)
     rows, totals = {}, {}
     for item in page.data:
         columns = table(item)
@@ -36,8 +36,8 @@ def from_protobuf(answer: requests.Response) -> tuple[dict[str, list[Row]], dict
     return rows, totals, page.continuationToken
 
 
-def from_json(answer: requests.Response) -> tuple[dict[str, list[Row]], dict[str, int], str]:
-    body = answer.json()
+def from_json(response: requests.Response) -> tuple[dict[str, list[Row]], dict[str, int], str]:
+    body = response.json()
     items = body["data"]["items"]
     assert body["count"] == len(items)
     rows = {
@@ -53,10 +53,10 @@ def read_all(ask: Callable[[str], requests.Response]) -> tuple[dict[str, list[Ro
     totals: dict[str, int] = {}
     token, pages = "", 0
     while True:
-        answer = ask(token)
-        assert answer.status_code == 200, answer.text
-        read = from_json if answer.headers["Content-Type"].startswith("application/json") else from_protobuf
-        found, counts, token = read(answer)
+        response = ask(token)
+        assert response.status_code == 200, response.text
+        read = from_json if response.headers["Content-Type"].startswith("application/json") else from_protobuf
+        found, counts, token = read(response)
         pages += 1
         for key, part in found.items():
             assert totals.setdefault(key, counts[key]) == counts[key], "the total of a query changed between pages"

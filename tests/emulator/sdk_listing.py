@@ -22,8 +22,8 @@ def main(url: str, start: str, end: str) -> None:
     api._base_url = url  # the SDK knows three environments by name; it reads this attribute at every call
     found = {}
     for each in api.get_timeseries(limit=1000)["data"]["items"]:
-        answer = api.get_datapoints(each["id"], startTime=start, endTime=end, limit=10_000)
-        points = [row for item in answer["data"]["items"] for row in item["datapoints"]]
+        response = api.get_datapoints(each["id"], startTime=start, endTime=end, limit=10_000)
+        points = [row for item in response["data"]["items"] for row in item["datapoints"]]
         metadata = {name: value for name, value in each.items() if name not in OWN}
         found[f"{each['facility']}/{each['name']}"] = {"metadata": metadata, "points": points}
     print(json.dumps(found))

@@ -119,14 +119,14 @@ def test_filling() -> None:
     assert computed(nothing) == {}
 
 
-def read(answer: requests.Response) -> tuple[Buckets, str]:
-    assert answer.status_code == 200, answer.text
-    if answer.headers["Content-Type"] == "application/json":
-        body = answer.json()
+def read(response: requests.Response) -> tuple[Buckets, str]:
+    assert response.status_code == 200, response.text
+    if response.headers["Content-Type"] == "application/json":
+        body = response.json()
         item = body["data"]["items"][0]
         rows = {ns_of(row.pop("time")): row for row in item["datapoints"]}
         return rows, body["continuationToken"] or ""
-    page = Page.FromString(answer.content)
+    page = Page.FromString(response.content)
     columns = table(page.data[0])
     times = columns.pop("time")
     return {

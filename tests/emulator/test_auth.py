@@ -84,18 +84,18 @@ def _bad_tokens() -> dict[str, str | None]:
 @pytest.mark.parametrize("case", sorted(_bad_tokens()))
 def test_any_other_is_refused(guarded: EmulatorThread, http: requests.Session, case: str) -> None:
     authorization = _bad_tokens()[case]
-    answer = ask(guarded, http, authorization)
-    assert answer.status_code == 401, case
-    assert answer.headers["WWW-Authenticate"].startswith("Bearer realm=")
-    assert answer.json()["statusCode"] == 401
+    response = ask(guarded, http, authorization)
+    assert response.status_code == 401, case
+    assert response.headers["WWW-Authenticate"].startswith("Bearer realm=")
+    assert response.json()["statusCode"] == 401
     secret = (authorization or "Bearer -").split(" ")[-1]
-    assert len(secret) < 4 or secret not in answer.text + str(answer.headers)
+    assert len(secret) < 4 or secret not in response.text + str(response.headers)
 
 
 @pytest.mark.parametrize("claims", [{"roles": ["reader", "denied"]}, {"scp": "user_impersonation denied"}])
 def test_a_token_without_permission(guarded: EmulatorThread, http: requests.Session, claims: Any) -> None:
-    answer = ask(guarded, http, f"Bearer {token(**claims)}")
-    assert (answer.status_code, answer.json()["statusCode"]) == (403, 403)
+    response = ask(guarded, http, f"Bearer {token(**claims)}")
+    assert (response.status_code, response.json()["statusCode"]) == (403, 403)
     allowed = {name: (["reader"] if name == "roles" else "user_impersonation") for name in claims}
     assert ask(guarded, http, f"Bearer {token(**allowed)}").status_code == 200
 
@@ -147,7 +147,7 @@ def test_a_subscription_key(emulator: Start, http: requests.Session, monkeypatch
     answers = [
         http.get(running.url, headers={"Ocp-Apim-Subscription-Key": key} if key else {}) for key in ("", "other", "k3y")
     ]
-    assert [answer.status_code for answer in answers] == [401, 401, 200]
+    assert [response.status_code for response in answers] == [401, 401, 200]
     assert "missing" in answers[0].json()["message"]
     assert "invalid" in answers[1].json()["message"]
 

@@ -27,9 +27,9 @@ PLANT = {
 }
 
 
-def names(answer: requests.Response) -> list[str]:
-    assert answer.status_code == 200, answer.text
-    return [item["name"] for item in answer.json()["data"]["items"]]
+def names(response: requests.Response) -> list[str]:
+    assert response.status_code == 200, response.text
+    return [item["name"] for item in response.json()["data"]["items"]]
 
 
 @pytest.mark.parametrize(
@@ -83,10 +83,10 @@ def test_paging(emulator: Start, http: requests.Session) -> None:
     params: dict[str, Any] = {"facility": "EMU"}
     pages = 0
     while True:
-        answer = http.get(running.url, params=params)
-        seen += names(answer)
+        response = http.get(running.url, params=params)
+        seen += names(response)
         pages += 1
-        token = answer.json()["continuationToken"]
+        token = response.json()["continuationToken"]
         if not token:
             break
         params["continuationToken"] = token

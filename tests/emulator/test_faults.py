@@ -27,8 +27,8 @@ def get(running: EmulatorThread, session: requests.Session, **params: Any) -> re
     return session.get(running.url + STEADY, params={"limit": 1000} | params, timeout=30)
 
 
-def values(answer: requests.Response) -> list[float]:
-    return [row[1] for row in from_json(answer)[0][identity("steady")]]
+def values(response: requests.Response) -> list[float]:
+    return [row[1] for row in from_json(response)[0][identity("steady")]]
 
 
 def test_a_status_with_its_rate_is_the_same_for_the_same_seed(emulator: Start, http: requests.Session) -> None:
@@ -63,16 +63,16 @@ def test_filters(emulator: Start, http: requests.Session) -> None:
     ],
 )
 def test_what_a_status_comes_with(emulator: Start, http: requests.Session, rule: str, expected: Any) -> None:
-    answer = get(emulator("--fault", rule), http)
+    response = get(emulator("--fault", rule), http)
     status, header, media_type = expected
-    assert answer.status_code == status
-    assert (answer.headers.get("Retry-After") or "").endswith(header or "")
-    assert (header is None) == ("Retry-After" not in answer.headers)
+    assert response.status_code == status
+    assert (response.headers.get("Retry-After") or "").endswith(header or "")
+    assert (header is None) == ("Retry-After" not in response.headers)
     if media_type is None:
-        assert answer.content == b""
+        assert response.content == b""
     else:
-        assert answer.headers["Content-Type"].startswith(media_type)
-        assert (b"<html>" in answer.content) == (media_type == "text/html")
+        assert response.headers["Content-Type"].startswith(media_type)
+        assert (b"<html>" in response.content) == (media_type == "text/html")
 
 
 def test_rules_change_at_run_time(emulator: Start, http: requests.Session) -> None:
@@ -95,10 +95,10 @@ def test_a_body_that_is_cut_off(emulator: Start, http: requests.Session) -> None
     running = emulator("--fault", "truncate")
     with pytest.raises(GONE):
         get(running, http)
-    answer = http.get(running.url + STEADY, stream=True)
-    assert answer.status_code == 200
-    got = answer.raw.read(int(answer.headers["Content-Length"]) // 2)
-    assert len(got) == int(answer.headers["Content-Length"]) // 2
+    response = http.get(running.url + STEADY, stream=True)
+    assert response.status_code == 200
+    got = response.raw.read(int(response.headers["Content-Length"]) // 2)
+    assert len(got) == int(response.headers["Content-Length"]) // 2
 
 
 @pytest.mark.parametrize("kind", ["reset", "reset_after_apply"])
@@ -129,28 +129,28 @@ def test_a_slow_body_comes_whole(emulator: Start, http: requests.Session) -> Non
 
 @pytest.mark.parametrize("accept", ["application/json", PROTOBUF[0]])
 def test_garbage(emulator: Start, http: requests.Session, accept: str) -> None:
-    answer = http.get(emulator("--fault", "garbage").url + STEADY, headers={"Accept": accept})
-    assert (answer.status_code, answer.headers["Content-Type"]) == (200, accept)
+    response = http.get(emulator("--fault", "garbage").url + STEADY, headers={"Accept": accept})
+    assert (response.status_code, response.headers["Content-Type"]) == (200, accept)
     with pytest.raises(Exception, match=r".+"):
-        Page.FromString(answer.content) if accept == PROTOBUF[0] else answer.json()
+        Page.FromString(response.content) if accept == PROTOBUF[0] else response.json()
 
 
 def test_a_redirect_keeps_path_and_query(emulator: Start, http: requests.Session) -> None:
     target = emulator()
     host = "{0.scheme}://{0.netloc}".format(urlsplit(target.url))
     running = emulator("--fault", f"redirect={host}")
-    answer = http.get(running.url + STEADY, params={"limit": 3}, allow_redirects=False)
-    assert (answer.status_code, answer.headers["Location"]) == (302, f"{target.url}{STEADY}?limit=3")
+    response = http.get(running.url + STEADY, params={"limit": 3}, allow_redirects=False)
+    assert (response.status_code, response.headers["Location"]) == (302, f"{target.url}{STEADY}?limit=3")
     assert len(values(get(running, http, limit=3))) == 3
 
 
 def pages(running: EmulatorThread, session: requests.Session, limit: int = 1000, most: int = 30) -> list[list[float]]:
     found, token = [], None
     while len(found) < most:
-        answer = get(running, session, limit=limit, **({"continuationToken": token} if token else {}))
-        assert answer.status_code == 200, answer.text
-        found.append(values(answer))
-        token = answer.json()["continuationToken"]
+        response = get(running, session, limit=limit, **({"continuationToken": token} if token else {}))
+        assert response.status_code == 200, response.text
+        found.append(values(response))
+        token = response.json()["continuationToken"]
         if not token:
             break
     return found
@@ -197,8 +197,10 @@ def test_a_token_that_is_refused(emulator: Start, http: requests.Session) -> Non
 def test_a_total_that_is_wrong(emulator: Start, http: requests.Session, rule: str, total: int) -> None:
     running = emulator("--fault", rule)
     assert from_json(get(running, http))[1][identity("steady")] == total
-    answer = http.post(f"{running.url}/query/data", json=[{"id": identity("steady")}], headers={"Accept": PROTOBUF[0]})
-    assert from_protobuf(answer)[1][identity("steady")] == total
+    response = http.post(
+        f"{running.url}/query/data", json=[{"id": identity("steady")}], headers={"Accept": PROTOBUF[0]}
+    )
+    assert from_protobuf(response)[1][identity("steady")] == total
 
 
 def test_a_fixed_set_of_points_is_rejected(emulator: Start, http: requests.Session) -> None:

@@ -26,9 +26,9 @@ def apis(emulator: Start) -> dict[str, str]:
     }
 
 
-def items(answer: requests.Response) -> list[dict[str, Any]]:
-    assert answer.status_code == 200, answer.text
-    found: list[dict[str, Any]] = answer.json()["data"]["items"]
+def items(response: requests.Response) -> list[dict[str, Any]]:
+    assert response.status_code == 200, response.text
+    found: list[dict[str, Any]] = response.json()["data"]["items"]
     return found
 
 
@@ -47,9 +47,9 @@ def test_paging(apis: dict[str, str], http: requests.Session, api: str) -> None:
     url = apis[api] + ("/search" if api == "metadata" else "")
     seen, token = [], None
     while not seen or token:
-        answer = http.get(url, params={"limit": 2} | ({"continuationToken": token} if token else {}))
-        seen.append([item["uid"] for item in items(answer)])
-        token = answer.json()["continuationToken"]
+        response = http.get(url, params={"limit": 2} | ({"continuationToken": token} if token else {}))
+        seen.append([item["uid"] for item in items(response)])
+        token = response.json()["continuationToken"]
     assert [len(page) for page in seen] == [2, 1]
     assert http.get(url, params={"continuationToken": "x"}).status_code == 400
 

@@ -53,10 +53,10 @@ def test_a_killed_emulator_keeps_every_acknowledged_write(tmp_path: Path, http: 
                     sent[number] += 1
                     body = {"datapoints": [{"time": text_of(BASE + second * SECOND), "value": second}]}
                     try:
-                        answer = session.post(url, json=body, params={"async": "false"}, timeout=30)
+                        response = session.post(url, json=body, params={"async": "false"}, timeout=30)
                     except requests.RequestException:
                         return
-                    assert answer.status_code == 200
+                    assert response.status_code == 200
                     acknowledged[number].add(second)
 
         goal = sum(map(len, acknowledged)) + 200

@@ -102,20 +102,20 @@ def test_many_series_with_windows_of_their_own(
     seen: list[list[str]] = []
 
     def ask(token: str) -> requests.Response:
-        answer = http.post(
+        response = http.post(
             f"{running.url}/query/data",
             json=items,
             params={"continuationToken": token} if token else {},
             headers={"Accept": accept},
         )
-        rows, _, _ = (from_json if accept == "application/json" else from_protobuf)(answer)
+        rows, _, _ = (from_json if accept == "application/json" else from_protobuf)(response)
         seen.append(list(rows))
         largest = max(int(str(item["limit"])) for item in items)
         if scope == "answer":
             assert sum(map(len, rows.values())) <= largest
         else:
             assert all(len(part) <= largest for part in rows.values())
-        return answer
+        return response
 
     rows, totals, pages = read_all(ask)
     for number, key in enumerate(keys):
@@ -165,8 +165,8 @@ def test_by_name(emulator: Start, http: requests.Session) -> None:
         404: {"name": "unsteady", "facility": "EMU"},
     }
     for status, asked in answers.items():
-        answer = http.get(f"{running.url}/query/data", params=asked)
-        assert (answer.status_code, answer.json()["statusCode"]) == (status, status)
+        response = http.get(f"{running.url}/query/data", params=asked)
+        assert (response.status_code, response.json()["statusCode"]) == (status, status)
     assert http.get(f"{running.url}/query/data", params={"name": "steady"}).status_code == 400
 
 
@@ -201,8 +201,8 @@ def test_json_is_what_those_get_who_ask_for_nothing_else(
     emulator: Start, http: requests.Session, accept: str | None
 ) -> None:
     running = emulator()
-    answer = http.get(f"{running.url}/{identity('steady')}/data", headers={"Accept": accept})
-    assert answer.headers["Content-Type"] == "application/json"
+    response = http.get(f"{running.url}/{identity('steady')}/data", headers={"Accept": accept})
+    assert response.headers["Content-Type"] == "application/json"
 
 
 @pytest.mark.parametrize("accept", [*PROTOBUF, "application/json;q=0.5, application/x-protobuf;q=0.9"])
@@ -211,9 +211,9 @@ def test_protobuf_answers_name_the_spelling_that_was_asked_for(
 ) -> None:
     url = f"/{identity('steady')}/data?limit=3"
     on, off = emulator(), emulator("--protobuf", "off")
-    answer = http.get(on.url + url, headers={"Accept": accept})
-    assert answer.headers["Content-Type"] in accept
-    assert len(from_protobuf(answer)[0][identity("steady")]) == 3
+    response = http.get(on.url + url, headers={"Accept": accept})
+    assert response.headers["Content-Type"] in accept
+    assert len(from_protobuf(response)[0][identity("steady")]) == 3
     assert http.get(off.url + url, headers={"Accept": accept}).headers["Content-Type"] == "application/json"
 
 
@@ -278,9 +278,9 @@ _BAD = [
 
 @pytest.mark.parametrize(("status", "path", "params"), _BAD)
 def test_what_the_service_refuses(emulator: Start, http: requests.Session, status: int, path: str, params: Any) -> None:
-    answer = http.get(emulator().url + path.replace("{id}", identity("steady")), params=params)
-    body = answer.json()
-    assert (answer.status_code, body["statusCode"]) == (status, status)
+    response = http.get(emulator().url + path.replace("{id}", identity("steady")), params=params)
+    body = response.json()
+    assert (response.status_code, body["statusCode"]) == (status, status)
     assert set(body) == {"statusCode", "message", "traceId"}
     assert len(body["traceId"]) == 32
 
@@ -293,8 +293,8 @@ def test_what_the_service_refuses(emulator: Start, http: requests.Session, statu
 def test_requests_for_many_that_are_refused(emulator: Start, http: requests.Session, items: Any) -> None:
     if isinstance(items, list) and items and isinstance(items[0], dict) and items[0] and "id" not in items[0]:
         items = [{"id": identity("steady")} | items[0]]
-    answer = http.post(f"{emulator().url}/query/data", json=items)
-    assert answer.status_code == 400, answer.text
+    response = http.post(f"{emulator().url}/query/data", json=items)
+    assert response.status_code == 400, response.text
 
 
 def test_a_body_that_is_no_json(emulator: Start, http: requests.Session) -> None:
@@ -325,6 +325,6 @@ def test_gzip_only_where_both_want_it(emulator: Start, http: requests.Session) -
     plain = http.get(off.url + path, headers={"Accept-Encoding": "gzip"})
     packed = http.get(on.url + path, headers={"Accept-Encoding": "gzip"})
     unwanted = http.get(on.url + path, headers={"Accept-Encoding": "identity"})
-    assert [answer.headers.get("Content-Encoding") for answer in (plain, packed, unwanted)] == [None, "gzip", None]
+    assert [response.headers.get("Content-Encoding") for response in (plain, packed, unwanted)] == [None, "gzip", None]
     assert plain.json()["data"] == packed.json()["data"] == unwanted.json()["data"]
     assert int(packed.headers["Content-Length"]) < int(plain.headers["Content-Length"]) / 3

@@ -126,9 +126,9 @@ def test_what_is_nested_deeply_is_refused_and_not_kept(emulator: Start, http: re
         ("PATCH", f"{base}/ims-subscriptions-management/v1.2/uid/{uid}"): f'{{"name": {deep}}}',
     }
     for (method, url), body in bodies.items():
-        answer = http.request(method, url, data=body, headers=headers)
-        assert answer.status_code in (400, 404), (method, url, answer.text[:200])
-        assert len(answer.text) < 2_000
+        response = http.request(method, url, data=body, headers=headers)
+        assert response.status_code in (400, 404), (method, url, response.text[:200])
+        assert len(response.text) < 2_000
     listed = http.get(running.url)
     assert listed.status_code == 200
     assert "new" not in {item["name"] for item in listed.json()["data"]["items"]}

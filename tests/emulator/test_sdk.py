@@ -34,13 +34,13 @@ def results(sdk_python: str) -> dict[str, list[Any]]:
         return found
 
 
-def in_json(answer: Any) -> list[dict[str, Any]]:
-    rows = answer["data"]["items"][0]["datapoints"]
+def in_json(response: Any) -> list[dict[str, Any]]:
+    rows = response["data"]["items"][0]["datapoints"]
     return [row | {"time": ns_of(row["time"])} for row in rows]
 
 
-def in_protobuf(answer: Any) -> list[dict[str, Any]]:
-    item = Page.FromString(base64.b64decode(answer["bytes"])).data[0]
+def in_protobuf(response: Any) -> list[dict[str, Any]]:
+    item = Page.FromString(base64.b64decode(response["bytes"])).data[0]
     columns = table(item)
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
@@ -75,7 +75,7 @@ def test_points_in_every_form(results: dict[str, list[Any]], method: str, calls_
     extra = 1 if method == "get_datapoints" else 0  # The second page, in JSON only.
     in_form = [answers[:calls_each], *(answers[calls_each * n + extra : calls_each * (n + 1) + extra] for n in (1, 2))]
     for form, read in zip(in_form, (in_json, in_protobuf, in_protobuf), strict=True):
-        assert [read(answer) for answer in form] == expected
+        assert [read(response) for response in form] == expected
 
 
 def test_the_second_page(results: dict[str, list[Any]]) -> None:
@@ -90,7 +90,7 @@ def test_failures_are_what_the_sdk_expects(results: dict[str, list[Any]]) -> Non
     assert unknown["traced"]
     assert in_json(written) == [{"time": BASE, "value": 1.5, "status": 192}]
     sent = results["TimeseriesAPI.write_data"]
-    assert [answer.get("statusCode") or answer["failed"] for answer in sent] == [200, 202, 400]
+    assert [response.get("statusCode") or response["failed"] for response in sent] == [200, 202, 400]
     assert results["TimeseriesAPI.get_timeseries_by_id"][-1]["failed"] == 404
 
 

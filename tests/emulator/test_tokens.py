@@ -50,8 +50,8 @@ def test_tokens_expire_where_that_is_wanted(emulator: Start, http: requests.Sess
     running = emulator("--token-ttl", "60", "--clock-rate", "1000000")
     url = f"{running.url}/{identity('steady')}/data"
     token = http.get(url, params={"limit": 10}).json()["continuationToken"]
-    answer = http.get(url, params={"limit": 10, "continuationToken": token})
-    assert (answer.status_code, "expired" in answer.json()["message"]) == (400, True)
+    response = http.get(url, params={"limit": 10, "continuationToken": token})
+    assert (response.status_code, "expired" in response.json()["message"]) == (400, True)
 
 
 def test_a_token_in_the_body_of_a_query_of_many(emulator: Start, http: requests.Session) -> None:

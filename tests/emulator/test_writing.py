@@ -43,8 +43,8 @@ def test_upserts_of_one_series(emulator: Start, http: requests.Session) -> None:
         point(3, 4, 2**32 - 1),
         {"time": text_of(BASE + 9 * SECOND), "value": 9},
     ]
-    answer = http.post(url, json={"datapoints": sent}, params=SYNC)
-    assert (answer.status_code, set(answer.json())) == (200, {"statusCode", "message", "traceId"})
+    response = http.post(url, json={"datapoints": sent}, params=SYNC)
+    assert (response.status_code, set(response.json())) == (200, {"statusCode", "message", "traceId"})
     assert stored(running, "a", http) == {
         -1: (-0.5, 192),
         0: (1.0, 192),
@@ -99,9 +99,9 @@ _BAD_STATUSES = ("1.5", "4294967296", "true", '"192"')
 )
 def test_what_a_write_may_not_be(emulator: Start, http: requests.Session, body: bytes) -> None:
     running = emulator()
-    answer = http.post(f"{running.url}/{identity('empty')}/data", data=body, params=SYNC)
-    assert answer.status_code == 400, answer.text
-    assert answer.json()["statusCode"] == 400
+    response = http.post(f"{running.url}/{identity('empty')}/data", data=body, params=SYNC)
+    assert response.status_code == 400, response.text
+    assert response.json()["statusCode"] == 400
     assert stored(running, "empty", http) == {}
 
 

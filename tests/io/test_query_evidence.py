@@ -88,9 +88,9 @@ def test_a_steady_answer_without_anything_fails_where_the_service_counts_points(
 
 def test_a_series_that_is_left_out_once_is_read_after_all() -> None:
     gateway = Gateway(service(), without_a, times=1)
-    answer = gateway.reader().read(("a", "b"), WANTED)
-    assert isinstance(answer, QueryResult)
-    assert answer.points == 40
+    response = gateway.reader().read(("a", "b"), WANTED)
+    assert isinstance(response, QueryResult)
+    assert response.points == 40
     assert gateway.asked_for_count == [("a",)]
 
 
@@ -131,9 +131,9 @@ def test_another_range_than_asked_for_is_no_answer(format: str) -> None:
     later = steady("ab", TimeRange(40 * SECOND, 60 * SECOND), SECOND)
     page = json_page if format == "json" else protobuf_page
     gateway = Gateway(service(format), lambda _: page([(s, rows, 20) for s, rows in later.items()]), times=2)
-    answer = gateway.reader().read(("a", "b"), WANTED)
-    assert isinstance(answer, QueryResult)
-    assert answer.points == 40
+    response = gateway.reader().read(("a", "b"), WANTED)
+    assert isinstance(response, QueryResult)
+    assert response.points == 40
     gateway.times = 10**9
     with pytest.raises(IncompleteReadError, match="the response is to another request"):
         gateway.reader().read(("a", "b"), WANTED)
@@ -199,8 +199,8 @@ def test_an_answer_is_whole_or_refused(
     reader = gateway.reader()
     for _ in range(3):
         try:
-            answer = reader.read(("a", "b", "c"), TimeRange(0, 10 * SECOND), recorded=frozenset(points))
+            response = reader.read(("a", "b", "c"), TimeRange(0, 10 * SECOND), recorded=frozenset(points))
         except IncompleteReadError:
             continue
-        assert isinstance(answer, QueryResult)
-        assert answer.points == sum(map(len, points.values()))
+        assert isinstance(response, QueryResult)
+        assert response.points == sum(map(len, points.values()))

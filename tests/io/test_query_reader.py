@@ -45,8 +45,10 @@ def read(service: ScriptedService, wanted: TimeRange = WANTED, series_ids: str =
     return reader_of(service, **options).read(tuple(series_ids), wanted)
 
 
-def points_in(service: ScriptedService, answer: QueryResult, wanted: TimeRange = WANTED, series_ids: str = "ab") -> Any:
-    return held(assemble_chunk(RawChunk(ChunkKey(tuple(series_ids), wanted), answer.pages, service.format)))  # type: ignore[arg-type]  # a test's str
+def points_in(
+    service: ScriptedService, response: QueryResult, wanted: TimeRange = WANTED, series_ids: str = "ab"
+) -> Any:
+    return held(assemble_chunk(RawChunk(ChunkKey(tuple(series_ids), wanted), response.pages, service.format)))  # type: ignore[arg-type]  # a test's str
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -55,13 +57,13 @@ def points_in(service: ScriptedService, answer: QueryResult, wanted: TimeRange =
 @pytest.mark.parametrize("limit", [1, 7, 20, 1_000])
 def test_reads_all_pages(format: str, per_answer: bool, mentions_empty: bool, limit: int) -> None:
     service = ScriptedService(POINTS, format=format, per_answer=per_answer, mentions_empty=mentions_empty, limit=limit)
-    answer = read(service, series_ids="abc")  # c has no points
-    assert points_in(service, answer, series_ids="abc") == oracle(POINTS, "abc", WANTED)
-    assert answer.points == 40
+    response = read(service, series_ids="abc")  # c has no points
+    assert points_in(service, response, series_ids="abc") == oracle(POINTS, "abc", WANTED)
+    assert response.points == 40
     assert (
-        len(answer.pages) == len(service.requests) == max(1, (40 if per_answer else 20) // limit + (limit == 7) * (1))
+        len(response.pages) == len(service.requests) == max(1, (40 if per_answer else 20) // limit + (limit == 7) * (1))
     )
-    assert {page.query for page in answer.pages} == {WANTED}
+    assert {page.query for page in response.pages} == {WANTED}
     assert [token is None for _, _, token in service.requests] == [True] + [False] * (len(service.requests) - 1)
 
 
@@ -69,13 +71,13 @@ def test_reads_all_pages(format: str, per_answer: bool, mentions_empty: bool, li
 def test_points_that_the_service_adds_at_the_edges_are_counted_too(format: str) -> None:
     wanted = TimeRange(SECOND + 50, 10 * SECOND)
     service = ScriptedService(POINTS, format=format, end_inclusive=True, tick_ns=100)
-    answer = read(service, wanted)
-    assert answer.points == 2 * 10  # 1 s to 10 s, of which the first and the last are outside
-    assert points_in(service, answer, wanted) == oracle(POINTS, "ab", wanted)
+    response = read(service, wanted)
+    assert response.points == 2 * 10  # 1 s to 10 s, of which the first and the last are outside
+    assert points_in(service, response, wanted) == oracle(POINTS, "ab", wanted)
     widened = TimeRange(SECOND + 50, SECOND + 60)
-    answer = read(service, widened)
-    assert answer.points == 2  # the service reads times in ticks of 100 ns and so finds the point at 1 s
-    assert points_in(service, answer, widened) == {"a": [], "b": []}
+    response = read(service, widened)
+    assert response.points == 2  # the service reads times in ticks of 100 ns and so finds the point at 1 s
+    assert points_in(service, response, widened) == {"a": [], "b": []}
 
 
 def test_a_service_without_totals_is_believed() -> None:
@@ -104,17 +106,17 @@ def test_any_fault_once_is_survived_or_told(format: str, fault: str, place: int)
         with pytest.raises(TransientServiceError):
             read(service)
         return
-    answer = read(service)
-    assert points_in(service, answer) == oracle(POINTS, "ab", WANTED)
+    response = read(service)
+    assert points_in(service, response) == oracle(POINTS, "ab", WANTED)
     assert service.struck == [fault]
 
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_duplicated_page_is_asked_for_again_and_no_other(format: str) -> None:
     service = ScriptedService(POINTS, format=format, script=[None, None, "duplicate page", "duplicate page"])
-    answer = read(service)
+    response = read(service)
     assert len(service.requests) == 4 + 2
-    assert len(answer.pages) == 4
+    assert len(response.pages) == 4
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -143,8 +145,8 @@ def test_a_page_that_repeats_under_ever_new_tokens_is_noticed(format: str, tells
 def read_divided(service: ScriptedService) -> None:
     """Read, following divisions down to the first part, until an answer or an error comes."""
     wanted = WANTED
-    while isinstance(answer := read(service, wanted), Divide):
-        wanted = wanted.split(answer.parts)[0]
+    while isinstance(response := read(service, wanted), Divide):
+        wanted = wanted.split(response.parts)[0]
 
 
 def test_a_token_that_stays_the_same_may_lead_on() -> None:
@@ -153,9 +155,9 @@ def test_a_token_that_stays_the_same_may_lead_on() -> None:
     bodies = [protobuf_page(items, "cursor" if page < 3 else None) for page, items in enumerate(pages)]
     rest = iter(bodies)
     reader = QueryReader(lambda *_: next(rest), format="protobuf", page_limit=5, max_points=1_000)
-    answer = reader.read(("a", "b"), WANTED)
-    assert isinstance(answer, QueryResult)
-    assert [page.body for page in answer.pages] == bodies
+    response = reader.read(("a", "b"), WANTED)
+    assert isinstance(response, QueryResult)
+    assert [page.body for page in response.pages] == bodies
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -207,9 +209,9 @@ def test_the_error_says_which_series_is_short_and_by_how_much() -> None:
 def test_a_query_whose_pages_keep_failing_is_divided_into_single_pages(fault: str) -> None:
     # Where tokens do not work, queries of one page need none.
     service = ScriptedService(POINTS, ever_after=fault)
-    answer = read(service)
-    assert isinstance(answer, Divide)
-    assert answer.parts >= 40 // service.limit
+    response = read(service)
+    assert isinstance(response, Divide)
+    assert response.parts >= 40 // service.limit
     assert len(service.requests) <= 2 * 5
 
 
@@ -220,11 +222,11 @@ def test_tokens_that_never_work_are_got_round(format: str, fault: str) -> None:
     todo, found = [WANTED], Counter[str]()
     while todo:
         part = todo.pop()
-        answer = read(service, part)
-        if isinstance(answer, Divide):
-            todo.extend(part.split(answer.parts))
+        response = read(service, part)
+        if isinstance(response, Divide):
+            todo.extend(part.split(response.parts))
         else:
-            found.update({s: len(rows) for s, rows in points_in(service, answer, part).items()})
+            found.update({s: len(rows) for s, rows in points_in(service, response, part).items()})
     assert found == {"a": 20, "b": 20}
     assert len(service.requests) < 100
 
@@ -258,59 +260,59 @@ def test_a_later_page_that_is_refused_starts_the_query_over(error: OmniaBeamErro
         with pytest.raises(type(error)):
             reader.read(("a", "b"), WANTED)
     else:
-        answer = reader.read(("a", "b"), WANTED)
-        assert isinstance(answer, QueryResult)
-        assert answer.points == 40
+        response = reader.read(("a", "b"), WANTED)
+        assert isinstance(response, QueryResult)
+        assert response.points == 40
         assert [token for _, _, token in service.requests].count(None) == 2
 
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_too_much_is_divided_before_it_is_fetched(format: str) -> None:
     service = ScriptedService(POINTS, format=format)
-    answer = read(service, max_points=30)
-    assert isinstance(answer, Divide)
+    response = read(service, max_points=30)
+    assert isinstance(response, Divide)
     if format == "protobuf":  # its first page tells
         assert len(service.requests) == 1
-        assert answer.parts == 9  # 40 points in pages of 5, a little less than full
+        assert response.parts == 9  # 40 points in pages of 5, a little less than full
     else:
         assert len(service.requests) == 4  # ten points a page: the fourth goes past thirty
-        assert answer.parts >= 2
+        assert response.parts >= 2
 
 
 def test_a_single_nanosecond_is_not_divided() -> None:
     service = ScriptedService(steady("ab", TimeRange(0, 10), 1), tick_ns=100)
-    answer = read(service, TimeRange(3, 4), max_points=15)
-    assert isinstance(answer, QueryResult)
-    assert answer.points == 20
+    response = read(service, TimeRange(3, 4), max_points=15)
+    assert isinstance(response, QueryResult)
+    assert response.points == 20
 
 
 def test_a_vast_query_is_divided_into_a_bounded_number_of_parts() -> None:
     vast = protobuf_page([("a", [(0, 0, 192)], 10**12)], "next")
     reader = QueryReader(lambda *_: vast, format="protobuf", page_limit=100_000, max_points=1_000_000)
-    answer = reader.read(("a",), WANTED)
-    assert isinstance(answer, Divide)
-    assert answer.parts == 1_000
+    response = reader.read(("a",), WANTED)
+    assert isinstance(response, Divide)
+    assert response.parts == 1_000
 
 
 def test_nothing_at_all_is_asked_for_again() -> None:
     # A body without bytes is a page without items in protobuf, and what a broken gateway sends.
     service = ScriptedService(POINTS, limit=50, script=["empty body", "empty body"])
-    answer = read(service)
-    assert points_in(service, answer) == oracle(POINTS, "ab", WANTED)
+    response = read(service)
+    assert points_in(service, response) == oracle(POINTS, "ab", WANTED)
 
 
 def test_nothing_at_all_is_believed_when_it_is_said_again() -> None:
     service = ScriptedService({}, mentions_empty=False)
-    answer = read(service)
-    assert points_in(service, answer) == {"a": [], "b": []}
+    response = read(service)
+    assert points_in(service, response) == {"a": [], "b": []}
     assert len(service.requests) == 3
 
 
 @pytest.mark.parametrize("mentions_empty", [True, False])
 def test_nothing_is_believed_at_once_where_nothing_is_expected_or_the_series_are_named(mentions_empty: bool) -> None:
     service = ScriptedService({}, mentions_empty=mentions_empty)
-    answer = reader_of(service).read(("a", "b"), WANTED, points_expected=mentions_empty)
-    assert isinstance(answer, QueryResult)
+    response = reader_of(service).read(("a", "b"), WANTED, points_expected=mentions_empty)
+    assert isinstance(response, QueryResult)
     assert len(service.requests) == 1
 
 
@@ -341,14 +343,14 @@ def test_points_are_exact_or_an_error_says_why(
     if "empty body" in service.script:
         service.script = [None if fault == "empty body" and i % 2 else fault for i, fault in enumerate(service.script)]
     try:
-        answer = read(service, wanted, series_ids="abc", max_points=max_points)
+        response = read(service, wanted, series_ids="abc", max_points=max_points)
         # Two faults may make up for each other in number: then it is the assembling that tells.
-        found = points_in(service, answer, wanted, "abc") if isinstance(answer, QueryResult) else None
+        found = points_in(service, response, wanted, "abc") if isinstance(response, QueryResult) else None
     except OmniaBeamError:
         assert service.struck
         return
-    if isinstance(answer, QueryResult):
+    if isinstance(response, QueryResult):
         assert found == oracle(points, "abc", wanted)
-        assert answer.points <= max_points
+        assert response.points <= max_points
     else:
-        assert answer.parts >= 2
+        assert response.parts >= 2

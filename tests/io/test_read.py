@@ -51,10 +51,10 @@ class Worker:
         options: ReadOptions = ReadOptions(),
         failures: str | None = None,
         *,
-        patient: bool = False,
+        keep_trying: bool = False,
     ) -> None:
         self.board = RunBoard()
-        self.fn = pickler.loads(pickler.dumps(_Fetch(settings, options, failures, self.board, patient=patient)))
+        self.fn = pickler.loads(pickler.dumps(_Fetch(settings, options, failures, self.board, keep_trying=keep_trying)))
         self.fn.setup()
 
     def __enter__(self) -> Worker:
@@ -227,7 +227,7 @@ def test_a_refused_credential_ends_the_bundle_also_where_failures_go_elsewhere(e
 @pytest.mark.parametrize("status", [401, 503])
 def test_a_job_without_an_end_takes_neither_for_an_end(emulator: EmulatorThread, status: int) -> None:
     emulator.set_faults([f"path=/data status={status}"])
-    with Worker(service(emulator.url), failures="failures", patient=True) as worker:
+    with Worker(service(emulator.url), failures="failures", keep_trying=True) as worker:
         outcomes = worker.run(shard_of(emulator, 15))
     assert [type(each.value) for each in outcomes] == [WindowFailure] * 15
     assert worker.board.fatal is None
@@ -254,8 +254,10 @@ def test_faults_of_every_kind_are_survived(emulator: EmulatorThread) -> None:
     )
     shard = shard_of(emulator, 10, "dense")
     options = ReadOptions(page_limit=1_000)
-    patient = service(emulator.url, retry=RetryPolicy(attempts=12, deadline_s=20, first_wait_s=0.001, max_wait_s=0.01))
-    with Worker(patient, options, failures="failures") as worker:
+    keep_trying = service(
+        emulator.url, retry=RetryPolicy(attempts=12, deadline_s=20, first_wait_s=0.001, max_wait_s=0.01)
+    )
+    with Worker(keep_trying, options, failures="failures") as worker:
         outputs = worker.run(shard)
     done = [output for output in outputs if isinstance(output, RawChunk)]
     [series_id] = shard.windows[0].key.series_ids

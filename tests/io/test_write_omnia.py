@@ -146,7 +146,7 @@ def test_batches_go_across_series_and_chunks_and_receipts_are_exact(
 
 def test_a_refused_batch_waits_alone(sink: Callable[..., Sink]) -> None:
     refusing = ScriptedService()
-    refusing.script = [refusing.answer(429, Retry_After="1"), refusing.answer(200, b'{"statusCode": 200}')]
+    refusing.script = [refusing.response(429, Retry_After="1"), refusing.response(200, b'{"statusCode": 200}')]
     settings = ServiceSettings(refusing.url, requests_per_second=None, max_in_flight=1)
     try:
         outputs = sink(settings, WriteOptions(batch_points=100)).bundle([chunk_of({"a": "a"}, 0, points=400)])

@@ -148,7 +148,7 @@ def test_a_batch_that_waits_for_the_service_holds_no_place_of_those_in_flight(re
     others_are_there, lock = threading.Event(), threading.Lock()
     inside = most = taken = 0
 
-    def answer(connection: socket.socket, request: Request) -> bool:
+    def response(connection: socket.socket, request: Request) -> bool:
         nonlocal inside, most, taken
         with lock:
             inside += 1
@@ -160,10 +160,10 @@ def test_a_batch_that_waits_for_the_service_holds_no_place_of_those_in_flight(re
             taken += 1
             if taken == batches - refused:
                 others_are_there.set()
-        connection.sendall(refusing.answer(200, b'{"statusCode": 200}'))
+        connection.sendall(refusing.response(200, b'{"statusCode": 200}'))
         return True
 
-    refusing.script = [refusing.answer(429, Retry_After="1")] * refused + [answer]
+    refusing.script = [refusing.response(429, Retry_After="1")] * refused + [response]
     settings = ServiceSettings(refusing.url, requests_per_second=None, max_in_flight=in_flight)
     waited: list[bool] = []
     with (

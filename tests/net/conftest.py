@@ -53,7 +53,7 @@ class ScriptedService:
         self._tls = tls
         self.greeting = b""
         self.requests: list[Request] = []
-        self.script: list[Step] = [self.answer(200, b"{}")]
+        self.script: list[Step] = [self.response(200, b"{}")]
         self.stop = threading.Event()
         self._lock = threading.Lock()
         self._connections: list[socket.socket] = []
@@ -65,7 +65,7 @@ class ScriptedService:
         self._spawn(self._accept)
 
     @staticmethod
-    def answer(
+    def response(
         status: int = 200,
         body: bytes = b"{}",
         content_type: str | None = "application/json",

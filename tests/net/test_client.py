@@ -37,7 +37,7 @@ def client(service: Any) -> Iterator[OmniaClient]:
 
 
 def test_a_long_series_is_written_in_batches(service: Any, client: OmniaClient) -> None:
-    service.script = [service.answer(200, b'{"statusCode": 200, "message": "ok", "traceId": "t1"}')]
+    service.script = [service.response(200, b'{"statusCode": 200, "message": "ok", "traceId": "t1"}')]
     written = client.write_data("a", Datapoints.of("a", range(0, 2500, 100), range(25)), batch_points=10)
     assert (written.points, written.requests, written.queued) == (25, 3, False)
     assert written.messages[0].trace_id == "t1"
@@ -46,7 +46,7 @@ def test_a_long_series_is_written_in_batches(service: Any, client: OmniaClient) 
 
 
 def test_batches_of_many_series(service: Any, client: OmniaClient) -> None:
-    service.script = [service.answer(202, b"")]
+    service.script = [service.response(202, b"")]
     series = [Datapoints.of(f"s{n}", [0] * n, [0.5] * n) for n in (3, 0, 4, 12, 1)]
     assert client.write_multiple(series, batch_points=5).queued
     sent = [[(i["id"], len(i["datapoints"])) for i in json.loads(r.body)["items"]] for r in service.requests]
@@ -54,7 +54,7 @@ def test_batches_of_many_series(service: Any, client: OmniaClient) -> None:
 
 
 def test_no_more_than_a_hundred_series_a_request(service: Any, client: OmniaClient) -> None:
-    service.script = [service.answer(200, b'{"statusCode": 200, "message": "ok"}')]
+    service.script = [service.response(200, b'{"statusCode": 200, "message": "ok"}')]
     client.write_multiple([Datapoints.of(f"s{n}", [0], [0]) for n in range(201)])
     assert [len(json.loads(request.body)["items"]) for request in service.requests] == [100, 100, 1]
 
@@ -93,7 +93,7 @@ def test_aggregates_cannot_be_written(client: OmniaClient) -> None:
 
 
 def test_a_failed_batch_tells_how_much_was_stored(service: Any, client: OmniaClient) -> None:
-    service.script = [service.answer(200, b'{"message": "ok"}'), service.answer(400, b'{"message": "no"}')]
+    service.script = [service.response(200, b'{"message": "ok"}'), service.response(400, b'{"message": "no"}')]
     with pytest.raises(BadRequestError, match=r"400 no \(2 of 5 points were stored before\)") as caught:
         client.write_data("a", Datapoints.of("a", [0] * 5, [0] * 5), batch_points=2)
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
@@ -124,8 +124,8 @@ def envelope(*items: dict[str, Any], token: str | None = None) -> bytes:
 
 def test_metadata_pages_are_fetched_as_needed(service: Any, client: OmniaClient) -> None:
     service.script = [
-        service.answer(200, envelope({"id": "1"}, {"id": "2"}, token="t")),
-        service.answer(200, envelope({"id": "3"}, token="")),
+        service.response(200, envelope({"id": "1"}, {"id": "2"}, token="t")),
+        service.response(200, envelope({"id": "3"}, token="")),
     ]
     found = client.search_timeseries("PT*")
     assert next(found).id == "1"
@@ -138,9 +138,9 @@ def test_a_result_set_at_the_cap_is_not_taken_for_whole(
     service: Any, client: OmniaClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(metadata, "MAX_METADATA_ITEMS", 3)
-    service.script = [service.answer(200, envelope({"id": "1"}, {"id": "2"}))]
+    service.script = [service.response(200, envelope({"id": "1"}, {"id": "2"}))]
     assert len(list(client.get_timeseries())) == 2
-    service.script = [service.answer(200, envelope({"id": "1"}, {"id": "2"}, {"id": "3"}))]
+    service.script = [service.response(200, envelope({"id": "1"}, {"id": "2"}, {"id": "3"}))]
     seen = []
     with pytest.raises(UsageError, match="3 timeseries match, the most that the service lists"):
         seen.extend(client.get_timeseries())
@@ -152,20 +152,20 @@ def test_a_result_set_at_the_cap_is_not_taken_for_whole(
     ids=["envelope", "object", "list"],
 )
 def test_one_timeseries_in_any_wrapping(service: Any, client: OmniaClient, body: bytes) -> None:
-    service.script = [service.answer(200, body)]
+    service.script = [service.response(200, body)]
     assert client.get_timeseries_by_id("1").name == "n"
 
 
 @pytest.mark.parametrize("body", [envelope(), envelope({"id": "1"}, {"id": "2"}), b"5", b'{"data": [1]}', b'{"data": '])
 def test_an_answer_without_the_timeseries(service: Any, client: OmniaClient, body: bytes) -> None:
-    service.script = [service.answer(200, body)]
+    service.script = [service.response(200, body)]
     with pytest.raises(NotTheServiceError, match="GET /1"):
         client.get_timeseries_by_id("1")
 
 
 def test_an_existing_timeseries_is_a_conflict(service: Any, client: OmniaClient) -> None:
     told = "Attempt to store timeseries 'n' from 'f' which already exists"
-    service.script = [service.answer(409, json.dumps({"statusCode": 409, "message": told}).encode())]
+    service.script = [service.response(409, json.dumps({"statusCode": 409, "message": told}).encode())]
     with pytest.raises(ConflictError, match=told):
         client.add_timeseries(TimeseriesDraft("n", "f"))
     assert len(service.requests) == 1
@@ -174,11 +174,11 @@ def test_an_existing_timeseries_is_a_conflict(service: Any, client: OmniaClient)
 def test_history_facets_subscriptions(service: Any, client: OmniaClient) -> None:
     changes = {"unit": {"from": "bar", "to": "Pa"}}
     service.script = [
-        service.answer(200, envelope({"changedBy": "me", "changedTime": "2024", "changes": changes})),
-        service.answer(200, envelope({"facility": "1191", "count": 4}, {"facility": None, "count": None})),
-        service.answer(200, envelope({"id": "a", "customerId": "c"})),
-        service.answer(200, envelope({"id": "i", "uid": "u", "tag": "T", "systemCode": "S", "compressed": "yes"})),
-        service.answer(200, b'{"quota": 10, "count": 3}'),
+        service.response(200, envelope({"changedBy": "me", "changedTime": "2024", "changes": changes})),
+        service.response(200, envelope({"facility": "1191", "count": 4}, {"facility": None, "count": None})),
+        service.response(200, envelope({"id": "a", "customerId": "c"})),
+        service.response(200, envelope({"id": "i", "uid": "u", "tag": "T", "systemCode": "S", "compressed": "yes"})),
+        service.response(200, b'{"quota": 10, "count": 3}'),
     ]
     entry = client.get_history("a")[0]
     assert (entry.changed_by, entry.changes) == ("me", changes)
@@ -192,7 +192,7 @@ def test_history_facets_subscriptions(service: Any, client: OmniaClient) -> None
 
 def test_a_connection_string_shows_nowhere(service: Any, client: OmniaClient) -> None:
     secret = "Endpoint=sb://hub/;SharedAccessKey=hush-hush-hush"
-    service.script = [service.answer(400, json.dumps({"message": f"cannot reach {secret}"}).encode())]
+    service.script = [service.response(400, json.dumps({"message": f"cannot reach {secret}"}).encode())]
     with pytest.raises(BadRequestError) as caught:
         client.set_stream_destination(secret)
     assert "hush" not in str(caught.value)
@@ -213,7 +213,7 @@ class Tokens:
 def test_any_token_credential_also_for_the_companions(service: Any) -> None:
     credential = Tokens()
     prod = environment("prod")
-    service.script = [service.answer(200, envelope({"id": "a"}))]
+    service.script = [service.response(200, envelope({"id": "a"}))]
     with OmniaClient(service.url, credential=credential, resource_id=prod.timeseries.resource_id) as client:
         client.get_timeseries_by_id("a")
         list(client.ims_metadata.search())

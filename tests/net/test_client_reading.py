@@ -35,21 +35,21 @@ def client(service: Any) -> Iterator[OmniaClient]:
 
 def page(*items: tuple[str, list[int]], token: str = "", total: int | None = None, fields: str = "value") -> bytes:
     """Points at BASE plus these ns, of these series."""
-    answer = pb.CompactDatapointsDto(continuationToken=token)
+    response = pb.CompactDatapointsDto(continuationToken=token)
     for series_id, offsets in items:
-        item = answer.data.add(id=series_id, totalCount=len(offsets) if total is None else total)
+        item = response.data.add(id=series_id, totalCount=len(offsets) if total is None else total)
         item.fields.extend(["time", fields, "status"] if fields == "value" else ["time", fields])
         for offset in offsets:
             item.values.add(int64=BASE + offset)
             item.values.add(double=offset / 2)
             if fields == "value":
                 item.values.add(uint32=192)
-    return answer.SerializeToString()
+    return response.SerializeToString()
 
 
 def serve(service: Any, *pages: bytes) -> None:
     service.requests.clear()
-    service.script = [service.answer(200, each, PROTO) for each in pages]
+    service.script = [service.response(200, each, PROTO) for each in pages]
 
 
 def offsets(points: Datapoints) -> list[int]:
@@ -198,7 +198,7 @@ def test_a_page_that_comes_in_place_of_the_next(service: Any, client: OmniaClien
 
 def test_pages_that_come_round_again(service: Any, client: OmniaClient) -> None:
     first, second = page(("a", [0]), token="t", total=9), page(("a", [1]), token="u", total=9)
-    service.script = [service.answer(200, body, PROTO) for body in (first, second) * 3]
+    service.script = [service.response(200, body, PROTO) for body in (first, second) * 3]
     with pytest.raises(IncompleteReadError, match="repeats a page for ever, under other tokens"):
         client.get_datapoints("a")
     assert len(service.requests) == 3
@@ -224,7 +224,7 @@ def test_a_list_passes_over_a_few_repeated_pages(service: Any, client: OmniaClie
         return json.dumps({"data": {"items": [{"id": name, "name": name}]}, "continuationToken": token}).encode()
 
     bodies = [listed("A", "t"), *(listed("A", f"t{n}") for n in range(repeats)), listed("B", None)]
-    service.script = [service.answer(200, body) for body in bodies]
+    service.script = [service.response(200, body) for body in bodies]
     found = client.search_timeseries(name="N*")
     if repeats == 5:
         assert [each.id for each in found] == ["A", "B"]
@@ -240,7 +240,7 @@ def test_a_list_without_end(service: Any, client: OmniaClient, monkeypatch: pyte
     for number in range(pages):
         listed = [{"id": f"S{number}-{n}", "name": f"N{n}"} for n in range(10)]
         token = {"continuationToken": f"t{number}"} if number < pages - 1 else {}
-        service.script[number:] = [service.answer(200, json.dumps({"data": {"items": listed}, **token}).encode())]
+        service.script[number:] = [service.response(200, json.dumps({"data": {"items": listed}, **token}).encode())]
     found = client.search_timeseries(name="N*")
     if pages == 3:
         assert len(list(found)) == 30

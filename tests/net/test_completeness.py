@@ -217,7 +217,7 @@ class TestPages:
         service: Any, client: OmniaClient, bodies: Sequence[bytes], format: str, *, in_pieces: bool = False
     ) -> Points | None:
         service.requests.clear()
-        service.script = [service.answer(200, body, PROTO if format == "protobuf" else JSON) for body in bodies]
+        service.script = [service.response(200, body, PROTO if format == "protobuf" else JSON) for body in bodies]
         queries = [SeriesQuery(id=s, start_time=WANTED.start_ns, end_time=WANTED.end_ns) for s in "ab"]
         found: Points = {"a": [], "b": []}
         try:

@@ -67,17 +67,17 @@ def test_a_replaced_password_is_read_again_after_a_401(service: Any, session_on:
 
     def refuse(connection: Any, _request: Any) -> bool:
         path.write_text(f"{PASSWORD}\n")
-        connection.sendall(service.answer(401))
+        connection.sendall(service.response(401))
         return True
 
-    service.script = [refuse, service.answer()]
+    service.script = [refuse, service.response()]
     credential = BasicCredential(username_env="PI_USER", password_file=str(path))
     session_on(service.url, environ=ENVIRON, credential=credential).send("GET", "x", idempotent=True)
     assert service.requests[1].headers["authorization"] == f"Basic {HEADER}"
 
 
 def test_the_same_password_is_not_tried_twice(service: Any, session_on: Any) -> None:
-    service.script = [service.answer(401)]
+    service.script = [service.response(401)]
     with pytest.raises(errors.UnauthorizedError):
         session_on(service.url, environ=ENVIRON, credential=BASIC).send("GET", "x", idempotent=True)
     assert len(service.requests) == 1  # a domain locks an account after a few wrong passwords
@@ -85,7 +85,7 @@ def test_the_same_password_is_not_tried_twice(service: Any, session_on: Any) -> 
 
 def test_no_text_shows_the_password(service: Any, session_on: Any, caplog: Any) -> None:
     echo = f'{{"message": "bad Authorization: Basic {HEADER} of {PASSWORD}"}}'.encode()
-    service.script = [service.answer(400, echo)]
+    service.script = [service.response(400, echo)]
     session = session_on(service.url, environ=ENVIRON, credential=BASIC)
     with all_logs() as logged, pytest.raises(errors.ServiceError) as caught:
         session.send("GET", "x", idempotent=True)
@@ -99,7 +99,7 @@ def test_no_text_shows_the_password(service: Any, session_on: Any, caplog: Any) 
 
 
 def test_a_redirect_to_another_host_does_not_get_it(service: Any, other_service: Any, session_on: Any) -> None:
-    service.script = [service.answer(302, b"", None, Location=f"{other_service.origin}/x")]
+    service.script = [service.response(302, b"", None, Location=f"{other_service.origin}/x")]
     with pytest.raises(errors.TerminalServiceError, match="not followed"):
         session_on(service.url, environ=ENVIRON, credential=BASIC).send("GET", "x", idempotent=True)
     assert other_service.requests == []
@@ -224,16 +224,16 @@ def test_ntlm_proves_the_password_without_sending_it(
         sent = request.headers.get("authorization", "").partition(" ")[2]
         token = acceptor.step(base64.b64decode(sent)) if sent else b""
         offered = f"NTLM {base64.b64encode(token or b'').decode()}".strip()
-        answer = service.answer() if acceptor.complete else service.answer(401, WWW_Authenticate=offered)
-        connection.sendall(answer)
+        response = service.response() if acceptor.complete else service.response(401, WWW_Authenticate=offered)
+        connection.sendall(response)
         return True
 
     service.script = [step]
     credential = NtlmCredential(username_env="PI_USER", password_env="PI_PASSWORD")
     environ = {"PI_USER": "PLANT\\reader", "PI_PASSWORD": PASSWORD.replace(":", "")}
     session = session_on(service.url, environ=environ, credential=credential)
-    answer = session.send("POST", "x", json_body={"a": 1}, idempotent=False)
-    assert answer.status == 200
+    response = session.send("POST", "x", json_body={"a": 1}, idempotent=False)
+    assert response.status == 200
     assert acceptor.complete
     assert [request.connection for request in service.requests] == [1, 1, 1]
     assert service.requests[2].body == b'{"a":1}'

@@ -114,10 +114,10 @@ def _make_indiscreet(stage: Stage, monkeypatch: pytest.MonkeyPatch, trouble: str
         if application.secret:
             application.secret, application.certificates = "another", []
     stage.authority.echo = True
-    answer = stage.authority.answer
+    response = stage.authority.response
 
     def indiscreet(method: str, target: str, form: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
-        status, headers, body = answer(method, target, form)
+        status, headers, body = response(method, target, form)
         if not form:
             return status, headers, body
         names = (

@@ -268,10 +268,10 @@ def client(service: Any) -> Any:
 
 def answer_for(service: Any, name: str) -> Any:
     if name in READS_POINTS:
-        return service.answer(200, b"", "application/protobuf")
+        return service.response(200, b"", "application/protobuf")
     if name in WRITES_POINTS:
-        return service.answer(200, b'{"statusCode": 200, "message": "stored"}')
-    return service.answer(200, b'{"data": {"items": [{"id": "a", "name": "n", "facility": "f"}]}}')
+        return service.response(200, b'{"statusCode": 200, "message": "stored"}')
+    return service.response(200, b'{"data": {"items": [{"id": "a", "name": "n", "facility": "f"}]}}')
 
 
 def public_methods() -> set[str]:
@@ -337,13 +337,13 @@ def test_only_these_may_not_run_twice() -> None:
 def test_what_a_lost_attempt_deleted_is_deleted(
     service: Any, client: OmniaClient, reset_connection: Any, name: str
 ) -> None:
-    service.script = [reset_connection, service.answer(404, b'{"message": "not found"}')]
+    service.script = [reset_connection, service.response(404, b'{"message": "not found"}')]
     assert "earlier attempt" in CASES[name].call(client).message
 
 
 @pytest.mark.parametrize("name", ["delete_data", "delete_timeseries_by_id", "delete_stream_subscription"])
 def test_what_is_not_there_cannot_be_deleted(service: Any, client: OmniaClient, name: str) -> None:
-    service.script = [service.answer(404, b'{"message": "not found"}')]
+    service.script = [service.response(404, b'{"message": "not found"}')]
     with pytest.raises(NotFoundError):
         CASES[name].call(client)
 

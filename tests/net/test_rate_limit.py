@@ -239,7 +239,7 @@ def test_a_budget_that_lets_nothing_through_is_refused(bad: tuple[float, int]) -
         RateLimiter(*bad, clock=clock, sleep=sleep)
 
 
-def answer_all(limiter: RateLimiter, clock: Clock, answers: str, asked_s: float | None = None) -> None:
+def answer_all(limiter: RateLimiter, clock: Clock, answers: str, requested_s: float | None = None) -> None:
     """One request after the other: `.` is accepted, `x` refused."""
     for each in answers:
         with limiter.slot():
@@ -248,26 +248,26 @@ def answer_all(limiter: RateLimiter, clock: Clock, answers: str, asked_s: float 
             if each == ".":
                 limiter.accepted(started)
             else:
-                limiter.refused(started, asked_s)
+                limiter.refused(started, requested_s)
 
 
 def test_a_single_refusal_holds_nobody_else() -> None:
     clock = Clock()
     limiter = RateLimiter(10, 4, clock=clock, sleep=clock.sleep)
-    answer_all(limiter, clock, "..x..", asked_s=2.0)
+    answer_all(limiter, clock, "..x..", requested_s=2.0)
     assert clock.now == pytest.approx(1_000.4, abs=0.01)
     assert limiter.throttled_s == 0
 
 
 @pytest.mark.parametrize(("refusals", "asked_s"), [("x" * 10, 2.0), ("x", 30.0)])
-def test_a_word_to_everybody_holds_everybody(refusals: str, asked_s: float) -> None:
+def test_a_word_to_everybody_holds_everybody(refusals: str, requested_s: float) -> None:
     clock = Clock()
     limiter = RateLimiter(10, 4, clock=clock, sleep=clock.sleep)
-    answer_all(limiter, clock, refusals, asked_s)
+    answer_all(limiter, clock, refusals, requested_s)
     said_at = clock.now
     answer_all(limiter, clock, ".")
-    assert clock.now == pytest.approx(said_at + asked_s, abs=0.01)
-    assert limiter.throttled_s == pytest.approx(asked_s, abs=0.01)
+    assert clock.now == pytest.approx(said_at + requested_s, abs=0.01)
+    assert limiter.throttled_s == pytest.approx(requested_s, abs=0.01)
 
 
 def test_a_service_that_is_unavailable_holds_everybody() -> None:

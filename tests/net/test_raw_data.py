@@ -40,18 +40,18 @@ def _ticks(text: str) -> int:
 
 def page(*items: tuple[str, int, int], token: str = "") -> bytes:
     """A protobuf answer: (id, totalCount, points in the page) each."""
-    answer = pb.CompactDatapointsDto(continuationToken=token)
+    response = pb.CompactDatapointsDto(continuationToken=token)
     for series_id, total, points in items:
-        item = answer.data.add(id=series_id, totalCount=total, fields=["time", "value", "status"] if points else [])
+        item = response.data.add(id=series_id, totalCount=total, fields=["time", "value", "status"] if points else [])
         for n in range(points):
             item.values.add(int64=n)
             item.values.add(double=0.5)
             item.values.add(uint32=192)
-    return answer.SerializeToString()
+    return response.SerializeToString()
 
 
 def test_one_series_is_a_get(service: Any, session_on: Any) -> None:
-    service.script = [service.answer(200, b"bytes", PROTO)]
+    service.script = [service.response(200, b"bytes", PROTO)]
     query = RawQuery((A,), 150, 10**9 + 1, 5000, statuses=(192, 64), federation_source="TSDB")
     assert fetch_page(session_on(service.url), query, "next+/=") == b"bytes"
     seen = service.requests[0]
@@ -69,7 +69,7 @@ def test_one_series_is_a_get(service: Any, session_on: Any) -> None:
 
 
 def test_several_series_are_a_post_that_may_be_repeated(service: Any, session_on: Any) -> None:
-    service.script = [service.answer(502, b""), service.answer(200, b'{"data": {}}')]
+    service.script = [service.response(502, b""), service.response(200, b'{"data": {}}')]
     query = RawQuery((A, B), 0, 100, statuses=(192,), format="json")
     session = session_on(service.url, federation_source="IMS")
     assert fetch_page(session, query, "t") == b'{"data": {}}'
@@ -108,7 +108,7 @@ def test_a_query_that_cannot_be_is_refused(bad: dict[str, Any], told: str) -> No
 
 
 def test_counts_where_the_limit_is_per_series(service: Any, session_on: Any) -> None:
-    service.script = [service.answer(200, page((B.upper(), 7, 1), (A, 10**11, 1), (C, 0, 0)), PROTO)]
+    service.script = [service.response(200, page((B.upper(), 7, 1), (A, 10**11, 1), (C, 0, 0)), PROTO)]
     counts = probe_counts(session_on(service.url), (A, B, C), 0, 100)
     assert list(counts.items()) == [(A, 10**11), (B, 7), (C, 0)]
     assert [item["limit"] for item in json.loads(service.requests[0].body)] == [1, 1, 1]
@@ -117,9 +117,9 @@ def test_counts_where_the_limit_is_per_series(service: Any, session_on: Any) -> 
 
 def test_counts_where_the_limit_is_per_answer(service: Any, session_on: Any) -> None:
     service.script = [
-        service.answer(200, page((A, 3, 1), token="more"), PROTO),
-        service.answer(200, page((B, 7, 1)), PROTO),
-        service.answer(200, page(), PROTO),
+        service.response(200, page((A, 3, 1), token="more"), PROTO),
+        service.response(200, page((B, 7, 1)), PROTO),
+        service.response(200, page(), PROTO),
     ]
     assert probe_counts(session_on(service.url), (A, B, C), 0, 100) == {A: 3, B: 7, C: 0}
     assert [request.method for request in service.requests] == ["POST", "GET", "GET"]
@@ -127,14 +127,14 @@ def test_counts_where_the_limit_is_per_answer(service: Any, session_on: Any) -> 
 
 
 def test_a_service_without_totals_still_shows_that_there_is_something(service: Any, session_on: Any) -> None:
-    service.script = [service.answer(200, page((A, 0, 1)), PROTO)]
+    service.script = [service.response(200, page((A, 0, 1)), PROTO)]
     assert probe_counts(session_on(service.url), (A,), 0, 100) == {A: 1}
 
 
 def test_an_unknown_series_is_named(service: Any, session_on: Any) -> None:
-    missing = service.answer(404, b'{"statusCode": 404, "message": "Timeseries not found."}')
-    anything = service.answer(200, b'{"data": {"items": []}}')  # to the question whether this is the service at all
-    service.script = [missing, anything, service.answer(200, page((A, 3, 1)), PROTO), missing]
+    missing = service.response(404, b'{"statusCode": 404, "message": "Timeseries not found."}')
+    anything = service.response(200, b'{"data": {"items": []}}')  # to the question whether this is the service at all
+    service.script = [missing, anything, service.response(200, page((A, 3, 1)), PROTO), missing]
     with pytest.raises(SelectionError, match=rf"series {B} is not known to http://127.*Timeseries not found") as caught:
         probe_counts(session_on(service.url), (A, B, C), 0, 100)
     assert caught.value.__context__ is None

@@ -59,7 +59,11 @@ class Result:
 
 
 def carry_out(
-    requests: int, ceiling: float | None, service: Accepts, asked_s: float | None = None, latency_s: float = LATENCY_S
+    requests: int,
+    ceiling: float | None,
+    service: Accepts,
+    requested_s: float | None = None,
+    latency_s: float = LATENCY_S,
 ) -> Result:
     """Send so many requests, eight at a time, each as often as it takes, as the limiter and the retries do."""
     rate, rng, number = ServiceRate(ceiling), random.Random(5), itertools.count()
@@ -87,19 +91,21 @@ def carry_out(
             rate.accepted(started, now)
             continue
         refused += 1
-        if rate.refused(started, now) and asked_s:
-            paused_until = max(paused_until, now + asked_s)
-        heapq.heappush(waiting, now + (asked_s or rng.uniform(0, 0.5)))
+        if rate.refused(started, now) and requested_s:
+            paused_until = max(paused_until, now + requested_s)
+        heapq.heappush(waiting, now + (requested_s or rng.uniform(0, 0.5)))
     return Result(now, starts, refused, rate)
 
 
 @pytest.mark.parametrize("asked_s", [None, 1.0])
 @pytest.mark.parametrize("ceiling", [60.0, 20.0])
 @pytest.mark.parametrize("share", [0.01, 0.07, 0.2, 0.5])
-def test_a_steady_share_costs_little_more_than_the_share(share: float, ceiling: float, asked_s: float | None) -> None:
+def test_a_steady_share_costs_little_more_than_the_share(
+    share: float, ceiling: float, requested_s: float | None
+) -> None:
     requests, free_s = 3_000, 3_000 / ceiling
     for seed in range(4):
-        result = carry_out(requests, ceiling, refusing(share, seed), asked_s)
+        result = carry_out(requests, ceiling, refusing(share, seed), requested_s)
         assert free_s / result.seconds >= (1 - share) * 0.8, seed
 
 
@@ -107,16 +113,16 @@ def test_a_steady_share_costs_little_more_than_the_share(share: float, ceiling: 
 @pytest.mark.parametrize("latency_s", [0.02, 0.3])
 @pytest.mark.parametrize("ceiling", [None, 60.0, 12.0])
 def test_a_limit_is_used_nearly_fully_with_few_refusals(
-    ceiling: float | None, latency_s: float, asked_s: float | None
+    ceiling: float | None, latency_s: float, requested_s: float | None
 ) -> None:
-    result = carry_out(1_500, ceiling, Bucket(10.0), asked_s, latency_s)
+    result = carry_out(1_500, ceiling, Bucket(10.0), requested_s, latency_s)
     assert 1_500 / result.seconds >= 0.9 * 10
     assert result.refused <= 0.08 * 1_500
 
 
 @pytest.mark.parametrize("asked_s", [None, 1.0])
-def test_full_speed_is_back_soon_after_a_bad_minute(asked_s: float | None) -> None:
-    result = carry_out(7_200, 60.0, faltering(20.0, 80.0), asked_s)
+def test_full_speed_is_back_soon_after_a_bad_minute(requested_s: float | None) -> None:
+    result = carry_out(7_200, 60.0, faltering(20.0, 80.0), requested_s)
     assert result.seconds <= 80 + (7_200 - 1_260) / 60 + 25
     assert not result.rate.is_lowered
     in_the_minute = sum(20 <= start < 80 for start in result.starts)

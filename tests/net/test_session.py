@@ -20,7 +20,7 @@ def test_a_request_as_the_service_sees_it(service: Any, session_on: Any, changin
     session = session_on(
         service.url + "/", tokens=changing_tokens, environ={"KEY": "sub-key"}, subscription_key_env="KEY"
     )
-    answer = session.send(
+    response = session.send(
         "POST",
         "query/data",
         params=[("status", "192"), ("status", "64"), ("startTime", "2024-01-01T00:00:00.0000000Z")],
@@ -38,7 +38,7 @@ def test_a_request_as_the_service_sees_it(service: Any, session_on: Any, changin
     assert seen.headers["accept"] == "application/json"
     assert seen.headers["content-type"] == "application/json"
     assert seen.headers["user-agent"].startswith("omnia-beam/")
-    assert (answer.status, answer.json(), answer.attempts) == (200, {}, 1)
+    assert (response.status, response.json(), response.attempts) == (200, {}, 1)
 
 
 def test_anonymous_sends_no_authorization_even_with_a_netrc(
@@ -64,7 +64,7 @@ def test_the_token_survives_a_netrc(
 
 def test_one_connection_serves_many_requests(service: Any, session_on: Any) -> None:
     session = session_on(service.url)
-    service.script = [service.answer(503), service.answer(200)]
+    service.script = [service.response(503), service.response(200)]
     for _ in range(4):
         session.send("GET", "", idempotent=True)
     assert {request.connection for request in service.requests} == {1}
@@ -77,7 +77,7 @@ def test_parallel_requests_share_a_pool_of_the_right_size(service: Any, session_
 
     def together(connection: Any, _request: Any) -> bool:
         gate.wait()
-        connection.sendall(service.answer())
+        connection.sendall(service.response())
         return True
 
     service.script = [together]
@@ -90,10 +90,10 @@ def test_parallel_requests_share_a_pool_of_the_right_size(service: Any, session_
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
 def test_transient_statuses_are_tried_again(service: Any, session_on: Any, status: int) -> None:
     session = session_on(service.url)
-    service.script = [service.answer(status, b"", None), service.answer(status, b"<html>busy</html>", "text/html")]
-    service.script.append(service.answer(200, b'{"count": 1}'))
-    answer = session.send("GET", "x", idempotent=True)
-    assert (answer.json(), answer.attempts) == ({"count": 1}, 3)
+    service.script = [service.response(status, b"", None), service.response(status, b"<html>busy</html>", "text/html")]
+    service.script.append(service.response(200, b'{"count": 1}'))
+    response = session.send("GET", "x", idempotent=True)
+    assert (response.json(), response.attempts) == ({"count": 1}, 3)
     snapshot = session.stats.snapshot()
     assert (snapshot.requests, snapshot.attempts, snapshot.retries) == (1, 3, 2)
     assert snapshot.statuses == {status: 2, 200: 1}
@@ -117,8 +117,8 @@ def test_terminal_statuses_are_raised_at_once(
     service: Any, session_on: Any, status: int, kind: type[errors.ServiceError]
 ) -> None:
     body = {"statusCode": status, "message": "Facility not found.", "traceId": "abc-1"}
-    refused = service.answer(status, json.dumps(body).encode() if status != 304 else b"")
-    service.script = [refused, service.answer(200, b"{}")]
+    refused = service.response(status, json.dumps(body).encode() if status != 304 else b"")
+    service.script = [refused, service.response(200, b"{}")]
     with pytest.raises(kind) as caught:
         session_on(service.url).send("GET", "some-id/data", params=[("continuationToken", "SECRET")], idempotent=True)
     error = caught.value
@@ -150,7 +150,7 @@ def test_terminal_statuses_are_raised_at_once(
 def test_error_bodies_of_every_kind(
     service: Any, session_on: Any, body: bytes, content_type: str | None, told: str
 ) -> None:
-    service.script = [service.answer(400, body, content_type)]
+    service.script = [service.response(400, body, content_type)]
     with pytest.raises(errors.BadRequestError) as caught:
         session_on(service.url).send("GET", "x", idempotent=True)
     assert str(caught.value).startswith(told)
@@ -158,7 +158,7 @@ def test_error_bodies_of_every_kind(
 
 
 def test_gives_up_with_the_last_answer(service: Any, session_on: Any) -> None:
-    service.script = [service.answer(503, b'{"message": "maintenance", "traceId": "t9"}')]
+    service.script = [service.response(503, b'{"message": "maintenance", "traceId": "t9"}')]
     with pytest.raises(errors.TransientServiceError, match=r"503 maintenance \(trace t9\)\. Gave up after 3") as caught:
         session_on(service.url, retry=RetryPolicy(attempts=3)).send("GET", "x", idempotent=True)
     assert (caught.value.attempts, caught.value.status) == (3, 503)
@@ -167,7 +167,7 @@ def test_gives_up_with_the_last_answer(service: Any, session_on: Any) -> None:
 
 def test_retry_after_is_obeyed_by_everybody(service: Any, session_on: Any, turned_clock: Any) -> None:
     session = session_on(service.url)
-    service.script = [service.answer(429, b"", None, Retry_After="12"), service.answer()]
+    service.script = [service.response(429, b"", None, Retry_After="12"), service.response()]
     session.send("GET", "x", idempotent=True)
     assert sum(turned_clock.sleeps) == pytest.approx(12)
     assert session.stats.snapshot().throttled_s == pytest.approx(12)
@@ -175,7 +175,7 @@ def test_retry_after_is_obeyed_by_everybody(service: Any, session_on: Any, turne
 
 def test_a_pause_asked_of_one_request_holds_the_next_one(service: Any, session_on: Any, turned_clock: Any) -> None:
     session = session_on(service.url, retry=RetryPolicy(attempts=1, deadline_s=5))
-    service.script = [service.answer(503, b"", None, Retry_After="4"), service.answer()]
+    service.script = [service.response(503, b"", None, Retry_After="4"), service.response()]
     with pytest.raises(errors.TransientServiceError):
         session.send("GET", "x", idempotent=True)
     session.send("GET", "x", idempotent=True)
@@ -185,7 +185,7 @@ def test_a_pause_asked_of_one_request_holds_the_next_one(service: Any, session_o
 
 def test_a_pause_beyond_the_deadline_fails_without_sending(service: Any, session_on: Any, turned_clock: Any) -> None:
     session = session_on(service.url)
-    service.script = [service.answer(429, b"", None, Retry_After="Tue, 14 Nov 2023 23:13:20 GMT"), service.answer()]
+    service.script = [service.response(429, b"", None, Retry_After="Tue, 14 Nov 2023 23:13:20 GMT"), service.response()]
     for _ in range(2):  # the second is not even sent
         with pytest.raises(errors.ThrottledError, match="asks to wait 3600 s"):
             session.send("GET", "x", idempotent=True)
@@ -195,7 +195,7 @@ def test_a_pause_beyond_the_deadline_fails_without_sending(service: Any, session
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 408])
 def test_what_must_not_run_twice_is_not_sent_twice(service: Any, session_on: Any, status: int) -> None:
-    service.script = [service.answer(status), service.answer()]
+    service.script = [service.response(status), service.response()]
     with pytest.raises(errors.TransientServiceError, match="Not sent again: the service may have acted on it"):
         session_on(service.url).send("POST", "x", json_body={}, idempotent=False)
     assert len(service.requests) == 1
@@ -205,14 +205,14 @@ def test_what_must_not_run_twice_is_not_sent_twice(service: Any, session_on: Any
 def test_what_the_service_refused_to_begin_is_sent_again(
     service: Any, session_on: Any, status: int, headers: dict[str, str]
 ) -> None:
-    service.script = [service.answer(status, b"", None, **headers), service.answer()]
+    service.script = [service.response(status, b"", None, **headers), service.response()]
     assert session_on(service.url).send("POST", "x", json_body={}, idempotent=False).attempts == 2
 
 
 def test_a_lost_connection_is_tried_again_only_if_idempotent(
     service: Any, session_on: Any, reset_connection: Any
 ) -> None:
-    service.script = [reset_connection, service.answer(), reset_connection, service.answer()]
+    service.script = [reset_connection, service.response(), reset_connection, service.response()]
     session = session_on(service.url)
     assert session.send("GET", "x", idempotent=True).attempts == 2
     with pytest.raises(errors.TransientServiceError, match=r"connection was lost .*Not sent again") as caught:

@@ -57,10 +57,10 @@ GZIPPED = gzip.compress(bytes(range(256)) * 100)
     ],
 )
 def test_a_truncated_body_is_never_an_answer(service: Any, session_on: Any, broken: Any) -> None:
-    service.script = [broken, service.answer(200, b"whole", PROTO)]
+    service.script = [broken, service.response(200, b"whole", PROTO)]
     session = session_on(service.url)
-    answer = session.send("GET", "x", accept=PROTOBUF, idempotent=True)
-    assert (answer.body, answer.attempts) == (b"whole", 2)
+    response = session.send("GET", "x", accept=PROTOBUF, idempotent=True)
+    assert (response.body, response.attempts) == (b"whole", 2)
     assert session.stats.snapshot().failures == {"truncated": 1}
 
 
@@ -103,7 +103,7 @@ def test_a_dripping_body_ends_at_the_attempt_timeout(service: Any, session_on: A
         while not service.stop.wait(0.02):
             connection.sendall(b"x")
 
-    service.script = [drip, service.answer()]
+    service.script = [drip, service.response()]
     session = session_on(service.url, attempt_timeout_s=0.3)
     assert session.send("GET", "x", idempotent=True).attempts == 2
     assert session.stats.snapshot().failures == {"timeout": 1}
@@ -132,7 +132,7 @@ def test_an_empty_reply_and_garbage_are_lost_connections(service: Any, session_o
     service.script = [
         lambda _connection, _request: None,
         lambda connection, _request: connection.sendall(b"\x00\x01\x02 not http at all\r\n\r\n"),
-        service.answer(),
+        service.response(),
     ]
     assert session_on(service.url).send("GET", "x", idempotent=True).attempts == 3
 
@@ -159,20 +159,20 @@ HTML = b"<!DOCTYPE html><html><head><title>Sign in to your\n account</title></he
 @pytest.mark.parametrize("accept", ["application/json", PROTO])
 @pytest.mark.parametrize("content_type", ["text/html; charset=utf-8", None, "application/json"])
 def test_html_with_200_is_not_the_service(service: Any, session_on: Any, accept: str, content_type: str | None) -> None:
-    service.script = [service.answer(200, HTML, content_type)]
+    service.script = [service.response(200, HTML, content_type)]
     with pytest.raises(errors.NotTheServiceError, match=r"HTML page titled 'Sign in to your account'.*base_url"):
         session_on(service.url).send("GET", "x", accept=accept, idempotent=True)
     assert len(service.requests) == 1
 
 
 def test_html_with_404_is_not_an_unknown_series(service: Any, session_on: Any) -> None:
-    service.script = [service.answer(404, HTML, "text/html")]
+    service.script = [service.response(404, HTML, "text/html")]
     with pytest.raises(errors.NotTheServiceError):
         session_on(service.url).send("GET", "x", idempotent=True)
 
 
 def test_json_where_protobuf_was_asked_for(service: Any, session_on: Any) -> None:
-    service.script = [service.answer(200, b"{}", "application/json")]
+    service.script = [service.response(200, b"{}", "application/json")]
     with pytest.raises(errors.NotTheServiceError, match="'application/json'"):
         session_on(service.url).send("GET", "x", accept=PROTO, idempotent=True)
 
@@ -180,17 +180,17 @@ def test_json_where_protobuf_was_asked_for(service: Any, session_on: Any) -> Non
 @pytest.mark.parametrize("content_type", [PROTO, "application/x-google-protobuf", "application/octet-stream", None])
 def test_protobuf_may_begin_like_a_tag(service: Any, session_on: Any, content_type: str | None) -> None:
     content = b"\n<\n\x01a\x10\x00" + b"\x22\x02\x08\x00" * 14
-    service.script = [service.answer(200, content, content_type)]
+    service.script = [service.response(200, content, content_type)]
     assert session_on(service.url).send("GET", "x", accept=PROTO, idempotent=True).body == content
 
 
 def test_an_empty_success_has_no_content_to_check(service: Any, session_on: Any) -> None:
-    service.script = [service.answer(202, b"", "text/html")]
+    service.script = [service.response(202, b"", "text/html")]
     assert session_on(service.url).send("POST", "x", json_body={}, idempotent=True).json() is None
 
 
 def test_a_success_that_is_no_json(service: Any, session_on: Any) -> None:
-    service.script = [service.answer(200, b'{"data": ')]
+    service.script = [service.response(200, b'{"data": ')]
     with pytest.raises(errors.NotTheServiceError, match="no JSON"):
         session_on(service.url).send("GET", "x", idempotent=True).json()
 
@@ -234,7 +234,7 @@ def test_an_errors_body_is_read_as_far_as_it_says_something(service: Any, sessio
     head = CUT_HEAD.replace(b"200 OK", b"503 Busy") + b"Content-Length: 900000000\r\n\r\n"
     service.script = [
         lambda connection, _request: connection.sendall(head + b"busy" + b" " * 1_000_000),
-        service.answer(200, b"whole", PROTO),
+        service.response(200, b"whole", PROTO),
     ]
     session = session_on(service.url)
     assert session.send("GET", "x", accept=PROTOBUF, idempotent=True).attempts == 2
@@ -245,7 +245,7 @@ def test_an_errors_body_is_read_as_far_as_it_says_something(service: Any, sessio
 def test_an_error_body_nested_without_end_is_an_error_like_any_other(
     service: Any, session_on: Any, deep: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    service.script = [service.answer(503, deep), service.answer()]
+    service.script = [service.response(503, deep), service.response()]
     with caplog.at_level("INFO"):
         assert session_on(service.url).send("GET", "x", idempotent=True).attempts == 2
     [line] = [record.getMessage() for record in caplog.records if "trying again" in record.getMessage()]
@@ -254,7 +254,7 @@ def test_an_error_body_nested_without_end_is_an_error_like_any_other(
 
 
 def test_an_answer_nested_without_end_is_not_the_service(service: Any, session_on: Any) -> None:
-    service.script = [service.answer(200, b"[" * 100_000)]
+    service.script = [service.response(200, b"[" * 100_000)]
     with pytest.raises(errors.NotTheServiceError, match="a body that is no JSON"):
         session_on(service.url).send("GET", "x", idempotent=True).json()
 
@@ -265,6 +265,6 @@ def test_headers_without_measure_are_a_failed_attempt(service: Any, session_on: 
         lambda connection, _request: connection.sendall(
             b"HTTP/1.1 200 OK\r\n" + headers + b"Content-Length: 0\r\n\r\n"
         ),
-        service.answer(),
+        service.response(),
     ]
     assert session_on(service.url).send("GET", "x", idempotent=True).attempts == 2

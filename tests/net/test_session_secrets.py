@@ -26,7 +26,7 @@ PROTO = "application/protobuf"
 
 
 def test_one_fresh_token_after_a_401(service: Any, session_on: Any, changing_tokens: Any) -> None:
-    service.script = [service.answer(401), service.answer()]
+    service.script = [service.response(401), service.response()]
     session = session_on(service.url, tokens=changing_tokens)
     assert session.send("POST", "x", json_body={}, idempotent=False).attempts == 1
     assert [r.headers["authorization"] for r in service.requests] == ["Bearer secret-token-1", "Bearer secret-token-2"]
@@ -35,7 +35,7 @@ def test_one_fresh_token_after_a_401(service: Any, session_on: Any, changing_tok
 
 
 def test_a_second_401_is_final_and_tells_no_token(service: Any, session_on: Any, changing_tokens: Any) -> None:
-    service.script = [service.answer(401, b'{"message": "no secret-token-1 here"}')]
+    service.script = [service.response(401, b'{"message": "no secret-token-1 here"}')]
     with pytest.raises(errors.UnauthorizedError, match="check the credential") as caught:
         session_on(service.url, tokens=changing_tokens).send("GET", "x", idempotent=True)
     assert len(service.requests) == 2
@@ -45,9 +45,9 @@ def test_a_second_401_is_final_and_tells_no_token(service: Any, session_on: Any,
 def test_every_attempt_asks_for_its_token(service: Any, session_on: Any, changing_tokens: Any) -> None:
     def expire_then_503(connection: Any, _request: Any) -> None:
         changing_tokens.number += 1
-        connection.sendall(service.answer(503, b"", None, Connection="close"))
+        connection.sendall(service.response(503, b"", None, Connection="close"))
 
-    service.script = [expire_then_503, service.answer()]
+    service.script = [expire_then_503, service.response()]
     session_on(service.url, tokens=changing_tokens).send("GET", "x", idempotent=True)
     assert [r.headers["authorization"] for r in service.requests] == ["Bearer secret-token-1", "Bearer secret-token-2"]
 
@@ -59,7 +59,7 @@ def test_a_token_that_ends_while_everybody_waits_is_not_sent(
         turned_clock.sleep(seconds)
         changing_tokens.number += 1
 
-    service.script = [service.answer(503, b"", None, Retry_After="60"), service.answer()]
+    service.script = [service.response(503, b"", None, Retry_After="60"), service.response()]
     session = session_on(service.url, tokens=changing_tokens, sleep=sleep, retry=RetryPolicy(attempts=1))
     with pytest.raises(errors.TransientServiceError):
         session.send("GET", "x", idempotent=True)
@@ -71,7 +71,7 @@ def test_a_token_that_ends_while_everybody_waits_is_not_sent(
 def test_a_redirect_within_the_service_is_followed(
     service: Any, session_on: Any, changing_tokens: Any, status: int
 ) -> None:
-    service.script = [service.answer(status, b"moved", "text/html", Location="/elsewhere?a=1"), service.answer()]
+    service.script = [service.response(status, b"moved", "text/html", Location="/elsewhere?a=1"), service.response()]
     session_on(service.url, tokens=changing_tokens).send("GET", "x", params=[("b", "2")], idempotent=True)
     assert service.requests[1].target == "/elsewhere?a=1"
     assert service.requests[1].headers["authorization"] == "Bearer secret-token-1"
@@ -85,7 +85,7 @@ def test_a_redirect_to_another_host_is_not_followed(
     service: Any, other_service: Any, session_on: Any, changing_tokens: Any, status: int, to: str
 ) -> None:
     location = to.format(other=other_service.port, port=service.port)
-    service.script = [service.answer(status, b"", None, Location=location)]
+    service.script = [service.response(status, b"", None, Location=location)]
     session = session_on(service.url, tokens=changing_tokens, environ={"K": "sub-key"}, subscription_key_env="K")
     with pytest.raises(errors.TerminalServiceError, match=r"redirect to another host .* not followed") as caught:
         session.send("GET", "x", idempotent=True)
@@ -95,7 +95,7 @@ def test_a_redirect_to_another_host_is_not_followed(
 
 
 def test_a_307_within_the_service_keeps_method_and_body(service: Any, session_on: Any) -> None:
-    service.script = [service.answer(307, b"", None, Location="y"), service.answer()]
+    service.script = [service.response(307, b"", None, Location="y"), service.response()]
     session_on(service.url).send("POST", "x", json_body={"a": 1}, idempotent=False)
     assert (service.requests[1].method, service.requests[1].body) == ("POST", b'{"a":1}')
 
@@ -112,7 +112,7 @@ def test_a_307_within_the_service_keeps_method_and_body(service: Any, session_on
 def test_other_redirects_are_errors(
     service: Any, session_on: Any, method: str, status: int, location: str, told: str
 ) -> None:
-    service.script = [service.answer(status, b"", None, Location=location)]
+    service.script = [service.response(status, b"", None, Location=location)]
     with pytest.raises(errors.TerminalServiceError, match=told):
         session_on(service.url).send(method, "x", json_body={}, idempotent=True)
 
@@ -171,7 +171,7 @@ def test_closing_ends_a_request_under_way(service: Any, session_on: Any) -> None
 
 
 def test_closing_ends_a_wait_between_attempts(service: Any) -> None:
-    service.script = [service.answer(429, b"", None, Retry_After="500")]
+    service.script = [service.response(429, b"", None, Retry_After="500")]
     session = ServiceSession(ServiceSettings(service.url), environ={})
     closer = threading.Thread(target=lambda: (_until(lambda: service.requests), session.close()))
     closer.start()
@@ -250,15 +250,15 @@ def test_a_service_that_repeats_the_token_is_not_repeated(
     header = re.sub(r"[\r\n\t]+ *", "", spelt.encode("latin-1", "replace").decode("latin-1"))
     service.script = [
         {
-            "message": lambda: service.answer(400, json.dumps({"message": f"no {spelt} here"}).encode()),
-            "nested": lambda: service.answer(403, json.dumps({"error": {"detail": spelt}}).encode()),
-            "trace": lambda: service.answer(404, json.dumps({"message": "no", "traceId": spelt}).encode()),
-            "text": lambda: service.answer(400, spelt.encode(), "text/plain"),
-            "html": lambda: service.answer(502, f"<html><title>{spelt[-180:]}</title>".encode(), "text/html"),
-            "Content-Type": lambda: service.answer(200, b"x", header),
-            "Content-Encoding": lambda: service.answer(200, b"x", Content_Encoding=header),
-            "Location": lambda: service.answer(302, b"", Location=f"http://{header}:80/{header}"),
-            "no JSON": lambda: service.answer(200, spelt.encode()),
+            "message": lambda: service.response(400, json.dumps({"message": f"no {spelt} here"}).encode()),
+            "nested": lambda: service.response(403, json.dumps({"error": {"detail": spelt}}).encode()),
+            "trace": lambda: service.response(404, json.dumps({"message": "no", "traceId": spelt}).encode()),
+            "text": lambda: service.response(400, spelt.encode(), "text/plain"),
+            "html": lambda: service.response(502, f"<html><title>{spelt[-180:]}</title>".encode(), "text/html"),
+            "Content-Type": lambda: service.response(200, b"x", header),
+            "Content-Encoding": lambda: service.response(200, b"x", Content_Encoding=header),
+            "Location": lambda: service.response(302, b"", Location=f"http://{header}:80/{header}"),
+            "no JSON": lambda: service.response(200, spelt.encode()),
         }[place]()
     ]
     session = session_on(service.url, tokens=OneToken(token), retry=RetryPolicy(attempts=2))
@@ -285,7 +285,7 @@ class OneToken:
 def test_the_key_of_a_destination_is_not_repeated(service: Any) -> None:
     key = "a3VyemVyIFNjaGxvc3Nlcg+/bGFuZ2Vy="
     given = f"Endpoint=sb://hub.example.net/;SharedAccessKeyName=sender;SharedAccessKey={key}"
-    service.script = [service.answer(400, json.dumps({"message": f"bad key {key} of sender"}).encode())]
+    service.script = [service.response(400, json.dumps({"message": f"bad key {key} of sender"}).encode())]
     with OmniaClient(service.url) as omnia, pytest.raises(errors.BadRequestError, match="of sender") as caught:
         omnia.set_stream_destination(given)
     assert shown_of(key, str(caught.value)) == set()

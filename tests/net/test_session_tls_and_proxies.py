@@ -76,7 +76,7 @@ def test_a_ca_bundle_of_the_environment_that_is_not_there(tls_service: Any, sess
 
 def test_plain_http_where_tls_was_expected(service: Any, session_on: Any) -> None:
     session = session_on(service.url.replace("http:", "https:"), retry=RetryPolicy(attempts=2))
-    service.greeting = service.answer(400)
+    service.greeting = service.response(400)
     with pytest.raises(errors.UnreachableError, match="TLS failed"):
         session.send("POST", "x", json_body={}, idempotent=False)
     assert session.stats.snapshot().failures == {"tls": 2}
@@ -95,10 +95,10 @@ def test_a_body_cut_short_under_tls(tls_service: Any, session_on: Any, ca: Priva
     def cut(connection: Any, _request: Any) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 99_000)
 
-    tls_service.script = [cut, tls_service.answer(200, b"whole", "application/protobuf")]
+    tls_service.script = [cut, tls_service.response(200, b"whole", "application/protobuf")]
     session = session_on(tls_service.url, ca_bundle=str(ca.bundle))
-    answer = session.send("GET", "x", accept=PROTOBUF, idempotent=True)
-    assert (answer.body, answer.attempts) == (b"whole", 2)
+    response = session.send("GET", "x", accept=PROTOBUF, idempotent=True)
+    assert (response.body, response.attempts) == (b"whole", 2)
 
 
 def test_a_dripping_body_under_tls_ends(tls_service: Any, session_on: Any, ca: PrivateCa) -> None:
@@ -107,7 +107,7 @@ def test_a_dripping_body_under_tls_ends(tls_service: Any, session_on: Any, ca: P
         while not tls_service.stop.wait(0.02):
             connection.sendall(b"x")
 
-    tls_service.script = [drip, tls_service.answer()]
+    tls_service.script = [drip, tls_service.response()]
     session = session_on(tls_service.url, ca_bundle=str(ca.bundle), attempt_timeout_s=0.3)
     assert session.send("GET", "x", idempotent=True).attempts == 2
     assert session.stats.snapshot().failures == {"timeout": 1}
@@ -175,7 +175,7 @@ def test_another_machine_however_it_looks(host: str, monkeypatch: Any) -> None:
 
 def test_a_proxy_that_refuses_the_tunnel(service: Any, session_on: Any, monkeypatch: Any) -> None:
     monkeypatch.setenv("HTTPS_PROXY", service.origin.replace("//", "//user:proxy-hush@"))
-    service.script = [service.answer(407, b"")]
+    service.script = [service.response(407, b"")]
     session = session_on("https://service.invalid/v1", retry=RetryPolicy(attempts=2))
     with pytest.raises(errors.UnreachableError, match=r"proxy failed \(Tunnel .*407.*see HTTPS_PROXY") as caught:
         session.send("POST", "x", json_body={}, idempotent=False)

@@ -86,18 +86,18 @@ def test_nobody_waits_for_a_refresh_while_the_token_is_valid(
 ) -> None:
     provider.token()
     clock.now = START + 3400
-    asked, answer = threading.Event(), threading.Event()
+    asked, response = threading.Event(), threading.Event()
 
     def hold() -> None:
         asked.set()
-        assert answer.wait(20)
+        assert response.wait(20)
 
     credential.before = hold
     with ThreadPoolExecutor(1) as pool:
         refreshing = pool.submit(provider.token)
         assert asked.wait(20)
         assert [provider.token() for _ in range(5)] == ["token 1"] * 5
-        answer.set()
+        response.set()
         assert refreshing.result(20) == "token 2"
     assert provider.token() == "token 2"
 
@@ -107,11 +107,11 @@ def test_a_token_that_ends_during_its_refresh_is_fetched_patiently(
 ) -> None:
     provider.token()
     clock.now = START + 3400
-    asked, answer = threading.Event(), threading.Event()
+    asked, response = threading.Event(), threading.Event()
 
     def hold() -> None:
         asked.set()
-        assert answer.wait(20)
+        assert response.wait(20)
 
     credential.before = hold
     credential.failures = [UNREACHABLE, UNREACHABLE]
@@ -120,17 +120,17 @@ def test_a_token_that_ends_during_its_refresh_is_fetched_patiently(
         assert asked.wait(20)
         clock.now = START + 3700
         waiting = pool.submit(provider.token)
-        answer.set()
+        response.set()
         refreshing.result(20)
         assert waiting.result(20) == "token 2"
 
 
 def test_an_interrupted_request_frees_the_others(provider: TokenProvider, credential: Scripted) -> None:
-    asked, answer = threading.Event(), threading.Event()
+    asked, response = threading.Event(), threading.Event()
 
     def interrupt() -> None:
         asked.set()
-        assert answer.wait(20)
+        assert response.wait(20)
         raise KeyboardInterrupt
 
     credential.before = interrupt
@@ -139,7 +139,7 @@ def test_an_interrupted_request_frees_the_others(provider: TokenProvider, creden
         assert asked.wait(20)
         second = pool.submit(provider.token)
         credential.before = lambda: None
-        answer.set()
+        response.set()
         assert isinstance(first.exception(20), KeyboardInterrupt)
         assert second.exception(20) is None or "was cut" in str(second.exception())
     assert provider.token() == "token 1"

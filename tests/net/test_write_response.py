@@ -49,14 +49,14 @@ def client(service: Any) -> Iterator[OmniaClient]:
 
 @pytest.mark.parametrize("body", WORDS)
 def test_a_word_is_believed_at_once(service: Any, client: OmniaClient, body: bytes) -> None:
-    service.script = [service.answer(200, body)]
+    service.script = [service.response(200, body)]
     assert client.write_multiple(POINTS).points == 3
     assert len(service.requests) == 1
 
 
 @pytest.mark.parametrize(("status", "body", "why"), SILENCE)
 def test_anything_else_is_no_word(service: Any, client: OmniaClient, status: int, body: bytes, why: str) -> None:
-    service.script = [service.answer(status, body)]
+    service.script = [service.response(status, body)]
     with pytest.raises(TransientServiceError, match=f"{why}: no confirmation that the 3 points are stored"):
         client.write_multiple(POINTS)
     assert len(service.requests) == 3
@@ -68,6 +68,6 @@ def test_anything_else_is_no_word(service: Any, client: OmniaClient, status: int
 def test_what_is_said_the_second_time_counts(
     service: Any, client: OmniaClient, status: int, body: bytes, why: str
 ) -> None:
-    service.script = [service.answer(status, body), service.answer(200, STORED)]
+    service.script = [service.response(status, body), service.response(200, STORED)]
     assert client.write_multiple(POINTS).points == 3
     assert [len(json.loads(request.body)["items"]) for request in service.requests] == [2, 2]

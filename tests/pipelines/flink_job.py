@@ -149,8 +149,8 @@ class FlinkJob:
 
     def _ask(self, path: str) -> dict[str, Any]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{path}", timeout=5) as answer:
-                return json.load(answer)  # type: ignore[no-any-return]  # Flink answers with objects
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{path}", timeout=5) as response:
+                return json.load(response)  # type: ignore[no-any-return]  # Flink answers with objects
         except (OSError, ValueError):
             return {}  # not there yet, or no more
 

@@ -274,9 +274,9 @@ class HandRun:
 
         def mortal(*args: Any, **kwargs: Any) -> Any:
             self.mortality.step()
-            answer = real(*args, **kwargs)
+            response = real(*args, **kwargs)
             self.mortality.step()
-            return answer
+            return response
 
         self._patches.setattr(owner, name, mortal)
 

@@ -16,7 +16,7 @@ from omnia_beam.net.api.client import OmniaClient
 from omnia_beam.pipelines.run import run_backfill
 from tests.io.emulated import ids_of, steady_series
 from tests.pipelines.conftest import differences, emulated_points, stored_points
-from tests.support.spoiler import Asked, Said, Spoil, Spoiler
+from tests.support.spoiler import RunReach, Said, Spoil, Spoiler
 from tests.wire.timeseries_pb2 import CompactDatapointsDto
 
 WEEK = TimeRange.parse("2024-01-01", "2024-01-08")
@@ -40,11 +40,11 @@ def thinned(keep: Callable[[str, int], bool], *, totals: bool) -> Callable[[Said
 
     def spoil(said: Said) -> Said:
         if "json" in said.content_type:
-            answer = json.loads(said.body)
-            for item in answer["data"]["items"]:
+            response = json.loads(said.body)
+            for item in response["data"]["items"]:
                 item["datapoints"] = [p for n, p in enumerate(item["datapoints"]) if keep(item["id"], n)]
-            answer["data"]["items"] = [item for item in answer["data"]["items"] if item["datapoints"]]
-            return Said(json.dumps(answer).encode())
+            response["data"]["items"] = [item for item in response["data"]["items"] if item["datapoints"]]
+            return Said(json.dumps(response).encode())
         page, thin = CompactDatapointsDto.FromString(said.body), CompactDatapointsDto()
         thin.continuationToken = page.continuationToken
         for item in page.data:
@@ -59,7 +59,7 @@ def thinned(keep: Callable[[str, int], bool], *, totals: bool) -> Callable[[Said
 
 
 def on_data(change: Callable[[Said], Said]) -> Spoil:
-    return lambda asked: change(asked.answer()) if asked.is_data else None
+    return lambda asked: change(asked.response()) if asked.is_data else None
 
 
 def steadily(kind: str, left_out: str) -> Spoil:
@@ -70,13 +70,13 @@ def steadily(kind: str, left_out: str) -> Spoil:
     if kind == "fewer, with a false total":
         return on_data(thinned(lambda series_id, n: series_id != left_out or n % 3 > 0, totals=True))
     if kind == "nothing":
-        return lambda asked: Said(b"", content_type=asked.answer().content_type) if asked.is_data else None
+        return lambda asked: Said(b"", content_type=asked.response().content_type) if asked.is_data else None
     return lambda asked: _another_week(asked) if asked.is_data else None
 
 
-def _another_week(asked: Asked) -> Said:
+def _another_week(asked: RunReach) -> Said:
     """The answer to the same question of another time."""
-    said = asked.answer()
+    said = asked.response()
     if "json" in said.content_type:
         return Said(said.body.replace(b"2024-01-", b"2024-02-"))
     page = CompactDatapointsDto.FromString(said.body)
@@ -155,11 +155,11 @@ def test_points_that_are_deleted_after_they_were_counted_are_no_contradiction(
     target = ids_of(emulator)["dense"]
     done: list[bool] = []
 
-    def delete_once_counted(asked: Asked) -> Said | None:
+    def delete_once_counted(asked: RunReach) -> Said | None:
         if "/data" not in asked.path or done:
             return None
         done.append(True)
-        counted = asked.answer()
+        counted = asked.response()
         with OmniaClient(emulator.url) as client:
             client.delete_data(target, "2024-01-02", "2024-01-05")
         return counted

@@ -45,14 +45,14 @@ def test_workers_in_this_process_count_on_its_board(runner: str | None, args: li
     counts = counts_of(pipeline_options(runner, args), board)
     RunBoard().add(windows_read=100)  # of another run
     board.add(windows_read=3)
-    assert counts.tells
+    assert counts.reports
     assert counts()["windows_read"] == 3
 
 
 def test_a_runner_is_asked_every_ten_seconds() -> None:
     now = [0.0]
     counts, result = counts_of(DATAFLOW, RunBoard(), clock=lambda: now[0]), Result()
-    assert counts.tells
+    assert counts.reports
     assert counts() == {}  # not begun
     counts.follow(result)
     assert [counts()["windows_read"] for _ in range(50)] == [11] * 50
@@ -65,4 +65,4 @@ def test_a_runner_is_asked_every_ten_seconds() -> None:
 
 def test_flinks_metrics_come_at_the_end_so_that_there_is_nothing_to_show() -> None:
     options = pipeline_options("FlinkRunner", ["--environment_type=PROCESS", "--parallelism=2"])
-    assert not counts_of(options, RunBoard()).tells
+    assert not counts_of(options, RunBoard()).reports

@@ -16,8 +16,8 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.difference import KINDS, POINT_KINDS, Difference
 from omnia_beam.ledger.record import Scope
 from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.pipelines.verify.comparison import NAMED, Comparison
 from omnia_beam.pipelines.verify.coverage import DIFFERENT, DONE, EMPTY, MISSING, CoverageGrid
-from omnia_beam.pipelines.verify.findings import NAMED, Findings
 from omnia_beam.pipelines.verify.points import compare_points
 from omnia_beam.pipelines.verify.report import VerifyReport
 from omnia_beam.pipelines.verify.report_files import report_page, write_report
@@ -47,8 +47,8 @@ def damaged(points: Points) -> Points:
     )
 
 
-def findings(ids: tuple[str, ...] = ("a", "b", EVIL)) -> Findings:
-    found = Findings(CoverageGrid(ids, WANTED))
+def findings(ids: tuple[str, ...] = ("a", "b", EVIL)) -> Comparison:
+    found = Comparison(CoverageGrid(ids, WANTED))
     for series_id in ids:
         found.grid.mark(series_id, WANTED, DONE)
         found.count_series(series_id, Fingerprint.of(series()), Fingerprint.of(series()))
@@ -62,7 +62,7 @@ def findings(ids: tuple[str, ...] = ("a", "b", EVIL)) -> Findings:
     return found.finish()
 
 
-def report(found: Findings) -> VerifyReport:
+def report(found: Comparison) -> VerifyReport:
     scope = Scope.of({"sink": "parquet /out", "source": f"omnia http://x/{EVIL}"})
     return VerifyReport.of("job", scope, WANTED, len(found.grid.series_ids), True, found)
 
@@ -185,7 +185,7 @@ def test_a_hundred_thousand_series_make_no_larger_a_picture() -> None:
 
 
 def test_a_million_differences_make_no_longer_a_page() -> None:
-    found = Findings(CoverageGrid(["a"], WANTED))
+    found = Comparison(CoverageGrid(["a"], WANTED))
     points = series(100_000)
     late = points._replace(times=points.times + 1)
     found.add_points("a", WANTED, points, late, compare_points(points, late))
@@ -205,7 +205,7 @@ def test_what_is_equal_is_drawn_as_equal() -> None:
     keep = np.ones(5_000, bool)
     keep[[1, 2_500, 4_990]] = False  # far apart, so that all between is drawn
     there = Points(expected.times[keep], expected.values[keep], expected.statuses[keep])
-    found = Findings(CoverageGrid(["a"], WANTED))
+    found = Comparison(CoverageGrid(["a"], WANTED))
     found.add_points("a", WANTED, expected, there, compare_points(expected, there))
     text = report_page(report(found.finish()))
     one, other = (
@@ -234,7 +234,7 @@ def test_plots_of_odd_values(values: list[float], other: list[float]) -> None:
         times = WANTED.start_ns + np.arange(len(column), dtype=np.int64) * HOUR
         return Points(times, np.array(column), np.full(len(column), 192, np.uint32))
 
-    found = Findings(CoverageGrid(["a"], WANTED))
+    found = Comparison(CoverageGrid(["a"], WANTED))
     expected, there = points(values), points(other)
     found.add_points("a", WANTED, expected, there, compare_points(expected, there))
     text = report_page(report(found.finish()))

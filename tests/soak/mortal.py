@@ -31,9 +31,9 @@ def before(real: Callable[..., Any], arrive: Callable[[], None]) -> Callable[...
 
 def after(real: Callable[..., Any], arrive: Callable[[], None]) -> Callable[..., Any]:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        answer = real(*args, **kwargs)
+        response = real(*args, **kwargs)
         arrive()
-        return answer
+        return response
 
     return wrapped
 

@@ -92,7 +92,7 @@ class Authority:
         """Script the next `count` requests of an endpoint."""
         self._faults.setdefault(endpoint, deque()).extend([fault] * count)
 
-    def answer(self, method: str, target: str, form: Form) -> tuple[int, dict[str, str], bytes]:
+    def response(self, method: str, target: str, form: Form) -> tuple[int, dict[str, str], bytes]:
         """Status, headers and body for one request."""
         url = urlsplit(target)
         endpoint = url.path.rsplit("/", 1)[-1]
@@ -204,7 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve(dict(parse_qsl(raw, keep_blank_values=True)))
 
     def _serve(self, form: Form) -> None:
-        status, headers, body = self.server.authority.answer(self.command, self.path, form)
+        status, headers, body = self.server.authority.response(self.command, self.path, form)
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, re.sub(r"[\r\n]", "", value))

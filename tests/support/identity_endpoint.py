@@ -52,7 +52,7 @@ class IdentityEndpoint:
         self._server.server_close()
         self._thread.join()
 
-    def answer(self, path: str, header: str | None) -> tuple[int, dict[str, Any]]:
+    def response(self, path: str, header: str | None) -> tuple[int, dict[str, Any]]:
         """Status and JSON for one request."""
         query = dict(parse_qsl(urlsplit(path).query))
         if header != self.header:
@@ -100,8 +100,8 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        status, answer = self.server.endpoint.answer(self.path, self.headers.get("X-IDENTITY-HEADER"))
-        body = json.dumps(answer).encode()
+        status, response = self.server.endpoint.response(self.path, self.headers.get("X-IDENTITY-HEADER"))
+        body = json.dumps(response).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

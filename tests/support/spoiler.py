@@ -23,13 +23,13 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunReach:
     """A request, and the way to its true answer."""
 
     method: str
     path: str
     body: bytes
-    answer: Callable[[], Said]
+    response: Callable[[], Said]
 
     @property
     def is_data(self) -> bool:
@@ -42,7 +42,7 @@ class Asked:
         return self.method == "POST" and self.path.partition("?")[0].endswith("/data") and "/query/" not in self.path
 
 
-Spoil = Callable[[Asked], Said | None]
+Spoil = Callable[[RunReach], Said | None]
 """An answer in place of the true one; None for the true one."""
 
 
@@ -75,8 +75,8 @@ class Spoiler:
 
             def _serve(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                asked = Asked(self.command, self.path, body, lambda: self._passed_on(body))
-                said = (outer.spoil(asked) if outer.spoil else None) or asked.answer()
+                asked = RunReach(self.command, self.path, body, lambda: self._passed_on(body))
+                said = (outer.spoil(asked) if outer.spoil else None) or asked.response()
                 self.send_response(said.status)
                 self.send_header("Content-Type", said.content_type)
                 self.send_header("Content-Length", str(len(said.body)))
@@ -87,8 +87,8 @@ class Spoiler:
                 connection = http.client.HTTPConnection("127.0.0.1", outer._target.port or 80)
                 headers = {name: self.headers[name] for name in _PASSED_ON if name in self.headers}
                 connection.request(self.command, self.path, body or None, headers)
-                answer = connection.getresponse()
-                said = Said(answer.read(), answer.status, answer.headers.get("Content-Type", ""))
+                response = connection.getresponse()
+                said = Said(response.read(), response.status, response.headers.get("Content-Type", ""))
                 connection.close()
                 return said
 

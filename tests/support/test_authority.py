@@ -36,12 +36,12 @@ def call(stage: Stage) -> Callable[..., tuple[int, dict[str, Any]]]:
     def call(endpoint: str, form: dict[str, str] | None = None, **query: str) -> tuple[int, dict[str, Any]]:
         url = f"{stage.authority.url}/{stage.directory.tenant_id}/oauth2/v2.0/{endpoint}"
         method = "POST" if form is not None else "GET"
-        answer = requests.request(method, url, data=form, params=query, verify=str(stage.ca.bundle), timeout=10)
-        if answer.headers["Content-Type"] == "text/html":
+        response = requests.request(method, url, data=form, params=query, verify=str(stage.ca.bundle), timeout=10)
+        if response.headers["Content-Type"] == "text/html":
             page = SignInPage()
-            page.feed(answer.text)
-            return answer.status_code, page.fields
-        return answer.status_code, answer.json()
+            page.feed(response.text)
+            return response.status_code, page.fields
+        return response.status_code, response.json()
 
     return call
 
@@ -53,9 +53,9 @@ def client_credentials(**form: str) -> dict[str, str]:
     return {"grant_type": "client_credentials", "client_id": CONFIDENTIAL, "client_secret": SECRET, **form}
 
 
-def number(answer: tuple[int, dict[str, Any]]) -> int:
+def number(response: tuple[int, dict[str, Any]]) -> int:
     """The AADSTS number of a refusal."""
-    status, body = answer
+    status, body = response
     assert status >= 400
     assert body["error_description"].startswith(f"AADSTS{body['error_codes'][0]}: ")
     return int(body["error_codes"][0])
@@ -222,8 +222,8 @@ def test_faults_are_for_so_many_requests_of_one_endpoint(stage: Stage, call: Cal
 def test_an_unknown_tenant_and_an_unknown_path_are_refused(stage: Stage, call: Call) -> None:
     assert number(call("nothing")) == 900561
     url = f"{stage.authority.url}/another-tenant/v2.0/.well-known/openid-configuration"
-    answer = requests.get(url, verify=str(stage.ca.bundle), timeout=10)
-    assert number((answer.status_code, answer.json())) == 90002
+    response = requests.get(url, verify=str(stage.ca.bundle), timeout=10)
+    assert number((response.status_code, response.json())) == 90002
 
 
 @pytest.mark.parametrize(
@@ -240,5 +240,5 @@ def test_the_identity_endpoint_checks_its_header(
     stage: Stage, header: dict[str, str], query: dict[str, str], status: int
 ) -> None:
     params = {"api-version": "2019-08-01", "resource": stage.resource_id} | query
-    answer = requests.get(stage.identity.environ["IDENTITY_ENDPOINT"], params=params, headers=header, timeout=10)
-    assert answer.status_code == status
+    response = requests.get(stage.identity.environ["IDENTITY_ENDPOINT"], params=params, headers=header, timeout=10)
+    assert response.status_code == status

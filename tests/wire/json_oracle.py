@@ -28,13 +28,13 @@ def refuse(why: str) -> NoReturn:
 def expected(data: bytes) -> tuple[list[tuple[str, Columns]], str | None]:
     """Read an answer by the rules of the product's documentation. Raises RefusedError."""
     try:
-        answer = json.loads(data.decode("utf-8"), parse_constant=refuse, parse_int=read_int)
+        response = json.loads(data.decode("utf-8"), parse_constant=refuse, parse_int=read_int)
     except (ValueError, RecursionError) as error:
         refuse(f"not JSON: {error}")
-    if not isinstance(answer, dict) or not isinstance(answer.get("data"), dict):
+    if not isinstance(response, dict) or not isinstance(response.get("data"), dict):
         refuse("no data")
-    items = answer["data"].get("items")
-    token = answer.get("continuationToken")
+    items = response["data"].get("items")
+    token = response.get("continuationToken")
     if not isinstance(items, list) or not (token is None or isinstance(token, str)):
         refuse("no items, or a token of another kind")
     return [item_columns(item) for item in items], token or None

@@ -13,8 +13,8 @@ from omnia_beam.wire import decode_body, decode_json_page, decode_page
 from tests.wire.encoding import raw_page
 
 
-def compact(answer: Any) -> bytes:
-    return json.dumps(answer, separators=(",", ":")).encode()
+def compact(response: Any) -> bytes:
+    return json.dumps(response, separators=(",", ":")).encode()
 
 
 @pytest.mark.parametrize(

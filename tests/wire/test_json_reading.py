@@ -96,15 +96,15 @@ def answers(draw: st.DrawFn) -> dict[str, Any]:
     )
 
 
-def compact(answer: Any) -> bytes:
-    return json.dumps(answer, separators=(",", ":"), ensure_ascii=False).encode()
+def compact(response: Any) -> bytes:
+    return json.dumps(response, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 @given(answers())
 @settings(EXACT, max_examples=80)
 @pytest.mark.usefixtures("small_chunks")
-def test_answers_as_the_service_writes_them(answer: dict[str, Any]) -> None:
-    check(compact(answer))
+def test_answers_as_the_service_writes_them(response: dict[str, Any]) -> None:
+    check(compact(response))
 
 
 @pytest.mark.long
@@ -112,12 +112,12 @@ def test_answers_as_the_service_writes_them(answer: dict[str, Any]) -> None:
 @settings(EXACT, max_examples=60)
 @pytest.mark.usefixtures("small_chunks")
 def test_the_same_answers_written_otherwise(
-    answer: dict[str, Any], indent: int | None, escape: bool, random: Any
+    response: dict[str, Any], indent: int | None, escape: bool, random: Any
 ) -> None:
-    for item in answer["data"]["items"]:
+    for item in response["data"]["items"]:
         item["datapoints"] = [dict(random.sample(list(p.items()), len(p))) for p in item["datapoints"]]
-    check(json.dumps(answer, indent=indent, ensure_ascii=escape).encode())
-    check(compact(answer))
+    check(json.dumps(response, indent=indent, ensure_ascii=escape).encode())
+    check(compact(response))
 
 
 ODD_TIMES = [
@@ -139,8 +139,8 @@ ODD = st.sampled_from([None, True, "192", "x", [], {}, -1, 2**32, 1.5, 10**400, 
 @given(answers(), st.data())
 @settings(EXACT, max_examples=100)
 @pytest.mark.usefixtures("small_chunks")
-def test_one_member_changed_or_missing(answer: dict[str, Any], data: st.DataObject) -> None:
-    points = [point for item in answer["data"]["items"] for point in item["datapoints"]]
+def test_one_member_changed_or_missing(response: dict[str, Any], data: st.DataObject) -> None:
+    points = [point for item in response["data"]["items"] for point in item["datapoints"]]
     if points:
         point = data.draw(st.sampled_from(points))
         key = data.draw(st.sampled_from([*point, "other"]))
@@ -148,7 +148,7 @@ def test_one_member_changed_or_missing(answer: dict[str, Any], data: st.DataObje
             point[key] = data.draw(ODD)
         else:
             point.pop(key, None)
-    check(compact(answer))
+    check(compact(response))
 
 
 PIECES = [
@@ -177,8 +177,8 @@ PIECES += [b"-0", b'"datapoints":[{', b'"status":', b'"time":', b"},{", b"cut ou
 @given(answers(), st.data())
 @settings(EXACT, max_examples=150)
 @pytest.mark.usefixtures("small_chunks")
-def test_mutated_answers(answer: dict[str, Any], data: st.DataObject) -> None:
-    text = bytearray(compact(answer))
+def test_mutated_answers(response: dict[str, Any], data: st.DataObject) -> None:
+    text = bytearray(compact(response))
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(text)))
         match data.draw(st.sampled_from(["insert", "delete", "set", "cut", "double"])):

@@ -53,20 +53,20 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 @EXACT
 @pytest.mark.usefixtures("small_chunks")
 def test_many_series_read_back_equal(series: list[tuple[str, list[tuple[int, float, int]]]]) -> None:
-    answer = json.loads(encode_datapoints([(series_id, *columns(points)) for series_id, points in series]))
-    assert list(answer) == ["items"]
-    assert [list(item) for item in answer["items"]] == [["id", "datapoints"]] * len(series)
-    assert [(item["id"], bits(item["datapoints"])) for item in answer["items"]] == [(i, wanted(p)) for i, p in series]
-    assert all(list(p) == ["time", "value", "status"] for item in answer["items"] for p in item["datapoints"])
+    response = json.loads(encode_datapoints([(series_id, *columns(points)) for series_id, points in series]))
+    assert list(response) == ["items"]
+    assert [list(item) for item in response["items"]] == [["id", "datapoints"]] * len(series)
+    assert [(item["id"], bits(item["datapoints"])) for item in response["items"]] == [(i, wanted(p)) for i, p in series]
+    assert all(list(p) == ["time", "value", "status"] for item in response["items"] for p in item["datapoints"])
 
 
 @given(POINTS)
 @EXACT
 @pytest.mark.usefixtures("small_chunks")
 def test_one_series_reads_back_equal(points: list[tuple[int, float, int]]) -> None:
-    answer = json.loads(encode_series_datapoints(*columns(points)))
-    assert list(answer) == ["datapoints"]
-    assert bits(answer["datapoints"]) == wanted(points)
+    response = json.loads(encode_series_datapoints(*columns(points)))
+    assert list(response) == ["datapoints"]
+    assert bits(response["datapoints"]) == wanted(points)
 
 
 def test_the_text_is_the_documented_one() -> None:
@@ -86,16 +86,16 @@ def test_many_points_of_any_bits() -> None:
     values = np.where(np.isfinite(values), values, -0.0)
     times = random.integers(-(2**63) // 100 + 1, (2**63 - 1) // 100, n) * 100
     statuses = random.integers(0, 2**32, n, dtype=np.uint32)
-    answer = json.loads(encode_datapoints([("a", times, values, statuses)]))["items"][0]["datapoints"]
-    np.testing.assert_array_equal(np.array([p["value"] for p in answer]).view(np.uint64), values.view(np.uint64))
-    np.testing.assert_array_equal(np.array([p["status"] for p in answer]), statuses)
-    assert [p["time"] for p in answer[:500]] == [format_time(t, 7) for t in times[:500].tolist()]
+    response = json.loads(encode_datapoints([("a", times, values, statuses)]))["items"][0]["datapoints"]
+    np.testing.assert_array_equal(np.array([p["value"] for p in response]).view(np.uint64), values.view(np.uint64))
+    np.testing.assert_array_equal(np.array([p["status"] for p in response]), statuses)
+    assert [p["time"] for p in response[:500]] == [format_time(t, 7) for t in times[:500].tolist()]
     # Our own reader, itself tested against another oracle, reads the rest of the times.
-    years = [p for p in answer if "1678" <= p["time"] < "2262"]
+    years = [p for p in response if "1678" <= p["time"] < "2262"]
     page = decode_json_page(
         json.dumps({"data": {"items": [{"id": "a", "datapoints": years}]}}, separators=(",", ":")).encode()
     )
-    inside = np.array(["1678" <= p["time"] < "2262" for p in answer])
+    inside = np.array(["1678" <= p["time"] < "2262" for p in response])
     np.testing.assert_array_equal(page.items[0].columns["time"], times[inside])
 
 

@@ -52,14 +52,14 @@ class Table:
         [(first, last)] = self._ask("SELECT min(time_ns), max(time_ns) FROM {t}") or [(None, None)]
         return None if first is None else TimeRange(first, last + 1)
 
-    def counts(self, series_ids, asked):
+    def counts(self, series_ids, requested):
         where = "SELECT count(*) FROM {t} WHERE series_id = ? AND time_ns >= ? AND time_ns < ?"
-        rows = {id: self._ask(where, (id, asked.start_ns, asked.end_ns)) for id in series_ids}
+        rows = {id: self._ask(where, (id, requested.start_ns, requested.end_ns)) for id in series_ids}
         return {id: found[0][0] for id, found in rows.items() if found}
 
-    def read(self, series_ids, asked):
+    def read(self, series_ids, requested):
         where = "SELECT time_ns, value, status FROM {t} WHERE series_id = ? AND time_ns >= ? AND time_ns < ? ORDER BY 1"
-        rows = {id: self._ask(where, (id, asked.start_ns, asked.end_ns)) for id in series_ids}
+        rows = {id: self._ask(where, (id, requested.start_ns, requested.end_ns)) for id in series_ids}
         return {id: _points(found) for id, found in rows.items() if found}
 
     def stage(self, chunk, sink):

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from omnia_beam.emulator.common.memo import Memo
 from omnia_beam.emulator.common.points import Points
 from omnia_beam.emulator.common.rows import Column, Rows
-from omnia_beam.emulator.common.serving.answer import Refusal
+from omnia_beam.emulator.common.serving.response import Refusal
 from omnia_beam.emulator.common.source import MAX_TIME_NS, MIN_TIME_NS, PointSource
 from omnia_beam.emulator.omnia.pagetoken import START, Position
 from omnia_beam.emulator.omnia.rawquery import is_wanted

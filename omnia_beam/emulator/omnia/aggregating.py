@@ -6,19 +6,19 @@ import re
 from typing import Any, Final, cast
 
 from omnia_beam.core.limits import MAX_POINTS_PER_RESPONSE, SERVICE_DEFAULT_LIMIT
-from omnia_beam.emulator.common.serving.answer import Answer, Refusal
+from omnia_beam.emulator.common.serving.response import Refusal, ServiceResponse
 from omnia_beam.emulator.common.store import Series
 from omnia_beam.emulator.common.timetext import parse_duration
 from omnia_beam.emulator.omnia.aggregate import FILLS, FUNCTIONS, AggregateQuery, Fill
 from omnia_beam.emulator.omnia.call import Call, bool_of, limit_of, one_of, statuses_of
-from omnia_beam.emulator.omnia.paging import Query, answer_page
+from omnia_beam.emulator.omnia.paging import Query, respond_page
 from omnia_beam.emulator.omnia.reading import encoded_for, found, item_of_query, query_many, time_range, without
 from omnia_beam.emulator.omnia.service import Service
 
 _INTERVAL: Final = re.compile(r"[1-9]\d{0,8}[smhd]", re.ASCII)
 
 
-async def get_aggregates(service: Service, call: Call) -> Answer:
+async def get_aggregates(service: Service, call: Call) -> ServiceResponse:
     """Answer `GET B/{id}/data/aggregates`."""
     series = found(service, call.values["id"])
     item = item_of_query(call) | {"aggregateFunctions": call.texts("aggregateFunction")}
@@ -26,13 +26,13 @@ async def get_aggregates(service: Service, call: Call) -> Answer:
     federation = call.federation()
     query = aggregate_query(service, call, series, item, federation)
     identity = ["aggregates", series.id, federation, without(item, "limit")]
-    page, token = await answer_page(
+    page, token = await respond_page(
         call, [query], identity, call.text("continuationToken"), service.sealer, service.settings.limit_scope
     )
     return encoded_for(service, call, page, token, federation)
 
 
-async def query_data(service: Service, call: Call) -> Answer:
+async def query_data(service: Service, call: Call) -> ServiceResponse:
     """Answer `POST B/query/data` with raw points, or with aggregates for the items that name functions."""
     return await query_many(service, call, aggregate_query)
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import jwt
 
-from omnia_beam.emulator.common.serving.answer import Refusal
+from omnia_beam.emulator.common.serving.response import Refusal
 from omnia_beam.emulator.settings import Settings
 
 KEY_HEADER: Final = "Ocp-Apim-Subscription-Key"

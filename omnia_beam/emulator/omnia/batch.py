@@ -8,7 +8,7 @@ import numpy as np
 
 from omnia_beam.core.limits import GOOD, MAX_STATUS
 from omnia_beam.emulator.common.points import Points, Statuses, Values, as_points, no_points
-from omnia_beam.emulator.common.serving.answer import Refusal
+from omnia_beam.emulator.common.serving.response import Refusal
 from omnia_beam.emulator.common.timetext import TICK_NS, parse_times
 
 _NUMBERS: Final = {int, float}

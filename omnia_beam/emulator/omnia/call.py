@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from omnia_beam.core.limits import MAX_STATUS
-from omnia_beam.emulator.common.serving.answer import Refusal
+from omnia_beam.emulator.common.serving.response import Refusal
 from omnia_beam.emulator.common.timetext import TICK_NS, parse_time
-from omnia_beam.emulator.omnia.answer import PROTOBUF_TYPES
 from omnia_beam.emulator.omnia.faults import PageFaults
+from omnia_beam.emulator.omnia.response import PROTOBUF_TYPES
 
 if TYPE_CHECKING:
     from multidict import MultiMapping  # comes with aiohttp

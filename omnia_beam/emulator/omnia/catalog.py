@@ -8,12 +8,12 @@ from typing import Final
 
 from omnia_beam.core.limits import MAX_METADATA_ITEMS, SERVICE_DEFAULT_LIMIT
 from omnia_beam.emulator.common.metadata import SeriesMetadata
-from omnia_beam.emulator.common.serving.answer import Answer, Refusal
+from omnia_beam.emulator.common.serving.response import Refusal, ServiceResponse
 from omnia_beam.emulator.common.store import Series
-from omnia_beam.emulator.omnia.answer import list_answer
 from omnia_beam.emulator.omnia.call import Call, limit_of
 from omnia_beam.emulator.omnia.pagetoken import START, PageToken
 from omnia_beam.emulator.omnia.reading import found
+from omnia_beam.emulator.omnia.response import list_response
 from omnia_beam.emulator.omnia.service import Service
 
 LISTED_BY: Final = ("name", "externalId", "source", "assetId", "facility")
@@ -21,17 +21,17 @@ SEARCHED_BY: Final = (*LISTED_BY, "description", "unit")
 _Test = Callable[[SeriesMetadata], bool]
 
 
-async def list_series(service: Service, call: Call) -> Answer:
+async def list_series(service: Service, call: Call) -> ServiceResponse:
     """Answer `GET B`, filtered by the fields of `LISTED_BY`."""
     return _listing(service, call, "list", _field_tests(call, LISTED_BY))
 
 
-async def search_series(service: Service, call: Call) -> Answer:
+async def search_series(service: Service, call: Call) -> ServiceResponse:
     """Answer `GET B/search`, filtered by the fields of `SEARCHED_BY`."""
     return _listing(service, call, "search", _field_tests(call, SEARCHED_BY))
 
 
-async def search_text(service: Service, call: Call) -> Answer:
+async def search_text(service: Service, call: Call) -> ServiceResponse:
     """Answer `GET B/search/{query}`: the text anywhere in name, description or external id; `*` matches anything."""
     text = call.values["query"]
     matches = text_pattern(text if "*" in text else f"*{text}*")
@@ -42,12 +42,12 @@ async def search_text(service: Service, call: Call) -> Answer:
     return _listing(service, call, f"text {text}", [test, *_field_tests(call, SEARCHED_BY)])
 
 
-async def get_series(service: Service, call: Call) -> Answer:
+async def get_series(service: Service, call: Call) -> ServiceResponse:
     """Answer `GET B/{id}` with a list of one series."""
-    return list_answer([found(service, call.values["id"]).metadata.as_json()])
+    return list_response([found(service, call.values["id"]).metadata.as_json()])
 
 
-def _listing(service: Service, call: Call, what: str, tests: list[_Test]) -> Answer:
+def _listing(service: Service, call: Call, what: str, tests: list[_Test]) -> ServiceResponse:
     limit = limit_of(call.text("limit"), SERVICE_DEFAULT_LIMIT, MAX_METADATA_ITEMS)
     identity = [what, sorted((name, call.text(name)) for name in SEARCHED_BY if call.text(name))]
     after = -1
@@ -62,7 +62,7 @@ def _listing(service: Service, call: Call, what: str, tests: list[_Test]) -> Ans
     if last is not None or call.faults.repeat:
         positions = (after,) if call.faults.repeat or last is None else (last,)
         following = service.sealer.seal(identity, PageToken(positions, (after,)), call.now_ns)
-    return list_answer(items, following)
+    return list_response(items, following)
 
 
 def _page(series: Iterator[Series], tests: list[_Test], limit: int) -> tuple[list[object], int | None]:

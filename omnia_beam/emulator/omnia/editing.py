@@ -6,13 +6,13 @@ from dataclasses import asdict, fields
 from typing import Any, Final
 
 from omnia_beam.emulator.common.metadata import MANDATORY, WRITABLE, SeriesMetadata
-from omnia_beam.emulator.common.serving.answer import Answer, Refusal, json_answer
+from omnia_beam.emulator.common.serving.response import Refusal, ServiceResponse, json_response
 from omnia_beam.emulator.common.store import Series
 from omnia_beam.emulator.common.timetext import format_time
-from omnia_beam.emulator.omnia.answer import list_answer, message_answer
 from omnia_beam.emulator.omnia.call import Call, refuse_deep
 from omnia_beam.emulator.omnia.change import PutSeries, RemoveSeries
 from omnia_beam.emulator.omnia.reading import found
+from omnia_beam.emulator.omnia.response import list_response, message_response
 from omnia_beam.emulator.omnia.service import Service
 
 _MAX_METADATA_KEYS: Final = 17
@@ -21,16 +21,16 @@ _MAX_METADATA_KEYS: Final = 17
 _CHANGED_BY: Final = "emulator"
 
 
-async def create_series(service: Service, call: Call) -> Answer:
+async def create_series(service: Service, call: Call) -> ServiceResponse:
     """Answer `POST B` with 201, or with 409 where the facility has a series of that name."""
     given = _checked(call.content(), complete=True)
     series = service.store.named(given["facility"], given["name"])
     if series is not None:
         raise _taken(given)
-    return list_answer([(await _created(service, call, given)).metadata.as_json()], status=201)
+    return list_response([(await _created(service, call, given)).metadata.as_json()], status=201)
 
 
-async def get_or_add(service: Service, call: Call) -> Answer:
+async def get_or_add(service: Service, call: Call) -> ServiceResponse:
     """Answer `POST B/getoradd`: find or create each series of a list by name and facility, in the order of the list."""
     content = call.content()
     if not isinstance(content, list):
@@ -40,16 +40,16 @@ async def get_or_add(service: Service, call: Call) -> Answer:
     for given in wanted:
         series = service.store.named(given["facility"], given["name"]) or await _created(service, call, given)
         answered.append(series.metadata.as_json())
-    return list_answer(answered)
+    return list_response(answered)
 
 
-async def patch_series(service: Service, call: Call) -> Answer:
+async def patch_series(service: Service, call: Call) -> ServiceResponse:
     """Answer `PATCH B/{id}`: change the fields that are given and keep the others."""
     series = found(service, call.values["id"])
     return await _changed(service, call, series, _checked(call.content(), complete=False))
 
 
-async def put_series(service: Service, call: Call) -> Answer:
+async def put_series(service: Service, call: Call) -> ServiceResponse:
     """Answer `PUT B/{id}`: replace all fields; those that are not given become empty."""
     series = found(service, call.values["id"])
     given = _checked(call.content(), complete=True)
@@ -58,16 +58,16 @@ async def put_series(service: Service, call: Call) -> Answer:
     return await _changed(service, call, series, empty | given)
 
 
-async def delete_series(service: Service, call: Call) -> Answer:
+async def delete_series(service: Service, call: Call) -> ServiceResponse:
     """Answer `DELETE B/{id}`: remove the series and its points; its id is never used again."""
     series = found(service, call.values["id"])
     await service.commit(RemoveSeries(series.id))
-    return message_answer(200, "Timeseries deleted.", call.trace_id)
+    return message_response(200, "Timeseries deleted.", call.trace_id)
 
 
-async def get_history(service: Service, call: Call) -> Answer:
+async def get_history(service: Service, call: Call) -> ServiceResponse:
     """Answer `GET B/{id}/history`: the changes of the metadata, oldest first, each field with its old and new value."""
-    return json_answer({"data": {"items": found(service, call.values["id"]).history}})
+    return json_response({"data": {"items": found(service, call.values["id"]).history}})
 
 
 async def _created(service: Service, call: Call, given: dict[str, Any]) -> Series:
@@ -78,7 +78,7 @@ async def _created(service: Service, call: Call, given: dict[str, Any]) -> Serie
     return service.store.series[identity]
 
 
-async def _changed(service: Service, call: Call, series: Series, given: dict[str, Any]) -> Answer:
+async def _changed(service: Service, call: Call, series: Series, given: dict[str, Any]) -> ServiceResponse:
     old = series.metadata
     changes = {name: value for name, value in given.items() if getattr(old, name) != value}
     if changes:
@@ -92,7 +92,7 @@ async def _changed(service: Service, call: Call, series: Series, given: dict[str
             "changes": {name: {"oldValue": getattr(old, name), "newValue": value} for name, value in changes.items()},
         }
         await service.commit(PutSeries(asdict(metadata), (*series.history, item)))
-    return list_answer([series.metadata.as_json()])
+    return list_response([series.metadata.as_json()])
 
 
 def _checked(content: Any, *, complete: bool) -> dict[str, Any]:

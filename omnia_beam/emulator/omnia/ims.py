@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from omnia_beam.core.limits import MAX_METADATA_ITEMS, SERVICE_DEFAULT_LIMIT
-from omnia_beam.emulator.common.serving.answer import Answer, Refusal, json_answer
+from omnia_beam.emulator.common.serving.response import Refusal, ServiceResponse, json_response
 from omnia_beam.emulator.common.store import Series
-from omnia_beam.emulator.omnia.answer import list_answer
 from omnia_beam.emulator.omnia.call import Call, bool_of, guid_of, limit_of, refuse_deep
 from omnia_beam.emulator.omnia.catalog import text_pattern
 from omnia_beam.emulator.omnia.change import PutCompanion
 from omnia_beam.emulator.omnia.companion import STATE_DEFAULTS, SUBSCRIPTION_FIELDS
 from omnia_beam.emulator.omnia.pagetoken import START, PageToken
+from omnia_beam.emulator.omnia.response import list_response
 from omnia_beam.emulator.omnia.service import Service
 
 QUOTA: Final = 100_000
@@ -26,7 +26,7 @@ QUOTA: Final = 100_000
 _PREFIX: Final = "ims-"
 
 
-async def search_metadata(service: Service, call: Call) -> Answer:
+async def search_metadata(service: Service, call: Call) -> ServiceResponse:
     """Answer `GET …/ims-metadata/v1.3/search`, filtered by `tag` (with `*`) and `uid`."""
     tag, uid = call.text("tag"), call.text("uid")
     matches = text_pattern(tag or "*")
@@ -37,38 +37,38 @@ async def search_metadata(service: Service, call: Call) -> Answer:
     return _listing(service, call, ["ims", tag, uid], test, lambda series: _tag(series))
 
 
-async def list_subscriptions(service: Service, call: Call) -> Answer:
+async def list_subscriptions(service: Service, call: Call) -> ServiceResponse:
     """Answer `GET …/ims-subscriptions/v1.2` with one subscription per series, page by page."""
     return _listing(service, call, ["subscriptions"], lambda series: True, lambda s: _subscription(service, s))
 
 
-async def subscription_by_uid(service: Service, call: Call) -> Answer:
+async def subscription_by_uid(service: Service, call: Call) -> ServiceResponse:
     """Answer `GET …/uid/{uid}` with a list of one subscription, or of none."""
     series = _of_uid(service, call.values["uid"])
-    return list_answer([_subscription(service, series)] if series else [])
+    return list_response([_subscription(service, series)] if series else [])
 
 
-async def subscription_by_series(service: Service, call: Call) -> Answer:
+async def subscription_by_series(service: Service, call: Call) -> ServiceResponse:
     """Answer `GET …/timeseriesId/{id}` with a list of one subscription, or of none."""
     series = service.store.series.get(guid_of(call.values["id"]))
-    return list_answer([_subscription(service, series)] if series else [])
+    return list_response([_subscription(service, series)] if series else [])
 
 
-async def subscriptions_of_system(service: Service, call: Call) -> Answer:
+async def subscriptions_of_system(service: Service, call: Call) -> ServiceResponse:
     """Answer `GET …/{systemCode}` with the subscriptions and, as in the SDK's type, quota and count of the system."""
     system = _known_system(service, call)
     items = [_subscription(service, series) for series in service.store.listed() if _system(series) == system]
-    return list_answer(items, quota=QUOTA)
+    return list_response(items, quota=QUOTA)
 
 
-async def subscription_counter(service: Service, call: Call) -> Answer:
+async def subscription_counter(service: Service, call: Call) -> ServiceResponse:
     """Answer `GET …/ims-subscriptions-management/v1.2/{systemCode}/counter` with quota and count."""
     system = _known_system(service, call)
     count = sum(_system(series) == system for series in service.store.listed())
-    return json_answer({"quota": QUOTA, "count": count})
+    return json_response({"quota": QUOTA, "count": count})
 
 
-async def patch_subscription(service: Service, call: Call) -> Answer:
+async def patch_subscription(service: Service, call: Call) -> ServiceResponse:
     """Answer `PATCH …/uid/{uid}`: set fields. With `resetState`, state fields that are not given get their defaults."""
     series = _of_uid(service, call.values["uid"])
     if series is None:
@@ -86,7 +86,7 @@ async def patch_subscription(service: Service, call: Call) -> Answer:
         patch = {name: value for name, value in patch.items() if name in SUBSCRIPTION_FIELDS}
     state["patches"][_uid(series)] = patch | given
     await service.commit(PutCompanion(state))
-    return list_answer([_subscription(service, series)])
+    return list_response([_subscription(service, series)])
 
 
 def _listing(
@@ -95,7 +95,7 @@ def _listing(
     identity: list[Any],
     test: Callable[[Series], bool],
     shown: Callable[[Series], dict[str, Any]],
-) -> Answer:
+) -> ServiceResponse:
     limit = limit_of(call.text("limit"), SERVICE_DEFAULT_LIMIT, MAX_METADATA_ITEMS)
     after = -1
     if token := call.text("continuationToken"):
@@ -105,7 +105,7 @@ def _listing(
     following = None
     if last is not None:
         following = service.sealer.seal(identity, PageToken((last,), (after,)), call.now_ns)
-    return list_answer([shown(series) for series in items], following)
+    return list_response([shown(series) for series in items], following)
 
 
 def _first(listed: Iterator[Series], test: Callable[[Series], bool], limit: int) -> tuple[list[Series], int | None]:

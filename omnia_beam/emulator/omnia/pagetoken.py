@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import orjson
 
-from omnia_beam.emulator.common.serving.answer import Refusal
+from omnia_beam.emulator.common.serving.response import Refusal
 
 START: Final = "start"
 DONE: Final = "done"

@@ -17,7 +17,7 @@ import numpy as np
 
 from omnia_beam.emulator.common.counterhash import hashes, key_of
 from omnia_beam.emulator.common.rows import Column, Rows
-from omnia_beam.emulator.common.serving.answer import Answer, Refusal
+from omnia_beam.emulator.common.serving.response import Refusal, ServiceResponse
 from omnia_beam.emulator.omnia import jsontext, protobuf
 from omnia_beam.emulator.omnia.call import Call
 from omnia_beam.emulator.omnia.faults import PageFaults
@@ -68,7 +68,7 @@ async def page_of(queries: Sequence[Query], positions: Sequence[Position], scope
     return Page(tuple(found), tuple(after))
 
 
-async def answer_page(
+async def respond_page(
     call: Call, queries: Sequence[Query], query: Any, token: str | None, sealer: TokenSealer, scope: LimitScope
 ) -> tuple[Page, str | None]:
     """Return the page that the token names, or the first one, and the token of the next page.
@@ -86,15 +86,15 @@ async def answer_page(
     return _spoiled(page, call.faults, key_of(call.trace_id)), following
 
 
-def encoded(call: Call, page: Page, token: str | None, *, federated: bool, protobuf_on: bool) -> Answer:
+def encoded(call: Call, page: Page, token: str | None, *, federated: bool, protobuf_on: bool) -> ServiceResponse:
     """Return the page as a response, in protobuf where the client accepts it and `protobuf_on`, else in JSON."""
     points = sum(len(rows) for rows in page.rows)
     media_type = call.protobuf_type() if protobuf_on else None
     if media_type:
         parts = protobuf.encode_page(page.rows, token)
-        return Answer(200, tuple(parts), media_type, points=points)
+        return ServiceResponse(200, tuple(parts), media_type, points=points)
     text = jsontext.encode_page([jsontext.encode_item(rows) for rows in page.rows], token, federated=federated)
-    return Answer(200, (text,), points=points)
+    return ServiceResponse(200, (text,), points=points)
 
 
 def _begin(call: Call, count: int, query: Any, token: str | None, sealer: TokenSealer) -> PageToken:

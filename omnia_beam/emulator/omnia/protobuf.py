@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnia_beam.emulator.common.rows import Kind, Rows
-from omnia_beam.emulator.common.serving.answer import Buffer
+from omnia_beam.emulator.common.serving.response import Buffer
 
 Bytes = NDArray[np.uint8]
 

@@ -8,22 +8,22 @@ from typing import Any, Final
 from omnia_beam.core.limits import MAX_POINTS_PER_RESPONSE, MAX_SERIES_PER_REQUEST, SERVICE_DEFAULT_LIMIT
 from omnia_beam.emulator.common.points import Points
 from omnia_beam.emulator.common.rows import raw_rows
-from omnia_beam.emulator.common.serving.answer import Answer, Refusal
+from omnia_beam.emulator.common.serving.response import Refusal, ServiceResponse
 from omnia_beam.emulator.common.store import Series
 from omnia_beam.emulator.omnia.call import Call, bool_of, guid_of, limit_of, statuses_of, time_of
-from omnia_beam.emulator.omnia.paging import Page, Query, answer_page, encoded
+from omnia_beam.emulator.omnia.paging import Page, Query, encoded, respond_page
 from omnia_beam.emulator.omnia.rawquery import RawQuery
 from omnia_beam.emulator.omnia.service import Service
 
 _LAKE_LAG_NS: Final = 2 * 86_400 * 1_000_000_000
 
 
-async def get_data(service: Service, call: Call) -> Answer:
+async def get_data(service: Service, call: Call) -> ServiceResponse:
     """Answer `GET B/{id}/data` with raw points."""
     return await _one(service, call, found(service, call.values["id"]))
 
 
-async def get_data_by_name(service: Service, call: Call) -> Answer:
+async def get_data_by_name(service: Service, call: Call) -> ServiceResponse:
     """Answer `GET B/query/data`; refuse a facility without series with 400, and a name that it does not have with 404."""
     series = named(service, call)
     labels = {
@@ -34,7 +34,7 @@ async def get_data_by_name(service: Service, call: Call) -> Answer:
     return await _one(service, call, series, labels)
 
 
-async def query_many(service: Service, call: Call, more: Callable[..., Query] | None = None) -> Answer:
+async def query_many(service: Service, call: Call, more: Callable[..., Query] | None = None) -> ServiceResponse:
     """Answer `POST B/query/data` with raw points, or with aggregates where an item names functions.
 
     `more` makes the queries for aggregates.
@@ -50,28 +50,28 @@ async def query_many(service: Service, call: Call, more: Callable[..., Query] | 
         else:
             queries.append(raw_query(service, call, series, item, federation))
     identity = ["many", federation, [without(item, "limit", "continuationToken") for item in items]]
-    page, token = await answer_page(
+    page, token = await respond_page(
         call, queries, identity, _token_of_many(call, items), service.sealer, service.settings.limit_scope
     )
     return encoded_for(service, call, page, token, federation)
 
 
-async def get_first(service: Service, call: Call) -> Answer:
+async def get_first(service: Service, call: Call) -> ServiceResponse:
     """Answer `GET B/{id}/data/first` with the first point from `afterTime` on and before `beforeTime`."""
     return _edge(service, call, [_edge_item(call)], RawQuery.first)
 
 
-async def get_latest(service: Service, call: Call) -> Answer:
+async def get_latest(service: Service, call: Call) -> ServiceResponse:
     """Answer `GET B/{id}/data/latest` with the last point from `afterTime` on and before `beforeTime`."""
     return _edge(service, call, [_edge_item(call)], RawQuery.latest)
 
 
-async def query_first(service: Service, call: Call) -> Answer:
+async def query_first(service: Service, call: Call) -> ServiceResponse:
     """Answer `POST B/query/data/first` with the first point of each item's range."""
     return _edge(service, call, many(call), RawQuery.first)
 
 
-async def query_latest(service: Service, call: Call) -> Answer:
+async def query_latest(service: Service, call: Call) -> ServiceResponse:
     """Answer `POST B/query/data/latest` with the last point of each item's range."""
     return _edge(service, call, many(call), RawQuery.latest)
 
@@ -155,17 +155,19 @@ def item_of_query(call: Call) -> dict[str, Any]:
     return item | {"statusFilter": call.texts("status")}
 
 
-async def _one(service: Service, call: Call, series: Series, labels: dict[str, Any] | None = None) -> Answer:
+async def _one(service: Service, call: Call, series: Series, labels: dict[str, Any] | None = None) -> ServiceResponse:
     item, federation = item_of_query(call), call.federation()
     query = raw_query(service, call, series, item, federation, labels)
     identity = ["raw", series.id, federation, without(item, "limit")]
-    page, token = await answer_page(
+    page, token = await respond_page(
         call, [query], identity, call.text("continuationToken"), service.sealer, service.settings.limit_scope
     )
     return encoded_for(service, call, page, token, federation)
 
 
-def _edge(service: Service, call: Call, items: list[dict[str, Any]], which: Callable[[RawQuery], Points]) -> Answer:
+def _edge(
+    service: Service, call: Call, items: list[dict[str, Any]], which: Callable[[RawQuery], Points]
+) -> ServiceResponse:
     federation = call.federation()
     rows = []
     for item in items:
@@ -193,7 +195,7 @@ def _token_of_many(call: Call, items: list[dict[str, Any]]) -> str | None:
     return tokens.pop() if tokens else None
 
 
-def encoded_for(service: Service, call: Call, page: Page, token: str | None, federation: str | None) -> Answer:
+def encoded_for(service: Service, call: Call, page: Page, token: str | None, federation: str | None) -> ServiceResponse:
     """Return the page as a response, in a format that the client accepts and the settings allow."""
     return encoded(call, page, token, federated=federation == "IMS", protobuf_on=service.settings.protobuf == "on")
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from omnia_beam.emulator.common.serving.answer import Answer
+from omnia_beam.emulator.common.serving.response import ServiceResponse
 from omnia_beam.emulator.omnia import aggregating, catalog, editing, ims, reading, surroundings, writing
 from omnia_beam.emulator.omnia.call import Call
 from omnia_beam.emulator.omnia.service import Service
@@ -16,7 +16,7 @@ IMS_METADATA: Final = "/plant/ims-metadata/v1.3"
 IMS_SUBSCRIPTIONS: Final = "/plant/ims-subscriptions/v1.2"
 IMS_MANAGEMENT: Final = "/plant/ims-subscriptions-management/v1.2"
 
-Endpoint = Callable[[Service, Call], Awaitable[Answer]]
+Endpoint = Callable[[Service, Call], Awaitable[ServiceResponse]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ from typing import ClassVar
 
 from aiohttp import web
 
-from omnia_beam.emulator.common.serving.answer import Answer, Refusal
+from omnia_beam.emulator.common.serving.response import Refusal, ServiceResponse
 from omnia_beam.emulator.common.serving.server import Arrived, Server
-from omnia_beam.emulator.omnia.answer import message_answer
 from omnia_beam.emulator.omnia.call import Call
 from omnia_beam.emulator.omnia.faults import WITH_TOKEN, page_faults
+from omnia_beam.emulator.omnia.response import message_response
 from omnia_beam.emulator.omnia.routes import ROUTES, TIMESERIES, Route
 from omnia_beam.emulator.omnia.service import Service
 
@@ -33,14 +33,16 @@ class OmniaServer(Server):
                 router.add_route(route.method, route.path + "/", handler)
         router.add_route("*", "/{anything:.*}", self._handler(_labelled(_NOWHERE), self._respond(_NOWHERE)))
 
-    def _message(self, status: int, text: str, trace_id: str, headers: Mapping[str, str] | None = None) -> Answer:
-        return message_answer(status, text, trace_id, headers)
+    def _message(
+        self, status: int, text: str, trace_id: str, headers: Mapping[str, str] | None = None
+    ) -> ServiceResponse:
+        return message_response(status, text, trace_id, headers)
 
     def _without(self, request: web.Request) -> Container[str]:
         return () if "continuationToken" in request.query else WITH_TOKEN
 
-    def _respond(self, route: Route) -> Callable[[web.Request, Arrived], Awaitable[Answer]]:
-        async def respond(request: web.Request, arrived: Arrived) -> Answer:
+    def _respond(self, route: Route) -> Callable[[web.Request, Arrived], Awaitable[ServiceResponse]]:
+        async def respond(request: web.Request, arrived: Arrived) -> ServiceResponse:
             call = Call(
                 method=request.method,
                 path=request.path,
@@ -61,7 +63,7 @@ def _labelled(route: Route) -> Callable[[web.Request], str]:
     return lambda request: route.label
 
 
-async def _not_found(service: Service, call: Call) -> Answer:
+async def _not_found(service: Service, call: Call) -> ServiceResponse:
     raise Refusal(404, "Resource not found.")
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST
 from omnia_beam.emulator.common.points import Points
-from omnia_beam.emulator.common.serving.answer import Answer, Refusal
 from omnia_beam.emulator.common.serving.faults import rejected
-from omnia_beam.emulator.omnia.answer import message_answer
+from omnia_beam.emulator.common.serving.response import Refusal, ServiceResponse
 from omnia_beam.emulator.omnia.batch import read_datapoints
 from omnia_beam.emulator.omnia.call import Call, bool_of, time_of
 from omnia_beam.emulator.omnia.change import DeletePoints, WritePoints
 from omnia_beam.emulator.omnia.reading import found
+from omnia_beam.emulator.omnia.response import message_response
 from omnia_beam.emulator.omnia.service import Service
 
 
-async def write_data(service: Service, call: Call) -> Answer:
+async def write_data(service: Service, call: Call) -> ServiceResponse:
     """Answer `POST B/{id}/data`: 200 after the commit for `async=false`, else 202."""
     series = found(service, call.values["id"])
     content = call.content()
@@ -22,7 +22,7 @@ async def write_data(service: Service, call: Call) -> Answer:
     return await _written(service, call, [(series.id, read_datapoints(datapoints))])
 
 
-async def write_many(service: Service, call: Call) -> Answer:
+async def write_many(service: Service, call: Call) -> ServiceResponse:
     """Answer `POST B/data`: write everything or nothing. The limit of series of a request holds for writes too [changelog]."""
     content = call.content()
     items = content.get("items") if isinstance(content, dict) else None
@@ -34,7 +34,7 @@ async def write_many(service: Service, call: Call) -> Answer:
     return await _written(service, call, batches)
 
 
-async def delete_data(service: Service, call: Call) -> Answer:
+async def delete_data(service: Service, call: Call) -> ServiceResponse:
     """Answer `DELETE B/{id}/data`: `startTime` inclusive, `endTime` exclusive [old]; without them, delete everything."""
     series = found(service, call.values["id"])
     start, end = time_of("startTime", call.text("startTime")), time_of("endTime", call.text("endTime"))
@@ -42,10 +42,10 @@ async def delete_data(service: Service, call: Call) -> Answer:
         raise Refusal(400, "'endTime' is before 'startTime'.")
     removed = await service.commit(DeletePoints(series.id, start, end))
     service.stats.points_deleted += removed
-    return message_answer(200, "Datapoints deleted.", call.trace_id)
+    return message_response(200, "Datapoints deleted.", call.trace_id)
 
 
-async def _written(service: Service, call: Call, batches: list[tuple[str, Points]]) -> Answer:
+async def _written(service: Service, call: Call, batches: list[tuple[str, Points]]) -> ServiceResponse:
     queued = bool_of("async", call.text("async")) is not False
     change = WritePoints(tuple(batches))
     most = service.settings.max_write_points
@@ -55,9 +55,9 @@ async def _written(service: Service, call: Call, batches: list[tuple[str, Points
     service.stats.points_written += change.points
     if queued:
         await service.queue(change, service.settings.async_delay_ms / 1000)
-        return message_answer(202, "Datapoints queued.", call.trace_id)
+        return message_response(202, "Datapoints queued.", call.trace_id)
     await service.commit(change)
-    return message_answer(200, "Datapoints stored.", call.trace_id)
+    return message_response(200, "Datapoints stored.", call.trace_id)
 
 
 def _reject(service: Service, call: Call, batches: list[tuple[str, Points]]) -> None:

@@ -14,9 +14,9 @@ from urllib.parse import quote, urlsplit
 
 import orjson
 
-from omnia_beam.emulator.common.serving.answer import Answer, Refusal
 from omnia_beam.emulator.common.serving.faults import GENERAL, Injection
-from omnia_beam.emulator.pi.answer import JSON, content_answer
+from omnia_beam.emulator.common.serving.response import Refusal, ServiceResponse
+from omnia_beam.emulator.pi.response import JSON, content_response
 from omnia_beam.emulator.pi.routes import ROOT, Request, respond
 from omnia_beam.emulator.pi.service import PiService
 
@@ -36,7 +36,7 @@ class _Outcomes:
     contents: dict[str, Any] = field(default_factory=dict)
 
 
-async def post_batch(service: PiService, body: bytes, base: str) -> Answer:
+async def post_batch(service: PiService, body: bytes, base: str) -> ServiceResponse:
     """Return the response of a batch; refuse with 400 what is none, and parents that are missing or go in a circle."""
     try:
         content = orjson.loads(body)
@@ -47,7 +47,7 @@ async def post_batch(service: PiService, body: bytes, base: str) -> Answer:
     outcomes = _Outcomes()
     for name in _in_order({name: _parents(item) for name, item in content.items()}):
         outcomes.sent[name] = await _outcome(service, content[name], outcomes, base)
-    return content_answer({name: outcomes.sent[name] for name in content}, status=207)
+    return content_response({name: outcomes.sent[name] for name in content}, status=207)
 
 
 async def _outcome(service: PiService, item: Mapping[str, Any], outcomes: _Outcomes, base: str) -> dict[str, Any]:
@@ -91,10 +91,10 @@ async def _sent(
             service.stats.faults[rule.label] += 1
     if status := injection.of("status"):
         return _failed(status.value, f"Fault injected: {status.value}.")
-    answer = await respond(service, Request(method, target, body.encode(), base, Injection(injection.rules)))
-    whole = b"".join(answer.parts)
-    headers = dict(answer.headers) | ({"Content-Type": JSON} if whole else {})
-    return {"Status": answer.status, "Headers": headers, "Content": orjson.Fragment(whole) if whole else ""}
+    response = await respond(service, Request(method, target, body.encode(), base, Injection(injection.rules)))
+    whole = b"".join(response.parts)
+    headers = dict(response.headers) | ({"Content-Type": JSON} if whole else {})
+    return {"Status": response.status, "Headers": headers, "Content": orjson.Fragment(whole) if whole else ""}
 
 
 def _in_order(parents: Mapping[str, list[str]]) -> list[str]:

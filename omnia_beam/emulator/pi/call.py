@@ -9,9 +9,9 @@ from typing import Any
 
 import orjson
 
-from omnia_beam.emulator.common.serving.answer import Answer, Refusal
 from omnia_beam.emulator.common.serving.faults import Injection
-from omnia_beam.emulator.pi.answer import Fields, content_answer, read_fields
+from omnia_beam.emulator.common.serving.response import Refusal, ServiceResponse
+from omnia_beam.emulator.pi.response import Fields, content_response, read_fields
 from omnia_beam.emulator.pi.times import read_duration, read_time, zone_of
 from omnia_beam.emulator.pi.webid import TYPES, WebIdType
 
@@ -101,6 +101,6 @@ class Call:
         except orjson.JSONDecodeError as error:
             raise Refusal(400, f"The request body is not valid JSON: {error}.") from None
 
-    def answer(self, content: Any, status: int = 200, points: int = 0) -> Answer:
+    def response(self, content: Any, status: int = 200, points: int = 0) -> ServiceResponse:
         """Return a response with the selected fields of this content."""
-        return content_answer(content, self.fields, status, points)
+        return content_response(content, self.fields, status, points)

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote
 
-from omnia_beam.emulator.common.serving.answer import Answer, Refusal
-from omnia_beam.emulator.pi.answer import JSON, page_links
+from omnia_beam.emulator.common.serving.response import Refusal, ServiceResponse
 from omnia_beam.emulator.pi.archive import POINT_TYPES, Point, StateSet
 from omnia_beam.emulator.pi.call import Call
 from omnia_beam.emulator.pi.change import write_change
 from omnia_beam.emulator.pi.events import state_event
+from omnia_beam.emulator.pi.response import JSON, page_links
 from omnia_beam.emulator.pi.service import PiService
 from omnia_beam.emulator.pi.times import shown_time
 from omnia_beam.emulator.pi.webid import SERVER, SET, SET_VALUE, parse_web_id, web_id
@@ -39,36 +39,36 @@ _FIXED: Final = ("PointType", "Future", "PointClass")
 _BAD_IN_NAMES: Final = set("*'?;{}[]|\\`\"")
 
 
-async def get_home(service: PiService, call: Call) -> Answer:
+async def get_home(service: PiService, call: Call) -> ServiceResponse:
     """Answer `GET /` with links."""
     links = {"Self": f"{call.base}/", "DataServers": f"{call.base}/dataservers", "System": f"{call.base}/system"}
-    return call.answer({"Links": links})
+    return call.response({"Links": links})
 
 
-async def get_system(service: PiService, call: Call) -> Answer:
+async def get_system(service: PiService, call: Call) -> ServiceResponse:
     """Answer `GET /system`."""
-    return call.answer({"ProductTitle": "PI Web API (omnia-beam emulator)", "ProductVersion": VERSION, "Links": {}})
+    return call.response({"ProductTitle": "PI Web API (omnia-beam emulator)", "ProductVersion": VERSION, "Links": {}})
 
 
-async def get_servers(service: PiService, call: Call) -> Answer:
+async def get_servers(service: PiService, call: Call) -> ServiceResponse:
     """Answer `GET /dataservers`; with `name` or `path`, with that server alone."""
     wanted = call.text("name")
     if (path := call.text("path")) is not None:
         wanted = path.lstrip("\\").removeprefix("PIServers[").removesuffix("]")
     if wanted is None:
-        return call.answer({"Links": {}, "Items": [_server(service, call)]})
+        return call.response({"Links": {}, "Items": [_server(service, call)]})
     if wanted.casefold() != service.archive.name.casefold():
         raise Refusal(404, f"Unknown or invalid PI Data Archive name '{wanted}'.")
-    return call.answer(_server(service, call))
+    return call.response(_server(service, call))
 
 
-async def get_server(service: PiService, call: Call) -> Answer:
+async def get_server(service: PiService, call: Call) -> ServiceResponse:
     """Answer `GET /dataservers/{webId}`."""
     _check_server(service, call.values["webId"])
-    return call.answer(_server(service, call))
+    return call.response(_server(service, call))
 
 
-async def list_points(service: PiService, call: Call) -> Answer:
+async def list_points(service: PiService, call: Call) -> ServiceResponse:
     """Answer `GET /dataservers/{webId}/points?nameFilter=…&startIndex=…&maxCount=…`: by name, with links to other pages."""
     _check_server(service, call.values["webId"])
     pattern = call.text("nameFilter") or "*"
@@ -77,7 +77,7 @@ async def list_points(service: PiService, call: Call) -> Answer:
     return _page(service, call, found, {"nameFilter": pattern} if pattern != "*" else {})
 
 
-async def create_point(service: PiService, call: Call) -> Answer:
+async def create_point(service: PiService, call: Call) -> ServiceResponse:
     """Answer `POST /dataservers/{webId}/points`: 201, with the state `Pt Created` as the point's first value."""
     _check_server(service, call.values["webId"])
     given = _given(call.content(), _WRITABLE)
@@ -97,10 +97,10 @@ async def create_point(service: PiService, call: Call) -> Answer:
         {"do": "create", "point": number, "attributes": given}, write_change(number, "Insert", created)
     )
     location = f"{call.base}/points/{service.web_id(service.archive.points[number])}"
-    return Answer(201, content_type=JSON, headers={"Location": location})
+    return ServiceResponse(201, content_type=JSON, headers={"Location": location})
 
 
-async def get_point_by_path(service: PiService, call: Call) -> Answer:
+async def get_point_by_path(service: PiService, call: Call) -> ServiceResponse:
     r"""Answer `GET /points?path=\\SERVER\TAG`."""
     path = call.text("path")
     if path is None:
@@ -111,10 +111,10 @@ async def get_point_by_path(service: PiService, call: Call) -> Answer:
     point = service.archive.named(name)
     if point is None:
         raise Refusal(404, f"PI Point not found '{name}'.")
-    return call.answer(_point(service, call, point))
+    return call.response(_point(service, call, point))
 
 
-async def get_points_of_many(service: PiService, call: Call) -> Answer:
+async def get_points_of_many(service: PiService, call: Call) -> ServiceResponse:
     """Answer `GET /points/multiple?webId=…`: each point, or the reason why it cannot be had."""
     items = []
     for given in call.texts("webId"):
@@ -124,10 +124,10 @@ async def get_points_of_many(service: PiService, call: Call) -> Answer:
         except Refusal as refusal:
             item["Exception"] = {"Errors": [refusal.message], "StatusCode": refusal.status}
         items.append(item)
-    return call.answer({"Links": {}, "Items": items})
+    return call.response({"Links": {}, "Items": items})
 
 
-async def search_points(service: PiService, call: Call) -> Answer:
+async def search_points(service: PiService, call: Call) -> ServiceResponse:
     """Answer `GET /points/search?query=name:A* AND description:…`: escaped by backslashes, in any case."""
     if (server := call.text("dataServerWebId")) is not None:
         _check_server(service, server)
@@ -137,12 +137,12 @@ async def search_points(service: PiService, call: Call) -> Answer:
     return _page(service, call, found, {"query": query})
 
 
-async def get_point(service: PiService, call: Call) -> Answer:
+async def get_point(service: PiService, call: Call) -> ServiceResponse:
     """Answer `GET /points/{webId}`."""
-    return call.answer(_point(service, call, service.point_of(call.values["webId"])))
+    return call.response(_point(service, call, service.point_of(call.values["webId"])))
 
 
-async def patch_point(service: PiService, call: Call) -> Answer:
+async def patch_point(service: PiService, call: Call) -> ServiceResponse:
     """Answer `PATCH /points/{webId}`: attributes, the name among them; 204."""
     point = service.point_of(call.values["webId"])
     given = _given(call.content(), {name: where for name, where in _WRITABLE.items() if name not in _FIXED})
@@ -151,23 +151,23 @@ async def patch_point(service: PiService, call: Call) -> Answer:
     if taken is not None and taken is not point:
         raise Refusal(409, f"The point '{taken.name}' already exists.")
     await service.commit({"do": "change", "point": point.number, "attributes": given})
-    return Answer(204)
+    return ServiceResponse(204)
 
 
-async def delete_point(service: PiService, call: Call) -> Answer:
+async def delete_point(service: PiService, call: Call) -> ServiceResponse:
     """Answer `DELETE /points/{webId}`: 204; its WebIds are invalid from now on, also where the name is used again."""
     point = service.point_of(call.values["webId"])
     await service.commit({"do": "delete", "point": point.number})
-    return Answer(204)
+    return ServiceResponse(204)
 
 
-async def list_sets(service: PiService, call: Call) -> Answer:
+async def list_sets(service: PiService, call: Call) -> ServiceResponse:
     """Answer `GET /dataservers/{webId}/enumerationsets`."""
     _check_server(service, call.values["webId"])
-    return call.answer({"Links": {}, "Items": [_set(service, call, each) for each in service.archive.listed_sets()]})
+    return call.response({"Links": {}, "Items": [_set(service, call, each) for each in service.archive.listed_sets()]})
 
 
-async def create_set(service: PiService, call: Call) -> Answer:
+async def create_set(service: PiService, call: Call) -> ServiceResponse:
     """Answer `POST /dataservers/{webId}/enumerationsets`: 201."""
     _check_server(service, call.values["webId"])
     given = _given(call.content(), {"Name": ("name", str), "Description": ("description", str)})
@@ -180,22 +180,22 @@ async def create_set(service: PiService, call: Call) -> Answer:
     change = {"do": "create set", "set": number, "name": name, "description": given.get("description", "")}
     await service.commit(change)
     location = f"{call.base}/enumerationsets/{_set_id(service, call, service.archive.sets[number])}"
-    return Answer(201, content_type=JSON, headers={"Location": location})
+    return ServiceResponse(201, content_type=JSON, headers={"Location": location})
 
 
-async def get_set(service: PiService, call: Call) -> Answer:
+async def get_set(service: PiService, call: Call) -> ServiceResponse:
     """Answer `GET /enumerationsets/{webId}`."""
-    return call.answer(_set(service, call, _set_of(service, call)))
+    return call.response(_set(service, call, _set_of(service, call)))
 
 
-async def list_states(service: PiService, call: Call) -> Answer:
+async def list_states(service: PiService, call: Call) -> ServiceResponse:
     """Answer `GET /enumerationsets/{webId}/enumerationvalues`."""
     found = _set_of(service, call)
     items = [_state(service, call, found, code) for code in sorted(found.states)]
-    return call.answer({"Links": {}, "Items": items})
+    return call.response({"Links": {}, "Items": items})
 
 
-async def create_state(service: PiService, call: Call) -> Answer:
+async def create_state(service: PiService, call: Call) -> ServiceResponse:
     """Answer `POST /enumerationsets/{webId}/enumerationvalues`: 201."""
     found = _set_of(service, call)
     given = _given(call.content(), {"Name": ("name", str), "Value": ("code", int), "Description": ("text", str)})
@@ -206,7 +206,9 @@ async def create_state(service: PiService, call: Call) -> Answer:
         raise Refusal(409, f"The enumeration set '{found.name}' already has '{name}' or {code}.")
     await service.commit({"do": "set state", "set": found.number, "code": code, "name": name})
     item = _state(service, call, found, code)
-    return Answer(201, content_type=JSON, headers={"Location": f"{call.base}/enumerationvalues/{item['WebId']}"})
+    return ServiceResponse(
+        201, content_type=JSON, headers={"Location": f"{call.base}/enumerationvalues/{item['WebId']}"}
+    )
 
 
 def _server(service: PiService, call: Call) -> dict[str, Any]:
@@ -261,13 +263,13 @@ def _point(service: PiService, call: Call, point: Point) -> dict[str, Any]:
     }
 
 
-def _page(service: PiService, call: Call, found: list[Point], query: dict[str, str]) -> Answer:
+def _page(service: PiService, call: Call, found: list[Point], query: dict[str, str]) -> ServiceResponse:
     most = service.settings.max_items
     size = call.number("maxCount", min(DEFAULT_PAGE, most), 1, most)
     start = call.number("startIndex", call.number("start", 0, 0, 2**31), 0, 2**31)
     items = [_point(service, call, point) for point in found[start : start + size]]
     links = page_links(f"{call.base}{quote(call.path)}", query, start, size, len(found)) if found else {}
-    return call.answer({"Links": links, "Items": items})
+    return call.response({"Links": links, "Items": items})
 
 
 def _matcher(pattern: str) -> Callable[[str], bool]:

@@ -9,14 +9,14 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from omnia_beam.emulator.common.serving.answer import Answer, Refusal
 from omnia_beam.emulator.common.serving.faults import rejected
-from omnia_beam.emulator.pi.answer import JSON, Fields
+from omnia_beam.emulator.common.serving.response import Refusal, ServiceResponse
 from omnia_beam.emulator.pi.archive import Point
 from omnia_beam.emulator.pi.call import Call
 from omnia_beam.emulator.pi.events import ANNOTATED, Events, joined_events, state_event
 from omnia_beam.emulator.pi.interpolation import snapshot, value_at
 from omnia_beam.emulator.pi.rendering import number_texts, rendered
+from omnia_beam.emulator.pi.response import JSON, Fields
 from omnia_beam.emulator.pi.service import PiService
 from omnia_beam.emulator.pi.summary import BASES, SUMMARIES, Basis, Summary, summaries
 from omnia_beam.emulator.pi.times import shown_time
@@ -62,14 +62,14 @@ class Stream:
         return found
 
 
-async def get_recorded(service: PiService, call: Call) -> Answer:
+async def get_recorded(service: PiService, call: Call) -> ServiceResponse:
     """Answer `GET streams/{webId}/recorded`."""
     point = service.point_of(call.values["webId"])
     stream = _recorded(service, call, point, call.fields.get("items", {}), max_count_of(service, call))
     return _answer(call.fields, stream.members(call.fields), stream.broken, len(stream.rows))
 
 
-async def get_recorded_of_many(service: PiService, call: Call) -> Answer:
+async def get_recorded_of_many(service: PiService, call: Call) -> ServiceResponse:
     """Answer `GET streamsets/recorded?webId=…&webId=…`: `maxCount` counts each stream, or all (`--streamset-limit`)."""
     points = _points(service, call)
     fields = call.fields.get("items", {})
@@ -85,13 +85,13 @@ async def get_recorded_of_many(service: PiService, call: Call) -> Answer:
     return _stream_set(service, call, streams)
 
 
-async def get_value(service: PiService, call: Call) -> Answer:
+async def get_value(service: PiService, call: Call) -> ServiceResponse:
     """Answer `GET streams/{webId}/value`: the current value, or the one at `time`."""
     point = service.point_of(call.values["webId"])
     return _single(service, call, point, _value(call, point))
 
 
-async def get_end(service: PiService, call: Call) -> Answer:
+async def get_end(service: PiService, call: Call) -> ServiceResponse:
     """Answer `GET streams/{webId}/end`: the last archived value."""
     point = service.point_of(call.values["webId"])
     count = point.history.count()
@@ -99,17 +99,17 @@ async def get_end(service: PiService, call: Call) -> Answer:
     return _single(service, call, point, events)
 
 
-async def get_values_of_many(service: PiService, call: Call) -> Answer:
+async def get_values_of_many(service: PiService, call: Call) -> ServiceResponse:
     """Answer `GET streamsets/value?webId=…&webId=…`."""
     fields = call.fields.get("items", {})
     items = []
     for point in _points(service, call):
         [row] = rendered(service.archive, point, _value(call, point), fields.get("value", {}))
         items.append(_head(service, call, point) | {"Value": orjson.loads(row)})
-    return call.answer({"Links": {}, "Items": items}, points=len(items))
+    return call.response({"Links": {}, "Items": items}, points=len(items))
 
 
-async def get_interpolated(service: PiService, call: Call) -> Answer:
+async def get_interpolated(service: PiService, call: Call) -> ServiceResponse:
     """Answer `GET streams/{webId}/interpolated`: a value every `interval` from `startTime` on."""
     point, span = service.point_of(call.values["webId"]), Span.of(call)
     step = call.duration("interval") or _HOUR_NS
@@ -124,7 +124,7 @@ async def get_interpolated(service: PiService, call: Call) -> Answer:
     return _answer(call.fields, stream.members(call.fields), broken=False, points=count)
 
 
-async def get_summary(service: PiService, call: Call) -> Answer:
+async def get_summary(service: PiService, call: Call) -> ServiceResponse:
     """Answer `GET streams/{webId}/summary`: one item for each interval and type of summary."""
     point, span = service.point_of(call.values["webId"]), Span.of(call)
     basis = cast(Basis, call.choice("calculationBasis", "TimeWeighted", BASES))
@@ -139,7 +139,7 @@ async def get_summary(service: PiService, call: Call) -> Answer:
         found = summaries(point, start, min(start + step, span.end_ns), basis)
         for kind in kinds:
             items.append({"Type": kind, "Value": _summary_value(point, kind, found.get(kind), start)})
-    return call.answer({"Links": {}, "Items": items}, points=len(items))
+    return call.response({"Links": {}, "Items": items}, points=len(items))
 
 
 def max_count_of(service: PiService, call: Call) -> int:
@@ -229,21 +229,21 @@ def _value(call: Call, point: Point) -> Events:
     return _in_units(call, point, events)[0]
 
 
-def _single(service: PiService, call: Call, point: Point, events: Events) -> Answer:
+def _single(service: PiService, call: Call, point: Point, events: Events) -> ServiceResponse:
     failed = _failed(service, call, point, events)
     rows = rendered(service.archive, point, events, call.fields, failed)
-    return Answer(200, (rows[0],), JSON, points=1)
+    return ServiceResponse(200, (rows[0],), JSON, points=1)
 
 
-def _answer(fields: Fields, members: list[bytes], broken: bool, points: int) -> Answer:
+def _answer(fields: Fields, members: list[bytes], broken: bool, points: int) -> ServiceResponse:
     if not fields or "links" in fields:
         members.insert(0, b'"Links":{}')
     if broken and (not fields or "webexception" in fields):
         members.append(b'"WebException":' + _WEB_EXCEPTION)
-    return Answer(200, (b"{" + b",".join(members) + b"}",), JSON, points=points)
+    return ServiceResponse(200, (b"{" + b",".join(members) + b"}",), JSON, points=points)
 
 
-def _stream_set(service: PiService, call: Call, streams: list[Stream]) -> Answer:
+def _stream_set(service: PiService, call: Call, streams: list[Stream]) -> ServiceResponse:
     fields = call.fields.get("items", {})
     items = []
     for stream in streams:

@@ -9,9 +9,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from omnia_beam.emulator.pi.answer import Fields, selected
 from omnia_beam.emulator.pi.archive import Archive, Point
 from omnia_beam.emulator.pi.events import ANNOTATED, GOOD, QUESTIONABLE, STATE, SUBSTITUTED, Events
+from omnia_beam.emulator.pi.response import Fields, selected
 from omnia_beam.emulator.pi.times import shown_times
 
 _INTEGERS: Final = ("Int16", "Int32")

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
-from omnia_beam.emulator.common.serving.answer import Answer, Refusal
 from omnia_beam.emulator.common.serving.faults import Injection
+from omnia_beam.emulator.common.serving.response import Refusal, ServiceResponse
 from omnia_beam.emulator.pi import catalog, reading, writing
-from omnia_beam.emulator.pi.answer import error_answer, message_answer
 from omnia_beam.emulator.pi.call import Call
+from omnia_beam.emulator.pi.response import error_response, message_response
 from omnia_beam.emulator.pi.service import PiService
 
 ROOT: Final = "/piwebapi"
 
-Endpoint = Callable[[PiService, Call], Awaitable[Answer]]
+Endpoint = Callable[[PiService, Call], Awaitable[ServiceResponse]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +101,14 @@ def found_route(method: str, path: str) -> tuple[Route | None, Mapping[str, str]
     return None, {}, known
 
 
-async def respond(service: PiService, request: Request) -> Answer:
+async def respond(service: PiService, request: Request) -> ServiceResponse:
     """Return the response of one request, a refusal as its error body."""
     path, _, query = request.target.partition("?")
     route, values, known = found_route(request.method, path)
     if route is None and known:
-        return message_answer(405, f"The requested resource does not support http method '{request.method}'.")
+        return message_response(405, f"The requested resource does not support http method '{request.method}'.")
     if route is None:
-        return message_answer(404, f"No HTTP resource was found that matches the request URI '{request.base}{path}'.")
+        return message_response(404, f"No HTTP resource was found that matches the request URI '{request.base}{path}'.")
     by_name: dict[str, list[str]] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         by_name.setdefault(name.lower(), []).append(value)
@@ -116,4 +116,4 @@ async def respond(service: PiService, request: Request) -> Answer:
     try:
         return await route.endpoint(service, call)
     except Refusal as refusal:
-        return error_answer(refusal.status, [refusal.message], refusal.headers)
+        return error_response(refusal.status, [refusal.message], refusal.headers)

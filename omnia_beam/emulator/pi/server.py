@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from aiohttp import web
 
-from omnia_beam.emulator.common.serving.answer import Answer, Refusal
+from omnia_beam.emulator.common.serving.response import Refusal, ServiceResponse
 from omnia_beam.emulator.common.serving.server import Arrived, Server
-from omnia_beam.emulator.pi.answer import error_answer, message_answer
 from omnia_beam.emulator.pi.batch import post_batch
+from omnia_beam.emulator.pi.response import error_response, message_response
 from omnia_beam.emulator.pi.routes import BATCH, ROOT, Request, found_route, respond
 from omnia_beam.emulator.pi.service import PiService
 
@@ -28,15 +28,17 @@ class PiServer(Server):
     def _add_routes(self, router: web.UrlDispatcher) -> None:
         router.add_route("*", "/{anything:.*}", self._handler(_label, self._respond))
 
-    def _message(self, status: int, text: str, trace_id: str, headers: Mapping[str, str] | None = None) -> Answer:
-        return message_answer(status, text, headers) if status == 401 else error_answer(status, [text], headers)
+    def _message(
+        self, status: int, text: str, trace_id: str, headers: Mapping[str, str] | None = None
+    ) -> ServiceResponse:
+        return message_response(status, text, headers) if status == 401 else error_response(status, [text], headers)
 
-    async def _respond(self, request: web.Request, arrived: Arrived) -> Answer:
+    async def _respond(self, request: web.Request, arrived: Arrived) -> ServiceResponse:
         if self._pi.settings.csrf and request.method != "GET" and "X-Requested-With" not in request.headers:
             raise Refusal(400, "The request is missing the header 'X-Requested-With', which the CSRF defense requires.")
         path = _below_root(request)
         if path is None:
-            return message_answer(404, "The resource cannot be found.")
+            return message_response(404, "The resource cannot be found.")
         if path.rstrip("/").lower() == BATCH and request.method == "POST":
             return await post_batch(self._pi, arrived.body, self.url)
         target = path + (f"?{request.rel_url.raw_query_string}" if request.rel_url.raw_query_string else "")

@@ -14,8 +14,8 @@ from typing import Any
 
 from omnia_beam.emulator.common.journal import Journal, read_records
 from omnia_beam.emulator.common.limiter import RateLimiter
-from omnia_beam.emulator.common.serving.answer import Refusal
 from omnia_beam.emulator.common.serving.faults import FaultBook
+from omnia_beam.emulator.common.serving.response import Refusal
 from omnia_beam.emulator.common.serving.service import SharedService, control_guard_of
 from omnia_beam.emulator.pi.archive import Archive, Point, Taken
 from omnia_beam.emulator.pi.change import Change, apply_change, decode_change, encode_change

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from omnia_beam.emulator.common.serving.answer import Refusal
+from omnia_beam.emulator.common.serving.response import Refusal
 from omnia_beam.emulator.pi.archive import NUMBER_TYPES, Point
 from omnia_beam.emulator.pi.events import STATE, Events
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final, cast
 
-from omnia_beam.emulator.common.serving.answer import Answer, Refusal
 from omnia_beam.emulator.common.serving.faults import rejected
+from omnia_beam.emulator.common.serving.response import Refusal, ServiceResponse
 from omnia_beam.emulator.pi.archive import Point
 from omnia_beam.emulator.pi.call import Call
 from omnia_beam.emulator.pi.change import Change, write_change
@@ -20,7 +20,7 @@ from omnia_beam.emulator.pi.written import Context, read_values
 BUFFER_OPTIONS: Final = ("BufferIfPossible", "DoNotBuffer", "Buffer")
 
 
-async def post_recorded(service: PiService, call: Call) -> Answer:
+async def post_recorded(service: PiService, call: Call) -> ServiceResponse:
     """Answer `POST streams/{webId}/recorded`: 204 where all values were stored, 207 with each one's substatus where not."""
     point = service.point_of(call.values["webId"])
     content = call.content()
@@ -30,7 +30,7 @@ async def post_recorded(service: PiService, call: Call) -> Answer:
     return await _stored(service, call, [change], outcomes, _listed(outcomes))
 
 
-async def post_value(service: PiService, call: Call) -> Answer:
+async def post_value(service: PiService, call: Call) -> ServiceResponse:
     """Answer `POST streams/{webId}/value`: one value; 400 where it is refused."""
     point = service.point_of(call.values["webId"])
     content = call.content()
@@ -42,7 +42,7 @@ async def post_value(service: PiService, call: Call) -> Answer:
     return await _stored(service, call, [change], [outcome], _listed([outcome]))
 
 
-async def post_recorded_of_many(service: PiService, call: Call) -> Answer:
+async def post_recorded_of_many(service: PiService, call: Call) -> ServiceResponse:
     """Answer `POST streamsets/recorded`: a list of `{"WebId", "Items"}`; a stream that is not there fails alone."""
     content = call.content()
     if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
@@ -94,16 +94,16 @@ async def _stored(
     changes: list[Change | None],
     outcomes: list[dict[str, Any]],
     body: dict[str, Any],
-) -> Answer:
+) -> ServiceResponse:
     """Store the changes, and return the response: `body` where one of the outcomes is a failure."""
     buffered = _buffered(call)
     if not call.injection.of("not_stored"):
         await service.commit(*(change for change in changes if change is not None))
     if buffered:
-        return Answer(202)
+        return ServiceResponse(202)
     if all(outcome["Substatus"] == 204 for outcome in outcomes):
-        return Answer(204)
-    return call.answer(body, 207)
+        return ServiceResponse(204)
+    return call.response(body, 207)
 
 
 def _buffered(call: Call) -> bool:

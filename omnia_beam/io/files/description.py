@@ -144,11 +144,11 @@ def describe_files(source: CsvSource | ParquetSource) -> FilesDescription:
     Raises:
         UsageError: a path without a file, or something that cannot be read: file, line, column, value.
     """
-    asked = file_source(source)
-    files = list_files(asked.paths)
+    requested = file_source(source)
+    files = list_files(requested.paths)
     whole = sum(file.size * (1 if compression_of(file.path) is None else _EXPANDS) for file in files) <= _WHOLE_BYTES
     chosen = files if whole else tuple(dict.fromkeys((*files[: _LOOKED_AT - 1], files[-1])))
-    looks = [(file, *(_of_index(index_file(asked, file)) if whole else _begin(asked, file))) for file in chosen]
+    looks = [(file, *(_of_index(index_file(requested, file)) if whole else _begin(requested, file))) for file in chosen]
     return _description(source.kind, files, whole, looks)
 
 

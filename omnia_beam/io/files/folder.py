@@ -16,7 +16,7 @@ from omnia_beam.core.errors import DestinationError, UsageError
 from omnia_beam.core.printable import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS, NS_PER_SECOND, parse_time
-from omnia_beam.io.destination import Tidied
+from omnia_beam.io.destination import Leftovers
 from omnia_beam.io.files.found import open_source
 from omnia_beam.ledger.fence import LeaseFence
 from omnia_beam.ledger.job import JobRun
@@ -40,14 +40,14 @@ def file_prefix(job_name: str) -> str:
     return f"{readable}-{digest}"
 
 
-def tidy_files(
+def clear_leftover_files(
     path: str,
     prefix: str,
     state: JobRun,
     *,
     wanted: TimeRange | None = None,
     suffixes: tuple[str, ...] = PARQUET_SUFFIXES,
-) -> Tidied:
+) -> Leftovers:
     """Delete a job's files that no receipt names: whole files of a run that died before its receipt, and temporaries.
 
     Only the holder of the job's lease may do this. What such a file holds is read again by this run, perhaps in other
@@ -79,7 +79,7 @@ def tidy_files(
         _delete_fenced(path, [*temporaries, *sorted(gone)], state.fence)
     except OSError as error:
         raise DestinationError(f"{path}: files of an earlier run cannot be removed: {reason(error)}") from error
-    return Tidied((*temporaries, *sorted(gone)), tuple(sorted(set(stray) - gone)))
+    return Leftovers((*temporaries, *sorted(gone)), tuple(sorted(set(stray) - gone)))
 
 
 def check_writable(path: str, prefix: str = "check") -> None:

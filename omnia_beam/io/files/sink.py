@@ -15,12 +15,12 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.any_series import AnySeries
 from omnia_beam.io.base import Accepts, Attempt, Share, Writing
-from omnia_beam.io.destination import Asked, Look, Removal, Tidied, not_asked, not_looked_at
+from omnia_beam.io.destination import DestinationCheck, Leftovers, Removal, RunReach, not_asked, not_checked
 from omnia_beam.io.files.contents import FileContents, PointFiles
 from omnia_beam.io.files.csv.readback import as_csv_holds
 from omnia_beam.io.files.csv.write import CSV_SUFFIXES, CsvOptions, check_wide_names
-from omnia_beam.io.files.destination_look import look_at_files
-from omnia_beam.io.files.folder import PARQUET_SUFFIXES, check_writable, file_prefix, tidy_files
+from omnia_beam.io.files.destination_check import check_files
+from omnia_beam.io.files.folder import PARQUET_SUFFIXES, check_writable, clear_leftover_files, file_prefix
 from omnia_beam.io.files.observer import FileForm, FilesDestination
 from omnia_beam.io.files.options import CsvSink, ParquetSink
 from omnia_beam.io.files.parquet.write import ParquetOptions
@@ -90,19 +90,19 @@ class FilesSink:
         if self._is_wide:
             check_wide_names(names)
 
-    def tidy(self, run: JobRun, reach: TimeRange) -> Tidied:
-        return tidy_files(self._options.path, self._prefix, run, wanted=reach, suffixes=self._suffixes)
+    def clear_leftovers(self, run: JobRun, reach: TimeRange) -> Leftovers:
+        return clear_leftover_files(self._options.path, self._prefix, run, wanted=reach, suffixes=self._suffixes)
 
-    def look(
-        self, view: JobView, asked: Asked, targets: Mapping[str, str], *, offline: bool = False
-    ) -> Callable[[Ledger], Look]:
+    def destination_check(
+        self, view: JobView, run_reach: RunReach, targets: Mapping[str, str], *, offline: bool = False
+    ) -> Callable[[Ledger], DestinationCheck]:
         path = self._options.path
         if self._job.destination_check == "off":
-            return lambda ledger: not_looked_at(path)
+            return lambda ledger: not_checked(path)
 
-        def look(ledger: Ledger) -> Look:
+        def destination_check(ledger: Ledger) -> DestinationCheck:
             try:
-                return look_at_files(ledger, path, asked, self.stored(), prefix=self._prefix, suffixes=self._suffixes)
+                return check_files(ledger, path, run_reach, self.stored(), prefix=self._prefix, suffixes=self._suffixes)
             except StateError:
                 raise
             except DestinationError as error:
@@ -110,7 +110,7 @@ class FilesSink:
                     raise
                 return not_asked(path, str(error))
 
-        return look
+        return destination_check
 
     def erase(self, run: JobRun, removals: Iterable[Removal]) -> list[str]:
         return []  # a window that is written again replaces its files

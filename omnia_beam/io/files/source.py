@@ -129,17 +129,17 @@ class OpenFiles:
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
         return plan_files(self._catalog, wanted, max_chunk_points=self._max_points)
 
-    def counts(self, series_ids: tuple[str, ...], asked: TimeRange) -> Mapping[str, int]:
+    def counts(self, series_ids: tuple[str, ...], requested: TimeRange) -> Mapping[str, int]:
         return {}  # the plan of files is made from their blocks: there is no count to request again
 
     def stale(self, view: JobView, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
         if not self._changes:
             return []
-        asked = {*series_ids, *self.vanished}
+        requested = {*series_ids, *self.vanished}
         return [
             (each.receipt.key, each.receipt.count)
             for each in view.ledger.receipts(view.scope.digest)
-            if asked.intersection(each.receipt.key.series_ids)
+            if requested.intersection(each.receipt.key.series_ids)
             and any(each.run < change.run and each.receipt.key.range.overlaps(change.range) for change in self._changes)
         ]
 

@@ -31,13 +31,13 @@ class Contradiction:
     """What a response leaves open.
 
     Args:
-        asked: the series of the query.
+        requested: the series of the query.
         silent: those that the response does not name.
         expected: whether the plan counted points of the query's series.
         recorded: series that held points when they were read before.
     """
 
-    asked: tuple[str, ...]
+    requested: tuple[str, ...]
     silent: frozenset[str]
     expected: bool
     recorded: frozenset[str]
@@ -45,7 +45,7 @@ class Contradiction:
     @property
     def is_nothing(self) -> bool:
         """Whether the response names no series at all."""
-        return len(self.silent) == len(self.asked)
+        return len(self.silent) == len(self.requested)
 
     @property
     def concerns_recorded(self) -> bool:
@@ -66,15 +66,15 @@ class Witness:
         self._names_the_empty: set[bool] = set()
         self._leaves_out_the_empty: set[bool] = set()
 
-    def names_the_empty(self, asked: tuple[str, ...]) -> None:
+    def names_the_empty(self, requested: tuple[str, ...]) -> None:
         """Note that a response named a series without points."""
-        self._names_the_empty.add(_alone(asked))
+        self._names_the_empty.add(_alone(requested))
 
-    def times_to_ask_again(self, doubt: Contradiction) -> int:
+    def times_to_request_again(self, doubt: Contradiction) -> int:
         """Return how often to send a query again whose response leaves this open."""
         if not doubt.silent or not doubt.is_nothing:  # for some of many series the count decides, and costs less
             return 0
-        if _alone(doubt.asked) in self._names_the_empty:
+        if _alone(doubt.requested) in self._names_the_empty:
             return _AGAIN_OF_NAMERS
         if not self._matters(doubt):
             return 0
@@ -86,7 +86,7 @@ class Witness:
         Raises:
             IncompleteReadError: it counts points of a silent series, or leaves one out although it names empty series.
         """
-        is_namer = _alone(doubt.asked) in self._names_the_empty
+        is_namer = _alone(doubt.requested) in self._names_the_empty
         if self._count is None or not doubt.silent or not (self._matters(doubt) or (is_namer and doubt.expected)):
             return set()
         silent = tuple(sorted(doubt.silent))
@@ -102,12 +102,12 @@ class Witness:
         if unnamed and is_namer and _alone(silent) in self._names_the_empty:
             raise IncompleteReadError(f"the service names {unnamed[0]} no more, neither with points nor without")
         if unnamed:
-            self._leaves_out_the_empty.add(_alone(doubt.asked))
+            self._leaves_out_the_empty.add(_alone(doubt.requested))
         return set(counts)
 
-    def counted(self, series_ids: tuple[str, ...], asked: TimeRange) -> int:
+    def counted(self, series_ids: tuple[str, ...], requested: TimeRange) -> int:
         """Return the number of points that the service counts well inside a range, of all series; 0 where it cannot count."""
-        inside = inner(asked)
+        inside = inner(requested)
         if self._count is None or not inside:
             return 0
         return sum(self._count(series_ids, inside).values())
@@ -118,7 +118,7 @@ class Witness:
         if not doubt.expected:
             return False
         # For some of many series, a missing name means little once the service has left out empty ones: then the run's sum decides.
-        return doubt.is_nothing or _alone(doubt.asked) not in self._leaves_out_the_empty
+        return doubt.is_nothing or _alone(doubt.requested) not in self._leaves_out_the_empty
 
 
 def _alone(series_ids: tuple[str, ...]) -> bool:

@@ -57,8 +57,8 @@ def _packed(
                 continue
             counts: dict[str, int] = {}
 
-            def ask(ids: Sequence[str], asked: TimeRange = time_range) -> dict[str, int]:
-                return probe_counts(session, tuple(ids), asked.start_ns, asked.end_ns, statuses=statuses)
+            def ask(ids: Sequence[str], requested: TimeRange = time_range) -> dict[str, int]:
+                return probe_counts(session, tuple(ids), requested.start_ns, requested.end_ns, statuses=statuses)
 
             try:
                 for found in pool.map(ask, _batches(sorted(set(series_ids)))):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from omnia_beam.core.chunk import RawChunk, RawPage
-from omnia_beam.core.completeness import Judge
+from omnia_beam.core.completeness import CompletenessCheck
 from omnia_beam.core.errors import (
     ForbiddenError,
     IncompleteReadError,
@@ -75,26 +75,26 @@ def raw_chunks(format: BodyFormat) -> Callable[[ChunkKey, Sequence[QueryResult]]
 class _Reading:
     """What one try has found so far."""
 
-    judge: Judge
+    completeness: CompletenessCheck
     pages: list[RawPage] = field(default_factory=list)
 
     @property
     def expected(self) -> int:
         """Number of points of the whole query, as far as it is known."""
-        return max(sum(self.judge.totals.values()), self.judge.points.total())
+        return max(sum(self.completeness.totals.values()), self.completeness.points.total())
 
     @property
     def named(self) -> set[str]:
         """Keys of the series that the service named."""
-        return set(self.judge.points)
+        return set(self.completeness.points)
 
     def names_the_empty(self) -> bool:
         """Return whether the service named a series that has no points."""
-        return not all(self.judge.points.values())
+        return not all(self.completeness.points.values())
 
     def result(self, named: set[str]) -> QueryResult:
-        points = self.judge.points
-        has_totals = self.judge.totals.keys() >= {each for each in points if points[each]}
+        points = self.completeness.points
+        has_totals = self.completeness.totals.keys() >= {each for each in points if points[each]}
         return QueryResult(tuple(self.pages), points.total(), frozenset(named), has_totals)
 
 
@@ -144,9 +144,11 @@ class QueryReader:
             WireFormatError, NotTheServiceError: a page was never what it should be, in several tries.
             ServiceError: a request failed for good.
         """
-        failures = contradictions = asked_again = 0
+        failures = contradictions = requested_again = 0
         while True:
-            reading = _Reading(Judge.of(_where(series_ids, query), series_ids, query.start_ns, query.end_ns))
+            reading = _Reading(
+                CompletenessCheck.of(_where(series_ids, query), series_ids, query.start_ns, query.end_ns)
+            )
             try:
                 divide = self._read_pages(series_ids, query, reading)
             except _STARTS_OVER:
@@ -162,8 +164,8 @@ class QueryReader:
                 self._witness.names_the_empty(series_ids)
             named = {each for each in series_ids if id_key(each) in reading.named}
             doubt = Contradiction(series_ids, frozenset(series_ids) - named, points_expected, recorded)
-            if asked_again < self._witness.times_to_ask_again(doubt):
-                asked_again += 1
+            if requested_again < self._witness.times_to_request_again(doubt):
+                requested_again += 1
                 continue
             try:
                 named |= self._witness.counted_nothing(doubt, query)
@@ -174,16 +176,16 @@ class QueryReader:
                 continue
             return reading.result(named)
 
-    def check_whole(self, series_ids: tuple[str, ...], asked: TimeRange, points: int) -> None:
+    def check_whole(self, series_ids: tuple[str, ...], requested: TimeRange, points: int) -> None:
         """Compare the number of points received without totals with the service's count.
 
         Raises:
             IncompleteReadError: the service counts more.
         """
-        expected = self._witness.counted(series_ids, asked)
+        expected = self._witness.counted(series_ids, requested)
         if expected > points:
             raise IncompleteReadError(
-                f"{_where(series_ids, asked)}: the service counts {counted(expected, 'point')} but sent {points}",
+                f"{_where(series_ids, requested)}: the service counts {counted(expected, 'point')} but sent {points}",
                 expected=expected,
                 received=points,
             )
@@ -192,11 +194,11 @@ class QueryReader:
         what = _where(series_ids, query)
         for body, page in each_page(lambda token: self._next(series_ids, query, token), self._look, what, _content):
             for item in page.items:
-                reading.judge.add(item)
+                reading.completeness.add(item)
             reading.pages.append(RawPage(query, body))
             if reading.expected > self._max_points and query.duration_ns > 1:
                 return self._divide(reading)
-        reading.judge.check()
+        reading.completeness.check()
         return None
 
     def _next(self, series_ids: tuple[str, ...], query: TimeRange, token: str | None) -> bytes:

@@ -132,9 +132,9 @@ class FetchWindows(beam.PTransform):
         service, options: as of ReadFromOmnia.
     """
 
-    def __init__(self, service: ServiceSettings, options: ReadOptions, *, patient: bool = True) -> None:
+    def __init__(self, service: ServiceSettings, options: ReadOptions, *, keep_trying: bool = True) -> None:
         super().__init__()
-        self._fetch = partial(_Fetch, service, options, ReadFromOmnia.FAILURES, patient=patient)
+        self._fetch = partial(_Fetch, service, options, ReadFromOmnia.FAILURES, keep_trying=keep_trying)
 
     def expand(self, shards: Any) -> Any:
         return shards | "Fetch" >> _with_failures(self._fetch(board_of(shards)))
@@ -146,15 +146,15 @@ class ReadShards:
 
     Args:
         service, options: as of ReadFromOmnia.
-        patient: whether a service that is down fails its windows only.
+        keep_trying: whether a service that is down fails its windows only.
     """
 
     service: ServiceSettings
     options: ReadOptions
-    patient: bool = False
+    keep_trying: bool = False
 
     def __call__(self, shards: Any) -> ReadResult:
-        raw = shards | "Read" >> FetchWindows(self.service, self.options, patient=self.patient)
+        raw = shards | "Read" >> FetchWindows(self.service, self.options, keep_trying=self.keep_trying)
         decoded = raw.raw_chunks | "Decode" >> DecodeChunks(on_error="output")
         return ReadResult(decoded.chunks, (raw.failures, decoded.failures) | "Unread" >> beam.Flatten())
 
@@ -193,9 +193,9 @@ class _Fetch(FetchShards):
         board: RunBoard,
         session_of: Callable[[ServiceSettings], ServiceSession] = shared_session,
         *,
-        patient: bool = False,
+        keep_trying: bool = False,
     ) -> None:
-        super().__init__(service, failures_tag, board, session_of, patient=patient)
+        super().__init__(service, failures_tag, board, session_of, keep_trying=keep_trying)
         self._options = options
 
     def _reader(
@@ -248,5 +248,5 @@ class _Fetch(FetchShards):
             assemble=raw_chunks(options.format),
             retry_for_s=retry_for_s(self._service),
             stopped=self._board.stop.is_set,
-            patient=self._patient,
+            keep_trying=self._keep_trying,
         )

@@ -35,11 +35,11 @@ def select_series(session: ServiceSession, selection: SeriesSelection) -> tuple[
             series_id = canonical_id(series.id)
             found[series_id] = replace(series, id=series_id)
     if not found:
-        asked = " or ".join(
+        requested = " or ".join(
             ", ".join(f"{k}: {v}" for k, v in each.patterns().items()) for each in selection.search or ()
         )
         raise SelectionError(
-            f"source.series: nothing at {session.settings.base_url} matches {asked or 'the selection'}"
+            f"source.series: nothing at {session.settings.base_url} matches {requested or 'the selection'}"
         )
     return tuple(found[series_id] for series_id in sorted(found))
 

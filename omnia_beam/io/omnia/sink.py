@@ -11,12 +11,21 @@ from omnia_beam.core.series import Timeseries
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.base import Accepts, Attempt, Share, StoredPoints, Writing
-from omnia_beam.io.destination import Asked, Look, Removal, Tidied, check_mode, not_asked, not_counted, not_looked_at
+from omnia_beam.io.destination import (
+    DestinationCheck,
+    Leftovers,
+    Removal,
+    RunReach,
+    check_mode,
+    not_asked,
+    not_checked,
+    not_counted,
+)
 from omnia_beam.io.observer import Destination, ReadingPlace
 from omnia_beam.io.omnia.options import OmniaSink
 from omnia_beam.io.omnia.resend import ServiceResending
 from omnia_beam.io.omnia.settings import service_attempts, service_settings, write_options
-from omnia_beam.io.omnia.target_check import erase_points, look_at_service
+from omnia_beam.io.omnia.target_check import check_service, erase_points
 from omnia_beam.io.omnia.targets import ServiceTargets
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.job import JobRun, JobView, RunState
@@ -76,24 +85,24 @@ class ServiceSink:
     def check_names(self, names: Iterable[str]) -> None:
         return None
 
-    def tidy(self, run: JobRun, reach: TimeRange) -> Tidied:
+    def clear_leftovers(self, run: JobRun, reach: TimeRange) -> Leftovers:
         # Nothing to remove: points that were written without a receipt are upserted again with the same values.
-        return Tidied()
+        return Leftovers()
 
-    def look(
-        self, view: JobView, asked: Asked, targets: Mapping[str, str], *, offline: bool = False
-    ) -> Callable[[Ledger], Look]:
-        def look(ledger: Ledger) -> Look:
+    def destination_check(
+        self, view: JobView, run_reach: RunReach, targets: Mapping[str, str], *, offline: bool = False
+    ) -> Callable[[Ledger], DestinationCheck]:
+        def destination_check(ledger: Ledger) -> DestinationCheck:
             mode = self._job.destination_check
             if offline:
                 return not_asked(self._options.base_url or "the service", "status does not call services")
             if mode == "off":
-                return not_looked_at(self._service.base_url)
+                return not_checked(self._service.base_url)
             counted = check_mode(mode, len(targets)) == "full"
-            found = look_at_service(ledger, shared_session(self._service), asked, targets, counted=counted)
+            found = check_service(ledger, shared_session(self._service), run_reach, targets, counted=counted)
             return found if counted else found.plus(not_counted(self._service.base_url))
 
-        return look
+        return destination_check
 
     def erase(self, run: JobRun, removals: Iterable[Removal]) -> list[str]:
         return erase_points(shared_session(self._service), run.ledger, run.sink, removals)

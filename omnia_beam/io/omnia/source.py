@@ -163,8 +163,10 @@ class OpenService:
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
         return plan_windows(self._session, wanted, statuses=self._options.statuses, limits=self.limits)
 
-    def counts(self, series_ids: tuple[str, ...], asked: TimeRange) -> Mapping[str, int]:
-        return named_counts(self._session, series_ids, asked.start_ns, asked.end_ns, statuses=self._options.statuses)
+    def counts(self, series_ids: tuple[str, ...], requested: TimeRange) -> Mapping[str, int]:
+        return named_counts(
+            self._session, series_ids, requested.start_ns, requested.end_ns, statuses=self._options.statuses
+        )
 
     def stale(self, view: JobView, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
         return []
@@ -175,7 +177,7 @@ class OpenService:
     def reading(self, share: Share, *, endless: bool = False) -> Reading:
         from omnia_beam.io.omnia.read import ReadShards
 
-        return ReadShards(share.part(self._service), self._options, patient=endless)
+        return ReadShards(share.part(self._service), self._options, keep_trying=endless)
 
     def findings(self, now_ns: int) -> Iterator[Finding]:
         return iter(())

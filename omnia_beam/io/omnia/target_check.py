@@ -12,7 +12,7 @@ from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST, TIME_RESOLUTION_NS
 from omnia_beam.core.receipt import SeriesReceipt
 from omnia_beam.core.timestamps import MAX_TIME_NS
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.destination import Asked, Look, Removal
+from omnia_beam.io.destination import DestinationCheck, Removal, RunReach
 from omnia_beam.ledger.facts import joined_receipt, prior_records, receipts_of_range
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.net.api.operations import DELETE_DATA
@@ -56,15 +56,15 @@ class _Recorded:
         return self.first_ns, min(end, MAX_TIME_NS)
 
 
-def look_at_service(
-    ledger: Ledger, session: ServiceSession, asked: Asked, targets: Mapping[str, str], *, counted: bool
-) -> Look:
+def check_service(
+    ledger: Ledger, session: ServiceSession, run_reach: RunReach, targets: Mapping[str, str], *, counted: bool
+) -> DestinationCheck:
     """Compare the target series with the receipts: existence, and counts if `counted`. It takes a request for a hundred series.
 
     Args:
         ledger: as it is now.
         session: of the target.
-        asked: what the run is responsible for.
+        run_reach: what the run is responsible for.
         targets: by source id, the id of the series that its points go to now.
         counted: whether to compare counts too.
 
@@ -72,7 +72,7 @@ def look_at_service(
         ServiceError: the service cannot be asked.
         StateError: the ledger cannot be read.
     """
-    recorded, lost, renamed = _recorded(ledger, asked, targets)
+    recorded, lost, renamed = _recorded(ledger, run_reach, targets)
     found = _asked(session, recorded, counted)
     gone, less, more = [], [], []
     for target_id, each in recorded.items():
@@ -101,7 +101,7 @@ def look_at_service(
             f"{url}: {len(more):,} target series hold more points than this job has written: {_named(more)}; others write there "
             "too, or wrote there before"
         )
-    return Look(lost, tuple(texts), tuple(warnings))
+    return DestinationCheck(lost, tuple(texts), tuple(warnings))
 
 
 def erase_points(session: ServiceSession, ledger: Ledger, sink: str, removals: Iterable[Removal]) -> list[str]:
@@ -118,11 +118,11 @@ def erase_points(session: ServiceSession, ledger: Ledger, sink: str, removals: I
     Raises:
         ServiceError: the service cannot be asked. What is deleted by then counts as missing, and is written again.
     """
-    asked = list(removals)
-    prior = prior_records(ledger, sink, [each.key for each in asked])
+    run_reach = list(removals)
+    prior = prior_records(ledger, sink, [each.key for each in run_reach])
     stored = [
         (each, series, (series.first_ns, series.last_ns + 1))
-        for each in asked
+        for each in run_reach
         if each.key in prior
         for series in joined_receipt(each.key, [record.receipt for record in prior[each.key]]).series
         if series.series_id in each.removed and series.first_ns is not None and series.last_ns is not None
@@ -144,14 +144,14 @@ def erase_points(session: ServiceSession, ledger: Ledger, sink: str, removals: I
 
 
 def _recorded(
-    ledger: Ledger, asked: Asked, targets: Mapping[str, str]
+    ledger: Ledger, run_reach: RunReach, targets: Mapping[str, str]
 ) -> tuple[dict[str, _Recorded], dict[ChunkKey, int], list[str]]:
     """Return what is recorded of each target series, the windows whose target is another one now, and the series of those."""
     recorded = {target_id: _Recorded(source_id) for source_id, target_id in targets.items()}
     lost: dict[ChunkKey, int] = {}
     renamed: dict[str, None] = {}
-    for each in receipts_of_range(ledger, asked.scope, asked.sink, asked.wanted):
-        if not asked.concerns(each):
+    for each in receipts_of_range(ledger, run_reach.scope, run_reach.sink, run_reach.wanted):
+        if not run_reach.concerns(each):
             continue
         receipt = each.receipt
         for stored in receipt.series:

@@ -50,17 +50,17 @@ def send_group(session: ServiceSession, group: Group, fence: LeaseFence | None =
     """
     body = encode_datapoints(columns(group))
     before = (lambda: None) if fence is None else fence.check
-    answer = send_until_committed(
+    response = send_until_committed(
         lambda: WRITE_MULTIPLE.send(session, params=[("async", "false")], json_body=body, before=before),
         size(group),
         len(targets(group)),
     )
-    if answer.status == 202:
+    if response.status == 202:
         raise TerminalServiceError(
-            f"{answer.method} {answer.path}: answered 202 to async=false: the points are queued and may still be lost; no "
+            f"{response.method} {response.path}: answered 202 to async=false: the points are queued and may still be lost; no "
             "receipt can be given by this service",
-            method=answer.method,
-            path=answer.path,
+            method=response.method,
+            path=response.path,
             status=202,
         )
 

@@ -60,10 +60,10 @@ class Span:
     last_ns: int
 
     @classmethod
-    def of(cls, asked: TimeRange) -> Span | None:
+    def of(cls, requested: TimeRange) -> Span | None:
         """Return the ticks of a range; None where there are none."""
-        first = asked.start_ns + -asked.start_ns % TICK_NS
-        last = asked.end_ns - 1 - (asked.end_ns - 1) % TICK_NS
+        first = requested.start_ns + -requested.start_ns % TICK_NS
+        last = requested.end_ns - 1 - (requested.end_ns - 1) % TICK_NS
         return cls(first, last) if first <= last else None
 
     @property

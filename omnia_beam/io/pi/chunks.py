@@ -59,15 +59,15 @@ class ChunkMaker:
         Where recorded points are replaced, the window fails as a whole.
         """
         failed: dict[str, OmniaBeamError] = {}
-        for answer in answers:
-            failed.update(answer.failed)
+        for response in answers:
+            failed.update(response.failed)
         values = {
             each: self._understood(each, Recorded.joined([a.values.get(each, NO_VALUES) for a in answers]))
             for each in key.series_ids
             if each not in failed
         }
         failed |= self._replaced(key.range, values)
-        if failed and any(answer.is_again for answer in answers):
+        if failed and any(response.is_again for response in answers):
             yield WindowFailure.of(key, next(iter(failed.values())))
             return
         for series_id, error in failed.items():
@@ -79,21 +79,21 @@ class ChunkMaker:
     def _understood(self, series_id: str, recorded: Recorded) -> PiValues:
         return understood(recorded, self.queries.points.get(series_id), self.rules)
 
-    def _replaced(self, asked: TimeRange, values: dict[str, PiValues]) -> dict[str, OmniaBeamError]:
+    def _replaced(self, requested: TimeRange, values: dict[str, PiValues]) -> dict[str, OmniaBeamError]:
         """Read again what the server counts more of than it sent; return the series of which it still does, with the reason."""
-        span = Span.of(asked)
+        span = Span.of(requested)
         if not self.counts or span is None:
             return {}
-        counts = self._counted(span, values) if self.planned.get(asked) is None else dict(self.planned[asked])
-        self._confirmed(asked, values, counts)
+        counts = self._counted(span, values) if self.planned.get(requested) is None else dict(self.planned[requested])
+        self._confirmed(requested, values, counts)
         short = _short(values, counts)
-        if short and asked in self.planned:
+        if short and requested in self.planned:
             short = _short(values, self._counted(span, short))  # some may have been deleted since
         failed: dict[str, OmniaBeamError] = {}
         for _ in range(_TRIES):
             for series_id in short:
                 try:
-                    values[series_id] = self._understood(series_id, self.queries.again(series_id, asked))
+                    values[series_id] = self._understood(series_id, self.queries.again(series_id, requested))
                 except (UnauthorizedError, TransientServiceError):
                     raise
                 except OmniaBeamError as error:
@@ -103,8 +103,8 @@ class ChunkMaker:
         for series_id, counted in short.items():
             came = values[series_id]
             failed[series_id] = IncompleteReadError(
-                f"{series_id} {asked}: the server counts {counted.good:,} values, {counted.all:,} with system states, and sends "
-                f"{came.counted:,} and {len(came.points.times):,}. If it counts otherwise than it returns, which docs/pi.md "
+                f"{series_id} {requested}: the server counts {counted.good:,} values, {counted.all:,} with system states, and "
+                f"sends {came.counted:,} and {len(came.points.times):,}. If it counts otherwise than it returns, which docs/pi.md "
                 "explains: source.counts: false",
                 expected=counted.all,
                 received=len(came.points.times),
@@ -116,7 +116,7 @@ class ChunkMaker:
         found = self.queries.calls.counts(list(web_ids), span)
         return {web_ids[web_id]: counted for web_id, counted in found.items()}
 
-    def _confirmed(self, asked: TimeRange, values: dict[str, PiValues], counts: Mapping[str, Counted]) -> None:
+    def _confirmed(self, requested: TimeRange, values: dict[str, PiValues], counts: Mapping[str, Counted]) -> None:
         """Read series again of which no count says how many values there are, and keep the fullest response.
 
         System states show in the share of good values alone, and where no value is good there is no share.
@@ -129,7 +129,7 @@ class ChunkMaker:
         for _ in range(_CONFIRMATIONS):
             if not doubtful:
                 return
-            for series_id, recorded in self.queries.once_more(doubtful, asked).items():
+            for series_id, recorded in self.queries.once_more(doubtful, requested).items():
                 if len(recorded) > len(values[series_id].points.times):
                     values[series_id] = self._understood(series_id, recorded)
 

@@ -58,11 +58,11 @@ def plan_points(
     packed: list[PackedWindow] = []
     exact: dict[TimeRange, dict[str, Counted]] = {}
     with ThreadPoolExecutor(threads, thread_name_prefix="omnia-probe") as pool:
-        for series_ids, asked in wanted:
-            if not asked:
+        for series_ids, requested in wanted:
+            if not requested:
                 continue
             here = [points[each] for each in sorted(set(series_ids)) if each in points]
-            span = Span.of(asked)
+            span = Span.of(requested)
             found = dict.fromkeys(series_ids, 0)
             if span is not None:
                 counted = _spread(pool, here, _COUNTED, partial(_counted, calls, span)) if counts else {}
@@ -71,8 +71,8 @@ def plan_points(
                 found |= _spread(
                     pool, unknown, MAX_SERIES, partial(_dense, calls, span, min(_PROBED, limits.page_points))
                 )
-                exact[asked] = {**exact.get(asked, {}), **counted}
-            packed += pack_windows(found.items(), asked, limits)
+                exact[requested] = {**exact.get(requested, {}), **counted}
+            packed += pack_windows(found.items(), requested, limits)
     return Plan.of(packed), exact
 
 

@@ -154,17 +154,17 @@ class PiQueries:
         empty = {each: NO_VALUES for each in series_ids if each not in failed}
         return PiAnswer({**empty, **values}, failed, bool(recorded))
 
-    def check_whole(self, series_ids: tuple[str, ...], asked: TimeRange, points: int) -> None:
+    def check_whole(self, series_ids: tuple[str, ...], requested: TimeRange, points: int) -> None:
         """Do nothing: every chunk is compared with the server's count when it is made."""
 
-    def once_more(self, series_ids: Sequence[str], asked: TimeRange) -> Mapping[str, Recorded]:
+    def once_more(self, series_ids: Sequence[str], requested: TimeRange) -> Mapping[str, Recorded]:
         """Return the values of series that hold few, asked for together; those that could not be read are left out."""
         points = [self.points[each] for each in series_ids]
-        return self._values(points, asked, _Budget(2**62), {})
+        return self._values(points, requested, _Budget(2**62), {})
 
-    def again(self, series_id: str, asked: TimeRange) -> Recorded:
+    def again(self, series_id: str, requested: TimeRange) -> Recorded:
         """Return the values of one series, asked for alone and however many they are; raises as `read`."""
-        return self._alone(self.points[series_id], asked, _Budget(2**62))
+        return self._alone(self.points[series_id], requested, _Budget(2**62))
 
     def _points_of(self, series_ids: Sequence[str], failed: dict[str, OmniaBeamError]) -> list[PiPoint]:
         for each in series_ids:

@@ -50,7 +50,7 @@ class PiReading:
         planned: by range, the counts that the plan has asked for.
         counts: whether the server is asked for counts.
         keep: makes dead letters durable; None where there are none.
-        patient: whether a service that is down fails its windows only.
+        keep_trying: whether a service that is down fails its windows only.
     """
 
     service: ServiceSettings
@@ -62,7 +62,7 @@ class PiReading:
     planned: Mapping[TimeRange, Mapping[str, Counted]] = field(default_factory=dict, repr=False)
     counts: bool = True
     keep: MappingLetters | None = None
-    patient: bool = False
+    keep_trying: bool = False
 
     def __call__(self, shards: Any) -> ReadResult:
         fetch = beam.ParDo(_FetchPi(self, board_of(shards))).with_output_types(Chunk, **{_FAILURES: WindowFailure})
@@ -79,7 +79,7 @@ class _FetchPi(FetchShards):
         board: RunBoard,
         session_of: Callable[[ServiceSettings], ServiceSession] = shared_session,
     ) -> None:
-        super().__init__(reading.service, _FAILURES, board, session_of, patient=reading.patient)
+        super().__init__(reading.service, _FAILURES, board, session_of, keep_trying=reading.keep_trying)
         self._reading = reading
         self._points = Metrics.counter("omnia_beam", "points_read")
         self._repeats = Metrics.counter("omnia_beam", "points_repeated")
@@ -104,7 +104,7 @@ class _FetchPi(FetchShards):
             assemble=maker,
             retry_for_s=retry_for_s(self._service),
             stopped=self._board.stop.is_set,
-            patient=given.patient,
+            keep_trying=given.keep_trying,
         )
 
     def _found(self, finding: str, series_id: str, points: int) -> None:

@@ -196,7 +196,7 @@ class OpenPi:
         )
         return plan
 
-    def counts(self, series_ids: tuple[str, ...], asked: TimeRange) -> Mapping[str, int]:
+    def counts(self, series_ids: tuple[str, ...], requested: TimeRange) -> Mapping[str, int]:
         return {}  # what is read is compared with the server's count before it is written, several values at one time included
 
     def stale(self, view: JobView, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
@@ -226,7 +226,7 @@ class OpenPi:
             self._planned,
             self._options.counts,
             self._letters,
-            patient=endless,
+            keep_trying=endless,
         )
 
     def findings(self, now_ns: int) -> Iterator[Finding]:
@@ -234,8 +234,8 @@ class OpenPi:
             yield from each.findings()
 
     def metadata(self, series_ids: Sequence[str]) -> Iterator[Timeseries]:
-        asked = frozenset(series_ids)
-        points = [each for each in self._found if each.series_id in asked]
+        requested = frozenset(series_ids)
+        points = [each for each in self._found if each.series_id in requested]
         try:
             yield from _described(self._calls, self._server, points)
         except OmniaBeamError as error:

@@ -15,17 +15,26 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.any_series import AnySeries
 from omnia_beam.io.base import Accepts, Attempt, Share, Writing
-from omnia_beam.io.destination import Asked, Look, Removal, Tidied, check_mode, not_asked, not_counted, not_looked_at
+from omnia_beam.io.destination import (
+    DestinationCheck,
+    Leftovers,
+    Removal,
+    RunReach,
+    check_mode,
+    not_asked,
+    not_checked,
+    not_counted,
+)
 from omnia_beam.io.observer import Destination, ReadingPlace
 from omnia_beam.io.policy import PointPolicy
 from omnia_beam.io.postgresql.connection import Database
 from omnia_beam.io.postgresql.held import as_table_holds
 from omnia_beam.io.postgresql.leftovers import noted_files, remove_leftovers
-from omnia_beam.io.postgresql.look import look_at_table
 from omnia_beam.io.postgresql.names import TableName
 from omnia_beam.io.postgresql.options import PostgresqlSink
 from omnia_beam.io.postgresql.stored import StoredRows, TableDestination
 from omnia_beam.io.postgresql.table import TableForm
+from omnia_beam.io.postgresql.table_check import check_table
 from omnia_beam.ledger.job import JobRun, JobView, RunState
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.net.http.session import ServiceSession
@@ -81,30 +90,30 @@ class TableSink:
                     "bytes and no NUL; give it another name by a mapping"
                 )
 
-    def tidy(self, run: JobRun, reach: TimeRange) -> Tidied:
+    def clear_leftovers(self, run: JobRun, reach: TimeRange) -> Leftovers:
         names = noted_files(run)
         if names:
             with self._database.connected() as connection:
                 remove_leftovers(connection, self._form, run, names)
-        return Tidied()
+        return Leftovers()
 
-    def look(
-        self, view: JobView, asked: Asked, targets: Mapping[str, str], *, offline: bool = False
-    ) -> Callable[[Ledger], Look]:
+    def destination_check(
+        self, view: JobView, requested: RunReach, targets: Mapping[str, str], *, offline: bool = False
+    ) -> Callable[[Ledger], DestinationCheck]:
         place = f"{self._database.name} {self._form.name}"
 
-        def look(ledger: Ledger) -> Look:
+        def destination_check(ledger: Ledger) -> DestinationCheck:
             mode = self._job.destination_check
             if offline:
                 return not_asked(place, "status asks no database")
             if mode == "off":
-                return not_looked_at(place)
+                return not_checked(place)
             counted = check_mode(mode, len(targets)) == "full"
             with self._database.connected() as connection:
-                found = look_at_table(ledger, connection, self._database.name, self._form, asked, counted=counted)
+                found = check_table(ledger, connection, self._database.name, self._form, requested, counted=counted)
             return found if counted else found.plus(not_counted(place))
 
-        return look
+        return destination_check
 
     def erase(self, run: JobRun, removals: Iterable[Removal]) -> list[str]:
         return []  # a window that is written again replaces its rows in the same transaction

@@ -221,8 +221,8 @@ class OpenTable:
         plan = Plan.of(packed())
         return replace(plan, counted=tuple(counted))
 
-    def counts(self, series_ids: tuple[str, ...], asked: TimeRange) -> Mapping[str, int]:
-        return self._table.counts(self._layout, series_ids, asked)
+    def counts(self, series_ids: tuple[str, ...], requested: TimeRange) -> Mapping[str, int]:
+        return self._table.counts(self._layout, series_ids, requested)
 
     def stale(self, view: JobView, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
         return []

@@ -119,5 +119,5 @@ class ImsSubscriptionsManagementClient(ApiClient):
         if not changes and reset_state is None:
             raise UsageError("patch_subscription_by_uid without a change")
         params = [] if reset_state is None else [("resetState", str(reset_state).lower())]
-        answer = ops.IMS_PATCH_SUBSCRIPTION.send(self._session, uid, params=params, json_body=dict(changes))
-        return [ImsSubscription.from_json(item) for item in items_of(answer)]
+        response = ops.IMS_PATCH_SUBSCRIPTION.send(self._session, uid, params=params, json_body=dict(changes))
+        return [ImsSubscription.from_json(item) for item in items_of(response)]

@@ -34,34 +34,36 @@ class ServiceMessage:
     trace_id: str | None = None
 
 
-def message_of(answer: Response | None) -> ServiceMessage:
+def message_of(response: Response | None) -> ServiceMessage:
     """Return the message of a response; None stands for a deletion that an earlier attempt completed."""
-    if answer is None:
+    if response is None:
         return ServiceMessage(200, "deleted by an earlier attempt whose response was lost")
-    content = answer.json()
+    content = response.json()
     if not isinstance(content, dict):
-        return ServiceMessage(answer.status)
-    return ServiceMessage(answer.status, str(content.get("message") or ""), content.get("traceId"))
+        return ServiceMessage(response.status)
+    return ServiceMessage(response.status, str(content.get("message") or ""), content.get("traceId"))
 
 
-def items_of(answer: Response) -> list[dict[str, Any]]:
+def items_of(response: Response) -> list[dict[str, Any]]:
     """Return the objects of a response, in or out of the envelope; a single object is one item.
 
     Raises:
         NotTheServiceError: the response holds something else.
     """
-    return _items(answer.json(), f"{answer.method} {answer.path}")
+    return _items(response.json(), f"{response.method} {response.path}")
 
 
-def one_item(answer: Response) -> dict[str, Any]:
+def one_item(response: Response) -> dict[str, Any]:
     """Return the one object of a response.
 
     Raises:
         NotTheServiceError: there is none, or there are several.
     """
-    found = items_of(answer)
+    found = items_of(response)
     if len(found) != 1:
-        raise NotTheServiceError(f"{answer.method} {answer.path}: the response holds {len(found)} items instead of one")
+        raise NotTheServiceError(
+            f"{response.method} {response.path}: the response holds {len(found)} items instead of one"
+        )
     return found[0]
 
 

@@ -123,8 +123,8 @@ class MetadataCalls(ApiClient):
         body = [draft.to_json() for draft in drafts]
         if not body:
             return []
-        answer = ops.GET_OR_ADD_TIMESERIES.send(self._session, json_body=body)
-        return [Timeseries.from_json(item) for item in items_of(answer)]
+        response = ops.GET_OR_ADD_TIMESERIES.send(self._session, json_body=body)
+        return [Timeseries.from_json(item) for item in items_of(response)]
 
     def patch_timeseries(self, id: str, **changes: Unpack[TimeseriesChanges]) -> Timeseries:
         """Change the named fields only, as in `patch_timeseries(id, unit="bar")`, and return the timeseries.

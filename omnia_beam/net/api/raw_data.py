@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from omnia_beam.core.completeness import Judge
+from omnia_beam.core.completeness import CompletenessCheck
 from omnia_beam.core.errors import IncompleteReadError, NotFoundError, SelectionError, UsageError
 from omnia_beam.core.limits import MAX_POINTS_PER_RESPONSE, MAX_SERIES_PER_REQUEST, TIME_RESOLUTION_NS
 from omnia_beam.core.series_id import canonical_id, id_key
@@ -26,7 +26,7 @@ from omnia_beam.wire import decode_page
 _DECIMALS = 7
 
 _COUNT_TRIES: Final = 3
-_UNNAMED_ASKED: Final = 5
+_UNNAMED_REQUESTED: Final = 5
 
 Format = Literal["protobuf", "json"]
 
@@ -151,7 +151,7 @@ def named_counts(
         alone = _counted(session, replace(query, series_ids=(series_id,)))
         counts |= alone
         unnamed += not alone
-        if unnamed >= _UNNAMED_ASKED:
+        if unnamed >= _UNNAMED_REQUESTED:
             break
     return counts
 
@@ -222,12 +222,16 @@ def _counted(session: ServiceSession, query: RawQuery) -> dict[str, int]:
 
 def _totals(page: bytes, query: RawQuery) -> dict[str, int]:
     """Return the points of each series that the page names. Ids are GUIDs: a service may spell them in another way."""
-    judge = Judge.of("a count of points", query.series_ids, query.start_ns, query.end_ns)
+    completeness = CompletenessCheck.of("a count of points", query.series_ids, query.start_ns, query.end_ns)
     for item in decode_page(page).items:
-        judge.add(item)
+        completeness.add(item)
     named = ((series_id, id_key(series_id)) for series_id in query.series_ids)
     # For a service that writes no total, the points received are a lower bound.
-    return {id: max(judge.totals.get(key, 0), judge.points[key]) for id, key in named if key in judge.points}
+    return {
+        id: max(completeness.totals.get(key, 0), completeness.points[key])
+        for id, key in named
+        if key in completeness.points
+    }
 
 
 def _shared_params(session: ServiceSession, query: RawQuery, continuation_token: str | None) -> list[tuple[str, str]]:

@@ -31,30 +31,30 @@ def send_until_committed(send: Callable[[], Response], points: int, series: int)
     """
     tries = _TRIES
     while True:
-        answer = send()
-        doubt = None if answer.status == 202 else _doubt(answer, points, series)
+        response = send()
+        doubt = None if response.status == 202 else _doubt(response, points, series)
         if doubt is None:
-            return answer
+            return response
         tries -= 1
         if not tries:
             raise TransientServiceError(
-                f"{answer.method} {answer.path}: answered {answer.status} {doubt}: no confirmation that the {points} points "
+                f"{response.method} {response.path}: answered {response.status} {doubt}: no confirmation that the {points} points "
                 f"are stored, in {_TRIES} tries. Something between here and the service may answer in its place",
-                method=answer.method,
-                path=answer.path,
-                status=answer.status,
-                attempts=answer.attempts,
+                method=response.method,
+                path=response.path,
+                status=response.status,
+                attempts=response.attempts,
             )
 
 
-def _doubt(answer: Response, points: int, series: int) -> str | None:
+def _doubt(response: Response, points: int, series: int) -> str | None:
     """Return why the response does not confirm a commit; None where it does."""
-    if answer.status not in (200, 201):
-        return "in place of 200" if answer.body else "without a body"
-    if not answer.body.strip():
+    if response.status not in (200, 201):
+        return "in place of 200" if response.body else "without a body"
+    if not response.body.strip():
         return "with an empty body"
     try:
-        content = answer.json()
+        content = response.json()
     except NotTheServiceError:
         return "with a body that is no JSON"
     if not isinstance(content, dict) or not content:

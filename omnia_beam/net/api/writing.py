@@ -122,13 +122,13 @@ class DatapointWrites(ApiClient):
             points = sum(map(len, batch))
             send = partial(self._send_alone, batch[0]) if alone else partial(self._send_together, batch)
             try:
-                answer = send_until_committed(partial(send, params), points, len(batch))
+                response = send_until_committed(partial(send, params), points, len(batch))
             except ServiceError as error:
                 error.message += f" ({stored} of {total} points were stored before)"
                 error.args = (error.message,)
                 raise
             stored += points
-            messages.append(message_of(answer))
+            messages.append(message_of(response))
         return Written(stored, tuple(messages))
 
     def _send_alone(self, points: Datapoints, params: list[tuple[str, str]]) -> Response:

@@ -249,7 +249,7 @@ class TokenProvider:
         return self._fly(flight, lambda: self._with_retries(self._ask)).token
 
     def _renew(self, flight: _Flight, rejected: str | None) -> str:
-        token = self._fly(flight, lambda: self._with_retries(self._ask_afresh)).token
+        token = self._fly(flight, lambda: self._with_retries(self._request_new)).token
         if token == rejected:
             _LOG.warning("the service refuses the token, and %s has no other one", self._name())
         return token
@@ -290,7 +290,7 @@ class TokenProvider:
                 raise
         return self._ask_rebuilt(self._rebuild)  # it has worked before, so the secret may have been replaced
 
-    def _ask_afresh(self) -> _Held:
+    def _request_new(self) -> _Held:
         """Send one request that bypasses the credential's caches, as far as that is possible."""
         if self._rebuild is not None:
             return self._ask_rebuilt(self._rebuild)

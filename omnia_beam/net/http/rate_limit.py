@@ -204,10 +204,10 @@ class RateLimiter:
             was_lowered = self._rate.is_lowered
             self._rate.accepted(started, self._clock())
             if was_lowered:
-                self._deal_anew_if_faster()
+                self._divide_again_if_faster()
 
-    def refused(self, started: float, asked_s: float | None, *, is_unavailable: bool = False) -> None:
-        """Record that the request sent at `started` was refused; the service requires a wait of `asked_s` (None: of none).
+    def refused(self, started: float, requested_s: float | None, *, is_unavailable: bool = False) -> None:
+        """Record that the request sent at `started` was refused; the service requires a wait of `requested_s` (None: of none).
 
         All requests wait that long where the refusal concerns all of them: after several refusals in a row (see `ServiceRate`),
         or, unless a share is refused at any rate, for a long wait or a service that is unavailable (503). The sender has to
@@ -217,11 +217,11 @@ class RateLimiter:
             now = self._clock()
             is_for_all = self._rate.refused(started, now)
             if self._rate.interval_s(now) != self._dealt_interval_s:
-                self._deal_anew(now)
-            if asked_s is None:
+                self._divide_again(now)
+            if requested_s is None:
                 return
-            if is_for_all or ((is_unavailable or asked_s >= _LONG_S) and not self._rate.share):
-                self.pause(asked_s)
+            if is_for_all or ((is_unavailable or requested_s >= _LONG_S) and not self._rate.share):
+                self.pause(requested_s)
 
     def pause(self, seconds: float) -> None:
         """Let no request start for `seconds` from now; a pause that already lasts longer stays in force."""
@@ -229,18 +229,18 @@ class RateLimiter:
             now = self._clock()
             if seconds > 0 and now + seconds > self._paused_until:
                 self._paused_until = now + seconds
-                self._deal_anew(now)
+                self._divide_again(now)
 
-    def _deal_anew(self, now: float) -> None:
+    def _divide_again(self, now: float) -> None:
         """Void the turns assigned before: their holders take new ones, at the present rate, after any pause."""
         self._deals += 1
         self._dealt_interval_s = self._rate.interval_s(now)
         self._next_start = max(self._paused_until, self._last_start + self._dealt_interval_s)
 
-    def _deal_anew_if_faster(self) -> None:
+    def _divide_again_if_faster(self) -> None:
         now = self._clock()
         if self._rate.interval_s(now) < _FASTER * self._dealt_interval_s:
-            self._deal_anew(now)
+            self._divide_again(now)
 
     def _await_turn(self, retry_for_s: float) -> None:
         while True:
@@ -279,7 +279,7 @@ class RateLimiter:
             else:
                 # A missed turn is not made up for: otherwise the waiting requests would start as one burst.
                 self._last_start = now
-                self._deal_anew(now)
+                self._divide_again(now)
             return 0.0
 
     def _sleep_until(self, turn: float, deal: int, watch: Stopwatch, *, look_s: float) -> bool:

@@ -100,11 +100,11 @@ def was_not_acted_on(status: int, retry_after_s: float | None) -> bool:
     return status in (425, 429) or (status == 503 and retry_after_s is not None)
 
 
-def error_of(answer: RawResponse, method: str, path: str, retry_after_s: float | None) -> ServiceError:
+def error_of(response: RawResponse, method: str, path: str, retry_after_s: float | None) -> ServiceError:
     """Return the error for a response that is not a success. It holds the service's own message, without secrets."""
-    message, trace_id = _own_words(answer)
-    status = answer.status
-    html = _is_html(answer)
+    message, trace_id = _own_words(response)
+    status = response.status
+    html = _is_html(response)
     kind: type[ServiceError]
     if status == 429:
         kind = ThrottledError
@@ -134,23 +134,23 @@ def wrong_address(base_url: str, error: ServiceError) -> NotTheServiceError:
     )
 
 
-def wrong_content(answer: RawResponse, method: str, path: str, accept: str) -> NotTheServiceError | None:
+def wrong_content(response: RawResponse, method: str, path: str, accept: str) -> NotTheServiceError | None:
     """Return the error for a success whose content is not of the requested type; None when it is, or when there is no body.
 
     An absent or general Content-Type (application/octet-stream, text/plain) is accepted, an HTML page never.
     """
-    content_type = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if not answer.body or (_is_kind(content_type, accept) and not _is_html(answer)):
+    content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if not response.body or (_is_kind(content_type, accept) and not _is_html(response)):
         return None
-    if _is_html(answer):
-        found, advice = f"an HTML page{_title(answer.body)}", "is base_url right? A proxy or a sign-in page answers"
+    if _is_html(response):
+        found, advice = f"an HTML page{_title(response.body)}", "is base_url right? A proxy or a sign-in page answers"
     else:
         found, advice = f"Content-Type {_clean(content_type)[:60]!r}", f"the service does not give {accept} here"
     return NotTheServiceError(
-        f"{method} {path}: answered {answer.status} with {found} where {accept} was requested; {advice}",
+        f"{method} {path}: answered {response.status} with {found} where {accept} was requested; {advice}",
         method=method,
         path=path,
-        status=answer.status,
+        status=response.status,
     )
 
 
@@ -162,11 +162,11 @@ def _is_kind(content_type: str, accept: str) -> bool:
     return content_type.endswith(("/json", "+json")) or content_type == "text/plain"
 
 
-def _is_html(answer: RawResponse) -> bool:
-    if "html" in answer.headers.get("Content-Type", "").lower():
+def _is_html(response: RawResponse) -> bool:
+    if "html" in response.headers.get("Content-Type", "").lower():
         return True
     # Match whole words only: protobuf may begin with a line feed and a '<'.
-    return answer.body[:200].lstrip().lower().startswith((b"<!doctype html", b"<html"))
+    return response.body[:200].lstrip().lower().startswith((b"<!doctype html", b"<html"))
 
 
 def _title(body: bytes) -> str:
@@ -174,14 +174,14 @@ def _title(body: bytes) -> str:
     return f" titled {_clean(match[1].decode('utf-8', 'replace'))!r}" if match else ""
 
 
-def _own_words(answer: RawResponse) -> tuple[str, str | None]:
+def _own_words(response: RawResponse) -> tuple[str, str | None]:
     """Return the service's message and trace id; an empty text and None where there are none."""
-    if _is_html(answer):
-        return f"with an HTML page{_title(answer.body)}", None
+    if _is_html(response):
+        return f"with an HTML page{_title(response.body)}", None
     try:
-        content = orjson.loads(answer.body[:65536])
+        content = orjson.loads(response.body[:65536])
     except ValueError:
-        return _clean(answer.body[:_LONGEST_READ].decode("utf-8", "replace")), None
+        return _clean(response.body[:_LONGEST_READ].decode("utf-8", "replace")), None
     if not isinstance(content, dict):
         return "", None
     nested = content.get("error")

@@ -144,9 +144,9 @@ class _Run:
         # Depending on its version, tenacity calls wait before or after stop; both must use the same draw.
         if self._planned_for != self._tries:
             self._planned_for = self._tries
-            asked = self.last.error.retry_after_s
+            requested = self.last.error.retry_after_s
             retry = 1 if isinstance(self.last.error, ThrottledError) else self._tries
-            self._planned_wait_s = asked if asked else self._rng.uniform(0, self._policy.longest_wait_s(retry))
+            self._planned_wait_s = requested if requested else self._rng.uniform(0, self._policy.longest_wait_s(retry))
         return self._planned_wait_s
 
     def verdict(self) -> str | None:

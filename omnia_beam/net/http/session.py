@@ -219,19 +219,19 @@ class ServiceSession:
 
     def _attempt(self, call: _Call, retry_for_s: float) -> Response:
         call.tries += 1
-        answer = self._follow(call, self._tokens.token, retry_for_s)
+        response = self._follow(call, self._tokens.token, retry_for_s)
         refused = call.token
-        if answer.status == 401 and refused is not None and not call.renewed:
+        if response.status == 401 and refused is not None and not call.renewed:
             call.renewed = True
             fresh = self._tokens.renew(refused)
             if fresh not in (None, refused):
-                answer = self._follow(call, lambda: fresh, retry_for_s)
-        if not 200 <= answer.status < 300:
-            raise self._refused(call, answer)
-        strange = wrong_content(answer, call.method, call.path, call.accept)
+                response = self._follow(call, lambda: fresh, retry_for_s)
+        if not 200 <= response.status < 300:
+            raise self._refused(call, response)
+        strange = wrong_content(response, call.method, call.path, call.accept)
         if strange is not None:
             raise AttemptFailed(strange, repeatable=False)
-        return Response(answer.status, answer.headers, answer.body, call.tries, call.method, call.path)
+        return Response(response.status, response.headers, response.body, call.tries, call.method, call.path)
 
     def _nothing_there(self, call: _Call, error: ServiceError) -> NotTheServiceError | None:
         """Return the error for a 404 where no request has succeeded yet and the base URL itself gets a 404 too; else None."""
@@ -249,13 +249,13 @@ class ServiceSession:
         """Return the response, after redirects within the service."""
         url, params = call.url, call.params
         for _ in range(MAX_REDIRECTS + 1):
-            answer = self._exchange(call, url, params, token_of, retry_for_s)
-            if answer.status not in REDIRECTS:
-                return answer
+            response = self._exchange(call, url, params, token_of, retry_for_s)
+            if response.status not in REDIRECTS:
+                return response
             try:
-                url, params = redirect_target(url, call.method, answer.status, answer.headers), ()
+                url, params = redirect_target(url, call.method, response.status, response.headers), ()
             except RedirectRefused as refused:
-                raise AttemptFailed(_terminal(call, str(refused), answer.status), repeatable=False) from None
+                raise AttemptFailed(_terminal(call, str(refused), response.status), repeatable=False) from None
         raise AttemptFailed(_terminal(call, f"more than {MAX_REDIRECTS} redirects in a row"), repeatable=False)
 
     def _exchange(
@@ -272,7 +272,7 @@ class ServiceSession:
                 headers = self._headers_of(call, token_of())
                 call.before()
                 started = self._clock()
-                answer = self._transport.exchange(
+                response = self._transport.exchange(
                     call.method,
                     url,
                     params=params,
@@ -281,12 +281,18 @@ class ServiceSession:
                     timeout_s=call.timeout_s,
                     most_bytes=call.most_bytes,
                 )
-                self.stats.answered(answer.status, size, answer.wire_bytes)
-                told = (call.method, call.path, answer.status, answer.wire_bytes, 1_000 * (self._clock() - started))
-                log.debug("%s %s: %d, %d bytes, %.0f ms", *told)
+                self.stats.answered(response.status, size, response.wire_bytes)
+                values = (
+                    call.method,
+                    call.path,
+                    response.status,
+                    response.wire_bytes,
+                    1_000 * (self._clock() - started),
+                )
+                log.debug("%s %s: %d, %d bytes, %.0f ms", *values)
                 # Reported inside the slot, so that the next request sees the pause.
-                self._report(started, answer)
-                return answer
+                self._report(started, response)
+                return response
         except TransportFailure as caught:
             failure = caught
         except PausedTooLong as caught:
@@ -306,20 +312,20 @@ class ServiceSession:
             headers["Authorization"] = f"{self._scheme} {token}"
         return headers
 
-    def _report(self, started: float, answer: RawResponse) -> None:
+    def _report(self, started: float, response: RawResponse) -> None:
         """Report to the limiter how a request went, so that others wait where the service is overloaded."""
-        asked = retry_after_s(answer.headers, self._wall_clock())
-        if answer.status == 429 or (answer.status == 503 and asked):
+        requested = retry_after_s(response.headers, self._wall_clock())
+        if response.status == 429 or (response.status == 503 and requested):
             # A 429 that allows another try at once shows nothing about the rate.
-            if asked != 0:
-                self._limiter.refused(started, asked, is_unavailable=answer.status == 503)
+            if requested != 0:
+                self._limiter.refused(started, requested, is_unavailable=response.status == 503)
         else:
             self._limiter.accepted(started)
 
-    def _refused(self, call: _Call, answer: RawResponse) -> AttemptFailed:
-        asked = retry_after_s(answer.headers, self._wall_clock())
-        error = error_of(answer, call.method, call.path, asked)
-        again = is_transient(answer.status) and (call.idempotent or was_not_acted_on(answer.status, asked))
+    def _refused(self, call: _Call, response: RawResponse) -> AttemptFailed:
+        requested = retry_after_s(response.headers, self._wall_clock())
+        error = error_of(response, call.method, call.path, requested)
+        again = is_transient(response.status) and (call.idempotent or was_not_acted_on(response.status, requested))
         if not again and isinstance(error, TransientServiceError):
             error.message += _NOT_SENT_AGAIN
         return AttemptFailed(error, repeatable=again)

@@ -30,7 +30,7 @@ _NAMED_PROBLEMS: Final = 20
 
 
 @dataclass(frozen=True)
-class Look:
+class ProfileResult:
     """What was read of a destination.
 
     Args:
@@ -76,31 +76,35 @@ def run_profile(
         DestinationError: the destination cannot be listed, or the page cannot be written.
     """
     began = context.clock()
-    look = look_at(config, context, _gap_ns(gap), _within(config, *given))
-    profile = look.profile
-    details: dict[str, Any] = _details(look)
+    profiled = profile_files(config, context, _gap_ns(gap), _within(config, *given))
+    profile = profiled.profile
+    details: dict[str, Any] = _details(profiled)
     if html is not None:
-        facts = PageFacts(config.name, look.place, look.files, _created(), (*look.problems, *look.warnings))
+        facts = PageFacts(
+            config.name, profiled.place, profiled.files, _created(), (*profiled.problems, *profiled.warnings)
+        )
         write_durably(html, profile_page(profile, facts).encode())
         details["page"] = html
 
     def show() -> None:
         if not context.quiet:
-            _print(look, html, context)
+            _print(profiled, html, context)
 
     summary = Summary(
         "profile",
-        status="complete" if look.is_complete else "incomplete",
+        status="complete" if profiled.is_complete else "incomplete",
         series=len(profile.series),
         points_read=profile.points,
         elapsed_s=context.clock() - began,
-        warnings=(*look.problems[:_NAMED_PROBLEMS], *look.warnings),
+        warnings=(*profiled.problems[:_NAMED_PROBLEMS], *profiled.warnings),
         details=details,
     )
     return CommandResult(summary, show)
 
 
-def look_at(config: JobConfig, context: RunContext, gap_ns: int, within: TimeRange | None = None) -> Look:
+def profile_files(
+    config: JobConfig, context: RunContext, gap_ns: int, within: TimeRange | None = None
+) -> ProfileResult:
     """Read the destination of a job. Raises what `run_profile` raises."""
     contents = _contents(config, within)
 
@@ -117,7 +121,7 @@ def look_at(config: JobConfig, context: RunContext, gap_ns: int, within: TimeRan
     figures.sort(key=lambda each: (each.title.casefold(), each.title, each.series_id))
     profile = Profile(gap_ns, tuple(figures), stretches_of(tally, tally.gaps), stretches_of(tally, tally.flats))
     warnings = (*names.problems, *contents.warnings)
-    return Look(profile, contents.place, len(contents.parts), tuple(contents.problems.values()), warnings)
+    return ProfileResult(profile, contents.place, len(contents.parts), tuple(contents.problems.values()), warnings)
 
 
 def _gap_ns(text: str) -> int:
@@ -153,12 +157,12 @@ def _created() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _details(look: Look) -> dict[str, Any]:
-    profile = look.profile
+def _details(profiled: ProfileResult) -> dict[str, Any]:
+    profile = profiled.profile
     span = profile.span_ns
     return {
-        "files": look.files,
-        "files_unread": len(look.problems),
+        "files": profiled.files,
+        "files_unread": len(profiled.problems),
         "gap": format_duration(profile.gap_ns),
         "gap_ns": profile.gap_ns,
         "first": format_time(span[0]) if span else None,
@@ -171,29 +175,31 @@ def _details(look: Look) -> dict[str, Any]:
     }
 
 
-def _print(look: Look, html: str | None, context: RunContext) -> None:
-    profile = look.profile
-    context.out.print(_facts(look))
+def _print(profiled: ProfileResult, html: str | None, context: RunContext) -> None:
+    profile = profiled.profile
+    context.out.print(_facts(profiled))
     if profile.series:
         context.out.print()
         context.out.print(_table(profile.series[:_TABLE_ROWS]))
         if len(profile.series) > _TABLE_ROWS:
             context.out.print(f"and {len(profile.series) - _TABLE_ROWS:,} more series: see --html or --json")
-    problems = [f"NOT READ: {each}" for each in look.problems[:_NAMED_PROBLEMS]]
-    if len(look.problems) > _NAMED_PROBLEMS:
-        problems.append(f"and {len(look.problems) - _NAMED_PROBLEMS:,} more files that cannot be read")
+    problems = [f"NOT READ: {each}" for each in profiled.problems[:_NAMED_PROBLEMS]]
+    if len(profiled.problems) > _NAMED_PROBLEMS:
+        problems.append(f"and {len(profiled.problems) - _NAMED_PROBLEMS:,} more files that cannot be read")
     page = [] if html is None else [f"page: {html}"]
-    for text in (*problems, *(f"warning: {each}" for each in look.warnings), *page):
+    for text in (*problems, *(f"warning: {each}" for each in profiled.warnings), *page):
         context.out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _facts(look: Look) -> Table:
-    profile, span = look.profile, look.profile.span_ns
+def _facts(profiled: ProfileResult) -> Table:
+    profile, span = profiled.profile, profiled.profile.span_ns
     longer = f"longer than {format_duration(profile.gap_ns)}"
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column()
-    table.add_row("points", f"{profile.points:,} of {len(profile.series):,} series in {counted(look.files, 'file')}")
+    table.add_row(
+        "points", f"{profile.points:,} of {len(profile.series):,} series in {counted(profiled.files, 'file')}"
+    )
     if span:
         table.add_row("time", f"{format_time(span[0])} to {format_time(span[1])}")
     table.add_row("gaps", f"{profile.gap_count:,} {longer}")

@@ -37,7 +37,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Standing:
+class LetterRecords:
     """The ledger's records of some chunks.
 
     Args:
@@ -66,7 +66,7 @@ class SortedLetters:
     is_leftover: bool = False
 
 
-def standing_of(ledger: Ledger, sink: str, keys: Iterable[ChunkKey]) -> Standing:
+def letter_records(ledger: Ledger, sink: str, keys: Iterable[ChunkKey]) -> LetterRecords:
     """Look chunks up in the ledger, in one pass over the receipts of the sink.
 
     Raises:
@@ -84,16 +84,16 @@ def standing_of(ledger: Ledger, sink: str, keys: Iterable[ChunkKey]) -> Standing
         parts = [ledger.coverage(scope.digest, series_id) for scope in scopes]
         return TimeRangeSet(part for covered in parts for part in covered)
 
-    return Standing(recorded, coverage)
+    return LetterRecords(recorded, coverage)
 
 
-def sort_letters(stored: StoredLetters, standing: Standing, resolution_ns: int = 1) -> SortedLetters:
+def sort_letters(stored: StoredLetters, records: LetterRecords, resolution_ns: int = 1) -> SortedLetters:
     """Decide for every point of a file whether it is sent, kept or overtaken.
 
     Args:
         resolution_ns: the grid of the sink's times; finer points are kept.
     """
-    found = standing.recorded.get(stored.key)
+    found = records.recorded.get(stored.key)
     recorded = None if found is None else found[0]
     if recorded is not None and _is_leftover(stored, recorded):
         return SortedLetters((), (), stored.count, is_leftover=True)
@@ -101,7 +101,7 @@ def sort_letters(stored: StoredLetters, standing: Standing, resolution_ns: int =
     kept: list[DeadLetter] = []
     overtaken = 0
     for letter in stored.letters:
-        gone = _overtaken(letter, recorded, standing)
+        gone = _overtaken(letter, recorded, records)
         fine = letter.points.times % resolution_ns != 0
         overtaken += int(np.count_nonzero(gone))
         send.extend(_part(letter, ~gone & ~fine))
@@ -167,12 +167,12 @@ def _is_leftover(stored: StoredLetters, recorded: RecordedReceipt) -> bool:
     return stored.receipt.series != recorded.receipt.series
 
 
-def _overtaken(letter: DeadLetter, recorded: RecordedReceipt | None, standing: Standing) -> Mask:
+def _overtaken(letter: DeadLetter, recorded: RecordedReceipt | None, records: LetterRecords) -> Mask:
     """Return for each point whether a receipt of another chunk counts there."""
     times = letter.points.times
     if recorded is not None and recorded.is_whole:
         return np.zeros(len(times), bool)
-    covered = standing.coverage(letter.source_id)
+    covered = records.coverage(letter.source_id)
     own = TimeRangeSet() if recorded is None else recorded.counted.get(letter.source_id, TimeRangeSet())
     return _inside(times, covered.subtract(own))
 

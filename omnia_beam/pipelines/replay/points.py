@@ -23,12 +23,12 @@ from omnia_beam.ledger.job import JobRun
 from omnia_beam.ledger.record import Scope
 from omnia_beam.ledger.writer import LedgerWriter
 from omnia_beam.pipelines.replay.letters import (
+    LetterRecords,
     SortedLetters,
-    Standing,
     chunk_of_letters,
+    letter_records,
     receipt_after,
     sort_letters,
-    standing_of,
     with_history,
 )
 from omnia_beam.pipelines.replay.tally import Tally
@@ -77,24 +77,24 @@ class PointReplay:
             with closing(results):
                 for sent in results:
                     self._settle(sent.ticket, sent)
-            self._tidy()
+            self._clear_leftovers()
 
     def _chunks(self, names: Sequence[str]) -> Iterator[tuple[Chunk, _Sent]]:
         for at in range(0, len(names), BLOCK_FILES):
             block = names[at : at + BLOCK_FILES]
             keys = [self._files.key(name) for name in block]
-            standing = standing_of(self._run.ledger, self._run.sink, keys)
+            records = letter_records(self._run.ledger, self._run.sink, keys)
             for name in block:
-                sent = self._sorted(name, standing)
+                sent = self._sorted(name, records)
                 yield chunk_of_letters(sent.stored.key, sent.letters.send), sent
 
-    def _sorted(self, name: str, standing: Standing) -> _Sent:
+    def _sorted(self, name: str, records: LetterRecords) -> _Sent:
         stored = self._files.read(name)
         self._tally.read += stored.count
         self._tally.targets.update(letter.target_id for letter in stored.letters)
-        letters = sort_letters(stored, standing, self._resending.resolution_ns)
+        letters = sort_letters(stored, records, self._resending.resolution_ns)
         self._tally.overtaken += letters.overtaken
-        recorded, scope = standing.recorded.get(stored.key, (None, None))
+        recorded, scope = records.recorded.get(stored.key, (None, None))
         known = None
         if recorded is not None and scope is not None and recorded.is_whole and not letters.is_leftover:
             known = recorded.receipt, scope
@@ -124,7 +124,7 @@ class PointReplay:
         if receipt is not None and sent.recorded is not None and news:
             self._ledger(sent.recorded[1]).append(receipt)
         if len(self._emptied) >= BLOCK_FILES:
-            self._tidy()
+            self._clear_leftovers()
 
     def _ledger(self, scope: Scope) -> LedgerWriter:
         if scope.digest not in self._ledgers:
@@ -132,7 +132,7 @@ class PointReplay:
             self._ledgers[scope.digest] = self._open.enter_context(writer)
         return self._ledgers[scope.digest]
 
-    def _tidy(self) -> None:
+    def _clear_leftovers(self) -> None:
         """Remove files without letters, once the ledger holds their receipts."""
         for writer in self._ledgers.values():
             writer.flush()

@@ -13,13 +13,13 @@ from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import Interrupted, OmniaBeamError, UsageError
 from omnia_beam.core.printable import counted
 from omnia_beam.core.summary import Summary
-from omnia_beam.io.destination import Asked, Look
+from omnia_beam.io.destination import DestinationCheck, RunReach
 from omnia_beam.ledger.dead_letters import WRITING, DeadLetterFiles
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.pipelines.cluster_guard import check_job
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import opened_state
-from omnia_beam.pipelines.letters_look import look_at_letters
+from omnia_beam.pipelines.letters_check import check_letters
 from omnia_beam.pipelines.repeat_guard import check_repeats
 from omnia_beam.pipelines.replay.points import PointReplay
 from omnia_beam.pipelines.replay.tally import Tally
@@ -64,8 +64,8 @@ def run_replay(config: JobConfig, context: RunContext, path: str | None = None) 
             windows = sorted(heads.keys() - set(alone))
             tally.files, tally.windows = len(names), frozenset(heads[name][0] for name in windows)
             context.notify(f"replaying the dead letters of {counted(len(names), 'window')}: {files}")
-            asked = Asked(run.scope.digest, run.sink)
-            lost = Look() if path else look_at_letters(run.ledger, run.state_dir, asked)
+            requested = RunReach(run.scope.digest, run.sink)
+            lost = DestinationCheck() if path else check_letters(run.ledger, run.state_dir, requested)
             if resending is not None and alone:
                 PointReplay(run, files, resending, tally).send(alone)
             if windows:

@@ -19,7 +19,7 @@ from omnia_beam.core.printable import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.base import OpenSource
-from omnia_beam.io.letters import tidy_dead_letters
+from omnia_beam.io.letters import clear_leftover_letters
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.failures import read_failures
 from omnia_beam.ledger.index import DOUBTFUL, code_of
@@ -30,7 +30,7 @@ from omnia_beam.ledger.table import RECEIPT
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.preparation import notify_findings, prepare
-from omnia_beam.pipelines.replay.letters import sort_letters, standing_of
+from omnia_beam.pipelines.replay.letters import letter_records, sort_letters
 from omnia_beam.pipelines.replay.points import BLOCK_FILES
 from omnia_beam.pipelines.replay.tally import ReasonsOfSeries, Tally
 from omnia_beam.pipelines.run import Copying
@@ -87,12 +87,12 @@ class WindowReplay:
 
     def _look_up(self, names: Sequence[str]) -> None:
         """Read files, and decide for each whether its window is read again."""
-        standing = standing_of(self.run.ledger, self.run.sink, [self.files.key(name) for name in names])
+        records = letter_records(self.run.ledger, self.run.sink, [self.files.key(name) for name in names])
         for name in names:
             stored = self.files.read(name)
             self.tally.read += stored.count
             self.tally.targets.update(letter.target_id for letter in stored.letters)
-            letters = sort_letters(stored, standing)
+            letters = sort_letters(stored, records)
             self.tally.overtaken += letters.overtaken
             if not letters.send:
                 self._dropped.append(name)
@@ -133,7 +133,7 @@ class WindowReplay:
             self.context.notify(f"reading {counted(len(work.plan), 'window')} of dead letters again")
         before = self._stored(self.run.ledger)
         ended = copying.rounds(looks=False).run(work)
-        tidy_dead_letters(self.run)
+        clear_leftover_letters(self.run)
         self.tally.failures += [str(each["message"]) for each in read_failures(self.run.state_dir, self.run.run_id)]
         self.tally.problems += ended.problems_now()
         if ended.outcome.exceeded is not None:

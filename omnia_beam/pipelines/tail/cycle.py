@@ -129,7 +129,7 @@ class TailPlanner:
     opened: Copying | None = None
     groups: Groups | None = None
     cycles: int = 0
-    is_tidy: bool = False
+    leftovers_cleared: bool = False
     joined_ns: int | None = None
     renewed_ns: int | None = None
 
@@ -176,10 +176,10 @@ class TailPlanner:
         self.joined_ns = planned.wanted.end_ns if planned.join else self.joined_ns
         self.renewed_ns = planned.wanted.end_ns if planned.renew else self.renewed_ns
 
-    def tidy(self, run: JobRun, wanted: TimeRange) -> None:
+    def clear_leftovers(self, run: JobRun, wanted: TimeRange) -> None:
         """Remove what no receipt names; see `Sink.tidy`."""
-        self.job.sink.tidy(run, wanted)
-        self.is_tidy = True
+        self.job.sink.clear_leftovers(run, wanted)
+        self.leftovers_cleared = True
 
     def _loaded(self, run: RunState, token: LeaseToken) -> JobRun:
         ledger = Ledger.load(run.state_dir)
@@ -214,8 +214,8 @@ class TailPlanner:
     def _compacted(self, state: JobRun, wanted: TimeRange) -> JobRun:
         """Return the run with its ledger compacted where that pays, after removing what a cycle that failed left."""
         pays = compaction_pays(state.ledger, state.token)
-        if pays or not self.is_tidy:
-            self.tidy(state, wanted)
+        if pays or not self.leftovers_cleared:
+            self.clear_leftovers(state, wanted)
         if not pays:
             return state
         # Replaced files are deleted by now, and the ledger can forget their names.

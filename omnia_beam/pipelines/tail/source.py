@@ -61,7 +61,7 @@ _log = logging.getLogger(__name__)
 
 _LOOK_S = 5.0
 """Seconds between giving windows out and checking what became of them, which delays the status line as much."""
-_TELL_EVERY_NS = 60 * NS_PER_SECOND
+_REPORT_EVERY_NS = 60 * NS_PER_SECOND
 _MOST_WINDOWS = 2_000
 """Windows of one cycle, at most: they are in every checkpoint. The next cycle gives out the rest of a backlog at once."""
 _WINDOWS_PER_SHARD = 4
@@ -148,7 +148,7 @@ class _Poll(beam.DoFn, beam.transforms.core.RestrictionProvider):
 
 
 @dataclass(frozen=True)
-class Look:
+class Poll:
     """The result of a look: what to claim, and after how many seconds of the tail's clock to look again."""
 
     round: Round
@@ -169,7 +169,7 @@ class TailPoller:
         self._poll_ns = spec.config.tail.poll
         self._due_ns = 0
         self._waits_since_ns: int | None = None
-        self._told_ns = 0
+        self._reported_ns = 0
         self._is_cut = False
         self._report = TailReport()
 
@@ -181,26 +181,26 @@ class TailPoller:
             source = self._planner.job.open_source(view, self._planner.context, share=self._planner.share)
         return source.shards(windows, _WINDOWS_PER_SHARD)
 
-    def look(self, cursor: TailCursor) -> Look:
+    def look(self, cursor: TailCursor) -> Poll:
         """Look once. A failure is reported and tried again, unless the lease is lost: then the tail is over.
 
         It may announce windows that are then not given out; the next look plans them again.
         """
         if cursor.mode == "give":
-            return Look(Round(cursor.in_flight, OVER), 0)
+            return Poll(Round(cursor.in_flight, OVER), 0)
         try:
             found = read_lease(self._run.state_dir)
             if found is None or found.nonce != self._run.token.nonce or found.released:
                 _log.error("the tail has lost its lease and ends here; the run that holds the lease continues")
-                return Look(Round((), OVER), 0)
-            return self._look(cursor, found.run)
+                return Poll(Round((), OVER), 0)
+            return self._poll(cursor, found.run)
         except (OmniaBeamError, TimeoutError, OSError) as error:
             now_ns = self._times.now()
             self._due_ns = now_ns + self._poll_ns
             self._publish(f"{format_time(now_ns, 0)} cycle failed, tried again in the next one: {error}")
-            return Look(Round((), cursor), self._poll_ns / NS_PER_SECOND)
+            return Poll(Round((), cursor), self._poll_ns / NS_PER_SECOND)
 
-    def _look(self, cursor: TailCursor, run: int) -> Look:
+    def _poll(self, cursor: TailCursor, run: int) -> Poll:
         now_ns = self._times.now()
         if cursor.in_flight:
             self._commit(run)
@@ -212,9 +212,9 @@ class TailPoller:
                 return self._waiting(cursor, left, now_ns)
             cursor, is_over = self._completed(cursor, ledger, failures, now_ns)
             if is_over:
-                return Look(Round((), OVER), 0)
+                return Poll(Round((), OVER), 0)
         if now_ns < self._due_ns:
-            return Look(Round((), cursor), (self._due_ns - now_ns) / NS_PER_SECOND)
+            return Poll(Round((), cursor), (self._due_ns - now_ns) / NS_PER_SECOND)
         return self._next(cursor, now_ns)
 
     def _commit(self, run: int) -> None:
@@ -224,19 +224,19 @@ class TailPoller:
             state = replace(self._run, token=replace(self._run.token, run=run))
             sink.commit(JobRun.of(state, Ledger.load(state.state_dir)))
 
-    def _waiting(self, cursor: TailCursor, left: int, now_ns: int) -> Look:
+    def _waiting(self, cursor: TailCursor, left: int, now_ns: int) -> Poll:
         if self._waits_since_ns is None:
-            self._waits_since_ns = self._told_ns = now_ns
+            self._waits_since_ns = self._reported_ns = now_ns
         # Measured by the clock, not by the number of looks: Beam's local runner ignores how long it is asked to wait.
-        if now_ns - self._told_ns >= _TELL_EVERY_NS:
-            self._told_ns = now_ns
+        if now_ns - self._reported_ns >= _REPORT_EVERY_NS:
+            self._reported_ns = now_ns
             waited_s = (now_ns - self._waits_since_ns) // NS_PER_SECOND
             of = f"{left:,} of {counted(len(cursor.in_flight), 'window')} of cycle {cursor.cycle}"
             self._publish(
                 f"{format_time(now_ns, 0)} {of} in flight for {waited_s:,} s: if that does not end, the runner "
                 "hands on nothing before a source has ended, and cannot run a tail"
             )
-        return Look(Round((), cursor), self._look_s)
+        return Poll(Round((), cursor), self._poll_s)
 
     def _completed(
         self, cursor: TailCursor, ledger: Ledger, failures: Sequence[Mapping[str, Any]], now_ns: int
@@ -247,9 +247,9 @@ class TailPoller:
             max(each.key.range.end_ns for each in cursor.in_flight),
         )
         points = points_of_run(ledger, cursor.run, reach)
-        if not self._planner.is_tidy:
+        if not self._planner.leftovers_cleared:
             state = JobRun.of(replace(self._run, token=replace(self._run.token, run=cursor.run)), ledger)
-            self._planner.tidy(state, self._wanted(cursor))
+            self._planner.clear_leftovers(state, self._wanted(cursor))
         forget_failures(self._run.state_dir, self._run.run_id)
         return self._ended(cursor, ledger, now_ns, points=points, failures=failures)
 
@@ -282,14 +282,14 @@ class TailPoller:
         self._publish(describe_cycle(cycle, now_ns, self._config), cycle, is_over)
         return replace(cursor, complete_to_ns=max(complete_ns, cursor.complete_to_ns), in_flight=()), is_over
 
-    def _next(self, cursor: TailCursor, now_ns: int) -> Look:
+    def _next(self, cursor: TailCursor, now_ns: int) -> Poll:
         state_dir = self._run.state_dir
         token = advance_run(state_dir, self._run.token)
         planned = self._planner.next_cycle(self._run, token, now_ns)
         self._due_ns = now_ns + self._poll_ns
         poll_s = self._poll_ns / NS_PER_SECOND
         if planned.copying is None or planned.work is None:
-            return Look(Round((), cursor), poll_s)
+            return Poll(Round((), cursor), poll_s)
         work, is_all = first_windows(cut_again(planned.work, planned.copying.carrier.trailing))
         complete_ns = complete_at(
             planned.copying.run.ledger, self._run.scope.digest, self._planner.series_ids, planned.wanted
@@ -302,8 +302,8 @@ class TailPoller:
             self._due_ns = 0
         if not len(work.plan):
             cursor, is_over = self._ended(replace(cursor, read_to_ns=read_to_ns), planned.copying.run.ledger, now_ns)
-            return Look(Round((), OVER if is_over else cursor), poll_s)
-        self._planner.is_tidy = not work.again
+            return Poll(Round((), OVER if is_over else cursor), poll_s)
+        self._planner.leftovers_cleared = not work.again
         announce_again(planned.copying.run, work)
         windows = tuple(work.plan)
         then = TailCursor(
@@ -314,7 +314,7 @@ class TailPoller:
             max(cursor.complete_to_ns, complete_ns),
             windows,
         )
-        return Look(Round(windows, then), self._look_s)
+        return Poll(Round(windows, then), self._poll_s)
 
     def _wanted(self, cursor: TailCursor) -> TimeRange:
         window = self._config.window
@@ -322,7 +322,7 @@ class TailPoller:
         return TimeRange(start, cursor.read_to_ns)
 
     @property
-    def _look_s(self) -> float:
+    def _poll_s(self) -> float:
         return min(_LOOK_S * self._times.rate, self._poll_ns / NS_PER_SECOND)
 
     def _publish(self, line: str, cycle: Cycle | None = None, is_over: bool = False) -> None:

@@ -31,7 +31,7 @@ from omnia_beam.beam.runner import make_runner, runner_name
 from omnia_beam.core.errors import Interrupted, OmniaBeamError, StateError, UnsafeRunnerError
 from omnia_beam.core.summary import Summary
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.io.destination import report_tidied
+from omnia_beam.io.destination import report_leftovers
 from omnia_beam.ledger.compaction import open_ledger
 from omnia_beam.ledger.job import JobRun
 from omnia_beam.ledger.state_dir import StateDir
@@ -85,7 +85,7 @@ def run_streaming_tail(
         copying = Copying.of(job, source, prepared, run, context)
         start_ns = source.wanted.start_ns
         reach = TimeRange(start_ns, max(start_ns, times.now()))
-        report_tidied(context.notify, job.sink.places, job.sink.tidy(run, reach))
+        report_leftovers(context.notify, job.sink.places, job.sink.clear_leftovers(run, reach))
         keep_series(job, source, copying.prepared, run)
         try:
             report = _watched(stream_builder(copying, times, until_lag_ns), context, state_dir, run_id)

@@ -216,19 +216,19 @@ class _Tail:
             points_written=ended.outcome.counters.get("points_written", 0),
             failures=len(failures),
             first_failure=str(failures[0]["message"]) if failures else "",
-            lost=len(ended.look.lost),
+            lost=len(ended.destination_check.lost),
         )
 
     def _read(self, copying: Copying, work: WorkPlan, guard: RemovalGuard | None) -> Outcome:
         if not len(work.plan):
             return Outcome()
-        self.planner.is_tidy = False
+        self.planner.leftovers_cleared = False
         announce_again(copying.run, work)
         outcome = copying.carrier.carry_out(copying.run, work.plan, guard)
         copying.audited(work, outcome)
         if work.again:
-            self.planner.tidy(copying.run, copying.wanted)
-        self.planner.is_tidy = True
+            self.planner.clear_leftovers(copying.run, copying.wanted)
+        self.planner.leftovers_cleared = True
         return outcome
 
     def sessions(self) -> tuple[ServiceSession, ...]:

@@ -19,8 +19,8 @@ from omnia_beam.io.difference import Difference
 from omnia_beam.io.observer import Destination, Observation
 from omnia_beam.io.window_reading import WindowPrints, WindowSource, fingerprints_apart
 from omnia_beam.ledger.ledger import Ledger, RecordedReceipt
+from omnia_beam.pipelines.verify.comparison import Comparison
 from omnia_beam.pipelines.verify.coverage import DONE, EMPTY, MISSING, CoverageGrid
-from omnia_beam.pipelines.verify.findings import Findings
 from omnia_beam.pipelines.verify.points import compare_points
 
 _NOT_COVERED: Final = "was never copied, or its replacement was not finished"
@@ -60,7 +60,7 @@ class Examination:
     only: Callable[[RecordedReceipt], bool] = lambda recorded: True
     on_window: Callable[[int], None] = lambda points: None
 
-    def run(self) -> Findings:
+    def run(self) -> Comparison:
         """Compare everything, and return the findings.
 
         Raises:
@@ -86,7 +86,7 @@ class _Run:
         self._e = examination
         self._asked = set(examination.series_ids)
         self._source_fails = ""
-        self.findings = Findings(CoverageGrid(examination.series_ids, examination.wanted))
+        self.findings = Comparison(CoverageGrid(examination.series_ids, examination.wanted))
         self._coverage()
         self._surplus()
         if not examination.destination.holds_statuses:
@@ -217,7 +217,7 @@ class _Run:
     def _compare_one(self, claim: _Claim, observation: Observation, source: WindowPrints) -> None:
         receipt = claim.receipt
         recorded = {each.series_id: each.fingerprint for each in receipt.series}
-        asked = {
+        requested = {
             each: found for each, found in source.prints.get(receipt.key, {}).items() if each not in self._e.vanished
         }
         stored = {each.series_id: each.target_id for each in receipt.series}
@@ -227,7 +227,7 @@ class _Run:
         skip = self._unread_series(receipt, observation, source) | claim.announced
         for problem in observation.problems:
             self.findings.add(problem, series_ids=receipt.key.series_ids)
-        expected = recorded | asked
+        expected = recorded | requested
         differing, by_point = [], []
         self.findings.kept_points += sum(each.points for each in receipt.kept)
         for series_id, there in found.items():
@@ -236,11 +236,11 @@ class _Run:
             should = expected.get(series_id, Fingerprint())
             self.findings.count_series(series_id, should, there)
             if should == there:
-                if series_id in asked and self._e.destination.holds_statuses and recorded[series_id] != should:
+                if series_id in requested and self._e.destination.holds_statuses and recorded[series_id] != should:
                     self._wrong_receipt(receipt, series_id)
-            elif series_id in asked and self._differs_by_kept_points(receipt, series_id, should):
+            elif series_id in requested and self._differs_by_kept_points(receipt, series_id, should):
                 continue
-            elif series_id not in asked and self._hides_statuses(should, there):
+            elif series_id not in requested and self._hides_statuses(should, there):
                 by_point.append(series_id)
             else:
                 differing.append(series_id)

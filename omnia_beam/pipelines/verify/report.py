@@ -34,7 +34,7 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.difference import KINDS
 from omnia_beam.ledger.record import Scope
-from omnia_beam.pipelines.verify.findings import Findings
+from omnia_beam.pipelines.verify.comparison import Comparison
 from omnia_beam.pipelines.verify.repair import Repair
 
 FORMAT: Final = 1
@@ -61,9 +61,9 @@ class VerifyReport:
     wanted: TimeRange
     series: int
     against_source: bool
-    before: Findings
+    before: Comparison
     repair: Repair | None = None
-    after: Findings | None = None
+    after: Comparison | None = None
 
     @classmethod
     def of(
@@ -73,16 +73,16 @@ class VerifyReport:
         wanted: TimeRange,
         series: int,
         against_source: bool,
-        before: Findings,
+        before: Comparison,
         repair: Repair | None = None,
-        after: Findings | None = None,
+        after: Comparison | None = None,
     ) -> VerifyReport:
         """Return a report that is created at the current time."""
         created = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         return cls(job, created, dict(scope.parts), wanted, series, against_source, before, repair, after)
 
     @property
-    def last(self) -> Findings:
+    def last(self) -> Comparison:
         """The latest findings: those after the repair, if there was one."""
         return self.before if self.after is None else self.after
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.timestamps import format_time
+from omnia_beam.pipelines.verify.comparison import DifferingCurve
 from omnia_beam.pipelines.verify.coverage import COLUMNS, DIFFERENT, DONE, EMPTY, MISSING, NOT_KNOWN, CoverageGrid
-from omnia_beam.pipelines.verify.findings import DifferingCurve
 
 _CLASSES: Final = {NOT_KNOWN: "unknown", EMPTY: "empty", DONE: "done", MISSING: "missing", DIFFERENT: "different"}
 _CELL: Final = 8

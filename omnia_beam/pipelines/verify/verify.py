@@ -40,14 +40,14 @@ from omnia_beam.pipelines.repeat_guard import check_repeats
 from omnia_beam.pipelines.run import run_job
 from omnia_beam.pipelines.selection_memory import remembered_range, remembered_selection
 from omnia_beam.pipelines.status_lease import lease_facts
+from omnia_beam.pipelines.verify.comparison import Comparison
 from omnia_beam.pipelines.verify.examination import Examination
-from omnia_beam.pipelines.verify.findings import Findings
 from omnia_beam.pipelines.verify.repair import Repair, RepairPlan, repair, unreadable_windows
 from omnia_beam.pipelines.verify.report import VerifyReport
 from omnia_beam.pipelines.verify.report_files import write_report
 from omnia_beam.pipelines.verify.source import SourceReader
 
-_TOLD: Final = 20
+_REPORTED: Final = 20
 """Number of differences shown on the terminal; the report names more."""
 
 
@@ -139,8 +139,8 @@ def run_verify(
         before = _watched(job, replace(examination, on_window=looked.add), looked)
         for note in (*notes, *_dead_letters(job)):
             before.note(note)
-        mended, after = _repaired(job, examination, before) if repair and before.total else (None, None)
-        facts = VerifyReport.of(job.config.name, job.scope, wanted, len(series_ids), source, before, mended, after)
+        repaired, after = _repaired(job, examination, before) if repair and before.total else (None, None)
+        facts = VerifyReport.of(job.config.name, job.scope, wanted, len(series_ids), source, before, repaired, after)
         places = write_report(facts, job.state_dir, job.run_id, report)
         return _summarise(summary, job, facts, places, context.clock() - began)
     except (OmniaBeamError, Interrupted) as error:
@@ -171,7 +171,7 @@ class _Looked:
         return ProgressFacts(windows=self.windows, windows_total=self.total, points=self.points, points_expected=0)
 
 
-def _watched(job: VerifyJob, examination: Examination, looked: _Looked) -> Findings:
+def _watched(job: VerifyJob, examination: Examination, looked: _Looked) -> Comparison:
     """Run the examination, with progress where no pipeline shows its own."""
     if examination.against_source or not job.destination.is_quiet:
         return examination.run()
@@ -227,7 +227,7 @@ def _copy(config: JobConfig, context: RunContext) -> Summary:
     return run_job(config, context, "verify")
 
 
-def _repaired(job: VerifyJob, examination: Examination, before: Findings) -> tuple[Repair, Findings]:
+def _repaired(job: VerifyJob, examination: Examination, before: Comparison) -> tuple[Repair, Comparison]:
     """Repair, then compare again what was copied or could not be compared, the coverage, and look for strays."""
     _report(before, job.context.notify)
     last_run = max((each.last_run for each in examination.ledger.scopes()), default=0)
@@ -247,8 +247,8 @@ def _repaired(job: VerifyJob, examination: Examination, before: Findings) -> tup
         ],
         files=files,
     )
-    mended = repair(job.config, job.context, _copy, plan)
-    for text in mended.words():
+    repaired = repair(job.config, job.context, _copy, plan)
+    for text in repaired.words():
         job.context.notify(text)
     again = {*before.concerned, *before.unread}
     ledger = Ledger.load(job.state_dir)
@@ -257,10 +257,10 @@ def _repaired(job: VerifyJob, examination: Examination, before: Findings) -> tup
     ).run()
     if after.counts["extra_point"] and job.job.sink.accepts.extra_points:
         after.note(job.job.sink.accepts.extra_points)
-    return mended, after
+    return repaired, after
 
 
-def _unreadable(job: VerifyJob, examination: Examination, before: Findings) -> dict[ChunkKey, str]:
+def _unreadable(job: VerifyJob, examination: Examination, before: Comparison) -> dict[ChunkKey, str]:
     """Return the windows that differ and cannot be copied again now, and why: they must not be announced."""
     # Such a window, read again as a whole, would lose the series that the source no longer holds.
     lost = "the source does not hold all series of the window any more"
@@ -277,13 +277,13 @@ def _unreadable(job: VerifyJob, examination: Examination, before: Findings) -> d
     return found
 
 
-def _report(findings: Findings, notify: Callable[[str], None]) -> None:
+def _report(findings: Comparison, notify: Callable[[str], None]) -> None:
     """Print the findings; what was not compared comes first, since nothing is known of it."""
     if findings.not_compared:
         notify(f"NOT COMPARED: {findings.not_compared}")
     for text in findings.limits:
         notify(text)
-    for each in findings.differences[:_TOLD]:
+    for each in findings.differences[:_REPORTED]:
         single = each.expected is not None or each.found is not None
         parts = (
             each.kind,
@@ -292,8 +292,8 @@ def _report(findings: Findings, notify: Callable[[str], None]) -> None:
             each.text,
         )
         notify(one_line(": ".join(part for part in parts if part)))
-    if findings.total > _TOLD:
-        notify(f"and {findings.total - min(_TOLD, len(findings.differences)):,} more: see the report")
+    if findings.total > _REPORTED:
+        notify(f"and {findings.total - min(_REPORTED, len(findings.differences)):,} more: see the report")
     for note in findings.notes:
         notify(note)
 
@@ -333,7 +333,7 @@ def _summarise(
     )
 
 
-def _in_words(findings: Findings) -> str:
+def _in_words(findings: Comparison) -> str:
     unknown = f"{findings.not_compared}; " if findings.not_compared else ""
     kinds = [
         f"{count:,} {kind}"

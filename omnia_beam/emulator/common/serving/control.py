@@ -20,7 +20,7 @@ class Control:
 
     method: str
     path: str
-    answer: Callable[[SharedService, bytes], Any]
+    response: Callable[[SharedService, bytes], Any]
 
 
 def _stats(service: SharedService, body: bytes) -> Any:

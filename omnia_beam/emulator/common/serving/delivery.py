@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from omnia_beam.emulator.common.serving.answer import Answer, Buffer
+from omnia_beam.emulator.common.serving.response import Buffer, ServiceResponse
 
 _SLICES_A_SECOND = 10
 _AT_ONCE = 1 << 18
@@ -25,7 +25,7 @@ class Delivery:
     bytes_per_s: float | None = None
 
 
-async def deliver(request: web.Request, answer: Answer, delivery: Delivery) -> web.StreamResponse:
+async def deliver(request: web.Request, answer: ServiceResponse, delivery: Delivery) -> web.StreamResponse:
     """Send the response part by part, with its length announced."""
     if delivery.reset:
         reset_connection(request)

@@ -21,11 +21,11 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from omnia_beam.emulator.common.counterhash import hashes, key_of
-from omnia_beam.emulator.common.serving.answer import Answer, Refusal, json_answer, retry_after
 from omnia_beam.emulator.common.serving.control import CONTROL, MAX_CONTROL_BODY, Control
 from omnia_beam.emulator.common.serving.delivery import Delivery, deliver
 from omnia_beam.emulator.common.serving.faults import FaultRule, Injection
 from omnia_beam.emulator.common.serving.request_body import read_body
+from omnia_beam.emulator.common.serving.response import Refusal, ServiceResponse, json_response, retry_after
 from omnia_beam.emulator.common.serving.service import SharedService
 
 _LOG = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Arrived:
     trace_id: str
 
 
-_Respond = Callable[[web.Request, Arrived], Awaitable[Answer]]
+_Respond = Callable[[web.Request, Arrived], Awaitable[ServiceResponse]]
 
 
 def _cannot_listen(host: str, port: int, error: OSError) -> str:
@@ -78,7 +78,9 @@ class Server(ABC):
         """Add the service's routes, each with a handler that `_handler` returned."""
 
     @abstractmethod
-    def _message(self, status: int, text: str, trace_id: str, headers: Mapping[str, str] | None = None) -> Answer:
+    def _message(
+        self, status: int, text: str, trace_id: str, headers: Mapping[str, str] | None = None
+    ) -> ServiceResponse:
         """Return the service's body of an error or another message."""
 
     def _without(self, request: web.Request) -> Container[str]:
@@ -136,12 +138,12 @@ class Server(ABC):
             try:
                 self._service.control.check(request.headers)
                 body = await read_body(request, MAX_CONTROL_BODY)
-                answer = json_answer(control.answer(self._service, body))
+                response = json_response(control.response(self._service, body))
             except Refusal as refusal:
-                answer = self._message(refusal.status, refusal.message, self._service.trace_id(), refusal.headers)
+                response = self._message(refusal.status, refusal.message, self._service.trace_id(), refusal.headers)
             except ValueError as error:
-                answer = self._message(400, str(error), self._service.trace_id())
-            return await deliver(request, answer, Delivery())
+                response = self._message(400, str(error), self._service.trace_id())
+            return await deliver(request, response, Delivery())
 
         return handle
 
@@ -153,13 +155,13 @@ class Server(ABC):
             service.stats.entered(request.transport)
             outcome = "aborted"
             try:
-                answer, delivery = await self._answer(request, respond)
-                outcome = "reset" if delivery.reset else str(answer.status)
-                answer = _compressed(request, answer) if service.settings.gzip else answer
+                response, delivery = await self._answer(request, respond)
+                outcome = "reset" if delivery.reset else str(response.status)
+                response = _compressed(request, response) if service.settings.gzip else response
                 if not delivery.reset:
-                    service.stats.bytes_out += answer.size
-                    service.stats.points_served += answer.points
-                return await deliver(request, answer, delivery)
+                    service.stats.bytes_out += response.size
+                    service.stats.points_served += response.points
+                return await deliver(request, response, delivery)
             except ConnectionError:
                 # The client closed the connection during its response, which is not an error of the emulator.
                 outcome = "client_left"
@@ -169,7 +171,7 @@ class Server(ABC):
 
         return handle
 
-    async def _answer(self, request: web.Request, respond: _Respond) -> tuple[Answer, Delivery]:
+    async def _answer(self, request: web.Request, respond: _Respond) -> tuple[ServiceResponse, Delivery]:
         service, trace_id, injection = self._service, self._service.trace_id(), Injection()
         try:
             if service.limiter and (wait_s := service.limiter.refused_for()) is not None:
@@ -184,17 +186,17 @@ class Server(ABC):
                 await asyncio.sleep(service.settings.latency_ms / 1000)
             body = await read_body(request, service.settings.max_body)
             service.stats.bytes_in += len(body)
-            answer = await respond(request, Arrived(body, injection, trace_id))
+            response = await respond(request, Arrived(body, injection, trace_id))
         except Refusal as refusal:
-            answer = self._message(refusal.status, refusal.message, trace_id, refusal.headers)
+            response = self._message(refusal.status, refusal.message, trace_id, refusal.headers)
         except ConnectionError:
             raise  # the client closed the connection during its request
         except RecursionError:
-            answer = self._message(400, "The request is nested too deeply.", trace_id)
+            response = self._message(400, "The request is nested too deeply.", trace_id)
         except Exception:
             _LOG.exception("the emulator failed on %s %s", request.method, request.path)
-            answer = self._message(500, "The emulator failed; its log says where.", trace_id)
-        return self._late(answer, injection, trace_id)
+            response = self._message(500, "The emulator failed; its log says where.", trace_id)
+        return self._late(response, injection, trace_id)
 
     def _injection(self, request: web.Request) -> Injection:
         """Return the fault rules that fire for this request, and count them."""
@@ -205,10 +207,12 @@ class Server(ABC):
                 service.stats.faults[rule.label] += 1
         return injection
 
-    async def _early(self, request: web.Request, injection: Injection, trace_id: str) -> tuple[Answer, Delivery] | None:
+    async def _early(
+        self, request: web.Request, injection: Injection, trace_id: str
+    ) -> tuple[ServiceResponse, Delivery] | None:
         """Return the response of a fault that replaces the endpoint's, before the request is looked at, or None."""
         if injection.of("reset"):
-            return Answer(), Delivery(reset=True)
+            return ServiceResponse(), Delivery(reset=True)
         if stall := injection.of("stall"):
             await asyncio.sleep(stall.value)
         if redirect := injection.of("redirect"):
@@ -218,35 +222,35 @@ class Server(ABC):
             return self._refused_by_rule(status, trace_id), Delivery()
         return None
 
-    def _late(self, answer: Answer, injection: Injection, trace_id: str) -> tuple[Answer, Delivery]:
+    def _late(self, response: ServiceResponse, injection: Injection, trace_id: str) -> tuple[ServiceResponse, Delivery]:
         """Return the response with the faults that change its content, and how to send it."""
         if injection.of("garbage"):
-            noise = hashes(key_of(trace_id), 0, max(64, min(answer.size, 1 << 20) // 8)).tobytes()
-            answer = replace(answer, parts=(noise,), points=0)
+            noise = hashes(key_of(trace_id), 0, max(64, min(response.size, 1 << 20) // 8)).tobytes()
+            response = replace(response, parts=(noise,), points=0)
         slow = injection.of("slow")
-        return answer, Delivery(
+        return response, Delivery(
             reset=injection.of("reset_after_apply") is not None,
             truncate=injection.of("truncate") is not None,
             bytes_per_s=slow.value if slow else None,
         )
 
-    def _refused_by_rule(self, rule: FaultRule, trace_id: str) -> Answer:
+    def _refused_by_rule(self, rule: FaultRule, trace_id: str) -> ServiceResponse:
         headers = {}
         if rule.retry_after:
             headers = retry_after("date", 1.0) if rule.retry_after == "date" else {"Retry-After": rule.retry_after}
         if rule.body == "empty":
-            return Answer(rule.value, headers=headers)
+            return ServiceResponse(rule.value, headers=headers)
         if rule.body == "html":
             page = f"<html><head><title>{rule.value}</title></head><body><h1>{rule.value} Gateway</h1></body></html>"
-            return Answer(rule.value, (page.encode(),), "text/html", headers)
+            return ServiceResponse(rule.value, (page.encode(),), "text/html", headers)
         return self._message(rule.value, f"Fault injected: {rule.value}.", trace_id, headers)
 
 
-def _compressed(request: web.Request, answer: Answer) -> Answer:
-    if "gzip" not in request.headers.get("Accept-Encoding", "").lower() or answer.size < 256:
-        return answer
-    body = gzip.compress(b"".join(answer.parts), compresslevel=1, mtime=0)
-    return replace(answer, parts=(body,), headers=dict(answer.headers) | {"Content-Encoding": "gzip"})
+def _compressed(request: web.Request, response: ServiceResponse) -> ServiceResponse:
+    if "gzip" not in request.headers.get("Accept-Encoding", "").lower() or response.size < 256:
+        return response
+    body = gzip.compress(b"".join(response.parts), compresslevel=1, mtime=0)
+    return replace(response, parts=(body,), headers=dict(response.headers) | {"Content-Encoding": "gzip"})
 
 
 def _quiet_log() -> logging.Logger:

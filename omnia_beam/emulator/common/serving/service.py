@@ -11,8 +11,8 @@ from typing import Final, Protocol
 from omnia_beam.emulator.common.counterhash import hash_one, key_of
 from omnia_beam.emulator.common.journal import Journal
 from omnia_beam.emulator.common.limiter import RateLimiter
-from omnia_beam.emulator.common.serving.answer import Refusal
 from omnia_beam.emulator.common.serving.faults import FaultBook
+from omnia_beam.emulator.common.serving.response import Refusal
 from omnia_beam.emulator.common.stats import Stats
 from omnia_beam.emulator.settings import SharedSettings
 

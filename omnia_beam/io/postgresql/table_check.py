@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from omnia_beam.core.printable import counted as number_of
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.destination import Asked, Look
+from omnia_beam.io.destination import DestinationCheck, RunReach
 from omnia_beam.io.postgresql.table import TableForm
 from omnia_beam.ledger.facts import receipts_of_range
 from omnia_beam.ledger.ledger import Ledger
@@ -52,9 +52,15 @@ class _Series:
         return sum(each.count for each in self.parts)
 
 
-def look_at_table(
-    ledger: Ledger, connection: psycopg.Connection[Any], place: str, form: TableForm, asked: Asked, *, counted: bool
-) -> Look:
+def check_table(
+    ledger: Ledger,
+    connection: psycopg.Connection[Any],
+    place: str,
+    form: TableForm,
+    requested: RunReach,
+    *,
+    counted: bool,
+) -> DestinationCheck:
     """Compare the table with the receipts: existence of each series, and counts if `counted`; a request a thousand series.
 
     Args:
@@ -62,7 +68,7 @@ def look_at_table(
         connection: to the database.
         place: the database, for messages.
         form: of the table.
-        asked: what the caller is responsible for.
+        requested: what the caller is responsible for.
         counted: whether to compare counts too.
 
     Raises:
@@ -73,7 +79,7 @@ def look_at_table(
     gone: list[str] = []
     less: list[str] = []
     more: list[str] = []
-    for some in _batches(_recorded(ledger, asked).items(), _AT_ONCE):
+    for some in _batches(_recorded(ledger, requested).items(), _AT_ONCE):
         spans = [
             (id, min(p.first_ns for p in s.parts), max(p.last_ns for p in s.parts) + 1) for id, s in some if s.parts
         ]
@@ -100,14 +106,14 @@ def look_at_table(
             f"{name}: {len(more):,} series hold more points than this job has written: {_named(more)}; others write there too, or "
             "wrote there before"
         )
-    return Look(lost, tuple(texts), tuple(warnings))
+    return DestinationCheck(lost, tuple(texts), tuple(warnings))
 
 
-def _recorded(ledger: Ledger, asked: Asked) -> dict[str, _Series]:
+def _recorded(ledger: Ledger, requested: RunReach) -> dict[str, _Series]:
     """Return what the receipts record, by stored id."""
     recorded: dict[str, _Series] = {}
-    for each in receipts_of_range(ledger, asked.scope, asked.sink, asked.wanted):
-        if not asked.concerns(each):
+    for each in receipts_of_range(ledger, requested.scope, requested.sink, requested.wanted):
+        if not requested.concerns(each):
             continue
         receipt: Receipt = each.receipt
         for series in receipt.series:

@@ -49,7 +49,7 @@ class SeriesTotals:
 
 
 @dataclass
-class Findings:
+class Comparison:
     """The findings of `verify_examination`; memory grows with the number of series and of windows that differ, not of points.
 
     Args:
@@ -162,7 +162,7 @@ class Findings:
         if text not in self.notes:
             self.notes.append(text)
 
-    def finish(self) -> Findings:
+    def finish(self) -> Comparison:
         """Separate series that are wholly gone from single windows that are, and sort the differences. Returns itself."""
         gone = {
             series_id

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import orjson
 
-from omnia_beam.emulator.common.serving.answer import Answer
+from omnia_beam.emulator.common.serving.response import ServiceResponse
 
 JSON: Final = "application/json; charset=utf-8"
 Fields: TypeAlias = dict[str, "Fields"]
@@ -45,20 +45,20 @@ def selected(content: Any, fields: Fields) -> Any:
     return content
 
 
-def content_answer(content: Any, fields: Fields | None = None, status: int = 200, points: int = 0) -> Answer:
+def content_response(content: Any, fields: Fields | None = None, status: int = 200, points: int = 0) -> ServiceResponse:
     """Return a response with this content as JSON, after the selection of fields."""
-    return Answer(status, (orjson.dumps(selected(content, fields or {})),), JSON, points=points)
+    return ServiceResponse(status, (orjson.dumps(selected(content, fields or {})),), JSON, points=points)
 
 
-def error_answer(status: int, messages: Iterable[str], headers: Mapping[str, str] | None = None) -> Answer:
+def error_response(status: int, messages: Iterable[str], headers: Mapping[str, str] | None = None) -> ServiceResponse:
     """Return a response with the service's list of errors."""
     body = {"Errors": [message[:_LONGEST_MESSAGE] for message in messages]}
-    return Answer(status, (orjson.dumps(body),), JSON, dict(headers or {}))
+    return ServiceResponse(status, (orjson.dumps(body),), JSON, dict(headers or {}))
 
 
-def message_answer(status: int, message: str, headers: Mapping[str, str] | None = None) -> Answer:
+def message_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> ServiceResponse:
     """Return a response with a single message, as the web server in front of the service sends it."""
-    return Answer(status, (orjson.dumps({"Message": message[:_LONGEST_MESSAGE]}),), JSON, dict(headers or {}))
+    return ServiceResponse(status, (orjson.dumps({"Message": message[:_LONGEST_MESSAGE]}),), JSON, dict(headers or {}))
 
 
 def page_links(url: str, query: Mapping[str, str], start: int, size: int, total: int) -> dict[str, str]:

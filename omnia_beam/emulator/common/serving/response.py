@@ -17,7 +17,7 @@ JSON: Final = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ServiceResponse:
     """One response. The body is sent part by part without copying; `points` counts the rows in it."""
 
     status: int = 200
@@ -42,9 +42,9 @@ class Refusal(Exception):
         self.headers = dict(headers or {})
 
 
-def json_answer(content: Any, status: int = 200) -> Answer:
+def json_response(content: Any, status: int = 200) -> ServiceResponse:
     """Return a response with this content as JSON."""
-    return Answer(status, (orjson.dumps(content),))
+    return ServiceResponse(status, (orjson.dumps(content),))
 
 
 def retry_after(kind: str, seconds: float) -> dict[str, str]:

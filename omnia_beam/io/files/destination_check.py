@@ -15,7 +15,7 @@ from omnia_beam.core.fingerprint import Fingerprint
 from omnia_beam.core.printable import counted
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.destination import Asked, Look
+from omnia_beam.io.destination import DestinationCheck, RunReach
 from omnia_beam.io.files.destination_files import shown_name
 from omnia_beam.io.files.folder import PARQUET_SUFFIXES
 from omnia_beam.io.files.stored_points import StoredFiles
@@ -28,15 +28,15 @@ _PARTITIONS: Final = ("year=", "month=")
 _OTHER_TIME: Final = "was overwritten by another writer since"
 
 
-def look_at_files(
+def check_files(
     ledger: Ledger,
     path: str,
-    asked: Asked,
+    run_reach: RunReach,
     files: StoredFiles | None = None,
     *,
     prefix: str = "",
     suffixes: tuple[str, ...] = PARQUET_SUFFIXES,
-) -> Look:
+) -> DestinationCheck:
     """Compare a destination of files with the receipts by one listing: names, and sizes and times where those are recorded.
 
     A tree that was copied or restored has other times and the same content: files of the recorded size are read then, and
@@ -45,7 +45,7 @@ def look_at_files(
     Args:
         ledger: the job's, as it is now.
         path: of the sink.
-        asked: what the caller is responsible for.
+        run_reach: what the caller is responsible for.
         files: how the files are read back; Parquet where it is not given.
         prefix: of `destination.file_prefix`; files beside the job's own are named in a warning where it is given.
         suffixes: of the files that a reader of the destination takes in.
@@ -54,22 +54,24 @@ def look_at_files(
         DestinationError: the destination cannot be listed.
         StateError: the ledger cannot be read.
     """
-    recorded = recorded_stamps(ledger, asked.sink)
+    recorded = recorded_stamps(ledger, run_reach.sink)
     if not recorded:
-        return Look()
+        return DestinationCheck()
     there = list_stamps(path)
-    beside = _files_beside(ledger, path, asked.sink, there.keys() - recorded.keys(), prefix, suffixes) if prefix else []
+    beside = (
+        _files_beside(ledger, path, run_reach.sink, there.keys() - recorded.keys(), prefix, suffixes) if prefix else []
+    )
     wrong = {name: text for name, stamp in recorded.items() if (text := _difference(stamp, there.get(name)))}
     if not wrong:
-        return Look(warnings=tuple(beside))
+        return DestinationCheck(warnings=tuple(beside))
     lost: dict[ChunkKey, int] = {}
     named: set[str] = set()
     outside: set[str] = set()
-    for each in receipts_of_files(ledger, asked.sink, wrong.keys()):
+    for each in receipts_of_files(ledger, run_reach.sink, wrong.keys()):
         names = wrong.keys() & set(each.receipt.files)
         if all(wrong[name] == _OTHER_TIME for name in names) and _holds(files or StoredFiles(path), each.receipt):
             continue
-        if asked.concerns(each):
+        if run_reach.concerns(each):
             lost[each.receipt.key] = each.receipt.count
             named |= names
         else:
@@ -88,7 +90,7 @@ def look_at_files(
             f"{path}: {counted(len(outside), 'file')} not as recorded, of series, times or settings that this run does not cover, "
             f"such as {one}, which {wrong[one]}; a run over them copies them again"
         )
-    return Look(lost, tuple(texts), tuple(warnings))
+    return DestinationCheck(lost, tuple(texts), tuple(warnings))
 
 
 def _files_beside(
