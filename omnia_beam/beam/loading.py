@@ -8,16 +8,7 @@ from __future__ import annotations
 import sys
 import threading
 from contextlib import suppress
-from importlib import import_module
 from typing import Final
-
-_BEAM: Final = "apache_beam"
-_MODULES: Final = (
-    _BEAM,
-    "apache_beam.runners.portability.fn_api_runner",
-    "omnia_beam.beam.coders",
-    "omnia_beam.beam.record",
-)
 
 _lock: Final = threading.Lock()
 _threads: Final[list[threading.Thread]] = []
@@ -26,7 +17,7 @@ _threads: Final[list[threading.Thread]] = []
 def begin_loading_beam() -> None:
     """Begin to import Beam where this process has not, and return at once."""
     with _lock:
-        if _BEAM in sys.modules or _threads:
+        if "apache_beam" in sys.modules or _threads:
             return
         # No daemon: a process must not end in the middle of an import.
         thread = threading.Thread(target=_load, name="omnia-import", daemon=False)
@@ -50,5 +41,4 @@ def finish_loading_beam() -> None:
 
 def _load() -> None:
     with suppress(Exception):  # the import that needs it will raise the same
-        for name in _MODULES:
-            import_module(name)
+        from omnia_beam.beam import coders, record  # noqa: F401 - what a run imports next

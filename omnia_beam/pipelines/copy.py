@@ -6,18 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import apache_beam as beam
-
 from omnia_beam.beam.progress import board_of
-from omnia_beam.beam.record import RecordFailures, RecordReceipts
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.base import Reading, Writing
 from omnia_beam.io.letters import MappingLetters
 from omnia_beam.io.shards import put_shards
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.job import RunState
-from omnia_beam.pipelines.cut_step import CutChunks
-from omnia_beam.pipelines.guard_step import GuardChunks
 from omnia_beam.pipelines.removal_guard import RemovalGuard
 from omnia_beam.transforms.series_rule import SeriesRule
 
@@ -52,7 +47,11 @@ def copy_windows(shards: Any, task: CopyTask) -> None:
         shards: the collection of elements that `task.reading` takes.
         task: see `CopyTask`.
     """
+    import apache_beam as beam  # here and below, so that a run with nothing to do need not import it
 
+    from omnia_beam.beam.record import RecordFailures, RecordReceipts
+    from omnia_beam.pipelines.cut_step import CutChunks
+    from omnia_beam.pipelines.guard_step import GuardChunks
     from omnia_beam.transforms.map_series import MapSeries
 
     run = task.run

@@ -38,15 +38,14 @@ from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import held_lease, new_run_id, scope_of
 from omnia_beam.pipelines.tail.cursor import TailCursor, TailTracker
 from omnia_beam.pipelines.tail.cycle import TailTimes
+from omnia_beam.pipelines.tail.handed_out import first_windows, under_way
 from omnia_beam.pipelines.tail.report import read_report
 from omnia_beam.pipelines.tail.source import (
     TailPoller,
     TailSpec,
     _Poll,
     as_timestamp,
-    first_windows,
     raise_watermark,
-    under_way,
     worker_context,
 )
 from omnia_beam.pipelines.work_plan import WorkPlan
@@ -258,7 +257,7 @@ def test_the_end_is_reached_once_all_is_there(load: Load, tmp_path: Path) -> Non
 
 
 def test_a_backlog_is_given_out_in_bounded_cycles(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("omnia_beam.pipelines.tail.source._MOST_WINDOWS", 2)
+    monkeypatch.setattr("omnia_beam.pipelines.tail.handed_out._MOST_WINDOWS", 2)
     with EmulatorThread(series=steady()) as emulator:
         config = tail_config(load, emulator.url, max_chunk_points=1_000)
         with staged(config, DAY + 48 * 60 * MINUTE) as stage:
@@ -356,7 +355,7 @@ def test_a_window_is_under_way_until_all_of_it_is_recorded_or_has_failed(load: L
 
 
 def test_a_cycle_that_is_cut_announces_only_what_it_gives_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("omnia_beam.pipelines.tail.source._MOST_WINDOWS", 2)
+    monkeypatch.setattr("omnia_beam.pipelines.tail.handed_out._MOST_WINDOWS", 2)
     windows = [Window(ChunkKey(("a",), TimeRange(n, n + 1)), 1) for n in range(4)]
     work, is_all = first_windows(WorkPlan(Plan.of_windows(windows), (windows[1], windows[3]), 0))
     assert (list(work.plan), work.again, is_all) == (windows[:2], (windows[1],), False)

@@ -34,7 +34,7 @@ from omnia_beam.core.errors import OmniaBeamError, StateError
 from omnia_beam.core.printable import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
-from omnia_beam.core.window import ChunkKey, Window
+from omnia_beam.core.window import Window
 from omnia_beam.io.base import Share
 from omnia_beam.ledger.failures import forget_failures, read_failures
 from omnia_beam.ledger.job import JobRun, JobView, RunState
@@ -52,18 +52,15 @@ from omnia_beam.pipelines.tail.cycle import (
     describe_cycle,
     is_last_cycle,
 )
+from omnia_beam.pipelines.tail.handed_out import cut_again, first_windows, under_way
 from omnia_beam.pipelines.tail.report import TailReport, write_report
-from omnia_beam.pipelines.work_plan import WorkPlan, announce_again
-from omnia_beam.plan.plan import Plan
-from omnia_beam.plan.trailing import stored_parts
+from omnia_beam.pipelines.work_plan import announce_again
 
 _log = logging.getLogger(__name__)
 
 _LOOK_S = 5.0
 """Seconds between giving windows out and checking what became of them, which delays the status line as much."""
 _REPORT_EVERY_NS = 60 * NS_PER_SECOND
-_MOST_WINDOWS = 2_000
-"""Windows of one cycle, at most: they are in every checkpoint. The next cycle gives out the rest of a backlog at once."""
 _WINDOWS_PER_SHARD = 4
 
 
@@ -337,64 +334,6 @@ def worker_context() -> RunContext:
     """Return the context of a source in a worker, which has no terminal: its messages go to the log."""
     silent = Console(file=StringIO())
     return RunContext(None, silent, silent, quiet=True)
-
-
-def cut_again(work: WorkPlan, trailing: TimeRange | None) -> WorkPlan:
-    """Return a plan that reads the windows which reach far before the trailing interval as they are to be stored.
-
-    Elsewhere such a window is read as a whole, because it is compared with what is recorded of it; a streaming tail compares
-    nothing.
-    """
-    if trailing is None:
-        return work
-    parts: dict[ChunkKey, list[Window]] = {}
-    for window in work.again:
-        whole = window.key.range
-        for part in stored_parts(whole, trailing):
-            share = part.duration_ns / whole.duration_ns
-            points, requests = round(window.expected_points * share), round(window.requests * share)
-            key = ChunkKey(window.key.series_ids, part)
-            parts.setdefault(window.key, []).append(
-                window if part == whole else Window(key, max(1, points), max(1, requests))
-            )
-    if len(parts) == sum(map(len, parts.values())):
-        return work
-    plan = Plan.of_windows(part for window in work.plan for part in parts.get(window.key, [window]))
-    again = tuple(part for window in work.again for part in parts[window.key])
-    return WorkPlan(replace(plan, counted=work.plan.counted), again, work.recorded, work.broken)
-
-
-def first_windows(work: WorkPlan) -> tuple[WorkPlan, bool]:
-    """Return as many windows of a plan as one cycle gives out, and whether that is all of them."""
-    if len(work.plan) <= _MOST_WINDOWS:
-        return work, True
-    plan: Plan = work.plan.having(work.plan.rows[:_MOST_WINDOWS])
-    keys = {window.key for window in plan}
-    return WorkPlan(plan, tuple(each for each in work.again if each.key in keys), work.recorded), False
-
-
-def under_way(ledger: Ledger, scope: str, windows: Iterable[Window], failures: Iterable[Mapping[str, Any]]) -> int:
-    """Return how many windows are neither recorded whole nor reported as failed in what is missing of them.
-
-    Args:
-        ledger: just loaded.
-        scope: digest.
-        windows: as given out.
-        failures: as `read_failures` returns them.
-    """
-    failed: dict[str, list[TimeRange]] = {}
-    for failure in failures:
-        for series_id in failure["series"]:
-            failed.setdefault(series_id, []).append(TimeRange(failure["start_ns"], failure["end_ns"]))
-    windows = list(windows)
-    by_range: dict[TimeRange, set[str]] = {}
-    for window in windows:
-        by_range.setdefault(window.key.range, set()).update(window.key.series_ids)
-    pending: set[tuple[str, TimeRange]] = set()
-    for part, series_ids in by_range.items():
-        for ids, holes in ledger.missing(scope, series_ids, part):
-            pending.update((each, part) for each in ids if len(holes.subtract(failed.get(each, ()))))
-    return sum(any((each, window.key.range) in pending for each in window.key.series_ids) for window in windows)
 
 
 def raise_watermark(estimator: Any, instant_ns: int) -> None:

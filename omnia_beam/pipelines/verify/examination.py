@@ -26,8 +26,8 @@ from omnia_beam.pipelines.verify.points import compare_points
 _NOT_COVERED: Final = "was never copied, or its replacement was not finished"
 _NO_STATUSES: Final = "The files of this job hold no statuses: times and values were compared, statuses were not."
 _VALUES_UNKNOWN: Final = (
-    "the files hold no statuses, so their values cannot be compared with a receipt, whose fingerprint is of points of several "
-    "statuses, but only against the source: run verify --source"
+    "the files hold no statuses, and a receipt's fingerprint is of points of several statuses: run verify --source to compare "
+    "their values with the source"
 )
 _BATCH_SERIES: Final = 50_000
 """Series-windows compared at a time, which take some 50 MB of fingerprints."""
@@ -157,7 +157,7 @@ class _Run:
     def _replaced_in_part(self, recorded: RecordedReceipt) -> None:
         receipt = recorded.receipt
         text = (
-            f"a later copy holds a part of this window too: points of {len(receipt.series):,} series may be there twice"
+            f"a later copy holds a part of this window too: points of {len(receipt.series):,} series may be twice there"
         )
         first = receipt.series[0].series_id
         self.findings.add(Difference("replaced_in_part", text, first, receipt.key.range, points=receipt.count))
@@ -385,14 +385,12 @@ class _Run:
         comparison = compare_points(expected, found)
         if comparison.count:
             self.findings.add_points(series_id, receipt.key.range, expected, found, comparison)
-            return
-        # The destination holds what the source has now, and the receipt is outdated.
-        self._wrong_receipt(receipt, series_id)
+        else:  # the destination holds what the source has now, and the receipt is outdated
+            self._wrong_receipt(receipt, series_id)
 
 
 def _batches(claims: Iterator[_Claim]) -> Iterator[list[_Claim]]:
-    batch: list[_Claim] = []
-    size = 0
+    batch, size = list[_Claim](), 0
     for claim in claims:
         batch.append(claim)
         size += len(claim.receipt.series)
