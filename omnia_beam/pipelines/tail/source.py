@@ -33,7 +33,7 @@ from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import OmniaBeamError, StateError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
-from omnia_beam.core.window import ChunkKey, Window
+from omnia_beam.core.window import Window
 from omnia_beam.io.base import Share
 from omnia_beam.ledger.failures import forget_failures, read_failures
 from omnia_beam.ledger.job import JobRun, JobView, RunState
@@ -52,9 +52,9 @@ from omnia_beam.pipelines.tail.cycle import (
     is_last_cycle,
 )
 from omnia_beam.pipelines.tail.report import TailReport, write_report
+from omnia_beam.pipelines.tail.windows import cut_again
 from omnia_beam.pipelines.work_plan import WorkPlan, announce_again
 from omnia_beam.plan.plan import Plan
-from omnia_beam.plan.trailing import stored_parts
 
 _log = logging.getLogger(__name__)
 
@@ -336,31 +336,6 @@ def worker_context() -> RunContext:
     """Return the context of a source in a worker, which has no terminal: its messages go to the log."""
     silent = Console(file=StringIO())
     return RunContext(None, silent, silent, quiet=True)
-
-
-def cut_again(work: WorkPlan, trailing: TimeRange | None) -> WorkPlan:
-    """Return a plan that reads the windows which reach far before the trailing interval as they are to be stored.
-
-    Elsewhere such a window is read as a whole, because it is compared with what is recorded of it; a streaming tail compares
-    nothing.
-    """
-    if trailing is None:
-        return work
-    parts: dict[ChunkKey, list[Window]] = {}
-    for window in work.again:
-        whole = window.key.range
-        for part in stored_parts(whole, trailing):
-            share = part.duration_ns / whole.duration_ns
-            points, requests = round(window.expected_points * share), round(window.requests * share)
-            key = ChunkKey(window.key.series_ids, part)
-            parts.setdefault(window.key, []).append(
-                window if part == whole else Window(key, max(1, points), max(1, requests))
-            )
-    if len(parts) == sum(map(len, parts.values())):
-        return work
-    plan = Plan.of_windows(part for window in work.plan for part in parts.get(window.key, [window]))
-    again = tuple(part for window in work.again for part in parts[window.key])
-    return WorkPlan(replace(plan, counted=work.plan.counted), again, work.recorded, work.broken)
 
 
 def first_windows(work: WorkPlan) -> tuple[WorkPlan, bool]:
