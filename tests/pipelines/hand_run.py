@@ -24,6 +24,7 @@ import yaml
 from omnia_beam.beam import record
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import Outcome
+from omnia_beam.beam.progress import RunBoard
 from omnia_beam.beam.record import RecordReceipts
 from omnia_beam.config import JobConfig
 from omnia_beam.core.chunk import Chunk, Points
@@ -104,6 +105,9 @@ class _Stats:
     def snapshot(self) -> StatsSnapshot:
         return StatsSnapshot()
 
+    def absorb(self, traffic: StatsSnapshot) -> None:
+        """Nothing: no request is made."""
+
 
 class _Session:
     stats = _Stats()
@@ -134,6 +138,7 @@ class HandRun:
         )
         patch(service_source, "plan_windows", self._plan)
         patch(service_source, "named_counts", self._counts)
+        patch(service_source, "find_by_id", lambda calls, ids: iter(()))
         patch(carry, "copy_pipeline", lambda elements, task, *, local: task)
         patch(carry, "run_pipeline", self._run)
         patch(job_state.LeaseOwner, "here", self._owner)
@@ -235,10 +240,11 @@ class HandRun:
 
     def _run(self, build: CopyTask, plan: Plan, *args: Any, **keys: Any) -> Outcome:
         state = build.run
-        guarding = None if build.guard is None else _Guard(build.guard)
-        write = WriteToParquet(str(self.root / "out"), prefix=file_prefix("model"), sink=state.sink)._write
+        board = RunBoard()
+        guarding = None if build.guard is None else _Guard(build.guard, board)
+        write = WriteToParquet(str(self.root / "out"), prefix=file_prefix("model"), sink=state.sink)._write(board=board)
         write._known_dirs = set()
-        recording = RecordReceipts(state.state_dir, state.scope, state.token)._record
+        recording = RecordReceipts(state.state_dir, state.scope, state.token)._record(board)
         recording.setup()
         try:
             for number, window in enumerate(plan):

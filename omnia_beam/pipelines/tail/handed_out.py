@@ -3,43 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.core.window import ChunkKey, Window
+from omnia_beam.core.window import Window
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.pipelines.work_plan import WorkPlan
 from omnia_beam.plan.plan import Plan
-from omnia_beam.plan.trailing import stored_parts
 
 _MOST_WINDOWS = 2_000
 """Windows of one cycle, at most: they are in every checkpoint. The next cycle gives out the rest of a backlog at once."""
-
-
-def cut_again(work: WorkPlan, trailing: TimeRange | None) -> WorkPlan:
-    """Return a plan that reads the windows which reach far before the trailing interval as they are to be stored.
-
-    Elsewhere such a window is read as a whole, because it is compared with what is recorded of it; a streaming tail compares
-    nothing.
-    """
-    if trailing is None:
-        return work
-    parts: dict[ChunkKey, list[Window]] = {}
-    for window in work.again:
-        whole = window.key.range
-        for part in stored_parts(whole, trailing):
-            share = part.duration_ns / whole.duration_ns
-            points, requests = round(window.expected_points * share), round(window.requests * share)
-            key = ChunkKey(window.key.series_ids, part)
-            parts.setdefault(window.key, []).append(
-                window if part == whole else Window(key, max(1, points), max(1, requests))
-            )
-    if len(parts) == sum(map(len, parts.values())):
-        return work
-    plan = Plan.of_windows(part for window in work.plan for part in parts.get(window.key, [window]))
-    again = tuple(part for window in work.again for part in parts[window.key])
-    return WorkPlan(replace(plan, counted=work.plan.counted), again, work.recorded, work.broken)
 
 
 def first_windows(work: WorkPlan) -> tuple[WorkPlan, bool]:

@@ -52,8 +52,9 @@ from omnia_beam.pipelines.tail.cycle import (
     describe_cycle,
     is_last_cycle,
 )
-from omnia_beam.pipelines.tail.handed_out import cut_again, first_windows, under_way
+from omnia_beam.pipelines.tail.handed_out import first_windows, under_way
 from omnia_beam.pipelines.tail.report import TailReport, write_report
+from omnia_beam.pipelines.tail.windows import cut_again
 from omnia_beam.pipelines.work_plan import announce_again
 
 _log = logging.getLogger(__name__)

@@ -15,6 +15,7 @@ A window replaces whole recorded windows of the very same series or none: so eve
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -23,7 +24,10 @@ from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.timestamps import NS_PER_SECOND
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.ledger.queries import RecentWindow
+from omnia_beam.pipelines.work_plan import WorkPlan
 from omnia_beam.plan.packing import month_starts
+from omnia_beam.plan.plan import Plan
+from omnia_beam.plan.trailing import stored_parts
 
 HOUR_NS: Final = 3_600 * NS_PER_SECOND
 DAY_NS: Final = 24 * HOUR_NS
@@ -141,6 +145,31 @@ def renewal_cell(every_ns: int) -> int:
 def unsettled(window: RecentWindow, settle_ns: int) -> bool:
     """Return whether a window was read so soon after its end that points may have come since."""
     return window.read_ns < window.key.range.end_ns + settle_ns
+
+
+def cut_again(work: WorkPlan, trailing: TimeRange | None) -> WorkPlan:
+    """Return a plan that reads the windows which reach far before the trailing interval as they are to be stored.
+
+    Elsewhere such a window is read as a whole, because it is compared with what is recorded of it; a streaming tail compares
+    nothing.
+    """
+    if trailing is None:
+        return work
+    parts: dict[ChunkKey, list[Window]] = {}
+    for window in work.again:
+        whole = window.key.range
+        for part in stored_parts(whole, trailing):
+            share = part.duration_ns / whole.duration_ns
+            points, requests = round(window.expected_points * share), round(window.requests * share)
+            key = ChunkKey(window.key.series_ids, part)
+            parts.setdefault(window.key, []).append(
+                window if part == whole else Window(key, max(1, points), max(1, requests))
+            )
+    if len(parts) == sum(map(len, parts.values())):
+        return work
+    plan = Plan.of_windows(part for window in work.plan for part in parts.get(window.key, [window]))
+    again = tuple(part for window in work.again for part in parts[window.key])
+    return WorkPlan(replace(plan, counted=work.plan.counted), again, work.recorded, work.broken)
 
 
 def _repair(windows: Sequence[RecentWindow], again: dict[ChunkKey, int]) -> list[RecentWindow]:

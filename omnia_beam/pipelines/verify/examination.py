@@ -42,7 +42,7 @@ class Examination:
         series_ids, wanted: what the destination should hold.
         destination: what it does hold.
         source: reads the source, as the destination should hold it; None where it cannot be read.
-        against_source: compare with the source and not only with the receipts.
+        against_source: compare with the source too.
         vanished: series that were copied and that the source does not hold now: they are compared with their receipts.
         only: returns whether to compare a receipt; for the comparison after a repair.
         on_window: called with the number of points of each window of the destination that has been compared.
@@ -157,10 +157,10 @@ class _Run:
     def _replaced_in_part(self, recorded: RecordedReceipt) -> None:
         receipt = recorded.receipt
         text = (
-            f"a later copy holds a part of this window too: points of {len(receipt.series):,} series may be twice there"
+            f"a later copy holds a part of this window too: {len(receipt.series):,} series may have points there twice"
         )
-        first = receipt.series[0].series_id
-        self.findings.add(Difference("replaced_in_part", text, first, receipt.key.range, points=receipt.count))
+        where = receipt.series[0].series_id, receipt.key.range
+        self.findings.add(Difference("replaced_in_part", text, *where, points=receipt.count))
         self.findings.concern(receipt.key)
 
     def _mark(self, receipt: Receipt) -> None:
@@ -320,12 +320,9 @@ class _Run:
         found: Mapping[str, Fingerprint],
         stored: Mapping[str, str],
     ) -> None:
-        look: list[str] = []
-        for series_id in differing:
-            if found[series_id].count:
-                look.append(series_id)
-            else:
-                self.findings.add_empty(series_id, receipt.key.range, expected[series_id].count)
+        look = [each for each in differing if found[each].count]
+        for series_id in (each for each in differing if not found[each].count):
+            self.findings.add_empty(series_id, receipt.key.range, expected[series_id].count)
         if not look:
             return
         known = [each for each in look if expected.get(each, Fingerprint()).count]
