@@ -46,7 +46,7 @@ test: $(INSTALLED) $(SDK_INSTALLED) $(PI_INSTALLED)  ## Run the tests; ARGS="-k 
 	.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-long: $(INSTALLED) $(SDK_INSTALLED)  ## Run the tests that take minutes: real data both ways, kills, a tail for fifteen accelerated minutes
-	.venv/bin/python -m pytest -n 2 -m long -o timeout=600 $(ARGS)
+	.venv/bin/python -m pytest -n 2 -m "long and not services" -o timeout=600 $(ARGS)
 
 test-install: $(INSTALLED)  ## Install wheel and sdist alone into new environments and run every command there (part of test-long)
 	.venv/bin/python -m pytest -n 2 -m long tests/deploy/test_install.py $(ARGS)
@@ -133,7 +133,7 @@ $(INSTALLED): setup.py pyproject.toml omnia_beam/core/_kernel.c
 	@$(call make_venv,.venv)
 	@echo "Installing omnia-beam and its test tools into .venv (a minute or two the first time)"
 	@.venv/bin/python $(PIP_INSTALL) '$(PIP_WITH_GROUPS)'
-	@PYTHONWARNINGS='ignore:Editable installation' .venv/bin/python $(PIP_INSTALL) -e '.[docs,emulator,metrics,units]' --group test
+	@PYTHONWARNINGS='ignore:Editable installation' .venv/bin/python $(PIP_INSTALL) -e '.[docs,emulator,metrics,postgresql,units]' --group test
 	@touch $@
 
 $(SDK_INSTALLED): tests/sdk-requirements.txt

@@ -53,7 +53,7 @@ WITH_KERNEL = os.environ.get("OMNIA_BEAM_KERNEL", "").lower() != "off"
 setup(
     name="omnia-beam",
     version=VERSION,
-    description="Move industrial time series out of and into the Omnia Timeseries API, fast and provably complete",
+    description="Move industrial time series between historians, databases and files, fast and provably complete",
     long_description=readme(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

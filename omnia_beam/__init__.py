@@ -1,4 +1,4 @@
-"""omnia-beam: move industrial time series out of and into the Omnia Timeseries API, fast and provably complete.
+"""omnia-beam: move industrial time series between historians, databases and files, fast and provably complete.
 
 The names below are loaded when first used, so that those who only want the client do not wait for Apache Beam.
 """
