@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from omnia_beam.beam.progress_display import conditions, eta
+from omnia_beam.beam.progress_text import conditions, eta
 from omnia_beam.core.summary import ProgressFacts
 
 _BAR_EVERY_S = 0.2

@@ -12,6 +12,7 @@ from typing import Literal
 
 from rich.console import Console
 
+from omnia_beam.beam.progress_text import conditions, eta
 from omnia_beam.core.summary import ProgressFacts
 
 _log = logging.getLogger("omnia_beam.progress")
@@ -67,27 +68,6 @@ def describe(facts: ProgressFacts, elapsed_s: float) -> str:
         *conditions(facts),
     ]
     return ", ".join(parts)
-
-
-def conditions(facts: ProgressFacts) -> list[str]:
-    """Return what else a person has to know: retries, throttling, failures."""
-    found = []
-    if facts.retries:
-        found.append(f"{facts.retries:,} retries")
-    if facts.throttled_s:
-        found.append(f"throttled {facts.throttled_s:,.0f} s")
-    if facts.failed:
-        found.append(f"{facts.failed:,} failed")
-    return found
-
-
-def eta(share: float, elapsed_s: float) -> str:
-    """Return the time that is left, as text."""
-    if share <= 0:
-        return "unknown"
-    left = round(elapsed_s * (1 - share) / share)
-    hours, rest = divmod(left, 3600)
-    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
 
 
 def _draw_log(

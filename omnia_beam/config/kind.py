@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from omnia_beam.config.section import Section, key
-from omnia_beam.core.errors import UsageError
-
-if TYPE_CHECKING:
-    from omnia_beam.config.job import JobConfig
 
 
 class KindOptions(Section):
@@ -49,15 +45,6 @@ class SourceOptions(KindOptions):
 
     refused_status_maps: ClassVar[dict[str, str]] = {}
 
-    @classmethod
-    def found_keys(cls, kind: str, paths: tuple[str, ...]) -> tuple[dict[str, Any], list[str]]:
-        """Return the keys that describe files as they are found, and what was seen of them, for a first job.
-
-        Raises:
-            UsageError: a kind that has no files, or a path without one.
-        """
-        raise UsageError(f"--path is for files; a source of kind {kind} has none")
-
     def identity(self) -> dict[str, str]:
         """Return this source's parts of the scope: short readable texts, `source` (the place) and `reading` among them.
 
@@ -68,10 +55,6 @@ class SourceOptions(KindOptions):
     def folders(self) -> tuple[str, ...]:
         """Return the paths and globs at which files are read; none for a source that is no files."""
         return ()
-
-    def source(self, job: JobConfig) -> Any:
-        """Return the source itself, an `io.base.Source`, without any request or read."""
-        raise NotImplementedError(f"kind {self.kind} is no source")
 
     def resolved(self, series_ids: tuple[str, ...]) -> Self:
         """Return the options with the selection of series resolved, for workers that may not see what this machine sees."""
@@ -92,10 +75,6 @@ class SinkOptions(KindOptions):
     def folder(self) -> str | None:
         """Return the path below which files are written; None for a sink that is no files."""
         return None
-
-    def sink(self, job: JobConfig) -> Any:
-        """Return the sink itself, an `io.base.Sink`, without any request or write."""
-        raise NotImplementedError(f"kind {self.kind} is no sink")
 
 
 def digest(data: Any) -> str:

@@ -17,6 +17,7 @@ from omnia_beam.core.errors import OmniaBeamError
 from omnia_beam.core.printable import counted
 from omnia_beam.core.summary import Status, Summary
 from omnia_beam.io.base import Attempt
+from omnia_beam.io.kinds import sink_of, source_of
 from omnia_beam.ledger.state_dir import FOLDERS, StateDir
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.result import CommandResult
@@ -72,10 +73,10 @@ def print_step(out: Console, step: Step) -> None:
 
 def _steps(config: JobConfig) -> Iterator[Attempt]:
     yield "configuration", lambda: f"{config.name}: {config.source.kind} to {config.sink.kind}{_window(config)}"
-    yield from config.source.source(config).check()
+    yield from source_of(config).check()
     if config.mapping is not None and config.mapping.file is not None:
         yield "mapping file", lambda: counted(len(Job.of(config).rows), "row")
-    yield from config.sink.sink(config).check()
+    yield from sink_of(config).check()
     yield "state", lambda: str(StateDir.open(config.state, config.name))
 
 

@@ -9,6 +9,7 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig, MappingRow, read_mapping_file
 from omnia_beam.core.errors import UsageError
 from omnia_beam.io.base import WHOLE, OpenSource, Share, Sink, Source
+from omnia_beam.io.kinds import sink_of, source_of
 from omnia_beam.ledger.job import JobView
 
 
@@ -43,7 +44,7 @@ class Job:
                     raise UsageError(
                         f"{config.mapping.file}: row of {row.source}: status_map {row.status_map} does not fit: {reason}"
                     )
-        return cls(config, config.source.source(config), config.sink.sink(config), tuple(rows))
+        return cls(config, source_of(config), sink_of(config), tuple(rows))
 
     @property
     def needs_metadata(self) -> bool:

@@ -15,6 +15,7 @@ from omnia_beam.config import JobConfig
 from omnia_beam.core.printable import one_line
 from omnia_beam.core.series import Timeseries
 from omnia_beam.core.summary import Summary
+from omnia_beam.io.kinds import source_of
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.result import CommandResult
 from omnia_beam.pipelines.work_plan import with_traffic
@@ -39,7 +40,7 @@ def run_series(config: JobConfig, context: RunContext, form: str) -> CommandResu
         CredentialError, ServiceError: the service cannot be asked.
     """
     began = context.clock()
-    source = config.source.source(config)
+    source = source_of(config)
     series = sorted(source.describe(), key=lambda each: (each.facility, each.name, each.id))
     summary = Summary("series", status="complete", series=len(series))
     summary = with_traffic(summary, map(shared_session, source.budgets), context.clock() - began)

@@ -20,6 +20,7 @@ from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.io.any_series import AnySeries
 from omnia_beam.io.base import Accepts, TargetName
 from omnia_beam.io.facts import SeriesFacts
+from omnia_beam.io.kinds import sink_of
 from omnia_beam.io.omnia.targets import ServiceTargets
 from omnia_beam.mapping.findings import loss_report
 from omnia_beam.mapping.loss_report import LossReport
@@ -295,7 +296,7 @@ def test_status_maps(resolve: Resolve) -> None:
 
 
 def accepts(config: JobConfig) -> Accepts:
-    found: Accepts = config.sink.sink(config).accepts
+    found: Accepts = sink_of(config).accepts
     return found
 
 

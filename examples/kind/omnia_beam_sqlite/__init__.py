@@ -3,11 +3,13 @@
 source: {kind: sqlite, path: plant.db}
 """
 
-from typing import Any, Literal
+from typing import Literal
 
+from omnia_beam.config import JobConfig
 from omnia_beam.config.fields import PathText
 from omnia_beam.config.kind import SinkOptions, SourceOptions
 from omnia_beam.config.section import key
+from omnia_beam.io.base import Sink, Source
 from omnia_beam.io.kinds import Kind
 
 
@@ -18,13 +20,6 @@ class SqliteSource(SourceOptions):
     path: PathText = key("The file.")
     table: str = key("Its table of `series_id`, `time_ns`, `value`, `status`.", "points", pattern="^[A-Za-z_]+$")
 
-    def source(self, job: Any) -> Any:
-        """Return the table as the source of a job."""
-        from omnia_beam.io.kind_source import KindSource
-        from omnia_beam_sqlite.table import Table
-
-        return KindSource(self, job, Table(self.path, self.table), {"source.path": self.path})
-
 
 class SqliteSink(SinkOptions):
     """A table of an SQLite file."""
@@ -33,13 +28,20 @@ class SqliteSink(SinkOptions):
     path: PathText = key("The file.")
     table: str = key("Its table; made where it does not exist.", "points", pattern="^[A-Za-z_]+$")
 
-    def sink(self, job: Any) -> Any:
-        """Return the table as the sink of a job."""
-        from omnia_beam.io.kind_sink import KindSink
-        from omnia_beam_sqlite.table import ACCEPTS, Table
 
-        table, places = Table(self.path, self.table), {"sink.path": self.path}
-        return KindSink(self, job, table, places, accepts=ACCEPTS, one_committer=True)
+def _source(options: SqliteSource, job: JobConfig) -> Source:
+    from omnia_beam.io.kind_source import KindSource
+    from omnia_beam_sqlite.table import Table
+
+    return KindSource(options, job, Table(options.path, options.table), {"source.path": options.path})
 
 
-KIND = Kind(SqliteSource, SqliteSink)
+def _sink(options: SqliteSink, job: JobConfig) -> Sink:
+    from omnia_beam.io.kind_sink import KindSink
+    from omnia_beam_sqlite.table import ACCEPTS, Table
+
+    table, places = Table(options.path, options.table), {"sink.path": options.path}
+    return KindSink(options, job, table, places, accepts=ACCEPTS, one_committer=True)
+
+
+KIND = Kind(SqliteSource, SqliteSink, _source, _sink)

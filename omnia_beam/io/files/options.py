@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -15,8 +15,7 @@ from omnia_beam.io.files.csv.fields import CommentMark, TimeColumn, WordStatus, 
 from omnia_beam.store.place import identity_of, is_remote
 
 if TYPE_CHECKING:
-    from omnia_beam.config.job import JobConfig
-    from omnia_beam.io.base import Sink, Source
+    pass
 
 _LEVELS: Final = {"zstd": (1, 22), "gzip": (1, 9), "lz4": (1, 12)}
 """Lowest and highest compression level of each codec, from its own documentation."""
@@ -49,13 +48,6 @@ class FilesOptions(SourceOptions):
         "(`tag={series}/`).",
         None,
     )
-
-    @classmethod
-    def found_keys(cls, kind: str, paths: tuple[str, ...]) -> tuple[dict[str, Any], list[str]]:
-        """Look at the files, and return the keys that describe them; see `SourceOptions.found_keys`."""
-        from omnia_beam.io.files.description import starter_keys
-
-        return starter_keys(kind, paths)
 
     def identity(self) -> dict[str, str]:
         """Return the paths, how the files are understood, and the filter of statuses."""
@@ -141,12 +133,6 @@ class CsvSource(FilesOptions):
         check_csv(self)
         return self
 
-    def source(self, job: JobConfig) -> Source:
-        """Return the files as the source of a job."""
-        from omnia_beam.io.files.source import FilesSource
-
-        return FilesSource(self, job)
-
 
 class ParquetColumns(Section):
     """Names of a Parquet file's columns."""
@@ -173,12 +159,6 @@ class ParquetSource(FilesOptions):
     def _fits_together(self) -> ParquetSource:
         check_time_format(self.time_format, self.timezone)
         return self
-
-    def source(self, job: JobConfig) -> Source:
-        """Return the files as the source of a job."""
-        from omnia_beam.io.files.source import FilesSource
-
-        return FilesSource(self, job)
 
 
 class ParquetSink(SinkOptions):
@@ -216,12 +196,6 @@ class ParquetSink(SinkOptions):
         """Return the directory."""
         return self.path
 
-    def sink(self, job: JobConfig) -> Sink:
-        """Return the files as the sink of a job."""
-        from omnia_beam.io.files.sink import FilesSink
-
-        return FilesSink(self, job)
-
 
 class CsvSink(SinkOptions):
     """CSV files: times in RFC 3339 with nine decimals, values in the shortest form that reads back as the same number."""
@@ -252,12 +226,6 @@ class CsvSink(SinkOptions):
     def folder(self) -> str:
         """Return the directory."""
         return self.path
-
-    def sink(self, job: JobConfig) -> Sink:
-        """Return the files as the sink of a job."""
-        from omnia_beam.io.files.sink import FilesSink
-
-        return FilesSink(self, job)
 
 
 def _writing(text: bool) -> str:

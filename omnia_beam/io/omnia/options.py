@@ -15,8 +15,7 @@ from omnia_beam.core.limits import MAX_STATUS, TIME_RESOLUTION_NS
 from omnia_beam.net.http.options import FederationSource, ServiceOptions
 
 if TYPE_CHECKING:
-    from omnia_beam.config.job import JobConfig
-    from omnia_beam.io.base import Sink, Source
+    pass
 
 
 _CONNECTION: Final = frozenset(
@@ -139,12 +138,6 @@ class OmniaSource(ServiceOptions, SourceOptions):
         series = self.series.model_copy(update={"ids": series_ids, "ids_file": None})
         return self.model_copy(update={"series": series})
 
-    def source(self, job: JobConfig) -> Source:
-        """Return the service as the source of a job."""
-        from omnia_beam.io.omnia.source import ServiceSource
-
-        return ServiceSource(self, job)
-
 
 class OmniaSink(ServiceOptions, SinkOptions):
     """An Omnia Timeseries service to write to."""
@@ -183,9 +176,3 @@ class OmniaSink(ServiceOptions, SinkOptions):
             "sink": f"omnia {self.environment or self.base_url}",
             "writing": f"nan={nan} time_resolution={self.time_resolution}",
         }
-
-    def sink(self, job: JobConfig) -> Sink:
-        """Return the service as the sink of a job."""
-        from omnia_beam.io.omnia.sink import ServiceSink
-
-        return ServiceSink(self, job)

@@ -17,8 +17,7 @@ from omnia_beam.net.http.retry import RetryPolicy
 from omnia_beam.net.http.settings import ServiceSettings
 
 if TYPE_CHECKING:
-    from omnia_beam.config.job import JobConfig
-    from omnia_beam.io.base import Source
+    pass
 
 PAGE_LIMIT = 150_000
 """Values that PI Web API returns in one response unless it is configured otherwise (`MaxReturnedItemsPerCall`). [aveva]"""
@@ -187,9 +186,3 @@ class PiSource(SourceOptions):
     def state_statuses(self) -> dict[str, int]:
         """Return the statuses of system states by their case-folded names."""
         return {name.strip().casefold(): min(status, MAX_STATUS) for name, status in self.states.items()}
-
-    def source(self, job: JobConfig) -> Source:
-        """Return the data server as the source of a job."""
-        from omnia_beam.io.pi.source import PiServer
-
-        return PiServer(self, job)

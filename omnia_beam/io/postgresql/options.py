@@ -16,8 +16,7 @@ from omnia_beam.io.postgresql.names import TableName
 from omnia_beam.net.auth.credentials import AnyCredential
 
 if TYPE_CHECKING:
-    from omnia_beam.config.job import JobConfig
-    from omnia_beam.io.base import Sink, Source
+    pass
 
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
@@ -159,12 +158,6 @@ class PostgresqlSource(PostgresqlOptions, SourceOptions):
         series = self.series.model_copy(update={"ids": series_ids, "ids_file": None})
         return self.model_copy(update={"series": series})
 
-    def source(self, job: JobConfig) -> Source:
-        """Return the table as the source of a job."""
-        from omnia_beam.io.postgresql.source import TableSource
-
-        return TableSource(self, job)
-
 
 class PostgresqlSink(PostgresqlOptions, SinkOptions):
     """A table of PostgreSQL to write: columns series_id, time, value and status, unique by series_id and time."""
@@ -193,9 +186,3 @@ class PostgresqlSink(PostgresqlOptions, SinkOptions):
         """Return the database and table, and what is stored of times that it cannot hold."""
         resolution = f" time_resolution={self.time_resolution}" if self.time == "timestamptz" else ""
         return {"sink": self.place, "writing": f"time={self.time}{resolution}"}
-
-    def sink(self, job: JobConfig) -> Sink:
-        """Return the table as the sink of a job."""
-        from omnia_beam.io.postgresql.sink import TableSink
-
-        return TableSink(self, job)

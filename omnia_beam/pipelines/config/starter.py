@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from omnia_beam.config.section import Section, item_annotation, key_names, variants
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.nearest import did_you_mean
+from omnia_beam.io.kinds import kinds
 from omnia_beam.pipelines.config import job_model
 from omnia_beam.pipelines.config.schema import json_schema
 
@@ -39,9 +40,11 @@ def found_keys(source: str, paths: tuple[str, ...]) -> tuple[dict[str, Any], lis
     Raises:
         UsageError: there is no such kind, it has no files, or a path has none.
     """
-    model: Any = _model("source", source)
-    found: tuple[dict[str, Any], list[str]] = model.found_keys(source, paths)
-    return found
+    _model("source", source)
+    find = kinds()[source].find_keys
+    if find is None:
+        raise UsageError(f"--path is for files; a source of kind {source} has none")
+    return find(source, paths)
 
 
 def starter_job(source: str, sink: str, found: Mapping[str, Any] = {}, seen: Sequence[str] = ()) -> str:

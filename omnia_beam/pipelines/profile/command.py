@@ -18,6 +18,7 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS, format_time
 from omnia_beam.io.base import Sink
 from omnia_beam.io.contents import Contents
+from omnia_beam.io.kinds import sink_of
 from omnia_beam.pipelines.profile.figures import Profile, SeriesFigures, figures_of, stretches_of
 from omnia_beam.pipelines.profile.formats import gap_text, percent, value_text
 from omnia_beam.pipelines.profile.page import PageFacts, profile_page
@@ -144,7 +145,7 @@ def _within(config: JobConfig, start: bool, end: bool) -> TimeRange | None:
 
 
 def _contents(config: JobConfig, within: TimeRange | None) -> Contents:
-    sink: Sink = config.sink.sink(config)
+    sink: Sink = sink_of(config)
     found = sink.contents(within)
     if found is None:
         raise UsageError(

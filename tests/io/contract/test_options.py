@@ -14,7 +14,7 @@ from apache_beam.internal import pickler
 from omnia_beam.config import JobConfig
 from omnia_beam.config.kind import KindOptions, SourceOptions
 from omnia_beam.io.base import WHOLE
-from omnia_beam.io.kinds import kinds
+from omnia_beam.io.kinds import kinds, sink_of, source_of
 from omnia_beam.ledger.job import JobView, RunState
 from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.state_dir import StateDir
@@ -92,7 +92,7 @@ def test_no_secret_is_in_what_workers_and_people_get(
             config = config.model_copy(update={end: options.model_copy(update=update)})
     state_dir = StateDir.open(str(tmp_path / "state"), "job")
     run = RunState(state_dir, "run", scope_of(config), LeaseToken(1, "nonce"))
-    ends = config.source.source(config), config.sink.sink(config)
+    ends = source_of(config), sink_of(config)
     opened = ends[0].open(JobView.load(state_dir, run.scope), print, metadata=True)
     carried = [opened.reading(WHOLE), ends[1].writing(WHOLE, run), list(opened.shards([], 1))]
     for each in carried:

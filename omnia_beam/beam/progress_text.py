@@ -1,0 +1,26 @@
+"""What a bar and a log say of a run alike."""
+
+from __future__ import annotations
+
+from omnia_beam.core.summary import ProgressFacts
+
+
+def conditions(facts: ProgressFacts) -> list[str]:
+    """Return what else a person has to know: retries, throttling, failures."""
+    found = []
+    if facts.retries:
+        found.append(f"{facts.retries:,} retries")
+    if facts.throttled_s:
+        found.append(f"throttled {facts.throttled_s:,.0f} s")
+    if facts.failed:
+        found.append(f"{facts.failed:,} failed")
+    return found
+
+
+def eta(share: float, elapsed_s: float) -> str:
+    """Return the time that is left, as text."""
+    if share <= 0:
+        return "unknown"
+    left = round(elapsed_s * (1 - share) / share)
+    hours, rest = divmod(left, 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
