@@ -48,7 +48,8 @@ def only_good(chunk: Chunk) -> Chunk:
 
 def statistics(chunk: Chunk) -> Iterator[tuple[str, Statistics]]:
     """Yield the statistics of each series of a chunk that has points."""
-    for _, series_id, (_, values, _) in chunk.by_series():
+    for _, series_id, points in chunk.by_series():
+        values = points.values
         if len(values):
             yield series_id, Statistics(len(values), float(values.sum()), float(values.min()), float(values.max()))
 

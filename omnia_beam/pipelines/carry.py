@@ -21,6 +21,8 @@ from omnia_beam.io.shards import CLUSTER_SHARD, LOCAL_SHARD
 from omnia_beam.ledger.dead_letters import DeadLetterFiles, is_of_origin
 from omnia_beam.ledger.job import JobRun
 from omnia_beam.net.http.session import ServiceSession
+from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.net.http.shared import shared_session
 from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines.cluster_guard import cluster_share
 from omnia_beam.pipelines.committing import committing
@@ -82,7 +84,8 @@ class Carrier:
         tasks = self.worker_tasks(run, plan, guard)
         if len(tasks) > 1:
             with committing(self.job.sink, run, self.context.board) as commits:
-                outcome = run_workers(tasks, plan, self.context, self.sessions, deadline_s, limits=self.limits)
+                sessions = [shared_session(each) for each in self._budgets]
+                outcome = run_workers(tasks, plan, self.context, sessions, deadline_s, limits=self.limits)
             return commits.counted(outcome)
         local = is_local(self.context.options)
         if not local:
@@ -110,7 +113,7 @@ class Carrier:
         requested = self.job.config.workers
         if requested == 1:
             return []
-        budgets = dict.fromkeys((*self.job.source.budgets, *self.job.sink.budgets))
+        budgets = self._budgets
         most = [requested, max(1, len(plan) // self.least_windows), *(each.max_in_flight for each in budgets)]
         plans = plan.divided(min(most))
         level = logging.getLogger("omnia_beam").level
@@ -122,6 +125,11 @@ class Carrier:
             recipe = partial(copy_pipeline, elements, self._task(run, share, part), local=True)
             tasks.append(WorkerTask(recipe, tuple(share.part(each) for each in budgets), self.context.options, level))
         return tasks
+
+    @property
+    def _budgets(self) -> tuple[ServiceSettings, ...]:
+        """The services of both ends, each once: a worker reports the traffic of each, in this order."""
+        return tuple(dict.fromkeys((*self.job.source.budgets, *self.job.sink.budgets)))
 
     def _task(self, run: JobRun, share: Share, guard: RemovalGuard | None) -> CopyTask:
         state = run.for_workers()

@@ -176,7 +176,7 @@ accept: [unmaped]
     assert '"nan" is not a finite number' in said["source.rate.requests_per_second"]
     assert '"0" is out of range: at least 1 and at most 1,024' in said["source.rate.max_in_flight"]
     assert "it belongs below window" in said["start"]
-    assert '"csw" is not one of omnia, csv, parquet; did you mean "csv"?' in said["sink.kind"]
+    assert '"csw" is not one of omnia, csv, parquet, postgresql; did you mean "csv"?' in said["sink.kind"]
     assert "is empty; give a value or remove the key" in said["workers"]
     assert '"unmaped" is not a finding' in said["accept.0"]
 

@@ -187,7 +187,7 @@ def test_omnia_sinks(files: Files) -> None:
         ("kind: parquet, path: x, compression_level: 23", "sink.compression_level: 23 is no level of zstd: use 1 to 22"),
         ("kind: parquet, path: ''", "sink.path: is empty; remove the key or give a text"),
         ("kind: csv, path: x, delimiter: auto", "sink.delimiter: auto is for reading: name the character to write"),
-        ("kind: Parquet, path: x", 'sink.kind: "Parquet" is not one of omnia, csv, parquet; did you mean "parquet"?'),
+        ("kind: Parquet, path: x", 'sink.kind: "Parquet" is not one of omnia, csv, parquet, postgresql; did you mean "parquet"?'),
         ("path: x", "sink.kind: required key is missing; one of omnia, csv, parquet"),
     ],
 )  # fmt: skip

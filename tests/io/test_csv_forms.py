@@ -175,7 +175,7 @@ def test_the_path_names_the_series(tmp_path: Path) -> None:
         (
             f"time,A.q\n{T[0]},1\n",
             {"status_suffix": ".q"},
-            "there is no column 'A', which source.status_suffix asks for",
+            "there is no column 'A', which source.status_suffix names",
         ),
     ],
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from omnia_beam.beam.progress import RunBoard
 from omnia_beam.core.errors import StateError
 from omnia_beam.io.files.write import WriteToCsv, WriteToParquet
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
@@ -69,7 +70,7 @@ def test_a_lease_that_goes_between_fsync_and_rename_still_stops_the_file(
 
 @pytest.mark.parametrize("sink", [WriteToParquet, WriteToCsv])
 def test_the_sinks_of_files_stop_with_the_lease(tmp_path: Path, state: StateDir, sink: Any) -> None:
-    fn = sink(str(tmp_path / "out"), fence=fence_of(state))._write
+    fn = sink(str(tmp_path / "out"), fence=fence_of(state))._write(board=RunBoard())
     fn.setup()
     try:
         fn.start_bundle()

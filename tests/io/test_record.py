@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from omnia_beam.beam.progress import RunBoard
 from omnia_beam.beam.record import RecordReceipts
 from omnia_beam.core.errors import StateError
 from omnia_beam.ledger.compaction import compact_ledger
@@ -19,7 +20,7 @@ from tests.io.ledger_fakes import SCOPE, ranges, receipt
 
 
 def worker(state: StateDir, token: LeaseToken, *, follow: bool = True) -> Any:
-    fn = RecordReceipts(state, SCOPE, token, lambda: 5, follow=follow)._record
+    fn = RecordReceipts(state, SCOPE, token, lambda: 5, follow=follow)._record(RunBoard())
     fn.setup()
     return fn
 

@@ -136,7 +136,7 @@ def _make_indiscreet(stage: Stage, monkeypatch: pytest.MonkeyPatch, trouble: str
             return 400, headers, json.dumps(refusal).encode()
         return 200, {"Content-Type": "text/html"}, page.format(sent=form, quoted=json.dumps(str(form))).encode()
 
-    monkeypatch.setattr(stage.authority, "answer", indiscreet)
+    monkeypatch.setattr(stage.authority, "response", indiscreet)
 
 
 def test_without_the_guard_msal_does_log_what_it_was_sent(

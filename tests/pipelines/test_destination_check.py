@@ -132,7 +132,7 @@ def test_a_copy_beside_a_file_is_a_warning_and_stays(
     for keys in ({}, {"refresh": "100000d"}):
         summary = run_migrate(job.load(sink, **keys), context)
         assert summary.status == "complete"
-        assert [copy.name in each and "no receipt names" in each for each in summary.warnings] == [True]
+        assert [copy.name in each and "without a receipt" in each for each in summary.warnings] == [True]
         assert copy.exists()
     assert any(copy.name in each for each in run_status(job.load(sink), context).summary.warnings)
 
@@ -154,7 +154,7 @@ def test_status_tells_what_it_did_not_look_at(job: Job, context: RunContext, sin
         config = job.load(service(emulator.url)) if sink == "service" else job.load(PARQUET, destination_check="off")
         assert run_migrate(config, context).status == "complete"
         found = run_status(config, context).summary
-        assert (found.status, ["not looked at" in each for each in found.warnings]) == ("complete", [True])
+        assert (found.status, ["not checked" in each for each in found.warnings]) == ("complete", [True])
 
 
 def test_what_is_lost_at_both_ends_is_named_once(job: Job, context: RunContext) -> None:

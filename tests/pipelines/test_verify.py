@@ -315,7 +315,7 @@ def test_without_the_source_a_difference_is_told_by_window(
     found = copy.verify()
     (difference,) = found["before"]["named"]
     assert (difference["kind"], difference["series_id"]) == ("changed_window", planted["series_id"])
-    assert any("does not answer" in note for note in found["before"]["notes"])
+    assert any("does not respond" in note for note in found["before"]["notes"])
 
 
 def test_a_job_that_never_ran_is_told(load: Callable[..., JobConfig], context: RunContext) -> None:

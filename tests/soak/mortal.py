@@ -77,7 +77,7 @@ def written_and_not_synced(real: Callable[..., Any], arrive: Callable[[], None])
 PLACES: Final[dict[str, tuple[str, str, Wrap]]] = {
     "planning": ("omnia_beam.io.omnia.planner", "probe_counts", after),
     "announced": ("omnia_beam.pipelines.run", "announce_again", after),
-    "tidied": ("omnia_beam.io.files.sink", "tidy_files", after),
+    "tidied": ("omnia_beam.io.files.sink", "clear_leftover_files", after),
     "tidying": ("omnia_beam.io.files.folder", "_delete", after),
     "fetched": ("omnia_beam.io.omnia.read", "fetch_page", after),
     "sent": ("omnia_beam.io.omnia.read", "fetch_page", before),

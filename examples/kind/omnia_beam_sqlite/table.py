@@ -76,7 +76,7 @@ class Table:
                 for _, id, points in chunk.by_series():
                     bounds = (id, chunk.key.range.start_ns, chunk.key.range.end_ns)
                     db.execute(f"DELETE FROM {self.name} WHERE series_id = ? AND time_ns >= ? AND time_ns < ?", bounds)  # noqa: S608  # the model admits letters only
-                    rows = zip(*(column.tolist() for column in points), strict=True)
+                    rows = zip(*(column.tolist() for column in points[:3]), strict=True)
                     db.executemany(f"INSERT INTO {self.name} VALUES (?, ?, ?, ?)", ((id, *row) for row in rows))  # noqa: S608  # as above
             with placing():
                 db.commit()

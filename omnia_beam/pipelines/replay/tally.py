@@ -126,7 +126,7 @@ class Tally:
                 "more, or a policy leaves them out"
             )
         if self.dropped:
-            details["dropped"] = f"{self.dropped} points, by nan: drop_counted"
+            details["dropped"] = f"{counted(self.dropped, 'point')}, by nan: drop_counted"
         if self.problems:
             details["incomplete"] = self.problems
         if self.failures:

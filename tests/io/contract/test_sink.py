@@ -36,7 +36,7 @@ def test_special_points_are_stored_or_dead_letters_and_verify_agrees(
     letters = list(read_dead_letters(StateDir.open(str(tmp_path / "state"), "job", create=False)))
     assert sum(each.count for each in letters) == summary.dead_letters == sum(map(len, points.values())) - stored
     for each in letters:  # the exact points
-        lost = rows(*each.points)
+        lost = rows(*each.points[:3])
         assert all(point in points[each.source_id] for point in lost)
     assert summary.points_written == stored
     assert summary.status == ("incomplete" if letters else "complete")

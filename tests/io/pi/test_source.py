@@ -249,7 +249,7 @@ def test_more_values_at_one_time_than_accepted_stop_the_run(load: Load, context:
         accept = [{"same_time": {"series": ["PT*"], "at_most": 10}}]
         summary = run_backfill(load(emulator.url, window=WINDOW, accept=accept), context)
         assert summary.status == "incomplete"
-        assert "at most 10 points are accepted, and 19 are found" in summary.details["stopped"]
+        assert "at most 10 points accepted, 19 found" in summary.details["stopped"]
 
 
 def test_verify_reads_the_source_again(load: Load, context: RunContext, tmp_path: Path) -> None:
