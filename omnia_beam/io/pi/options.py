@@ -77,6 +77,21 @@ class PiSelection(Section):
 class PiSource(SourceOptions):
     """Points of a PI data server, read through PI Web API."""
 
+    beside: ClassVar = frozenset(
+        {
+            "credential",
+            "resource_id",
+            "subscription_key_env",
+            "ca_bundle",
+            "series",
+            "page_limit",
+            "counts",
+            "rate",
+            "retry",
+            "timeouts",
+            "allow_plain_http",
+        }
+    )
     job_starter: ClassVar = {"window": ""}
     refused_status_maps: ClassVar = {"pi": "a source of kind pi gives Omnia's statuses already"}
 

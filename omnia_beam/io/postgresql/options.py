@@ -23,6 +23,9 @@ SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-
 AZURE_RESOURCE: Final = "https://ossrdbms-aad.database.windows.net"
 """What Azure Database for PostgreSQL takes tokens of Microsoft Entra ID for. [Microsoft's documentation]"""
 
+_CONNECTION: Final = frozenset({"credential", "sslmode", "ca_bundle", "resource_id"})
+"""Keys that say how the table is reached, and change no point."""
+
 _UNENCRYPTED: Final = ("disable", "allow", "prefer")
 
 
@@ -130,7 +133,8 @@ class TableSelection(Section):
 class PostgresqlSource(PostgresqlOptions, SourceOptions):
     """A table of PostgreSQL to read: a row a point, or a column a series."""
 
-    beside: ClassVar = frozenset({"url", "credential", "table", "sslmode", "ca_bundle", "resource_id", "series"})
+    beside: ClassVar = _CONNECTION | {"series"}
+    apart: ClassVar = frozenset({"url", "table"})
     job_starter: ClassVar = {"window": ""}
 
     kind: Literal["postgresql"] = key("The kind of source.")
@@ -162,6 +166,7 @@ class PostgresqlSource(PostgresqlOptions, SourceOptions):
 class PostgresqlSink(PostgresqlOptions, SinkOptions):
     """A table of PostgreSQL to write: columns series_id, time, value and status, unique by series_id and time."""
 
+    beside: ClassVar = _CONNECTION | {"create", "default_status", "commit_points"}
     job_starter: ClassVar = {"window": ""}
 
     kind: Literal["postgresql"] = key("The kind of sink.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,13 +44,16 @@ def context() -> RunContext:
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Callable[..., Place]]:
-    """Makes an open place of a kind; a name tells two of them apart."""
+    """Makes an open place of a kind; a name tells two of them apart. One that is `only_named` may have no server behind it."""
     opened: list[Place] = []
+    numbers = itertools.count()
 
-    def make(kind: str, name: str = "") -> Place:
-        folder = tmp_path / (name or f"at{len(opened)}")
+    def make(kind: str, name: str = "", *, only_named: bool = False) -> Place:
+        folder = tmp_path / (name or f"at{next(numbers)}")
         folder.mkdir()
         place = places()[kind](folder)
+        if only_named and place.needs_server:
+            return place
         place.open()
         opened.append(place)
         return place

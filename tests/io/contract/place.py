@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
+import pytest
 
 from tests.io.contract import kinds as modules
 from tests.pipelines.conftest import Rows, rows
@@ -23,12 +24,16 @@ RECORD = ("omnia_beam.ledger.writer:LedgerWriter.append", "omnia_beam.ledger.wri
 
 DAY = 86_400 * 10**9
 
+End: TypeAlias = Literal["source", "sink"]
+
 
 class Place(ABC):
     """A place of one kind, empty when it is made. The tests compare in terms of `Rows`: time, bits of the value, status.
 
     Class attributes:
         kind: its name in the table of kinds.
+        ends: what it can be in a job.
+        needs_server: whether it needs a program that not every machine has; where there is none, `open` skips the test.
         source_changes: another value for each key of its source, with which a job is still valid.
         sink_changes: the same of its sink.
         holds_nan, grid_ns: what it can hold.
@@ -37,10 +42,12 @@ class Place(ABC):
     """
 
     kind: ClassVar[str]
-    source_changes: ClassVar[Mapping[str, Any]]
-    sink_changes: ClassVar[Mapping[str, Any]]
+    ends: ClassVar[tuple[End, ...]] = ("source", "sink")
+    needs_server: ClassVar[bool] = False
+    source_changes: ClassVar[Mapping[str, Any]] = {}
+    sink_changes: ClassVar[Mapping[str, Any]] = {}
     sink_base: ClassVar[Mapping[str, Any]] = {}
-    steps: ClassVar[tuple[str, ...]]
+    steps: ClassVar[tuple[str, ...]] = ()
     holds_nan: ClassVar[bool] = True
     grid_ns: ClassVar[int] = 1
 
@@ -60,9 +67,9 @@ class Place(ABC):
     def source(self) -> dict[str, Any]:
         """The keys below `source:`."""
 
-    @abstractmethod
     def sink(self) -> dict[str, Any]:
         """The keys below `sink:`."""
+        raise NotImplementedError(f"{self.kind} is no sink")
 
     @abstractmethod
     def put(self, points: Mapping[str, Rows]) -> None:
@@ -72,9 +79,9 @@ class Place(ABC):
     def held(self) -> dict[str, Rows]:
         """All points, by name, read by other means than the product's."""
 
-    @abstractmethod
     def spoil(self, name: str, time_ns: int) -> None:
-        """Change the value of one stored point, or lose it, by other means than the product's."""
+        """Change the value of one stored point that a sink wrote, or lose it, by other means than the product's."""
+        raise NotImplementedError(f"{self.kind} is no sink")
 
     def into(self) -> dict[str, Any]:
         """The keys of a job that writes into it, besides the sink."""
@@ -99,6 +106,26 @@ def places() -> dict[str, type[Place]]:
         for each in pkgutil.iter_modules(modules.__path__)
     ]
     return {place.kind: place for place in found}
+
+
+def kinds_at(end: End) -> list[str]:
+    """The kinds that can be the source of a job, or its sink."""
+    return sorted(kind for kind, place in places().items() if end in place.ends)
+
+
+def case(*values: str, marks: Sequence[pytest.MarkDecorator] = ()) -> Any:
+    """A case of a test that opens places; one whose kinds need a server is marked `services`.
+
+    Args:
+        values: of the parameters, names of kinds among them.
+    """
+    needed = any(value in places() and places()[value].needs_server for value in values)
+    return pytest.param(*values, marks=[*marks, pytest.mark.services] if needed else marks)
+
+
+def cases_at(end: End) -> list[Any]:
+    """A case of each kind that can be the source of a job, or its sink."""
+    return [case(kind) for kind in kinds_at(end)]
 
 
 def special_points(grid_ns: int = 1) -> dict[str, Rows]:

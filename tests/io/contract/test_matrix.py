@@ -13,11 +13,11 @@ import pytest
 
 from omnia_beam.cli import main
 from tests.io.contract.conftest import write_job
-from tests.io.contract.place import Place, places
+from tests.io.contract.place import Place, case, kinds_at
 from tests.pipelines.conftest import Rows, differences, rows
 from tests.pipelines.job_service import JobService
 
-KINDS = sorted(places())
+SOURCES, SINKS = kinds_at("source"), kinds_at("sink")
 POINTS = {
     name: rows(range(0, 40 * 10**9, 10**9), [at + shift for at in range(40)], [192] * 40)
     for name, shift in (("A", 0.5), ("B", -0.25), ("C", 1e6))
@@ -26,10 +26,10 @@ QUICK = [("sqlite", "omnia")]
 """What `make test` walks; the whole matrix is long."""
 
 AGAINST = sorted(
-    {(kind, other) for kind in KINDS for other in ("parquet", "omnia")}
-    | {(other, kind) for kind in KINDS for other in ("parquet", "omnia")}
+    {(kind, other) for kind in SOURCES for other in ("parquet", "omnia")}
+    | {(other, kind) for kind in SINKS for other in ("parquet", "omnia")}
 )
-PAIRWISE = [*((kind, "parquet") for kind in KINDS), *(("parquet", kind) for kind in KINDS)]
+PAIRWISE = [case(*pair) for pair in (*((kind, "parquet") for kind in SOURCES), *(("parquet", kind) for kind in SINKS))]
 """Each kind once as a source and once as a sink."""
 
 
@@ -82,7 +82,7 @@ def by_name(source: Place, held: dict[str, Rows]) -> dict[str, Rows]:
 
 @pytest.mark.parametrize(
     ("source", "sink"),
-    [pytest.param(*pair, marks=() if pair in QUICK else pytest.mark.long) for pair in AGAINST],
+    [case(*pair, marks=() if pair in QUICK else [pytest.mark.long]) for pair in AGAINST],
 )
 def test_every_command_in_this_process(source: str, sink: str, make: Callable[..., Place], tmp_path: Path) -> None:
     walk(tmp_path, make(source), make(sink), in_this_process)
@@ -90,7 +90,7 @@ def test_every_command_in_this_process(source: str, sink: str, make: Callable[..
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("source", "sink"), [(one, other) for one in KINDS for other in KINDS if (one, other) not in AGAINST]
+    ("source", "sink"), [case(one, other) for one in SOURCES for other in SINKS if (one, other) not in AGAINST]
 )
 def test_every_command_for_every_other_pair(source: str, sink: str, make: Callable[..., Place], tmp_path: Path) -> None:
     walk(tmp_path, make(source), make(sink), in_this_process)

@@ -21,28 +21,31 @@ from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.config.schema import json_schema
 from omnia_beam.pipelines.config.starter import starter_job
 from omnia_beam.pipelines.job_state import scope_of
-from tests.io.contract.place import Place, places
+from tests.io.contract.place import End, Place, case, places
 from tests.pipelines.conftest import rows
 
 KINDS = sorted(places())
-ENDS = [(kind, end) for kind in KINDS for end in ("source", "sink")]
+ENDS = [(kind, end) for kind in KINDS for end in places()[kind].ends]
 
 
 def test_every_registered_kind_is_under_contract() -> None:
     assert set(kinds()) == set(places()), "a kind without a module in tests/io/contract/kinds"
+    for name, kind in kinds().items():
+        assert [each for each in ("source", "sink") if getattr(kind, each) is not None] == list(places()[name].ends)
 
 
-def options_of(config: JobConfig, end: str) -> KindOptions:
+def options_of(config: JobConfig, end: End) -> KindOptions:
     return config.source if end == "source" else config.sink
 
 
 @pytest.mark.parametrize(("kind", "end"), ENDS)
 def test_a_key_is_part_of_the_scope_or_beside_it(
-    kind: str, end: str, make: Callable[..., Place], job: Callable[..., JobConfig]
+    kind: str, end: End, make: Callable[..., Place], job: Callable[..., JobConfig]
 ) -> None:
-    place = make(kind)
+    place, other = make(kind, only_named=True), make("parquet")
     changes = place.source_changes if end == "source" else place.sink_changes
-    given = options_of(job(place, place), end).model_copy(update=dict(place.sink_base) if end == "sink" else {})
+    config = job(place, other) if end == "source" else job(other, place)
+    given = options_of(config, end).model_copy(update=dict(place.sink_base) if end == "sink" else {})
     fields = set(type(given).model_fields) - {"kind"}
     assert set(changes) == fields, "each key needs another value in the kind's module"
     assert given.beside | given.apart <= fields
@@ -56,10 +59,11 @@ def test_a_key_is_part_of_the_scope_or_beside_it(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_scope_names_both_places(kind: str, make: Callable[..., Place], job: Callable[..., JobConfig]) -> None:
-    place, other = make(kind), make("parquet")
-    assert scope_of(job(place, other)).digest != scope_of(job(other, other)).digest
-    assert scope_of(job(other, place)).digest != scope_of(job(other, other)).digest
-    assert len({scope_of(job(place, other)).digest for _ in range(2)}) == 1
+    place, other = make(kind, only_named=True), make("parquet")
+    ends = [{"source": (place, other), "sink": (other, place)}[end] for end in place.ends]
+    for pair in ends:
+        assert scope_of(job(*pair)).digest != scope_of(job(other, other)).digest
+    assert len({scope_of(job(*ends[0])).digest for _ in range(2)}) == 1
 
 
 def test_the_same_options_have_the_same_scope_in_every_process(
@@ -72,7 +76,7 @@ def test_the_same_options_have_the_same_scope_in_every_process(
 SECRET = "Xy7-s3cr3t~value"
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [case(kind) for kind in KINDS])
 def test_no_secret_is_in_what_workers_and_people_get(
     kind: str,
     make: Callable[..., Place],
@@ -82,7 +86,7 @@ def test_no_secret_is_in_what_workers_and_people_get(
 ) -> None:
     for name in ("CONTRACT_USER", "CONTRACT_SECRET", "CONTRACT_KEY"):
         monkeypatch.setenv(name, SECRET)
-    source, sink = make(kind), make(kind)
+    source, sink = (make(kind if end in places()[kind].ends else "parquet") for end in ("source", "sink"))
     source.put({"A": rows([0], [1.0], [192])})
     config = job(source, sink)
     update: dict[str, Any] = {"subscription_key_env": "CONTRACT_KEY"}
@@ -105,9 +109,10 @@ def test_no_secret_is_in_what_workers_and_people_get(
 @pytest.mark.parametrize("kind", KINDS)
 def test_schema_and_init_know_it(kind: str) -> None:
     assert f'"{kind}"' in json.dumps(json_schema())
-    text = starter_job(kind, kind)
-    for model in (kinds()[kind].source, kinds()[kind].sink):
-        assert model is not None
+    ends = places()[kind].ends
+    text = starter_job(*(kind if end in ends else "parquet" for end in ("source", "sink")))
+    for end in ends:
+        model = getattr(kinds()[kind], end)
         for name, field in model.model_fields.items():
             assert field.description, f"{kind}: {name} has no description"
             assert f"{name}:" in text

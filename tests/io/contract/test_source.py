@@ -13,10 +13,10 @@ from omnia_beam.core.timestamps import format_time
 from omnia_beam.pipelines.check import run_check
 from omnia_beam.pipelines.run import run_migrate
 from omnia_beam.pipelines.series_list import run_series
-from tests.io.contract.place import DAY, Place, places, special_points
+from tests.io.contract.place import DAY, Place, cases_at, special_points
 from tests.pipelines.conftest import Rows, differences, rows
 
-pytestmark = pytest.mark.parametrize("kind", sorted(places()))
+pytestmark = pytest.mark.parametrize("kind", cases_at("source"))
 
 
 def named(place: Place, found: Mapping[str, Rows]) -> dict[str, Rows]:

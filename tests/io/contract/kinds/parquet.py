@@ -32,7 +32,7 @@ class ParquetPlace(Place):
         "time_format": "%Y",
     }
     steps = ("omnia_beam.io.files.write.write_durably", *RECORD)
-    sink_changes: ClassVar = {"path": "elsewhere", "compression": "gzip", "compression_level": 3}
+    sink_changes: ClassVar = {"path": "elsewhere", "compression": "gzip", "compression_level": 3, "text": True}
 
     def source(self) -> dict[str, Any]:
         return {"kind": "parquet", "path": str(self.folder / "*.parquet")}
