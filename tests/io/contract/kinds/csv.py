@@ -48,7 +48,13 @@ class CsvPlace(Place):
         "quality_columns": {"a": "b"},
     }
     steps = ("omnia_beam.io.files.write.write_durably", *RECORD)
-    sink_changes: ClassVar = {"path": "elsewhere", "layout": "wide", "delimiter": ";", "compression": "gzip", "text": True}
+    sink_changes: ClassVar = {
+        "path": "elsewhere",
+        "layout": "wide",
+        "delimiter": ";",
+        "compression": "gzip",
+        "text": True,
+    }
 
     def source(self) -> dict[str, Any]:
         return {"kind": "csv", "path": str(self.folder / "*.csv")}
