@@ -55,7 +55,7 @@ AZURITE_DIR := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/omnia-beam/azurite
 AZURITE := $(AZURITE_DIR)/node_modules/.bin/azurite-blob
 
 test-services: $(INSTALLED) $(AZURITE)  ## Run the tests of object stores on Azurite, which npm installs once into the cache folder (190 MB), and of PostgreSQL
-	AZURITE=$(AZURITE) .venv/bin/python -m pytest -m "services or not long" tests/store/test_azurite.py tests/io/postgresql $(ARGS)
+	AZURITE=$(AZURITE) .venv/bin/python -m pytest -m "services or not long" tests/store/test_azurite.py tests/io/postgresql tests/io/contract $(ARGS)
 
 FLINK_JAR := build/flink-job-server.jar
 
