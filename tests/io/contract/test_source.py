@@ -58,7 +58,7 @@ def test_of_points_at_one_time_one_arrives(
     kind: str, make: Callable[..., Place], job: Callable[..., JobConfig], context: RunContext
 ) -> None:
     source, sink = make(kind), make("parquet")
-    source.put({"A": rows([0, 100, 100, 200], [1.0, 2.0, 2.5, 3.0], [192] * 4)})
+    source.put({"A": rows([0, 100, 100, 200], [1.0, 2.0, 2.5, 3.0], [192, 64, 64, 0])})
     held = source.held()["A"]  # a service may keep one of them only
     summary = run_migrate(job(source, sink), context)
     (found,) = sink.held().values()
