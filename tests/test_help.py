@@ -104,6 +104,7 @@ def rendered(plant: str = "") -> str:
     return done.stdout.decode()
 
 
+@pytest.mark.long
 def test_nothing_of_the_package_shows_the_environment() -> None:
     text = rendered()
     assert "requests_per_second" in text

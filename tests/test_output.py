@@ -69,6 +69,7 @@ full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /d
 
 
 @full
+@pytest.mark.long
 @pytest.mark.parametrize("options", [("--json",), ()])
 def test_a_full_disk_under_stdout(job: Path, options: tuple[str, ...]) -> None:
     ended = run('exec "$@" >/dev/full', "migrate", str(job), "--quiet", *options)

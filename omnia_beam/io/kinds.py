@@ -9,16 +9,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from omnia_beam.config.job import JobConfig
 from omnia_beam.config.kind import SinkOptions, SourceOptions
 from omnia_beam.core.errors import UsageError
-from omnia_beam.io.base import Sink, Source
 from omnia_beam.io.files.options import CsvSink, CsvSource, ParquetSink, ParquetSource
 from omnia_beam.io.omnia.options import OmniaSink, OmniaSource
 from omnia_beam.io.pi.options import PiSource
 from omnia_beam.io.postgresql.options import PostgresqlSink, PostgresqlSource
+
+if TYPE_CHECKING:
+    from omnia_beam.config.job import JobConfig
+    from omnia_beam.io.base import Sink, Source
 
 GROUP: Final = "omnia_beam.kinds"
 

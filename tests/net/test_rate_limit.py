@@ -259,7 +259,7 @@ def test_a_single_refusal_holds_nobody_else() -> None:
     assert limiter.throttled_s == 0
 
 
-@pytest.mark.parametrize(("refusals", "asked_s"), [("x" * 10, 2.0), ("x", 30.0)])
+@pytest.mark.parametrize(("refusals", "requested_s"), [("x" * 10, 2.0), ("x", 30.0)])
 def test_a_word_to_everybody_holds_everybody(refusals: str, requested_s: float) -> None:
     clock = Clock()
     limiter = RateLimiter(10, 4, clock=clock, sleep=clock.sleep)

@@ -97,7 +97,7 @@ def carry_out(
     return Result(now, starts, refused, rate)
 
 
-@pytest.mark.parametrize("asked_s", [None, 1.0])
+@pytest.mark.parametrize("requested_s", [None, 1.0])
 @pytest.mark.parametrize("ceiling", [60.0, 20.0])
 @pytest.mark.parametrize("share", [0.01, 0.07, 0.2, 0.5])
 def test_a_steady_share_costs_little_more_than_the_share(
@@ -109,7 +109,7 @@ def test_a_steady_share_costs_little_more_than_the_share(
         assert free_s / result.seconds >= (1 - share) * 0.8, seed
 
 
-@pytest.mark.parametrize("asked_s", [None, 1.0])
+@pytest.mark.parametrize("requested_s", [None, 1.0])
 @pytest.mark.parametrize("latency_s", [0.02, 0.3])
 @pytest.mark.parametrize("ceiling", [None, 60.0, 12.0])
 def test_a_limit_is_used_nearly_fully_with_few_refusals(
@@ -120,7 +120,7 @@ def test_a_limit_is_used_nearly_fully_with_few_refusals(
     assert result.refused <= 0.08 * 1_500
 
 
-@pytest.mark.parametrize("asked_s", [None, 1.0])
+@pytest.mark.parametrize("requested_s", [None, 1.0])
 def test_full_speed_is_back_soon_after_a_bad_minute(requested_s: float | None) -> None:
     result = carry_out(7_200, 60.0, faltering(20.0, 80.0), requested_s)
     assert result.seconds <= 80 + (7_200 - 1_260) / 60 + 25

@@ -115,6 +115,7 @@ def test_backfill_again_verify_status_and_repair(job: dict[str, Any], root: str,
     assert points_at(within(root, "points")) == 250
 
 
+@pytest.mark.long
 def test_a_copy_of_files_to_files(job: dict[str, Any], root: str, run: Run) -> None:
     assert run("backfill", job)[0] == 0
     copy = {
@@ -156,6 +157,7 @@ def test_replay_of_dead_letters_on_an_object_store(
     assert (code, summary["points_written"]) == (0, 1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", ["reset after", "503"])
 def test_a_backfill_over_a_bad_line(job: dict[str, Any], root: str, run: Run, front: Front, fault: Any) -> None:
     """Every seventh request has a fault, so that each kind of request meets one."""

@@ -96,6 +96,7 @@ def test_runs_one_after_the_other_leave_a_file_a_run_and_read_at_most_two_refres
         assert len(list((hand.root / "out").rglob("*.parquet"))) <= files + nth + 1  # one more where the month ends
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("vanished", ["keep", "follow"])
 def test_a_kill_at_any_step_while_a_large_window_is_cut(hand: HandRun, vanished: str) -> None:
     """Whatever the moment, the next run completes it, each point once, and the one after reads the interval alone."""

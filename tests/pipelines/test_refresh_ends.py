@@ -38,6 +38,7 @@ def ends(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Emula
         yield emulator, ServiceSource(emulator, T0), sink
 
 
+@pytest.mark.long
 def test_late_changed_and_deleted_points_of_the_last_day(
     ends: tuple[EmulatorThread, ServiceSource, Sink], context: RunContext, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ import yaml
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import UsageError
+from omnia_beam.io.kinds import sink_of
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.config import load_config
@@ -39,6 +40,7 @@ def letters(job: Pair) -> DeadLetterFiles:
     return DeadLetterFiles.of(StateDir.open(config.state, config.name))
 
 
+@pytest.mark.long
 def test_a_repaired_mapping_moves_what_it_rejected(job: Pair, context: RunContext) -> None:
     first = run_migrate(job.load(**STRICT), context)
     assert (first.status, first.dead_letters) == ("incomplete", QUESTIONABLE)
@@ -154,14 +156,13 @@ def test_a_sink_that_replaces_nothing_refuses_before_anything_starts(
 ) -> None:
     config = job.load(**STRICT)
     run_migrate(config, context)
-    true = type(config.sink).sink
 
-    def appending(options: Any, job: Any) -> Any:
-        sink = true(options, job)
+    def appending(job: Any) -> Any:
+        sink = sink_of(job)
         sink.accepts = replace(sink.accepts, upserts=False)
         return sink
 
-    monkeypatch.setattr(type(config.sink), "sink", appending)
+    monkeypatch.setattr("omnia_beam.pipelines.job.sink_of", appending)
     state = {each: each.read_bytes() for each in (job.folder / "state").rglob("*") if each.is_file()}
     held = job.held()
     for what, command in {

@@ -204,6 +204,7 @@ def test_a_deadline_stops_between_windows_and_the_next_run_goes_on(
     assert scheduled.wrong(START, START + 9 * DAY) == {}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "window", [("2024-01-01", "2024-01-10"), ("2024-01-03", "2024-01-05"), ("2024-01-01", "2024-01-11")]
 )

@@ -138,6 +138,7 @@ def test_an_outage_is_told_and_survived(load: Callable[..., JobConfig], context:
     assert (points["time"] == STEADY[completes[-1] > STEADY]).all()
 
 
+@pytest.mark.long
 def test_new_series_are_picked_up_from_their_beginning(
     load: Callable[..., JobConfig], context: RunContext, tmp_path: Path
 ) -> None:

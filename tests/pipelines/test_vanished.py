@@ -35,6 +35,7 @@ def held(job: Job) -> int:
     return count
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sink", [PARQUET, LONG, WIDE])
 @pytest.mark.parametrize("chunk", [100, 100_000])
 def test_an_archived_file_is_kept_named_once_and_removed_when_asked(

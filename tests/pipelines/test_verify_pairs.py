@@ -11,6 +11,7 @@ import pytest
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.core.errors import UsageError
+from omnia_beam.io.kinds import sink_of
 from omnia_beam.pipelines.run import run_migrate
 from omnia_beam.pipelines.tail.tail import run_tail
 from omnia_beam.pipelines.verify.verify import run_verify
@@ -23,6 +24,7 @@ def job(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
         yield found
 
 
+@pytest.mark.long
 def test_a_copy_that_was_harmed_is_repaired(job: Pair, context: RunContext) -> None:
     config = job.load()
     assert run_migrate(config, context).status == "complete"
@@ -38,6 +40,7 @@ def test_a_copy_that_was_harmed_is_repaired(job: Pair, context: RunContext) -> N
     assert run_verify(config, context, source=True).status == "complete"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("job", [("csv", "parquet"), ("csv", "omnia")], indirect=True, ids=lambda pair: "-".join(pair))
 def test_several_workers(job: Pair, context: RunContext) -> None:
     config = job.load(workers=2)
@@ -52,14 +55,13 @@ def test_a_tail_is_refused_where_nothing_is_replaced(
 ) -> None:
     with pair(tmp_path, "csv", "csv") as job:
         config = job.load()
-        true = type(config.sink).sink
 
-        def appending(options: Any, job: Any) -> Any:
-            sink = true(options, job)
+        def appending(job: Any) -> Any:
+            sink = sink_of(job)
             sink.accepts = replace(sink.accepts, upserts=False)
             return sink
 
-        monkeypatch.setattr(type(config.sink), "sink", appending)
+        monkeypatch.setattr("omnia_beam.pipelines.job.sink_of", appending)
         with pytest.raises(UsageError, match=r"^tail writes points again"):
             run_tail(config, context)
         assert not (tmp_path / "state").exists()
@@ -71,14 +73,13 @@ def test_a_sink_that_cannot_be_read_back_is_refused_before_anything_starts(
     job: Pair, context: RunContext, monkeypatch: pytest.MonkeyPatch, repair: bool
 ) -> None:
     config = job.load()
-    true = type(config.sink).sink
 
-    def blind(options: Any, job: Any) -> Any:
-        sink = true(options, job)
+    def blind(job: Any) -> Any:
+        sink = sink_of(job)
         sink.observer = lambda place, with_source: None
         return sink
 
-    monkeypatch.setattr(type(config.sink), "sink", blind)
+    monkeypatch.setattr("omnia_beam.pipelines.job.sink_of", blind)
     with pytest.raises(UsageError, match=f"^sink: what a sink of kind {job.sink} holds cannot be read back"):
         run_verify(config, context, repair=repair)
     assert not (job.folder / "state").exists()

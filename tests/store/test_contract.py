@@ -101,6 +101,7 @@ def test_globs(store: Store, root: str, pattern: str, names: list[str]) -> None:
     assert all(getattr(path, "entry", None) == getattr(root, "entry", None) for path, _ in found)
 
 
+@pytest.mark.long
 def test_files_are_read_anywhere(store: Store, root: str) -> None:
     data = bytes(range(256)) * 20_000  # more than one buffer
     store.put(within(root, "x"), data)

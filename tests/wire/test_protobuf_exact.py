@@ -94,6 +94,7 @@ def test_cut_at_every_byte(page: bytes) -> None:
         check(page[:size])
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("page", [SMALL, EVEN], ids=["mixed", "even"])
 def test_every_bit_flipped(page: bytes) -> None:

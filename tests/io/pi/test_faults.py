@@ -40,6 +40,7 @@ def is_exact_or_named(summary: Summary, emulator: EmulatorThread, out: Path) -> 
     assert summary.status == ("incomplete" if failures else "complete")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_third_of_all_responses_is_damaged(
     kind: str, load: Callable[..., JobConfig], context: RunContext, tmp_path: Path
@@ -50,6 +51,7 @@ def test_a_third_of_all_responses_is_damaged(
         is_exact_or_named(summary, emulator, tmp_path / "out")
 
 
+@pytest.mark.long
 def test_every_fault_together(load: Callable[..., JobConfig], context: RunContext, tmp_path: Path) -> None:
     faults = [word for kind in KINDS for word in ("--fault", f"rate=0.035 {kind}")]
     with EmulatorThread([*PLANT, *faults]) as emulator:

@@ -27,6 +27,7 @@ def truth_of(emulator: EmulatorThread, same_time: str = "last") -> Truth:
     return Truth.of(emulator.archive, parse_time(START), parse_time(END), same_time=same_time, states=states)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("same_time", ["last", "first", "dead_letter"])
 @pytest.mark.parametrize("streams", ["stream", "request"])
 def test_the_hostile_plant_is_copied_exactly(
