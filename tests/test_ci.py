@@ -27,11 +27,11 @@ def run(*command: str | Path, cwd: Path, programs: Path | None = None) -> subpro
 def ci(tmp_path: Path, readme: str | None, makefile: str, *programs: str) -> tuple[int, list[str]]:
     """Exit code of `.ci/run` in a tree with these files, and the lines that its make targets wrote to `ran`.
 
-    `programs` and npm are on its path, and do nothing.
+    `programs` are on its path, and do nothing.
     """
     folder = tmp_path / "programs"
     folder.mkdir()
-    for name in ("npm", *programs):
+    for name in programs:
         (folder / name).write_text("#!/bin/sh\n")
         (folder / name).chmod(0o755)
     (tmp_path / ".ci").mkdir()
@@ -51,9 +51,9 @@ def targets(**codes: int) -> str:
 
 
 def test_runs_what_the_readme_says_and_what_stands_behind_it(tmp_path: Path) -> None:
-    assert ci(tmp_path, README, targets(test=0, test_long=0, test_services=0, lint=0, docs=0, wrong=0)) == (
+    assert ci(tmp_path, README, targets(test=0, test_long=0, lint=0, docs=0, wrong=0)) == (
         0,
-        ["test", "test-long", "test-services", "lint", "docs"],
+        ["test", "test-long", "lint", "docs"],
     )
 
 
@@ -61,37 +61,37 @@ def test_runs_what_the_readme_says_and_what_stands_behind_it(tmp_path: Path) -> 
     ("test", "long", "lint", "docs"), [(1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1), (2, 2, 2, 2)]
 )
 def test_a_failure_fails_the_run_but_stops_nothing(tmp_path: Path, test: int, long: int, lint: int, docs: int) -> None:
-    makefile = targets(test=test, test_long=long, test_services=0, lint=lint, docs=docs)
-    assert ci(tmp_path, README, makefile) == (1, ["test", "test-long", "test-services", "lint", "docs"])
+    makefile = targets(test=test, test_long=long, lint=lint, docs=docs)
+    assert ci(tmp_path, README, makefile) == (1, ["test", "test-long", "lint", "docs"])
 
 
 @pytest.mark.parametrize(
     ("jar", "flink", "code", "ran"),
     [
-        (0, 0, 0, ["test", "test-long", "test-services", "lint", "docs", "flink-jar", "test-flink"]),
-        (0, 1, 1, ["test", "test-long", "test-services", "lint", "docs", "flink-jar", "test-flink"]),
-        (1, 0, 0, ["test", "test-long", "test-services", "lint", "docs", "flink-jar"]),
+        (0, 0, 0, ["test", "test-long", "lint", "docs", "flink-jar", "test-flink"]),
+        (0, 1, 1, ["test", "test-long", "lint", "docs", "flink-jar", "test-flink"]),
+        (1, 0, 0, ["test", "test-long", "lint", "docs", "flink-jar"]),
     ],
     ids=["passes", "fails", "cannot be had"],
 )
 def test_flink_is_tested_where_it_can_be(tmp_path: Path, jar: int, flink: int, code: int, ran: list[str]) -> None:
-    makefile = targets(test=0, test_long=0, test_services=0, lint=0, docs=0, flink_jar=jar, test_flink=flink)
+    makefile = targets(test=0, test_long=0, lint=0, docs=0, flink_jar=jar, test_flink=flink)
     assert ci(tmp_path, README, makefile, "java", "mvn") == (code, ran)
 
 
 def test_every_command_of_the_block_runs(tmp_path: Path) -> None:
     readme = "### Running the tests\n```\n# first the fast ones\nmake fast && make fast\n\ncat\nmake test\n```\n"
-    assert ci(tmp_path, readme, targets(fast=1, test=0, test_long=0, test_services=0, lint=0, docs=0)) == (
+    assert ci(tmp_path, readme, targets(fast=1, test=0, test_long=0, lint=0, docs=0)) == (
         1,
-        ["fast", "test", "test-long", "test-services", "lint", "docs"],
+        ["fast", "test", "test-long", "lint", "docs"],
     )
 
 
 @pytest.mark.parametrize("readme", [None, "", "## Running the tests\n\n## Next\n\n```\nmake test\n```\n"])
 def test_a_readme_without_the_command_is_a_failure(tmp_path: Path, readme: str | None) -> None:
-    assert ci(tmp_path, readme, targets(test=0, test_long=0, test_services=0, lint=0, docs=0)) == (
+    assert ci(tmp_path, readme, targets(test=0, test_long=0, lint=0, docs=0)) == (
         1,
-        ["test-long", "test-services", "lint", "docs"],
+        ["test-long", "lint", "docs"],
     )
 
 
