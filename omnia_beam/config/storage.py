@@ -14,7 +14,8 @@ class StorageOptions(Section):
     @property
     def entry(self) -> StorageEntry:
         """The settings as the stores take them."""
-        raise NotImplementedError
+        # Only the model that narrows this one knows the credentials, which this layer must not import.
+        raise NotImplementedError("an entry of storage: is made by the model that reads a file")
 
 
 def give_settings(section: Section, entries: Sequence[StorageEntry]) -> None:

@@ -102,18 +102,26 @@ KINDS: Final[Mapping[str, Kind]] = {
 
 
 def source_of(job: JobConfig) -> Source:
-    """Return the source of a job, without any request or read."""
+    """Return the source of a job, without any request or read.
+
+    Raises:
+        UsageError: the kind is a sink only; the model of a job refuses such a file before.
+    """
     make = kinds()[job.source.kind].make_source
     if make is None:
-        raise NotImplementedError(f"kind {job.source.kind} is no source")
+        raise UsageError(f"source.kind: {job.source.kind} cannot be read from: it is a sink only")
     return make(job.source, job)
 
 
 def sink_of(job: JobConfig) -> Sink:
-    """Return the sink of a job, without any request or write."""
+    """Return the sink of a job, without any request or write.
+
+    Raises:
+        UsageError: the kind is a source only; the model of a job refuses such a file before.
+    """
     make = kinds()[job.sink.kind].make_sink
     if make is None:
-        raise NotImplementedError(f"kind {job.sink.kind} is no sink")
+        raise UsageError(f"sink.kind: {job.sink.kind} cannot be written to: it is a source only")
     return make(job.sink, job)
 
 
@@ -140,4 +148,8 @@ def _loaded(entry: EntryPoint, known: Mapping[str, Kind]) -> Kind:
         raise UsageError(f"kind {entry.name} of the package {package} cannot be loaded: {error}") from error
     if not isinstance(kind, Kind):
         raise UsageError(f"kind {entry.name} of the package {package}: {entry.value} is no omnia_beam.io.kinds.Kind")
+    if (kind.source is None) != (kind.make_source is None) or (kind.sink is None) != (kind.make_sink is None):
+        raise UsageError(
+            f"kind {entry.name} of the package {package}: options and what makes the end from them come together"
+        )
     return kind
