@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from omnia_beam.transforms.decode_events import DecodeEvents as DecodeEvents
     from omnia_beam.transforms.explode import ExplodeChunks as ExplodeChunks
     from omnia_beam.transforms.map_series import MapSeries as MapSeries
+    from omnia_beam.transforms.series_rule import SeriesRule as SeriesRule
 
 __version__ = "0.1.0"
 
@@ -41,6 +42,7 @@ _HOMES = {
     "MapSeries": "omnia_beam.transforms.map_series",
     "ReadFromFiles": "omnia_beam.io.files.read",
     "ReadFromOmnia": "omnia_beam.io.omnia.read",
+    "SeriesRule": "omnia_beam.transforms.series_rule",
     "ServiceSettings": "omnia_beam.net.http.settings",
     "WriteToCsv": "omnia_beam.io.files.write",
     "WriteToOmnia": "omnia_beam.io.omnia.write",

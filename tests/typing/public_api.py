@@ -16,6 +16,7 @@ from omnia_beam import (
     RawChunk,
     ReadFromFiles,
     ReadFromOmnia,
+    SeriesRule,
     ServiceSettings,
     TimeRange,
     WriteToCsv,
@@ -25,7 +26,6 @@ from omnia_beam import (
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.net.api.datapoints import Datapoints
-from omnia_beam.transforms.map_series import SeriesRule
 from omnia_beam.wire import decode_page
 
 
