@@ -231,7 +231,7 @@ def test_log_lines_go_to_what_stderr_is_when_they_are_written(
             logging.getLogger("omnia_beam.any").warning("trying again")
         raise UsageError("enough")
 
-    monkeypatch.setattr("omnia_beam.pipelines.plan_command.run_plan", log_above_a_bar)
+    monkeypatch.setattr("omnia_beam.pipelines.plan.run_plan", log_above_a_bar)
     assert main(["plan", write_job("http://127.0.0.1:9/x")]) == 2
     assert "trying again" in bar.getvalue()
     assert "trying again" not in capsys.readouterr().err
@@ -243,7 +243,7 @@ def test_what_nobody_has_thought_of_is_told_in_one_line(
     def fail(*args: Any) -> None:
         raise ZeroDivisionError("nobody\nexpected this")
 
-    monkeypatch.setattr("omnia_beam.pipelines.plan_command.run_plan", fail)
+    monkeypatch.setattr("omnia_beam.pipelines.plan.run_plan", fail)
     assert main(["plan", write_job("http://127.0.0.1:9/x"), "--json"]) == 1
     captured = capsys.readouterr()
     assert len(captured.err.splitlines()) == 1

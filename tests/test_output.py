@@ -140,7 +140,7 @@ def test_a_signal_before_anything_was_summed_up_leaves_its_figures(
     def interrupted(*args: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("omnia_beam.pipelines.plan_command.plan_job", interrupted)  # after the search
+    monkeypatch.setattr("omnia_beam.pipelines.plan.plan_job", interrupted)  # after the search
     assert main(["plan", str(service_job), "--json"]) == 130
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (told["status"], told["interrupted"]) == ("incomplete", True)

@@ -15,9 +15,9 @@ import pyarrow as pa
 from omnia_beam.core.chunk import Chunk, RawChunk, RawPage
 from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.failure import WindowFailure
-from omnia_beam.core.json_text import load_json
 from omnia_beam.core.kept import KeptPoints
 from omnia_beam.core.receipt import Receipt
+from omnia_beam.core.text import load_json
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.ledger.dead_letters import letters_of_table, letters_to_table

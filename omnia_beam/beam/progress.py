@@ -20,7 +20,7 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from omnia_beam.core.errors import OmniaBeamError
-from omnia_beam.core.printable import counted
+from omnia_beam.core.text import counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.text import Text
 
-from omnia_beam.core.printable import printable
+from omnia_beam.core.text import printable
 
 _WIDTH_OF_FILES: Final = 10_000
 

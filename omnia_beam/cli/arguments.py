@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 
 from omnia_beam.cli.command import Command
 from omnia_beam.cli.command_end import EXIT_USAGE
-from omnia_beam.core.nearest import did_you_mean
+from omnia_beam.core.text import did_you_mean
 
 _TIME_OPTIONS: Final = ("--start", "--end")
 _OPTIONS_WITH_VALUE: Final = (

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from omnia_beam.cli.streams import GuardedStream
 from omnia_beam.core.errors import Interrupted, OmniaBeamError, UsageError
-from omnia_beam.core.printable import printable
 from omnia_beam.core.redaction import redact
 from omnia_beam.core.summary import Summary
+from omnia_beam.core.text import printable
 from omnia_beam.pipelines.result import CommandResult
 
 EXIT_COMPLETE: Final = 0

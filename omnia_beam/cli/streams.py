@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from omnia_beam.core.json_text import load_json
 from omnia_beam.core.log_lines import LOG_FACTS, LogFormat, json_line, log_to_stderr
+from omnia_beam.core.text import load_json
 
 
 class GuardedStream:

@@ -86,7 +86,7 @@ def _plan_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _plan(call: Call) -> CommandResult:
     job, context = call.job()
-    from omnia_beam.pipelines.plan_command import run_plan
+    from omnia_beam.pipelines.plan import run_plan
 
     return run_plan(job, context, call.args.mapping_template)
 

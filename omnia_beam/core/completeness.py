@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from omnia_beam.core.errors import IncompleteReadError
 from omnia_beam.core.limits import TIME_RESOLUTION_NS
-from omnia_beam.core.printable import counted
 from omnia_beam.core.series_id import id_key
+from omnia_beam.core.text import counted
 from omnia_beam.core.timestamps import format_time
 
 

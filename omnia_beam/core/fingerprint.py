@@ -31,7 +31,7 @@ import numpy.typing as npt
 
 from omnia_beam.core import kernel
 from omnia_beam.core.chunk import Points
-from omnia_beam.core.printable import counted
+from omnia_beam.core.text import counted
 from omnia_beam.core.timestamps import format_time
 
 _TIME_SALT: Final = np.uint64(0x9E3779B97F4A7C15)

@@ -8,8 +8,8 @@ import sys
 import time
 from typing import Any, Final, Literal
 
-from omnia_beam.core.printable import printable
 from omnia_beam.core.redaction import RedactingFilter
+from omnia_beam.core.text import printable
 
 LogFormat = Literal["text", "json"]
 

@@ -25,8 +25,8 @@ import pyarrow as pa
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.errors import StateError
-from omnia_beam.core.json_text import load_json
 from omnia_beam.core.receipt import Receipt
+from omnia_beam.core.text import load_json
 from omnia_beam.io.base import WriteResult
 from omnia_beam.ledger.dead_letters import DeadLetterFiles, letters_of_table, letters_to_table
 from omnia_beam.ledger.job import JobRun, RunState

@@ -26,8 +26,8 @@ from omnia_beam.core import errors
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.errors import IncompleteReadError, NotFoundError, OmniaBeamError, TransientServiceError
 from omnia_beam.core.fingerprint import Fingerprint
-from omnia_beam.core.json_text import load_json
 from omnia_beam.core.receipt import Receipt
+from omnia_beam.core.text import load_json
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.base import Reading

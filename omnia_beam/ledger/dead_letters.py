@@ -24,8 +24,8 @@ import pyarrow.parquet as pq
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.errors import OmniaBeamError, StateError
-from omnia_beam.core.json_text import load_json
 from omnia_beam.core.receipt import Receipt
+from omnia_beam.core.text import load_json
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.ledger.fence import LeaseFence

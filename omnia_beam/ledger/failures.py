@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from omnia_beam.core.json_text import load_json
+from omnia_beam.core.text import load_json
 from omnia_beam.ledger.state_dir import StateDir
 
 

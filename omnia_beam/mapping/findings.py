@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from omnia_beam.core.finding import Finding
 from omnia_beam.core.limits import TIME_RESOLUTION_NS
-from omnia_beam.core.printable import counted
+from omnia_beam.core.text import counted
 from omnia_beam.io.base import Accepts
 from omnia_beam.io.facts import SeriesFacts
 from omnia_beam.mapping.loss_report import LossReport, SeriesLine, sorted_findings

@@ -17,7 +17,7 @@ from rich.text import Text
 from omnia_beam.config.accept import Acceptance
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.finding import Finding
-from omnia_beam.core.printable import counted, one_line
+from omnia_beam.core.text import counted, one_line
 
 _SHOWN: Final = 20
 _LISTED: Final = 10

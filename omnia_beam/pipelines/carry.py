@@ -24,9 +24,9 @@ from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.net.http.stats import StatsSnapshot
-from omnia_beam.pipelines.cluster_guard import cluster_share
 from omnia_beam.pipelines.committing import committing
 from omnia_beam.pipelines.copy import CopyTask, copy_pipeline
+from omnia_beam.pipelines.guard import cluster_share
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.removal_guard import RemovalGuard
 from omnia_beam.pipelines.work_plan import for_other_clocks

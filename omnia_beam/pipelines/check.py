@@ -14,8 +14,8 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
 from omnia_beam.config.job import wanted_range
 from omnia_beam.core.errors import OmniaBeamError
-from omnia_beam.core.printable import counted
 from omnia_beam.core.summary import Status, Summary
+from omnia_beam.core.text import counted
 from omnia_beam.io.base import Attempt
 from omnia_beam.io.kinds import sink_of, source_of
 from omnia_beam.ledger.state_dir import FOLDERS, StateDir

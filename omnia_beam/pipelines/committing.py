@@ -11,7 +11,7 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import Outcome
 from omnia_beam.beam.progress import RunBoard
 from omnia_beam.core.errors import Interrupted, OmniaBeamError
-from omnia_beam.core.printable import counted
+from omnia_beam.core.text import counted
 from omnia_beam.io.base import Sink
 from omnia_beam.ledger.job import JobRun
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from omnia_beam.core.printable import counted
+from omnia_beam.core.text import counted
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.destination import DestinationCheck, RunReach
 from omnia_beam.io.letters import MAPPING

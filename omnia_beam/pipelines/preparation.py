@@ -11,7 +11,7 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.progress import Limit
 from omnia_beam.config.accept import Acceptance
 from omnia_beam.core.errors import SelectionError
-from omnia_beam.core.printable import counted, one_line
+from omnia_beam.core.text import counted, one_line
 from omnia_beam.io.base import OpenSource
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.mapping.findings import loss_report

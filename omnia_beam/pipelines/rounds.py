@@ -15,8 +15,8 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.execution import Outcome
 from omnia_beam.config import JobConfig
 from omnia_beam.config.fields import removable_points
-from omnia_beam.core.printable import counted
 from omnia_beam.core.summary import Summary
+from omnia_beam.core.text import counted
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.destination import DestinationCheck, Removal
 from omnia_beam.ledger.facts import prior_records, receipts_with_kept_points, standing_points

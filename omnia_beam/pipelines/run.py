@@ -18,8 +18,8 @@ from omnia_beam.beam.execution import Outcome
 from omnia_beam.beam.loading import begin_loading_beam, finish_loading_beam
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import Interrupted, OmniaBeamError, UsageError
-from omnia_beam.core.printable import counted
 from omnia_beam.core.summary import Summary
+from omnia_beam.core.text import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.base import OpenSource
 from omnia_beam.io.destination import DestinationCheck, RunReach, report_leftovers
@@ -30,15 +30,14 @@ from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.mapping.series_memory import remember_series
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.pipelines.carry import Carrier
-from omnia_beam.pipelines.cluster_guard import check_job
 from omnia_beam.pipelines.committing import commit_leftovers
+from omnia_beam.pipelines.guard import check_job, check_repeats
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import opened_state
 from omnia_beam.pipelines.letters_check import check_letters
 from omnia_beam.pipelines.plan_audit import audit_counts
 from omnia_beam.pipelines.preparation import Prepared, notify_findings, point_limits, prepare, series_rules
 from omnia_beam.pipelines.removal_guard import GuardRules, RemovalGuard
-from omnia_beam.pipelines.repeat_guard import check_repeats
 from omnia_beam.pipelines.rounds import Carry, Rounds
 from omnia_beam.pipelines.selection_memory import remember_selection
 from omnia_beam.pipelines.series_metadata import keep_series

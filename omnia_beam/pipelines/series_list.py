@@ -12,9 +12,9 @@ from rich.table import Table
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
-from omnia_beam.core.printable import one_line
 from omnia_beam.core.series import Timeseries
 from omnia_beam.core.summary import Summary
+from omnia_beam.core.text import one_line
 from omnia_beam.io.kinds import source_of
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.pipelines.result import CommandResult

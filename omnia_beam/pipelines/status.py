@@ -5,19 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from rich.table import Table
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
-from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.summary import Summary
+from omnia_beam.core.text import counted, one_line
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.destination import DestinationCheck, RunReach
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.job import JobView
+from omnia_beam.ledger.lease_file import LeaseOwner, fate_of, read_lease
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.record import describe_scope_change
 from omnia_beam.ledger.state_dir import StateDir
@@ -26,7 +27,6 @@ from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.letters_check import check_letters
 from omnia_beam.pipelines.result import CommandResult
 from omnia_beam.pipelines.selection_memory import remembered_range, remembered_selection
-from omnia_beam.pipelines.status_lease import LeaseFacts, lease_facts
 
 _TABLE_ROWS: Final = 40
 _NAMED_SERIES: Final = 1_000
@@ -296,3 +296,37 @@ def _table(status: JobStatus) -> Table:
 def _percent(share: float) -> str:
     """Return a percentage, rounded down so that only a whole copy shows 100%."""
     return "100%" if share == 1 else f"{int(share * 10_000) / 100:.2f}%"
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseFacts:
+    """The holder of the job's lease.
+
+    Args:
+        state: `running`; `perhaps_running` for a holder on another machine; `died` for one that did not release the lease;
+            `free`.
+        text: for people.
+    """
+
+    state: Literal["running", "perhaps_running", "died", "free"]
+    text: str
+
+
+def lease_facts(state_dir: StateDir) -> LeaseFacts:
+    """Read the lease without changing it.
+
+    Raises:
+        StateError: it cannot be read.
+    """
+    found = read_lease(state_dir)
+    if found is None:
+        return LeaseFacts("free", "no run yet")
+    if found.released:
+        return LeaseFacts("free", f"no run; the last was run {found.run}, ended after {format_time(found.beat_ns, 0)}")
+    who = f"{found}, last heartbeat {format_time(found.beat_ns, 0)}"
+    fate = fate_of(found.owner, LeaseOwner.here("status"))
+    if fate == "alive":
+        return LeaseFacts("running", f"running: {who}")
+    if fate == "dead":
+        return LeaseFacts("died", f"died without releasing its lease: {who}; the next run takes over")
+    return LeaseFacts("perhaps_running", f"running, or died without releasing its lease: {who}")

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -23,7 +23,6 @@ from apache_beam.metrics import Metrics
 
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.errors import WireFormatError
-from omnia_beam.core.event import BadEvent
 from omnia_beam.core.limits import TIME_RESOLUTION_NS
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MIN_TIME_NS, format_time
@@ -176,3 +175,19 @@ def _sorted_unique(series_id: str, points: Points) -> Points:
             f"series {series_id} has two different points at {at}: which of them is right is not known"
         )
     return points.take(~repeats)
+
+
+class BadEvent(NamedTuple):
+    """A message that could not be decoded. None of its points was passed on, so that it can be repaired and sent again.
+
+    It is a NamedTuple of plain types, so that any of Beam's sinks can store it.
+
+    Args:
+        message: the bytes as received; a message that was text is encoded as UTF-8.
+        error: the error class's name.
+        reason: what is wrong, and where in the message, for people.
+    """
+
+    message: bytes
+    error: str
+    reason: str

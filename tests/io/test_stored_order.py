@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.files.stored_order import in_stored_order
+from omnia_beam.io.files.csv.write import in_stored_order
 
 KEY = ChunkKey(("a", "b", "c"), TimeRange(0, 100))
 

@@ -27,8 +27,8 @@ from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.auth.credentials import CredentialSpec
 from omnia_beam.net.http.settings import ServiceSettings
-from omnia_beam.pipelines.cluster_guard import cluster_share
 from omnia_beam.pipelines.copy import CopyTask, copy_windows
+from omnia_beam.pipelines.guard import cluster_share
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.replay.replay import run_replay

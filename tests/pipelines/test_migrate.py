@@ -21,7 +21,7 @@ from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.ledger.dead_letters import read_dead_letters
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.config import load_config
-from omnia_beam.pipelines.plan_command import run_plan
+from omnia_beam.pipelines.plan import run_plan
 from omnia_beam.pipelines.run import run_migrate
 from tests.pipelines.conftest import Rows, differences, rows, stored_points
 

@@ -21,7 +21,7 @@ from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import DestinationError, UsageError
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.net.http.shared import reset_shared_sessions
-from omnia_beam.pipelines.cluster_guard import check_job
+from omnia_beam.pipelines.guard import check_job
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.run import run_backfill
 from tests.pipelines.conftest import with_options

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from omnia_beam.core.chunk import CHUNK_SCHEMA, RawChunk, RawPage
 from omnia_beam.core.errors import IncompleteReadError, WireFormatError
-from omnia_beam.core.printable import counted
+from omnia_beam.core.text import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import BodyFormat, ChunkKey
 from omnia_beam.transforms.assemble import assemble_chunk

@@ -17,10 +17,9 @@ from hypothesis import strategies as st
 from omnia_beam.beam.progress import RunBoard
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import UsageError, WireFormatError
-from omnia_beam.core.event import BadEvent
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.files.write import WriteFiles
-from omnia_beam.transforms.decode_events import EVENT_SCHEMA, DecodeEvents, _DecodeEvents, event_chunk
+from omnia_beam.transforms.decode_events import EVENT_SCHEMA, BadEvent, DecodeEvents, _DecodeEvents, event_chunk
 
 HOUR = 3_600 * 10**9
 Point = tuple[int, float, int]

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from omnia_beam.core.errors import StateError, UsageError
-from omnia_beam.core.json_text import load_json
+from omnia_beam.core.text import load_json
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.facts import SeriesFacts

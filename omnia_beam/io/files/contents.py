@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final
 
 from omnia_beam.core.errors import DestinationError
-from omnia_beam.core.printable import counted
+from omnia_beam.core.text import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MIN_TIME_NS, parse_time
 from omnia_beam.io.contents import SeriesNames
@@ -19,7 +19,7 @@ from omnia_beam.io.files.csv.write import CsvOptions
 from omnia_beam.io.files.destination_files import list_destination, shown_name
 from omnia_beam.io.files.options import CsvSink, ParquetSink
 from omnia_beam.io.files.parquet import readback as parquet_reader
-from omnia_beam.io.files.series_names import read_names
+from omnia_beam.io.files.series_metadata import read_names
 from omnia_beam.io.files.strays import is_of_another_job
 from omnia_beam.io.point_block import PointBlock
 from omnia_beam.store import is_remote

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from omnia_beam.core.errors import UsageError
-from omnia_beam.core.printable import counted, one_line
+from omnia_beam.core.text import counted, one_line
 from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.io.facts import FileFacts
 from omnia_beam.io.files.blocks import BlockFile

@@ -12,8 +12,8 @@ from typing import Final
 from omnia_beam.core.errors import DestinationError
 from omnia_beam.core.file_stamp import FileStamp
 from omnia_beam.core.fingerprint import Fingerprint
-from omnia_beam.core.printable import counted
 from omnia_beam.core.receipt import Receipt
+from omnia_beam.core.text import counted
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.destination import DestinationCheck, RunReach
 from omnia_beam.io.files.destination_files import shown_name

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from omnia_beam.core.finding import Finding
-from omnia_beam.core.printable import counted
+from omnia_beam.core.text import counted
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.io.facts import FileFacts, Noted, SeriesFacts
 from omnia_beam.io.files.options import CsvSource, ParquetSource

@@ -19,8 +19,8 @@ import pyarrow as pa
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.errors import StateError, UsageError
 from omnia_beam.core.fingerprint import status_histogram
-from omnia_beam.core.json_text import load_json
 from omnia_beam.core.limits import TIME_RESOLUTION_NS
+from omnia_beam.core.text import load_json
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS
 from omnia_beam.io.facts import FileFacts, Noted, SeriesFacts

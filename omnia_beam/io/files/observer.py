@@ -13,15 +13,14 @@ import numpy as np
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.errors import DestinationError
 from omnia_beam.core.fingerprint import Fingerprint
-from omnia_beam.core.printable import counted
 from omnia_beam.core.receipt import Receipt
+from omnia_beam.core.text import counted
 from omnia_beam.io.difference import Difference
 from omnia_beam.io.files.csv import readback as csv_reader
 from omnia_beam.io.files.csv.write import CsvOptions
 from omnia_beam.io.files.options import CsvSink, ParquetSink
 from omnia_beam.io.files.parquet import readback as parquet_reader
-from omnia_beam.io.files.set_aside import MovedFiles
-from omnia_beam.io.files.strays import find_surplus
+from omnia_beam.io.files.strays import MovedFiles, find_surplus
 from omnia_beam.io.observer import Observation, Surplus
 from omnia_beam.store import is_remote, within
 

@@ -16,7 +16,7 @@ from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import IncompleteReadError, OmniaBeamError, UsageError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.limits import MAX_CHUNK_POINTS
-from omnia_beam.core.printable import counted
+from omnia_beam.core.text import counted
 from omnia_beam.core.window import Window
 from omnia_beam.io.base import ReadResult
 from omnia_beam.io.files.catalog import FileCatalog, catalog_files

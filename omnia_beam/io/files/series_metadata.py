@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from omnia_beam.config.series_file import find_series_files, read_series_file, series_file_name, series_table
 from omnia_beam.core.series import Timeseries
+from omnia_beam.io.contents import SeriesAbout, SeriesNames
 from omnia_beam.ledger.fence import LeaseFence
 from omnia_beam.store import reason, within, write_durably
 from omnia_beam.store.place import Place
@@ -73,3 +74,20 @@ def _root(path: str) -> str:
         return root
     root = f"{scheme}://{root}"
     return Place(root, path.entry) if isinstance(path, Place) else root
+
+
+def read_names(path: str) -> SeriesNames:
+    """Read all `_series*.csv` at the root of a destination; of a series the row of the newest file counts."""
+    rows: dict[str, SeriesAbout] = {}
+    problems: list[str] = []
+    for file in find_series_files(path):
+        found, wrong = read_series_file(file)
+        rows |= {
+            each.series.id: SeriesAbout(
+                each.series.name, each.series.unit or "", each.series.facility, each.series.description or ""
+            )
+            for each in found
+        }
+        if wrong:
+            problems.append(f"ids stand in place of names: {wrong[0]}")
+    return SeriesNames(rows, tuple(problems))

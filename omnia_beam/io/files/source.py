@@ -9,8 +9,8 @@ from omnia_beam.config.job import JobConfig, wanted_range
 from omnia_beam.config.series_file import check_no_problems
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.finding import Finding
-from omnia_beam.core.printable import counted
 from omnia_beam.core.series import Timeseries
+from omnia_beam.core.text import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.base import WHOLE, Attempt, Described, Notify, Reading, Selection, Share

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from omnia_beam.core.errors import IncompleteReadError
-from omnia_beam.core.printable import counted
+from omnia_beam.core.text import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.plan.counting import Count, inner
 

@@ -17,8 +17,8 @@ from omnia_beam.core.errors import (
     WireFormatError,
 )
 from omnia_beam.core.failure import WindowFailure
-from omnia_beam.core.printable import counted
 from omnia_beam.core.series_id import id_key
+from omnia_beam.core.text import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import BodyFormat, ChunkKey
 from omnia_beam.io.omnia.evidence import Contradiction, Witness

@@ -11,8 +11,8 @@ from omnia_beam.config.fields import has_control_character
 from omnia_beam.config.ids_file import read_ids_file
 from omnia_beam.core.errors import NotTheServiceError, SelectionError, UsageError
 from omnia_beam.core.finding import Finding
-from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.series import Timeseries
+from omnia_beam.core.text import counted, one_line
 from omnia_beam.io.pi.calls import DataServer, PiCalls
 from omnia_beam.io.pi.memory import KnownPoint
 from omnia_beam.io.pi.options import PiSelection

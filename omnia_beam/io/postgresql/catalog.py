@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from omnia_beam.core.nearest import did_you_mean
+from omnia_beam.core.text import did_you_mean
 from omnia_beam.io.postgresql.names import TableName
 
 if TYPE_CHECKING:

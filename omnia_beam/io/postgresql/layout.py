@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from omnia_beam.core.errors import UsageError
-from omnia_beam.core.nearest import did_you_mean
+from omnia_beam.core.text import did_you_mean
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.facts import names_quality

@@ -8,9 +8,9 @@ from typing import Final
 
 from omnia_beam.config.job import JobConfig
 from omnia_beam.core.errors import UsageError
-from omnia_beam.core.printable import printable
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.series import Timeseries
+from omnia_beam.core.text import printable
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.any_series import AnySeries

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from omnia_beam.core.printable import counted as number_of
 from omnia_beam.core.receipt import Receipt
+from omnia_beam.core.text import counted as number_of
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.destination import DestinationCheck, RunReach
 from omnia_beam.io.postgresql.table import TableForm

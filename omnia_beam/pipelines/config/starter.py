@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from omnia_beam.config.section import Section, item_annotation, key_names, variants
 from omnia_beam.core.errors import UsageError
-from omnia_beam.core.nearest import did_you_mean
+from omnia_beam.core.text import did_you_mean
 from omnia_beam.io.kinds import kinds
 from omnia_beam.pipelines.config import job_model
 from omnia_beam.pipelines.config.schema import json_schema

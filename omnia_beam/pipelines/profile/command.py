@@ -12,8 +12,8 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.progress_display import showing_progress
 from omnia_beam.config import JobConfig, format_duration, parse_duration
 from omnia_beam.core.errors import UsageError
-from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.summary import ProgressFacts, Summary
+from omnia_beam.core.text import counted, one_line
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS, format_time
 from omnia_beam.io.base import Sink

@@ -10,7 +10,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from omnia_beam.config import format_duration
-from omnia_beam.core.printable import counted, printable
+from omnia_beam.core.text import counted, printable
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.pipelines.profile.figures import Profile, SeriesFigures, Stretch
 from omnia_beam.pipelines.profile.formats import gap_text, moment_text, percent, value_text

@@ -11,16 +11,15 @@ from dataclasses import replace
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import Interrupted, OmniaBeamError, UsageError
-from omnia_beam.core.printable import counted
 from omnia_beam.core.summary import Summary
+from omnia_beam.core.text import counted
 from omnia_beam.io.destination import DestinationCheck, RunReach
 from omnia_beam.ledger.dead_letters import WRITING, DeadLetterFiles
 from omnia_beam.net.http.session import ServiceSession
-from omnia_beam.pipelines.cluster_guard import check_job
+from omnia_beam.pipelines.guard import check_job, check_repeats
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import opened_state
 from omnia_beam.pipelines.letters_check import check_letters
-from omnia_beam.pipelines.repeat_guard import check_repeats
 from omnia_beam.pipelines.replay.points import PointReplay
 from omnia_beam.pipelines.replay.tally import Tally
 from omnia_beam.pipelines.replay.windows import WindowReplay

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from omnia_beam.core.dead_letter import DeadLetter
-from omnia_beam.core.printable import counted
 from omnia_beam.core.summary import Summary
+from omnia_beam.core.text import counted
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 

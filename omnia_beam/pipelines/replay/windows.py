@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.metrics import RunMetrics
-from omnia_beam.core.printable import counted
+from omnia_beam.core.text import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.base import OpenSource

@@ -20,7 +20,7 @@ import apache_beam as beam
 from apache_beam.io.iobase import RestrictionProgress, RestrictionTracker
 
 from omnia_beam.beam.coders import WindowShardCoder
-from omnia_beam.core.json_text import load_json
+from omnia_beam.core.text import load_json
 from omnia_beam.core.window import Window
 from omnia_beam.plan.plan import WindowShard
 

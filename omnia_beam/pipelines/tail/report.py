@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from omnia_beam.core.errors import StateError
-from omnia_beam.core.json_text import load_json
 from omnia_beam.core.summary import Summary
+from omnia_beam.core.text import load_json
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.tail.cycle import Cycle

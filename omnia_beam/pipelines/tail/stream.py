@@ -35,8 +35,8 @@ from omnia_beam.io.destination import report_leftovers
 from omnia_beam.ledger.compaction import open_ledger
 from omnia_beam.ledger.job import JobRun
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.pipelines.cluster_guard import cluster_share
 from omnia_beam.pipelines.copy import CopyTask, copy_windows
+from omnia_beam.pipelines.guard import cluster_share
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import held_lease, new_run_id, scope_of
 from omnia_beam.pipelines.preparation import prepare

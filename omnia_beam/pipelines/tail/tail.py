@@ -45,11 +45,10 @@ from omnia_beam.ledger.lease import Lease
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.shared import reset_shared_sessions
-from omnia_beam.pipelines.cluster_guard import check_job
+from omnia_beam.pipelines.guard import check_job, check_repeats
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import held_lease, new_run_id, scope_of
 from omnia_beam.pipelines.removal_guard import RemovalGuard
-from omnia_beam.pipelines.repeat_guard import check_repeats
 from omnia_beam.pipelines.rounds import Ended
 from omnia_beam.pipelines.run import Copying
 from omnia_beam.pipelines.series_metadata import keep_series

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.fingerprint import Fingerprint
-from omnia_beam.core.printable import counted
+from omnia_beam.core.text import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.difference import Difference

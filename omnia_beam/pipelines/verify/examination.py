@@ -11,8 +11,8 @@ import numpy as np
 from omnia_beam.core.chunk import NO_POINTS, Points
 from omnia_beam.core.errors import CredentialError, IncompleteReadError, ServiceError, UsageError
 from omnia_beam.core.fingerprint import Fingerprint, describe_change
-from omnia_beam.core.printable import counted
 from omnia_beam.core.receipt import Receipt
+from omnia_beam.core.text import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.difference import Difference

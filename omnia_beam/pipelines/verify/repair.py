@@ -20,8 +20,8 @@ from typing import Any, Final
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig, WindowConfig
 from omnia_beam.core.errors import DestinationError, OmniaBeamError, StateError
-from omnia_beam.core.printable import counted
 from omnia_beam.core.summary import Summary
+from omnia_beam.core.text import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.observer import Aside, FileMoves, Stray

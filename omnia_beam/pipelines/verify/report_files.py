@@ -10,7 +10,7 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from omnia_beam.core.fingerprint import RECIPE
-from omnia_beam.core.printable import counted
+from omnia_beam.core.text import counted
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.difference import KINDS
 from omnia_beam.ledger.state_dir import StateDir

@@ -18,7 +18,7 @@ from omnia_beam.ledger.job import JobView
 from omnia_beam.ledger.record import Scope
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.stats import StatsSnapshot
-from omnia_beam.pipelines.cluster_guard import cluster_share
+from omnia_beam.pipelines.guard import cluster_share
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.preparation import Prepared, prepare
 from omnia_beam.transforms.map_series import MapSeries

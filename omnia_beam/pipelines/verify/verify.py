@@ -21,8 +21,8 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.progress_display import showing_progress
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import CredentialError, Interrupted, OmniaBeamError, ServiceError, UsageError
-from omnia_beam.core.printable import counted, one_line
 from omnia_beam.core.summary import ProgressFacts, Summary
+from omnia_beam.core.text import counted, one_line
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.difference import KINDS
 from omnia_beam.io.observer import Destination, ReadingPlace
@@ -33,13 +33,12 @@ from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.queries import count_recorded
 from omnia_beam.ledger.record import Scope, describe_scope_change
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.pipelines.cluster_guard import check_job
+from omnia_beam.pipelines.guard import check_job, check_repeats
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import scope_of
-from omnia_beam.pipelines.repeat_guard import check_repeats
 from omnia_beam.pipelines.run import run_job
 from omnia_beam.pipelines.selection_memory import remembered_range, remembered_selection
-from omnia_beam.pipelines.status_lease import lease_facts
+from omnia_beam.pipelines.status import lease_facts
 from omnia_beam.pipelines.verify.comparison import Comparison
 from omnia_beam.pipelines.verify.examination import Examination
 from omnia_beam.pipelines.verify.repair import Repair, RepairPlan, repair, unreadable_windows

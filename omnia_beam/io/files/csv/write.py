@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +19,6 @@ from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND
-from omnia_beam.io.files.stored_order import in_stored_order
 from omnia_beam.plan.packing import month_starts
 
 CSV_SUFFIXES: Final = {"none": ".csv", "gzip": ".csv.gz", "zstd": ".csv.zst"}
@@ -165,3 +165,17 @@ def _encoded(table: Any, options: CsvOptions) -> Any:
         with pa.CompressedOutputStream(out, options.compression) as packed:
             pcsv.write_csv(table, packed, form)
     return out.getvalue()
+
+
+def in_stored_order(chunk: Chunk) -> Any:
+    """Return a chunk's batch sorted by stored id and time.
+
+    A chunk is sorted by the source's ids, which after a mapping may not be the order of the target's ids. Where both orders are
+    the same, as without a mapping, it is the batch itself.
+    """
+    ids = chunk.series_ids
+    if all(one < other for one, other in itertools.pairwise(ids)):
+        return chunk.batch
+    ranks = {series_id: rank for rank, series_id in enumerate(sorted(set(ids)))}
+    rank = np.array([ranks[series_id] for series_id in ids], np.int32)[chunk.codes]
+    return chunk.batch.take(pa.array(np.lexsort((chunk.points.times, rank))))

@@ -1,4 +1,4 @@
-"""Refuse the jobs that workers elsewhere could not carry out, and give each worker its share of the budgets."""
+"""Refuse, before anything is begun, the jobs that cannot be carried out as asked, and give each worker its share of the budgets."""
 
 from __future__ import annotations
 
@@ -39,3 +39,19 @@ def check_job(job: Job, context: RunContext, *, endless: bool = False) -> None:
 def cluster_share(context: RunContext) -> Share:
     """Return the share of one worker of the runner; all of it where the pipeline runs in this process."""
     return Share(worker_processes(context.options))
+
+
+def check_repeats(job: Job, what: str) -> None:
+    """Check that the sink replaces a point that is written again, before anything is begun.
+
+    Args:
+        what: the command or key that writes points again, as the message names it.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if not job.sink.accepts.upserts:
+        raise UsageError(
+            f"{what} writes points again that may be stored already, and a sink of kind {job.config.sink.kind} adds points and "
+            "replaces none: they would be there twice"
+        )

@@ -1,8 +1,11 @@
-"""Make foreign text safe to print: names, units and messages that come from a service or a file."""
+"""Work with text of others: make it safe to print, count in words, suggest a name, and read JSON."""
 
 from __future__ import annotations
 
-from typing import Final
+import difflib
+import json
+from collections.abc import Iterable
+from typing import Any, Final
 
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 """Replaces a character that would move the cursor, colour the terminal or break the line."""
@@ -29,3 +32,22 @@ def counted(number: int, noun: str) -> str:
 def one_line(text: str) -> str:
     """Return the printable text on one line, so that a name with a line end in it does not look like two rows."""
     return "".join(REPLACEMENT if c in _KEPT else c for c in printable(text))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `; did you mean "backfill"?` with the nearest known name, or an empty text where none is near."""
+    by_lower = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return f'; did you mean "{by_lower[near[0]]}"?' if near else ""
+
+
+def load_json(text: str | bytes) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        ValueError: the text is not JSON, or is nested too deeply to be read (`json` raises RecursionError for that).
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("not JSON that can be read: nested too deeply") from None

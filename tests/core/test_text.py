@@ -7,7 +7,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnia_beam.core.printable import REPLACEMENT, one_line, printable
+from omnia_beam.core.text import REPLACEMENT, one_line, printable
 
 
 def moves_the_terminal(character: str) -> bool:
