@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
+from tests.layer_plants import GOOD, PLANTED
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = "omnia_beam"
 MAX_LINES = 400
+MAX_MODULES = 25
 
 ALLOWED: dict[str, set[str]] = {
     "core": set(),
@@ -78,6 +83,7 @@ def find_violations(root: Path) -> list[str]:
         module_name(place) for path in modules for place in [path.relative_to(root), path.relative_to(root).parent]
     }
     found = [line for path in [*modules, *others] for line in check_file(path, path.relative_to(root).as_posix())]
+    found += [*check_folders(root, modules), *check_circles(root, modules, known)]
     for path in modules:
         place = path.relative_to(root)
         if is_generated(path):
@@ -144,6 +150,28 @@ def check_file(path: Path, place: str) -> Iterator[str]:
     lines = len(path.read_text(encoding="utf-8").splitlines())
     if lines > MAX_LINES and not is_generated(path):
         yield f"{place}:{lines}: {lines} lines; past {MAX_LINES} it is more than one noun: split it"
+
+
+def check_folders(root: Path, modules: Sequence[Path]) -> Iterator[str]:
+    for folder, count in Counter(path.parent for path in modules).items():
+        if count > MAX_MODULES:
+            place = folder.relative_to(root).as_posix()
+            yield f"{place}:1: {count} modules; past {MAX_MODULES} nobody finds one: merge small ones, or make a folder"
+
+
+def check_circles(root: Path, modules: Sequence[Path], known: set[str]) -> Iterator[str]:
+    """A circle of imports, also of such inside functions: neither module can be read, or moved, without the other."""
+    graph = {}
+    for path in modules:
+        place = path.relative_to(root)
+        if place.as_posix() not in EXEMPT and not is_generated(path):
+            targets = imported(ast.parse(path.read_text(encoding="utf-8")), place, known)
+            graph[module_name(place)] = {each for _, each in targets if each.startswith(f"{PACKAGE}.")}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle = error.args[1]
+        yield f"{PACKAGE}:1: a circle of imports: {' < '.join(circle)}: move what both need into one below"
 
 
 def check_docstrings(tree: ast.Module) -> Iterator[str]:
@@ -222,161 +250,6 @@ def test_the_tree_keeps_the_rules() -> None:
 
 # The rules themselves, on trees with one planted violation each.
 
-GOOD = {
-    "omnia_beam/__init__.py": '"""x."""\nfrom omnia_beam.io.read import Read\n',
-    "omnia_beam/core/__init__.py": '"""x."""\n',
-    "omnia_beam/core/limits.py": '"""x."""\nimport numpy\n_A = 1\ndef _private(): ...\n',
-    "omnia_beam/core/chunk.py": '"""x."""\nfrom . import limits\nfrom .limits import GOOD\n',
-    "omnia_beam/wire/big_pb2.py": "import omnia_beam.net.client\n" + "\n" * 500,
-    "omnia_beam/net/client.py": '"""x."""\nimport requests\nfrom omnia_beam import __version__\n',
-    "omnia_beam/io/read.py": '"""x."""\nimport apache_beam as beam\nfrom omnia_beam.net import client\n'
-    'class Read:\n    """x."""\n    def process(self): ...\n',
-    "omnia_beam/io/kinds.py": '"""x."""\nfrom omnia_beam.io.lake.options import LakeSink\nKINDS = {"lake": LakeSink}\n',
-    "omnia_beam/io/lake/__init__.py": '"""x."""\n',
-    "omnia_beam/io/lake/options.py": '"""x."""\nclass LakeSink:\n    """x."""\n',
-    "omnia_beam/io/lake/sink.py": '"""x."""\nfrom omnia_beam.io.lake.options import LakeSink\n_A = isinstance(1, LakeSink)\n',
-    "omnia_beam/emulator/app.py": '"""x."""\nimport aiohttp\nfrom omnia_beam.core import limits\n'
-    "from omnia_beam.core.limits import GOOD\nfrom omnia_beam.emulator.store import Store\n",
-    "omnia_beam/emulator/store.py": '"""x."""\n',
-    "omnia_beam/cli.py": '"""x."""\nfrom omnia_beam.pipelines import backfill\nfrom omnia_beam.emulator import app\n',
-    "omnia_beam/pipelines/backfill.py": '"""x."""\nfrom omnia_beam.config.model import Config\n',
-    "omnia_beam/config/model.py": '"""x."""\nimport yaml\nfrom omnia_beam.core.errors import UsageError\n',
-    "tests/core/test_chunk.py": "import omnia_beam.cli\n",
-}
-
-PLANTED = {
-    "upward": (
-        "omnia_beam/core/a.py",
-        '"""x."""\nfrom omnia_beam.wire.page import Page\n',
-        "core imports omnia_beam.wire.page",
-    ),
-    "upward by import": (
-        "omnia_beam/wire/a.py",
-        '"""x."""\nimport omnia_beam.net.client as c\n',
-        "wire imports omnia_beam.net",
-    ),
-    "upward by package": (
-        "omnia_beam/wire/a.py",
-        '"""x."""\nfrom omnia_beam import net\n',
-        "wire imports omnia_beam.net",
-    ),
-    "upward, relative": (
-        "omnia_beam/net/a.py",
-        '"""x."""\nfrom ..io.read import Read\n',
-        "net imports omnia_beam.io.read",
-    ),
-    "upward, relative module": (
-        "omnia_beam/net/a.py",
-        '"""x."""\nfrom ..io import read\n',
-        "net imports omnia_beam.io.read",
-    ),
-    "upward, relative from __init__": (
-        "omnia_beam/net/__init__.py",
-        '"""x."""\nfrom ..io import read\n',
-        "net imports omnia_beam.io",
-    ),
-    "upward, nested": ("omnia_beam/net/b/a.py", '"""x."""\nfrom ...io import read\n', "net imports omnia_beam.io.read"),
-    "sideways": (
-        "omnia_beam/transforms/a.py",
-        '"""x."""\nfrom omnia_beam.io.read import Read\n',
-        "transforms imports omnia_beam.io",
-    ),
-    "config sideways": (
-        "omnia_beam/config/a.py",
-        '"""x."""\nimport omnia_beam.net.client\n',
-        "config imports omnia_beam.net",
-    ),
-    "pipelines to emulator": (
-        "omnia_beam/pipelines/a.py",
-        '"""x."""\nimport omnia_beam.emulator.app\n',
-        "pipelines imports omnia_beam.emulator",
-    ),
-    "cli from below": (
-        "omnia_beam/pipelines/a.py",
-        '"""x."""\nfrom omnia_beam import cli\n',
-        "pipelines imports omnia_beam.cli",
-    ),
-    "emulator to core": (
-        "omnia_beam/emulator/a.py",
-        '"""x."""\nfrom omnia_beam.core.chunk import Chunk\n',
-        "may import omnia_beam.core.limits",
-    ),
-    "emulator to wire": (
-        "omnia_beam/emulator/a.py",
-        '"""x."""\nimport omnia_beam.wire.big_pb2\n',
-        "emulator imports omnia_beam.wire",
-    ),
-    "in a function": (
-        "omnia_beam/core/a.py",
-        '"""x."""\ndef _f():\n    import omnia_beam.net.client\n',
-        ":3: core imports",
-    ),
-    "for types only": (
-        "omnia_beam/core/a.py",
-        '"""x."""\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from omnia_beam.net.client import C\n',
-        ":4: core imports",
-    ),
-    "by name": (
-        "omnia_beam/core/a.py",
-        '"""x."""\nimport importlib\nimportlib.import_module("omnia_beam.net.client")\n',
-        "core imports omnia_beam.net",
-    ),
-    "by computed name": (
-        "omnia_beam/core/a.py",
-        '"""x."""\ndef _f(n):\n    __import__(n)\n',
-        "imports omnia_beam itself",
-    ),
-    "imports omnia_beam itself": (
-        "omnia_beam/io/a.py",
-        '"""x."""\nfrom omnia_beam import Chunk\n',
-        "imports omnia_beam itself",
-    ),
-    "Beam below its layers": (
-        "omnia_beam/net/a.py",
-        '"""x."""\nfrom apache_beam import coders\n',
-        "net imports apache_beam",
-    ),
-    "I/O in transforms": (
-        "omnia_beam/transforms/a.py",
-        '"""x."""\nimport requests.adapters\n',
-        "transforms imports requests",
-    ),
-    "a kind in the engine": (
-        "omnia_beam/pipelines/a.py",
-        '"""x."""\nfrom omnia_beam.io.lake import sink\n',
-        "imports omnia_beam.io.lake.sink, which belongs to one kind",
-    ),
-    "a kind beside its folder": (
-        "omnia_beam/io/a.py",
-        '"""x."""\ndef _f():\n    from ..io.lake.sink import x\n',
-        ":3: imports omnia_beam.io.lake.sink, which belongs to one kind",
-    ),
-    "a kind's class by another way": (
-        "omnia_beam/cli/a.py",
-        '"""x."""\nfrom omnia_beam.pipelines import backfill\n_A = backfill.LakeSink\n',
-        ":3: names LakeSink, which belongs to one kind",
-    ),
-    "the kind of an object": (
-        "omnia_beam/pipelines/a.py",
-        '"""x."""\ndef _f(sink, ThatSink):\n    return isinstance(sink, ThatSink)\n',
-        ":3: asks of which kind an end is",
-    ),
-    "the name of a kind": (
-        "omnia_beam/pipelines/a.py",
-        '"""x."""\ndef _f(sink):\n    return sink.kind in ("lake", "river")\n',
-        ":3: asks for the kind lake",
-    ),
-    "unknown layer": ("omnia_beam/extras/a.py", '"""x."""\n', "no layer is called 'extras'"),
-    "utils": ("omnia_beam/net/utils.py", '"""x."""\n', "not utils.py"),
-    "utils in tests": ("tests/utils.py", "", "not utils.py"),
-    "too long": ("omnia_beam/net/a.py", '"""x."""\n' + "\n" * 400, "401 lines"),
-    "too long a test": ("tests/net/test_a.py", "\n" * 401, "401 lines"),
-    "module without words": ("omnia_beam/net/a.py", "_A = 1\n", "the module has no docstring"),
-    "empty __init__": ("omnia_beam/net/__init__.py", "", "the module has no docstring"),
-    "class without words": ("omnia_beam/net/a.py", '"""x."""\nclass Client: ...\n', ":2: Client is public"),
-    "function without words": ("omnia_beam/net/a.py", '"""x."""\nasync def fetch(): ...\n', ":2: fetch is public"),
-}
-
 
 def plant(root: Path, files: dict[str, str]) -> Path:
     for name, text in files.items():
@@ -387,6 +260,21 @@ def plant(root: Path, files: dict[str, str]) -> Path:
 
 def test_a_good_tree_has_no_violation(tmp_path: Path) -> None:
     assert find_violations(plant(tmp_path, GOOD)) == []
+
+
+def test_a_folder_of_too_many_modules_is_found(tmp_path: Path) -> None:
+    many = {f"omnia_beam/net/a{i}.py": '"""x."""\n' for i in range(MAX_MODULES)}
+    found = find_violations(plant(tmp_path, GOOD | many))
+    assert found == ["omnia_beam/net:1: 26 modules; past 25 nobody finds one: merge small ones, or make a folder"]
+
+
+@pytest.mark.parametrize("inner", ["", "def _f():\n    "])
+def test_a_circle_is_found(tmp_path: Path, inner: str) -> None:
+    back = {"omnia_beam/emulator/store.py": f'"""x."""\n{inner}from omnia_beam.emulator.app import App\n'}
+    found = find_violations(plant(tmp_path, GOOD | back))
+    assert len(found) == 1
+    assert "a circle of imports" in found[0]
+    assert "omnia_beam.emulator.store" in found[0]
 
 
 @pytest.mark.parametrize("case", PLANTED)

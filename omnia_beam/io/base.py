@@ -116,6 +116,28 @@ class Described:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
+class PointStore(Protocol):
+    """A place that points are read from. It is pickled to the workers and holds no secret.
+
+    Every method raises OmniaBeamError, in one line with the place, the cause and the remedy.
+    """
+
+    def series(self) -> Iterable[Timeseries]:
+        """Return the selected series, each once."""
+
+    def span(self) -> TimeRange | None:
+        """Return a range that holds all points, for a job without a window; None where it has to have one."""
+
+    def counts(self, series_ids: Sequence[str], requested: TimeRange) -> Mapping[str, int]:
+        """Return the number of points in a range, by series; a series without an entry has none."""
+
+    def read(self, series_ids: Sequence[str], requested: TimeRange) -> Mapping[str, Points]:
+        """Return all points in a range, by series, in any order; a series without an entry has none.
+
+        Of points of a series that share a time the last one counts.
+        """
+
+
 class Source(Protocol):
     """A place that points come from, with the options of one job; made without any request or read."""
 
@@ -323,7 +345,7 @@ class Sink(Protocol):
     def writing(self, share: Share, run: RunState, again: Collection[ChunkKey] = ()) -> Writing:
         """Return the function that writes chunks, with this worker's part of the budget; those of `again` replace what is stored.
 
-        A sink that stages chunks and commits them apart returns an `io.commit.StageAndCommit`.
+        A sink that stages chunks and commits them apart returns an `io.commit_step.CommitChunks`.
         """
 
     def keep_series(self, run: JobRun, series: Iterable[Timeseries]) -> None:

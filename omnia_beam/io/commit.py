@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,6 @@ from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.errors import StateError
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.text import load_json
-from omnia_beam.io.base import WriteResult
 from omnia_beam.ledger.dead_letters import DeadLetterFiles, letters_of_table, letters_to_table
 from omnia_beam.ledger.job import JobRun, RunState
 
@@ -99,7 +98,7 @@ class TwoSteps(Protocol):
 
 @dataclass(frozen=True)
 class StageAndCommit:
-    """The writing of a sink for the engine, from chunks to `WriteResult`. It is pickled to the workers.
+    """How a sink is written in two steps: in commits of which size, and by whom. It is pickled to the workers.
 
     Args:
         steps: the sink's two steps.
@@ -115,12 +114,6 @@ class StageAndCommit:
     points: int = COMMIT_POINTS
     nbytes: int = COMMIT_BYTES
     one_committer: bool = False
-
-    def __call__(self, chunks: Any) -> WriteResult:
-        """Put the writing on a pipeline; where the driver commits, no receipts come out of it."""
-        from omnia_beam.io.commit_step import put_writing
-
-        return put_writing(chunks, self)
 
 
 def parted(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import apache_beam as beam
@@ -23,14 +24,23 @@ coders.register_coders()
 _FAILURES: Final = "failures"
 
 
-def put_writing(chunks: Any, writing: StageAndCommit) -> WriteResult:
-    """Put the two steps on a pipeline."""
-    # The types belong to the ParDo: on the result of with_outputs they would be lost, and pickle would be the coder.
-    step = beam.ParDo(_StageAndCommit(writing, board_of(chunks))).with_output_types(
-        Receipt, **{_FAILURES: WindowFailure}
-    )
-    written = chunks | "Write" >> step.with_outputs(_FAILURES, main="receipts")
-    return WriteResult(written.receipts, written.failures)
+@dataclass(frozen=True)
+class CommitChunks:
+    """The writing of a sink for the engine, from chunks to `WriteResult`; where the driver commits, no receipts come out of it.
+
+    Args:
+        how: the sink's two steps.
+    """
+
+    how: StageAndCommit
+
+    def __call__(self, chunks: Any) -> WriteResult:
+        # The types belong to the ParDo: on the result of with_outputs they would be lost, and pickle would be the coder.
+        step = beam.ParDo(_StageAndCommit(self.how, board_of(chunks))).with_output_types(
+            Receipt, **{_FAILURES: WindowFailure}
+        )
+        written = chunks | "Write" >> step.with_outputs(_FAILURES, main="receipts")
+        return WriteResult(written.receipts, written.failures)
 
 
 class _StageAndCommit(beam.DoFn):

@@ -14,11 +14,11 @@ from omnia_beam.core.fingerprint import Fingerprint
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.any_series import AnySeries
 from omnia_beam.io.base import Accepts, Attempt, Share, StoredPoints, Targets, Writing
 from omnia_beam.io.commit import COMMIT_BYTES, COMMIT_EVERY_S, COMMIT_POINTS, StageAndCommit, TwoSteps, commit_noted
 from omnia_beam.io.destination import DestinationCheck, Leftovers, Removal, RunReach, check_mode, not_asked, not_checked
 from omnia_beam.io.observer import Destination, Observation, ReadingPlace, Surplus
+from omnia_beam.io.targets import AnySeries
 from omnia_beam.ledger.facts import receipts_of_range
 from omnia_beam.ledger.job import JobRun, JobView, RunState
 from omnia_beam.ledger.ledger import Ledger
@@ -119,7 +119,9 @@ class KindSink:
         return StoredInTable(self.table)
 
     def writing(self, share: Share, run: RunState, again: Collection[ChunkKey] = ()) -> Writing:
-        return self._steps(run)
+        from omnia_beam.io.commit_step import CommitChunks
+
+        return CommitChunks(self._steps(run))
 
     def commit(self, run: JobRun, *, leftovers: bool = False) -> Sequence[Receipt]:
         return commit_noted(self._steps(run.for_workers()), run, leftovers=leftovers) if self.commits_every_s else ()

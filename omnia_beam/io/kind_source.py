@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from omnia_beam.config.job import JobConfig, wanted_range
 from omnia_beam.config.kind import SourceOptions
-from omnia_beam.core.chunk import Points
 from omnia_beam.core.errors import SelectionError, UsageError
 from omnia_beam.core.finding import Finding
 from omnia_beam.core.series import Timeseries
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.core.window import ChunkKey, Window
-from omnia_beam.io.base import WHOLE, Attempt, Described, Notify, Reading, ReadResult, Selection, Share
+from omnia_beam.io.base import WHOLE, Attempt, Described, Notify, PointStore, Reading, Selection, Share
 from omnia_beam.io.facts import SeriesFacts
 from omnia_beam.ledger.job import JobRun, JobView
 from omnia_beam.net.http.session import ServiceSession
@@ -25,48 +23,6 @@ from omnia_beam.plan.plan import Plan, Wanted, WindowShard, shard_windows
 
 _SERIES: Final = 1_000
 """Number of series in one window, at most."""
-
-
-class PointStore(Protocol):
-    """A place that points are read from. It is pickled to the workers and holds no secret.
-
-    Every method raises OmniaBeamError, in one line with the place, the cause and the remedy.
-    """
-
-    def series(self) -> Iterable[Timeseries]:
-        """Return the selected series, each once."""
-
-    def span(self) -> TimeRange | None:
-        """Return a range that holds all points, for a job without a window; None where it has to have one."""
-
-    def counts(self, series_ids: Sequence[str], requested: TimeRange) -> Mapping[str, int]:
-        """Return the number of points in a range, by series; a series without an entry has none."""
-
-    def read(self, series_ids: Sequence[str], requested: TimeRange) -> Mapping[str, Points]:
-        """Return all points in a range, by series, in any order; a series without an entry has none.
-
-        Of points of a series that share a time the last one counts.
-        """
-
-
-@dataclass(frozen=True)
-class ReadWindows:
-    """The reading of a place for the engine, from WindowShard to `ReadResult`. It is pickled to the workers.
-
-    Args:
-        store: the place.
-        max_chunk_points: points of one chunk, at most.
-        endless: whether a place that does not respond fails its windows only.
-    """
-
-    store: PointStore
-    max_chunk_points: int
-    endless: bool = False
-
-    def __call__(self, shards: Any) -> ReadResult:
-        from omnia_beam.io.read_step import put_reading
-
-        return put_reading(shards, self)
 
 
 class KindSource:
@@ -176,6 +132,8 @@ class OpenKind:
         return shard_windows(windows, size)
 
     def reading(self, share: Share, *, endless: bool = False) -> Reading:
+        from omnia_beam.io.read_step import ReadWindows
+
         return ReadWindows(self._source.store, self._source.job.max_chunk_points, endless)
 
     def findings(self, now_ns: int) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import apache_beam as beam
@@ -17,8 +18,7 @@ from omnia_beam.core.errors import CredentialError, IncompleteReadError, OmniaBe
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.base import ReadResult
-from omnia_beam.io.kind_source import ReadWindows
+from omnia_beam.io.base import PointStore, ReadResult
 from omnia_beam.plan.plan import WindowShard
 
 coders.register_coders()
@@ -26,12 +26,25 @@ coders.register_coders()
 _FAILURES: Final = "failures"
 
 
-def put_reading(shards: Any, reading: ReadWindows) -> ReadResult:
-    """Put the reading on a pipeline."""
-    # The types belong to the ParDo: on the result of with_outputs they would be lost, and pickle would be the coder.
-    step = beam.ParDo(_ReadWindows(reading, board_of(shards))).with_output_types(Chunk, **{_FAILURES: WindowFailure})
-    found = shards | "Read" >> step.with_outputs(_FAILURES, main="chunks")
-    return ReadResult(found.chunks, found.failures)
+@dataclass(frozen=True)
+class ReadWindows:
+    """The reading of a place for the engine, from WindowShard to `ReadResult`. It is pickled to the workers.
+
+    Args:
+        store: the place.
+        max_chunk_points: points of one chunk, at most.
+        endless: whether a place that does not respond fails its windows only.
+    """
+
+    store: PointStore
+    max_chunk_points: int
+    endless: bool = False
+
+    def __call__(self, shards: Any) -> ReadResult:
+        # The types belong to the ParDo: on the result of with_outputs they would be lost, and pickle would be the coder.
+        step = beam.ParDo(_ReadWindows(self, board_of(shards))).with_output_types(Chunk, **{_FAILURES: WindowFailure})
+        found = shards | "Read" >> step.with_outputs(_FAILURES, main="chunks")
+        return ReadResult(found.chunks, found.failures)
 
 
 class _ReadWindows(beam.DoFn):

@@ -1,4 +1,4 @@
-"""The interface of the place where the target series of a job are looked up and created."""
+"""The interface of the place where the target series of a job are looked up and created, and the targets of files and tables."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from omnia_beam.config.create_missing import CreateMissing
+from omnia_beam.core.errors import UsageError
 from omnia_beam.core.series import Timeseries, TimeseriesDraft
 
 
@@ -41,3 +42,22 @@ class Targets(Protocol):
 
     def candidates(self) -> Sequence[Timeseries]:
         """Return the timeseries that series of a source could map to: all there are, as far as the target lists them."""
+
+
+class AnySeries:
+    """Targets that need not be created: every one exists, under its id or else its name."""
+
+    creation: CreateMissing | None = None
+
+    def find(self, names: Iterable[TargetName]) -> Mapping[TargetName, Timeseries]:
+        found = {}
+        for each in names:
+            series_id = each.id if each.id is not None else each.name or ""
+            found[each] = Timeseries(series_id, each.name or series_id, each.facility or "")
+        return found
+
+    def create(self, drafts: Sequence[TimeseriesDraft]) -> Mapping[TargetName, Timeseries]:
+        raise UsageError("sink: timeseries are created in a service only")
+
+    def candidates(self) -> Sequence[Timeseries]:
+        return ()

@@ -25,6 +25,10 @@ class SeriesRule:
         target_id: the id under which the series is stored.
         scale, offset: finite; the offset in the target's unit.
         status: the mapping of statuses; None preserves them.
+
+    Examples:
+        >>> SeriesRule("20-PT-1001", scale=100.0).keeps_points
+        False
     """
 
     target_id: str

@@ -61,8 +61,8 @@ def resident_mb():
     return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 blocks, kept = [], []
 for _ in range(2_000):
-    blocks.append(b"x" * 50_000)
-    kept.append(b"x" * 1_000)
+    blocks.append(bytearray(50_000))
+    kept.append(bytearray(1_000))  # not a constant, which would be one object
 blocks.clear()
 before = resident_mb()
 print(give_back(), before - resident_mb())

@@ -17,11 +17,11 @@ from omnia_beam.core.errors import UsageError
 from omnia_beam.core.finding import Finding
 from omnia_beam.core.series import Timeseries, TimeseriesDraft
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io.any_series import AnySeries
 from omnia_beam.io.base import Accepts, TargetName
 from omnia_beam.io.facts import SeriesFacts
 from omnia_beam.io.kinds import sink_of
 from omnia_beam.io.omnia.targets import ServiceTargets
+from omnia_beam.io.targets import AnySeries
 from omnia_beam.mapping.findings import loss_report
 from omnia_beam.mapping.loss_report import LossReport
 from omnia_beam.mapping.resolution import Resolution, resolve_mapping

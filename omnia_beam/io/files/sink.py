@@ -13,7 +13,6 @@ from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.series import Timeseries
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.any_series import AnySeries
 from omnia_beam.io.base import Accepts, Attempt, Share, Writing
 from omnia_beam.io.destination import DestinationCheck, Leftovers, Removal, RunReach, not_asked, not_checked
 from omnia_beam.io.files.contents import FileContents, PointFiles
@@ -27,6 +26,7 @@ from omnia_beam.io.files.parquet.write import ParquetOptions
 from omnia_beam.io.files.series_metadata import write_metadata
 from omnia_beam.io.files.stored_points import StoredFiles
 from omnia_beam.io.observer import Destination, ReadingPlace
+from omnia_beam.io.targets import AnySeries
 from omnia_beam.ledger.job import JobRun, JobView, RunState
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.net.http.settings import ServiceSettings

@@ -13,7 +13,6 @@ from omnia_beam.core.series import Timeseries
 from omnia_beam.core.text import printable
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.any_series import AnySeries
 from omnia_beam.io.base import Accepts, Attempt, Share, Writing
 from omnia_beam.io.destination import (
     DestinationCheck,
@@ -35,6 +34,7 @@ from omnia_beam.io.postgresql.options import PostgresqlSink
 from omnia_beam.io.postgresql.stored import StoredRows, TableDestination
 from omnia_beam.io.postgresql.table import TableForm
 from omnia_beam.io.postgresql.table_check import check_table
+from omnia_beam.io.targets import AnySeries
 from omnia_beam.ledger.job import JobRun, JobView, RunState
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.net.http.session import ServiceSession
