@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.stats import StatsSnapshot
+
+if TYPE_CHECKING:  # to import it brings in requests, which a command that asks no service does without
+    from omnia_beam.net.http.session import ServiceSession
 
 
 class _Shared:
@@ -36,6 +38,8 @@ def shared_session(settings: ServiceSettings) -> ServiceSession:
     Raises:
         UsageError, CredentialError: as `ServiceSession`.
     """
+    from omnia_beam.net.http.session import ServiceSession
+
     with _shared.lock:
         session = _shared.sessions.get(settings)
         if session is None or session.closed:
