@@ -49,6 +49,12 @@ class Points(NamedTuple):
         texts = None if self.texts is None else self.texts[where]
         return Points(self.times[where], self.values[where], self.statuses[where], texts)
 
+    def by_time(self) -> Points:
+        """Return the points ascending in time; those of one time stay in their order."""
+        if (self.times[1:] >= self.times[:-1]).all():
+            return self
+        return self.take(np.argsort(self.times, kind="stable"))
+
     @staticmethod
     def concat(parts: Sequence[Points]) -> Points:
         """Return the parts joined in their order; a single part is returned without a copy."""

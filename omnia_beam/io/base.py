@@ -26,7 +26,7 @@ from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.accepts import Accepts as Accepts
 from omnia_beam.io.accepts import Loss as Loss
 from omnia_beam.io.contents import Contents
-from omnia_beam.io.destination import DestinationCheck, Leftovers, Removal, RunReach
+from omnia_beam.io.destination import DestinationCheck, Leftovers, Removal, RunReach, StoredPoints
 from omnia_beam.io.facts import SeriesFacts
 from omnia_beam.io.observer import Destination, ReadingPlace
 from omnia_beam.io.resending import Resending
@@ -272,13 +272,6 @@ class OpenSource(Protocol):
         """Return what was found at the source."""
 
 
-class StoredPoints(Protocol):
-    """Reads back the points of files or tables of a job, with which a window that is read again is compared. It is pickled."""
-
-    def points(self, receipts: Iterable[Receipt]) -> tuple[dict[str, Points], list[str]]:
-        """Return what is stored of receipts by stored id, ascending in time, and their files that cannot be read."""
-
-
 class Sink(Protocol):
     """A place that points go to, with the options of one job; made without any request or write.
 
@@ -339,8 +332,8 @@ class Sink(Protocol):
     def erase(self, run: JobRun, removals: Iterable[Removal]) -> list[str]:
         """Remove stored points before their windows are written again; return why that failed, a text each."""
 
-    def stored(self) -> StoredPoints | None:
-        """Return the reader of stored points; None where only receipts are known."""
+    def stored(self, share: Share = WHOLE) -> StoredPoints | None:
+        """Return the reader of stored points, with this worker's part of the budget; None where only receipts are known."""
 
     def writing(self, share: Share, run: RunState, again: Collection[ChunkKey] = ()) -> Writing:
         """Return the function that writes chunks, with this worker's part of the budget; those of `again` replace what is stored.

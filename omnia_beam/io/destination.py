@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from omnia_beam.core.chunk import Points
+from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.text import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
@@ -100,6 +102,21 @@ class Leftovers:
     kept: tuple[str, ...] = ()
 
 
+class StoredPoints(Protocol):
+    """Reads back the points that a job has stored, with which a window that is read again is compared. It is pickled.
+
+    Attributes:
+        replaces: whether a window that is written again replaces all that is stored of it. Where it does not, points that it no
+            longer has are removed by `Sink.erase`; and reading costs requests, so the receipts are compared first.
+    """
+
+    @property
+    def replaces(self) -> bool: ...
+
+    def points(self, receipts: Iterable[Receipt]) -> tuple[dict[str, Points], list[str]]:
+        """Return what is stored of receipts by stored id, ascending in time, and their files that cannot be read."""
+
+
 @dataclass(frozen=True)
 class Removal:
     """The effect of reading one window again on its stored points.
@@ -109,7 +126,8 @@ class Removal:
         removed: points that are removed without being replaced, by source id.
         kept: points that are kept and were not recorded as kept before, by source id.
         gone: points that neither end shows any more, by source id.
-        withheld: whether the chunk was not written because of `removed`.
+        withheld: whether the chunk was not written because of `removed` or `unread`.
+        unread: why the stored points could not be read; empty where they could, or need not be.
     """
 
     key: ChunkKey
@@ -117,16 +135,17 @@ class Removal:
     kept: dict[str, int] = field(default_factory=dict)
     gone: dict[str, int] = field(default_factory=dict)
     withheld: bool = False
+    unread: str = ""
 
     @property
     def has_content(self) -> bool:
-        return bool(self.removed or self.kept or self.gone)
+        return bool(self.removed or self.kept or self.gone or self.unread)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data that `from_json` reads back."""
         key = [list(self.key.series_ids), self.key.range.start_ns, self.key.range.end_ns]
-        data = {"key": key, "removed": self.removed, "kept": self.kept, "gone": self.gone, "withheld": self.withheld}
-        return data
+        facts = {"removed": self.removed, "kept": self.kept, "gone": self.gone, "withheld": self.withheld}
+        return {"key": key, **facts, "unread": self.unread}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Removal:
@@ -137,7 +156,7 @@ class Removal:
         """
         ids, start, end = data["key"]
         key = ChunkKey(tuple(ids), TimeRange(start, end))
-        return cls(key, data["removed"], data["kept"], data["gone"], data["withheld"])
+        return cls(key, data["removed"], data["kept"], data["gone"], data["withheld"], data["unread"])
 
 
 def report_leftovers(notify: Callable[[str], None], places: Mapping[str, str], leftovers: Leftovers) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 from omnia_beam.config.job import JobConfig
 from omnia_beam.config.kind import SinkOptions
@@ -14,9 +14,18 @@ from omnia_beam.core.fingerprint import Fingerprint
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.base import Accepts, Attempt, Share, StoredPoints, Targets, Writing
+from omnia_beam.io.base import WHOLE, Accepts, Attempt, Share, Targets, Writing
 from omnia_beam.io.commit import COMMIT_BYTES, COMMIT_EVERY_S, COMMIT_POINTS, StageAndCommit, TwoSteps, commit_noted
-from omnia_beam.io.destination import DestinationCheck, Leftovers, Removal, RunReach, check_mode, not_asked, not_checked
+from omnia_beam.io.destination import (
+    DestinationCheck,
+    Leftovers,
+    Removal,
+    RunReach,
+    StoredPoints,
+    check_mode,
+    not_asked,
+    not_checked,
+)
 from omnia_beam.io.observer import Destination, Observation, ReadingPlace, Surplus
 from omnia_beam.io.targets import AnySeries
 from omnia_beam.ledger.facts import receipts_of_range
@@ -115,7 +124,7 @@ class KindSink:
     def erase(self, run: JobRun, removals: Iterable[Removal]) -> list[str]:
         return []  # a window that is written again replaces what was stored of it
 
-    def stored(self) -> StoredPoints | None:
+    def stored(self, share: Share = WHOLE) -> StoredPoints | None:
         return StoredInTable(self.table)
 
     def writing(self, share: Share, run: RunState, again: Collection[ChunkKey] = ()) -> Writing:
@@ -145,6 +154,7 @@ class StoredInTable:
     """Reads back the points of receipts; see `StoredPoints`."""
 
     table: PointTable
+    replaces: ClassVar[bool] = True
 
     def points(self, receipts: Iterable[Receipt]) -> tuple[dict[str, Points], list[str]]:
         parts: dict[str, list[Points]] = {}
@@ -152,7 +162,7 @@ class StoredInTable:
             for stored_id, points in self.table.read(_stored_ids(receipt), receipt.key.range).items():
                 parts.setdefault(stored_id, []).append(points)
         found = {stored_id: Points.concat(each) for stored_id, each in parts.items()}
-        return {stored_id: each.take(each.times.argsort(kind="stable")) for stored_id, each in found.items()}, []
+        return {stored_id: each.by_time() for stored_id, each in found.items()}, []
 
 
 @dataclass(frozen=True)

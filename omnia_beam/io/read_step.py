@@ -133,5 +133,5 @@ def cut(key: ChunkKey, points: Mapping[str, Points], most: int) -> Iterator[Chun
 def _by_time(points: Points) -> Points:
     if (points.times[1:] > points.times[:-1]).all():
         return points
-    ordered = points.take(np.argsort(points.times, kind="stable"))
+    ordered = points.by_time()
     return ordered.take(np.append(ordered.times[1:] != ordered.times[:-1], True))

@@ -142,5 +142,7 @@ class Carrier:
             # Recorded windows may hold series that the source no longer shows: they keep their targets.
             rules = {source_id: SeriesRule(target) for source_id, target in guard.targets.items()} | dict(rules)
         again = () if guard is None else guard.prior.keys()
+        if guard is not None:
+            guard = guard.reading(self.job.sink.stored(share))
         reading, writing = self.source.reading(share), self.job.sink.writing(share, state, again)
         return CopyTask(reading, writing, rules, state, guard, trailing=self.trailing)

@@ -15,22 +15,22 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from omnia_beam.core.chunk import NO_POINTS, Chunk, Points
+from omnia_beam.core.errors import IncompleteReadError, TransientServiceError
 from omnia_beam.core.fingerprint import hash_points
 from omnia_beam.core.kept import KeptPoints
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
+from omnia_beam.core.redaction import redact
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.base import StoredPoints
-from omnia_beam.io.destination import Removal
+from omnia_beam.io.destination import Removal, StoredPoints
 from omnia_beam.ledger.facts import PriorRecord, joined_receipt
 from omnia_beam.ledger.state_dir import StateDir
 
@@ -45,15 +45,22 @@ class GuardRules:
         keep: whether points that the source no longer shows are kept.
         scope: the digest of this run's scope: under another configuration other points are wanted, and none are kept.
         vanished: by source id, ranges of files that were removed: what is stored there is kept although the window shows others.
-        files: where stored points can be read; None for a service, of which only the receipts are used.
-        allowed: windows that may lose points.
+        stored: reads stored points; None where only the receipts are known.
+        as_held: returns what the sink would hold of a chunk; None for all of it.
+        allowed: windows that may lose points, and how many of each series, by source id.
     """
 
     keep: bool
     scope: str
     vanished: Mapping[str, tuple[TimeRange, ...]] = field(default_factory=dict)
-    files: StoredPoints | None = None
-    allowed: frozenset[ChunkKey] = frozenset()
+    stored: StoredPoints | None = None
+    as_held: Callable[[Chunk], Chunk] | None = None
+    allowed: Mapping[ChunkKey, Mapping[str, int]] = field(default_factory=dict)
+
+    @property
+    def replacing(self) -> StoredPoints | None:
+        """The reader of stored points where a window that is written again replaces them; otherwise None."""
+        return self.stored if self.stored is not None and self.stored.replaces else None
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,10 @@ class RemovalGuard:
         """Return a guard for a share of the windows."""
         return replace(self, prior={key: self.prior[key] for key in keys if key in self.prior})
 
+    def reading(self, stored: StoredPoints | None) -> RemovalGuard:
+        """Return a guard that reads stored points so, such as with a worker's part of a budget."""
+        return replace(self, rules=replace(self.rules, stored=stored))
+
     def prior_of(self, key: ChunkKey) -> tuple[PriorRecord, ...]:
         """Return the records that count for a window, or for a part that it had to be cut into, as far as they overlap it."""
         if key in self.prior:
@@ -104,7 +115,7 @@ class RemovalGuard:
 
         Raises:
             StateError: a report cannot be written.
-            DestinationError: a stored file may not be read.
+            DestinationError, CredentialError: what is stored may not be read.
         """
         found = self.prior_of(chunk.key)
         receipts = [record.receipt for record in found]
@@ -113,13 +124,16 @@ class RemovalGuard:
             return chunk
         if all(chunk.key.range.covers(each.key.range) for each in receipts):
             before = joined_receipt(chunk.key, receipts)
-        elif self.rules.files is None:
-            # What a service held of a part of a recorded window is in no receipt, and counting it would cost a request a chunk.
+        elif self.rules.replacing is None:
+            # What a service held of a part of a recorded window is in no receipt, so that others' points cannot be told apart.
             return chunk
         else:
-            before, old = _cut(chunk.key, receipts, self.rules.files)
+            before, old = _cut(chunk.key, receipts, self.rules.replacing)
         scopes = {record.scope for record in found}
-        guarded, removal = guard_chunk(chunk, before, min(scopes) if len(scopes) == 1 else "", self.rules, old)
+        try:
+            guarded, removal = guard_chunk(chunk, before, min(scopes) if len(scopes) == 1 else "", self.rules, old)
+        except (TransientServiceError, IncompleteReadError) as error:
+            guarded, removal = chunk, Removal(chunk.key, withheld=True, unread=redact(str(error)))
         if removal.has_content:
             name = f"runs/{self.run_id}{_REPORT}{chunk.key.name}.json"
             self.state_dir.write(name, json.dumps(removal.to_json()).encode())
@@ -159,41 +173,76 @@ def guard_chunk(
     if scope != rules.scope:
         shown = {source_id: len(points.times) for source_id, _, points in chunk.by_series()}
         fewer = {s: each.count - shown.get(s, 0) for s, each in stored.items() if each.count > shown.get(s, 0)}
+        if rules.replacing is None:
+            same = {s for s, stored_id, _ in chunk.by_series() if s in stored and stored[s].target_id == stored_id}
+            held = {s: points for s, _, points in _held(chunk, rules) if s in same}
+            found = {s: _fewer(s, stored[s], points, before, rules) for s, points in held.items()}
+            fewer = {s: n for s, n in fewer.items() if s not in same} | {s: n for s, n in found.items() if n}
         return chunk, _compared(Removal(chunk.key, fewer), rules)
     changed = [each for each in chunk.by_series() if not _is_same(stored.get(each[0]), each[1], each[2])]
     if not changed:
         return chunk, Removal(chunk.key)
-    if rules.files is None:
+    if rules.replacing is None:
         return _by_receipts(chunk, before, stored, rules)
     if old is None:
-        old, _ = rules.files.points([before])
+        old, _ = rules.replacing.points([before])
     return _by_points(chunk, before, stored, rules, old)
 
 
 def _by_receipts(
     chunk: Chunk, before: Receipt, stored: Mapping[str, SeriesReceipt], rules: GuardRules
 ) -> tuple[Chunk, Removal]:
-    """Guard a chunk without reading stored points.
+    """Guard a chunk whose writing removes nothing by itself.
 
-    A series that shows none keeps all, one that shows fewer loses the difference.
+    A series that shows none keeps all that was stored. Of one that shows others, the stored points are read.
     """
     removed: dict[str, int] = {}
     kept: list[KeptPoints] = []
     gone: dict[str, int] = {}
-    for source_id, target_id, points in chunk.by_series():
+    for source_id, target_id, points in _held(chunk, rules):
         was = stored.get(source_id)
-        fewer = 0 if was is None else was.count - len(points.times)
-        if was is None or fewer <= 0:
+        if was is None or not was.count:
             continue
         if was.target_id.lower() != target_id.lower():
-            gone |= {} if len(points.times) else {source_id: fewer}
+            gone |= {} if len(points.times) else {source_id: was.count}
         elif rules.keep and not len(points.times):
             said = (was.target_id, was.count, was.first_ns, was.last_ns, was.statuses, was.content_hash)
             kept.append(KeptPoints(source_id, chunk.key.range, was.count, said))
-        else:
+        elif fewer := _fewer(source_id, was, points, before, rules):
             removed[source_id] = fewer
     removal = Removal(chunk.key, removed, _news(kept, before), gone)
     return replace(chunk, kept=tuple(kept)), _compared(removal, rules)
+
+
+def _held(chunk: Chunk, rules: GuardRules) -> Iterator[tuple[str, str, Points]]:
+    """Yield the series of a chunk with the points that the sink would hold of it."""
+    return (chunk if rules.as_held is None else rules.as_held(chunk)).by_series()
+
+
+def _fewer(source_id: str, was: SeriesReceipt, points: Points, before: Receipt, rules: GuardRules) -> int:
+    """Return how many of a series' stored points a window that is read again no longer has.
+
+    Points of other writers cannot be told from them where there are more than were recorded: then the least number counts.
+    """
+    fewer = max(0, was.count - len(points.times))
+    allowed = rules.allowed.get(before.key, {}).get(source_id)
+    if allowed is not None:  # they were erased before this reading
+        return max(fewer, allowed)
+    if _extends(was, points):
+        return 0
+    if rules.stored is None:
+        return fewer
+    found, _ = rules.stored.points([replace(before, series=(was,))])
+    there = found.get(was.target_id, NO_POINTS)
+    missing = int(np.count_nonzero(~np.isin(there.times, points.times)))
+    others = len(there.times) - was.count
+    return missing if others <= 0 else max(fewer, missing - others)
+
+
+def _extends(was: SeriesReceipt, points: Points) -> bool:
+    """Return whether points begin with all that was stored and go on behind it, as those of most windows do."""
+    first = points.take(slice(was.count))
+    return len(first.times) == was.count and hash_points(*first) == was.content_hash
 
 
 def _by_points(
@@ -283,7 +332,7 @@ def _keep_ranges(
 
 
 def _compared(removal: Removal, rules: GuardRules) -> Removal:
-    return replace(removal, withheld=bool(removal.removed) and removal.key not in rules.allowed)
+    return replace(removal, withheld=not removal.removed.keys() <= rules.allowed.get(removal.key, {}).keys())
 
 
 def _news(kept: list[KeptPoints], before: Receipt) -> dict[str, int]:
@@ -313,6 +362,4 @@ def _distinct(points: Points) -> Points:
 
 def _merged(one: Points, other: Points) -> Points:
     """Return the points of two sets without a time in common, ascending in time."""
-    both = Points.concat([one, other])
-    order: npt.NDArray[Any] = np.argsort(both.times, kind="stable")
-    return both.take(order)
+    return Points.concat([one, other]).by_time()

@@ -66,6 +66,7 @@ class Rounds:
         outcome = self.carry(work, guard)
         removals = self._taken_reports()
         allowed, problems = self._decided([each for each in removals if each.withheld])
+        problems += [_unread_text(each) for each in removals if each.unread]
         ledger = self.state.reload()
         destination_check = self.destination_check(ledger)
         redone = 0
@@ -74,11 +75,11 @@ class Rounds:
             for text in destination_check.texts:
                 self.context.notify(f"{text}: written again")
             more = self._work_again(again, ledger)
-            rules = replace(self.rules, allowed=frozenset(each.key for each in allowed))
+            rules = replace(self.rules, allowed={each.key: each.removed for each in allowed})
             outcome = _plus(outcome, self.carry(more, self._guard(more, rules, ledger, guard)))
             # For a window the second round's report replaces the first one's; lost windows may be withheld only now.
             later = self._taken_reports()
-            problems += [_refused_text(each) for each in later if each.withheld]
+            problems += [_unread_text(each) if each.unread else _refused_text(each) for each in later if each.withheld]
             repeated = {each.key for each in later}
             removals = [*(each for each in removals if each.key not in repeated), *later]
             ledger = self.state.reload()
@@ -213,6 +214,10 @@ class Ended:
                 f"{counted(len(gone), 'window')} ({_first(gone)}); they could not be copied again"
             )
         return texts
+
+
+def _unread_text(removal: Removal) -> str:
+    return f"{removal.key}: what the destination holds of it could not be read: {removal.unread}: nothing was written; run again"
 
 
 def _refused_text(removal: Removal) -> str:

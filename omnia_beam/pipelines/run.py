@@ -202,7 +202,13 @@ class Copying:
                 else DestinationCheck()
             )
 
-        rules = GuardRules(job.config.vanished == "keep", run.scope.digest, source.vanished, job.sink.stored())
+        rules = GuardRules(
+            job.config.vanished == "keep",
+            run.scope.digest,
+            source.vanished,
+            job.sink.stored(),
+            job.sink.accepts.as_held,
+        )
         return Rounds(
             job.config,
             run,

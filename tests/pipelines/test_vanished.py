@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import requests
 
 from omnia_beam.beam.context import RunContext
+from omnia_beam.core.timestamps import parse_time
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.pipelines.run import run_backfill, run_migrate
 from omnia_beam.pipelines.verify.verify import run_verify
@@ -140,6 +142,54 @@ def test_a_target_service_loses_what_a_cut_file_no_longer_holds(job: Job, contex
         job.rows("a.csv", 0, 290)
         summary = run_migrate(job.load(sink), context)
         assert (summary.status, summary.points_removed, counts(emulator)) == ("complete", 20, [290, 290])
+
+
+@pytest.mark.parametrize("beside", [10, 250], ids=["in its place", "elsewhere"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_target_service_loses_a_point_where_another_one_came(
+    job: Job, context: RunContext, beside: int, workers: int
+) -> None:
+    file = job.folder / "in" / "a.csv"
+    with EmulatorThread() as emulator:
+        config = job.load(service(emulator.url), workers=workers)
+        assert run_migrate(config, context).status == "complete"
+        header, *rows = file.read_text().splitlines()
+        rows.append(rows[beside].replace(":00:00Z", ":30:00Z"))
+        del rows[10]
+        file.write_text("\n".join([header, *sorted(rows)]) + "\n")
+        summary = run_migrate(config, context)
+        assert (summary.status, summary.points_removed, len(summary.warnings)) == ("complete", 2, 1)
+        wanted = sorted(parse_time(row.split(",")[0]) for row in rows)
+        for each in emulator.store.listed():
+            assert each.source.read(0, each.source.count()).times.tolist() == wanted
+        assert run_migrate(config, context).points_written == 0
+
+
+def test_what_cannot_be_compared_with_a_target_service_is_not_written(job: Job, context: RunContext) -> None:
+    file = job.folder / "in" / "a.csv"
+    with EmulatorThread() as emulator:
+        config = job.load(service(emulator.url, retry={"attempts": 1}))
+        assert run_migrate(config, context).status == "complete"
+        file.write_text(file.read_text().replace(",10.5,", ",11.5,"))
+        requests.post(f"{emulator.url}/_emulator/faults", json=["path=/query/data status=503 count=1"], timeout=10)
+        refused = run_migrate(config, context)
+        assert (refused.status, refused.windows_done) == ("incomplete", refused.windows_planned - 1)
+        assert "could not be read" in refused.details["incomplete"][0]
+        requests.post(f"{emulator.url}/_emulator/faults", json=[], timeout=10)
+        assert run_migrate(config, context).status == "complete"
+        points = next(iter(emulator.store.listed())).source.read(0, 20)
+        assert points.values[10] == 11.5
+
+
+def test_a_corrected_value_in_a_target_service_removes_nothing(job: Job, context: RunContext) -> None:
+    file = job.folder / "in" / "a.csv"
+    with EmulatorThread() as emulator:
+        config = job.load(service(emulator.url))
+        assert run_migrate(config, context).status == "complete"
+        file.write_text(file.read_text().replace(",10.5,", ",11.5,"))
+        summary = run_migrate(config, context)
+        assert (summary.status, summary.points_removed, summary.warnings) == ("complete", 0, ())
+        assert counts(emulator) == [300, 300]
 
 
 def test_a_target_service_keeps_what_an_archived_file_held(job: Job, context: RunContext) -> None:

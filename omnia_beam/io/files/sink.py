@@ -13,7 +13,7 @@ from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.series import Timeseries
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.base import Accepts, Attempt, Share, Writing
+from omnia_beam.io.base import WHOLE, Accepts, Attempt, Share, Writing
 from omnia_beam.io.destination import DestinationCheck, Leftovers, Removal, RunReach, not_asked, not_checked
 from omnia_beam.io.files.contents import FileContents, PointFiles
 from omnia_beam.io.files.csv.readback import as_csv_holds
@@ -115,7 +115,7 @@ class FilesSink:
     def erase(self, run: JobRun, removals: Iterable[Removal]) -> list[str]:
         return []  # a window that is written again replaces its files
 
-    def stored(self) -> StoredFiles:
+    def stored(self, share: Share = WHOLE) -> StoredFiles:
         return StoredFiles(self._options.path, self._csv)
 
     def writing(self, share: Share, run: RunState, again: Collection[ChunkKey] = ()) -> Writing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -27,6 +28,7 @@ class StoredFiles:
 
     path: str
     csv: CsvOptions | None = None
+    replaces: ClassVar[bool] = True
 
     def points(self, receipts: Iterable[Receipt]) -> tuple[dict[str, Points], list[str]]:
         """Return the points of the receipts' files by stored id, ascending in time, and the files that cannot be read."""
@@ -42,7 +44,7 @@ class StoredFiles:
                 continue
             for stored_id, each in found.items():
                 parts.setdefault(stored_id, []).extend(each)
-        return {stored_id: _by_time(Points.concat(each)) for stored_id, each in parts.items()}, unread
+        return {stored_id: Points.concat(each).by_time() for stored_id, each in parts.items()}, unread
 
     def _read(self, path: str) -> Iterator[tuple[str, Points]]:
         if self.csv is None:
@@ -52,9 +54,3 @@ class StoredFiles:
             if self.csv.layout == "wide":  # it holds no statuses
                 points = points._replace(statuses=np.full_like(points.statuses, GOOD))
             yield stored_id, points
-
-
-def _by_time(points: Points) -> Points:
-    if (points.times[1:] > points.times[:-1]).all():
-        return points
-    return points.take(np.argsort(points.times, kind="stable"))

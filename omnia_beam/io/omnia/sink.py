@@ -10,7 +10,7 @@ from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.series import Timeseries
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.base import Accepts, Attempt, Share, StoredPoints, Writing
+from omnia_beam.io.base import WHOLE, Accepts, Attempt, Share, Writing
 from omnia_beam.io.destination import (
     DestinationCheck,
     Leftovers,
@@ -25,6 +25,7 @@ from omnia_beam.io.observer import Destination, ReadingPlace
 from omnia_beam.io.omnia.options import OmniaSink
 from omnia_beam.io.omnia.resend import ServiceResending
 from omnia_beam.io.omnia.settings import service_attempts, service_settings, write_options
+from omnia_beam.io.omnia.stored import StoredInService
 from omnia_beam.io.omnia.target_check import check_service, erase_points
 from omnia_beam.io.omnia.targets import ServiceTargets
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
@@ -107,8 +108,8 @@ class ServiceSink:
     def erase(self, run: JobRun, removals: Iterable[Removal]) -> list[str]:
         return erase_points(shared_session(self._service), run.ledger, run.sink, removals)
 
-    def stored(self) -> StoredPoints | None:
-        return None
+    def stored(self, share: Share = WHOLE) -> StoredInService:
+        return StoredInService(share.part(self._service), self._options.format, self._options.page_limit)
 
     def writing(self, share: Share, run: RunState, again: Collection[ChunkKey] = ()) -> Writing:
         from omnia_beam.io.omnia.write import WriteChunks, WriteToOmnia

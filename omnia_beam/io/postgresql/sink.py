@@ -13,7 +13,7 @@ from omnia_beam.core.series import Timeseries
 from omnia_beam.core.text import printable
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.io.base import Accepts, Attempt, Share, Writing
+from omnia_beam.io.base import WHOLE, Accepts, Attempt, Share, Writing
 from omnia_beam.io.destination import (
     DestinationCheck,
     Leftovers,
@@ -118,7 +118,7 @@ class TableSink:
     def erase(self, run: JobRun, removals: Iterable[Removal]) -> list[str]:
         return []  # a window that is written again replaces its rows in the same transaction
 
-    def stored(self) -> StoredRows:
+    def stored(self, share: Share = WHOLE) -> StoredRows:
         return StoredRows(self._database, self._form)
 
     def writing(self, share: Share, run: RunState, again: Collection[ChunkKey] = ()) -> Writing:

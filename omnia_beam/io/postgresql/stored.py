@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
@@ -35,6 +35,7 @@ class StoredRows:
 
     database: Database
     form: TableForm
+    replaces: ClassVar[bool] = True
 
     def points(self, receipts: Iterable[Receipt]) -> tuple[dict[str, Points], list[str]]:
         """Return the points of the windows of receipts by stored id, ascending in time; nothing stays unread."""

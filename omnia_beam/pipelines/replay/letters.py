@@ -116,7 +116,7 @@ def chunk_of_letters(key: ChunkKey, letters: Sequence[DeadLetter]) -> Chunk:
     for letter in letters:
         parts.setdefault(letter.source_id, []).append(letter.points)
         targets[letter.source_id] = letter.target_id
-    points = {source_id: _by_time(Points.concat(each)) for source_id, each in parts.items()}
+    points = {source_id: Points.concat(each).by_time() for source_id, each in parts.items()}
     return Chunk.from_points(key, points, [targets.get(source_id, source_id) for source_id in key.series_ids])
 
 
@@ -191,10 +191,6 @@ def _part(letter: DeadLetter, where: Mask) -> Iterator[DeadLetter]:
             yield letter
     elif where.any():
         yield replace(letter, points=letter.points.take(where))
-
-
-def _by_time(points: Points) -> Points:
-    return points.take(np.argsort(points.times, kind="stable"))
 
 
 def _sum(one: SeriesReceipt, other: SeriesReceipt) -> SeriesReceipt:
