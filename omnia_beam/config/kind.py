@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, ClassVar, Self
+from dataclasses import fields
+from typing import Any, ClassVar, Self, TypeVar
 
 from omnia_beam.config.section import Section, key
+
+T = TypeVar("T")
 
 
 class KindOptions(Section):
@@ -75,6 +78,24 @@ class SinkOptions(KindOptions):
     def folder(self) -> str | None:
         """Return the path below which files are written; None for a sink that is no files."""
         return None
+
+
+def options_as(cls: type[T], options: Section, **others: Any) -> T:
+    """Return a dataclass that the code of a kind works with, with the values of the keys that have its fields' names.
+
+    A mapping becomes a tuple of pairs. A field that is no key has its default.
+
+    Args:
+        cls: the dataclass.
+        options: as validated.
+        others: fields whose values are not those of a key of the same name.
+    """
+    shared = {each.name for each in fields(cls)} & set(type(options).model_fields) - others.keys()  # type: ignore[arg-type]
+    return cls(**{name: _plain(getattr(options, name)) for name in shared}, **others)
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value.items()) if isinstance(value, dict) else value
 
 
 def digest(data: Any) -> str:

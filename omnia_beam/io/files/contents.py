@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
+from omnia_beam.config.kind import options_as
 from omnia_beam.core.errors import DestinationError
 from omnia_beam.core.text import counted
 from omnia_beam.core.time_range import TimeRange
@@ -49,7 +50,7 @@ class PointFiles:
         """Return how the files that a sink writes are read."""
         if isinstance(sink, ParquetSink):
             return cls(parquet_reader.read_blocks, parquet_reader.SUFFIXES, parquet_reader.first_time)
-        options = CsvOptions(sink.layout, sink.delimiter, sink.compression)
+        options = options_as(CsvOptions, sink)
         return cls(partial(_csv_blocks, options), csv_reader.SUFFIXES, lambda path: None, sink.layout == "long")
 
 

@@ -7,7 +7,9 @@ import re
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
+from omnia_beam.config.kind import options_as
 from omnia_beam.core.limits import GOOD
+from omnia_beam.io.files.csv.fields import SKIP
 from omnia_beam.io.files.options import CsvSource, ParquetSource
 from omnia_beam.io.files.series_from import series_of_path
 
@@ -161,41 +163,9 @@ def file_source(source: CsvSource | ParquetSource) -> FileSource:
     """Return a file source of the configuration in the form that the reading takes."""
     form: CsvForm | ParquetForm
     if isinstance(source, CsvSource):
-        form = CsvForm(
-            source.layout,
-            source.delimiter,
-            source.decimal,
-            source.encoding,
-            tuple(source.missing),
-            source.time_column,
-            source.series_column,
-            source.value_column,
-            source.status_column,
-            source.time_format,
-            source.skip_rows,
-            source.skip_after_header,
-            source.skip_footer,
-            source.comment,
-            source.thousands,
-            source.dst_fold,
-            tuple(
-                (word.strip(), status if isinstance(status, int) else None) for word, status in source.values.items()
-            ),
-            tuple((word.strip(), int(status)) for word, status in source.status_words.items()),
-            source.status_suffix,
-            tuple(source.quality_columns.items()),
-        )
+        values = [(word.strip(), None if status == SKIP else int(status)) for word, status in source.values.items()]
+        words = [(word.strip(), int(status)) for word, status in source.status_words.items()]
+        form = options_as(CsvForm, source, values=tuple(values), status_words=tuple(words))
     else:
-        columns = source.columns
-        names = (columns.series_id, columns.time, columns.value, columns.status)
-        form = ParquetForm(*names, source.time_unit, source.time_format, columns.text)
-    return FileSource(
-        tuple(source.path),
-        form,
-        tuple(source.include),
-        tuple(source.exclude),
-        tuple(source.status),
-        source.default_status,
-        source.timezone,
-        source.series_from,
-    )
+        form = options_as(ParquetForm, source.columns, time_unit=source.time_unit, time_format=source.time_format)
+    return options_as(FileSource, source, paths=source.path, form=form, statuses=source.status)

@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from omnia_beam.config.kind import options_as
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.errors import DestinationError
 from omnia_beam.core.fingerprint import Fingerprint
@@ -49,8 +50,7 @@ class FileForm:
         """Return the form of the files that a sink writes."""
         if isinstance(sink, ParquetSink):
             return cls(parquet_reader.read_points, parquet_reader.SUFFIXES, parquet_reader.file_has_checksums)
-        options = CsvOptions(sink.layout, sink.delimiter, sink.compression)
-        read = partial(csv_reader.read_csv_points, options=options)
+        read = partial(csv_reader.read_csv_points, options=options_as(CsvOptions, sink))
         return cls(read, csv_reader.SUFFIXES, holds_statuses=sink.layout == "long")
 
 

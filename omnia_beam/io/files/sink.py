@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from omnia_beam.config.job import JobConfig
+from omnia_beam.config.kind import options_as
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import DestinationError, StateError
 from omnia_beam.core.receipt import Receipt
@@ -62,7 +63,7 @@ class FilesSink:
         self._csv = None
         self._suffixes: tuple[str, ...] = PARQUET_SUFFIXES
         if isinstance(options, CsvSink):
-            self._csv = CsvOptions(options.layout, options.delimiter, options.compression, options.text)
+            self._csv = options_as(CsvOptions, options)
             self._suffixes = tuple(CSV_SUFFIXES.values())
         self.targets = AnySeries()
         self.accepts = Accepts(
@@ -123,9 +124,7 @@ class FilesSink:
 
         path, prefix = self._options.path, self._prefix
         if isinstance(self._options, ParquetSink):
-            parquet = ParquetOptions(
-                self._options.compression, self._options.compression_level or 1, self._options.text
-            )
+            parquet = options_as(ParquetOptions, self._options, level=self._options.compression_level or 1)
             return WriteChunks(WriteToParquet(path, prefix=prefix, options=parquet, sink=run.sink, fence=run.fence))
         csv = self._csv or CsvOptions()
         return WriteChunks(WriteToCsv(path, prefix=prefix, options=csv, sink=run.sink, fence=run.fence))

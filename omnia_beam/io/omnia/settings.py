@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from omnia_beam.config.kind import options_as
 from omnia_beam.io.base import Attempt
 from omnia_beam.io.omnia.options import OmniaSink, OmniaSource
 from omnia_beam.io.omnia.policy import WriteOptions
@@ -21,24 +22,12 @@ def service_settings(connection: ServiceOptions) -> ServiceSettings:
 
 def read_options(source: OmniaSource, max_chunk_points: int) -> ReadOptions:
     """Return the options for reading an Omnia source of the configuration."""
-    return ReadOptions(
-        statuses=tuple(source.status),
-        format=source.format,
-        page_limit=source.page_limit,
-        max_chunk_points=max_chunk_points,
-    )
+    return options_as(ReadOptions, source, statuses=source.status, max_chunk_points=max_chunk_points)
 
 
 def write_options(sink: OmniaSink) -> WriteOptions:
     """Return the options for writing points to an Omnia sink of the configuration."""
-    return WriteOptions(
-        batch_points=sink.batch_points,
-        batch_bytes=sink.batch_bytes,
-        nan=sink.nan,
-        bad_status=sink.bad_status,
-        bad_value=sink.bad_value,
-        time_resolution=sink.time_resolution,
-    )
+    return options_as(WriteOptions, sink)
 
 
 def service_attempts(end: str, connection: ServiceOptions) -> Iterator[Attempt]:
