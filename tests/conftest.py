@@ -6,19 +6,25 @@ that a test starts are not guarded, except that they inherit the scrubbed enviro
 
 from __future__ import annotations
 
+import io
 import ipaddress
 import os
 import re
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from rich.console import Console
 
 from omnia_beam.core import redaction
+
+if TYPE_CHECKING:
+    from omnia_beam.beam.context import RunContext
 
 MAX_SLEEP_S = 2.0
 THREAD_GRACE_S = 5.0
@@ -133,6 +139,24 @@ def _own_secrets() -> Iterator[None]:
     for known, kept in zip((redaction._secrets, redaction._tokens), before, strict=True):
         known.clear()
         known.update(kept)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_sessions() -> Iterator[None]:
+    """No session outlives its test's emulator."""
+    yield
+    shared = sys.modules.get("omnia_beam.net.http.shared")
+    if shared is not None:
+        shared.reset_shared_sessions()
+
+
+@pytest.fixture
+def context() -> RunContext:
+    """No terminal, no progress; what is printed is kept in memory."""
+    from omnia_beam.beam.context import RunContext
+    from omnia_beam.beam.runner import pipeline_options
+
+    return RunContext(pipeline_options(None, []), Console(file=io.StringIO()), Console(file=io.StringIO()))
 
 
 @pytest.fixture(autouse=True)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import http.server
 import io
 import json
 import logging
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ import yaml
 from omnia_beam.cli import main
 from omnia_beam.core.errors import UsageError
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.net.http.shared import reset_shared_sessions
+from tests.support.other_site import other_site
 
 Edit = Callable[[dict[str, Any]], None]
 
@@ -30,37 +28,11 @@ def emulator() -> Iterator[EmulatorThread]:
         yield running
 
 
-@pytest.fixture(autouse=True)
-def fresh_sessions() -> Iterator[None]:
-    yield
-    reset_shared_sessions()
-
-
-class Html(http.server.BaseHTTPRequestHandler):
-    """A captive portal, a proxy's login page: anything but the service."""
-
-    def do_GET(self) -> None:
-        body = b"<html><body>Please sign in</body></html>"
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_POST = do_GET
-
-    def log_message(self, *args: Any) -> None: ...
-
-
 @pytest.fixture
 def html_server() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Html)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/plant/timeseries/v1.7"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    """A captive portal."""
+    with other_site(200, b"<html><body>Please sign in</body></html>") as url:
+        yield f"{url}/plant/timeseries/v1.7"
 
 
 @pytest.fixture

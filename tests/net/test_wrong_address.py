@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import http.server
-import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -13,6 +10,7 @@ from omnia_beam.core.errors import NotFoundError, NotTheServiceError
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
+from tests.support.other_site import other_site as serving
 
 
 @pytest.fixture(scope="module")
@@ -21,31 +19,11 @@ def emulator() -> Iterator[EmulatorThread]:
         yield running
 
 
-class Pages(http.server.BaseHTTPRequestHandler):
-    """Another site: a page for its front, its own 404 for all else."""
-
-    def do_GET(self) -> None:
-        body = b"<html><title>404 Not Found</title></html>"
-        self.send_response(404)
-        self.send_header("Content-Type", "text/html")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_POST = do_GET
-
-    def log_message(self, *args: Any) -> None: ...
-
-
 @pytest.fixture
 def other_site() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/timeseries/v1.7"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    """Another site, with its own 404 for all."""
+    with serving(404, b"<html><title>404 Not Found</title></html>") as url:
+        yield f"{url}/timeseries/v1.7"
 
 
 @pytest.mark.parametrize("end", ["/plant/timeseries/v9", "/plant/timeseries/v1.7/data", "/", ""])

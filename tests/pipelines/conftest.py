@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -15,12 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from rich.console import Console
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.beam.runner import pipeline_options
 from omnia_beam.config import JobConfig
-from omnia_beam.net.http.shared import reset_shared_sessions
 from omnia_beam.pipelines.config import load_config
 from tests.pipelines.terminal import Terminal
 
@@ -40,19 +37,6 @@ ROW = np.dtype([("time", np.int64), ("bits", np.uint64), ("status", np.uint32)])
 
 Rows = npt.NDArray[Any]
 """Points of ROW, ascending; repeats are kept, so that they show."""
-
-
-@pytest.fixture
-def context() -> RunContext:
-    """No terminal, no progress; what is said is kept in memory."""
-    return RunContext(pipeline_options(None, []), Console(file=io.StringIO()), Console(file=io.StringIO()))
-
-
-@pytest.fixture(autouse=True)
-def fresh_sessions() -> Iterator[None]:
-    """No session outlives its test's emulator."""
-    yield
-    reset_shared_sessions()
 
 
 @pytest.fixture

@@ -151,7 +151,27 @@ def _check_claim(chunk: Chunk) -> None:
 coders.register_coders()
 
 
-class WriteToCsv(beam.PTransform):
+class _WriteToFiles(beam.PTransform):
+    """The outputs of both transforms below.
+
+    Args:
+        write: makes the DoFn, given the board of the run.
+    """
+
+    RECEIPTS = "receipts"
+    DEAD_LETTERS = "dead_letters"
+
+    def __init__(self, write: Callable[..., WriteFiles]) -> None:
+        super().__init__()
+        self._write = write
+
+    def expand(self, chunks: Any) -> Any:
+        # The type is set on the ParDo: on the result of with_outputs it would be lost, and pickle would be the coder.
+        write = beam.ParDo(self._write(board=board_of(chunks))).with_output_types(Receipt)
+        return chunks | write.with_outputs(self.DEAD_LETTERS, main=self.RECEIPTS)
+
+
+class WriteToCsv(_WriteToFiles):
     """Store chunks as CSV files, in folders `year=/month=`.
 
     Input: Chunk. Output: a tuple with the outputs `receipts` (Receipt, one for each chunk, emitted only when its files are
@@ -183,9 +203,6 @@ class WriteToCsv(beam.PTransform):
         2 year=1970/month=01/points-19700101T000000Z-19700101T000000Z-ce2e2d3fd22b02da.csv
     """
 
-    RECEIPTS = "receipts"
-    DEAD_LETTERS = "dead_letters"
-
     def __init__(
         self,
         path: str,
@@ -195,20 +212,14 @@ class WriteToCsv(beam.PTransform):
         sink: str | None = None,
         fence: LeaseFence | None = None,
     ) -> None:
-        super().__init__()
         files_of = partial(csv_files, prefix=prefix, options=options)
         name = sink or f"csv:{path.rstrip('/')}/"
-        self._write = partial(WriteFiles, path, name, files_of, as_held=with_plain_nans, fence=fence, text=options.text)
-
-    def expand(self, chunks: Any) -> Any:
-        write = beam.ParDo(self._write(board=board_of(chunks))).with_output_types(Receipt)
-        return chunks | write.with_outputs(self.DEAD_LETTERS, main=self.RECEIPTS)
+        super().__init__(
+            partial(WriteFiles, path, name, files_of, as_held=with_plain_nans, fence=fence, text=options.text)
+        )
 
 
-coders.register_coders()
-
-
-class WriteToParquet(beam.PTransform):
+class WriteToParquet(_WriteToFiles):
     """Store chunks as Parquet, Hive-partitioned by year and month.
 
     Input: Chunk. Output: a tuple with the outputs `receipts` (Receipt, one for each chunk, emitted only when its files are
@@ -244,9 +255,6 @@ class WriteToParquet(beam.PTransform):
         2 year=1970/month=01/points-19700101T000000Z-19700101T000000Z-ce2e2d3fd22b02da.parquet
     """
 
-    RECEIPTS = "receipts"
-    DEAD_LETTERS = "dead_letters"
-
     def __init__(
         self,
         path: str,
@@ -257,20 +265,14 @@ class WriteToParquet(beam.PTransform):
         unclaimed: str = "refuse",
         fence: LeaseFence | None = None,
     ) -> None:
-        super().__init__()
         if unclaimed not in ("refuse", "by_content"):
             raise ValueError(f"unclaimed is refuse or by_content, not {unclaimed!r}")
         files_of = partial(chunk_files, prefix=prefix, options=options)
         takes_any = unclaimed == "by_content"
         name = sink or f"parquet:{path.rstrip('/')}/"
-        self._write = partial(
-            WriteFiles, path, name, files_of, takes_unclaimed=takes_any, fence=fence, text=options.text
+        super().__init__(
+            partial(WriteFiles, path, name, files_of, takes_unclaimed=takes_any, fence=fence, text=options.text)
         )
-
-    def expand(self, chunks: Any) -> Any:
-        # The type is set on the ParDo: on the result of with_outputs it would be lost, and pickle would be the coder.
-        write = beam.ParDo(self._write(board=board_of(chunks))).with_output_types(Receipt)
-        return chunks | write.with_outputs(self.DEAD_LETTERS, main=self.RECEIPTS)
 
 
 @dataclass(frozen=True)

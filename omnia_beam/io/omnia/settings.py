@@ -10,7 +10,7 @@ from omnia_beam.io.omnia.options import OmniaSink, OmniaSource
 from omnia_beam.io.omnia.policy import WriteOptions
 from omnia_beam.io.omnia.read_options import ReadOptions
 from omnia_beam.net.http.options import ServiceOptions
-from omnia_beam.net.http.reachability import check_reachable
+from omnia_beam.net.http.reachability import attempts_to_reach
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import shared_session
 
@@ -34,18 +34,9 @@ def service_attempts(end: str, connection: ServiceOptions) -> Iterator[Attempt]:
     """Yield the steps with which `omnia-beam check` tries a service; `end` is `source` or `sink`."""
     settings = service_settings(connection)
 
-    def address() -> str:
-        check_reachable(settings)
-        return f"{settings.base_url} can be reached"
-
-    def credential() -> str:
-        found = "a token" if shared_session(settings).sign_in() else "no token needed"
-        return f"{connection.credential.kind}: {found}"
-
     def service() -> str:
         shared_session(settings).send("GET", "", params=[("limit", "1")], idempotent=True)
         return f"{settings.base_url} answers"
 
-    yield f"{end} address", address
-    yield f"{end} credential", credential
+    yield from attempts_to_reach(end, settings)
     yield f"{end} service", service

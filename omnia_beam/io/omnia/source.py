@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from omnia_beam.config.job import JobConfig, wanted_range
 from omnia_beam.core.errors import OmniaBeamError
@@ -36,9 +36,6 @@ from omnia_beam.plan.plan import Plan, Wanted, WindowShard, shard_windows
 from omnia_beam.wire import decode_body
 
 _log = logging.getLogger(__name__)
-
-_SHORT_S: Final = 20.0
-"""Seconds within which a request is given up where the question may stay open."""
 
 
 class ServiceSource:
@@ -86,7 +83,7 @@ class ServiceSource:
     ) -> OpenService:
         service = share.part(self._service)
         if short_retries:
-            service = _soon_given_up(service)
+            service = service.with_short_retries()
         return OpenService(self._options, self._job, service, view, metadata=metadata)
 
     def _selected(self) -> tuple[str, ...]:
@@ -111,11 +108,6 @@ class ServiceSource:
         if not times:
             return f"{series_id} can be read and has no points in the window"
         return f"{series_id} can be read; its first point in the window is at {format_time(times[0])}"
-
-
-def _soon_given_up(service: ServiceSettings) -> ServiceSettings:
-    policy = replace(service.retry, attempts=min(2, service.retry.attempts), deadline_s=_SHORT_S)
-    return replace(service, retry=policy)
 
 
 class OpenService:
@@ -143,7 +135,7 @@ class OpenService:
         self.page_points = self._options.page_limit
         check_reachable(service)
         self._session = shared_session(service)
-        self._short = shared_session(_soon_given_up(service))
+        self._short = shared_session(service.with_short_retries())
         self.sessions = tuple({id(each): each for each in (self._session, self._short)}.values())
         if metadata:
             found = list(describe_series(self._session, options.series))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from omnia_beam.config.job import JobConfig, wanted_range
 from omnia_beam.core.errors import OmniaBeamError
@@ -27,7 +26,7 @@ from omnia_beam.io.pi.values import ValueRules
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.facts import receipts_of_range
 from omnia_beam.ledger.job import JobRun, JobView
-from omnia_beam.net.http.reachability import check_reachable
+from omnia_beam.net.http.reachability import attempts_to_reach, check_reachable
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.net.http.shared import shared_session
@@ -35,9 +34,6 @@ from omnia_beam.plan.packing import PackLimits
 from omnia_beam.plan.plan import Plan, Wanted, WindowShard, shard_windows
 
 _log = logging.getLogger(__name__)
-
-_SHORT_S: Final = 20.0
-"""Seconds within which a request is given up where the question may stay open."""
 
 
 class PiServer:
@@ -60,20 +56,11 @@ class PiServer:
     def check(self) -> Iterator[Attempt]:
         calls, options, found = PiCalls, self._options, list[Selected]()
 
-        def address() -> str:
-            check_reachable(self._service)
-            return f"{self._service.base_url} can be reached"
-
-        def credential() -> str:
-            signs_in = shared_session(self._service).sign_in()
-            return f"{options.credential.kind}: {'a token' if signs_in else 'no token needed'}"
-
         def selection() -> str:
             found.append(self._selected(calls(shared_session(self._service))))
             return f"{len(found[0].points):,} points"
 
-        yield "source address", address
-        yield "source credential", credential
+        yield from attempts_to_reach("source", self._service)
         yield "source service", lambda: calls(shared_session(self._service)).version()
         yield "data server", lambda: calls(shared_session(self._service)).data_server(options.data_server).name
         yield "selection", selection
@@ -106,8 +93,7 @@ class PiServer:
     ) -> OpenPi:
         service = share.part(self._service)
         if short_retries:
-            policy = replace(service.retry, attempts=min(2, service.retry.attempts), deadline_s=_SHORT_S)
-            service = replace(service, retry=policy)
+            service = service.with_short_retries()
         return OpenPi(self._options, self._job, service, view, metadata=metadata)
 
     def _selected(self, calls: PiCalls) -> Selected:

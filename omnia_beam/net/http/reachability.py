@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
 from omnia_beam.core.errors import UnreachableError
 from omnia_beam.net.http.route import proxy_of
 from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.net.http.shared import shared_session
 
 _TRIES: Final = 3
 _WAIT_S: Final = 1.0
@@ -45,3 +46,23 @@ def check_reachable(settings: ServiceSettings, sleep: Callable[[float], None] = 
                     attempts=_TRIES,
                 ) from error
             sleep(_WAIT_S)
+
+
+def attempts_to_reach(end: str, settings: ServiceSettings) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Yield the steps with which `omnia-beam check` finds out whether a service can be reached and lets us in.
+
+    Args:
+        end: `source` or `sink`.
+        settings: of the service.
+    """
+
+    def address() -> str:
+        check_reachable(settings)
+        return f"{settings.base_url} can be reached"
+
+    def credential() -> str:
+        found = "a token" if shared_session(settings).sign_in() else "no token needed"
+        return f"{settings.credential.kind}: {found}"
+
+    yield f"{end} address", address
+    yield f"{end} credential", credential

@@ -29,6 +29,7 @@ USER_AGENT = f"omnia-beam/{__version__}"
 
 FEDERATION_SOURCES: Final[tuple[str, ...]] = get_args(FederationSource)
 
+_SHORT_S: Final = 20.0
 _RATE: Final = RateOptions()
 _TIMEOUTS: Final = TimeoutsOptions()
 
@@ -127,6 +128,11 @@ class ServiceSettings:
     def threads(self) -> int:
         """Threads that keep `max_in_flight` requests under way although some wait before they send theirs again."""
         return _THREADS_A_REQUEST * self.max_in_flight
+
+    def with_short_retries(self) -> ServiceSettings:
+        """Return settings that give a request up within 20 seconds, for questions that may stay open."""
+        policy = replace(self.retry, attempts=min(2, self.retry.attempts), deadline_s=_SHORT_S)
+        return replace(self, retry=policy)
 
     def divided(self, parts: int) -> list[ServiceSettings]:
         """Return settings of the same service for several processes, each with its part: together they have exactly this budget.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -11,12 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
-from rich.console import Console
 
-from omnia_beam.beam.context import RunContext
-from omnia_beam.beam.runner import pipeline_options
 from omnia_beam.config import JobConfig
-from omnia_beam.net.http.shared import reset_shared_sessions
 from omnia_beam.pipelines.config import load_config
 from tests.io.contract.place import Place, places
 from tests.support.other_kind import installed
@@ -27,19 +22,6 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The kind of the example, known like any other."""
     with installed(tmp_path_factory.mktemp("site")):
         yield
-
-
-@pytest.fixture(autouse=True)
-def fresh_sessions() -> Iterator[None]:
-    """No session outlives its test's emulator."""
-    yield
-    reset_shared_sessions()
-
-
-@pytest.fixture
-def context() -> RunContext:
-    """No terminal; what is printed is kept in memory."""
-    return RunContext(pipeline_options(None, []), Console(file=io.StringIO()), Console(file=io.StringIO()))
 
 
 @pytest.fixture

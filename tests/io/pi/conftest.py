@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,29 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from rich.console import Console
 
-from omnia_beam.beam.context import RunContext
-from omnia_beam.beam.runner import pipeline_options
 from omnia_beam.config import JobConfig
 from omnia_beam.emulator.pi.archive import Archive
 from omnia_beam.emulator.pi.events import GOOD, QUESTIONABLE, STATE, SUBSTITUTED
-from omnia_beam.net.http.shared import reset_shared_sessions
 from omnia_beam.pipelines.config import load_config
 from tests.pipelines.conftest import Rows, rows
-
-
-@pytest.fixture
-def context() -> RunContext:
-    """No terminal, no progress; what is printed is kept in memory."""
-    return RunContext(pipeline_options(None, []), Console(file=io.StringIO()), Console(file=io.StringIO()))
-
-
-@pytest.fixture(autouse=True)
-def fresh_sessions() -> Iterator[None]:
-    """No session outlives its test's emulator."""
-    yield
-    reset_shared_sessions()
 
 
 @pytest.fixture

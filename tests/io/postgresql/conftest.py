@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import time
 from collections.abc import Iterator, Sequence
@@ -13,10 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from rich.console import Console
 
-from omnia_beam.beam.context import RunContext
-from omnia_beam.beam.runner import pipeline_options
 from omnia_beam.config import JobConfig
 from omnia_beam.pipelines.config import load_config
 from tests.io.postgresql.server import Server, programs, running_server
@@ -87,11 +83,6 @@ def database(server: Server) -> Database:
     with psycopg.connect(f"{server.base}/postgres", autocommit=True) as connection:
         connection.execute(f"create database {name}")
     return Database(server, name)
-
-
-@pytest.fixture
-def context() -> RunContext:
-    return RunContext(pipeline_options(None, []), Console(file=io.StringIO()), Console(file=io.StringIO()))
 
 
 @dataclass
