@@ -142,8 +142,8 @@ def _own_secrets() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _fresh_sessions() -> Iterator[None]:
-    """No session outlives its test's emulator."""
+def _fresh_sessions(_guards: None) -> Iterator[None]:
+    """No session outlives its test's emulator; they are closed before the guards count threads."""
     yield
     shared = sys.modules.get("omnia_beam.net.http.shared")
     if shared is not None:

@@ -125,6 +125,14 @@ class Timeseries:
         return TimeseriesDraft(**{**fields, "metadata": self.attributes})
 
     @property
+    def is_bare(self) -> bool:
+        """Whether nothing is known of it but its id."""
+        bare = Timeseries(self.id, self.id, "", value_type=self.value_type)
+        return (
+            self == bare and self.value_type in (None, "float64") and not (self.attributes or self.other or self.states)
+        )
+
+    @property
     def attributes(self) -> dict[str, Any]:
         """What the owner or the source has noted beyond the other fields: `metadata` and `extra` as one."""
         return {**self.metadata, **self.extra}

@@ -16,7 +16,8 @@ from omnia_beam.pipelines.preparation import Prepared
 def keep_series(job: Job, source: OpenSource, prepared: Prepared, run: JobRun) -> None:
     """Replace what the sink keeps of the job's series, where it keeps anything and the series are known.
 
-    What the source was opened without is taken from the state, and asked for once where it is not there.
+    What the source was opened without is taken from the state, and asked for once where it is not there. Series of which nothing
+    is known but the id, such as columns of files, leave no metadata.
 
     Raises:
         DestinationError: the sink cannot be written.
@@ -35,7 +36,9 @@ def keep_series(job: Job, source: OpenSource, prepared: Prepared, run: JobRun) -
             known |= {each.id: each for each in found}
         if len(bare) == len(mapped) and known.keys().isdisjoint(bare):
             return
-    job.sink.keep_series(run, [_stored(each, known.get(each.source.id, each.source)) for each in mapped])
+    stored = [_stored(each, known.get(each.source.id, each.source)) for each in mapped]
+    if not all(each.is_bare for each in stored):
+        job.sink.keep_series(run, stored)
 
 
 def _stored(mapped: MappedSeries, source: Timeseries) -> Timeseries:

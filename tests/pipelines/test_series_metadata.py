@@ -90,6 +90,17 @@ def csv_files(tmp_path: Path) -> dict[str, Any]:
     return {"kind": "csv", "path": str(tmp_path / "in" / "*.csv"), "facility": "F"}
 
 
+def test_series_that_are_ids_alone_leave_no_metadata(context: RunContext, tmp_path: Path) -> None:
+    source = csv_files(tmp_path)
+    sink = {"kind": "csv", "path": str(tmp_path / "out")}
+    del source["facility"]
+    assert run_migrate(job(tmp_path, source, sink), context).status == "complete"
+    assert not (tmp_path / "out" / "_series-job.csv").exists()
+    (tmp_path / "in" / "_series.csv").write_text("series_id,name,unit\nA,A,bar\n", encoding="utf-8")
+    assert run_migrate(job(tmp_path, source, sink), context).status == "complete"
+    assert {name: row["unit"] for name, row in metadata(tmp_path / "out").items()} == {"A": "bar", "B": ""}
+
+
 def test_the_newest_row_counts_and_goes_through_a_mapping(context: RunContext, tmp_path: Path) -> None:
     source = csv_files(tmp_path)
     old, new = tmp_path / "in" / "_series-z.csv", tmp_path / "in" / "_series.csv"
