@@ -2,7 +2,7 @@
 # and PyPI. `make PYTHON=/path/to/python3.12 install` names the Python to use; ARGS="..." reaches the command of a target.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-install test-services flink-jar test-flink lint types lint-workflows format docs docs-serve bench profile soak soak-tail soak-world chaos fuzz-files clean distclean
+.PHONY: help install demo test test-long test-install test-services flink-jar test-flink test-cluster lint types lint-workflows format docs docs-serve bench profile soak soak-tail soak-world chaos fuzz-files clean distclean
 
 PYTHON ?=
 # The Pythons that both omnia-beam (setup.py) and Apache Beam support; Debian cuts ensurepip out where python3-venv is
@@ -64,6 +64,10 @@ flink-jar: $(FLINK_JAR)  ## Fetch Flink's job server for the installed Beam thro
 test-flink: $(INSTALLED) $(FLINK_JAR)  ## Run backfills on an embedded Flink, with a worker killed; POINTS=2000000 makes them smaller
 	FLINK_JOB_SERVER_JAR=$(abspath $(FLINK_JAR)) FLINK_POINTS=$(POINTS) \
 	  .venv/bin/python -m pytest tests/pipelines/test_flink.py tests/pipelines/test_flink_tail.py -rP -o timeout=900 $(ARGS)
+
+test-cluster: $(INSTALLED) $(FLINK_JAR)  ## Run jobs on a Flink of three processes, one of them killed; POINTS=2000000 makes them smaller
+	FLINK_JOB_SERVER_JAR=$(abspath $(FLINK_JAR)) FLINK_POINTS=$(POINTS) \
+	  .venv/bin/python -m pytest -m services tests/pipelines/test_flink_cluster.py -rP -o timeout=900 $(ARGS)
 
 lint: $(INSTALLED)  ## Check style, formatting and strict types (all three, also when the first fails)
 	@status=0; \

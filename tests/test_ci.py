@@ -68,14 +68,14 @@ def test_a_failure_fails_the_run_but_stops_nothing(tmp_path: Path, test: int, lo
 @pytest.mark.parametrize(
     ("jar", "flink", "code", "ran"),
     [
-        (0, 0, 0, ["test", "test-long", "lint", "docs", "flink-jar", "test-flink"]),
-        (0, 1, 1, ["test", "test-long", "lint", "docs", "flink-jar", "test-flink"]),
+        (0, 0, 0, ["test", "test-long", "lint", "docs", "flink-jar", "test-flink", "test-cluster"]),
+        (0, 1, 1, ["test", "test-long", "lint", "docs", "flink-jar", "test-flink", "test-cluster"]),
         (1, 0, 0, ["test", "test-long", "lint", "docs", "flink-jar"]),
     ],
     ids=["passes", "fails", "cannot be had"],
 )
 def test_flink_is_tested_where_it_can_be(tmp_path: Path, jar: int, flink: int, code: int, ran: list[str]) -> None:
-    makefile = targets(test=0, test_long=0, lint=0, docs=0, flink_jar=jar, test_flink=flink)
+    makefile = targets(test=0, test_long=0, lint=0, docs=0, flink_jar=jar, test_flink=flink, test_cluster=0)
     assert ci(tmp_path, README, makefile, "java", "mvn") == (code, ran)
 
 

@@ -1,4 +1,4 @@
-"""A job on an embedded Flink, watched from outside: its subtasks by Flink's REST interface, its workers by their process ids."""
+"""A job on Flink, watched from outside: its subtasks by Flink's REST interface, its workers by their process ids."""
 
 from __future__ import annotations
 
@@ -37,19 +37,25 @@ class Subtask:
 
 
 class FlinkJob:
-    """A context manager around `omnia-beam backfill JOB --runner=FlinkRunner`; `wait` follows it to its end.
+    """A context manager around `omnia-beam COMMAND JOB --runner=FlinkRunner`; `wait` follows it to its end.
 
     Args:
         folder: for configuration, log and process ids.
         job: the configuration.
         place: LOOPBACK, or PROCESS with as many processes as subtasks.
+        command: `backfill` or `migrate`.
+        rest_port: of a cluster on this machine; None for a Flink that is embedded in the job server.
     """
 
-    def __init__(self, folder: Path, job: Path, place: str) -> None:
+    def __init__(
+        self, folder: Path, job: Path, place: str, *, command: str = "backfill", rest_port: int | None = None
+    ) -> None:
         self._folder = folder
         self._job = job
         self._place = place
-        self._port = free_port()
+        self._name = command
+        self._master = "[local]" if rest_port is None else f"127.0.0.1:{rest_port}"
+        self._port = rest_port or free_port()
         self.subtasks: dict[int, Subtask] = {}
         self.summary: dict[str, Any] = {}
         self.elapsed_s = 0.0
@@ -102,7 +108,7 @@ class FlinkJob:
     def _command(self) -> list[str]:
         known = json.loads(Path(JAR).with_suffix(".json").read_text(encoding="utf-8"))
         options = [
-            "--flink_master=[local]",
+            f"--flink_master={self._master}",
             f"--flink_version={known['flink']}",
             f"--flink_job_server_jar={JAR}",
             f"--flink_conf_dir={self._configuration()}",
@@ -114,7 +120,7 @@ class FlinkJob:
                 f"--environment_config={json.dumps({'command': str(self._worker())})}",
                 f"--sdk_worker_parallelism={PARALLELISM}",
             ]
-        command = [sys.executable, "-m", "omnia_beam.cli", "backfill", str(self._job), "--json", "--no-progress"]
+        command = [sys.executable, "-m", "omnia_beam.cli", self._name, str(self._job), "--json", "--no-progress"]
         return [*command, "--runner=FlinkRunner", "--", *options]
 
     def _configuration(self) -> Path:
