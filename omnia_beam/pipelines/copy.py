@@ -13,7 +13,7 @@ from omnia_beam.io.letters import MappingLetters
 from omnia_beam.io.shards import put_shards
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.job import RunState
-from omnia_beam.pipelines.removal_guard import RemovalGuard
+from omnia_beam.pipelines.removal_guard import ChunkGuard
 from omnia_beam.transforms.series_rule import SeriesRule
 
 
@@ -35,7 +35,7 @@ class CopyTask:
     writing: Writing
     rules: Mapping[str, SeriesRule] | None
     run: RunState
-    guard: RemovalGuard | None = None
+    guard: ChunkGuard | None = None
     follow: bool = False
     trailing: TimeRange | None = None
 
@@ -59,13 +59,14 @@ def copy_windows(shards: Any, task: CopyTask) -> None:
     if task.rules is not None:
         letters = MappingLetters(DeadLetterFiles.of(run.state_dir, run.fence), board_of(chunks))
         chunks = (chunks | "Map" >> MapSeries(task.rules, letters)).chunks
-    if task.guard is not None:
-        chunks = chunks | "Guard" >> GuardChunks(task.guard)
+    withheld = None
+    if task.guard is not None:  # where the driver does not follow, it reads the guard's reports and decides at once
+        chunks, withheld = chunks | "Guard" >> GuardChunks(task.guard, failures=task.follow)
     if task.trailing is not None:  # after the guard, which compares windows as they are recorded
         chunks = chunks | "Cut" >> CutChunks(task.trailing)
     receipts, unwritten = task.writing(chunks)
     _ = receipts | "Record" >> RecordReceipts(run.state_dir, run.scope, run.token, run.clock, follow=task.follow)
-    failures = tuple(each for each in (unread, unwritten) if each is not None)
+    failures = tuple(each for each in (unread, withheld, unwritten) if each is not None)
     _ = failures | "Failures" >> beam.Flatten() | "Report" >> RecordFailures(run.state_dir, run.run_id)
 
 

@@ -18,7 +18,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -35,6 +35,13 @@ from omnia_beam.ledger.facts import PriorRecord, joined_receipt
 from omnia_beam.ledger.state_dir import StateDir
 
 _REPORT: Final = "-removal-"
+
+
+class ChunkGuard(Protocol):
+    """The check of a chunk between reading and writing. It is pickled to the workers."""
+
+    def passed(self, chunk: Chunk) -> Chunk | None:
+        """Return a chunk as it is to be written, None where it is withheld."""
 
 
 @dataclass(frozen=True)

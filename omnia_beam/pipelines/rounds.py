@@ -65,8 +65,7 @@ class Rounds:
         guard = self._guard(work, self.rules, self.state.ledger)
         outcome = self.carry(work, guard)
         removals = self._taken_reports()
-        allowed, problems = self._decided([each for each in removals if each.withheld])
-        problems += [_unread_text(each) for each in removals if each.unread]
+        allowed, problems = self.decided(removals)
         ledger = self.state.reload()
         destination_check = self.destination_check(ledger)
         redone = 0
@@ -90,8 +89,13 @@ class Rounds:
             )
         return Ended(outcome, ledger, destination_check, tuple(removals), tuple(problems), redone)
 
+    def decided(self, removals: Iterable[Removal]) -> tuple[list[Removal], list[str]]:
+        """Return the withheld windows that may lose points, and why others may not; at a service the points are erased first."""
+        removals = list(removals)
+        allowed, problems = self._decided([each for each in removals if each.withheld and not each.unread])
+        return allowed, problems + [_unread_text(each) for each in removals if each.unread]
+
     def _decided(self, withheld: list[Removal]) -> tuple[list[Removal], list[str]]:
-        """Return the windows that may lose points, and why others may not."""
         total = sum(sum(each.removed.values()) for each in withheld)
         if not total:
             return [], []

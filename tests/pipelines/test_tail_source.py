@@ -36,6 +36,7 @@ from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.pipelines.copy import CopyTask, copy_windows
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import held_lease, new_run_id, scope_of
+from omnia_beam.pipelines.removal_guard import GuardRules
 from omnia_beam.pipelines.tail.cursor import TailCursor, TailTracker
 from omnia_beam.pipelines.tail.cycle import TailTimes
 from omnia_beam.pipelines.tail.handed_out import first_windows, under_way
@@ -48,6 +49,7 @@ from omnia_beam.pipelines.tail.source import (
     raise_watermark,
     worker_context,
 )
+from omnia_beam.pipelines.tail.stream_guard import StreamGuard
 from omnia_beam.pipelines.work_plan import WorkPlan
 from omnia_beam.plan.plan import Plan, WindowShard, shard_windows
 from tests.pipelines.conftest import differences, emulated_points, stored_points
@@ -126,7 +128,9 @@ class Stage:
         shards = list(shard_windows(windows, 4))
         run, job = replace(self.run, clock=Moment(self.now_ns)), Job.of(self.config)
         source = job.open_source(JobView.load(run.state_dir, run.scope), worker_context())
-        task = CopyTask(source.reading(WHOLE, endless=True), job.sink.writing(WHOLE, run), None, run, follow=True)
+        rules = GuardRules(self.config.vanished == "keep", run.scope.digest, stored=job.sink.stored())
+        reading, writing = source.reading(WHOLE, endless=True), job.sink.writing(WHOLE, run)
+        task = CopyTask(reading, writing, None, run, StreamGuard(rules, run), follow=True)
 
         def build(pipeline: Any) -> None:
             created = beam.Create(shards, reshuffle=False).with_output_types(WindowShard)

@@ -25,6 +25,8 @@ class TailReport:
         over: whether the window's end has been copied.
         cycles, series, windows, failures, points: so far, by the source that reports; one that starts again starts at 0.
         complete_to_ns: of the last cycle that ended; None before.
+        removed: number of points that were removed without being replaced, so far.
+        problems: why the copy is not what the source showed, a text each.
     """
 
     told: int = 0
@@ -36,6 +38,8 @@ class TailReport:
     failures: int = 0
     points: int = 0
     complete_to_ns: int | None = None
+    removed: int = 0
+    problems: tuple[str, ...] = ()
 
     def having(self, line: str, cycle: Cycle | None, over: bool) -> TailReport:
         """Return the report with one more line, and with a cycle that has ended."""
@@ -65,6 +69,7 @@ class TailReport:
             windows_failed=self.failures,
             points_read=self.points,
             points_written=self.points,
+            points_removed=self.removed,
             details=details,
         )
 
@@ -89,8 +94,8 @@ def read_report(state_dir: StateDir, run_id: str) -> TailReport | None:
         return None
     try:
         found: Mapping[str, Any] = load_json(data)
-        return TailReport(**found)
-    except (ValueError, TypeError) as error:
+        return TailReport(**{**found, "problems": tuple(found["problems"])})
+    except (ValueError, KeyError, TypeError) as error:
         path = state_dir.path(_name(run_id))
         raise StateError(f"{path}: is no report of a tail: {error}", path=path) from error
 

@@ -29,6 +29,7 @@ from apache_beam.utils.timestamp import Duration, Timestamp
 from rich.console import Console
 
 from omnia_beam.beam.context import RunContext
+from omnia_beam.beam.execution import Outcome
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import OmniaBeamError, StateError
 from omnia_beam.core.text import counted
@@ -36,6 +37,7 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.core.window import Window
 from omnia_beam.io.base import Share
+from omnia_beam.io.destination import DestinationCheck, Removal
 from omnia_beam.ledger.failures import forget_failures, read_failures
 from omnia_beam.ledger.job import JobRun, JobView, RunState
 from omnia_beam.ledger.lease import advance_run
@@ -43,6 +45,9 @@ from omnia_beam.ledger.lease_file import read_lease
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.queries import points_of_run
 from omnia_beam.pipelines.job import Job
+from omnia_beam.pipelines.removal_guard import read_removals
+from omnia_beam.pipelines.rounds import Ended
+from omnia_beam.pipelines.run import Copying
 from omnia_beam.pipelines.tail.cursor import OVER, Round, TailCursor, TailCursorCoder, TailTracker
 from omnia_beam.pipelines.tail.cycle import (
     Cycle,
@@ -54,6 +59,7 @@ from omnia_beam.pipelines.tail.cycle import (
 )
 from omnia_beam.pipelines.tail.handed_out import first_windows, under_way
 from omnia_beam.pipelines.tail.report import TailReport, write_report
+from omnia_beam.pipelines.tail.stream_guard import write_note
 from omnia_beam.pipelines.tail.windows import cut_again
 from omnia_beam.pipelines.work_plan import announce_again
 
@@ -63,6 +69,8 @@ _LOOK_S = 5.0
 """Seconds between giving windows out and checking what became of them, which delays the status line as much."""
 _REPORT_EVERY_NS = 60 * NS_PER_SECOND
 _WINDOWS_PER_SHARD = 4
+_PROBLEMS = 20
+"""Texts in a report, at most: a tail may run for years."""
 
 
 @dataclass(frozen=True)
@@ -288,10 +296,10 @@ class TailPoller:
         poll_s = self._poll_ns / NS_PER_SECOND
         if planned.copying is None or planned.work is None:
             return Poll(Round((), cursor), poll_s)
-        work, is_all = first_windows(cut_again(planned.work, planned.copying.carrier.trailing))
-        complete_ns = complete_at(
-            planned.copying.run.ledger, self._run.scope.digest, self._planner.series_ids, planned.wanted
-        )
+        copying = planned.copying
+        work, is_all = first_windows(cut_again(planned.work, copying.carrier.trailing))
+        complete_ns = complete_at(copying.run.ledger, self._run.scope.digest, self._planner.series_ids, planned.wanted)
+        allowed = self._decide(copying)
         read_to_ns = max(cursor.read_to_ns, planned.wanted.end_ns)
         self._is_cut = not is_all
         if is_all:
@@ -299,20 +307,29 @@ class TailPoller:
         else:
             self._due_ns = 0
         if not len(work.plan):
-            cursor, is_over = self._ended(replace(cursor, read_to_ns=read_to_ns), planned.copying.run.ledger, now_ns)
+            cursor, is_over = self._ended(replace(cursor, read_to_ns=read_to_ns), copying.run.ledger, now_ns)
             return Poll(Round((), OVER if is_over else cursor), poll_s)
         self._planner.leftovers_cleared = not work.again
-        announce_again(planned.copying.run, work)
+        announce_again(copying.run, work)
         windows = tuple(work.plan)
-        then = TailCursor(
-            "poll",
-            cursor.cycle + 1,
-            advance_run(state_dir, token).run,
-            read_to_ns,
-            max(cursor.complete_to_ns, complete_ns),
-            windows,
-        )
+        number = advance_run(state_dir, token).run
+        again = [each.key for each in planned.work.again]  # uncut: a part is compared with the window that it is of
+        write_note(copying.run, number, again, copying.source.vanished, allowed)
+        reached_ns = max(cursor.complete_to_ns, complete_ns)
+        then = TailCursor("poll", cursor.cycle + 1, number, read_to_ns, reached_ns, windows)
         return Poll(Round(windows, then), self._poll_s)
+
+    def _decide(self, copying: Copying) -> list[Removal]:
+        """Return the windows that were withheld so far and may lose points now; what else the guards found is reported."""
+        removals = read_removals(copying.run.state_dir, self._run.run_id, forget=True)
+        if not removals:
+            return []
+        allowed, problems = copying.rounds(looks=False).decided(removals)
+        ended = Ended(Outcome(), copying.run.ledger, DestinationCheck(), tuple(removals), tuple(problems))
+        found = dict.fromkeys((*self._report.problems, *ended.problems_now()))
+        removed = self._report.removed + ended.removed
+        self._report = replace(self._report, removed=removed, problems=tuple(found)[:_PROBLEMS])
+        return allowed
 
     def _wanted(self, cursor: TailCursor) -> TimeRange:
         window = self._config.window

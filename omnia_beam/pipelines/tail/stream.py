@@ -1,7 +1,7 @@
 """The tail on a runner elsewhere: one streaming job, which this process starts, watches and ends.
 
     here: check, select, take the lease, clean up ─ start the job ─ print each line that it reports ─ cancel it at the end
-    there: TailWindows ─ Reshuffle ─ FetchWindows ─ DecodeChunks ─ WriteToParquet ─ RecordReceipts
+    there: TailWindows ─ Reshuffle ─ read ─ map ─ guard ─ write ─ RecordReceipts
                 └──────────────── the ledger ◄──────────────────────────────────────────┘
 
 This process holds the lease as long as it lives. Where it dies, the job continues; the next start takes the lease over, and the
@@ -23,7 +23,7 @@ from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.runners.runner import PipelineState
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.beam.execution import own_errors_logged_once, stopping_on_signals
+from omnia_beam.beam.execution import Outcome, own_errors_logged_once, stopping_on_signals
 from omnia_beam.beam.flink_options import CheckpointOptions
 from omnia_beam.beam.metrics import RunMetrics
 from omnia_beam.beam.progress import put_board
@@ -34,17 +34,20 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.destination import report_leftovers
 from omnia_beam.ledger.compaction import open_ledger
 from omnia_beam.ledger.job import JobRun
+from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.copy import CopyTask, copy_windows
 from omnia_beam.pipelines.guard import cluster_share
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import held_lease, new_run_id, scope_of
 from omnia_beam.pipelines.preparation import prepare
+from omnia_beam.pipelines.rounds import Ended
 from omnia_beam.pipelines.run import Copying
 from omnia_beam.pipelines.series_metadata import keep_series
 from omnia_beam.pipelines.tail.cycle import TailTimes
 from omnia_beam.pipelines.tail.report import TailReport, forget_report, read_report
 from omnia_beam.pipelines.tail.source import TailSpec, TailWindows
+from omnia_beam.pipelines.tail.stream_guard import StreamGuard
 from omnia_beam.pipelines.work_plan import attach_summary, with_traffic
 
 _log = logging.getLogger(__name__)
@@ -97,8 +100,19 @@ def run_streaming_tail(
         finally:
             with suppress(StateError):
                 forget_report(state_dir, run_id)
+        summary = _judged(report, copying, context)
         lease.check()
-    return with_traffic(report.summary().having(status="complete"), sessions, context.clock() - began)
+    return with_traffic(summary, sessions, context.clock() - began)
+
+
+def _judged(report: TailReport, copying: Copying, context: RunContext) -> Summary:
+    """Return the summary of a job that is over, after a look at its destination."""
+    run = copying.run
+    ledger = Ledger.load(run.state_dir)
+    found = copying.rounds().destination_check(ledger)
+    ended = Ended(Outcome(), ledger, found, (), report.problems)
+    summary = ended.summarised(report.summary().having(status="complete"), run.sink, context)
+    return summary.having(points_removed=report.removed)
 
 
 def set_streaming(options: Any) -> None:
@@ -133,9 +147,9 @@ def stream_builder(copying: Copying, times: TailTimes, until_lag_ns: int | None 
     options = job.config.source.resolved(copying.prepared.series_ids)
     config = job.config.model_copy(update={"source": options})
     spec = TailSpec(config, share, source.shard_type, run, times, until_lag_ns)
-    task = CopyTask(
-        source.reading(share, endless=True), job.sink.writing(share, run), copying.carrier.rules, run, follow=True
-    )
+    reading, writing = source.reading(share, endless=True), job.sink.writing(share, run)
+    guard = StreamGuard(copying.rounds().rules, run).reading(job.sink.stored(share))
+    task = CopyTask(reading, writing, copying.carrier.rules, run, guard, follow=True)
 
     def build(pipeline: Any) -> None:
         copy_windows(pipeline | "Tail" >> TailWindows(spec) | "Spread" >> beam.Reshuffle(), task)
@@ -174,7 +188,8 @@ def _followed(result: Any, context: RunContext, state_dir: StateDir, run_id: str
         with suppress(StateError):  # the store may be unreachable for a moment
             found = read_report(state_dir, run_id) or report
             if found.told != report.told:
-                context.notify(found.line)
+                for text in (*found.problems[len(report.problems) :], found.line):
+                    context.notify(text)
                 _export(context.metrics, report, found)
             report = found
         if report.over:
