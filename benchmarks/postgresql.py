@@ -4,8 +4,9 @@
 
 Without `--url` a server is started on loopback with `fsync` on. Ours are whole commands: they plan, read Parquet files or write
 them, record receipts and look at the destination. Bare are statements of `psql` over a file of rows in the binary form, into a
-table of the same key: COPY; COPY into a table without a key and INSERT … ON CONFLICT DO UPDATE; COPY … TO STDOUT. Every figure
-is of wall-clock time, and all of them share the machine with the server.
+table of the same key: COPY; COPY into an unlogged table without a key and INSERT … ON CONFLICT DO UPDATE; COPY … TO STDOUT.
+Before each rewriting the source's values change, so that both rewrite every row; what the table then holds is looked at. Every
+figure is of wall-clock time, and all of them share the machine with the server.
 """
 
 from __future__ import annotations
@@ -60,16 +61,18 @@ def run(points: int = 20_000_000, series: int = 20, url: str | None = None) -> l
     """Return a row for each way of moving the points."""
     with _server(url) as place, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        chunks = list(_chunks(points // series, series, 0.0))
-        changed = list(_chunks(points // series, series, 1.0))
+        each = points // series
+        chunks = list(_chunks(each, series, 0.0))
         _parquet(folder / "in.parquet", chunks)
         rows = _copy_file(folder / "rows.bin", chunks)
         _psql(place, f"drop table if exists points; {FORM.ddl}")
         bare = [("COPY into the keyed table", _copy_in(place, rows, "points"))]
         _psql(place, "drop table points")
-        ours = [("omnia-beam migrate, the same", _command(folder, "migrate", _into(folder, place)))]
+        ours = [("omnia-beam migrate, the same points from Parquet", _command(folder, "migrate", _into(folder, place)))]
+        _holds(place, chunks)
+        changed = list(_chunks(each, series, 1.0))
         rows = _copy_file(folder / "rows.bin", changed)
-        _psql(place, "create unlogged table stage (like points)")
+        _psql(place, "create unlogged table stage (like points); vacuum analyze points")
         began = time.perf_counter()
         _copy_in(place, rows, "stage")
         _psql(
@@ -77,11 +80,17 @@ def run(points: int = 20_000_000, series: int = 20, url: str | None = None) -> l
             "insert into points select * from stage on conflict (series_id, time) do update set value = excluded.value, "
             "status = excluded.status",
         )
-        bare.append(("staging table, INSERT … ON CONFLICT DO UPDATE, every value changed", time.perf_counter() - began))
-        _psql(place, "drop table stage; vacuum analyze points")
-        ours.append(("omnia-beam migrate, every window again, every value changed", _again(folder, place)))
-        ours.append(("omnia-beam migrate, every window again, nothing changed", _again(folder, place)))
-        _psql(place, "vacuum analyze points")
+        bare.append(("COPY into a staging table, INSERT … ON CONFLICT DO UPDATE: every value changed", _since(began)))
+        _holds(place, changed)
+        changed = list(_chunks(each, series, 2.0))
+        _parquet(folder / "in.parquet", changed)
+        _psql(place, "drop table stage; vacuum full analyze points")
+        ours.append(
+            ("omnia-beam migrate, every value of the source changed", _command(folder, "migrate", _into(folder, place)))
+        )
+        _holds(place, changed)
+        _psql(place, "vacuum full analyze points")
+        ours.append(("omnia-beam migrate with refresh: all is read again, nothing changed", _again(folder, place)))
         bare.append(("COPY … TO STDOUT", _timed(["psql", place, "-qc", "copy points to stdout (format binary)"])))
         ours.append(("omnia-beam backfill to Parquet", _command(folder, "backfill", _out_of(folder, place))))
     return [
@@ -123,6 +132,19 @@ def _psql(place: str, statements: str) -> None:
     with psycopg.connect(place, autocommit=True) as connection:
         for each in statements.split(";"):
             connection.execute(each.encode())
+
+
+def _holds(place: str, chunks: list[Chunk]) -> None:
+    """Stop the benchmark unless the table holds exactly these points, by count and sum of the values."""
+    points, total = sum(each.num_points for each in chunks), sum(float(each.points.values.sum()) for each in chunks)
+    with psycopg.connect(place) as connection:
+        row = connection.execute("select count(*), sum(value) from points").fetchone()
+    if row is None or row[0] != points or abs(row[1] - total) > 1e-9 * abs(total):
+        raise SystemExit(f"the table holds {row}, not {points:,} points of the sum {total}")
+
+
+def _since(began: float) -> float:
+    return time.perf_counter() - began
 
 
 def _timed(command: list[str]) -> float:
