@@ -81,7 +81,9 @@ class Database:
         with self.reporting():
             connection = psycopg.connect(self._conninfo(), autocommit=True)
             connection.execute(
-                "set timezone = 'UTC'; set standard_conforming_strings = on; set client_min_messages = error"
+                "set timezone = 'UTC'; set standard_conforming_strings = on; set client_min_messages = error; "
+                # A receipt says that rows are stored: a commit that returns before they are would make it a lie.
+                "select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'"
             )
             return connection
 

@@ -39,6 +39,8 @@ _MEANINGS: Final[Mapping[str, str]] = {
     "42501": "the account lacks a right: docs/postgresql.md lists the grants",
     "25006": "the server takes no writes: it is a standby, or the database is set to read only",
     "22001": "a text is longer than its column",
+    "22P05": "the encoding of the database lacks a character of an id or a text: it has to be UTF8",
+    "57014": "the server's statement_timeout: raise it for this account, or lower sink.commit_points or max_chunk_points",
 }
 """What to do, by SQLSTATE."""
 
@@ -48,6 +50,10 @@ _LONGEST_WAIT_S: Final = 2.0
 
 class UniqueViolationError(DestinationError):
     """Rows that were to be new are in the table already."""
+
+
+class UnfitValueError(DestinationError):
+    """The database cannot make of a value what the statement asks for, such as a double of a larger number."""
 
 
 def database_error(error: BaseException, database: str, doing: str) -> OmniaBeamError | None:
@@ -74,7 +80,8 @@ def database_error(error: BaseException, database: str, doing: str) -> OmniaBeam
     if state in ("3D000", "42P01", "42703", "3F000"):
         return UsageError(f"{where}{words}")
     meaning = _MEANINGS.get(state)
-    return DestinationError(f"{where}{words}{f' ({meaning})' if meaning else f' [{state}]'}")
+    of = UnfitValueError if state.startswith("22") else DestinationError
+    return of(f"{where}{words}{f' ({meaning})' if meaning else f' [{state}]'}")
 
 
 def _without_state(where: str, words: str) -> OmniaBeamError:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from omnia_beam.core.chunk import Chunk
-from omnia_beam.core.errors import TransientServiceError
+from omnia_beam.core.errors import DestinationError, TransientServiceError
 from omnia_beam.io.postgresql.connection import Database
 from omnia_beam.io.postgresql.copy_rows import HEADER, TRAILER, copy_rows
 from omnia_beam.io.postgresql.failure import UniqueViolationError, retried
@@ -137,13 +137,20 @@ class TableWriter:
         return {at for (at,) in found}
 
     def _copy(self, connection: psycopg.Connection[Any], table: str, windows: Sequence[WindowRows]) -> None:
-        statement = f"copy {table} (series_id, time, value, status) from stdin (format binary)"
-        with connection.cursor() as cursor, cursor.copy(statement) as copy:
-            copy.write(HEADER)
-            for each in windows:
-                for piece in copy_rows(each.chunk, self._form):
-                    copy.write(piece)
-            copy.write(TRAILER)
+        statement = f"copy {table} ({self._form.column_list}) from stdin (format binary)"
+        with connection.cursor() as cursor:
+            with cursor.copy(statement.encode()) as copy:
+                copy.write(HEADER)
+                for each in windows:
+                    for piece in copy_rows(each.chunk, self._form):
+                        copy.write(piece)
+                copy.write(TRAILER)
+            sent = sum(each.chunk.num_points for each in windows)
+            if cursor.rowcount != sent:
+                raise DestinationError(
+                    f"{table}: the database took {cursor.rowcount:,} of {sent:,} rows, without a word: remove the trigger that "
+                    "leaves rows out"
+                )
 
     def _merge(self, connection: psycopg.Connection[Any], windows: Sequence[WindowRows]) -> None:
         """Make the table hold exactly the rows of windows that are read again, and at least those of the others."""
@@ -164,10 +171,13 @@ class TableWriter:
                     [form.bound(span.end_ns) for _, span in again],
                 ),
             )
-        # Values are compared by their bits: for `=` -0.0 is 0.0, and every NaN the same.
+        # Values are compared by their bits: for `=` -0.0 is 0.0, and every NaN the same. Others may have left nulls.
+        changed = "float8send(t.value) is distinct from float8send(excluded.value) or t.status is distinct from excluded.status"
+        new = "value = excluded.value, status = excluded.status"
+        if form.text:
+            changed += ' or t.text collate "C" is distinct from excluded.text collate "C"'
+            new += ", text = excluded.text"
         connection.execute(
-            f"insert into {table} as t (series_id, time, value, status) "
-            f"select series_id, time, value, status from {_STAGE} order by series_id, time "
-            "on conflict (series_id, time) do update set value = excluded.value, status = excluded.status "
-            "where float8send(t.value) <> float8send(excluded.value) or t.status is distinct from excluded.status"
+            f"insert into {table} as t ({form.column_list}) select {form.column_list} from {_STAGE} order by series_id, time "
+            f"on conflict (series_id, time) do update set {new} where {changed}"
         )
