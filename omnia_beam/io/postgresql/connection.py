@@ -82,6 +82,7 @@ class Database:
             connection = psycopg.connect(self._conninfo(), autocommit=True)
             connection.execute(
                 "set timezone = 'UTC'; set standard_conforming_strings = on; set client_min_messages = error; "
+                "set default_transaction_isolation = 'read committed'; "
                 # A receipt says that rows are stored: a commit that returns before they are would make it a lie.
                 "select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'"
             )
@@ -98,6 +99,7 @@ class Database:
             with connection.cursor() as cursor:
                 cursor.execute("set timezone = 'UTC'")
                 cursor.execute("set standard_conforming_strings = on")
+                cursor.execute("set default_transaction_isolation = 'read committed'")
             yield connection
 
     @contextmanager

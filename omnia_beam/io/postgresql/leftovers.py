@@ -69,7 +69,7 @@ def remove_leftovers(connection: psycopg.Connection[Any], form: TableForm, run: 
             if lost and note.get("sink") == run.sink:
                 run.fence.check()
                 removed += connection.execute(
-                    f"delete from {form.name.sql} where series_id = any(%s) and time >= %s and time < %s",
+                    f"delete from {form.name.sql_beside_parameters} where series_id = any(%s) and time >= %s and time < %s",
                     (lost, form.bound(start_ns), form.bound(end_ns)),
                 ).rowcount
         run.state_dir.delete(name)

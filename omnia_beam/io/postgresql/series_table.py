@@ -110,7 +110,7 @@ class SeriesTable:
             ", ".join(f"{alias}.{name}::text" for name in SERIES_COLUMNS[1:]) for alias in ("t", "excluded")
         )
         statement = (
-            f"insert into {self.name.sql} as t ({columns}) values ({', '.join(['%s'] * len(SERIES_COLUMNS))}) "
+            f"insert into {self.name.sql_beside_parameters} as t ({columns}) values ({', '.join(['%s'] * len(SERIES_COLUMNS))}) "
             f"on conflict (series_id) do update set {new} where row({old}) is distinct from row({changed})"
         )
         with fence.placing(), connection.transaction(), connection.cursor() as cursor:

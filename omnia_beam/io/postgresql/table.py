@@ -112,8 +112,8 @@ class TableForm:
             with connection.transaction():
                 connection.execute(self.ddl.replace("create table", "create table if not exists", 1))
         except Exception as error:
-            # Two that make one name at once: the later one meets the other's row in an index of the catalog.
-            if getattr(error, "sqlstate", None) not in ("23505", "42P07"):
+            # Two that make one name at once: the later one meets the other's rows in the catalog.
+            if getattr(error, "sqlstate", None) not in ("23505", "42P07", "42710"):
                 raise
         found = find_table(connection, self.name)
         if found is None:

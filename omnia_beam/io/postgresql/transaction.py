@@ -122,7 +122,7 @@ class TableWriter:
         rows = [
             (at, each, window.chunk.key.range) for at, window in enumerate(windows) for each in window.chunk.series_ids
         ]
-        table, time = self._form.name.sql, self._form.time_type
+        table, time = self._form.name.sql_beside_parameters, self._form.time_type
         found = connection.execute(
             f"select distinct w.at from unnest(%s::int[], %s::text[], %s::{time}[], %s::{time}[]) as w(at, id, first, past) "
             f"cross join lateral (select 1 from {table} t where t.series_id = w.id and t.time >= w.first and t.time < w.past "
@@ -161,9 +161,10 @@ class TableWriter:
         connection.execute(f"analyze {_STAGE}")
         again = [(each, one.chunk.key.range) for one in windows if one.again for each in one.chunk.series_ids]
         if again:
+            time = form.time_type
             connection.execute(
-                f"delete from {table} t using unnest(%s::text[], %s::{form.time_type}[], %s::{form.time_type}[]) "
-                f"as w(id, first, past) where t.series_id = w.id and t.time >= w.first and t.time < w.past "
+                f"delete from {form.name.sql_beside_parameters} t using unnest(%s::text[], %s::{time}[], %s::{time}[]) as w("
+                f"id, first, past) where t.series_id = w.id and t.time >= w.first and t.time < w.past "
                 f"and not exists (select 1 from {_STAGE} s where s.series_id = t.series_id and s.time = t.time)",
                 (
                     [each for each, _ in again],
