@@ -1,6 +1,6 @@
 """A table of PostgreSQL as sink and source, beside what the server does with bare COPY and SQL, in one run.
 
-    python -m benchmarks.postgresql [--points 20000000] [--series 20] [--url postgresql://…]
+    python -m benchmarks.postgresql [--points 20000000] [--series 20] [--no-rewriting] [--url postgresql://…]
 
 Without `--url` a server is started on loopback with `fsync` on. Ours are whole commands: they plan, read Parquet files or write
 them, record receipts and look at the destination. Bare are statements of `psql` over a file of rows in the binary form, into a
@@ -51,52 +51,59 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=20_000_000)
     parser.add_argument("--series", type=int, default=20)
     parser.add_argument("--url", help="a database in which a table `points` may be made and dropped")
+    parser.add_argument("--no-rewriting", action="store_true", help="leave out what rewrites every row")
     args = parser.parse_args()
     console = Console()
     console.print(f"{machine()}, load {os.getloadavg()[0]:.1f}\n")
-    print_rows("PostgreSQL", run(args.points, args.series, args.url), console)
+    print_rows("PostgreSQL", run(args.points, args.series, args.url, rewriting=not args.no_rewriting), console)
 
 
-def run(points: int = 20_000_000, series: int = 20, url: str | None = None) -> list[Row]:
+def run(points: int = 20_000_000, series: int = 20, url: str | None = None, *, rewriting: bool = True) -> list[Row]:
     """Return a row for each way of moving the points."""
+    each = points // series
     with _server(url) as place, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        each = points // series
-        chunks = list(_chunks(each, series, 0.0))
-        _parquet(folder / "in.parquet", chunks)
-        rows = _copy_file(folder / "rows.bin", chunks)
-        _psql(place, f"drop table if exists points; {FORM.ddl}")
-        bare = [("COPY into the keyed table", _copy_in(place, rows, "points"))]
-        _psql(place, "drop table points")
-        ours = [("omnia-beam migrate, the same points from Parquet", _command(folder, "migrate", _into(folder, place)))]
-        _holds(place, chunks)
-        changed = list(_chunks(each, series, 1.0))
-        rows = _copy_file(folder / "rows.bin", changed)
-        _psql(place, "create unlogged table stage (like points); vacuum analyze points")
-        began = time.perf_counter()
-        _copy_in(place, rows, "stage")
-        _psql(
-            place,
-            "insert into points select * from stage on conflict (series_id, time) do update set value = excluded.value, "
-            "status = excluded.status",
-        )
-        bare.append(("COPY into a staging table, INSERT … ON CONFLICT DO UPDATE: every value changed", _since(began)))
-        _holds(place, changed)
-        changed = list(_chunks(each, series, 2.0))
-        _parquet(folder / "in.parquet", changed)
-        _psql(place, "drop table stage; vacuum full analyze points")
-        ours.append(
-            ("omnia-beam migrate, every value of the source changed", _command(folder, "migrate", _into(folder, place)))
-        )
-        _holds(place, changed)
-        _psql(place, "vacuum full analyze points")
-        ours.append(("omnia-beam migrate with refresh: all is read again, nothing changed", _again(folder, place)))
-        bare.append(("COPY … TO STDOUT", _timed(["psql", place, "-qc", "copy points to stdout (format binary)"])))
-        ours.append(("omnia-beam backfill to Parquet", _command(folder, "backfill", _out_of(folder, place))))
-    return [
-        {"what": what, "seconds": seconds, "M points/s": points / seconds / 1e6}
-        for what, seconds in (bare[0], ours[0], bare[1], ours[1], ours[2], bare[2], ours[3])
-    ]
+        timed = [*_in(folder, place, list(_chunks(each, series, 0.0))), *_out(folder, place)]
+        if rewriting:
+            timed += _rewritten(folder, place, *(list(_chunks(each, series, offset)) for offset in (1.0, 2.0)))
+    return [{"what": what, "seconds": seconds, "M points/s": points / seconds / 1e6} for what, seconds in timed]
+
+
+def _in(folder: Path, place: str, chunks: list[Chunk]) -> Iterator[tuple[str, float]]:
+    _parquet(folder / "in.parquet", chunks)
+    rows = _copy_file(folder / "rows.bin", chunks)
+    _psql(place, f"drop table if exists points; {FORM.ddl}")
+    yield "COPY into the keyed table", _copy_in(place, rows, "points")
+    _psql(place, "drop table points; checkpoint")
+    yield "omnia-beam migrate, the same points from Parquet", _command(folder, "migrate", _into(folder, place))
+    _holds(place, chunks)
+
+
+def _out(folder: Path, place: str) -> Iterator[tuple[str, float]]:
+    _psql(place, "vacuum analyze points")
+    yield "COPY … TO STDOUT", _timed(["psql", place, "-qc", "copy points to stdout (format binary)"])
+    yield "omnia-beam backfill to Parquet", _command(folder, "backfill", _out_of(folder, place))
+
+
+def _rewritten(folder: Path, place: str, bare: list[Chunk], ours: list[Chunk]) -> Iterator[tuple[str, float]]:
+    rows = _copy_file(folder / "rows.bin", bare)
+    _psql(place, "create unlogged table stage (like points)")
+    began = time.perf_counter()
+    _copy_in(place, rows, "stage")
+    _psql(
+        place,
+        "insert into points select * from stage on conflict (series_id, time) do update set value = excluded.value, "
+        "status = excluded.status",
+    )
+    seconds = time.perf_counter() - began
+    yield "COPY into a staging table, INSERT … ON CONFLICT DO UPDATE: every value changed", seconds
+    _holds(place, bare)
+    _psql(place, "drop table stage; vacuum full analyze points; checkpoint")
+    _parquet(folder / "in.parquet", ours)
+    yield "omnia-beam migrate, every value of the source changed", _command(folder, "migrate", _into(folder, place))
+    _holds(place, ours)
+    _psql(place, "vacuum full analyze points; checkpoint")
+    yield "omnia-beam migrate with refresh: all is read again, nothing changed", _again(folder, place)
 
 
 def _chunks(count: int, series: int, offset: float) -> Iterator[Chunk]:
@@ -141,10 +148,6 @@ def _holds(place: str, chunks: list[Chunk]) -> None:
         row = connection.execute("select count(*), sum(value) from points").fetchone()
     if row is None or row[0] != points or abs(row[1] - total) > 1e-9 * abs(total):
         raise SystemExit(f"the table holds {row}, not {points:,} points of the sum {total}")
-
-
-def _since(began: float) -> float:
-    return time.perf_counter() - began
 
 
 def _timed(command: list[str]) -> float:
