@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -39,10 +39,11 @@ class TableContents:
     form: TableForm
     beside: SeriesTable
     within: TimeRange | None = None
-    holds_statuses = True
     problems: dict[str, str] = field(default_factory=dict)
     parts_read: int = 0
     points_read: int = 0
+    part_noun: ClassVar = "table"
+    holds_statuses: ClassVar = True
 
     @property
     def place(self) -> str:

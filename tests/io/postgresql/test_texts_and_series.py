@@ -222,3 +222,7 @@ def test_a_table_is_profiled_from_the_table(database: Database, jobs: Jobs, cont
         4_999.0,
     )
     assert (second["points"], second["bad"]) == (5_000, 1)
+    page = jobs.folder / "page.html"
+    result = run_profile(job, context, html=str(page))
+    assert "in 1 table" in page.read_text()
+    assert result.summary.details["gap_count"] == 0
