@@ -18,6 +18,7 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import OmniaBeamError
 from omnia_beam.pipelines.run import run_migrate
+from omnia_beam.pipelines.verify.verify import run_verify
 from tests.io.postgresql.conftest import Database, Jobs, as_rows, steady
 
 POINTS = 3_000
@@ -50,10 +51,16 @@ def slowed(database: Database) -> None:
     database.run("create trigger slow after insert on points for each statement execute function wait()")
 
 
-def during(database: Database, path: Path, rows: int, act: Callable[[subprocess.Popen[bytes]], None]) -> int:
+def during(
+    database: Database,
+    path: Path,
+    rows: int,
+    act: Callable[[subprocess.Popen[bytes]], None],
+    held: Callable[[Database], int] = count,
+) -> int:
     """Start the command, act when the table holds so many rows, and return the command's exit code."""
     process = start(path)
-    while process.poll() is None and count(database) < rows:
+    while process.poll() is None and held(database) < rows:
         time.sleep(0.01)
     if process.poll() is None:
         act(process)
@@ -81,6 +88,50 @@ def test_killed_ten_times_and_started_again(database: Database, jobs: Jobs, cont
     summary = run_migrate(jobs.job(jobs.csv(points), database.sink(commit_points=COMMIT_POINTS), **keys), context)
     assert summary.status == "complete"
     assert database.rows() == as_rows(points)
+    planted_and_repaired(
+        database, jobs.job(jobs.csv(points), database.sink(commit_points=COMMIT_POINTS), **keys), context
+    )
+    assert database.rows() == as_rows(points)
+
+
+def planted_and_repaired(database: Database, job: JobConfig, context: RunContext) -> None:
+    """One value is changed by its last bit, one row is lost, one is new: verify finds three, and its repair leaves none."""
+    database.run("update points set value = value * (1 + 2.220446049250313e-16) where series_id = 'b' and value > 2999")
+    database.run("delete from points where series_id = 'a' and time = '2024-01-01 00:10Z'")
+    database.run("insert into points values ('c', '2024-01-01 00:10:00.5Z', 0, 192)")
+    assert run_verify(job, context).details["differences"] == 3
+    repaired = run_verify(job, context, repair=True)
+    assert (repaired.status, run_verify(job, context).status) == ("complete", "complete")
+
+
+@pytest.mark.services
+@pytest.mark.long
+def test_killed_while_everything_is_written_again(database: Database, jobs: Jobs, context: RunContext) -> None:
+    points = steady(["a", "b", "c"], POINTS)
+    keys = {"max_chunk_points": WINDOW_POINTS}
+    sink = database.sink(commit_points=COMMIT_POINTS)
+    slowed(database)
+    assert run_migrate(jobs.job(jobs.csv(points), sink, **keys), context).status == "complete"
+    # Other values and statuses, every tenth point gone, and one between each two of the rest.
+    now = {
+        name: [
+            (ns + half, -value, 64) for at, (ns, value, _) in enumerate(rows) if at % 10 for half in (0, 500_000_000)
+        ]
+        for name, rows in points.items()
+    }
+    path = jobs.write(jobs.csv(now), sink, max_removed="50%", **keys)
+
+    def written(database: Database) -> int:
+        return int(database.run("select count(*) from points where status = 64")[0][0])
+
+    killed = 0
+    for at in range(5):
+        killed += during(database, path, at * 900 + 1, subprocess.Popen.kill, written) == -signal.SIGKILL
+    assert killed == 5
+    database.run("drop trigger slow on points")
+    summary = run_migrate(jobs.job(jobs.csv(now), sink, max_removed="50%", **keys), context)
+    assert summary.status == "complete"
+    assert database.rows() == as_rows(now)
 
 
 @pytest.mark.services
