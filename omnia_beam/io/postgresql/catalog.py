@@ -112,6 +112,17 @@ def find_table(connection: psycopg.Connection[Any], name: TableName) -> FoundTab
     return FoundTable(name, columns, unique, leading, is_plain)
 
 
+def make_table(connection: psycopg.Connection[Any], statement: str) -> None:
+    """Carry out a `create table if not exists`, also where another run makes the table at the same time."""
+    try:
+        with connection.transaction():
+            connection.execute(statement.encode())
+    except Exception as error:
+        # Of two that make one name at once the later one meets the other's rows in the catalog.
+        if getattr(error, "sqlstate", None) not in ("23505", "42P07", "42710"):
+            raise
+
+
 def near_names(connection: psycopg.Connection[Any], name: TableName) -> str:
     """Return a hint at tables of a similar name; empty where there is none."""
     known = [each for (each,) in connection.execute(_LIKE)]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from omnia_beam.config.series_file import SERIES_COLUMNS, series_of_cells
 from omnia_beam.core.series import Timeseries
-from omnia_beam.io.postgresql.catalog import FoundTable, find_table
+from omnia_beam.io.postgresql.catalog import FoundTable, find_table, make_table
 from omnia_beam.io.postgresql.names import TableName, identifier
 from omnia_beam.ledger.fence import LeaseFence
 
@@ -90,7 +90,7 @@ class SeriesTable:
         if found is None and create:
             if not self._may_create(connection):
                 return f"{self.name} is missing, and the account may make no table there: make it by: {self.ddl};"
-            connection.execute(self.ddl.encode())
+            make_table(connection, self.ddl)
             found = find_table(connection, self.name)
         return "" if found is None else self._unfit(connection, found)
 

@@ -174,6 +174,8 @@ class TableSink:
                 "on conflict (series_id, time) do update set value = excluded.value"
             )
             connection.execute(f"delete from {form.name.sql} where series_id = 'omnia-beam check'")
+            unkept = self._beside.ready(connection, create=self._options.create)
             connection.rollback()
             created = "would be made" if done.startswith("made") else "is there and fits"
-            return f"the table {form.name} {created}, and can be written"
+            metadata = f"; no metadata of series is kept: {unkept}" if unkept else ""
+            return f"the table {form.name} {created}, and can be written{metadata}"

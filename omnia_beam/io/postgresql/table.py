@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.timestamps import format_time
-from omnia_beam.io.postgresql.catalog import FoundTable, find_table, has_extension, near_names
+from omnia_beam.io.postgresql.catalog import FoundTable, find_table, has_extension, make_table, near_names
 from omnia_beam.io.postgresql.names import TableName, literal
 
 if TYPE_CHECKING:
@@ -108,13 +108,7 @@ class TableForm:
 
     def _make(self, connection: psycopg.Connection[Any]) -> None:
         """Make the table; where another run makes it at the same time, that one's counts if it fits."""
-        try:
-            with connection.transaction():
-                connection.execute(self.ddl.replace("create table", "create table if not exists", 1))
-        except Exception as error:
-            # Two that make one name at once: the later one meets the other's rows in the catalog.
-            if getattr(error, "sqlstate", None) not in ("23505", "42P07", "42710"):
-                raise
+        make_table(connection, self.ddl.replace("create table", "create table if not exists", 1))
         found = find_table(connection, self.name)
         if found is None:
             raise UsageError(

@@ -12,6 +12,7 @@ from omnia_beam.core.errors import DestinationError, UsageError
 from omnia_beam.io.postgresql.connection import Database as Product
 from omnia_beam.io.postgresql.names import TableName
 from omnia_beam.io.postgresql.options import PostgresqlSink
+from omnia_beam.io.postgresql.series_table import SeriesTable
 from omnia_beam.io.postgresql.table import TableForm
 from omnia_beam.pipelines.run import run_backfill, run_migrate
 from omnia_beam.pipelines.verify.verify import run_verify
@@ -174,6 +175,7 @@ def test_two_runs_may_make_the_table_at_once(database: Database) -> None:
 
     def make(name: str) -> str:
         with product.connected() as connection:
+            SeriesTable(TableName(None, name)).ready(connection, create=True)
             return TableForm(TableName(None, name), "timestamptz", 192).ready(connection, create=True)
 
     with ThreadPoolExecutor(8) as pool:
