@@ -110,7 +110,8 @@ class TableWriter:
         if fresh:
             self._copy(connection, self._form.name.sql, fresh)
             if self._run is not None:
-                note_windows(self._run, [each.chunk for each in fresh])
+                row = connection.execute("select (txid_current() % 4294967296)::text").fetchone()
+                note_windows(self._run, [each.chunk for each in fresh], "" if row is None else row[0])
         if self._run is None:
             connection.commit()
             return

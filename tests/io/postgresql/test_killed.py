@@ -19,7 +19,7 @@ from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import OmniaBeamError
 from omnia_beam.pipelines.run import run_migrate
 from omnia_beam.pipelines.verify.verify import run_verify
-from tests.io.postgresql.conftest import Database, Jobs, as_rows, steady
+from tests.io.postgresql.conftest import T0, Database, Jobs, as_rows, bits, steady
 
 POINTS = 3_000
 WINDOW_POINTS = 200
@@ -212,6 +212,25 @@ def test_what_a_dead_run_committed_without_a_receipt_goes_before_the_source_is_r
     assert (summary.status, summary.warnings) == ("complete", ())
     assert [row for row in database.rows() if row[0] != "theirs"] == as_rows(fewer)
     assert count(database) == 181
+
+
+def test_rows_that_others_put_into_the_windows_of_a_dead_run_stay(
+    database: Database, jobs: Jobs, context: RunContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from omnia_beam.ledger import writer
+
+    points = steady("ab", 100)
+    with monkeypatch.context() as patched:
+        patched.setattr(writer.LedgerWriter, "append", lambda *args, **keys: (_ for _ in ()).throw(Dead()))
+        with pytest.raises(BaseException, match="Dead"):
+            run_migrate(jobs.job(jobs.csv(points), database.sink()), context)
+    database.run("insert into points values ('a', '2024-01-01 00:00:07.5Z', 7, 7)")
+    database.run("vacuum full freeze points")
+    fewer = {name: rows[10:] for name, rows in points.items()}
+    summary = run_migrate(jobs.job(jobs.csv(fewer), database.sink()), context)
+    assert summary.status == "complete"
+    theirs = ("a", T0 + 7_500_000_000, bits(7.0), 7)
+    assert database.rows() == sorted([theirs, *as_rows(fewer)])
 
 
 def test_a_run_that_lost_its_lease_commits_nothing(
