@@ -54,8 +54,11 @@ test-install: $(INSTALLED)  ## Install wheel and sdist alone into new environmen
 AZURITE_DIR := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/omnia-beam/azurite
 AZURITE := $(AZURITE_DIR)/node_modules/.bin/azurite-blob
 
-test-services: $(INSTALLED) $(AZURITE)  ## Run the tests of object stores on Azurite, which npm installs once into the cache folder (190 MB), and of PostgreSQL
-	AZURITE=$(AZURITE) .venv/bin/python -m pytest -m "services or not long" tests/store/test_azurite.py tests/io/postgresql tests/io/contract $(ARGS)
+test-services: $(INSTALLED)  ## Run the tests that need real servers: PostgreSQL, and Azurite, which npm installs once into the cache folder (190 MB)
+	@test -x $(AZURITE) || { command -v npm >/dev/null && $(MAKE) --no-print-directory $(AZURITE); } || \
+	  echo "SKIPPED: the tests on Azurite, for npm cannot install it here"
+	AZURITE=$$(test -x $(AZURITE) && echo $(AZURITE)) .venv/bin/python -m pytest -m services -o timeout=600 -rs $(ARGS) \
+	  tests/store/test_azurite.py tests/io/postgresql tests/io/contract
 
 FLINK_JAR := build/flink-job-server.jar
 

@@ -1,11 +1,12 @@
 """A table of PostgreSQL as sink and source, beside what the server does with bare COPY and SQL, in one run.
 
-    python -m benchmarks.postgresql [--points 20000000] [--series 20] [--url postgresql://…]
+    python -m benchmarks.postgresql [--points 20000000] [--series 20] [--no-rewriting] [--url postgresql://…]
 
 Without `--url` a server is started on loopback with `fsync` on. Ours are whole commands: they plan, read Parquet files or write
 them, record receipts and look at the destination. Bare are statements of `psql` over a file of rows in the binary form, into a
-table of the same key: COPY; COPY into a table without a key and INSERT … ON CONFLICT DO UPDATE; COPY … TO STDOUT. Every figure
-is of wall-clock time, and all of them share the machine with the server.
+table of the same key: COPY; COPY into an unlogged table without a key and INSERT … ON CONFLICT DO UPDATE; COPY … TO STDOUT.
+Before each rewriting the source's values change, so that both rewrite every row; what the table then holds is looked at. Every
+figure is of wall-clock time, and all of them share the machine with the server.
 """
 
 from __future__ import annotations
@@ -50,44 +51,59 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=20_000_000)
     parser.add_argument("--series", type=int, default=20)
     parser.add_argument("--url", help="a database in which a table `points` may be made and dropped")
+    parser.add_argument("--no-rewriting", action="store_true", help="leave out what rewrites every row")
     args = parser.parse_args()
     console = Console()
     console.print(f"{machine()}, load {os.getloadavg()[0]:.1f}\n")
-    print_rows("PostgreSQL", run(args.points, args.series, args.url), console)
+    print_rows("PostgreSQL", run(args.points, args.series, args.url, rewriting=not args.no_rewriting), console)
 
 
-def run(points: int = 20_000_000, series: int = 20, url: str | None = None) -> list[Row]:
+def run(points: int = 20_000_000, series: int = 20, url: str | None = None, *, rewriting: bool = True) -> list[Row]:
     """Return a row for each way of moving the points."""
+    each = points // series
     with _server(url) as place, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        chunks = list(_chunks(points // series, series, 0.0))
-        changed = list(_chunks(points // series, series, 1.0))
-        _parquet(folder / "in.parquet", chunks)
-        rows = _copy_file(folder / "rows.bin", chunks)
-        _psql(place, f"drop table if exists points; {FORM.ddl}")
-        bare = [("COPY into the keyed table", _copy_in(place, rows, "points"))]
-        _psql(place, "drop table points")
-        ours = [("omnia-beam migrate, the same", _command(folder, "migrate", _into(folder, place)))]
-        rows = _copy_file(folder / "rows.bin", changed)
-        _psql(place, "create unlogged table stage (like points)")
-        began = time.perf_counter()
-        _copy_in(place, rows, "stage")
-        _psql(
-            place,
-            "insert into points select * from stage on conflict (series_id, time) do update set value = excluded.value, "
-            "status = excluded.status",
-        )
-        bare.append(("staging table, INSERT … ON CONFLICT DO UPDATE, every value changed", time.perf_counter() - began))
-        _psql(place, "drop table stage; vacuum analyze points")
-        ours.append(("omnia-beam migrate, every window again, every value changed", _again(folder, place)))
-        ours.append(("omnia-beam migrate, every window again, nothing changed", _again(folder, place)))
-        _psql(place, "vacuum analyze points")
-        bare.append(("COPY … TO STDOUT", _timed(["psql", place, "-qc", "copy points to stdout (format binary)"])))
-        ours.append(("omnia-beam backfill to Parquet", _command(folder, "backfill", _out_of(folder, place))))
-    return [
-        {"what": what, "seconds": seconds, "M points/s": points / seconds / 1e6}
-        for what, seconds in (bare[0], ours[0], bare[1], ours[1], ours[2], bare[2], ours[3])
-    ]
+        timed = [*_in(folder, place, list(_chunks(each, series, 0.0))), *_out(folder, place)]
+        if rewriting:
+            timed += _rewritten(folder, place, *(list(_chunks(each, series, offset)) for offset in (1.0, 2.0)))
+    return [{"what": what, "seconds": seconds, "M points/s": points / seconds / 1e6} for what, seconds in timed]
+
+
+def _in(folder: Path, place: str, chunks: list[Chunk]) -> Iterator[tuple[str, float]]:
+    _parquet(folder / "in.parquet", chunks)
+    rows = _copy_file(folder / "rows.bin", chunks)
+    _psql(place, f"drop table if exists points; {FORM.ddl}")
+    yield "COPY into the keyed table", _copy_in(place, rows, "points")
+    _psql(place, "drop table points; checkpoint")
+    yield "omnia-beam migrate, the same points from Parquet", _command(folder, "migrate", _into(folder, place))
+    _holds(place, chunks)
+
+
+def _out(folder: Path, place: str) -> Iterator[tuple[str, float]]:
+    _psql(place, "vacuum analyze points")
+    yield "COPY … TO STDOUT", _timed(["psql", place, "-qc", "copy points to stdout (format binary)"])
+    yield "omnia-beam backfill to Parquet", _command(folder, "backfill", _out_of(folder, place))
+
+
+def _rewritten(folder: Path, place: str, bare: list[Chunk], ours: list[Chunk]) -> Iterator[tuple[str, float]]:
+    rows = _copy_file(folder / "rows.bin", bare)
+    _psql(place, "create unlogged table stage (like points)")
+    began = time.perf_counter()
+    _copy_in(place, rows, "stage")
+    _psql(
+        place,
+        "insert into points select * from stage on conflict (series_id, time) do update set value = excluded.value, "
+        "status = excluded.status",
+    )
+    seconds = time.perf_counter() - began
+    yield "COPY into a staging table, INSERT … ON CONFLICT DO UPDATE: every value changed", seconds
+    _holds(place, bare)
+    _psql(place, "drop table stage; vacuum full analyze points; checkpoint")
+    _parquet(folder / "in.parquet", ours)
+    yield "omnia-beam migrate, every value of the source changed", _command(folder, "migrate", _into(folder, place))
+    _holds(place, ours)
+    _psql(place, "vacuum full analyze points; checkpoint")
+    yield "omnia-beam migrate with refresh: all is read again, nothing changed", _again(folder, place)
 
 
 def _chunks(count: int, series: int, offset: float) -> Iterator[Chunk]:
@@ -123,6 +139,15 @@ def _psql(place: str, statements: str) -> None:
     with psycopg.connect(place, autocommit=True) as connection:
         for each in statements.split(";"):
             connection.execute(each.encode())
+
+
+def _holds(place: str, chunks: list[Chunk]) -> None:
+    """Stop the benchmark unless the table holds exactly these points, by count and sum of the values."""
+    points, total = sum(each.num_points for each in chunks), sum(float(each.points.values.sum()) for each in chunks)
+    with psycopg.connect(place) as connection:
+        row = connection.execute("select count(*), sum(value) from points").fetchone()
+    if row is None or row[0] != points or abs(row[1] - total) > 1e-9 * abs(total):
+        raise SystemExit(f"the table holds {row}, not {points:,} points of the sum {total}")
 
 
 def _timed(command: list[str]) -> float:

@@ -14,6 +14,10 @@ ROOT = Path(__file__).parents[1]
 README = (
     "# x\n\n```\nmake wrong\n```\n\n## Running the tests\n\nType:\n\n```sh\n$ make test\n```\n\n```\nmake wrong\n```\n"
 )
+BEHIND = ["test-long", "lint", "docs", "test-services"]
+"""What stands behind the README's own commands."""
+
+NOTHING_WRONG = {each.replace("-", "_"): 0 for each in BEHIND}
 
 
 def run(*command: str | Path, cwd: Path, programs: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -27,13 +31,14 @@ def run(*command: str | Path, cwd: Path, programs: Path | None = None) -> subpro
 def ci(tmp_path: Path, readme: str | None, makefile: str, *programs: str) -> tuple[int, list[str]]:
     """Exit code of `.ci/run` in a tree with these files, and the lines that its make targets wrote to `ran`.
 
-    `programs` are on its path, and do nothing.
+    `programs` are on its path, and do nothing; `apt-get` notes in `asked` what it is asked for, and has none of it.
     """
     folder = tmp_path / "programs"
     folder.mkdir()
-    for name in programs:
+    for name in ("apt-get", *programs):
         (folder / name).write_text("#!/bin/sh\n")
         (folder / name).chmod(0o755)
+    (folder / "apt-get").write_text(f'#!/bin/sh\necho "$@" >>"{tmp_path}/asked"\nexit 100\n')
     (tmp_path / ".ci").mkdir()
     shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
     if readme is not None:
@@ -51,48 +56,54 @@ def targets(**codes: int) -> str:
 
 
 def test_runs_what_the_readme_says_and_what_stands_behind_it(tmp_path: Path) -> None:
-    assert ci(tmp_path, README, targets(test=0, test_long=0, lint=0, docs=0, wrong=0)) == (
+    assert ci(tmp_path, README, targets(test=0, **NOTHING_WRONG, wrong=0)) == (
         0,
-        ["test", "test-long", "lint", "docs"],
+        ["test", *BEHIND],
     )
 
 
-@pytest.mark.parametrize(
-    ("test", "long", "lint", "docs"), [(1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1), (2, 2, 2, 2)]
-)
-def test_a_failure_fails_the_run_but_stops_nothing(tmp_path: Path, test: int, long: int, lint: int, docs: int) -> None:
-    makefile = targets(test=test, test_long=long, lint=lint, docs=docs)
-    assert ci(tmp_path, README, makefile) == (1, ["test", "test-long", "lint", "docs"])
+@pytest.mark.parametrize("failing", [("test",), *((each,) for each in BEHIND), ("test", *BEHIND)])
+def test_a_failure_fails_the_run_but_stops_nothing(tmp_path: Path, failing: tuple[str, ...]) -> None:
+    makefile = targets(test=0, **NOTHING_WRONG) + "".join(
+        f"{each}:\n\t@echo {each} >> ran; exit 2\n" for each in failing
+    )
+    assert ci(tmp_path, README, makefile) == (1, ["test", *BEHIND])
 
 
 @pytest.mark.parametrize(
     ("jar", "flink", "code", "ran"),
     [
-        (0, 0, 0, ["test", "test-long", "lint", "docs", "flink-jar", "test-flink", "test-cluster"]),
-        (0, 1, 1, ["test", "test-long", "lint", "docs", "flink-jar", "test-flink", "test-cluster"]),
-        (1, 0, 0, ["test", "test-long", "lint", "docs", "flink-jar"]),
+        (0, 0, 0, ["test", *BEHIND, "flink-jar", "test-flink", "test-cluster"]),
+        (0, 1, 1, ["test", *BEHIND, "flink-jar", "test-flink", "test-cluster"]),
+        (1, 0, 0, ["test", *BEHIND, "flink-jar"]),
     ],
     ids=["passes", "fails", "cannot be had"],
 )
 def test_flink_is_tested_where_it_can_be(tmp_path: Path, jar: int, flink: int, code: int, ran: list[str]) -> None:
-    makefile = targets(test=0, test_long=0, lint=0, docs=0, flink_jar=jar, test_flink=flink, test_cluster=0)
+    makefile = targets(test=0, **NOTHING_WRONG, flink_jar=jar, test_flink=flink, test_cluster=0)
     assert ci(tmp_path, README, makefile, "java", "mvn") == (code, ran)
+
+
+def test_what_is_missing_for_some_tests_is_installed_where_that_may_be(tmp_path: Path) -> None:
+    server = next(Path("/usr/lib/postgresql").glob("*/bin/postgres"), shutil.which("initdb"))
+    found = {"chromium": shutil.which("chromium"), "postgresql": server}
+    missing = [name for name, place in found.items() if place is None] if os.getuid() == 0 else []
+    assert ci(tmp_path, README, targets(test=0, **NOTHING_WRONG)) == (0, ["test", *BEHIND])
+    asked = (tmp_path / "asked").read_text().splitlines() if missing else []
+    assert [line.split()[-1] for line in asked if "install" in line] == missing
 
 
 def test_every_command_of_the_block_runs(tmp_path: Path) -> None:
     readme = "### Running the tests\n```\n# first the fast ones\nmake fast && make fast\n\ncat\nmake test\n```\n"
-    assert ci(tmp_path, readme, targets(fast=1, test=0, test_long=0, lint=0, docs=0)) == (
+    assert ci(tmp_path, readme, targets(fast=1, test=0, **NOTHING_WRONG)) == (
         1,
-        ["fast", "test", "test-long", "lint", "docs"],
+        ["fast", "test", *BEHIND],
     )
 
 
 @pytest.mark.parametrize("readme", [None, "", "## Running the tests\n\n## Next\n\n```\nmake test\n```\n"])
 def test_a_readme_without_the_command_is_a_failure(tmp_path: Path, readme: str | None) -> None:
-    assert ci(tmp_path, readme, targets(test=0, test_long=0, lint=0, docs=0)) == (
-        1,
-        ["test-long", "lint", "docs"],
-    )
+    assert ci(tmp_path, readme, targets(test=0, **NOTHING_WRONG)) == (1, BEHIND)
 
 
 def test_every_target_explains_itself() -> None:

@@ -164,7 +164,7 @@ class _Reader:
                 self.problems.append(f"{self._path}:{self._start}: {text}")
                 continue
             try:
-                yield SeriesRow(_series(dict(zip(names, cells, strict=False))), self._start)
+                yield SeriesRow(series_of_cells(dict(zip(names, cells, strict=False))), self._start)
             except ValueError as error:
                 self.problems.append(f"{self._path}:{self._start}: {error}")
 
@@ -178,7 +178,12 @@ class _Reader:
             yield line
 
 
-def _series(cells: Mapping[str, str]) -> Timeseries:
+def series_of_cells(cells: Mapping[str, str]) -> Timeseries:
+    """Return the series that a row of texts by SERIES_COLUMNS describes; what is missing or empty is not known.
+
+    Raises:
+        ValueError: a text is not what its column holds.
+    """
     series_id, value_type = cells["series_id"], cells.get("value_type", "")
     if not series_id:
         raise ValueError("the row has no series_id")

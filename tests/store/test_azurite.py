@@ -23,7 +23,10 @@ AZURITE = os.environ.get("AZURITE", "")
 ACCOUNT = "lakeaccount"
 KEY = base64.b64encode(b"a key of the tests alone").decode()
 
-pytestmark = pytest.mark.skipif(not AZURITE, reason="Azurite is not named: make test-services")
+pytestmark = [
+    pytest.mark.services,
+    pytest.mark.skipif(not AZURITE, reason="Azurite is not named: make test-services"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,12 @@ class PrivateCa:
 
     def server_context(self, *names: str) -> ssl.SSLContext:
         """The TLS side of a server of these names (host names or addresses)."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.server_pem(*names))
+        return context
+
+    def server_pem(self, *names: str) -> Path:
+        """A file with key and certificate of a server of these names."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(f"{names[0]}", self.certificate.subject, key.public_key())
         certificate = (
@@ -38,9 +44,7 @@ class PrivateCa:
         )
         path = self.folder / f"server-{certificate.serial_number:x}.pem"
         path.write_bytes(_key_pem(key) + certificate.public_bytes(serialization.Encoding.PEM))
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
-        return context
+        return path
 
 
 @dataclass(frozen=True)

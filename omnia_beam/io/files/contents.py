@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import ClassVar, Final
 
 from omnia_beam.config.kind import options_as
 from omnia_beam.core.errors import DestinationError
@@ -78,6 +78,7 @@ class FileContents:
     problems: dict[str, str] = field(default_factory=dict)
     parts_read: int = 0
     points_read: int = 0
+    part_noun: ClassVar = "file"
 
     @classmethod
     def of(cls, path: str, files: PointFiles, prefix: str, within: TimeRange | None = None) -> FileContents:

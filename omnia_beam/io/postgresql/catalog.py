@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 _COLUMNS: Final = """
 select a.attname, coalesce(b.typname, t.typname), format_type(a.atttypid, a.atttypmod), a.attnotnull,
-       a.atthasdef or a.attidentity <> ''
+       a.atthasdef or a.attidentity <> '', coalesce(l.collisdeterministic, true)
 from pg_attribute a
 join pg_type t on t.oid = a.atttypid
+left join pg_collation l on l.oid = a.attcollation
 left join pg_type b on t.typtype = 'd' and b.oid = t.typbasetype
 where a.attrelid = %s and a.attnum > 0 and not a.attisdropped
 order by a.attnum
@@ -24,13 +25,25 @@ order by a.attnum
 _INDEXES: Final = """
 select array(select a.attname::text from generate_series(0, i.indnkeyatts - 1) k
              join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[k] order by k),
-       i.indisunique and i.indpred is null and i.indexprs is null and i.indisvalid,
+       i.indisunique and i.indimmediate and i.indpred is null and i.indexprs is null and i.indisvalid,
        m.amname = 'btree' and i.indpred is null and i.indisvalid
 from pg_index i
 join pg_class c on c.oid = i.indexrelid
 join pg_am m on m.oid = c.relam
 where i.indrelid = %s
 """
+
+_CHILDREN: Final = """
+select exists (
+    select from pg_inherits i
+    join pg_class t on t.oid = i.inhparent and t.relkind = 'r'
+    join pg_class c on c.oid = i.inhrelid
+    join pg_namespace n on n.oid = c.relnamespace and n.nspname <> '_timescaledb_internal'
+    where i.inhparent = %s
+)
+"""
+"""Whether tables inherit from a table: its rows are theirs too, and its unique indexes do not reach them. The chunks of a
+hypertable are divided by time, which each of its unique indexes holds."""
 
 _LIKE: Final = (
     "select format('%%I.%%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace \
@@ -48,6 +61,7 @@ class Column:
         shown: the type as people write it, such as `double precision`.
         not_null: whether it takes no null.
         has_default: whether a row may leave it out.
+        tells_apart: whether its collation tells any two texts apart.
     """
 
     name: str
@@ -55,6 +69,7 @@ class Column:
     shown: str
     not_null: bool = False
     has_default: bool = False
+    tells_apart: bool = True
 
 
 @dataclass(frozen=True)
@@ -64,7 +79,7 @@ class FoundTable:
     Args:
         name: of the table.
         columns: in their order.
-        unique: sets of columns of which no two rows have the same values.
+        unique: sets of columns of which no two rows have the same values, not even for the time of a transaction.
         leading: first columns of its B-tree indexes.
         is_plain: whether it is a table, and no view.
     """
@@ -90,9 +105,22 @@ def find_table(connection: psycopg.Connection[Any], name: TableName) -> FoundTab
     oid, is_plain = row
     columns = tuple(Column(*each) for each in connection.execute(_COLUMNS, (oid,)))
     indexes = list(connection.execute(_INDEXES, (oid,)))
-    unique = frozenset(frozenset(names) for names, is_unique, _ in indexes if is_unique)
+    row = connection.execute(_CHILDREN, (oid,)).fetchone()
+    inherited = row is not None and row[0]
+    unique = frozenset(frozenset(names) for names, is_unique, _ in indexes if is_unique and not inherited)
     leading = frozenset(names[0] for names, _, is_ordered in indexes if is_ordered and names)
     return FoundTable(name, columns, unique, leading, is_plain)
+
+
+def make_table(connection: psycopg.Connection[Any], statement: str) -> None:
+    """Carry out a `create table if not exists`, also where another run makes the table at the same time."""
+    try:
+        with connection.transaction():
+            connection.execute(statement.encode())
+    except Exception as error:
+        # Of two that make one name at once the later one meets the other's rows in the catalog.
+        if getattr(error, "sqlstate", None) not in ("23505", "42P07", "42710"):
+            raise
 
 
 def near_names(connection: psycopg.Connection[Any], name: TableName) -> str:

@@ -81,7 +81,10 @@ class Database:
         with self.reporting():
             connection = psycopg.connect(self._conninfo(), autocommit=True)
             connection.execute(
-                "set timezone = 'UTC'; set standard_conforming_strings = on; set client_min_messages = error"
+                "set timezone = 'UTC'; set standard_conforming_strings = on; set client_min_messages = error; "
+                "set default_transaction_isolation = 'read committed'; "
+                # A receipt says that rows are stored: a commit that returns before they are would make it a lie.
+                "select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'"
             )
             return connection
 
@@ -96,6 +99,7 @@ class Database:
             with connection.cursor() as cursor:
                 cursor.execute("set timezone = 'UTC'")
                 cursor.execute("set standard_conforming_strings = on")
+                cursor.execute("set default_transaction_isolation = 'read committed'")
             yield connection
 
     @contextmanager

@@ -27,6 +27,11 @@ _ACCOUNT: Final = re.compile(r"authentication failed|pg_hba\.conf|role \"|no pas
 _BUSY: Final = re.compile(
     r"starting up|shutting down|in recovery|too many connections|too many clients|remaining connection slots"
 )
+_STREAMED: Final = "[libpq]"
+"""How the texts of errors begin that pyarrow raises while rows come in: it knows of them by their texts alone."""
+
+_UNFIT: Final = re.compile(r"out of range|overflow|invalid input|cannot be cast|division by zero")
+_TOO_LONG: Final = re.compile(r"statement timeout")
 _NO_DATABASE: Final = re.compile(r"database \".*\" does not exist")
 _LOST: Final = re.compile(
     r"server closed the connection|connection (was |is |has been )?(lost|closed|reset)|terminating connection|no connection to the "
@@ -39,15 +44,23 @@ _MEANINGS: Final[Mapping[str, str]] = {
     "42501": "the account lacks a right: docs/postgresql.md lists the grants",
     "25006": "the server takes no writes: it is a standby, or the database is set to read only",
     "22001": "a text is longer than its column",
+    "22P05": "the encoding of the database lacks a character of an id or a text: it has to be UTF8",
+    "57014": "the server's statement_timeout: raise it for this account, or lower sink.commit_points or max_chunk_points",
 }
 """What to do, by SQLSTATE."""
 
 _RETRY_S: Final = 120.0
+_LONGEST_WORDS: Final = 400
+_HEAD: Final = 150
 _LONGEST_WAIT_S: Final = 2.0
 
 
 class UniqueViolationError(DestinationError):
     """Rows that were to be new are in the table already."""
+
+
+class UnfitValueError(DestinationError):
+    """The database cannot make of a value what the statement asks for, such as a double of a larger number."""
 
 
 def database_error(error: BaseException, database: str, doing: str) -> OmniaBeamError | None:
@@ -58,7 +71,8 @@ def database_error(error: BaseException, database: str, doing: str) -> OmniaBeam
         database: host, port and name.
         doing: what was being done; may be empty.
     """
-    if type(error).__module__.partition(".")[0] not in ("psycopg", "adbc_driver_manager", "adbc_driver_postgresql"):
+    is_driver = type(error).__module__.partition(".")[0] in ("psycopg", "adbc_driver_manager", "adbc_driver_postgresql")
+    if not is_driver and not str(error).startswith(_STREAMED):
         return None
     state = getattr(error, "sqlstate", None)
     words = _words(error)
@@ -74,7 +88,8 @@ def database_error(error: BaseException, database: str, doing: str) -> OmniaBeam
     if state in ("3D000", "42P01", "42703", "3F000"):
         return UsageError(f"{where}{words}")
     meaning = _MEANINGS.get(state)
-    return DestinationError(f"{where}{words}{f' ({meaning})' if meaning else f' [{state}]'}")
+    of = UnfitValueError if state.startswith("22") else DestinationError
+    return of(f"{where}{words}{f' ({meaning})' if meaning else f' [{state}]'}")
 
 
 def _without_state(where: str, words: str) -> OmniaBeamError:
@@ -89,6 +104,10 @@ def _without_state(where: str, words: str) -> OmniaBeamError:
         return UnreachableError(f"{where}{words} (sslmode and ca_bundle say what is accepted)")
     if _LOST.search(words):
         return TransientServiceError(f"{where}{words}")
+    if _TOO_LONG.search(words):
+        return DestinationError(f"{where}{words} ({_MEANINGS['57014']})")
+    if _UNFIT.search(words):
+        return UnfitValueError(f"{where}{words}")
     return UnreachableError(f"{where}{words}")
 
 
@@ -97,11 +116,16 @@ def _words(error: BaseException) -> str:
     primary = getattr(getattr(error, "diag", None), "message_primary", None)
     if primary:
         detail = getattr(error.diag, "message_detail", None)  # type: ignore[attr-defined]  # psycopg's errors have it
-        return f"{primary}{f': {detail}' if detail else ''}"
+        return _shortened(f"{primary}{f': {detail}' if detail else ''}")
     text = str(error).partition("Query was:")[0].partition("\nLINE ")[0]
     _, mark, after = text.partition("ERROR:")
     text = after if mark else text.partition("failed: ")[2] or text
-    return " ".join(text.split()).removesuffix(". SQLSTATE:").strip()
+    return _shortened(" ".join(text.split()).removesuffix(". SQLSTATE:").strip())
+
+
+def _shortened(words: str) -> str:
+    """Return a message without the middle of a long value."""
+    return words if len(words) <= _LONGEST_WORDS else f"{words[:_HEAD]} … {words[-_HEAD:]}"
 
 
 def retried(act: Callable[[], T], *, given_up: Callable[[], bool] = lambda: False, **changes: Any) -> T:

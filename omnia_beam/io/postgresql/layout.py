@@ -17,7 +17,8 @@ from omnia_beam.io.postgresql.options import PostgresqlSource
 
 _UNITS: Final = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _INTEGERS: Final = ("int2", "int4", "int8")
-_NUMBERS: Final = (*_INTEGERS, "float4", "float8", "numeric", "bool")
+_FRACTIONS: Final = ("float4", "float8", "numeric")
+_NUMBERS: Final = (*_INTEGERS, *_FRACTIONS, "bool")
 _TIMES: Final = ("timestamptz", "timestamp", "date", *_INTEGERS)
 _IDS: Final = {
     "text": "text",
@@ -28,7 +29,14 @@ _IDS: Final = {
 }
 """Types of an id's column, with the type that ids are compared in, so that an index is used."""
 
+_TEXTS: Final = ("text", "varchar", "bpchar")
+
+_TEXT: Final = "text"
+"""The column that holds texts where none is named, as in tables that a sink has made."""
+
 _DAY_NS: Final = 86_400 * 10**9
+_LEAST: Final = "2.47e-324"
+"""A number below which every one is nearer to 0 than to the least double; the database refuses to make a double of it."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,8 @@ class TableLayout:
         found: the table.
         time: its time column.
         series, value, status: of a long table; None in a wide one, and for a status that there is none of.
+        text: of a long table, where it has texts.
+        alone: whether a row is a point that has a text and no value.
         wide: the value columns of a wide table.
         unit_ns: what an integer of the time column counts, ns.
         timezone: of times that name none.
@@ -54,6 +64,8 @@ class TableLayout:
     unit_ns: int
     timezone: str
     default_status: int
+    text: Column | None = None
+    alone: bool = False
 
     @classmethod
     def of(cls, options: PostgresqlSource, found: FoundTable) -> TableLayout:
@@ -73,7 +85,19 @@ class TableLayout:
         series = _column(found, "series_id", names.series_id, tuple(_IDS))
         value = _column(found, "value", names.value, _NUMBERS)
         status = None if names.status is None else _column(found, "status", names.status, _INTEGERS)
-        return cls(found, time, series, value, status, (), *common)
+        if not series.tells_apart:
+            raise UsageError(
+                f"source.columns.series_id: the collation of {series.name} takes different ids for the same one: make a view "
+                f'with {series.name} collate "C", and name that as source.table'
+            )
+        if names.text is not None:
+            return cls(
+                found, time, series, value, status, (), *common, _column(found, "text", names.text, _TEXTS), alone=True
+            )
+        text = found.column(_TEXT)
+        used = {names.series_id, names.time, names.value, names.status}
+        taken = text if text is not None and text.type in _TEXTS and text.name not in used else None
+        return cls(found, time, series, value, status, (), *common, taken)
 
     @property
     def is_wide(self) -> bool:
@@ -83,12 +107,15 @@ class TableLayout:
     @property
     def is_unique(self) -> bool:
         """Whether the database sees to it that no series has two rows of one time."""
+        if self.time.type == "timestamp" and self.timezone[0] not in "+-" and self.timezone != "UTC":
+            return False  # where clocks go forward, two local times are one instant
         names = {self.time.name} if self.series is None else {self.time.name, self.series.name}
         return any(each <= names for each in self.found.unique)
 
     def unread(self) -> Iterator[Column]:
         """Yield columns that look like a status and are not read."""
-        used = {each.name for each in (self.time, self.series, self.value, self.status, *self.wide) if each is not None}
+        columns = (self.time, self.series, self.value, self.status, self.text, *self.wide)
+        used = {each.name for each in columns if each is not None}
         yield from (each for each in self.found.columns if each.name not in used and names_quality(each.name))
 
     def left_out(self) -> Iterator[Column]:
@@ -122,15 +149,37 @@ class TableLayout:
         return f"{near} and {exact}"
 
     def points_query(self, series_ids: Sequence[str], span: TimeRange) -> str:
-        """Return the query for the points of some series of a long table: series, time, value, status."""
+        """Return the query for the points of some series of a long table: series, time, value, status, and text if it has one."""
         assert self.series is not None
         assert self.value is not None
         status = "null::int8" if self.status is None else f"{identifier(self.status.name)}::int8"
+        text = "" if self.text is None else f", {identifier(self.text.name)}::text"
         return (
-            f"select {identifier(self.series.name)}::text, {self.time_sql}, {number_sql(self.value)}, {status} "
-            f"from {self.found.name.sql} where {self.of_series(series_ids)} and {self.within(span)} "
-            f"and {identifier(self.value.name)} is not null"
+            f"select {identifier(self.series.name)}::text, {self.time_sql}, {number_sql(self.value)}, {status}{text} "
+            f"from {self.found.name.sql} where {self.of_series(series_ids)} and {self.within(span)} and {self._is_point}"
         )
+
+    def texts_query(self, series_ids: Sequence[str], span: TimeRange) -> str:
+        """Return the query for the number of texts of each series that has some, for a table with a column of texts."""
+        assert self.series is not None
+        assert self.value is not None
+        assert self.text is not None
+        value = identifier(self.value.name)
+        nan = f" or {value} = 'NaN'" if self.value.type in _FRACTIONS else ""
+        return (
+            f"select {identifier(self.series.name)}::text, count(*) from {self.found.name.sql} "
+            f"where {self.of_series(series_ids)} and {self.within(span)} and {self._is_point} "
+            f"and {identifier(self.text.name)} is not null and ({value} is null{nan}) group by 1"
+        )
+
+    @property
+    def _is_point(self) -> str:
+        """The condition that a row has a value, or a text where that makes a point."""
+        assert self.value is not None
+        value = f"{identifier(self.value.name)} is not null"
+        if not self.alone or self.text is None:
+            return value
+        return f"({value} or {identifier(self.text.name)} is not null)"
 
     def rows_query(self, names: Sequence[str], span: TimeRange) -> str:
         """Return the query for rows of a wide table: the time, then the named columns."""
@@ -150,11 +199,10 @@ class TableLayout:
                 ]
             return f"select {', '.join(counts)} from {table} where {self.within(span)}"
         assert self.series is not None
-        assert self.value is not None
         count = "count(*)" if self.is_unique else f"count(distinct {self.time_sql})"
         return (
             f"select {identifier(self.series.name)}::text, {count} from {table} where {self.of_series(series_ids)} "
-            f"and {self.within(span)} and {identifier(self.value.name)} is not null group by 1"
+            f"and {self.within(span)} and {self._is_point} group by 1"
         )
 
     def of_series(self, series_ids: Sequence[str]) -> str:
@@ -203,6 +251,8 @@ def number_sql(column: Column) -> str:
     name = identifier(column.name)
     if column.type in _INTEGERS:
         return f"{name}::int8"
+    if column.type == "numeric":
+        return f"case when abs({name}) < {_LEAST} then 0 else {name}::float8 end"
     return f"{name}::int::int8" if column.type == "bool" else f"{name}::float8"
 
 

@@ -1,8 +1,8 @@
 """Remove what a dead run has committed without a receipt: windows that were empty before it wrote them.
 
-Before a transaction that fills empty windows is committed, its windows are noted in the state, `runs/RUN-table-NAME.json`.
-Where the ledger has no receipt of them later, the run died between the commit and the receipt, and the rows are its own: the
-source may show others by now.
+Before a transaction that fills empty windows is committed, its windows and its number are noted in the state,
+`runs/RUN-table-NAME.json`. Where the ledger has no receipt of them later, the run died between the commit and the receipt, and the
+rows that still carry the number (`xmin`) are its own: the source may show others by now. Rows of others stay.
 """
 
 from __future__ import annotations
@@ -25,8 +25,13 @@ if TYPE_CHECKING:
 _NOTE: Final = "-table-"
 
 
-def note_windows(run: RunState, chunks: Iterable[Chunk]) -> None:
+def note_windows(run: RunState, chunks: Iterable[Chunk], transaction: str) -> None:
     """Note windows that are about to be filled.
+
+    Args:
+        run: holds the lease.
+        chunks: of the windows.
+        transaction: its number, as rows carry it in `xmin`.
 
     Raises:
         StateError: the state cannot be written.
@@ -37,7 +42,7 @@ def note_windows(run: RunState, chunks: Iterable[Chunk]) -> None:
         if each.num_points
     ]
     if windows:
-        note = {"sink": run.sink, "windows": windows}
+        note = {"sink": run.sink, "windows": windows, "transaction": transaction}
         run.state_dir.write(f"runs/{run.run_id}{_NOTE}{uuid.uuid4().hex[:12]}.json", json.dumps(note).encode())
 
 
@@ -68,10 +73,12 @@ def remove_leftovers(connection: psycopg.Connection[Any], form: TableForm, run: 
             lost = [stored for source, stored in zip(source_ids, stored_ids, strict=True) if source in left]
             if lost and note.get("sink") == run.sink:
                 run.fence.check()
-                removed += connection.execute(
-                    f"delete from {form.name.sql} where series_id = any(%s) and time >= %s and time < %s",
-                    (lost, form.bound(start_ns), form.bound(end_ns)),
-                ).rowcount
+                condition = "series_id = any(%s) and time >= %s and time < %s"
+                values: tuple[Any, ...] = (lost, form.bound(start_ns), form.bound(end_ns))
+                if "transaction" in note:  # earlier releases did not note it
+                    condition, values = f"{condition} and xmin::text = %s", (*values, note["transaction"])
+                table = form.name.sql_beside_parameters
+                removed += connection.execute(f"delete from {table} where {condition}".encode(), values).rowcount
         run.state_dir.delete(name)
     return removed
 

@@ -68,5 +68,10 @@ class TableName:
         """The name as SQL spells it."""
         return identifier(self.table) if self.schema is None else f"{identifier(self.schema)}.{identifier(self.table)}"
 
+    @property
+    def sql_beside_parameters(self) -> str:
+        """The same for a statement with parameters, in which a percent sign has a meaning."""
+        return self.sql.replace("%", "%%")
+
     def __str__(self) -> str:
         return self.table if self.schema is None else f"{self.schema}.{self.table}"

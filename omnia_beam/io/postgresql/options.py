@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, model_validator
@@ -14,9 +14,6 @@ from omnia_beam.core.addresses import is_loopback
 from omnia_beam.core.limits import GOOD
 from omnia_beam.io.postgresql.names import TableName
 from omnia_beam.net.auth.credentials import AnyCredential
-
-if TYPE_CHECKING:
-    pass
 
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
@@ -112,6 +109,11 @@ class TableColumns(Section):
     time: Text = key("Column of the time: a timestamp with or without a zone, a date or an integer.", "time")
     value: Text = key("Column of the value: any number, or a boolean. Not used by `layout: wide`.", "value")
     status: Text | None = key("Column of the status, an integer; `null` where there is none.", "status")
+    text: Text | None = key(
+        "Column of texts, whose rows are points with the value NaN. Without it a column `text` counts beside values that are NaN. "
+        "Not used by `layout: wide`.",
+        None,
+    )
 
 
 class TableSelection(Section):
@@ -183,6 +185,11 @@ class PostgresqlSink(PostgresqlOptions, SinkOptions):
     default_status: Status = key(
         "Status of rows that others have written without one, where the table is compared.", GOOD
     )
+    text: bool = key(
+        "Whether the table has a nullable column `text`, for series whose values are texts: their value is NaN. Without it such "
+        "points are the finding `text_values`.",
+        False,
+    )
     commit_points: int = key(
         "Points in one transaction, about; several windows go into one.", 1_000_000, ge=1, le=100_000_000
     )
@@ -190,4 +197,5 @@ class PostgresqlSink(PostgresqlOptions, SinkOptions):
     def identity(self) -> dict[str, str]:
         """Return the database and table, and what is stored of times that it cannot hold."""
         resolution = f" time_resolution={self.time_resolution}" if self.time == "timestamptz" else ""
-        return {"sink": self.place, "writing": f"time={self.time}{resolution}"}
+        texts = " with texts" if self.text else ""
+        return {"sink": self.place, "writing": f"time={self.time}{resolution}{texts}"}

@@ -15,7 +15,7 @@ from omnia_beam.core.errors import IncompleteReadError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.postgresql.connection import Database
-from omnia_beam.io.postgresql.failure import retried
+from omnia_beam.io.postgresql.failure import UnfitValueError, retried
 from omnia_beam.io.postgresql.layout import TableLayout
 from omnia_beam.io.postgresql.rows import (
     Rows,
@@ -104,6 +104,11 @@ class WindowReader:
                     return self._wide(series_ids, span) if self._task.layout.is_wide else self._long(series_ids, span)
             except TooManyRowsError:
                 raise
+            except UnfitValueError as error:
+                self.close()
+                raise IncompleteReadError(
+                    f"{error.message}: no double holds it; make a view without that row, or with another value in it"
+                ) from None
             except BaseException:
                 self.close()
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -71,10 +72,12 @@ def query(connection: Any, statement: str, most: int | None = None) -> Any:
 
 
 def sorted_rows(table: Any, series_ids: Sequence[str], *, unit_ns: int, default_status: int) -> Rows:
-    """Return the rows of a table with the columns series, time, value and status, in this order.
+    """Return the rows of a table with the columns series, time, value and status, in this order, and text where there is a fifth.
+
+    A row whose value is null has to have a text. A text counts beside a value that is NaN or null, and makes it the NaN of texts.
 
     Args:
-        table: without nulls in series, time and value.
+        table: without nulls in series and time, and in value without texts.
         series_ids: ascending; every series of the table is one of them.
         unit_ns: what an integer of the time column counts, ns.
         default_status: of rows without one.
@@ -85,12 +88,16 @@ def sorted_rows(table: Any, series_ids: Sequence[str], *, unit_ns: int, default_
     place = {each: at for at, each in enumerate(series_ids)}
     codes = _codes(table.column(0), place)
     times = times_of(table.column(1), unit_ns)
-    values, inexact = _values(table.column(2), codes, series_ids)
-    statuses = statuses_of(table.column(3), default_status)
-    points = Points(times, values, statuses)
+    value = table.column(2)
+    texts = _texts(table.column(4), value) if table.num_columns > 4 else None
+    filler: float = 0 if pa.types.is_integer(value.type) else math.nan
+    values, inexact = _values(value if texts is None else pc.fill_null(value, filler), codes, series_ids)
+    if texts is not None:
+        values = np.where([each is not None for each in texts], np.nan, values)
+    points = Points(times, values, statuses_of(table.column(3), default_status), texts)
     if len(codes) > 1 and not _ascends(codes, times):
         # Rows of one time are ordered by value and status, so that the order does not depend on where they lie on disk.
-        order = np.lexsort((statuses, values, times, codes))
+        order = np.lexsort([*_text_keys(texts), points.statuses, values, times, codes])
         codes, points = codes[order], points.take(order)
     return Rows(codes, points, inexact)
 
@@ -167,11 +174,34 @@ def _values(
     return values, {series_ids[code]: int(count) for code, count in zip(found, counts, strict=True)}
 
 
+def _texts(column: Any, value: Any) -> npt.NDArray[np.object_] | None:
+    """Return the texts of points without a number, None for others; None where there are none at all."""
+    is_text = pc.and_(
+        pc.is_valid(column), pc.or_kleene(pc.is_null(value), pc.is_nan(value.cast(pa.float64(), safe=False)))
+    )
+    if not pc.any(is_text).as_py():
+        return None
+    texts: npt.NDArray[np.object_] = pc.if_else(is_text, column, pa.scalar(None, column.type)).to_numpy()
+    return texts.copy()
+
+
+def _text_keys(texts: npt.NDArray[np.object_] | None) -> list[npt.NDArray[Any]]:
+    """Return a column to sort by that puts texts in their own order, for rows of one time; nothing where there are no texts."""
+    if texts is None:
+        return []
+    ordered = sorted({each for each in texts if each is not None})
+    place = {each: at for at, each in enumerate(ordered)}
+    return [np.array([-1 if each is None else place[each] for each in texts], np.int64)]
+
+
 def _codes(column: Any, place: Mapping[str, int]) -> npt.NDArray[np.int32]:
     parts = []
     for chunk in column.chunks:
         coded = chunk.dictionary_encode()
-        of = np.array([place[each] for each in coded.dictionary.to_pylist()], np.int32)
+        known = coded.dictionary.to_pylist()
+        if strangers := [each for each in known if each not in place]:
+            raise IncompleteReadError(f"the table returned the series {strangers[0]!r}, which was not asked for")
+        of = np.array([place[each] for each in known], np.int32)
         parts.append(of[coded.indices.to_numpy()] if len(chunk) else np.empty(0, np.int32))
     return np.concatenate(parts) if parts else np.empty(0, np.int32)
 

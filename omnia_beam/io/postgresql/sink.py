@@ -27,10 +27,12 @@ from omnia_beam.io.destination import (
 from omnia_beam.io.observer import Destination, ReadingPlace
 from omnia_beam.io.policy import PointPolicy
 from omnia_beam.io.postgresql.connection import Database
+from omnia_beam.io.postgresql.contents import TableContents
 from omnia_beam.io.postgresql.held import as_table_holds
 from omnia_beam.io.postgresql.leftovers import noted_files, remove_leftovers
 from omnia_beam.io.postgresql.names import TableName
 from omnia_beam.io.postgresql.options import PostgresqlSink
+from omnia_beam.io.postgresql.series_table import SeriesTable
 from omnia_beam.io.postgresql.stored import StoredRows, TableDestination
 from omnia_beam.io.postgresql.table import TableForm
 from omnia_beam.io.postgresql.table_check import check_table
@@ -61,17 +63,21 @@ class TableSink:
         self._options = options
         self._job = job
         self._database = Database.of(options)
-        self._form = TableForm(TableName.parse(options.table), options.time, options.default_status)
+        self._form = TableForm(TableName.parse(options.table), options.time, options.default_status, options.text)
         self._policy = PointPolicy(
             grid_ns=self._form.grid_ns, time_resolution=options.time_resolution, place="the table"
         )
+        self._beside = SeriesTable(self._form.name)
+        self._unkept = ""
         self.places = {}
         self.targets = AnySeries()
         self.accepts = Accepts(
             fine_times=self._policy.time_loss,
             grid_ns=self._policy.grid_ns,
             leaves_out=self._policy.leaves_out,
-            as_held=partial(as_table_holds, policy=self._policy),
+            as_held=partial(as_table_holds, policy=self._policy, text=options.text),
+            texts=options.text,
+            keeps_series=True,
         )
 
     def check(self) -> Iterator[Attempt]:
@@ -81,6 +87,7 @@ class TableSink:
     def reach(self) -> None:
         with self._database.connected() as connection:
             self._form.ready(connection, create=self._options.create)
+            self._unkept = self._beside.ready(connection, create=self._options.create)
 
     def check_names(self, names: Iterable[str]) -> None:
         for name in names:
@@ -111,6 +118,8 @@ class TableSink:
             counted = check_mode(mode, len(targets)) == "full"
             with self._database.connected() as connection:
                 found = check_table(ledger, connection, self._database.name, self._form, requested, counted=counted)
+            if self._unkept:
+                found = found.plus(DestinationCheck(warnings=(f"no metadata of series is kept: {self._unkept}",)))
             return found if counted else found.plus(not_counted(place))
 
         return destination_check
@@ -127,7 +136,11 @@ class TableSink:
         return WriteRows(self._database, self._form, run, frozenset(again), self._policy, self._options.commit_points)
 
     def keep_series(self, run: JobRun, series: Iterable[Timeseries]) -> None:
-        return None  # a table beside this one is not kept yet
+        if self._unkept:
+            return
+        with self._database.connected() as connection:
+            if self._beside.is_there(connection):
+                self._beside.put(connection, series, run.fence)
 
     def commit(self, run: JobRun, *, leftovers: bool = False) -> Sequence[Receipt]:
         return ()  # each worker commits its own transactions
@@ -135,8 +148,8 @@ class TableSink:
     def resending(self, run: JobRun) -> None:
         """Return None: the database refuses no single points, so that a replay reads whole windows again."""
 
-    def contents(self, within: TimeRange | None) -> None:
-        """Return None: `profile` reads files."""
+    def contents(self, within: TimeRange | None) -> TableContents:
+        return TableContents(self._database, self._form, self._beside, within)
 
     def observer(self, place: ReadingPlace, *, with_source: bool) -> Destination | None:
         return TableDestination(self.stored())
@@ -161,6 +174,8 @@ class TableSink:
                 "on conflict (series_id, time) do update set value = excluded.value"
             )
             connection.execute(f"delete from {form.name.sql} where series_id = 'omnia-beam check'")
+            unkept = self._beside.ready(connection, create=self._options.create)
             connection.rollback()
             created = "would be made" if done.startswith("made") else "is there and fits"
-            return f"the table {form.name} {created}, and can be written"
+            metadata = f"; no metadata of series is kept: {unkept}" if unkept else ""
+            return f"the table {form.name} {created}, and can be written{metadata}"

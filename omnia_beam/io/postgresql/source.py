@@ -13,6 +13,7 @@ from omnia_beam.config.job import JobConfig, wanted_range
 from omnia_beam.core.errors import SelectionError, UsageError
 from omnia_beam.core.finding import Finding
 from omnia_beam.core.series import Timeseries
+from omnia_beam.core.text import counted as counted_words
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.base import WHOLE, Attempt, Described, Notify, Reading, Selection, Share
@@ -23,6 +24,7 @@ from omnia_beam.io.postgresql.layout import TableLayout
 from omnia_beam.io.postgresql.names import TableName
 from omnia_beam.io.postgresql.options import PostgresqlSource, TableSelection
 from omnia_beam.io.postgresql.reader import TableRead
+from omnia_beam.io.postgresql.series_table import FoundSeries, SeriesTable
 from omnia_beam.ledger.job import JobRun, JobView
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
@@ -67,8 +69,8 @@ class TableSource:
         return Selection(tuple(sorted({*named, *view.ledger.series_ids(view.scope.digest), *(last or ())})), note)
 
     def describe(self) -> Iterable[Timeseries]:
-        found = self._table.selected(self._table.layout(), ())
-        return tuple(Timeseries(each, each, "") for each in found)
+        ids = self._table.selected(self._table.layout(), ())
+        return tuple(map(self._table.metadata().of, ids))
 
     def open(
         self, view: JobView, notify: Notify, *, metadata: bool, short_retries: bool = False, share: Share = WHOLE
@@ -119,6 +121,11 @@ class OtherTable:
                 )
             return TableLayout.of(self._options, found)
 
+    def metadata(self) -> FoundSeries:
+        """Return what the table beside this one holds of its series."""
+        with self.database.connected() as connection:
+            return SeriesTable(TableName.parse(self._options.table)).read(connection)
+
     def selected(self, layout: TableLayout, recorded: Iterable[str]) -> tuple[str, ...]:
         """Return the selected ids, ascending.
 
@@ -154,6 +161,13 @@ class OtherTable:
                     rows = connection.execute(layout.counts_query(some, span).encode()).fetchall()
                 counts |= dict(zip(some, rows[0], strict=True)) if layout.is_wide else dict(rows)
         return counts
+
+    def texts(self, layout: TableLayout, series_ids: Sequence[str], span: TimeRange) -> Iterator[tuple[str, int]]:
+        """Yield the series that have texts in a range, with their number; the table has a column of texts."""
+        rest = iter([each for each in series_ids if self._is_askable(layout, each)])
+        while some := list(islice(rest, _COUNTED_AT_ONCE)):
+            with self.database.connected() as connection, self.database.reporting(str(layout.found.name)):
+                yield from connection.execute(layout.texts_query(some, span).encode()).fetchall()
 
     def _all(self, layout: TableLayout) -> list[str]:
         if layout.is_wide:
@@ -198,11 +212,15 @@ class OpenTable:
         most = job.max_chunk_points
         self.limits = PackLimits(series=_SERIES, page_points=most, chunk_points=most)
         ids = table.selected(self._layout, view.ledger.series_ids(view.scope.digest))
-        self.series = tuple(Timeseries(each, each, "") for each in ids)
+        found = table.metadata()
+        self.series = tuple(map(found.of, ids))
         self.facts, self.vanished = {}, {}
-        self.warnings = tuple(
-            f"source.table: the column {each.name} ({each.shown}) is no number and is not read"
-            for each in self._layout.left_out()
+        self.warnings = (
+            *(
+                f"source.table: the column {each.name} ({each.shown}) is no number and is not read"
+                for each in self._layout.left_out()
+            ),
+            *found.problems[:_NAMED],
         )
 
     def spell(self, series_id: str) -> str:
@@ -228,7 +246,7 @@ class OpenTable:
         return []
 
     def metadata(self, series_ids: Sequence[str]) -> Iterable[Timeseries]:
-        return ()  # a table of points has no metadata of series
+        return ()  # the series were opened with all that the table beside this one has
 
     def shards(self, windows: Iterable[Window], size: int) -> Iterator[Any]:
         return shard_windows(windows, size)
@@ -248,6 +266,10 @@ class OpenTable:
         for column in self._layout.unread():
             text = f"the column {column.name} looks like a status and is not read: name it by source.columns.status"
             yield Finding("unread_column", str(self._layout.found.name), text, blocking=False)
+        if self._layout.text is not None:
+            for series_id, texts in self._table.texts(self._layout, [each.id for each in self.series], self.wanted):
+                text = f"{counted_words(texts, 'value')} of text, which the sink does not keep and writes as NaN"
+                yield Finding("text_values", series_id, text, points=texts, series_id=series_id)
 
     def settled(self, run: JobRun) -> None:
         return None

@@ -66,8 +66,8 @@ class StoredRows:
                 return self.read(stored_ids, window, own)
         form = self.form
         statement = (
-            f"select series_id, time, value, status from {form.name.sql} "
-            f"where series_id = any({text_array(stored_ids)}) "
+            f"select {form.column_list} from {form.name.sql} where value is not null "
+            f"and series_id = any({text_array(stored_ids)}) "
             f"and time >= {form.bound_sql(window.start_ns)} and time < {form.bound_sql(window.end_ns)}"
         )
         with self.database.reporting(str(form.name)):

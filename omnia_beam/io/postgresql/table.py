@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.timestamps import format_time
-from omnia_beam.io.postgresql.catalog import FoundTable, find_table, has_extension, near_names
+from omnia_beam.io.postgresql.catalog import FoundTable, find_table, has_extension, make_table, near_names
 from omnia_beam.io.postgresql.names import TableName, literal
 
 if TYPE_CHECKING:
@@ -31,11 +31,13 @@ class TableForm:
         name: of the table.
         time: type of its time column in the options.
         default_status: status of rows that have none.
+        text: whether it has a column of texts.
     """
 
     name: TableName
     time: Literal["timestamptz", "bigint_ns"]
     default_status: int
+    text: bool = False
 
     @property
     def grid_ns(self) -> int:
@@ -50,12 +52,19 @@ class TableForm:
     @property
     def columns(self) -> dict[str, str]:
         """Name and type of each column."""
-        return {"series_id": "text", "time": self.time_type, "value": "double precision", "status": "bigint"}
+        columns = {"series_id": "text", "time": self.time_type, "value": "double precision", "status": "bigint"}
+        return {**columns, "text": "text"} if self.text else columns
+
+    @property
+    def column_list(self) -> str:
+        """The names of the columns, as a list of SQL."""
+        return ", ".join(self.columns)
 
     @property
     def ddl(self) -> str:
         """The statement that makes the table."""
-        columns = [f"{name} {type_}{'' if name == 'status' else ' not null'}" for name, type_ in self.columns.items()]
+        nullable = ("status", "text")
+        columns = [f"{name} {type_}{'' if name in nullable else ' not null'}" for name, type_ in self.columns.items()]
         return f"create table {self.name.sql} ({', '.join(columns)}, primary key (series_id, time))"
 
     def bound(self, ns: int) -> str:
@@ -87,7 +96,7 @@ class TableForm:
             raise UsageError(
                 f"sink.table: there is no table {self.name}{near}. Set sink.create: true, or make it: {self.ddl};"
             )
-        connection.execute(self.ddl.replace("create table", "create table if not exists", 1))
+        self._make(connection)
         if has_extension(connection, "timescaledb"):
             chunks = _CHUNK_INTERVAL[self.time_type]
             connection.execute(
@@ -97,6 +106,16 @@ class TableForm:
             return f"made the hypertable {self.name}"
         return f"made the table {self.name}"
 
+    def _make(self, connection: psycopg.Connection[Any]) -> None:
+        """Make the table; where another run makes it at the same time, that one's counts if it fits."""
+        make_table(connection, self.ddl.replace("create table", "create table if not exists", 1))
+        found = find_table(connection, self.name)
+        if found is None:
+            raise UsageError(
+                f"sink.table: {self.name} was made and cannot be found: name its schema, or see that search_path has it"
+            )
+        self.check(found)
+
     def check(self, found: FoundTable) -> None:
         """Check that a table has this form.
 
@@ -104,6 +123,11 @@ class TableForm:
             UsageError: it has not; the message holds the statement of a table that would fit.
         """
         wrong = [*self._differences(found)]
+        if wrong == ["it has no column text"]:
+            raise UsageError(
+                f"sink.table: {self.name} does not fit: {wrong[0]}, which sink.text wants: "
+                f"alter table {self.name.sql} add column text text; a new table: {self.ddl};"
+            )
         if wrong:
             raise UsageError(
                 f"sink.table: {self.name} does not fit: {'; '.join(wrong)}. Name another table, "
@@ -118,15 +142,19 @@ class TableForm:
             "time": ("timestamptz",) if self.time == "timestamptz" else ("int8",),
         }
         types |= {"value": ("float8",), "status": ("int8",)}
+        if self.text:
+            types["text"] = ("text", "varchar")
         wrong = []
         for name, taken in types.items():
             column = found.column(name)
             if column is None:
                 wrong.append(f"it has no column {name}")
             elif column.type not in taken or (
-                name == "series_id" and column.shown not in ("text", "character varying")
+                name in ("series_id", "text") and column.shown not in ("text", "character varying")
             ):
                 wrong.append(f"its column {name} is {column.shown}, not {self.columns[name]}")
+            elif name == "series_id" and not column.tells_apart:
+                wrong.append("the collation of its column series_id takes different ids for the same one")
         wrong += [f"it has a further column {each.name}" for each in found.columns if each.name not in types]
         if not wrong and frozenset({"series_id", "time"}) not in found.unique:
             wrong.append("it is not unique by (series_id, time)")

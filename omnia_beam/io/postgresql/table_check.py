@@ -147,7 +147,7 @@ def _counts(
     connection: psycopg.Connection[Any], form: TableForm, spans: Sequence[tuple[str, int, int]], *, counted: bool
 ) -> list[int]:
     """Return the number of rows of each series in its range, ns; 0 or 1 unless `counted`."""
-    inner = f"select 1 from {form.name.sql} t where t.series_id = w.id and t.time >= w.first and t.time < w.past"
+    inner = f"select 1 from {form.name.sql_beside_parameters} t where t.series_id = w.id and t.time >= w.first and t.time < w.past"
     found = connection.execute(
         f"select w.at, c.n from unnest(%s::int[], %s::text[], %s::{form.time_type}[], %s::{form.time_type}[]) "
         f"as w(at, id, first, past) cross join lateral (select count(*) as n from ({inner}"

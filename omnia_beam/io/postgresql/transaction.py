@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from omnia_beam.core.chunk import Chunk
-from omnia_beam.core.errors import TransientServiceError
+from omnia_beam.core.errors import DestinationError, TransientServiceError
 from omnia_beam.io.postgresql.connection import Database
 from omnia_beam.io.postgresql.copy_rows import HEADER, TRAILER, copy_rows
 from omnia_beam.io.postgresql.failure import UniqueViolationError, retried
@@ -110,7 +110,8 @@ class TableWriter:
         if fresh:
             self._copy(connection, self._form.name.sql, fresh)
             if self._run is not None:
-                note_windows(self._run, [each.chunk for each in fresh])
+                row = connection.execute("select (txid_current() % 4294967296)::text").fetchone()
+                note_windows(self._run, [each.chunk for each in fresh], "" if row is None else row[0])
         if self._run is None:
             connection.commit()
             return
@@ -122,7 +123,7 @@ class TableWriter:
         rows = [
             (at, each, window.chunk.key.range) for at, window in enumerate(windows) for each in window.chunk.series_ids
         ]
-        table, time = self._form.name.sql, self._form.time_type
+        table, time = self._form.name.sql_beside_parameters, self._form.time_type
         found = connection.execute(
             f"select distinct w.at from unnest(%s::int[], %s::text[], %s::{time}[], %s::{time}[]) as w(at, id, first, past) "
             f"cross join lateral (select 1 from {table} t where t.series_id = w.id and t.time >= w.first and t.time < w.past "
@@ -137,13 +138,20 @@ class TableWriter:
         return {at for (at,) in found}
 
     def _copy(self, connection: psycopg.Connection[Any], table: str, windows: Sequence[WindowRows]) -> None:
-        statement = f"copy {table} (series_id, time, value, status) from stdin (format binary)"
-        with connection.cursor() as cursor, cursor.copy(statement) as copy:
-            copy.write(HEADER)
-            for each in windows:
-                for piece in copy_rows(each.chunk, self._form):
-                    copy.write(piece)
-            copy.write(TRAILER)
+        statement = f"copy {table} ({self._form.column_list}) from stdin (format binary)"
+        with connection.cursor() as cursor:
+            with cursor.copy(statement.encode()) as copy:
+                copy.write(HEADER)
+                for each in windows:
+                    for piece in copy_rows(each.chunk, self._form):
+                        copy.write(piece)
+                copy.write(TRAILER)
+            sent = sum(each.chunk.num_points for each in windows)
+            if cursor.rowcount != sent:
+                raise DestinationError(
+                    f"{table}: the database took {cursor.rowcount:,} of {sent:,} rows, without a word: remove the trigger that "
+                    "leaves rows out"
+                )
 
     def _merge(self, connection: psycopg.Connection[Any], windows: Sequence[WindowRows]) -> None:
         """Make the table hold exactly the rows of windows that are read again, and at least those of the others."""
@@ -154,9 +162,10 @@ class TableWriter:
         connection.execute(f"analyze {_STAGE}")
         again = [(each, one.chunk.key.range) for one in windows if one.again for each in one.chunk.series_ids]
         if again:
+            time = form.time_type
             connection.execute(
-                f"delete from {table} t using unnest(%s::text[], %s::{form.time_type}[], %s::{form.time_type}[]) "
-                f"as w(id, first, past) where t.series_id = w.id and t.time >= w.first and t.time < w.past "
+                f"delete from {form.name.sql_beside_parameters} t using unnest(%s::text[], %s::{time}[], %s::{time}[]) as w("
+                f"id, first, past) where t.series_id = w.id and t.time >= w.first and t.time < w.past "
                 f"and not exists (select 1 from {_STAGE} s where s.series_id = t.series_id and s.time = t.time)",
                 (
                     [each for each, _ in again],
@@ -164,10 +173,13 @@ class TableWriter:
                     [form.bound(span.end_ns) for _, span in again],
                 ),
             )
-        # Values are compared by their bits: for `=` -0.0 is 0.0, and every NaN the same.
+        # Values are compared by their bits: for `=` -0.0 is 0.0, and every NaN the same. Others may have left nulls.
+        changed = "float8send(t.value) is distinct from float8send(excluded.value) or t.status is distinct from excluded.status"
+        new = "value = excluded.value, status = excluded.status"
+        if form.text:
+            changed += ' or t.text collate "C" is distinct from excluded.text collate "C"'
+            new += ", text = excluded.text"
         connection.execute(
-            f"insert into {table} as t (series_id, time, value, status) "
-            f"select series_id, time, value, status from {_STAGE} order by series_id, time "
-            "on conflict (series_id, time) do update set value = excluded.value, status = excluded.status "
-            "where float8send(t.value) <> float8send(excluded.value) or t.status is distinct from excluded.status"
+            f"insert into {table} as t ({form.column_list}) select {form.column_list} from {_STAGE} order by series_id, time "
+            f"on conflict (series_id, time) do update set {new} where {changed}"
         )

@@ -24,7 +24,7 @@ from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.base import WriteResult
 from omnia_beam.io.policy import PointPolicy
 from omnia_beam.io.postgresql.connection import Database
-from omnia_beam.io.postgresql.held import Held, divide
+from omnia_beam.io.postgresql.held import Held, divide, finding_of
 from omnia_beam.io.postgresql.table import TableForm
 from omnia_beam.io.postgresql.transaction import TableWriter, WindowRows
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
@@ -122,7 +122,7 @@ class _WriteRows(beam.DoFn):
     def process(
         self, chunk: Chunk, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
     ) -> Iterator[Any]:
-        held = divide(chunk, self._task.policy)
+        held = divide(chunk, self._task.policy, text=self._task.form.text)
         self._batch.add(held, (timestamp, (window,)))
         if self._batch.points >= self._task.commit_points or len(self._batch.held) >= _MOST_WINDOWS:
             yield from self._sent()
@@ -172,7 +172,7 @@ class _WriteRows(beam.DoFn):
         if self._keep is not None:
             self._keep(receipt, held.letters)
         for letter in held.letters:
-            self._board.note_found(self._task.policy.finding_of(letter.reason), letter.source_id, letter.count)
+            self._board.note_found(finding_of(self._task.policy, letter.reason), letter.source_id, letter.count)
         self._count(points_written=receipt.count, dead_letters=dead, points_truncated=held.truncated)
         return WindowedValue(receipt, timestamp, windows)
 

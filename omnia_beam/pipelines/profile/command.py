@@ -38,6 +38,7 @@ class ProfileResult:
         profile: the figures.
         place: where the destination is.
         files: number of files, or of other parts.
+        noun: what a part is called.
         problems: what could not be read, a text each: the figures are of the rest.
         warnings: what else has to be known.
     """
@@ -47,6 +48,7 @@ class ProfileResult:
     files: int
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    noun: str = "file"
 
     @property
     def is_complete(self) -> bool:
@@ -82,7 +84,12 @@ def run_profile(
     details: dict[str, Any] = _details(profiled)
     if html is not None:
         facts = PageFacts(
-            config.name, profiled.place, profiled.files, _created(), (*profiled.problems, *profiled.warnings)
+            config.name,
+            profiled.place,
+            profiled.files,
+            _created(),
+            (*profiled.problems, *profiled.warnings),
+            profiled.noun,
         )
         write_durably(html, profile_page(profile, facts).encode())
         details["page"] = html
@@ -122,7 +129,9 @@ def profile_files(
     figures.sort(key=lambda each: (each.title.casefold(), each.title, each.series_id))
     profile = Profile(gap_ns, tuple(figures), stretches_of(tally, tally.gaps), stretches_of(tally, tally.flats))
     warnings = (*names.problems, *contents.warnings)
-    return ProfileResult(profile, contents.place, len(contents.parts), tuple(contents.problems.values()), warnings)
+    return ProfileResult(
+        profile, contents.place, len(contents.parts), tuple(contents.problems.values()), warnings, contents.part_noun
+    )
 
 
 def _gap_ns(text: str) -> int:
@@ -149,7 +158,7 @@ def _contents(config: JobConfig, within: TimeRange | None) -> Contents:
     found = sink.contents(within)
     if found is None:
         raise UsageError(
-            f"profile reads Parquet and CSV files, and sink.kind is {config.sink.kind}: copy the series into files first"
+            f"profile reads files and tables, and sink.kind is {config.sink.kind}: copy the series into files first"
         )
     return found
 
@@ -199,7 +208,7 @@ def _facts(profiled: ProfileResult) -> Table:
     table.add_column(style="bold")
     table.add_column()
     table.add_row(
-        "points", f"{profile.points:,} of {len(profile.series):,} series in {counted(profiled.files, 'file')}"
+        "points", f"{profile.points:,} of {len(profile.series):,} series in {counted(profiled.files, profiled.noun)}"
     )
     if span:
         table.add_row("time", f"{format_time(span[0])} to {format_time(span[1])}")

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,8 +86,8 @@ def as_postgres(command: list[Any]) -> list[str]:
 
 
 @contextmanager
-def running_server(settings: str = SETTINGS) -> Iterator[Server]:
-    """A new server for the block, with further lines of its configuration."""
+def running_server(settings: str = SETTINGS, files: Mapping[str, bytes] | None = None) -> Iterator[Server]:
+    """A new server for the block, with further lines of its configuration, and files in its data directory."""
     found = programs()
     assert found is not None, "the caller looks for the programs first"
     with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as folder:
@@ -98,6 +98,11 @@ def running_server(settings: str = SETTINGS) -> Iterator[Server]:
         subprocess.run(as_postgres([found / "initdb", "-D", data, *options]), check=True, stdout=subprocess.DEVNULL)
         with (data / "postgresql.conf").open("a") as file:
             file.write(settings)
+        for name, content in (files or {}).items():
+            (data / name).write_bytes(content)
+            (data / name).chmod(0o600)
+            if not os.getuid():
+                shutil.chown(data / name, "postgres")
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             port = taken.getsockname()[1]

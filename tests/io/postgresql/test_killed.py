@@ -18,7 +18,8 @@ from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import OmniaBeamError
 from omnia_beam.pipelines.run import run_migrate
-from tests.io.postgresql.conftest import Database, Jobs, as_rows, steady
+from omnia_beam.pipelines.verify.verify import run_verify
+from tests.io.postgresql.conftest import T0, Database, Jobs, as_rows, bits, steady
 
 POINTS = 3_000
 WINDOW_POINTS = 200
@@ -50,10 +51,16 @@ def slowed(database: Database) -> None:
     database.run("create trigger slow after insert on points for each statement execute function wait()")
 
 
-def during(database: Database, path: Path, rows: int, act: Callable[[subprocess.Popen[bytes]], None]) -> int:
+def during(
+    database: Database,
+    path: Path,
+    rows: int,
+    act: Callable[[subprocess.Popen[bytes]], None],
+    held: Callable[[Database], int] = count,
+) -> int:
     """Start the command, act when the table holds so many rows, and return the command's exit code."""
     process = start(path)
-    while process.poll() is None and count(database) < rows:
+    while process.poll() is None and held(database) < rows:
         time.sleep(0.01)
     if process.poll() is None:
         act(process)
@@ -81,6 +88,50 @@ def test_killed_ten_times_and_started_again(database: Database, jobs: Jobs, cont
     summary = run_migrate(jobs.job(jobs.csv(points), database.sink(commit_points=COMMIT_POINTS), **keys), context)
     assert summary.status == "complete"
     assert database.rows() == as_rows(points)
+    planted_and_repaired(
+        database, jobs.job(jobs.csv(points), database.sink(commit_points=COMMIT_POINTS), **keys), context
+    )
+    assert database.rows() == as_rows(points)
+
+
+def planted_and_repaired(database: Database, job: JobConfig, context: RunContext) -> None:
+    """One value is changed by its last bit, one row is lost, one is new: verify finds three, and its repair leaves none."""
+    database.run("update points set value = value * (1 + 2.220446049250313e-16) where series_id = 'b' and value > 2999")
+    database.run("delete from points where series_id = 'a' and time = '2024-01-01 00:10Z'")
+    database.run("insert into points values ('c', '2024-01-01 00:10:00.5Z', 0, 192)")
+    assert run_verify(job, context).details["differences"] == 3
+    repaired = run_verify(job, context, repair=True)
+    assert (repaired.status, run_verify(job, context).status) == ("complete", "complete")
+
+
+@pytest.mark.services
+@pytest.mark.long
+def test_killed_while_everything_is_written_again(database: Database, jobs: Jobs, context: RunContext) -> None:
+    points = steady(["a", "b", "c"], POINTS)
+    keys = {"max_chunk_points": WINDOW_POINTS}
+    sink = database.sink(commit_points=COMMIT_POINTS)
+    slowed(database)
+    assert run_migrate(jobs.job(jobs.csv(points), sink, **keys), context).status == "complete"
+    # Other values and statuses, every tenth point gone, and one between each two of the rest.
+    now = {
+        name: [
+            (ns + half, -value, 64) for at, (ns, value, _) in enumerate(rows) if at % 10 for half in (0, 500_000_000)
+        ]
+        for name, rows in points.items()
+    }
+    path = jobs.write(jobs.csv(now), sink, max_removed="50%", **keys)
+
+    def written(database: Database) -> int:
+        return int(database.run("select count(*) from points where status = 64")[0][0])
+
+    killed = 0
+    for at in range(5):
+        killed += during(database, path, at * 900 + 1, subprocess.Popen.kill, written) == -signal.SIGKILL
+    assert killed == 5
+    database.run("drop trigger slow on points")
+    summary = run_migrate(jobs.job(jobs.csv(now), sink, max_removed="50%", **keys), context)
+    assert summary.status == "complete"
+    assert database.rows() == as_rows(now)
 
 
 @pytest.mark.services
@@ -161,6 +212,25 @@ def test_what_a_dead_run_committed_without_a_receipt_goes_before_the_source_is_r
     assert (summary.status, summary.warnings) == ("complete", ())
     assert [row for row in database.rows() if row[0] != "theirs"] == as_rows(fewer)
     assert count(database) == 181
+
+
+def test_rows_that_others_put_into_the_windows_of_a_dead_run_stay(
+    database: Database, jobs: Jobs, context: RunContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from omnia_beam.ledger import writer
+
+    points = steady("ab", 100)
+    with monkeypatch.context() as patched:
+        patched.setattr(writer.LedgerWriter, "append", lambda *args, **keys: (_ for _ in ()).throw(Dead()))
+        with pytest.raises(BaseException, match="Dead"):
+            run_migrate(jobs.job(jobs.csv(points), database.sink()), context)
+    database.run("insert into points values ('a', '2024-01-01 00:00:07.5Z', 7, 7)")
+    database.run("vacuum full freeze points")
+    fewer = {name: rows[10:] for name, rows in points.items()}
+    summary = run_migrate(jobs.job(jobs.csv(fewer), database.sink()), context)
+    assert summary.status == "complete"
+    theirs = ("a", T0 + 7_500_000_000, bits(7.0), 7)
+    assert database.rows() == sorted([theirs, *as_rows(fewer)])
 
 
 def test_a_run_that_lost_its_lease_commits_nothing(

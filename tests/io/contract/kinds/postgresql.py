@@ -72,6 +72,7 @@ class PostgresqlPlace(Place):
         "time": "bigint_ns",
         "time_resolution": "truncate",
         "default_status": 0,
+        "text": True,
         "commit_points": 10,
         **_connection,
     }
