@@ -19,8 +19,8 @@ from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS, format_time
 from omnia_beam.io.base import Sink
 from omnia_beam.io.contents import Contents
 from omnia_beam.io.kinds import sink_of
+from omnia_beam.pipelines.pages.formats import gap_text, percent, value_text
 from omnia_beam.pipelines.profile.figures import Profile, SeriesFigures, figures_of, stretches_of
-from omnia_beam.pipelines.profile.formats import gap_text, percent, value_text
 from omnia_beam.pipelines.profile.page import PageFacts, profile_page
 from omnia_beam.pipelines.profile.reading import tally_of
 from omnia_beam.pipelines.result import CommandResult
