@@ -133,6 +133,11 @@ class Timeseries:
         )
 
     @property
+    def title(self) -> str:
+        """The name, with the id behind it; the id alone where there is no other name."""
+        return f"{self.name} ({self.id})" if self.name and self.name != self.id else self.id
+
+    @property
     def attributes(self) -> dict[str, Any]:
         """What the owner or the source has noted beyond the other fields: `metadata` and `extra` as one."""
         return {**self.metadata, **self.extra}

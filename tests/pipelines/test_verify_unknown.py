@@ -78,7 +78,7 @@ def test_a_source_that_answers_errors_is_no_source_without_differences(
     assert found["summary"]["warnings"] == [found["not_compared"]]
     assert (found["summary"]["status"], found["summary"]["windows_done"]) == ("incomplete", 0)
     page = (tmp_path / "report" / "report.html").read_text()
-    assert page.index("Not compared: ") < page.index('class="facts"')
+    assert page.index("Not compared: ") < page.index('class="cards"')
     assert "Not everything was compared" in page
     assert not job_status(job).incomplete
     faults(emulator)

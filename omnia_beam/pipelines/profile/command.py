@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from omnia_beam.io.base import Sink
 from omnia_beam.io.contents import Contents
 from omnia_beam.io.kinds import sink_of
 from omnia_beam.pipelines.pages.formats import gap_text, percent, value_text
+from omnia_beam.pipelines.profile.expectations import check_expectations
 from omnia_beam.pipelines.profile.figures import Profile, SeriesFigures, figures_of, stretches_of
 from omnia_beam.pipelines.profile.page import PageFacts, profile_page
 from omnia_beam.pipelines.profile.reading import tally_of
@@ -38,6 +40,7 @@ class ProfileResult:
         profile: the figures.
         place: where the destination is.
         files: number of files, or of other parts.
+        names: by stored id, of the series that the metadata beside the data lists.
         problems: what could not be read, a text each: the figures are of the rest.
         warnings: what else has to be known.
     """
@@ -45,6 +48,7 @@ class ProfileResult:
     profile: Profile
     place: str
     files: int
+    names: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -70,7 +74,8 @@ def run_profile(
         given: whether the start and the end of the window were given as options: only then points outside are left out.
 
     Returns:
-        Complete where all files were read; incomplete where some could not be, or there are none.
+        Complete where all files were read and every series is as `expect` says; incomplete where some files could not be read, or
+        there are none.
 
     Raises:
         UsageError: the destination cannot be read as a whole, or the gap is not a duration.
@@ -80,9 +85,11 @@ def run_profile(
     profiled = profile_files(config, context, _gap_ns(gap), _within(config, *given))
     profile = profiled.profile
     details: dict[str, Any] = _details(profiled)
+    expected = None if config.expect is None else check_expectations(config.expect, profile.series, profiled.names)
+    failed = () if expected is None else tuple(str(each) for each in expected.breaches)
     if html is not None:
         facts = PageFacts(
-            config.name, profiled.place, profiled.files, _created(), (*profiled.problems, *profiled.warnings)
+            config.name, profiled.place, profiled.files, _created(), (*failed, *profiled.problems, *profiled.warnings)
         )
         write_durably(html, profile_page(profile, facts).encode())
         details["page"] = html
@@ -90,6 +97,8 @@ def run_profile(
     def show() -> None:
         if not context.quiet:
             _print(profiled, html, context)
+            for line in () if expected is None else expected.lines():
+                context.out.print(line, markup=False, highlight=False, soft_wrap=True)
 
     summary = Summary(
         "profile",
@@ -100,7 +109,7 @@ def run_profile(
         warnings=(*profiled.problems[:_NAMED_PROBLEMS], *profiled.warnings),
         details=details,
     )
-    return CommandResult(summary, show)
+    return CommandResult(summary if expected is None else expected.added_to(summary), show)
 
 
 def profile_files(
@@ -122,7 +131,9 @@ def profile_files(
     figures.sort(key=lambda each: (each.title.casefold(), each.title, each.series_id))
     profile = Profile(gap_ns, tuple(figures), stretches_of(tally, tally.gaps), stretches_of(tally, tally.flats))
     warnings = (*names.problems, *contents.warnings)
-    return ProfileResult(profile, contents.place, len(contents.parts), tuple(contents.problems.values()), warnings)
+    listed = {series_id: about.name for series_id, about in names.rows.items()}
+    problems = tuple(contents.problems.values())
+    return ProfileResult(profile, contents.place, len(contents.parts), listed, problems, warnings)
 
 
 def _gap_ns(text: str) -> int:
