@@ -140,7 +140,7 @@ def _report(call: Call) -> CommandResult:
 
 def _status(call: Call) -> CommandResult:
     job, context = call.job()
-    from omnia_beam.pipelines.status import run_status
+    from omnia_beam.pipelines.status.command import run_status
 
     return run_status(job, context)
 

@@ -19,7 +19,7 @@ from omnia_beam.core.timestamps import parse_time
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.pipelines.config import load_config
 from omnia_beam.pipelines.run import run_backfill, run_migrate
-from omnia_beam.pipelines.status import job_status
+from omnia_beam.pipelines.status.facts import job_status
 from omnia_beam.pipelines.verify.verify import run_verify
 from tests.pipelines.conftest import differences, emulated_points, stored_points
 from tests.pipelines.planting import point_of, put

@@ -155,7 +155,7 @@ class ReadShards:
 
     def __call__(self, shards: Any) -> ReadResult:
         raw = shards | "Read" >> FetchWindows(self.service, self.options, keep_trying=self.keep_trying)
-        decoded = raw.raw_chunks | "Decode" >> DecodeChunks(on_error="output")
+        decoded = raw.raw_chunks | "Decode" >> DecodeChunks("output", board_of(shards).add_decoding)
         return ReadResult(decoded.chunks, (raw.failures, decoded.failures) | "Unread" >> beam.Flatten())
 
 

@@ -38,7 +38,7 @@ from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.run import run_job
 from omnia_beam.pipelines.selection_memory import remembered_range, remembered_selection
-from omnia_beam.pipelines.status import lease_facts
+from omnia_beam.pipelines.status.lease import lease_facts
 from omnia_beam.pipelines.verify.comparison import Comparison
 from omnia_beam.pipelines.verify.copy_profile import profile_of_copy
 from omnia_beam.pipelines.verify.difference_log import DifferenceLog
