@@ -27,7 +27,7 @@ from omnia_beam.io.letters import clear_leftover_letters
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.job import JobRun, JobView
 from omnia_beam.ledger.ledger import Ledger
-from omnia_beam.mapping.series_memory import recall_series, remember_series
+from omnia_beam.mapping.series_memory import recall_series, remember_series, titles
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.pipelines.carry import Carrier
 from omnia_beam.pipelines.committing import commit_leftovers
@@ -268,7 +268,7 @@ class Copying:
         if self.job.sink.accepts.leaves_out and work.recorded:
             return False
         lost = sum(outcome.counters.get(name, 0) for name in _LEFT_OUT)
-        lost += sum(DeadLetterFiles.of(self.run.state_dir).count_by_reason().values())
+        lost += sum(DeadLetterFiles.of(self.run.state_dir).count_by("reason").values())
         counts = self.source.counts
         return bool(audit_counts(self.run, self.prepared.series_ids, work, outcome, counts, elsewhere=lost))
 
@@ -322,13 +322,16 @@ def _reading_facts(summary: Summary, requests: int, page_points: int | None, out
 def _with_losses(summary: Summary, prepared: Prepared, run: JobRun, outcome: Outcome) -> Summary:
     """Return the summary with what did not arrive: the current dead letters, and what policies changed."""
     files = DeadLetterFiles.of(run.state_dir)
-    reasons = files.count_by_reason()
+    reasons = files.count_by("reason")
     details = dict(summary.details)
     if reasons:
         details["dead letters in"] = str(files)
         details["reasons"] = reasons
         reason, points = next(iter(reasons.items()))
         details["most frequent reason"] = f"{reason} ({counted(points, 'point')})"
+        series = files.count_by("source_id")
+        details["dead letters of"] = titles(run.state_dir, series)
+        details["dead_letters_by_series"] = _most(series)
     if outcome.exceeded is not None:
         details["stopped"] = f"{outcome.exceeded}: raise accept's at_most, or check the source"
     if outcome.found:

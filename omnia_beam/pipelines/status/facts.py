@@ -155,7 +155,7 @@ def job_status(config: JobConfig, clock: Callable[[], int] = time.time_ns) -> Jo
         incomplete,
         windows,
         points,
-        sum(letters.count_by_reason().values()),
+        sum(letters.count_by("reason").values()),
         len(letters.names()),
         _failures(state_dir),
         mine.last_run if mine else 0,

@@ -245,7 +245,7 @@ def _series(job: VerifyJob, ledger: Ledger, *, online: bool) -> tuple[tuple[str,
 
 
 def _dead_letters(job: VerifyJob) -> list[str]:
-    points = sum(DeadLetterFiles.of(job.state_dir).count_by_reason().values())
+    points = sum(DeadLetterFiles.of(job.state_dir).count_by("reason").values())
     if not points:
         return []
     return [f"In the dead letters: {counted(points, 'point')} that could not be stored and are not in the destination."]
