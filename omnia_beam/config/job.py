@@ -136,13 +136,13 @@ class JobConfig(Section):
 
     expect: ExpectConfig | None = key(
         "What the points at the destination are expected to be like, checked after backfill and migrate, and by profile: a series "
-        "that is not as expected is named, and the exit code is 1. For sinks of files; it changes nothing that is copied.",
+        "that is not as expected is named, and the exit code is 1. It changes nothing that is copied.",
         None,
     )
 
     @model_validator(mode="after")
     def _expects_what_can_be_read(self) -> JobConfig:
-        if self.expect is not None and self.sink.folder() is None:
+        if self.expect is not None and not self.sink.is_read_whole:
             raise problem(
                 f"is checked by reading the destination as a whole, which a sink of kind {self.sink.kind} is not: remove it",
                 at="expect",

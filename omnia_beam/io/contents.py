@@ -44,6 +44,10 @@ class Contents(Protocol):
         """Names of what is read one after the other, such as files, in the order of their time."""
 
     @property
+    def noun(self) -> str:
+        """What a part is, such as `file`."""
+
+    @property
     def holds_statuses(self) -> bool:
         """Whether points come with their statuses."""
 

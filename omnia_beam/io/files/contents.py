@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import ClassVar, Final
 
 from omnia_beam.config.kind import options_as
 from omnia_beam.core.errors import DestinationError
@@ -94,6 +94,8 @@ class FileContents:
         names = [each.name for each in listing.files if not each.what]
         order = {name: (_start_of(f"{path.rstrip('/')}/{name}", files), name) for name in names}
         return cls(path, tuple(sorted(names, key=order.__getitem__)), files, prefix, within, problems)
+
+    noun: ClassVar[str] = "file"
 
     @property
     def holds_statuses(self) -> bool:

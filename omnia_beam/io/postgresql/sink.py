@@ -27,6 +27,7 @@ from omnia_beam.io.destination import (
 from omnia_beam.io.observer import Destination, ReadingPlace
 from omnia_beam.io.policy import PointPolicy
 from omnia_beam.io.postgresql.connection import Database
+from omnia_beam.io.postgresql.contents import TableContents
 from omnia_beam.io.postgresql.held import as_table_holds
 from omnia_beam.io.postgresql.leftovers import noted_files, remove_leftovers
 from omnia_beam.io.postgresql.names import TableName
@@ -135,8 +136,8 @@ class TableSink:
     def resending(self, run: JobRun) -> None:
         """Return None: the database refuses no single points, so that a replay reads whole windows again."""
 
-    def contents(self, within: TimeRange | None) -> None:
-        """Return None: `profile` reads files."""
+    def contents(self, within: TimeRange | None) -> TableContents:
+        return TableContents(self._database, self._form, within)
 
     def observer(self, place: ReadingPlace, *, with_source: bool) -> Destination | None:
         return TableDestination(self.stored())

@@ -40,6 +40,7 @@ class ProfileResult:
         profile: the figures.
         place: where the destination is.
         files: number of files, or of other parts.
+        noun: what a part is, such as `file`.
         names: by stored id, of the series that the metadata beside the data lists.
         problems: what could not be read, a text each: the figures are of the rest.
         warnings: what else has to be known.
@@ -48,6 +49,7 @@ class ProfileResult:
     profile: Profile
     place: str
     files: int
+    noun: str = "file"
     names: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -88,9 +90,8 @@ def run_profile(
     expected = None if config.expect is None else check_expectations(config.expect, profile.series, profiled.names)
     failed = () if expected is None else tuple(str(each) for each in expected.breaches)
     if html is not None:
-        facts = PageFacts(
-            config.name, profiled.place, profiled.files, _created(), (*failed, *profiled.problems, *profiled.warnings)
-        )
+        texts = (*failed, *profiled.problems, *profiled.warnings)
+        facts = PageFacts(config.name, profiled.place, profiled.files, _created(), texts, profiled.noun)
         write_durably(html, profile_page(profile, facts).encode())
         details["page"] = html
 
@@ -133,7 +134,7 @@ def profile_files(
     warnings = (*names.problems, *contents.warnings)
     listed = {series_id: about.name for series_id, about in names.rows.items()}
     problems = tuple(contents.problems.values())
-    return ProfileResult(profile, contents.place, len(contents.parts), listed, problems, warnings)
+    return ProfileResult(profile, contents.place, len(contents.parts), contents.noun, listed, problems, warnings)
 
 
 def _gap_ns(text: str) -> int:
@@ -160,7 +161,7 @@ def _contents(config: JobConfig, within: TimeRange | None) -> Contents:
     found = sink.contents(within)
     if found is None:
         raise UsageError(
-            f"profile reads Parquet and CSV files, and sink.kind is {config.sink.kind}: copy the series into files first"
+            f"profile reads files and PostgreSQL tables, and sink.kind is {config.sink.kind}: copy the series into files first"
         )
     return found
 
@@ -197,7 +198,7 @@ def _print(profiled: ProfileResult, html: str | None, context: RunContext) -> No
             context.out.print(f"and {len(profile.series) - _TABLE_ROWS:,} more series: see --html or --json")
     problems = [f"NOT READ: {each}" for each in profiled.problems[:_NAMED_PROBLEMS]]
     if len(profiled.problems) > _NAMED_PROBLEMS:
-        problems.append(f"and {len(profiled.problems) - _NAMED_PROBLEMS:,} more files that cannot be read")
+        problems.append(f"and {len(profiled.problems) - _NAMED_PROBLEMS:,} more that cannot be read")
     page = [] if html is None else [f"page: {html}"]
     for text in (*problems, *(f"warning: {each}" for each in profiled.warnings), *page):
         context.out.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -210,7 +211,7 @@ def _facts(profiled: ProfileResult) -> Table:
     table.add_column(style="bold")
     table.add_column()
     table.add_row(
-        "points", f"{profile.points:,} of {len(profile.series):,} series in {counted(profiled.files, 'file')}"
+        "points", f"{profile.points:,} of {len(profile.series):,} series in {counted(profiled.files, profiled.noun)}"
     )
     if span:
         table.add_row("time", f"{format_time(span[0])} to {format_time(span[1])}")

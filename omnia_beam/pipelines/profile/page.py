@@ -27,6 +27,7 @@ class PageFacts:
         files: number of files read.
         created: when, for people.
         problems: what was not read, and what else the reader has to know.
+        noun: what is read one after the other, such as `file`.
     """
 
     job: str
@@ -34,6 +35,7 @@ class PageFacts:
     files: int
     created: str
     problems: tuple[str, ...] = ()
+    noun: str = "file"
 
 
 def profile_page(profile: Profile, facts: PageFacts) -> str:
@@ -73,7 +75,7 @@ def _cards(profile: Profile, facts: PageFacts) -> list[tuple[str, str, str]]:
     holding_gaps = sum(each.gaps.count > 0 for each in profile.series)
     holding_flats = sum(each.flats.count > 0 for each in profile.series)
     return [
-        (f"{len(profile.series):,}", "series", f"in {counted(facts.files, 'file')}"),
+        (f"{len(profile.series):,}", "series", f"in {counted(facts.files, facts.noun)}"),
         (f"{profile.points:,}", "points", ""),
         (
             percent(bad / profile.points) if known and profile.points else "–",
