@@ -180,8 +180,11 @@ def test_names_stand_before_ids_and_what_was_not_looked_at_before_figures() -> N
     found = findings()
     found.limits.append("statuses were not compared")
     known = {"a": Timeseries("a", "27-PT-1001", "EMU", unit="bar"), "b": Timeseries("b", EVIL, "EMU")}
-    text = report_page(report(found, known=known))
+    found.note("5 points are dead letters")
+    text = report_page(report(found, known=known, unseen=("5 points are dead letters",)))
     page = Page(text)
+    assert text.count("5 points are dead letters") == 1
+    assert "5 points are dead letters" in page.texts["unseen"]
     assert re.search(r'<tr class="row missing_point">.*?<span>27-PT-1001</span><small class="id">a</small>', text)
     assert EVIL in page.texts["series"]
     assert "script" not in page.tags

@@ -14,6 +14,7 @@
     series              how many the job selects
     names               by series id: name, unit, facility; only of series that have a name
     not_compared        what could not be compared, in words, after the repair if there was one; empty where everything was
+    unseen              what was not looked at besides, and what is not in the copy: a text each
     before              what was found: not_compared in words, windows_not_compared; limits: what is not compared by the nature
                         of the destination; windows, points, files, source_points, foreign_files, files_without_checksums;
                         differences in all, by_kind the same by kind, named the single ones (at most 500 a kind), notes
@@ -70,7 +71,8 @@ class VerifyReport:
         repair: the result of the repair.
         origin: who made it.
         known: metadata of series, by id.
-        profile: figures of the copy; None where it was not read for that, and then `no_profile` is the reason.
+        profile: figures of the copy; None where it was not read for that.
+        unseen: what was not looked at, besides what the findings name, and what is not in the copy: a text each.
         differences: number of rows of the file of all differences, and its SHA-256; None where there is no such file.
     """
 
@@ -86,7 +88,7 @@ class VerifyReport:
     origin: Origin = Origin()  # noqa: RUF009  # it is frozen
     known: Mapping[str, Timeseries] = field(default_factory=dict)
     profile: Profile | None = None
-    no_profile: str = ""
+    unseen: tuple[str, ...] = ()
     differences: tuple[int, str] | None = None
 
     @classmethod
@@ -164,6 +166,7 @@ class VerifyReport:
             "digest": f"{MARK}{NO_DIGEST}",
             "differences_csv": csv,
             "not_compared": self.last.not_compared,
+            "unseen": list(self.unseen),
             "job": self.job,
             "created": self.created,
             "made": self.origin.to_json(),

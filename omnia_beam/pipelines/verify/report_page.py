@@ -21,8 +21,8 @@ from omnia_beam.pipelines.verify.report_digest import CSV_MARK, CSV_NAME, MARK, 
 from omnia_beam.pipelines.verify.report_pictures import coverage_svg, difference_svg
 
 _RANGES: Final = 200
-_GAPS: Final = 100
-_GAPS_EACH: Final = 5
+_GAPS: Final = 40
+_GAPS_EACH: Final = 2
 """Number of gaps shown of a series that nothing explains, so that one whose points are rare does not hide the others."""
 _SERIES: Final = 300
 _PRINTS: Final = 50
@@ -168,13 +168,12 @@ def _unseen(report: VerifyReport) -> Iterator[str]:
             "The source was not read again: what has changed there since it was copied does not show here. verify --source "
             "reads it."
         )
-    if report.no_profile:
-        yield report.no_profile
+    yield from report.unseen
 
 
 def _notes(report: VerifyReport) -> Iterator[str]:
     notes = dict.fromkeys([*report.before.notes, *(report.after.notes if report.after is not None else ())])
-    yield from (note for note in notes if not note.startswith(_FOREIGN))
+    yield from (note for note in notes if not note.startswith(_FOREIGN) and note not in report.unseen)
     if report.repair is not None:
         yield from report.repair.words()
         yield (

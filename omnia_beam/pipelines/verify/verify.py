@@ -149,7 +149,8 @@ def run_verify(
         summary = summary.having(series=len(series_ids))
         looked.total = count_recorded(ledger, job.scope.digest, series_ids, wanted)
         before = _watched(job, replace(examination, on_window=looked.add), looked)
-        for note in (*notes, *_dead_letters(job)):
+        unseen = (*notes, *_dead_letters(job))
+        for note in unseen:
             before.note(note)
         repaired, after = _repaired(job, examination, before) if repair and before.total else (None, None)
         profile, no_profile = profile_of_copy(config, context, wanted, wants=report is not None)
@@ -164,7 +165,7 @@ def run_verify(
             after,
             known=known,
             profile=profile,
-            no_profile=no_profile,
+            unseen=(*unseen, no_profile) if no_profile else unseen,
             differences=None if report is None else (log.rows, log.sha256),
         )
         places = write_report(facts, job.state_dir, job.run_id, report, log)
