@@ -16,7 +16,7 @@ _BAR_EVERY_S = 0.2
 
 
 class _Facts(ProgressColumn):
-    """A column with points, rate, time left, retries and throttling, from the facts in the task's fields."""
+    """A column of the facts in the task's fields; a narrow terminal cuts what stands last."""
 
     def render(self, task: Task) -> Text:
         facts: ProgressFacts = task.fields["facts"]
@@ -24,7 +24,7 @@ class _Facts(ProgressColumn):
         rate = facts.points / elapsed if elapsed else 0.0
         text = f"{facts.points / 1e6:,.1f} M points · {rate / 1e6:,.2f} M/s · ETA {eta(facts.share, elapsed)}"
         read = [f"{amount(facts.bytes)}, {amount(facts.bytes / elapsed)}/s"] if facts.bytes and elapsed else []
-        return Text(" · ".join([text, *read, *conditions(facts)]), no_wrap=True)
+        return Text(" · ".join([text, *conditions(facts), *read]), no_wrap=True)
 
 
 def draw_bar(
