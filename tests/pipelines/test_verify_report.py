@@ -329,6 +329,14 @@ def test_a_hundred_thousand_series_make_no_larger_a_picture() -> None:
     assert grid.row_name(0) == "000000 to 000999 (1000 series)"
 
 
+def test_rows_of_the_coverage_stand_in_the_order_of_names() -> None:
+    grid = CoverageGrid(["1", "2", "3"], WANTED)
+    grid.mark("1", WANTED, MISSING)
+    picture = coverage_svg(grid, {"1": "b", "2": "a"})
+    assert re.findall(r"<title>(\d)</title>", picture) == ["3", "2", "1"]
+    assert re.search(r'<path class="missing" d="M\d+ 32h', picture)
+
+
 def test_a_million_differences_make_no_longer_a_page() -> None:
     found = Comparison(CoverageGrid(["a"], WANTED))
     points = series(100_000)

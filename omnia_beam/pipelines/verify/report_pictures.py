@@ -50,8 +50,13 @@ def coverage_svg(grid: CoverageGrid, names: Mapping[str, str] = {}) -> str:
         grid: what is covered.
         names: of series, by id; ids stand for those that have none.
     """
-    cells = grid.worst
-    rows = len(cells)
+    rows = len(grid.worst)
+    names_of_rows = [one_line(_label(grid, row, names)) for row in range(rows)]
+    # Rows of several series stand in the order of their ids, by which they are named.
+    order = (
+        sorted(range(rows), key=lambda row: names_of_rows[row].casefold()) if grid.series_per_row == 1 else range(rows)
+    )
+    cells = grid.worst[list(order)]
     high = 16 if rows <= _ROW_LABELS else 6
     labels = rows <= _ROW_LABELS
     left = _LABEL_WIDTH if labels else 0
@@ -70,9 +75,9 @@ def coverage_svg(grid: CoverageGrid, names: Mapping[str, str] = {}) -> str:
             parts.append(f'<path class="{name}" d="{path}"/>')
     if labels:
         parts.extend(
-            f'<text x="0" y="{row * high + 12}">{escape(_short(one_line(_label(grid, row, names))))}'
+            f'<text x="0" y="{at * high + 12}">{escape(_short(names_of_rows[row]))}'
             f"<title>{escape(one_line(grid.row_name(row)))}</title></text>"
-            for row in range(rows)
+            for at, row in enumerate(order)
         )
     parts.extend(_time_axis(grid, left, rows * high, width))
     parts.append("</svg>")
