@@ -143,3 +143,12 @@ def test_what_cannot_be_read_was_not_checked(job: Job, capsys: pytest.CaptureFix
     code, summary = run(capsys, "migrate", job({"min_points": 1}))
     assert (code, summary["status"]) == (1, "incomplete")
     assert any("not everything was checked" in each for each in summary["warnings"])
+
+
+def test_a_run_that_is_not_complete_checks_nothing(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    """Series that are only half copied would all be named."""
+    path = job({"min_points": 5_000})
+    code, summary = run(capsys, "migrate", path, "--set", "deadline=1us")
+    assert (code, summary["windows_done"]) == (1, 0)
+    assert summary["warnings"] == ["expect: not checked, since the run is not complete"]
+    assert "expectations" not in summary
