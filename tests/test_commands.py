@@ -91,7 +91,9 @@ def test_help_loads_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("schema",), ("init", "csv", "parquet"), ("series",), ("nonsense",)], ids=lambda each: each[0]
+    "arguments",
+    [("schema",), ("init", "csv", "parquet"), ("series",), ("report", "check", "none.html"), ("nonsense",)],
+    ids=lambda each: each[0],
 )
 def test_what_needs_no_pipeline_loads_none(arguments: tuple[str, ...]) -> None:
     assert loaded_by(*arguments) <= {"pydantic"}

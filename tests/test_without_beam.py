@@ -14,6 +14,7 @@ import yaml
 
 from omnia_beam.cli import main
 from omnia_beam.emulator.thread import EmulatorThread
+from omnia_beam.pipelines.verify.report_digest import MARK, NO_DIGEST, sealed
 from tests.io.emulated import ids_of, steady_series
 
 BLOCKED = "import sys; sys.modules['apache_beam'] = None; from omnia_beam.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -79,6 +80,14 @@ def test_a_run_with_nothing_to_do(folder: Path, command: str, job: str) -> None:
 def test_help_and_what_only_prints(arguments: list[str]) -> None:
     done = without_beam(*arguments)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_report_is_checked(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    report.write_bytes(sealed(f'{{"digest": "{MARK}{NO_DIGEST}"}}'))
+    assert without_beam("report", "check", str(report)).returncode == 0
+    report.write_bytes(report.read_bytes().replace(b"{", b"{ "))
+    assert without_beam("report", "check", str(report)).returncode == 1
 
 
 def test_the_block_blocks(folder: Path) -> None:

@@ -109,17 +109,7 @@ def run_pipeline(
     given_up: str | None = None
 
     def facts() -> ProgressFacts:
-        counts, stats = counted(), traffic()
-        return ProgressFacts(
-            windows=counts.get("windows_read", 0),
-            windows_total=len(plan),
-            points=counts.get("points_written", 0),
-            points_expected=plan.expected_points,
-            retries=stats.retries + counts.get("retries", 0),
-            throttled_s=stats.throttled_s + counts.get("throttled_ms", 0) / 1_000,
-            failed=counts.get("windows_failed", 0),
-            dead_letters=counts.get("dead_letters", 0),
-        )
+        return progress_facts(counted(), traffic(), plan)
 
     with (
         stopping_on_signals(board.stop) as signals,
@@ -145,6 +135,25 @@ def run_pipeline(
     elsewhere = traffic_of(counters) if runs_elsewhere(context.options) else StatsSnapshot()
     return Outcome(
         counters, stopped, found=board.found(), exceeded=board.exceeded, given_up=given_up, traffic=elsewhere
+    )
+
+
+def progress_facts(counts: Mapping[str, int], traffic: StatsSnapshot, plan: Plan) -> ProgressFacts:
+    """Return how far a plan is, from the counts of boards or of a runner, and from the traffic of this process."""
+    decoding = counts.get("decode_us", 0)
+    return ProgressFacts(
+        windows=counts.get("windows_read", 0),
+        windows_total=len(plan),
+        points=counts.get("points_written", 0),
+        points_expected=plan.expected_points,
+        retries=traffic.retries + counts.get("retries", 0),
+        throttled_s=traffic.throttled_s + counts.get("throttled_ms", 0) / 1_000,
+        failed=counts.get("windows_failed", 0),
+        dead_letters=counts.get("dead_letters", 0),
+        bytes=traffic.bytes_read + counts.get("bytes_read", 0),
+        source_s=max(0, counts.get("source_us", 0) - decoding) / 1e6,
+        decode_s=decoding / 1e6,
+        sink_s=counts.get("sink_us", 0) / 1e6,
     )
 
 

@@ -99,6 +99,10 @@ class RunBoard:
         with self._lock:
             self._counts.update(amounts)
 
+    def add_decoding(self, seconds: float) -> None:
+        """Count time that was spent on decoding; the source's time includes it."""
+        self.add(decode_us=round(seconds * 1e6))
+
     def snapshot(self) -> dict[str, int]:
         """Return the current values of all counters."""
         with self._lock:

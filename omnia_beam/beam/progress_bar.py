@@ -9,21 +9,22 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from omnia_beam.beam.progress_text import conditions, eta
+from omnia_beam.beam.progress_text import amount, conditions, eta
 from omnia_beam.core.summary import ProgressFacts
 
 _BAR_EVERY_S = 0.2
 
 
 class _Facts(ProgressColumn):
-    """A column with points, rate, time left, retries and throttling, from the facts in the task's fields."""
+    """A column of the facts in the task's fields; a narrow terminal cuts what stands last."""
 
     def render(self, task: Task) -> Text:
         facts: ProgressFacts = task.fields["facts"]
         elapsed = task.elapsed or 0.0
         rate = facts.points / elapsed if elapsed else 0.0
         text = f"{facts.points / 1e6:,.1f} M points · {rate / 1e6:,.2f} M/s · ETA {eta(facts.share, elapsed)}"
-        return Text(" · ".join([text, *conditions(facts)]), no_wrap=True)
+        read = [f"{amount(facts.bytes)}, {amount(facts.bytes / elapsed)}/s"] if facts.bytes and elapsed else []
+        return Text(" · ".join([text, *conditions(facts), *read]), no_wrap=True)
 
 
 def draw_bar(

@@ -12,7 +12,7 @@ from typing import Literal
 
 from rich.console import Console
 
-from omnia_beam.beam.progress_text import conditions, eta
+from omnia_beam.beam.progress_text import amount, conditions, eta
 from omnia_beam.core.summary import ProgressFacts
 
 _log = logging.getLogger("omnia_beam.progress")
@@ -64,6 +64,7 @@ def describe(facts: ProgressFacts, elapsed_s: float) -> str:
         f"{facts.windows:,}/{facts.windows_total:,} windows",
         f"{facts.points:,} points",
         f"{rate:,.0f} points/s",
+        *([f"{amount(facts.bytes)}, {amount(facts.bytes / elapsed_s)}/s"] if facts.bytes and elapsed_s > 0 else []),
         f"ETA {eta(facts.share, elapsed_s)}",
         *conditions(facts),
     ]

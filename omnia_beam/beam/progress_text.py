@@ -6,8 +6,11 @@ from omnia_beam.core.summary import ProgressFacts
 
 
 def conditions(facts: ProgressFacts) -> list[str]:
-    """Return what else a person has to know: retries, throttling, failures."""
+    """Return what else a person has to know: what holds the copying up, retries, throttling, failures."""
     found = []
+    waits = facts.bottleneck
+    if waits is not None:
+        found.append(f"bottleneck {waits[0]} {waits[1]:.0%}")
     if facts.retries:
         found.append(f"{facts.retries:,} retries")
     if facts.throttled_s:
@@ -15,6 +18,14 @@ def conditions(facts: ProgressFacts) -> list[str]:
     if facts.failed:
         found.append(f"{facts.failed:,} failed")
     return found
+
+
+def amount(number: float) -> str:
+    """Return a number of bytes, as text."""
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if number >= size:
+            return f"{number / size:,.1f} {unit}"
+    return f"{number / 1e3:,.1f} kB"
 
 
 def eta(share: float, elapsed_s: float) -> str:

@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
 from omnia_beam.beam.context import RunContext
-from omnia_beam.beam.execution import Outcome, stopping_after, stopping_on_signals
+from omnia_beam.beam.execution import Outcome, progress_facts, stopping_after, stopping_on_signals
 from omnia_beam.beam.progress import Limit, first_exceeded
 from omnia_beam.beam.progress_display import showing_progress
 from omnia_beam.beam.worker_message import STOP_ORDER, WorkerEnd, WorkerProgress, WorkerTask
@@ -69,19 +69,8 @@ def run_workers(
     pool = _Pool(len(sessions), stop, tuple(limits))
 
     def facts() -> ProgressFacts:
-        counts = pool.counts()
         own = [session.stats.snapshot() for session in sessions]
-        traffic = StatsSnapshot.together([*own, *pool.traffic()])
-        return ProgressFacts(
-            windows=counts["windows_read"],
-            windows_total=len(plan),
-            points=counts["points_written"],
-            points_expected=plan.expected_points,
-            retries=traffic.retries,
-            throttled_s=traffic.throttled_s,
-            failed=counts["windows_failed"],
-            dead_letters=counts["dead_letters"],
-        )
+        return progress_facts(pool.counts(), StatsSnapshot.together([*own, *pool.traffic()]), plan)
 
     with (
         stopping_on_signals(stop) as signals,

@@ -15,6 +15,7 @@ from omnia_beam.cli.arguments import add_job_arguments, add_output_arguments
 from omnia_beam.cli.command import Call, Command
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.summary import Summary
+from omnia_beam.core.text import printable
 from omnia_beam.pipelines.result import CommandResult
 
 if TYPE_CHECKING:  # rich comes with it
@@ -99,7 +100,7 @@ def _verify_arguments(parser: argparse.ArgumentParser) -> None:
         "--report",
         metavar="DIR",
         type=os.path.expanduser,
-        help="where to put report.json and report.html (default: runs/ of the job's state)",
+        help="where to put report.html, report.json and differences.csv (default: runs/ of the job's state)",
     )
 
 
@@ -114,9 +115,32 @@ def _verify(call: Call) -> CommandResult:
     return _summed_up(summary, context)
 
 
+def _report_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=["check"], help="compare a report with the digest that it carries")
+    parser.add_argument("file", metavar="FILE", type=os.path.expanduser, help="a report.html or report.json of verify")
+    parser.add_argument("--json", action="store_true", help="the last line of stdout is one JSON summary object")
+
+
+def _report(call: Call) -> CommandResult:
+    from omnia_beam.pipelines.verify.report_digest import check_report
+
+    found = check_report(call.args.file)
+    details = {
+        "file": call.args.file,
+        "digest": found.digest,
+        "problems": list(found.problems),
+        "beside": list(found.beside),
+    }
+    summary = Summary("report", status="incomplete" if found.problems else "complete", details=details)
+    lines = found.problems or tuple(
+        f"{printable(file)}: unchanged since it was written" for file in (call.args.file, *found.beside)
+    )
+    return CommandResult(summary, partial(print, *lines, sep="\n"))
+
+
 def _status(call: Call) -> CommandResult:
     job, context = call.job()
-    from omnia_beam.pipelines.status import run_status
+    from omnia_beam.pipelines.status.command import run_status
 
     return run_status(job, context)
 
@@ -278,6 +302,13 @@ COMMANDS: Final = (
         "read the destination again, compare it with what was copied, and report every difference",
         _verify_arguments,
         _verify,
+    ),
+    Command(
+        "report",
+        "check that a verification report is as verify wrote it: `report check FILE`",
+        _report_arguments,
+        _report,
+        only_shows=True,
     ),
     Command(
         "status",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, WithJsonSchema
 
+from omnia_beam.config.expect import fits
 from omnia_beam.config.secrecy import show_value
 from omnia_beam.config.section import problem
 
@@ -53,7 +53,7 @@ class Acceptance:
         """Return whether this item applies to a finding about a series that is known by these names."""
         if finding != self.finding:
             return False
-        return not self.series or any(_matches(pattern, name) for pattern in self.series for name in names)
+        return not self.series or any(fits(pattern, name) for pattern in self.series for name in names)
 
     def __str__(self) -> str:
         return self.finding if not self.series else f"{self.finding} of {', '.join(self.series)}"
@@ -110,10 +110,6 @@ def _amount(name: str, value: Any) -> int | None:
     if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
         raise problem(f"{name}: at_most takes a number of points, 0 or more, not {show_value((), value)}")
     return number
-
-
-def _matches(pattern: str, name: str) -> bool:
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name, re.DOTALL) is not None
 
 
 _LIMITS: Final = {

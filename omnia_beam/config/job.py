@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import ValidationInfo, field_validator, model_validator
 
 from omnia_beam.config.accept import AcceptItem
+from omnia_beam.config.expect import ExpectConfig
 from omnia_beam.config.fields import Duration, JobName, Moment, OneOrMany, PathText, Removable
 from omnia_beam.config.kind import SinkOptions, SourceOptions
 from omnia_beam.config.mapping import MappingConfig
@@ -132,6 +133,21 @@ class JobConfig(Section):
         "Findings of the loss report that do not stop a migration: names, or `{NAME: {series: [PATTERN], at_most: POINTS}}`.",
         (),
     )
+
+    expect: ExpectConfig | None = key(
+        "What the points at the destination are expected to be like, checked after backfill and migrate, and by profile: a series "
+        "that is not as expected is named, and the exit code is 1. It changes nothing that is copied.",
+        None,
+    )
+
+    @model_validator(mode="after")
+    def _expects_what_can_be_read(self) -> JobConfig:
+        if self.expect is not None and not self.sink.is_read_whole:
+            raise problem(
+                f"is checked by reading the destination as a whole, which a sink of kind {self.sink.kind} is not: remove it",
+                at="expect",
+            )
+        return self
 
     @model_validator(mode="after")
     def _maps_statuses_of_its_source(self) -> JobConfig:

@@ -69,7 +69,13 @@ class SourceOptions(KindOptions):
 
 
 class SinkOptions(KindOptions):
-    """The keys below `sink:` of one kind."""
+    """The keys below `sink:` of one kind.
+
+    Class attributes:
+        is_read_whole: whether everything that such a sink holds can be read, for `profile` and `expect`.
+    """
+
+    is_read_whole: ClassVar[bool] = False
 
     def identity(self) -> dict[str, str]:
         """Return this sink's parts of the scope: `sink` (the place) and `writing` (what is stored of points it cannot hold)."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from omnia_beam.core.errors import UsageError, WireFormatError
+from omnia_beam.core.text import html_table
 
 _JSON_NAMES: Final = {
     "name": "name",
@@ -131,6 +132,30 @@ class Timeseries:
         return (
             self == bare and self.value_type in (None, "float64") and not (self.attributes or self.other or self.states)
         )
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the name first, then every field that has a value."""
+        shown = (
+            "name",
+            "facility",
+            "unit",
+            "description",
+            "step",
+            "value_type",
+            "source",
+            "asset_id",
+            "external_id",
+            "id",
+        )
+        found = [(name, getattr(self, name)) for name in shown]
+        more = [(str(name), value) for name, value in self.attributes.items()]
+        rows = [(name, value) for name, value in (*found, *more) if value not in (None, "")]
+        return html_table(("timeseries", self.name or self.id), rows)
+
+    @property
+    def title(self) -> str:
+        """The name, with the id behind it; the id alone where there is no other name."""
+        return f"{self.name} ({self.id})" if self.name and self.name != self.id else self.id
 
     @property
     def attributes(self) -> dict[str, Any]:

@@ -85,7 +85,8 @@ class Summary:
 class ProgressFacts:
     """How far a run is: windows and points done out of those planned, with retries, throttling, failures and dead letters.
 
-    `points` counts the points written, `points_read` those read: None where the pipeline ended before it counted them.
+    `points` counts the points written, `points_read` those read: None where the pipeline ended before it counted them. `bytes`
+    crossed the wire. `source_s`, `decode_s` and `sink_s` are the seconds that the copying threads spent on, or waited for, each.
     """
 
     windows: int
@@ -97,6 +98,10 @@ class ProgressFacts:
     failed: int = 0
     points_read: int | None = None
     dead_letters: int = 0
+    bytes: int = 0
+    source_s: float = 0.0
+    decode_s: float = 0.0
+    sink_s: float = 0.0
 
     @property
     def read(self) -> int:
@@ -109,3 +114,15 @@ class ProgressFacts:
         if self.points_expected:
             return min(1.0, self.points / self.points_expected)
         return min(1.0, self.windows / self.windows_total) if self.windows_total else 1.0
+
+    @property
+    def bottleneck(self) -> tuple[str, float] | None:
+        """`source`, `decode` or `sink`, whichever the copying waits for most, and its share of the time, 0 to 1; None before
+        anything was measured.
+        """
+        spent = {"source": self.source_s, "decode": self.decode_s, "sink": self.sink_s}
+        total = sum(spent.values())
+        if total <= 0:
+            return None
+        name = max(spent, key=spent.__getitem__)
+        return name, spent[name] / total

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable
+from html import escape
 from typing import Any, Final
 
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
@@ -32,6 +33,17 @@ def counted(number: int, noun: str) -> str:
 def one_line(text: str) -> str:
     """Return the printable text on one line, so that a name with a line end in it does not look like two rows."""
     return "".join(REPLACEMENT if c in _KEPT else c for c in printable(text))
+
+
+def html_table(header: Iterable[str], rows: Iterable[Iterable[object]], caption: str = "") -> str:
+    """Return a table as HTML for a notebook, with every text escaped."""
+
+    def cells(tag: str, texts: Iterable[object]) -> str:
+        return "".join(f"<{tag}>{escape(one_line(str(each)))}</{tag}>" for each in texts)
+
+    above = f"<caption>{escape(one_line(caption))}</caption>" if caption else ""
+    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    return f"<table>{above}<thead><tr>{cells('th', header)}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -24,6 +24,7 @@ class TimeRange:
 
     Raises:
         ValueError: the end is before the start, or a bound does not fit int64.
+        TypeError: a bound is no number.
 
     Examples:
         >>> day = TimeRange.parse("2024-02-29", "2024-03-01")
@@ -39,7 +40,14 @@ class TimeRange:
     end_ns: int
 
     def __post_init__(self) -> None:
-        if not MIN_TIME_NS <= self.start_ns <= MAX_TIME_NS or not MIN_TIME_NS <= self.end_ns <= MAX_TIME_NS:
+        try:
+            fits = MIN_TIME_NS <= self.start_ns <= MAX_TIME_NS and MIN_TIME_NS <= self.end_ns <= MAX_TIME_NS
+        except TypeError:
+            what = f"{type(self.start_ns).__name__} and {type(self.end_ns).__name__}"
+            raise TypeError(
+                f'a time range takes ns since the Unix epoch, not {what}: TimeRange.parse("2024-01-01", "2024-02-01") reads texts'
+            ) from None
+        if not fits:
             raise ValueError(f"time range [{self.start_ns}, {self.end_ns}) does not fit 64-bit nanoseconds")
         if self.end_ns < self.start_ns:
             raise ValueError(

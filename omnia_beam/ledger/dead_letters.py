@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -324,11 +324,11 @@ class DeadLetterFiles:
             self.remove(name)
         return stray
 
-    def count_by_reason(self) -> dict[str, int]:
-        """Count points by reason, the most frequent first; only that column is read."""
+    def count_by(self, column: Literal["reason", "source_id"]) -> dict[str, int]:
+        """Count points by what stands in a column, the most frequent first; only that column is read."""
         counts: Counter[str] = Counter()
         for name in self.names():
-            for found in self._table(name, ["reason"])["reason"].value_counts().to_pylist():
+            for found in self._table(name, [column])[column].value_counts().to_pylist():
                 counts[found["values"]] += found["counts"]
         return dict(counts.most_common())
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields
+from itertools import islice
 from typing import Any, Final
 
 import orjson
@@ -49,6 +50,18 @@ def recall_series(state_dir: StateDir) -> dict[str, Timeseries]:
         for series_id, found in _remembered(state_dir).items()
         if "facility" in found
     }
+
+
+def titles(state_dir: StateDir, series_ids: Collection[str], most: int = 3) -> str:
+    """Return some series for a message: the names with their ids behind them, as far as they are remembered.
+
+    Raises:
+        StateError: the directory cannot be read.
+    """
+    known = recall_series(state_dir)
+    shown = [known[each].title if each in known else each for each in islice(series_ids, most)]
+    rest = len(series_ids) - len(shown)
+    return "; ".join(shown) + (f"; and {rest:,} more" if rest > 0 else "")
 
 
 def series_changes(state_dir: StateDir, series: Iterable[Timeseries]) -> Iterator[Finding]:

@@ -40,22 +40,26 @@ class CopyTask:
     trailing: TimeRange | None = None
 
 
-def copy_windows(shards: Any, task: CopyTask) -> None:
+def copy_windows(shards: Any, task: CopyTask, *, timed: bool = False) -> None:
     """Put the copying on a pipeline.
 
     Args:
         shards: the collection of elements that `task.reading` takes.
         task: see `CopyTask`.
+        timed: whether the time of either side is measured, for the progress of a run in this process.
     """
     import apache_beam as beam  # here and below, so that a run with nothing to do need not import it
 
     from omnia_beam.beam.record import RecordFailures, RecordReceipts
+    from omnia_beam.beam.time_step import MeasureTime
     from omnia_beam.pipelines.cut_step import CutChunks
     from omnia_beam.pipelines.guard_step import GuardChunks
     from omnia_beam.transforms.map_series import MapSeries
 
     run = task.run
     chunks, unread = task.reading(shards)
+    if timed:
+        chunks = chunks | "Time" >> MeasureTime()
     if task.rules is not None:
         letters = MappingLetters(DeadLetterFiles.of(run.state_dir, run.fence), board_of(chunks))
         chunks = (chunks | "Map" >> MapSeries(task.rules, letters)).chunks
@@ -80,6 +84,6 @@ def copy_pipeline(elements: Sequence[Any], task: CopyTask, *, local: bool) -> Ca
     """
 
     def build(pipeline: Any) -> None:
-        copy_windows(put_shards(pipeline, elements, local=local), task)
+        copy_windows(put_shards(pipeline, elements, local=local), task, timed=local)
 
     return build

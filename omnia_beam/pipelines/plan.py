@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from rich.table import Table
 from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
 from omnia_beam.core.summary import Summary
-from omnia_beam.core.text import counted
+from omnia_beam.core.text import counted, one_line
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.base import Described
 from omnia_beam.ledger.job import JobView
@@ -58,7 +59,8 @@ def run_plan(config: JobConfig, context: RunContext, mapping_template: str | Non
 
     def show() -> None:
         if not context.quiet:
-            _print(seen, report if maps else None, work, facts, config, context)
+            names = {each.id: each.name for each in source.series}
+            _print(seen, report if maps else None, work, facts, config, context, names)
 
     details = {"expected_points": work.plan.expected_points} if facts is None else facts.to_json()
     summary = Summary(
@@ -81,6 +83,7 @@ def _print(
     facts: PlanFacts | None,
     config: JobConfig,
     context: RunContext,
+    names: Mapping[str, str],
 ) -> None:
     for line in seen.lines:
         context.out.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -96,7 +99,7 @@ def _print(
         context.out.print()
         context.out.print(facts_table(facts))
     context.out.print()
-    context.out.print(windows_table(work.plan))
+    context.out.print(windows_table(work.plan, names))
 
 
 def _losses(report: LossReport, config: JobConfig) -> dict[str, object]:
@@ -112,6 +115,7 @@ BYTES_PER_POINT = 28
 """Bytes of a point of raw data in protobuf: 9-byte time, double, two-byte status, each with its tags."""
 
 _SHOWN = 12
+_SERIES_SHOWN = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,15 +188,21 @@ def facts_table(facts: PlanFacts) -> Table:
     return table
 
 
-def windows_table(plan: Plan) -> Table:
-    """Return a table of the first windows and the last one."""
-    table = Table("start", "end", "series", "points", "requests", box=None, pad_edge=False)
-    for column in table.columns[2:]:
+def windows_table(plan: Plan, names: Mapping[str, str] = {}) -> Table:
+    """Return a table of the first windows and the last one.
+
+    Args:
+        plan: the windows.
+        names: of series, by id; an empty one stands for none.
+    """
+    table = Table("start", "end", "series", "points", "requests", "of", box=None, pad_edge=False)
+    for column in table.columns[2:5]:
         column.justify = "right"
+    table.columns[5].overflow = "fold"
     shown = range(len(plan)) if len(plan) <= _SHOWN else (*range(_SHOWN - 2), -1, len(plan) - 1)
     for index in shown:
         if index < 0:
-            table.add_row("…", "…", "", f"({len(plan) - _SHOWN + 1:,} more)", "")
+            table.add_row("…", "…", "", f"({len(plan) - _SHOWN + 1:,} more)", "", "")
             continue
         window = plan.window(index)
         table.add_row(
@@ -201,8 +211,15 @@ def windows_table(plan: Plan) -> Table:
             str(len(window.key.series_ids)),
             f"{window.expected_points:,}",
             str(window.requests),
+            _some(window.key.series_ids, names),
         )
     return table
+
+
+def _some(series_ids: Sequence[str], names: Mapping[str, str]) -> str:
+    """Return the names of the first series of a window; nothing where they have none, since ids say little."""
+    shown = [one_line(names[each]) for each in series_ids[:_SERIES_SHOWN] if names.get(each)]
+    return ", ".join([*shown, "…"] if len(series_ids) > len(shown) > 0 else shown)
 
 
 def _duration(seconds: float) -> str:

@@ -22,6 +22,7 @@ from omnia_beam.io.destination import DestinationCheck, Removal
 from omnia_beam.ledger.facts import prior_records, receipts_with_kept_points, standing_points
 from omnia_beam.ledger.job import JobRun
 from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.mapping.series_memory import titles
 from omnia_beam.pipelines.removal_guard import GuardRules, RemovalGuard, read_removals
 from omnia_beam.pipelines.work_plan import WorkPlan, windows_again
 from omnia_beam.plan.packing import PackLimits
@@ -87,7 +88,7 @@ class Rounds:
             redone = sum(
                 1 for window in more.plan if window.key not in planned and window.key not in destination_check.lost
             )
-        return Ended(outcome, ledger, destination_check, tuple(removals), tuple(problems), redone)
+        return Ended(self.state, outcome, ledger, destination_check, tuple(removals), tuple(problems), redone)
 
     def decided(self, removals: Iterable[Removal]) -> tuple[list[Removal], list[str]]:
         """Return the withheld windows that may lose points, and why others may not; at a service the points are erased first."""
@@ -101,9 +102,10 @@ class Rounds:
             return [], []
         allowed = removable_points(self.config.max_removed, lambda: standing_points(self.state.ledger, self.state.sink))
         if total > allowed:
+            first = _first(withheld, self.state)
             return [], [
                 f"{counted(total, 'point')} of {counted(len(withheld), 'window')} would be removed from the destination "
-                f"without being replaced, and max_removed: {self.config.max_removed} allows {allowed:,} ({_first(withheld)}): "
+                f"without being replaced, and max_removed: {self.config.max_removed} allows {allowed:,} ({first}): "
                 f"nothing was removed. To remove them, run once more with --set max_removed={total}"
             ]
         problems = self.erase(withheld) if self.erase is not None else []
@@ -138,6 +140,7 @@ class Ended:
     """The result of a run in rounds.
 
     Args:
+        state: of the job when the run was planned.
         outcome: of the pipelines.
         ledger: as it is now.
         destination_check: the last one.
@@ -146,6 +149,7 @@ class Ended:
         redone: the number of windows that were recorded before and had to be written again, since they were lost.
     """
 
+    state: JobRun
     outcome: Outcome
     ledger: Ledger
     destination_check: DestinationCheck
@@ -206,16 +210,16 @@ class Ended:
         gone = [each for each in self.removals if each.gone and not each.withheld]
         texts = []
         if kept:
-            points = sum(sum(each.kept.values()) for each in kept)
+            points, first = sum(sum(each.kept.values()) for each in kept), _first(kept, self.state)
             texts.append(
-                f"the source no longer shows {counted(points, 'point')} of {counted(len(kept), 'window')} ({_first(kept)}): "
+                f"the source no longer shows {counted(points, 'point')} of {counted(len(kept), 'window')} ({first}): "
                 "they are kept, and recorded as kept. A run after this one is complete with them; vanished: follow removes them"
             )
         if gone:
             points = sum(sum(each.gone.values()) for each in gone)
             texts.append(
                 f"neither at the source nor at the destination any more: {counted(points, 'point')} of "
-                f"{counted(len(gone), 'window')} ({_first(gone)}); they could not be copied again"
+                f"{counted(len(gone), 'window')} ({_first(gone, self.state)}); they could not be copied again"
             )
         return texts
 
@@ -229,12 +233,12 @@ def _refused_text(removal: Removal) -> str:
     return f"{counted(points, 'point')} of {removal.key} would be removed without being replaced: nothing was removed; run again"
 
 
-def _first(removals: list[Removal]) -> str:
+def _first(removals: list[Removal], state: JobRun) -> str:
     """Return the first series and windows, by name."""
     names = []
     for each in removals[:_NAMED]:
         series = next(iter({**each.removed, **each.kept, **each.gone}))
-        names.append(f"{series} {each.key.range}")
+        names.append(f"{titles(state.state_dir, [series])} {each.key.range}")
     rest = len(removals) - _NAMED
     return "; ".join(names) + (f"; and {rest:,} more" if rest > 0 else "")
 

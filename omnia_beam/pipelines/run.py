@@ -27,7 +27,7 @@ from omnia_beam.io.letters import clear_leftover_letters
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.job import JobRun, JobView
 from omnia_beam.ledger.ledger import Ledger
-from omnia_beam.mapping.series_memory import remember_series
+from omnia_beam.mapping.series_memory import recall_series, remember_series, titles
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.pipelines.carry import Carrier
 from omnia_beam.pipelines.committing import commit_leftovers
@@ -40,7 +40,7 @@ from omnia_beam.pipelines.preparation import Prepared, notify_findings, point_li
 from omnia_beam.pipelines.removal_guard import GuardRules, RemovalGuard
 from omnia_beam.pipelines.rounds import Carry, Rounds
 from omnia_beam.pipelines.selection_memory import remember_selection
-from omnia_beam.pipelines.series_metadata import keep_series
+from omnia_beam.pipelines.series_metadata import keep_series, stored_series
 from omnia_beam.pipelines.work_plan import (
     WorkPlan,
     announce_again,
@@ -55,6 +55,9 @@ from omnia_beam.pipelines.work_plan import (
 from omnia_beam.plan.cache import PlanCache, still_wanted
 from omnia_beam.plan.plan import Plan, Wanted
 from omnia_beam.plan.trailing import cut_wanted
+
+_CHECKED: Final = ("backfill", "migrate")
+"""Commands after which `expect` is checked."""
 
 _LISTED: Final = 100
 """Number of series of one finding that the summary lists."""
@@ -115,6 +118,8 @@ def run_job(config: JobConfig, context: RunContext, command: str) -> Summary:
             work = copying.planned()
             summary = summary.having(windows_planned=len(work.plan) + work.recorded, windows_skipped=work.recorded)
             summary = copying.to_the_end(work, summary)
+            if config.expect is not None and command in _CHECKED:
+                summary = copying.checked(summary)
         return with_traffic(summary, sessions, context.clock() - began)
     except (OmniaBeamError, Interrupted) as error:
         attach_summary(error, summary, sessions, context.clock() - began)
@@ -146,8 +151,9 @@ class Copying:
         """Create the targets that are missing, remember what is copied, and return the run."""
         resolution = prepared.resolution.created(job.sink.targets)
         prepared = Prepared(resolution, prepared.report)
-        if job.needs_metadata:
-            remember_series(run.state_dir, source.series)
+        # Names are remembered for commands that do not ask the source; a series that is called by its id has none.
+        named = source.series if job.needs_metadata else [each for each in source.series if each.name != each.id]
+        remember_series(run.state_dir, named)
         remember_selection(run.state_dir, job.config, run.scope.digest, prepared.series_ids, source.wanted)
         limits = tuple(point_limits(prepared, job.config.accept))
         trailing = refresh_range(job.config.refresh, source.wanted)
@@ -180,6 +186,19 @@ class Copying:
         requests = self.carrier.traffic().requests - before
         facts = _reading_facts(summary, requests, source.page_points, ended.outcome)
         return summary.having(details={**summary.details, **facts})
+
+    def checked(self, summary: Summary) -> Summary:
+        """Return the summary with what `expect` says of the copied series; what is not whole yet is not checked."""
+        if summary.status != "complete":
+            return summary.with_warnings("expect: not checked, since the run is not complete")
+        from omnia_beam.pipelines.profile.after_run import with_expectations  # most jobs expect nothing
+
+        known = recall_series(self.run.state_dir)
+        stored = [
+            stored_series(each, known.get(each.source.id, each.source)) for each in self.prepared.resolution.mapped
+        ]
+        names = {each.id: each.name for each in stored}
+        return with_expectations(summary, self.job.config, self.carrier.context, names, self.wanted)
 
     def rounds(self, carry: Carry | None = None, *, looks: bool = True) -> Rounds:
         """Return the rounds in which plans of this run are carried out.
@@ -251,7 +270,7 @@ class Copying:
         if self.job.sink.accepts.leaves_out and work.recorded:
             return False
         lost = sum(outcome.counters.get(name, 0) for name in _LEFT_OUT)
-        lost += sum(DeadLetterFiles.of(self.run.state_dir).count_by_reason().values())
+        lost += sum(DeadLetterFiles.of(self.run.state_dir).count_by("reason").values())
         counts = self.source.counts
         return bool(audit_counts(self.run, self.prepared.series_ids, work, outcome, counts, elsewhere=lost))
 
@@ -305,13 +324,16 @@ def _reading_facts(summary: Summary, requests: int, page_points: int | None, out
 def _with_losses(summary: Summary, prepared: Prepared, run: JobRun, outcome: Outcome) -> Summary:
     """Return the summary with what did not arrive: the current dead letters, and what policies changed."""
     files = DeadLetterFiles.of(run.state_dir)
-    reasons = files.count_by_reason()
+    reasons = files.count_by("reason")
     details = dict(summary.details)
     if reasons:
         details["dead letters in"] = str(files)
         details["reasons"] = reasons
         reason, points = next(iter(reasons.items()))
         details["most frequent reason"] = f"{reason} ({counted(points, 'point')})"
+        series = files.count_by("source_id")
+        details["dead letters of"] = titles(run.state_dir, series)
+        details["dead_letters_by_series"] = _most(series)
     if outcome.exceeded is not None:
         details["stopped"] = f"{outcome.exceeded}: raise accept's at_most, or check the source"
     if outcome.found:

@@ -21,7 +21,7 @@ from omnia_beam.pipelines.result import CommandResult
 from omnia_beam.pipelines.work_plan import with_traffic
 
 _COLUMNS: Final = ("id", "name", "facility", "unit", "step", "description", "source")
-_SHOWN: Final = ("id", "name", "facility", "unit", "description")
+_SHOWN: Final = ("name", "facility", "unit", "description", "id")
 
 
 def run_series(config: JobConfig, context: RunContext, form: str) -> CommandResult:

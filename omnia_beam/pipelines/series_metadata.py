@@ -36,12 +36,12 @@ def keep_series(job: Job, source: OpenSource, prepared: Prepared, run: JobRun) -
             known |= {each.id: each for each in found}
         if len(bare) == len(mapped) and known.keys().isdisjoint(bare):
             return
-    stored = [_stored(each, known.get(each.source.id, each.source)) for each in mapped]
+    stored = [stored_series(each, known.get(each.source.id, each.source)) for each in mapped]
     if not all(each.is_bare for each in stored):
         job.sink.keep_series(run, stored)
 
 
-def _stored(mapped: MappedSeries, source: Timeseries) -> Timeseries:
+def stored_series(mapped: MappedSeries, source: Timeseries) -> Timeseries:
     """Return the metadata of a series as it is stored: under the target's id, name, facility and unit."""
     stored_id = source.id if mapped.existing is None else mapped.existing.id
     scaled = (mapped.conversion.scale, mapped.conversion.offset) != (1.0, 0.0)

@@ -21,6 +21,7 @@ from omnia_beam.ledger.job import JobRun, JobView
 from omnia_beam.ledger.lease import advance_run
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.queries import count_recorded, outermost, recorded_points, redo_keys
+from omnia_beam.mapping.series_memory import titles
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.plan.packing import PackLimits, requests_for
 from omnia_beam.plan.plan import Plan, Wanted
@@ -162,6 +163,8 @@ def summarise_work(
         details["stopped"] = "the deadline came before the end; run the same command again to continue"
     if failures:
         details["failures"] = failures
+        failed = dict.fromkeys(series_id for each in failures for series_id in each["series"])
+        details["failed series"] = titles(state.state_dir, failed)
         details["first failure"] = str(failures[0]["message"])
         details["all failures"] = state.state_dir.path(f"runs/{state.run_id}-failure-*.jsonl")
     return summary.having(

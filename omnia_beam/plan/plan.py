@@ -15,7 +15,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from omnia_beam.core.text import counted, html_table
 from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.timestamps import format_time
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.plan.packing import PackedWindow
 
@@ -27,6 +29,9 @@ ROW: Final = np.dtype(
 _REQUEST_POINTS: Final = 5_000
 """Cost of a request by itself, in points; it decides how plans of sparse series are divided."""
 
+
+_SHOWN: Final = 20
+"""Number of windows that a notebook shows."""
 
 Wanted = tuple[Sequence[str], TimeRange]
 """Series ids and the range that is wanted of all of them."""
@@ -159,6 +164,20 @@ class Plan:
     def series(self) -> int:
         """Number of distinct series."""
         return len({series_id for group in self.groups for series_id in group})
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the totals, and a row for each of the first windows."""
+        rows = []
+        for window in islice(self, _SHOWN):
+            key = window.key
+            some = ", ".join(key.series_ids[:3]) + (", …" if len(key.series_ids) > 3 else "")
+            bounds = format_time(key.range.start_ns), format_time(key.range.end_ns)
+            rows.append(
+                (*bounds, f"{len(key.series_ids):,}", f"{window.expected_points:,}", f"{window.requests:,}", some)
+            )
+        caption = f"plan: {counted(len(self), 'window')} of {self.series:,} series, about {counted(self.expected_points, 'point')}"
+        caption += f"; the first {len(rows)} are shown" if len(rows) < len(self) else ""
+        return html_table(("start", "end", "series", "points", "requests", "of"), rows, caption)
 
     def shards(self, windows_each: int) -> Iterator[WindowShard]:
         """Yield the windows as elements of the source, in order."""

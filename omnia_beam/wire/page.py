@@ -10,9 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from omnia_beam.core.errors import WireFormatError
+from omnia_beam.core.text import counted, html_table
+from omnia_beam.core.timestamps import format_time
 
 Column = npt.NDArray[Any]
 """One column of an item: one-dimensional, of its own dtype."""
+
+_SHOWN = 50
+"""Number of items that a notebook shows."""
 
 TIME = "time"
 VALUE = "value"
@@ -90,6 +95,18 @@ class Page:
     def n_points(self) -> int:
         """Points in all items together."""
         return sum(item.n_points for item in self.items)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: a row for each of the first items, with its times."""
+        rows = []
+        for item in self.items[:_SHOWN]:
+            edges = [format_time(each) for each in item.edges] or ["", ""]
+            rows.append((item.series_id, f"{item.n_points:,}", ", ".join(item.columns), *edges))
+        left = len(self.items) - len(rows)
+        caption = f"page: {counted(len(self.items), 'item')}, {counted(self.n_points, 'point')}"
+        caption += f"; the first {len(rows)} are shown" if left else ""
+        caption += "" if self.continuation_token is None else "; more pages follow"
+        return html_table(("series_id", "points", "columns", "first", "last"), rows, caption)
 
     def content(self) -> bytes:
         """Return the items as bytes that are equal for equal items."""

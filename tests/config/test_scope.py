@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from omnia_beam.config import scope_parts
+from omnia_beam.ledger.record import Scope
 
 from .conftest import GOOD, Files
 
@@ -85,6 +86,7 @@ def test_what_changes_the_answer(files: Files, text: str, old: str, new: str, pa
         (TO_OMNIA, "environment: dev", "environment: dev, batch_points: 3, create_missing: {facility: x}"),
         (TO_OMNIA, "environment: dev", "environment: dev, bad_status: 3"),
         (CSV, "kind: csv", "kind: csv, exclude: x"),
+        (GOOD, "state: state/", 'state: s\nexpect: {max_gap: 1h, bad_share: 1%, series: {"PT*": {range: [0, 250]}}}'),
     ],
 )
 def test_what_does_not(files: Files, text: str, old: str, new: str) -> None:
@@ -171,3 +173,19 @@ def test_the_parts_are_the_same_in_another_process(files: Files) -> None:
             subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environ).stdout
         )
     assert runs == {f"{scope_parts(files.load())}\n"}
+
+
+PINNED = ["023f582fd42c0d9aceae3cd40095bcf1", "547968533649bc3d3fc30c86c36edf76", "f103749dc9e1a853fee7aec3e81dd1aa"]
+
+
+def scope_digest(files: Files, text: str) -> str:
+    """The digest, with the folder of the test left out."""
+    parts = {name: part.replace(os.getcwd(), "/jobs") for name, part in scope_parts(files.load(text)).items()}
+    return Scope.of(parts).digest
+
+
+def test_digests_of_jobs_are_what_they_were(files: Files) -> None:
+    """Byte for byte: a changed digest would make every recorded window of such a job be copied again."""
+    assert [scope_digest(files, text) for text in (GOOD, TO_OMNIA, CSV)] == PINNED
+    beside = "state: state/\nexpect: {max_gap: 1h, min_points: 1000, bad_share: 1%, range: [0, 250]}"
+    assert scope_digest(files, GOOD.replace("state: state/", beside)) == PINNED[0]

@@ -141,7 +141,7 @@ def test_files(files: DeadLetterFiles) -> None:
     files.put(KEY, [letter_of(rows[:1])], origin="map")
     files.put(KEY, [letter_of(rows[1:], "other")])  # over the first
     assert files.names() == sorted([f"{KEY.name}.parquet", f"{KEY.name}-map.parquet"])
-    assert files.count_by_reason() == {"400 bad": 1, "other": 1}
+    assert files.count_by("reason") == {"400 bad": 1, "other": 1}
     files.remove(name)
     files.remove(name)
     assert files.names() == [f"{KEY.name}-map.parquet"]

@@ -19,7 +19,7 @@ from omnia_beam.net.http.shared import reset_shared_sessions
 from omnia_beam.pipelines.config import load_config
 from omnia_beam.pipelines.replay.replay import run_replay
 from omnia_beam.pipelines.run import run_migrate
-from omnia_beam.pipelines.status import run_status
+from omnia_beam.pipelines.status.command import run_status
 
 T0 = parse_time("2024-01-20")
 MINUTE = 60 * 10**9

@@ -17,7 +17,7 @@ from omnia_beam.io.omnia.options import SeriesSelection
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.run import run_backfill, run_migrate
-from omnia_beam.pipelines.status import run_status
+from omnia_beam.pipelines.status.command import run_status
 from omnia_beam.pipelines.verify.verify import run_verify
 from tests.io.emulated import ids_of, steady_series
 from tests.io.ledger_fakes import SCOPE, SINK, receipt, recorded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,8 @@ from omnia_beam.core.chunk import Points
 from omnia_beam.core.dead_letter import DeadLetter
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
-from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.series import Timeseries
+from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.timestamps import parse_time
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
@@ -26,9 +28,12 @@ from omnia_beam.ledger.lease import Lease
 from omnia_beam.ledger.lease_file import LeaseOwner
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.writer import LedgerWriter
+from omnia_beam.mapping.series_memory import remember_series
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.selection_memory import remember_selection
-from omnia_beam.pipelines.status import job_status, run_status
+from omnia_beam.pipelines.status.command import run_status
+from omnia_beam.pipelines.status.facts import SeriesCoverage, job_status
+from omnia_beam.pipelines.status.page import coverage_bar
 
 NOWHERE = "http://127.0.0.1:1/plant/timeseries/v1.7"
 A, B, C = (f"00000000-0000-0000-0000-00000000000{i}" for i in range(3))
@@ -197,7 +202,46 @@ def test_the_table_for_people(job: JobConfig, context: RunContext) -> None:
     run_status(job, replace(context, out=Console(file=wide, width=160))).render()
     text = wide.getvalue()
     assert "33.33%, 3 holes in 3 series" in text
-    assert f"{C}  0.00%    1      [2024-01-01T00:00:00Z, 2024-01-11T00:00:00Z)" in text
+    assert f"{C}  {'·' * 24}  0.00%    1      [2024-01-01T00:00:00Z, 2024-01-11T00:00:00Z)" in text
+    assert f"{A}  {'█' * 12}{'·' * 12}  50.00%   1      [2024-01-06T00:00:00Z, 2024-01-11T00:00:00Z)" in text
+    assert text.startswith(
+        "job: 33.33% of 3 series, 2024-01-01 to 2024-01-11 is copied; 3 holes in 3 series.\nRun the job again"
+    )
+    assert text.index("33.33%, 3 holes") < text.index(C) < text.index(A)
+
+
+def test_names_stand_before_ids_and_whole_series_have_bars_too(job: JobConfig, context: RunContext) -> None:
+    record(job, ((A, B), "01", "11", 0))
+    remember_series(StateDir.open(job.state, job.name), [Timeseries(A, "27-PT-1001", "1"), Timeseries(C, "alarm", "1")])
+    shown = io.StringIO()
+    result = run_status(job, replace(context, out=Console(file=shown, width=200)))
+    result.render()
+    text = shown.getvalue()
+    assert re.search(rf"alarm \({C}\) +{'·' * 24}  0.00%", text)
+    assert re.search(rf"27-PT-1001 \({A}\) +{'█' * 24}  100%", text)
+    assert text.index("alarm") < text.index("27-PT-1001") > 0
+    assert result.summary.to_json()["incomplete"][0]["name"] == "alarm"
+
+
+@pytest.mark.parametrize(
+    ("holes", "bar"),
+    [
+        ([], "████"),
+        ([(0, 100)], "····"),
+        ([(0, 25), (99, 100)], "·██▒"),
+        ([(24, 51)], "▒·▒█"),
+        ([(0, 1), (26, 27), (50, 75)], "▒▒·█"),
+    ],
+)
+def test_a_bar_shows_only_whole_cells_as_covered(holes: list[tuple[int, int]], bar: str) -> None:
+    found = SeriesCoverage("a", TimeRange(0, 100), TimeRangeSet(TimeRange(*each) for each in holes))
+    assert coverage_bar(found, 4) == bar
+
+
+def test_a_bar_of_less_time_than_cells() -> None:
+    assert coverage_bar(SeriesCoverage("a", TimeRange(0, 2), TimeRangeSet()), 4) == "████"
+    assert "█" not in coverage_bar(SeriesCoverage("a", TimeRange(0, 2), TimeRangeSet([TimeRange(0, 2)])), 4)
+    assert coverage_bar(SeriesCoverage("a", TimeRange(5, 5), TimeRangeSet()), 4) == ""
 
 
 @pytest.fixture

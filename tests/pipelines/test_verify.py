@@ -215,8 +215,9 @@ def test_six_kinds_of_damage_at_once(copy: Copy, tmp_path: Path) -> None:
         assert each.items() <= named.items()
 
     page = render(copy.report / "report.html", tmp_path)
-    rows = re.findall(r'<tr class="row (\w+)">.*?<td class="id">(.*?)</td>', page.dom)
-    assert sorted(rows) == sorted((each["kind"], each["series_id"]) for each in planted)
+    rows = re.findall(r'<tr class="row (\w+)">.*?<span>(.*?)</span><small class="id">(.*?)</small>', page.dom)
+    names = {series_id: name for name, series_id in copy.ids.items()}
+    assert sorted(rows) == sorted((each["kind"], names[each["series_id"]], each["series_id"]) for each in planted)
     assert page.dom.count('<figure class="plot">') == 3  # of the series that have lost some points, and not all
     assert page.requests == ()
 

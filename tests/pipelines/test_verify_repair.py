@@ -29,7 +29,7 @@ from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.writer import LedgerWriter
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.run import run_backfill
-from omnia_beam.pipelines.status import job_status
+from omnia_beam.pipelines.status.facts import job_status
 from omnia_beam.pipelines.verify import verify as verify_module
 from omnia_beam.pipelines.verify.verify import run_verify
 from tests.pipelines.conftest import differences, emulated_points, stored_points

@@ -19,7 +19,7 @@ from omnia_beam.core.timestamps import parse_time
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.pipelines.config import load_config
 from omnia_beam.pipelines.run import run_backfill, run_migrate
-from omnia_beam.pipelines.status import job_status
+from omnia_beam.pipelines.status.facts import job_status
 from omnia_beam.pipelines.verify.verify import run_verify
 from tests.pipelines.conftest import differences, emulated_points, stored_points
 from tests.pipelines.planting import point_of, put
@@ -78,7 +78,7 @@ def test_a_source_that_answers_errors_is_no_source_without_differences(
     assert found["summary"]["warnings"] == [found["not_compared"]]
     assert (found["summary"]["status"], found["summary"]["windows_done"]) == ("incomplete", 0)
     page = (tmp_path / "report" / "report.html").read_text()
-    assert page.index("Not compared: ") < page.index('class="facts"')
+    assert page.index("Not compared: ") < page.index('class="cards"')
     assert "Not everything was compared" in page
     assert not job_status(job).incomplete
     faults(emulator)

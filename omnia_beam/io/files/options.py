@@ -166,6 +166,8 @@ class ParquetSink(SinkOptions):
 
     beside: ClassVar = frozenset({"compression", "compression_level"})
 
+    is_read_whole: ClassVar = True
+
     kind: Literal["parquet"] = key("The kind of sink.")
     path: PathText = key("Directory, on a disk or an object store.")
     compression: Literal["zstd", "snappy", "gzip", "lz4", "none"] = key("Compression of the columns.", "zstd")
@@ -201,6 +203,8 @@ class CsvSink(SinkOptions):
     """CSV files: times in RFC 3339 with nine decimals, values in the shortest form that reads back as the same number."""
 
     beside: ClassVar = frozenset({"compression"})
+
+    is_read_whole: ClassVar = True
 
     kind: Literal["csv"] = key("The kind of sink.")
     path: PathText = key("Directory, on a disk or an object store.")

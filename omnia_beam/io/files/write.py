@@ -269,6 +269,8 @@ class WriteToParquet(_WriteToFiles):
             raise ValueError(f"unclaimed is refuse or by_content, not {unclaimed!r}")
         files_of = partial(chunk_files, prefix=prefix, options=options)
         takes_any = unclaimed == "by_content"
+        if not isinstance(path, str) or not path:
+            raise ValueError(f"path is {path!r}: give the folder to write to as a text, such as out/")
         name = sink or f"parquet:{path.rstrip('/')}/"
         super().__init__(
             partial(WriteFiles, path, name, files_of, takes_unclaimed=takes_any, fence=fence, text=options.text)

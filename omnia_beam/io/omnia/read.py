@@ -25,7 +25,7 @@ from omnia_beam.io.omnia.read_options import ReadOptions
 from omnia_beam.io.window_reader import MoreAhead, WindowReader
 from omnia_beam.net.api.raw_data import RawQuery, fetch_page, named_counts
 from omnia_beam.net.http.session import ServiceSession
-from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.net.http.settings import ServiceSettings, check_service
 from omnia_beam.net.http.shared import shared_session
 from omnia_beam.plan.plan import WindowShard, shard_windows
 from omnia_beam.transforms.decode import DecodeChunks
@@ -89,6 +89,13 @@ class ReadFromOmnia(beam.PTransform):
         super().__init__()
         if (windows is None, series_ids is None, time_range is None) not in ((False, True, True), (True, False, False)):
             raise ValueError("give either windows, or series_ids and time_range")
+        check_service(service, "ReadFromOmnia")
+        if isinstance(series_ids, str):
+            raise ValueError(f"series_ids is the one text {series_ids!r}: give a list of ids, [{series_ids!r}]")
+        if time_range is not None and not isinstance(time_range, TimeRange):
+            raise ValueError(
+                f'time_range is {time_range!r}: give a TimeRange, such as TimeRange.parse("2024-01-01", "2024-02-01")'
+            )
         if on_error not in ("raise", "output"):
             raise ValueError(f"on_error is raise or output, not {on_error!r}")
         self._service = service
@@ -155,7 +162,7 @@ class ReadShards:
 
     def __call__(self, shards: Any) -> ReadResult:
         raw = shards | "Read" >> FetchWindows(self.service, self.options, keep_trying=self.keep_trying)
-        decoded = raw.raw_chunks | "Decode" >> DecodeChunks(on_error="output")
+        decoded = raw.raw_chunks | "Decode" >> DecodeChunks("output", board_of(shards).add_decoding)
         return ReadResult(decoded.chunks, (raw.failures, decoded.failures) | "Unread" >> beam.Flatten())
 
 

@@ -27,7 +27,7 @@ from omnia_beam.io.omnia.policy import WriteOptions
 from omnia_beam.io.omnia.writer import OmniaWriter, more_ahead, send_group
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.fence import LeaseFence
-from omnia_beam.net.http.settings import ServiceSettings
+from omnia_beam.net.http.settings import ServiceSettings, check_service
 from omnia_beam.net.http.shared import shared_session
 
 coders.register_coders()
@@ -100,6 +100,7 @@ class WriteToOmnia(beam.PTransform):
         super().__init__()
         if on_error not in ("raise", "output"):
             raise ValueError(f"on_error is raise or output, not {on_error!r}")
+        check_service(service, "WriteToOmnia")
         self._write = partial(
             _WriteOmnia,
             service,

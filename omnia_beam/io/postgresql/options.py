@@ -171,6 +171,8 @@ class PostgresqlSink(PostgresqlOptions, SinkOptions):
     beside: ClassVar = _CONNECTION | {"create", "default_status", "commit_points"}
     job_starter: ClassVar = {"window": ""}
 
+    is_read_whole: ClassVar = True
+
     kind: Literal["postgresql"] = key("The kind of sink.")
     create: bool = key("Create the table where it does not exist, a hypertable where TimescaleDB is installed.", False)
     time: Literal["timestamptz", "bigint_ns"] = key(

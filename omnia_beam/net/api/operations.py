@@ -22,17 +22,23 @@ if TYPE_CHECKING:
     from omnia_beam.net.http.transport import Query
 
 
-def path_of(*segments: str) -> str:
+def path_of(*segments: object) -> str:
     """Return `a/b/c` with every segment percent-encoded and ids in the service's spelling; no id can reach another path.
 
     Raises:
         UsageError: a segment is empty, `.` or `..`. HTTP clients would resolve those, and a missing id
             would turn one series' path into the path of all series.
     """
+    quoted = []
     for segment in segments:
-        if not isinstance(segment, str) or segment.strip() in ("", ".", ".."):
+        if segment is None or (isinstance(segment, str) and segment.strip() in ("", ".", "..")):
             raise UsageError(f"{segment!r} cannot be part of a path to the service: is an id empty?")
-    return "/".join(quote(canonical_id(segment), safe="") for segment in segments)
+        if not isinstance(segment, str):
+            hint = "its id: series.id" if hasattr(segment, "id") else "the id of one series, a text"
+            what = type(segment).__name__
+            raise UsageError(f"a {what} cannot be part of a path to the service: is an id empty? Pass {hint}")
+        quoted.append(quote(canonical_id(segment), safe=""))
+    return "/".join(quoted)
 
 
 def check_each_once(series_ids: Iterable[str]) -> None:

@@ -10,8 +10,9 @@ from omnia_beam.core.errors import UsageError
 from omnia_beam.core.limits import MAX_POINTS_PER_RESPONSE, MAX_SERIES_PER_REQUEST
 from omnia_beam.net.api import operations as ops
 from omnia_beam.net.api.api import ApiClient
+from omnia_beam.net.api.arguments import checked_ids, checked_limit, checked_statuses, status_params
 from omnia_beam.net.api.datapoints import Datapoint, Datapoints
-from omnia_beam.net.api.operations import Operation, check_each_once
+from omnia_beam.net.api.operations import Operation, check_each_once, path_of
 from omnia_beam.net.api.pages import each_page
 from omnia_beam.net.api.pieces import RAW, Pieces
 from omnia_beam.net.api.series_query import AggregateFunction, SeriesQuery, Span, check_aggregates, check_page_size
@@ -165,6 +166,7 @@ class DatapointReads(ApiClient):
         The first interval may begin before `start_time` where the service aligns intervals. Request at most 10,000 intervals
         at a time [wiki].
         """
+        path_of(id)
         check_aggregates(aggregate_functions, processing_interval)
         span = Span.of(start_time, end_time)
         params: Params = [("aggregateFunction", function) for function in aggregate_functions]
@@ -222,6 +224,7 @@ class DatapointReads(ApiClient):
         page_size: int,
         federation_source: str | None,
     ) -> Pieces:
+        path_of(id)
         span = Span.of(start_time, end_time)
         params = self._params(span, status, outside, page_size, federation_source)
         return self._pieces(ops.GET_DATA, (id,), {id: _requested(span, outside)}, params)
@@ -263,7 +266,7 @@ class DatapointReads(ApiClient):
             afterTime=None if after_time is None else exact_text(after_time, "after_time"),
             beforeTime=None if before_time is None else exact_text(before_time, "before_time"),
         )
-        params += [("status", str(each)) for each in status] + self._source(federation_source)
+        params += status_params(status) + self._source(federation_source)
         page = self._decode(operation.send(self._session, id, params=params, accept=self._accept).body)
         found = Pieces(f"{operation.method} /{operation.path_for(id)}", {id: _between(after_time, before_time)}, [page])
         return next((point for points in found.uncounted() for point in points), None)
@@ -271,7 +274,7 @@ class DatapointReads(ApiClient):
     def _one_each(
         self, operation: Operation, series: Iterable[str | SeriesQuery], federation_source: str | None
     ) -> dict[str, Datapoint | None]:
-        queries = [each if isinstance(each, SeriesQuery) else SeriesQuery(id=each) for each in series]
+        queries = [each if isinstance(each, SeriesQuery) else SeriesQuery(id=each) for each in checked_ids(series)]
         found: dict[str, Datapoint | None] = {query.id: None for query in queries}
         params = self._source(federation_source)
         for batch in _batches(queries):
@@ -288,7 +291,7 @@ class DatapointReads(ApiClient):
         check_page_size(page_size)
         start, end = span.texts()
         params = _pairs(startTime=start, endTime=end, includeOutsidePoints=_bool(outside or None))
-        params += [("status", str(each)) for each in status]
+        params += status_params(status)
         params += _pairs(limit=None if page_size is None else str(page_size))
         return params + self._source(federation_source)
 
@@ -306,9 +309,7 @@ def _bool(value: bool | None) -> str | None:
 
 
 def _page_size(limit: int | None) -> int:
-    if limit is not None and limit < 1:
-        raise UsageError(f"limit is {limit}: at least 1, or None for all points")
-    return min(limit or MAX_POINTS_PER_RESPONSE, MAX_POINTS_PER_RESPONSE)
+    return min(checked_limit(limit) or MAX_POINTS_PER_RESPONSE, MAX_POINTS_PER_RESPONSE)
 
 
 def _requested(span: Span, outside: bool) -> Requested:
@@ -334,8 +335,8 @@ def _queries(
     return [
         each
         if isinstance(each, SeriesQuery)
-        else SeriesQuery(id=each, start_time=start_time, end_time=end_time, status=tuple(status))
-        for each in series
+        else SeriesQuery(id=each, start_time=start_time, end_time=end_time, status=checked_statuses(status))
+        for each in checked_ids(series)
     ]
 
 

@@ -203,3 +203,17 @@ def checked_federation_source(source: str | None) -> str | None:
     if source is not None and source not in FEDERATION_SOURCES:
         raise UsageError(f"federation source {source!r}: choose {', '.join(FEDERATION_SOURCES)}, or none")
     return source
+
+
+def check_service(service: object, what: str) -> None:
+    """Check an argument that has to be a service.
+
+    Args:
+        service: as the caller gave it.
+        what: takes it, for the message.
+
+    Raises:
+        ValueError: it is something else, such as a URL.
+    """
+    if not isinstance(service, ServiceSettings):
+        raise ValueError(f"{what} takes ServiceSettings, not {type(service).__name__}: ServiceSettings(base_url=…)")

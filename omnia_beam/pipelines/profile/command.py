@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -19,8 +20,9 @@ from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS, format_time
 from omnia_beam.io.base import Sink
 from omnia_beam.io.contents import Contents
 from omnia_beam.io.kinds import sink_of
+from omnia_beam.pipelines.pages.formats import gap_text, percent, value_text
+from omnia_beam.pipelines.profile.expectations import check_expectations
 from omnia_beam.pipelines.profile.figures import Profile, SeriesFigures, figures_of, stretches_of
-from omnia_beam.pipelines.profile.formats import gap_text, percent, value_text
 from omnia_beam.pipelines.profile.page import PageFacts, profile_page
 from omnia_beam.pipelines.profile.reading import tally_of
 from omnia_beam.pipelines.result import CommandResult
@@ -38,7 +40,8 @@ class ProfileResult:
         profile: the figures.
         place: where the destination is.
         files: number of files, or of other parts.
-        noun: what a part is called.
+        noun: what a part is, such as `file`.
+        names: by stored id, of the series that the metadata beside the data lists.
         problems: what could not be read, a text each: the figures are of the rest.
         warnings: what else has to be known.
     """
@@ -46,9 +49,10 @@ class ProfileResult:
     profile: Profile
     place: str
     files: int
+    noun: str = "file"
+    names: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    noun: str = "file"
 
     @property
     def is_complete(self) -> bool:
@@ -72,7 +76,8 @@ def run_profile(
         given: whether the start and the end of the window were given as options: only then points outside are left out.
 
     Returns:
-        Complete where all files were read; incomplete where some could not be, or there are none.
+        Complete where all files were read and every series is as `expect` says; incomplete where some files could not be read, or
+        there are none.
 
     Raises:
         UsageError: the destination cannot be read as a whole, or the gap is not a duration.
@@ -82,21 +87,19 @@ def run_profile(
     profiled = profile_files(config, context, _gap_ns(gap), _within(config, *given))
     profile = profiled.profile
     details: dict[str, Any] = _details(profiled)
+    expected = None if config.expect is None else check_expectations(config.expect, profile.series, profiled.names)
+    failed = () if expected is None else tuple(str(each) for each in expected.breaches)
     if html is not None:
-        facts = PageFacts(
-            config.name,
-            profiled.place,
-            profiled.files,
-            _created(),
-            (*profiled.problems, *profiled.warnings),
-            profiled.noun,
-        )
+        texts = (*failed, *profiled.problems, *profiled.warnings)
+        facts = PageFacts(config.name, profiled.place, profiled.files, _created(), texts, profiled.noun)
         write_durably(html, profile_page(profile, facts).encode())
         details["page"] = html
 
     def show() -> None:
         if not context.quiet:
             _print(profiled, html, context)
+            for line in () if expected is None else expected.lines():
+                context.out.print(line, markup=False, highlight=False, soft_wrap=True)
 
     summary = Summary(
         "profile",
@@ -107,7 +110,7 @@ def run_profile(
         warnings=(*profiled.problems[:_NAMED_PROBLEMS], *profiled.warnings),
         details=details,
     )
-    return CommandResult(summary, show)
+    return CommandResult(summary if expected is None else expected.added_to(summary), show)
 
 
 def profile_files(
@@ -129,9 +132,9 @@ def profile_files(
     figures.sort(key=lambda each: (each.title.casefold(), each.title, each.series_id))
     profile = Profile(gap_ns, tuple(figures), stretches_of(tally, tally.gaps), stretches_of(tally, tally.flats))
     warnings = (*names.problems, *contents.warnings)
-    return ProfileResult(
-        profile, contents.place, len(contents.parts), tuple(contents.problems.values()), warnings, contents.part_noun
-    )
+    listed = {series_id: about.name for series_id, about in names.rows.items()}
+    problems = tuple(contents.problems.values())
+    return ProfileResult(profile, contents.place, len(contents.parts), contents.part_noun, listed, problems, warnings)
 
 
 def _gap_ns(text: str) -> int:
@@ -195,7 +198,7 @@ def _print(profiled: ProfileResult, html: str | None, context: RunContext) -> No
             context.out.print(f"and {len(profile.series) - _TABLE_ROWS:,} more series: see --html or --json")
     problems = [f"NOT READ: {each}" for each in profiled.problems[:_NAMED_PROBLEMS]]
     if len(profiled.problems) > _NAMED_PROBLEMS:
-        problems.append(f"and {len(profiled.problems) - _NAMED_PROBLEMS:,} more files that cannot be read")
+        problems.append(f"and {len(profiled.problems) - _NAMED_PROBLEMS:,} more that cannot be read")
     page = [] if html is None else [f"page: {html}"]
     for text in (*problems, *(f"warning: {each}" for each in profiled.warnings), *page):
         context.out.print(text, markup=False, highlight=False, soft_wrap=True)

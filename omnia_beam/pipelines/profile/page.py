@@ -1,19 +1,15 @@
-"""Render a profile as one self-contained page: no script, no font, no image from elsewhere; light, dark and on paper."""
+"""Render a profile as one self-contained page."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any, Final
-
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 
 from omnia_beam.config import format_duration
 from omnia_beam.core.text import counted, printable
-from omnia_beam.core.timestamps import format_time
+from omnia_beam.pipelines.pages.formats import percent
+from omnia_beam.pipelines.pages.render import render_page
 from omnia_beam.pipelines.profile.figures import Profile, SeriesFigures, Stretch
-from omnia_beam.pipelines.profile.formats import gap_text, moment_text, percent, value_text
 from omnia_beam.pipelines.profile.spark import HEIGHT, Drawing, drawing_of, used_steps
 
 SERIES_SHOWN: Final = 10_000
@@ -44,15 +40,7 @@ class PageFacts:
 
 def profile_page(profile: Profile, facts: PageFacts) -> str:
     """Return the page as HTML."""
-    here = files(__package__)
-    # Undefined names are errors, and every text is escaped: names come from the source.
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.globals.update(
-        moment=moment_text, exact=format_time, gap=gap_text, value=value_text, percent=percent, counted=counted
-    )
-    template = environment.from_string((here / "profile.html.j2").read_text(encoding="utf-8"))
-    style = Markup((here / "profile.css").read_text(encoding="utf-8"))  # noqa: S704  # a file of this package
-    return template.render(style=style, facts=facts, **_content(profile, facts))
+    return render_page(__package__, "profile.html.j2", "profile.css", facts=facts, **_content(profile, facts))
 
 
 def _content(profile: Profile, facts: PageFacts) -> dict[str, Any]:

@@ -325,7 +325,7 @@ class TailPoller:
         if not removals:
             return []
         allowed, problems = copying.rounds(looks=False).decided(removals)
-        ended = Ended(Outcome(), copying.run.ledger, DestinationCheck(), tuple(removals), tuple(problems))
+        ended = Ended(copying.run, Outcome(), copying.run.ledger, DestinationCheck(), tuple(removals), tuple(problems))
         found = dict.fromkeys((*self._report.problems, *ended.problems_now()))
         removed = self._report.removed + ended.removed
         self._report = replace(self._report, removed=removed, problems=tuple(found)[:_PROBLEMS])

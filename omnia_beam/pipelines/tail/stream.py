@@ -110,7 +110,7 @@ def _judged(report: TailReport, copying: Copying, context: RunContext) -> Summar
     run = copying.run
     ledger = Ledger.load(run.state_dir)
     found = copying.rounds().destination_check(ledger)
-    ended = Ended(Outcome(), ledger, found, (), report.problems)
+    ended = Ended(run, Outcome(), ledger, found, (), report.problems)
     summary = ended.summarised(report.summary().having(status="complete"), run.sink, context)
     return summary.having(points_removed=report.removed)
 

@@ -15,7 +15,9 @@ from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.difference import Difference
 from omnia_beam.io.observer import Stray
 from omnia_beam.pipelines.verify.coverage import DIFFERENT, CoverageGrid
+from omnia_beam.pipelines.verify.difference_log import DifferenceLog
 from omnia_beam.pipelines.verify.points import PointComparison, point_counts, point_differences
+from omnia_beam.pipelines.verify.ranges import RangeBook
 
 NAMED: Final = 500
 """Number of differences of each kind that are named one by one; all are counted."""
@@ -68,6 +70,9 @@ class Comparison:
         foreign_files: files of other jobs in the same destination, not judged.
         kept_points: points that are recorded as kept although the source no longer shows them; no difference.
         unchecked_files: compared files whose pages carry no checksums.
+        ranges: all differences, as ranges of time.
+        log: where all of them are written one by one; None for nowhere.
+        targets: by series, the id under which the destination stores it, where that is another one.
     """
 
     grid: CoverageGrid
@@ -87,6 +92,9 @@ class Comparison:
     foreign_files: int = 0
     kept_points: int = 0
     unchecked_files: int = 0
+    ranges: RangeBook = field(default_factory=RangeBook)
+    log: DifferenceLog | None = None
+    targets: dict[str, str] = field(default_factory=dict)
     _named: Counter[str] = field(default_factory=Counter)
     _totals: dict[str, SeriesTotals] = field(default_factory=dict)
     _empty_windows: list[Difference] = field(default_factory=list)
@@ -118,7 +126,10 @@ class Comparison:
     def add(self, difference: Difference, count: int = 1, series_ids: Sequence[str] = ()) -> None:
         """Count a difference `count` times, name it if there is room, and mark its series and range in the picture."""
         self.counts[difference.kind] += count
+        self.ranges.add_difference(difference, count)
         self._name(difference)
+        if self.log is not None:
+            self.log.add(difference)
         if difference.range is not None and difference.kind != "not_covered":  # `not_covered` has a colour of its own
             for series_id in series_ids or [difference.series_id]:
                 self.grid.mark(series_id, difference.range, DIFFERENT)
@@ -133,6 +144,10 @@ class Comparison:
         self.counts.update(point_counts(comparison))
         for difference in point_differences(series_id, comparison, NAMED):
             self._name(difference)
+        self.ranges.add_points(series_id, range, expected, found, comparison)
+        if self.log is not None:
+            for difference in point_differences(series_id, comparison, None):
+                self.log.add(difference)
         changed, shifted = comparison.changed, comparison.shifted
         for points in (comparison.missing, comparison.extra, changed[0], *shifted):
             self.grid.mark_times(series_id, points.times, DIFFERENT)

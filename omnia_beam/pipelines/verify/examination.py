@@ -21,6 +21,7 @@ from omnia_beam.io.window_reading import WindowPrints, WindowSource, fingerprint
 from omnia_beam.ledger.ledger import Ledger, RecordedReceipt
 from omnia_beam.pipelines.verify.comparison import Comparison
 from omnia_beam.pipelines.verify.coverage import DONE, EMPTY, MISSING, CoverageGrid
+from omnia_beam.pipelines.verify.difference_log import DifferenceLog
 from omnia_beam.pipelines.verify.points import compare_points
 
 _NOT_COVERED: Final = "was never copied, or its replacement was not finished"
@@ -45,6 +46,7 @@ class Examination:
         against_source: compare with the source too.
         vanished: series that were copied and that the source does not hold now: they are compared with their receipts.
         only: returns whether to compare a receipt; for the comparison after a repair.
+        log: where every difference is written; None for nowhere.
         on_window: called with the number of points of each window of the destination that has been compared.
     """
 
@@ -58,6 +60,7 @@ class Examination:
     against_source: bool = False
     vanished: frozenset[str] = frozenset()
     only: Callable[[RecordedReceipt], bool] = lambda recorded: True
+    log: DifferenceLog | None = None
     on_window: Callable[[int], None] = lambda points: None
 
     def run(self) -> Comparison:
@@ -86,7 +89,7 @@ class _Run:
         self._e = examination
         self._asked = set(examination.series_ids)
         self._source_fails = ""
-        self.findings = Comparison(CoverageGrid(examination.series_ids, examination.wanted))
+        self.findings = Comparison(CoverageGrid(examination.series_ids, examination.wanted), log=examination.log)
         self._coverage()
         self._surplus()
         if not examination.destination.holds_statuses:
@@ -156,9 +159,7 @@ class _Run:
 
     def _replaced_in_part(self, recorded: RecordedReceipt) -> None:
         receipt = recorded.receipt
-        text = (
-            f"a later copy holds a part of this window too: {len(receipt.series):,} series may have points there twice"
-        )
+        text = f"a later copy holds a part of this window too: {len(receipt.series):,} series may have points twice"
         where = receipt.series[0].series_id, receipt.key.range
         self.findings.add(Difference("replaced_in_part", text, *where, points=receipt.count))
         self.findings.concern(receipt.key)
@@ -221,6 +222,7 @@ class _Run:
             each: found for each, found in source.prints.get(receipt.key, {}).items() if each not in self._e.vanished
         }
         stored = {each.series_id: each.target_id for each in receipt.series}
+        self.findings.targets.update((one, other) for one, other in stored.items() if one != other)
         named = set(stored.values())
         found = {series_id: observation.prints.get(target, Fingerprint()) for series_id, target in stored.items()}
         found |= {other: prints for other, prints in observation.prints.items() if other not in named}

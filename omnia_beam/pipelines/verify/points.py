@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice, repeat
+from functools import cached_property
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,31 @@ class PointComparison:
         """Number of differing points."""
         pairs = len(self.changed[0].times) + len(self.shifted[0].times)
         return len(self.missing.times) + len(self.extra.times) + pairs
+
+    @property
+    def times(self) -> dict[str, npt.NDArray[np.int64]]:
+        """Times of the points that differ, ns, ascending, by kind; kinds without any are left out.
+
+        Of a point that was shifted it is the time at which it was expected.
+        """
+        found = {kind: (sides[0] if sides[0] is not None else sides[1]) for kind, sides in self.sides.items()}
+        return {kind: points.times for kind, points in found.items() if points is not None and len(points.times)}
+
+    @cached_property
+    def sides(self) -> dict[str, tuple[Points | None, Points | None]]:
+        """Return by kind the points expected and found that differ; None where a kind has no such side."""
+        changed = self.changed
+        found: dict[str, tuple[Points | None, Points | None]] = {
+            "missing_point": (self.missing, None),
+            "extra_point": (None, self.extra),
+        }
+        for kind, where in (
+            ("changed_value", self.value_changed),
+            ("changed_status", self.status_changed),
+            ("changed_text", self.text_changed),
+        ):
+            found[kind] = (changed[0].take(where), changed[1].take(where))
+        return {**found, "shifted_time": self.shifted}
 
     @property
     def value_changed(self) -> npt.NDArray[np.bool_]:
@@ -166,35 +192,34 @@ def _others(points: Points, taken: Index) -> npt.NDArray[np.bool_]:
 
 def point_counts(comparison: PointComparison) -> dict[str, int]:
     """Return how many points differ, by kind; kinds without any are left out."""
-    counts = {
-        "missing_point": len(comparison.missing.times),
-        "extra_point": len(comparison.extra.times),
-        "changed_value": int(np.count_nonzero(comparison.value_changed)),
-        "changed_status": int(np.count_nonzero(comparison.status_changed)),
-        "changed_text": int(np.count_nonzero(comparison.text_changed)),
-        "shifted_time": len(comparison.shifted[0].times),
-    }
-    return {kind: count for kind, count in counts.items() if count}
+    return {kind: len(times) for kind, times in comparison.times.items()}
 
 
-def point_differences(series_id: str, comparison: PointComparison, limit: int) -> Iterator[Difference]:
-    """Yield single points, of each kind at most `limit`, in the order of time."""
-    changed, shifted = comparison.changed, comparison.shifted
-    value, status = comparison.value_changed, comparison.status_changed
-    yield from (_missing(series_id, each) for each in islice(_facts(comparison.missing), limit))
-    yield from (_extra(series_id, each) for each in islice(_facts(comparison.extra), limit))
-    for kind, where in (
-        ("changed_value", value),
-        ("changed_status", status),
-        ("changed_text", comparison.text_changed),
-    ):
-        pairs = zip(_facts(changed[0].take(where)), _facts(changed[1].take(where)), strict=True)
-        yield from (_changed(kind, series_id, one, other) for one, other in islice(pairs, limit))
-    pairs = zip(_facts(shifted[0]), _facts(shifted[1]), strict=True)
-    yield from (_shifted(series_id, one, other) for one, other in islice(pairs, limit))
+def point_differences(series_id: str, comparison: PointComparison, limit: int | None) -> Iterator[Difference]:
+    """Yield single points, of each kind at most `limit`, in the order of time; None for all."""
+    for kind in comparison.sides:
+        yield from differences_at(series_id, comparison, kind, slice(limit))
 
 
-def _facts(points: Points) -> Iterator[PointFacts]:
+def differences_at(series_id: str, comparison: PointComparison, kind: str, which: slice) -> Iterator[Difference]:
+    """Yield single points of one kind, those of a slice, in the order of time."""
+    expected, found = comparison.sides[kind]
+    if found is None:
+        yield from (_missing(series_id, each) for each in _facts(expected, which))
+    elif expected is None:
+        yield from (_extra(series_id, each) for each in _facts(found, which))
+    else:
+        for one, other in zip(_facts(expected, which), _facts(found, which), strict=True):
+            if kind == "shifted_time":
+                yield _shifted(series_id, one, other)
+            else:
+                yield _changed(kind, series_id, one, other)
+
+
+def _facts(points: Points | None, which: slice) -> Iterator[PointFacts]:
+    if points is None:
+        return
+    points = points.take(which)
     texts = repeat(None) if points.texts is None else iter(points.texts)
     for time, value, bits, status in zip(points.times, points.values, value_bits(points), points.statuses, strict=True):
         yield PointFacts(int(time), float(value), int(bits), int(status), next(texts))

@@ -5,7 +5,7 @@ The size of each is bounded: the coverage has one path for each state, a plot at
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import Final
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from omnia_beam.core.chunk import Points
+from omnia_beam.core.text import one_line
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.pipelines.verify.comparison import DifferingCurve
 from omnia_beam.pipelines.verify.coverage import COLUMNS, DIFFERENT, DONE, EMPTY, MISSING, NOT_KNOWN, CoverageGrid
@@ -22,12 +23,13 @@ _CLASSES: Final = {NOT_KNOWN: "unknown", EMPTY: "empty", DONE: "done", MISSING: 
 _CELL: Final = 8
 _ROW_LABELS: Final = 40
 """Number of rows up to which each has a label."""
-_LABEL_WIDTH: Final = 96
+_LABEL_WIDTH: Final = 170
+_LABEL_CHARS: Final = 24
 _TIME_AXIS: Final = 22
 
-_WIDTH: Final = 720
-_HEIGHT: Final = 220
-_LEFT: Final = 64
+_WIDTH: Final = 480
+_HEIGHT: Final = 210
+_LEFT: Final = 60
 _RIGHT: Final = 12
 _TOP: Final = 14
 _BOTTOM: Final = 30
@@ -36,13 +38,25 @@ _AROUND: Final = 12
 _MOST: Final = 400
 """Points of a curve that are drawn."""
 _MOST_MARKS: Final = 60
+_BREAK: Final = 4
+"""Points further apart than this many times the median are not joined."""
 _LARGEST: Final = float(np.finfo(np.float64).max)
 
 
-def coverage_svg(grid: CoverageGrid) -> str:
-    """Return the picture; rows become thin, and lose their labels, where there are more than 40."""
-    cells = grid.worst
-    rows = len(cells)
+def coverage_svg(grid: CoverageGrid, names: Mapping[str, str] = {}) -> str:
+    """Return the picture; rows become thin, and lose their labels, where there are more than 40.
+
+    Args:
+        grid: what is covered.
+        names: of series, by id; ids stand for those that have none.
+    """
+    rows = len(grid.worst)
+    names_of_rows = [one_line(_label(grid, row, names)) for row in range(rows)]
+    # Rows of several series stand in the order of their ids, by which they are named.
+    order = (
+        sorted(range(rows), key=lambda row: names_of_rows[row].casefold()) if grid.series_per_row == 1 else range(rows)
+    )
+    cells = grid.worst[list(order)]
     high = 16 if rows <= _ROW_LABELS else 6
     labels = rows <= _ROW_LABELS
     left = _LABEL_WIDTH if labels else 0
@@ -61,9 +75,9 @@ def coverage_svg(grid: CoverageGrid) -> str:
             parts.append(f'<path class="{name}" d="{path}"/>')
     if labels:
         parts.extend(
-            f'<text x="0" y="{row * high + 12}">{escape(_short(grid.row_name(row)))}'
-            f"<title>{escape(grid.row_name(row))}</title></text>"
-            for row in range(rows)
+            f'<text x="0" y="{at * high + 12}">{escape(_short(names_of_rows[row]))}'
+            f"<title>{escape(one_line(grid.row_name(row)))}</title></text>"
+            for at, row in enumerate(order)
         )
     parts.extend(_time_axis(grid, left, rows * high, width))
     parts.append("</svg>")
@@ -80,8 +94,14 @@ def _runs(flags: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int, int]]:
     yield from zip(rows.tolist(), firsts.tolist(), lasts.tolist(), strict=True)
 
 
+def _label(grid: CoverageGrid, row: int, names: Mapping[str, str]) -> str:
+    """Return the name of a row's only series, or the ids of the first and the last of several."""
+    name = grid.row_name(row)
+    return names.get(name) or name
+
+
 def _short(name: str) -> str:
-    return name if len(name) <= 13 else f"{name[:12]}…"
+    return name if len(name) <= _LABEL_CHARS else f"{name[: _LABEL_CHARS - 1]}…"
 
 
 def _time_axis(grid: CoverageGrid, left: int, top: int, width: int) -> Iterator[str]:
@@ -113,31 +133,65 @@ class _Frame:
         return _HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM)
 
 
-def difference_svg(curve: DifferingCurve) -> tuple[str, str]:
-    """Return a picture of both curves with the differing points marked, and its caption as plain text."""
-    marks = _marks(curve)
+@dataclass(frozen=True)
+class DifferencePictures:
+    """The source and the copy of one series around the points that differ, with the same axes.
+
+    Args:
+        expected, found: SVG; differing points of either side are circles, and their times are lines in both.
+        caption: plain text.
+    """
+
+    expected: str
+    found: str
+    caption: str
+
+
+def difference_svg(curve: DifferingCurve) -> DifferencePictures:
+    """Return the pictures of both curves, and their caption."""
+    comparison = curve.comparison
+    sides = (
+        (comparison.missing, comparison.changed[0], comparison.shifted[0]),
+        (comparison.extra, comparison.changed[1], comparison.shifted[1]),
+    )
+    expected, found = (_marks(side) for side in sides)
+    marks = sorted(expected + found)[:_MOST_MARKS]
     shown = _near(curve, marks)
     frame = _frame(shown, marks)
-    drawn = "".join(
-        f'<path class="curve {name}" d="{_path(points, frame)}"/>{_dots(points, frame, name)}'
-        for name, points in zip(("expected", "found"), shown, strict=True)
+    none = comparison.missing.times[:0]
+    return DifferencePictures(
+        _panel("expected", shown[0], frame, [each for each in expected if each in marks], marks, none),
+        _panel("found", shown[1], frame, [each for each in found if each in marks], marks, comparison.missing.times),
+        _caption(curve, len(marks)),
     )
+
+
+def _panel(
+    name: str,
+    points: Points,
+    frame: _Frame,
+    own: list[tuple[int, float]],
+    marks: list[tuple[int, float]],
+    absent: npt.NDArray[np.int64],
+) -> str:
+    """Return one side as SVG, with lines at the times of all marks."""
+    guides = "".join(f"M{frame.x(t):.1f} {_TOP}V{_HEIGHT - _BOTTOM}" for t in sorted({t for t, _ in marks}))
     circles = "".join(
         f'<circle class="mark" cx="{frame.x(t):.1f}" cy="{frame.y(v):.1f}" r="7"><title>{format_time(t)}: {v!r}</title></circle>'
-        for t, v in marks
+        for t, v in own
     )
-    picture = (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" style="min-width:30rem" '
-        f'aria-label="expected and found points">{"".join(_axes(frame))}{drawn}{circles}</svg>'
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{name} points">{"".join(_axes(frame))}'
+        f'<path class="guide" d="{guides}"/><path class="curve {name}" d="{_path(points, frame, absent)}"/>'
+        f"{_dots(points, frame, name)}{circles}</svg>"
     )
-    return picture, _caption(curve, len(marks))
 
 
-def _marks(curve: DifferingCurve) -> list[tuple[int, float]]:
-    """Return (time, value) of the first 60 differing points of either side."""
-    comparison = curve.comparison
-    sides = (comparison.missing, comparison.extra, *comparison.changed, *comparison.shifted)
-    every = [(int(t), float(v)) for side in sides for t, v in zip(side.times[:_MOST_MARKS], side.values, strict=False)]
+def _marks(side: Iterable[Points]) -> list[tuple[int, float]]:
+    """Return (time, value) of the first 60 differing points of one side."""
+    every = [
+        (int(t), float(v)) for points in side for t, v in zip(points.times[:_MOST_MARKS], points.values, strict=False)
+    ]
     return sorted(every)[:_MOST_MARKS]
 
 
@@ -180,13 +234,18 @@ def _frame(shown: list[Points], marks: list[tuple[int, float]]) -> _Frame:
     return _Frame(int(times.min()), int(times.max()), low, high)
 
 
-def _path(points: Points, frame: _Frame) -> str:
-    """Return lines between neighbours; a value that is not finite breaks the line."""
+def _path(points: Points, frame: _Frame, missing: npt.NDArray[np.int64]) -> str:
+    """Return lines between neighbours; what is not finite, a missing point and a long time without points break the line."""
+    times = points.times
+    steps = np.diff(times)
+    longest = _BREAK * float(np.median(steps)) if len(steps) else 0.0
+    apart = (steps > longest) | (np.diff(np.searchsorted(missing, times)) > 0)
+    breaks = np.concatenate([[True], apart]) if len(times) else np.zeros(0, bool)
     parts: list[str] = []
     broken = True
-    for time, value in zip(points.times.tolist(), points.values.tolist(), strict=True):
+    for time, value, begins in zip(times.tolist(), points.values.tolist(), breaks.tolist(), strict=True):
         if np.isfinite(value):
-            parts.append(f"{'M' if broken else 'L'}{frame.x(time):.1f} {frame.y(value):.1f}")
+            parts.append(f"{'M' if broken or begins else 'L'}{frame.x(time):.1f} {frame.y(value):.1f}")
         broken = not np.isfinite(value)
     return "".join(parts)
 

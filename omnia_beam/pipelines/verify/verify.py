@@ -11,7 +11,6 @@ was copied.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -33,13 +32,16 @@ from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.queries import count_recorded
 from omnia_beam.ledger.record import Scope, describe_scope_change
 from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.mapping.series_memory import recall_series
 from omnia_beam.pipelines.guard import check_job, check_repeats
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.run import run_job
 from omnia_beam.pipelines.selection_memory import remembered_range, remembered_selection
-from omnia_beam.pipelines.status import lease_facts
+from omnia_beam.pipelines.status.lease import lease_facts
 from omnia_beam.pipelines.verify.comparison import Comparison
+from omnia_beam.pipelines.verify.copy_profile import profile_of_copy
+from omnia_beam.pipelines.verify.difference_log import DifferenceLog
 from omnia_beam.pipelines.verify.examination import Examination
 from omnia_beam.pipelines.verify.repair import Repair, RepairPlan, repair, unreadable_windows
 from omnia_beam.pipelines.verify.report import VerifyReport
@@ -104,8 +106,8 @@ def run_verify(
         source: read the source again too, and compare with it; otherwise with the receipts, and with the source's points
             only where those differ.
         repair: copy again what differs, and compare again.
-        report: a directory, on a disk or an object store, for `report.json` and `report.html`; None for the run's place in the
-            state directory.
+        report: a directory, on a disk or an object store, for `report.json`, `report.html` and `differences.csv`; the copy is then
+            read once more for its figures and gaps. None for the run's place in the state directory.
 
     Returns:
         Complete where nothing differs (after a repair: no longer), else incomplete.
@@ -122,6 +124,8 @@ def run_verify(
     job = VerifyJob.of(ends, context, against_source=source)
     summary = Summary("verify")
     looked = _Looked()
+    known = recall_series(job.state_dir)
+    log = DifferenceLog({series_id: each.name for series_id, each in known.items()})
     try:
         _warn_of_a_run(job)
         ledger = Ledger.load(job.state_dir)
@@ -131,16 +135,40 @@ def run_verify(
         wanted = remembered_range(config, ledger, job.scope.digest, remembered=remembered)
         reader = job.source if source else job.source.with_short_retries()
         examination = Examination(
-            ledger, job.scope.digest, job.scope.sink, series_ids, wanted, job.destination, reader, source, vanished
+            ledger,
+            job.scope.digest,
+            job.scope.sink,
+            series_ids,
+            wanted,
+            job.destination,
+            reader,
+            source,
+            vanished,
+            log=log,
         )
         summary = summary.having(series=len(series_ids))
         looked.total = count_recorded(ledger, job.scope.digest, series_ids, wanted)
         before = _watched(job, replace(examination, on_window=looked.add), looked)
-        for note in (*notes, *_dead_letters(job)):
+        unseen = (*notes, *_dead_letters(job))
+        for note in unseen:
             before.note(note)
         repaired, after = _repaired(job, examination, before) if repair and before.total else (None, None)
-        facts = VerifyReport.of(job.config.name, job.scope, wanted, len(series_ids), source, before, repaired, after)
-        places = write_report(facts, job.state_dir, job.run_id, report)
+        profile, no_profile = profile_of_copy(config, context, wanted, wants=report is not None)
+        facts = VerifyReport.of(
+            job.config.name,
+            job.scope,
+            wanted,
+            len(series_ids),
+            source,
+            before,
+            repaired,
+            after,
+            known=known,
+            profile=profile,
+            unseen=(*unseen, no_profile) if no_profile else unseen,
+            differences=None if report is None else (log.rows, log.sha256),
+        )
+        places = write_report(facts, job.state_dir, job.run_id, report, log)
         return _summarise(summary, job, facts, places, context.clock() - began)
     except (OmniaBeamError, Interrupted) as error:
         reached = summary.having(
@@ -152,6 +180,8 @@ def run_verify(
         )
         error.summary = reached
         raise
+    finally:
+        log.close()
 
 
 @dataclass
@@ -216,7 +246,7 @@ def _series(job: VerifyJob, ledger: Ledger, *, online: bool) -> tuple[tuple[str,
 
 
 def _dead_letters(job: VerifyJob) -> list[str]:
-    points = sum(DeadLetterFiles.of(job.state_dir).count_by_reason().values())
+    points = sum(DeadLetterFiles.of(job.state_dir).count_by("reason").values())
     if not points:
         return []
     return [f"In the dead letters: {counted(points, 'point')} that could not be stored and are not in the destination."]
@@ -228,7 +258,9 @@ def _copy(config: JobConfig, context: RunContext) -> Summary:
 
 def _repaired(job: VerifyJob, examination: Examination, before: Comparison) -> tuple[Repair, Comparison]:
     """Repair, then compare again what was copied or could not be compared, the coverage, and look for strays."""
-    _report(before, job.context.notify)
+    _report(before, job)
+    if examination.log is not None:
+        examination.log.when = "left"
     last_run = max((each.last_run for each in examination.ledger.scopes()), default=0)
     files = job.destination.files
     unreadable = _unreadable(job, examination, before)
@@ -276,8 +308,9 @@ def _unreadable(job: VerifyJob, examination: Examination, before: Comparison) ->
     return found
 
 
-def _report(findings: Comparison, notify: Callable[[str], None]) -> None:
+def _report(findings: Comparison, job: VerifyJob) -> None:
     """Print the findings; what was not compared comes first, since nothing is known of it."""
+    notify, known = job.context.notify, recall_series(job.state_dir)
     if findings.not_compared:
         notify(f"NOT COMPARED: {findings.not_compared}")
     for text in findings.limits:
@@ -286,7 +319,7 @@ def _report(findings: Comparison, notify: Callable[[str], None]) -> None:
         single = each.expected is not None or each.found is not None
         parts = (
             each.kind,
-            each.file or each.series_id,
+            each.file or (known[each.series_id].title if each.series_id in known else each.series_id),
             "" if single or each.range is None else str(each.range),
             each.text,
         )
@@ -302,7 +335,7 @@ def _summarise(
 ) -> Summary:
     before, last = facts.before, facts.last
     if facts.after is None:
-        _report(before, job.context.notify)
+        _report(before, job)
     warnings = tuple(dict.fromkeys(text for text in (last.not_compared, *last.limits) if text))
     details: dict[str, Any] = {
         "differences": last.total,
@@ -315,7 +348,7 @@ def _summarise(
         details["repaired"] = facts.repair.to_json()
         details["after repair"] = _in_words(last)
         if last.total:
-            _report(last, job.context.notify)
+            _report(last, job)
     return summary.having(
         status="incomplete" if last.total else "complete",
         series=facts.series,

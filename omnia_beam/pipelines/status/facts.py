@@ -1,36 +1,31 @@
-"""`omnia-beam status`: show what is copied and what is not, and whether the files are there, without asking the service."""
+"""What a job has copied and what is missing, from its own records."""
 
 from __future__ import annotations
 
+import heapq
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from rich.table import Table
-
-from omnia_beam.beam.context import RunContext
 from omnia_beam.config import JobConfig
-from omnia_beam.core.summary import Summary
-from omnia_beam.core.text import counted, one_line
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.destination import DestinationCheck, RunReach
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.job import JobView
-from omnia_beam.ledger.lease_file import LeaseOwner, fate_of, read_lease
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.record import describe_scope_change
 from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.mapping.series_memory import recall_series
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.letters_check import check_letters
-from omnia_beam.pipelines.result import CommandResult
 from omnia_beam.pipelines.selection_memory import remembered_range, remembered_selection
+from omnia_beam.pipelines.status.lease import LeaseFacts, lease_facts
 
-_TABLE_ROWS: Final = 40
-_NAMED_SERIES: Final = 1_000
-"""Number of series with holes that the JSON summary names; all are counted."""
+SHOWN: Final = 40
+"""Number of series that the page shows."""
 _NAMED_HOLES: Final = 20
 _COUNTED_RECEIPTS: Final = 200_000
 """Number of receipts up to which their points are added up: each is read from disk, 100,000 in a few seconds."""
@@ -38,11 +33,24 @@ _COUNTED_RECEIPTS: Final = 200_000
 
 @dataclass(frozen=True)
 class SeriesCoverage:
-    """The share of the wanted time of one series that is copied, and the holes in it."""
+    """The share of the wanted time of one series that is copied, and the holes in it.
+
+    Args:
+        series_id: at the source.
+        wanted: the time that the copy should cover.
+        holes: what of it is not copied.
+        name: of the series, as far as an earlier run has learnt it; empty otherwise.
+    """
 
     series_id: str
     wanted: TimeRange
     holes: TimeRangeSet
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name with the id behind it, or the id alone."""
+        return f"{self.name} ({self.series_id})" if self.name and self.name != self.series_id else self.series_id
 
     @property
     def share(self) -> float:
@@ -56,6 +64,7 @@ class SeriesCoverage:
         named = [[format_time(hole.start_ns), format_time(hole.end_ns)] for hole in self.holes]
         return {
             "series_id": self.series_id,
+            **({"name": self.name} if self.name else {}),
             "share": round(self.share, 6),
             "holes": len(self.holes),
             "named_holes": named[:_NAMED_HOLES],
@@ -68,7 +77,9 @@ class JobStatus:
 
     Args:
         wanted: the time that the copy should cover.
+        job: its name.
         series: the number of series.
+        whole: some of those without holes, by name.
         incomplete: those with holes, the emptiest first.
         windows: recorded, of this configuration.
         points: recorded, of this configuration; None where there are too many receipts to add them up.
@@ -81,8 +92,10 @@ class JobStatus:
         warnings: what was not checked, and what does not concern this job's series and times.
     """
 
+    job: str
     wanted: TimeRange
     series: int
+    whole: tuple[SeriesCoverage, ...]
     incomplete: tuple[SeriesCoverage, ...]
     windows: int
     points: int | None
@@ -110,41 +123,6 @@ class JobStatus:
         return sum(len(each.holes) for each in self.incomplete)
 
 
-def run_status(config: JobConfig, context: RunContext, clock: Callable[[], int] = time.time_ns) -> CommandResult:
-    """Read a job's state, and check its files where the destination is a local folder.
-
-    Takes no lease, writes nothing, asks no service.
-
-    Args:
-        config: the job.
-        context: where the result is printed.
-        clock: ns since the Unix epoch.
-
-    Returns:
-        Complete where every selected series is covered, the files that the ledger names are there and there is no dead letter,
-        else incomplete.
-
-    Raises:
-        UsageError: the configuration has no window and nothing is recorded, or the file of ids cannot be read.
-        StateError: the state cannot be read.
-    """
-    began = context.clock()
-    status = job_status(config, clock)
-    whole = status.series and not status.incomplete and not status.dead_letters and not status.lost
-    summary = Summary(
-        "status",
-        status="complete" if whole else "incomplete",
-        series=status.series,
-        windows_planned=status.windows,
-        windows_skipped=status.windows,
-        dead_letters=status.dead_letters,
-        elapsed_s=context.clock() - began,
-        warnings=status.warnings,
-        details=_details(status),
-    )
-    return CommandResult(summary, lambda: _print(status, context))
-
-
 def job_status(config: JobConfig, clock: Callable[[], int] = time.time_ns) -> JobStatus:
     """Read everything that `status` shows. Raises what `run_status` raises."""
     state_dir = StateDir.open(config.state, config.name, create=False)
@@ -161,13 +139,23 @@ def job_status(config: JobConfig, clock: Callable[[], int] = time.time_ns) -> Jo
     destination_check = _destination_check(
         job, view, RunReach(scope.digest, scope.sink, frozenset(selection.series_ids), wanted)
     )
+    names = {series_id: each.name for series_id, each in recall_series(state_dir).items()}
+    incomplete = _incomplete(ledger, scope.digest, selection.series_ids, wanted, names)
+    holed = {each.series_id for each in incomplete}
+    whole = [
+        SeriesCoverage(each, wanted, TimeRangeSet(), names.get(each, ""))
+        for each in selection.series_ids
+        if each not in holed
+    ]
     return JobStatus(
+        config.name,
         wanted,
         len(selection.series_ids),
-        _incomplete(ledger, scope.digest, selection.series_ids, wanted),
+        tuple(heapq.nsmallest(SHOWN, whole, key=lambda each: (each.title.casefold(), each.series_id))),
+        incomplete,
         windows,
         points,
-        sum(letters.count_by_reason().values()),
+        sum(letters.count_by("reason").values()),
         len(letters.names()),
         _failures(state_dir),
         mine.last_run if mine else 0,
@@ -207,14 +195,14 @@ def _recorded(ledger: Ledger, scope: str) -> tuple[int, int | None]:
 
 
 def _incomplete(
-    ledger: Ledger, scope: str, series_ids: tuple[str, ...], wanted: TimeRange
+    ledger: Ledger, scope: str, series_ids: tuple[str, ...], wanted: TimeRange, names: Mapping[str, str]
 ) -> tuple[SeriesCoverage, ...]:
     found = [
-        SeriesCoverage(series_id, wanted, holes)
+        SeriesCoverage(series_id, wanted, holes, names.get(series_id, ""))
         for ids, holes in ledger.missing(scope, series_ids, wanted)
         for series_id in ids
     ]
-    return tuple(sorted(found, key=lambda each: (each.share, each.series_id)))
+    return tuple(sorted(found, key=lambda each: (each.share, each.title.casefold(), each.series_id)))
 
 
 def _failures(state_dir: StateDir) -> int:
@@ -225,108 +213,3 @@ def _failures(state_dir: StateDir) -> int:
 
 def _names(state_dir: StateDir, folder: str) -> list[str]:
     return [each.name for each in state_dir.list(folder)]
-
-
-def _details(status: JobStatus) -> dict[str, Any]:
-    return {
-        "start": format_time(status.wanted.start_ns),
-        "end": format_time(status.wanted.end_ns),
-        "share": round(status.share, 6),
-        "holes": status.holes,
-        "series_incomplete": len(status.incomplete),
-        "incomplete": [each.to_json() for each in status.incomplete[:_NAMED_SERIES]],
-        "points_recorded": status.points,
-        "dead_letter_files": status.dead_letter_files,
-        "failure_reports": status.failures,
-        "last_run": status.last_run,
-        "last_recorded": format_time(status.last_ns) if status.last_run else None,
-        "lease": status.lease.state,
-        "lease_text": status.lease.text,
-        "lost": list(status.lost),
-        "notes": list(status.notes),
-    }
-
-
-def _print(status: JobStatus, context: RunContext) -> None:
-    if context.quiet:
-        return
-    context.out.print(_facts(status))
-    if status.incomplete:
-        context.out.print()
-        context.out.print(_table(status))
-        if len(status.incomplete) > _TABLE_ROWS:
-            context.out.print(f"and {len(status.incomplete) - _TABLE_ROWS:,} more series with holes: see --json")
-    for note in (*status.lost, *status.warnings, *status.notes):
-        context.out.print(note, markup=False, highlight=False, soft_wrap=True)
-
-
-def _facts(status: JobStatus) -> Table:
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column()
-    table.add_row("wanted", f"{status.wanted} of {status.series:,} series")
-    holes = f"{counted(status.holes, 'hole')} in {len(status.incomplete):,} series" if status.holes else "no holes"
-    table.add_row("covered", f"{_percent(status.share)}, {holes}" if status.series else "nothing is recorded yet")
-    points = "" if status.points is None else f", {counted(status.points, 'point')}"
-    table.add_row("recorded", f"{counted(status.windows, 'window')}{points}")
-    last = f"run {status.last_run}, {format_time(status.last_ns, 0)}" if status.last_run else "none yet"
-    table.add_row("last recorded", last)
-    table.add_row("lease", status.lease.text)
-    letters = (
-        f"{counted(status.dead_letters, 'point')} in {counted(status.dead_letter_files, 'file')}"
-        if status.dead_letters
-        else "none"
-    )
-    table.add_row("dead letters", letters)
-    if status.failures:
-        table.add_row("failed windows", f"{status.failures:,} reported by the last run that had any, see runs/")
-    return table
-
-
-def _table(status: JobStatus) -> Table:
-    table = Table("series", "covered", "holes", "first hole", box=None, pad_edge=False)
-    table.columns[0].no_wrap = table.columns[1].no_wrap = True
-    table.columns[0].overflow = "fold"
-    for each in status.incomplete[:_TABLE_ROWS]:
-        first = next(iter(each.holes))
-        table.add_row(one_line(each.series_id), _percent(each.share), f"{len(each.holes):,}", str(first))
-    return table
-
-
-def _percent(share: float) -> str:
-    """Return a percentage, rounded down so that only a whole copy shows 100%."""
-    return "100%" if share == 1 else f"{int(share * 10_000) / 100:.2f}%"
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseFacts:
-    """The holder of the job's lease.
-
-    Args:
-        state: `running`; `perhaps_running` for a holder on another machine; `died` for one that did not release the lease;
-            `free`.
-        text: for people.
-    """
-
-    state: Literal["running", "perhaps_running", "died", "free"]
-    text: str
-
-
-def lease_facts(state_dir: StateDir) -> LeaseFacts:
-    """Read the lease without changing it.
-
-    Raises:
-        StateError: it cannot be read.
-    """
-    found = read_lease(state_dir)
-    if found is None:
-        return LeaseFacts("free", "no run yet")
-    if found.released:
-        return LeaseFacts("free", f"no run; the last was run {found.run}, ended after {format_time(found.beat_ns, 0)}")
-    who = f"{found}, last heartbeat {format_time(found.beat_ns, 0)}"
-    fate = fate_of(found.owner, LeaseOwner.here("status"))
-    if fate == "alive":
-        return LeaseFacts("running", f"running: {who}")
-    if fate == "dead":
-        return LeaseFacts("died", f"died without releasing its lease: {who}; the next run takes over")
-    return LeaseFacts("perhaps_running", f"running, or died without releasing its lease: {who}")

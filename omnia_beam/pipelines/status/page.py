@@ -1,0 +1,133 @@
+"""Show a job's status as a page: the verdict first, then the facts, then each series with a bar of what is covered."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Final
+
+from rich.table import Table
+
+from omnia_beam.beam.context import RunContext
+from omnia_beam.core.text import counted, one_line
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.timestamps import format_time
+from omnia_beam.pipelines.status.facts import SHOWN, JobStatus, SeriesCoverage
+
+_BAR: Final = 24
+"""Cells of a bar."""
+_BLOCKS: Final = ("█", "▒", "·")
+_PLAIN: Final = ("#", "+", ".")
+"""Covered, covered in part, missing: on a terminal that shows Unicode, and on any other."""
+
+
+def show_status(status: JobStatus, context: RunContext) -> None:
+    """Print the page, unless the command is to be quiet."""
+    if context.quiet:
+        return
+    out = context.out
+    marks = _BLOCKS if out.encoding.lower().startswith("utf") else _PLAIN
+    for line in _verdict(status):
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
+    out.print()
+    out.print(_facts(status))
+    shown = (*status.incomplete[:SHOWN], *status.whole[: max(0, SHOWN - len(status.incomplete))])
+    if shown:
+        out.print()
+        out.print(_table(shown, status, marks))
+        if status.series > len(shown):
+            rest = f"and {status.series - len(shown):,} more series"
+            holed = len(status.incomplete) - SHOWN
+            out.print(f"{rest}, {holed:,} of them with holes: see --json" if holed > 0 else rest)
+    for note in (*status.lost, *status.warnings, *status.notes):
+        out.print(note, markup=False, highlight=False, soft_wrap=True)
+
+
+def coverage_bar(coverage: SeriesCoverage, cells: int = _BAR, marks: tuple[str, str, str] = _BLOCKS) -> str:
+    """Return a bar over the wanted time; only a cell without any hole is shown as covered.
+
+    Args:
+        coverage: of one series.
+        cells: length of the bar.
+        marks: for covered, covered in part, missing.
+    """
+    wanted = coverage.wanted
+    if not wanted.duration_ns:
+        return ""
+    bounds = [wanted.start_ns + wanted.duration_ns * at // cells for at in range(cells + 1)]
+    bar = []
+    for start, end in itertools.pairwise(bounds):
+        if start == end:  # a wanted time of a few ns
+            bar.append(marks[2 if coverage.holes else 0])
+            continue
+        missing = coverage.holes.intersect(TimeRange(start, end)).duration_ns
+        bar.append(marks[0 if not missing else 2 if missing == end - start else 1])
+    return "".join(bar)
+
+
+def _verdict(status: JobStatus) -> Iterator[str]:
+    """Yield what the records say, in one sentence, and what to do."""
+    what = f"{status.series:,} series, {_day(status.wanted.start_ns)} to {_day(status.wanted.end_ns)}"
+    running = status.lease.state in ("running", "perhaps_running")
+    if not status.series:
+        yield f"{status.job}: nothing is recorded yet."
+    elif status.incomplete:
+        holes = f"{counted(status.holes, 'hole')} in {len(status.incomplete):,} series"
+        yield f"{status.job}: {_percent(status.share)} of {what} is copied; {holes}."
+        yield "A run is under way." if running else "Run the job again: it copies what is missing."
+    elif status.lost:
+        yield f"{status.job}: all of {what} was copied, and a part of it is not there any more."
+        yield "Run the job again: it writes what is lost."
+    elif status.dead_letters:
+        yield f"{status.job}: all of {what} is recorded, and {counted(status.dead_letters, 'point')} could not be stored."
+        yield "omnia-beam replay moves dead letters once their cause is removed."
+    else:
+        yield f"{status.job}: all of {what} is recorded as copied. omnia-beam verify compares it with its source."
+
+
+def _day(time_ns: int) -> str:
+    text = format_time(time_ns, 0)
+    return text[:10] if text.endswith("T00:00:00Z") else text
+
+
+def _facts(status: JobStatus) -> Table:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    table.add_row("wanted", f"{status.wanted} of {status.series:,} series")
+    holes = f"{counted(status.holes, 'hole')} in {len(status.incomplete):,} series" if status.holes else "no holes"
+    table.add_row("covered", f"{_percent(status.share)}, {holes}" if status.series else "nothing is recorded yet")
+    points = "" if status.points is None else f", {counted(status.points, 'point')}"
+    table.add_row("recorded", f"{counted(status.windows, 'window')}{points}")
+    last = f"run {status.last_run}, {format_time(status.last_ns, 0)}" if status.last_run else "none yet"
+    table.add_row("last recorded", last)
+    table.add_row("lease", status.lease.text)
+    letters = (
+        f"{counted(status.dead_letters, 'point')} in {counted(status.dead_letter_files, 'file')}"
+        if status.dead_letters
+        else "none"
+    )
+    table.add_row("dead letters", letters)
+    if status.failures:
+        table.add_row("failed windows", f"{status.failures:,} reported by the last run that had any, see runs/")
+    return table
+
+
+def _table(shown: tuple[SeriesCoverage, ...], status: JobStatus, marks: tuple[str, str, str]) -> Table:
+    bar = f"{_day(status.wanted.start_ns)[:10]} {' ' * max(0, _BAR - 22)} {_day(status.wanted.end_ns)[:10]}"
+    table = Table("series", bar, "covered", "holes", "first hole", box=None, pad_edge=False)
+    for column in table.columns[:3]:
+        column.no_wrap = True
+    table.columns[0].overflow = "fold"
+    for each in shown:
+        first = next(iter(each.holes), None)
+        holes = f"{len(each.holes):,}" if first is not None else ""
+        table.add_row(
+            one_line(each.title), coverage_bar(each, marks=marks), _percent(each.share), holes, str(first or "")
+        )
+    return table
+
+
+def _percent(share: float) -> str:
+    """Return a percentage, rounded down so that only a whole copy shows 100%."""
+    return "100%" if share == 1 else f"{int(share * 10_000) / 100:.2f}%"
