@@ -39,6 +39,8 @@ _ONE: Final = pa.schema([("Items", pa.list_(_VALUE))])
 _MANY: Final = pa.schema([("Items", pa.list_(pa.struct([("WebId", pa.string()), ("Items", pa.list_(_VALUE))])))])
 _OBJECT: Final = re.compile(rb'"Value"\s*:\s*\{')
 _TEXT: Final = re.compile(rb'"Value"\s*:\s*"')
+_ERRORS: Final = re.compile(rb'"(?:Errors|WebException)"\s*:(?!\s*null)')
+"""A member that tells of errors and is not null; that a text holds it shows when the body is read value by value."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +119,7 @@ def decode_recorded(body: bytes, web_ids: Sequence[str]) -> Mapping[str, Recorde
         WireFormatError: it is no such response.
     """
     many = len(web_ids) > 1
-    if b'"Errors"' in body or b'"WebException"' in body:
+    if _ERRORS.search(body) is not None:
         return _slowly(body, web_ids)
     try:
         table = _read(body, _MANY if many else _ONE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -162,9 +162,21 @@ class PiQueries:
         points = [self.points[each] for each in series_ids]
         return self._values(points, requested, _Budget(2**62), {})
 
-    def again(self, series_id: str, requested: TimeRange) -> Recorded:
-        """Return the values of one series, asked for alone and however many they are; raises as `read`."""
-        return self._alone(self.points[series_id], requested, _Budget(2**62))
+    def again(self, series_id: str, requested: TimeRange, limit: int | None = None) -> tuple[Recorded, int]:
+        """Return the values of one series, asked for alone and however many they are, and the size of the largest response.
+
+        Args:
+            series_id: of the series.
+            requested: the range.
+            limit: the size at which a response is taken for cut off, where that is below what is known.
+
+        Raises:
+            As `read`.
+        """
+        queries = self if limit is None else replace(self, page=PageLimit(max(2, limit)))
+        sizes: list[int] = []
+        found = queries._alone(self.points[series_id], requested, _Budget(2**62), sizes)
+        return found, max(sizes, default=0)
 
     def _points_of(self, series_ids: Sequence[str], failed: dict[str, OmniaBeamError]) -> list[PiPoint]:
         for each in series_ids:
@@ -226,8 +238,8 @@ class PiQueries:
                 whole[point.series_id] = values
         return whole
 
-    def _alone(self, point: PiPoint, query: TimeRange, budget: _Budget) -> Recorded:
-        """Return all values of one stream in a range, in as many requests as they take."""
+    def _alone(self, point: PiPoint, query: TimeRange, budget: _Budget, sizes: list[int] | None = None) -> Recorded:
+        """Return all values of one stream in a range, in as many requests as they take; `sizes` gets those of the responses."""
         todo, parts = [query], []
         while todo:
             part = todo.pop()
@@ -235,6 +247,8 @@ class PiQueries:
             if span is None:
                 continue
             values = self._page(point, span)
+            if sizes is not None:
+                sizes.append(len(values))
             if len(values) < self.page.values:
                 budget.take(len(values), self._shares(query, part))
                 parts.append(_cut(values, part))

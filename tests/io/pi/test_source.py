@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import urllib.request
 from collections.abc import Callable
@@ -207,6 +208,19 @@ def test_metadata_names_types_units_and_states(load: Load) -> None:
         [pump, other] = Job.of(load(emulator.url)).source.describe()
         assert (pump.description, other.unit, other.step) == ("A pump", "bar", True)
         assert (pump.value_type, pump.states, other.value_type) == ("digital", {0: "Off", 1: "On"}, "float32")
+
+
+def test_states_and_units_stand_beside_the_points(load: Load, context: RunContext, tmp_path: Path) -> None:
+    with EmulatorThread(["pi"]) as emulator:
+        emulator.archive.add_set("pump", "", {0: "Off", 1: "På"})
+        add(emulator, "P1", [(T0, 1.0)], point_type="Digital", digital_set="PUMP", descriptor="A pump; two states")
+        add(emulator, "T1", line(), units="bar", step=True)
+        assert run_backfill(load(emulator.url, window=WINDOW), context).status == "complete"
+        with (tmp_path / "out" / "_series-job.csv").open(encoding="utf-8", newline="") as file:
+            pump, other = csv.DictReader(file)
+        assert json.loads(pump["states"]) == {"0": "Off", "1": "På"}
+        assert (pump["series_id"], pump["description"], pump["value_type"]) == ("P1", "A pump; two states", "digital")
+        assert (other["unit"], other["step"], other["value_type"], other["states"]) == ("bar", "true", "float32", "")
 
 
 def test_texts_stop_the_run_unless_they_are_accepted(load: Load, context: RunContext, tmp_path: Path) -> None:
