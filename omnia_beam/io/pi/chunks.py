@@ -69,8 +69,10 @@ class ChunkMaker:
             for each in key.series_ids
             if each not in failed
         }
+        recorded = frozenset[str]().union(*(response.recorded for response in answers))
+        failed |= self._asked_alone(key.range, values, recorded)
         failed |= self._replaced(key.range, values)
-        if failed and any(response.is_again for response in answers):
+        if failed and recorded:
             yield WindowFailure.of(key, next(iter(failed.values())))
             return
         for series_id, error in failed.items():
@@ -99,14 +101,7 @@ class ChunkMaker:
         limits: dict[str, int] = {}
         for _ in range(_TRIES):
             for series_id in short:
-                try:
-                    recorded, size = self.queries.again(series_id, requested, limits.get(series_id))
-                except (UnauthorizedError, TransientServiceError):
-                    raise
-                except OmniaBeamError as error:
-                    failed[series_id] = error
-                    continue
-                values[series_id] = self._understood(series_id, recorded)
+                size = self._again(series_id, requested, values, failed, limits.get(series_id))
                 if size == sizes.get(series_id) and size >= _LEAST_LIMIT:
                     limits[series_id] = size  # the same size twice: perhaps a limit that the server does not tell
                 sizes[series_id] = size
@@ -122,6 +117,35 @@ class ChunkMaker:
                 received=len(came.points.times),
             )
         return failed
+
+    def _asked_alone(
+        self, requested: TimeRange, values: dict[str, PiValues], recorded: frozenset[str]
+    ) -> dict[str, OmniaBeamError]:
+        """Ask once more, alone, for series that held points and show none; return those that could not be read."""
+        failed: dict[str, OmniaBeamError] = {}
+        for series_id in sorted(recorded & self.queries.points.keys() & values.keys()):
+            if not len(values[series_id].points.times):
+                self._again(series_id, requested, values, failed)
+        return failed
+
+    def _again(
+        self,
+        series_id: str,
+        requested: TimeRange,
+        values: dict[str, PiValues],
+        failed: dict[str, OmniaBeamError],
+        limit: int | None = None,
+    ) -> int:
+        """Read a series alone, and note its values or why it could not be read; return the size of the largest response."""
+        try:
+            recorded, size = self.queries.again(series_id, requested, limit)
+        except (UnauthorizedError, TransientServiceError):
+            raise
+        except OmniaBeamError as error:
+            failed[series_id] = error
+            return 0
+        values[series_id] = self._understood(series_id, recorded)
+        return size
 
     def _counted(self, span: Span, series_ids: Iterable[str], planned: Mapping[str, Counted]) -> Mapping[str, Counted]:
         """Return the server's counts of now, and what the plan saw of series that the server does not count."""

@@ -45,12 +45,12 @@ class PiAnswer:
     Args:
         values: by series id, in the order of time; of every series of the query but those that failed.
         failed: by series id, why a series could not be read.
-        is_again: whether recorded points are replaced by these, so that a window is taken as a whole or not at all.
+        recorded: series of which points are recorded that these replace, so that a window is taken as a whole or not at all.
     """
 
     values: Mapping[str, Recorded]
     failed: Mapping[str, OmniaBeamError] = field(default_factory=dict)
-    is_again: bool = False
+    recorded: frozenset[str] = frozenset()
 
     @property
     def points(self) -> int:
@@ -131,7 +131,7 @@ class PiQueries:
             series_ids: the series to read.
             query: the range, not empty.
             points_expected: not used: an empty response is compared with the server's count.
-            recorded: series that held points before; where one of them is empty now, it is asked for once more, alone.
+            recorded: series that held points before; where one of them is empty now, `io.pi.chunks` asks once more, alone.
 
         Raises:
             IncompleteReadError: no whole response came in several tries, or more values stand at one time than can be paged.
@@ -144,15 +144,12 @@ class PiQueries:
         try:
             points = self._points_of(series_ids, failed)
             values = self._values(points, query, budget, failed)
-            for point in points:
-                if point.series_id in recorded and not len(values.get(point.series_id, NO_VALUES)):
-                    self._try(point, query, budget, values, failed)
         except _TooMuch as found:
             return Divide(found.parts)
         if failed and (recorded or len(failed) == len(series_ids)):
             raise next(iter(failed.values()))
         empty = {each: NO_VALUES for each in series_ids if each not in failed}
-        return PiAnswer({**empty, **values}, failed, bool(recorded))
+        return PiAnswer({**empty, **values}, failed, recorded)
 
     def check_whole(self, series_ids: tuple[str, ...], requested: TimeRange, points: int) -> None:
         """Do nothing: every chunk is compared with the server's count when it is made."""

@@ -95,7 +95,6 @@ def test_ten_kills_and_damage_lose_and_repeat_nothing(workers: int, tmp_path: Pa
             assert is_part_of(stored, truth)
             held.append(sum(map(len, stored.values())))
         assert killed == len(MOMENTS)
-        assert held == sorted(held)
         assert 0 < held[-1] < POINTS
         damaged = finished(command)
         assert damaged["windows_failed"]

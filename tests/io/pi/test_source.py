@@ -290,6 +290,27 @@ def test_refresh_follows_late_values(load: Load, context: RunContext, tmp_path: 
         assert differences(stored_points(tmp_path / "out"), truth(emulator)) == {}
 
 
+def test_a_window_that_is_read_again_asks_for_its_quiet_series_once(
+    load: Load, context: RunContext, tmp_path: Path
+) -> None:
+    with EmulatorThread(["pi", "--max-items", "1000"]) as emulator:
+        add(emulator, "BUSY", [(T0 + at * 8_000_000_000, at / 2) for at in range(10_000)])
+        for at in range(20):
+            add(emulator, f"QUIET{at}", line(1))
+        config = load(emulator.url, window=WINDOW, refresh="100000d")
+        assert run_backfill(config, context).status == "complete"
+        for at in range(10):
+            point = emulator.archive.named(f"QUIET{at}")
+            assert point is not None
+            point.history = StoredHistory(events_of([]))
+        before = sum(emulator.stats()["requests"]["GET /streams/{webId}/recorded"].values())
+        summary = run_backfill(config, context)
+        asked = sum(emulator.stats()["requests"]["GET /streams/{webId}/recorded"].values()) - before
+        assert (summary.status, summary.points_kept) == ("incomplete", 10)
+        assert asked <= before + 15
+        assert {len(rows) for name, rows in stored_points(tmp_path / "out").items() if name != "BUSY"} == {1}
+
+
 @pytest.mark.parametrize("kinds", [["Float32", "Float64", "Int32"], ["Digital"], ["String"]])
 def test_plain_requests_and_the_product_agree_across_pages(
     kinds: list[str], load: Load, context: RunContext, tmp_path: Path
