@@ -117,6 +117,7 @@ setup(
         "emulator": EMULATOR,
         "kerberos": KERBEROS,
         "metrics": METRICS,
+        "pi": [],  # PI is read with what is there; Kerberos and NTLM are the extra `kerberos`
         "postgresql": POSTGRESQL,
         "units": UNITS,
     },

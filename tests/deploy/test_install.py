@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
 OUTPUT = ("__pycache__", "*.egg-info", ".*_cache", "*.so")
 OUTPUT_AT_ROOT = (".venv*", ".git", ".hypothesis", "build", "dist", "site", "wheelhouse", "out", "*-out", "state", "l1")
-EXTRAS = {"docs", "emulator", "kerberos", "metrics", "postgresql", "units"}
+EXTRAS = {"docs", "emulator", "kerberos", "metrics", "pi", "postgresql", "units"}
 NEED_EMULATOR = ("emulator", "demo")
 
 EVERY_NAME = """

@@ -23,6 +23,9 @@ import yaml
 from omnia_beam.beam.context import RunContext
 from omnia_beam.core.timestamps import format_time, parse_time
 from omnia_beam.emulator.common.points import Points
+from omnia_beam.emulator.pi.archive import Attributes
+from omnia_beam.emulator.pi.events import events_of
+from omnia_beam.emulator.pi.history import StoredHistory
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.pipelines.config import load_config
 from omnia_beam.pipelines.tail.tail import run_tail
@@ -100,6 +103,27 @@ class ServiceSource:
             times = np.array(sorted(points), np.int64)
             values = np.array([points[at] for at in sorted(points)])
             series.write(Points(times, values, np.full(len(times), 192, np.uint32)))
+
+
+class PiServerSource:
+    """Points of a data server, in a window without an end."""
+
+    def __init__(self, emulator: EmulatorThread, start_ns: int) -> None:
+        self._emulator = emulator
+        self.options = {
+            "kind": "pi",
+            "base_url": emulator.url,
+            "credential": {"kind": "anonymous"},
+            "series": {"search": {"name": "*"}},
+            "rate": {"requests_per_second": None, "max_in_flight": 2},
+        }
+        self.window = {"window": {"start": format_time(start_ns)}}
+
+    def hold(self, held: Held) -> None:
+        for name, points in held.items():
+            point = self._emulator.archive.named(name)
+            assert point is not None
+            point.history = StoredHistory(events_of(sorted(points.items())))
 
 
 class ParquetFolder:
@@ -200,7 +224,19 @@ class Pair:
         return summary.points_read
 
 
-@pytest.fixture(params=["csv-parquet", "parquet-omnia", "omnia-omnia", "omnia-csv", "omnia-parquet", "csv-csv"])
+PAIRS = [
+    "csv-parquet",
+    "parquet-omnia",
+    "omnia-omnia",
+    "omnia-csv",
+    "omnia-parquet",
+    "csv-csv",
+    "pi-parquet",
+    "pi-omnia",
+]
+
+
+@pytest.fixture(params=PAIRS)
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
     source_kind, _, sink_kind = request.param.partition("-")
     start_ns = begin()
@@ -212,6 +248,11 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
             emulator = stack.enter_context(EmulatorThread(series=empty))
             names = {each.id: each.metadata.name for each in emulator.store.listed()}
             source = ServiceSource(emulator, start_ns)
+        elif source_kind == "pi":
+            emulator = stack.enter_context(EmulatorThread(["pi", "--latency-ms", "5"]))
+            for name in NAMES:
+                emulator.archive.add(Attributes(name, "Float64"))
+            source = PiServerSource(emulator, start_ns)
         else:
             source = FolderSource(tmp_path, source_kind)
         sink: Sink

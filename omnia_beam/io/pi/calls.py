@@ -46,10 +46,11 @@ _TRANSIENT: Final = (408, 425, 429, 500, 502, 503, 504)
 
 @dataclass(frozen=True, slots=True)
 class DataServer:
-    """A data server: its name, and the WebId under which it is known today."""
+    """A data server: its name, the WebId under which it is known today, and the id that it keeps."""
 
     name: str
     web_id: str
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +74,14 @@ class Span:
 
 
 class Counted(NamedTuple):
-    """The number of values of a range as the server counts them.
+    """The number of values that a range holds at least: as the server counts them, or as a first look saw them.
 
     Attributes:
-        good: values that are no system states. [AF: Count of event-weighted summaries]
+        good: values that are no system states [AF: Count of event-weighted summaries]; None where the server did not count.
         all: values and system states, as far as the share of good ones tells; 0 where there is no good one.
     """
 
-    good: int
+    good: int | None
     all: int
 
 
@@ -106,7 +107,10 @@ class PiCalls:
         Raises:
             SelectionError: there is none of that name, or several where none is named.
         """
-        found = [DataServer(_text(item, "Name"), _text(item, "WebId")) for item in _items(self._get("dataservers"))]
+        found = [
+            DataServer(_text(item, "Name"), _text(item, "WebId"), str(item.get("Id") or _text(item, "Name")))
+            for item in _items(self._get("dataservers"))
+        ]
         names = ", ".join(each.name for each in found) or "none"
         if name is not None:
             for each in found:
@@ -120,41 +124,47 @@ class PiCalls:
     def points_named(self, server: DataServer, names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         """Return the points of these names, by the given spelling; names without a point are left out."""
         queries = [("points", [("path", f"\\\\{server.name}\\{name}")]) for name in names]
-        return {name: content for name, content in zip(names, self._each(queries), strict=True) if content is not None}
+        found = zip(names, self._each(queries), strict=True)
+        return {name: _point(content) for name, content in found if content is not None}
 
     def points_known(self, web_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         """Return the points that still have these WebIds, by WebId."""
         queries: list[_Get] = [(f"points/{each}", []) for each in web_ids]
-        return {each: found for each, found in zip(web_ids, self._each(queries), strict=True) if found is not None}
+        found = zip(web_ids, self._each(queries), strict=True)
+        return {web_id: _point(content) for web_id, content in found if content is not None}
 
     def points_listed(self, server: DataServer, name_filter: str, page: int = _LISTED) -> Iterator[Mapping[str, Any]]:
-        """Yield all points whose names match, page by page up to the empty one.
+        """Yield all points whose names match, page by page up to the end.
+
+        Each page begins at the last point of the page before, so that a list that moved, or a page that came without its
+        points, does not look like the end.
 
         Raises:
-            IncompleteReadError: the pages repeat, so that the list would have no end.
+            IncompleteReadError: the pages do not fit together.
         """
         seen: set[str] = set()
-        page = min(page, _LISTED)
+        last, page = "", min(page, _LISTED)
         while True:
-            params = [("nameFilter", name_filter), ("startIndex", str(len(seen))), ("maxCount", str(page))]
+            start = max(0, len(seen) - 1)
+            params = [("nameFilter", name_filter), ("startIndex", str(start)), ("maxCount", str(page))]
             try:
-                items = _items(self._get(f"dataservers/{server.web_id}/points", params))
+                items = [_point(item) for item in _items(self._get(f"dataservers/{server.web_id}/points", params))]
             except BadRequestError as error:
                 allowed = allowed_by(error)
-                if allowed is None or allowed >= page:
+                if allowed is None or not 1 < allowed < page:
                     raise
                 page = allowed
                 continue
-            fresh = [item for item in items if _text(item, "WebId") not in seen]
+            if last and (not items or items.pop(0)["WebId"] != last):
+                raise _changed(name_filter)
             if not items:
                 return
-            if len(fresh) < len(items):
-                raise IncompleteReadError(
-                    f"the list of points like {name_filter} shows some of them twice: it changed while it was read, or the "
-                    "server does not page; run again"
-                )
-            seen.update(item["WebId"] for item in fresh)
-            yield from fresh
+            found = {item["WebId"] for item in items}
+            if len(found) < len(items) or found & seen:
+                raise _changed(name_filter)
+            last = items[-1]["WebId"]
+            seen |= found
+            yield from items
 
     def state_sets(self, server: DataServer, names: set[str]) -> dict[str, dict[int, str]]:
         """Return the states by code of the sets of these names, by the case-folded name."""
@@ -166,7 +176,7 @@ class PiCalls:
         found = sorted(wanted & named.keys())
         contents = self._each([(f"enumerationsets/{named[each]}/enumerationvalues", []) for each in found])
         return {
-            name: {int(item["Value"]): str(item["Name"]) for item in _items(content)}
+            name: {_number(item, "Value"): str(item.get("Name") or "") for item in _items(content)}
             for name, content in zip(found, contents, strict=True)
             if content is not None
         }
@@ -245,11 +255,19 @@ class PiCalls:
     def _outcome(self, query: _Get, sent: Any, lenient: bool) -> Any:
         status = sent.get("Status") if isinstance(sent, dict) else None
         content = sent.get("Content") if isinstance(sent, dict) else None
-        if status == 200 and isinstance(content, dict) and "WebException" not in content and "Errors" not in content:
+        if (
+            status == 200
+            and isinstance(content, dict)
+            and not content.get("WebException")
+            and not content.get("Errors")
+        ):
             return content
-        if status == 404 or (lenient and isinstance(status, int) and status >= 400 and status not in _TRANSIENT):
+        if lenient and isinstance(status, int) and status >= 400 and status not in (404, *_TRANSIENT):
             return None
-        return self._one(query, lenient)
+        found = self._one(query, lenient)
+        if status == 404 and found is not None:
+            self._batches = False  # behind a proxy that changes the path, a batch finds nothing
+        return found
 
     def _one(self, query: _Get, lenient: bool) -> Any:
         try:
@@ -294,6 +312,27 @@ def _items(content: Mapping[str, Any]) -> list[Any]:
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise NotTheServiceError("a list without Items, which PI Web API would send: is base_url right?")
     return items
+
+
+def _changed(name_filter: str) -> IncompleteReadError:
+    return IncompleteReadError(
+        f"the list of points like {name_filter} changed while it was read, or the server does not page: run again"
+    )
+
+
+def _point(item: Any) -> Mapping[str, Any]:
+    """Return a point that has what every point has."""
+    if not isinstance(item, dict):
+        raise NotTheServiceError("a point that is no JSON object, which PI Web API would send: is base_url right?")
+    _text(item, "WebId"), _text(item, "Name"), _number(item, "Id")
+    return item
+
+
+def _number(item: Mapping[str, Any], name: str) -> int:
+    found = item.get(name)
+    if isinstance(found, bool) or not isinstance(found, int):
+        raise NotTheServiceError(f"an item without {name}, which PI Web API would send: is base_url right?")
+    return found
 
 
 def _text(item: Mapping[str, Any], name: str) -> str:

@@ -22,6 +22,9 @@ from omnia_beam.io.pi.values import PiValues, ValueRules, resolve_same_time, und
 _TRIES: Final = 3
 """How often a series is read again of which the server counts more than it sent."""
 
+_LEAST_LIMIT: Final = 100
+"""Smallest limit of a response that is taken for one: to read a window in smaller parts has no end. [ours]"""
+
 SEVERAL: Final = "one of several values at one time"
 
 Found = Callable[[str, str, int], None]
@@ -40,7 +43,7 @@ class ChunkMaker:
     Args:
         queries: reads a series again.
         rules: how values are understood.
-        planned: by range, the counts that the plan has asked for.
+        planned: by range, how many values the plan has found.
         counts: whether the server is asked for counts.
         found: counts points that are not held as they were.
         keep: makes dead letters durable; None where `same_time` makes none.
@@ -66,8 +69,10 @@ class ChunkMaker:
             for each in key.series_ids
             if each not in failed
         }
+        recorded = frozenset[str]().union(*(response.recorded for response in answers))
+        failed |= self._asked_alone(key.range, values, recorded)
         failed |= self._replaced(key.range, values)
-        if failed and any(response.is_again for response in answers):
+        if failed and recorded:
             yield WindowFailure.of(key, next(iter(failed.values())))
             return
         for series_id, error in failed.items():
@@ -82,39 +87,73 @@ class ChunkMaker:
     def _replaced(self, requested: TimeRange, values: dict[str, PiValues]) -> dict[str, OmniaBeamError]:
         """Read again what the server counts more of than it sent; return the series of which it still does, with the reason."""
         span = Span.of(requested)
-        if not self.counts or span is None:
+        if span is None:
             return {}
-        counts = self._counted(span, values) if self.planned.get(requested) is None else dict(self.planned[requested])
+        planned = self.planned.get(requested, {})
+        # A window of other series may have had the same range when it was planned.
+        counts = {**planned, **self._counted(span, [each for each in values if each not in planned], {})}
         self._confirmed(requested, values, counts)
         short = _short(values, counts)
-        if short and requested in self.planned:
-            short = _short(values, self._counted(span, short))  # some may have been deleted since
+        if short and planned:
+            short = _short(values, self._counted(span, short, planned))  # some may have been deleted since
         failed: dict[str, OmniaBeamError] = {}
+        sizes: dict[str, int] = {}
+        limits: dict[str, int] = {}
         for _ in range(_TRIES):
             for series_id in short:
-                try:
-                    values[series_id] = self._understood(series_id, self.queries.again(series_id, requested))
-                except (UnauthorizedError, TransientServiceError):
-                    raise
-                except OmniaBeamError as error:
-                    failed[series_id] = error
+                size = self._again(series_id, requested, values, failed, limits.get(series_id))
+                if size == sizes.get(series_id) and size >= _LEAST_LIMIT:
+                    limits[series_id] = size  # the same size twice: perhaps a limit that the server does not tell
+                sizes[series_id] = size
             rest = {each: values[each] for each in short if each not in failed}
-            short = _short(rest, self._counted(span, rest)) if rest else {}
+            short = _short(rest, self._counted(span, rest, planned)) if rest else {}
+            for series_id in limits.keys() & rest.keys() - short.keys():
+                self.queries.page.lower(limits[series_id])
         for series_id, counted in short.items():
             came = values[series_id]
             failed[series_id] = IncompleteReadError(
-                f"{series_id} {requested}: the server counts {counted.good:,} values, {counted.all:,} with system states, and "
-                f"sends {came.counted:,} and {len(came.points.times):,}. If it counts otherwise than it returns, which docs/pi.md "
-                "explains: source.counts: false",
+                _contradiction(series_id, requested, counted, came),
                 expected=counted.all,
                 received=len(came.points.times),
             )
         return failed
 
-    def _counted(self, span: Span, series_ids: Iterable[str]) -> dict[str, Counted]:
+    def _asked_alone(
+        self, requested: TimeRange, values: dict[str, PiValues], recorded: frozenset[str]
+    ) -> dict[str, OmniaBeamError]:
+        """Ask once more, alone, for series that held points and show none; return those that could not be read."""
+        failed: dict[str, OmniaBeamError] = {}
+        for series_id in sorted(recorded & self.queries.points.keys() & values.keys()):
+            if not len(values[series_id].points.times):
+                self._again(series_id, requested, values, failed)
+        return failed
+
+    def _again(
+        self,
+        series_id: str,
+        requested: TimeRange,
+        values: dict[str, PiValues],
+        failed: dict[str, OmniaBeamError],
+        limit: int | None = None,
+    ) -> int:
+        """Read a series alone, and note its values or why it could not be read; return the size of the largest response."""
+        try:
+            recorded, size = self.queries.again(series_id, requested, limit)
+        except (UnauthorizedError, TransientServiceError):
+            raise
+        except OmniaBeamError as error:
+            failed[series_id] = error
+            return 0
+        values[series_id] = self._understood(series_id, recorded)
+        return size
+
+    def _counted(self, span: Span, series_ids: Iterable[str], planned: Mapping[str, Counted]) -> Mapping[str, Counted]:
+        """Return the server's counts of now, and what the plan saw of series that the server does not count."""
+        if not self.counts:
+            return planned
         web_ids = {p.web_id: p.series_id for p in map(self.queries.points.get, series_ids) if p is not None}
         found = self.queries.calls.counts(list(web_ids), span)
-        return {web_ids[web_id]: counted for web_id, counted in found.items()}
+        return {**planned, **{web_ids[web_id]: counted for web_id, counted in found.items()}}
 
     def _confirmed(self, requested: TimeRange, values: dict[str, PiValues], counts: Mapping[str, Counted]) -> None:
         """Read series again of which no count says how many values there are, and keep the fullest response.
@@ -124,7 +163,7 @@ class ChunkMaker:
         doubtful = [
             each
             for each, found in values.items()
-            if each in self.queries.points and not (counts[each].good if each in counts else len(found.points.times))
+            if each in self.queries.points and not _says_how_many(counts.get(each), found)
         ]
         for _ in range(_CONFIRMATIONS):
             if not doubtful:
@@ -157,12 +196,30 @@ class ChunkMaker:
         return Chunk.from_points(key, {each: _plain(points) for each, points in kept.items()})
 
 
+def _says_how_many(counted: Counted | None, found: PiValues) -> bool:
+    """Return whether the server's count, or else any value at all, tells that the response was not an empty one."""
+    return bool(len(found.points.times) if counted is None or counted.good is None else counted.good)
+
+
+def _contradiction(series_id: str, requested: TimeRange, counted: Counted, came: PiValues) -> str:
+    if counted.good is None:
+        return (
+            f"{series_id} {requested}: the server sent {counted.all:,} values or more when the window was planned, and sends "
+            f"{len(came.points.times):,} now: run again"
+        )
+    return (
+        f"{series_id} {requested}: the server counts {counted.good:,} values, {counted.all:,} with system states, and "
+        f"sends {came.counted:,} and {len(came.points.times):,}. If it counts otherwise than it returns, which docs/pi.md "
+        "explains: source.counts: false"
+    )
+
+
 def _short(values: Mapping[str, PiValues], counts: Mapping[str, Counted]) -> dict[str, Counted]:
     """Return the counts of series of which more is counted than came."""
     return {
         each: counts[each]
         for each, found in values.items()
-        if each in counts and (counts[each].good > found.counted or counts[each].all > len(found.points.times))
+        if each in counts and ((counts[each].good or 0) > found.counted or counts[each].all > len(found.points.times))
     }
 
 

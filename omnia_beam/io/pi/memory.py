@@ -1,4 +1,7 @@
-"""Remember which point of the data server each series was, so that a point that is renamed stays one series."""
+"""Remember which point of its data server each series was, so that a point that is renamed stays one series.
+
+Points are remembered by data server: the numbers of one say nothing about the points of another.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import logging
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -33,36 +36,53 @@ class KnownPoint:
     name: str
 
 
-def known_points(state_dir: StateDir) -> Mapping[str, KnownPoint]:
+def known_points(state_dir: StateDir, server_id: str | None = None) -> Mapping[str, KnownPoint]:
     """Return the points that earlier runs found, by series id.
+
+    Args:
+        state_dir: of the job.
+        server_id: of the data server; None for the one that was read last.
 
     Raises:
         StateError: the directory cannot be read.
     """
-    data = state_dir.read(_NAME)
-    if data is None:
-        return {}
-    try:
-        found = orjson.loads(zlib.decompress(data))
-        points = found["points"] if found["format"] == _FORMAT else {}
-        return {
-            series_id: KnownPoint(int(number), web_id, name) for series_id, (number, web_id, name) in points.items()
-        }
-    except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
-        _log.warning(
-            "%s is damaged (%s): points that were renamed since are not recognised", state_dir.path(_NAME), error
-        )
-        return {}
+    found = _stored(state_dir)
+    points: dict[str, Any] = found["servers"].get(server_id or found["last"], {})
+    return {series_id: KnownPoint(number, web_id, name) for series_id, (number, web_id, name) in points.items()}
 
 
-def remember_points(state_dir: StateDir, points: Mapping[str, KnownPoint]) -> None:
+def remember_points(state_dir: StateDir, server_id: str, points: Mapping[str, KnownPoint]) -> None:
     """Store the points of this run; those that are not selected now stay remembered.
 
     Raises:
         StateError: the directory cannot be written.
     """
-    before = known_points(state_dir)
-    now = {**before, **points}
-    if now != before:
-        rows = {series_id: [each.number, each.web_id, each.name] for series_id, each in sorted(now.items())}
-        state_dir.write(_NAME, zlib.compress(orjson.dumps({"format": _FORMAT, "points": rows}), 1))
+    before = _stored(state_dir)
+    now = {**known_points(state_dir, server_id), **points}
+    rows = {series_id: [each.number, each.web_id, each.name] for series_id, each in sorted(now.items())}
+    after = {"format": _FORMAT, "last": server_id, "servers": {**before["servers"], server_id: rows}}
+    if after != before:
+        state_dir.write(_NAME, zlib.compress(orjson.dumps(after), 1))
+
+
+def _stored(state_dir: StateDir) -> dict[str, Any]:
+    """Return what the file holds, checked: `last`, an id of a data server, and `servers`, by id the rows of points."""
+    nothing = {"format": _FORMAT, "last": "", "servers": {}}
+    data = state_dir.read(_NAME)
+    if data is None:
+        return nothing
+    try:
+        found: dict[str, Any] = orjson.loads(zlib.decompress(data))
+        if found["format"] != _FORMAT:
+            return nothing
+        for rows in found["servers"].values():
+            for number, web_id, name in rows.values():
+                if not (isinstance(number, int) and isinstance(web_id, str) and isinstance(name, str)):
+                    raise ValueError("a point without number, WebId or name")
+        found["servers"].get(found["last"])
+    except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
+        _log.warning(
+            "%s is damaged (%s): points that were renamed since are not recognised", state_dir.path(_NAME), error
+        )
+        return nothing
+    return found

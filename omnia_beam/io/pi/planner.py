@@ -30,7 +30,7 @@ _PROBED: Final = 1_000
 _COUNTED: Final = 100
 
 Counts = Mapping[TimeRange, Mapping[str, Counted]]
-"""Numbers of values by range and series, as the server counts them."""
+"""Numbers of values by range and series: what the server counts, or what a first look saw."""
 
 
 def plan_points(
@@ -42,7 +42,7 @@ def plan_points(
     counts: bool,
     threads: int,
 ) -> tuple[Plan, Counts]:
-    """Return windows that cover what is wanted, each instant of each series once, and the counts that they were made from.
+    """Return windows that cover what is wanted, each instant of each series once, and the numbers that they were made from.
 
     Args:
         calls: of the service.
@@ -56,7 +56,7 @@ def plan_points(
         ServiceError: a request failed.
     """
     packed: list[PackedWindow] = []
-    exact: dict[TimeRange, dict[str, Counted]] = {}
+    known: dict[TimeRange, dict[str, Counted]] = {}
     with ThreadPoolExecutor(threads, thread_name_prefix="omnia-probe") as pool:
         for series_ids, requested in wanted:
             if not requested:
@@ -68,12 +68,14 @@ def plan_points(
                 counted = _spread(pool, here, _COUNTED, partial(_counted, calls, span)) if counts else {}
                 unknown = [each for each in here if each.series_id not in counted]
                 found |= {each: counts_of.all for each, counts_of in counted.items()}
-                found |= _spread(
+                seen = _spread(
                     pool, unknown, MAX_SERIES, partial(_dense, calls, span, min(_PROBED, limits.page_points))
                 )
-                exact[requested] = {**exact.get(requested, {}), **counted}
+                found |= {each: estimated for each, (_, estimated) in seen.items()}
+                at_least = {each: Counted(None, number) for each, (number, _) in seen.items()}
+                known[requested] = {**known.get(requested, {}), **at_least, **counted}
             packed += pack_windows(found.items(), requested, limits)
-    return Plan.of(packed), exact
+    return Plan.of(packed), known
 
 
 def find_page_limit(calls: PiCalls, point: PiPoint, span: Span, wanted: int) -> int:
@@ -113,8 +115,11 @@ def _counted(calls: PiCalls, span: Span, points: Sequence[PiPoint]) -> Mapping[s
     return {names[web_id]: count for web_id, count in calls.counts(list(names), span).items()}
 
 
-def _dense(calls: PiCalls, span: Span, probed: int, points: Sequence[PiPoint]) -> Mapping[str, int]:
-    """Return estimates from the first thousand values; a window that holds more is divided when it is read."""
+def _dense(calls: PiCalls, span: Span, probed: int, points: Sequence[PiPoint]) -> Mapping[str, tuple[int, int]]:
+    """Return how many of the first thousand values there are, and an estimate of all.
+
+    A window that holds more than that is divided when it is read.
+    """
     found = {}
     web_ids = [each.web_id for each in points]
     try:
@@ -126,10 +131,11 @@ def _dense(calls: PiCalls, span: Span, probed: int, points: Sequence[PiPoint]) -
     for each in points:
         values = streams.get(each.web_id)
         if values is None or not len(values):
-            found[each.series_id] = 0
+            found[each.series_id] = (0, 0)
             continue
         share = 1.0
         if len(values) >= probed:
             share = (span.last_ns - span.first_ns) / max(1, int(values.times[-1]) - span.first_ns)
-        found[each.series_id] = int(min(len(values) * share, 1e12))
+        within = int(((values.times >= span.first_ns) & (values.times <= span.last_ns)).sum())
+        found[each.series_id] = (within, int(min(len(values) * share, 1e12)))
     return found

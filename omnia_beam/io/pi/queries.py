@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -45,12 +45,12 @@ class PiAnswer:
     Args:
         values: by series id, in the order of time; of every series of the query but those that failed.
         failed: by series id, why a series could not be read.
-        is_again: whether recorded points are replaced by these, so that a window is taken as a whole or not at all.
+        recorded: series of which points are recorded that these replace, so that a window is taken as a whole or not at all.
     """
 
     values: Mapping[str, Recorded]
     failed: Mapping[str, OmniaBeamError] = field(default_factory=dict)
-    is_again: bool = False
+    recorded: frozenset[str] = frozenset()
 
     @property
     def points(self) -> int:
@@ -131,7 +131,7 @@ class PiQueries:
             series_ids: the series to read.
             query: the range, not empty.
             points_expected: not used: an empty response is compared with the server's count.
-            recorded: series that held points before; where one of them is empty now, it is asked for once more, alone.
+            recorded: series that held points before; where one of them is empty now, `io.pi.chunks` asks once more, alone.
 
         Raises:
             IncompleteReadError: no whole response came in several tries, or more values stand at one time than can be paged.
@@ -144,15 +144,12 @@ class PiQueries:
         try:
             points = self._points_of(series_ids, failed)
             values = self._values(points, query, budget, failed)
-            for point in points:
-                if point.series_id in recorded and not len(values.get(point.series_id, NO_VALUES)):
-                    self._try(point, query, budget, values, failed)
         except _TooMuch as found:
             return Divide(found.parts)
         if failed and (recorded or len(failed) == len(series_ids)):
             raise next(iter(failed.values()))
         empty = {each: NO_VALUES for each in series_ids if each not in failed}
-        return PiAnswer({**empty, **values}, failed, bool(recorded))
+        return PiAnswer({**empty, **values}, failed, recorded)
 
     def check_whole(self, series_ids: tuple[str, ...], requested: TimeRange, points: int) -> None:
         """Do nothing: every chunk is compared with the server's count when it is made."""
@@ -162,9 +159,21 @@ class PiQueries:
         points = [self.points[each] for each in series_ids]
         return self._values(points, requested, _Budget(2**62), {})
 
-    def again(self, series_id: str, requested: TimeRange) -> Recorded:
-        """Return the values of one series, asked for alone and however many they are; raises as `read`."""
-        return self._alone(self.points[series_id], requested, _Budget(2**62))
+    def again(self, series_id: str, requested: TimeRange, limit: int | None = None) -> tuple[Recorded, int]:
+        """Return the values of one series, asked for alone and however many they are, and the size of the largest response.
+
+        Args:
+            series_id: of the series.
+            requested: the range.
+            limit: the size at which a response is taken for cut off, where that is below what is known.
+
+        Raises:
+            As `read`.
+        """
+        queries = self if limit is None else replace(self, page=PageLimit(max(2, limit)))
+        sizes: list[int] = []
+        found = queries._alone(self.points[series_id], requested, _Budget(2**62), sizes)
+        return found, max(sizes, default=0)
 
     def _points_of(self, series_ids: Sequence[str], failed: dict[str, OmniaBeamError]) -> list[PiPoint]:
         for each in series_ids:
@@ -226,8 +235,8 @@ class PiQueries:
                 whole[point.series_id] = values
         return whole
 
-    def _alone(self, point: PiPoint, query: TimeRange, budget: _Budget) -> Recorded:
-        """Return all values of one stream in a range, in as many requests as they take."""
+    def _alone(self, point: PiPoint, query: TimeRange, budget: _Budget, sizes: list[int] | None = None) -> Recorded:
+        """Return all values of one stream in a range, in as many requests as they take; `sizes` gets those of the responses."""
         todo, parts = [query], []
         while todo:
             part = todo.pop()
@@ -235,6 +244,8 @@ class PiQueries:
             if span is None:
                 continue
             values = self._page(point, span)
+            if sizes is not None:
+                sizes.append(len(values))
             if len(values) < self.page.values:
                 budget.take(len(values), self._shares(query, part))
                 parts.append(_cut(values, part))

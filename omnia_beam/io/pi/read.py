@@ -47,7 +47,7 @@ class PiReading:
         rules: how values are understood.
         page: how many values are asked for at once.
         max_chunk_points: the most points of a chunk.
-        planned: by range, the counts that the plan has asked for.
+        planned: by range, how many values the plan has found.
         counts: whether the server is asked for counts.
         keep: makes dead letters durable; None where there are none.
         keep_trying: whether a service that is down fails its windows only.

@@ -9,7 +9,7 @@ from typing import Any
 
 from omnia_beam.config.fields import has_control_character
 from omnia_beam.config.ids_file import read_ids_file
-from omnia_beam.core.errors import NotTheServiceError, SelectionError, UsageError
+from omnia_beam.core.errors import SelectionError, UsageError
 from omnia_beam.core.finding import Finding
 from omnia_beam.core.series import Timeseries
 from omnia_beam.core.text import counted, one_line
@@ -151,7 +151,7 @@ def select_points(
         UsageError: a new point has the name of a series that is another point.
         ServiceError: the server cannot be asked.
     """
-    named = list({name.casefold(): name for name in reversed(named_points(selection))}.values())[::-1]
+    named = list(dict.fromkeys(named_points(selection)))
     found = calls.points_named(server, named)
     contents = [found[name] for name in named if name in found]
     missing = [name for name in named if name not in found]
@@ -196,7 +196,7 @@ def _missing(
     sought = {name: by_name[name.casefold()] for name in names if name.casefold() in by_name}
     web_ids = {known[each].web_id: each for each in sought.values() if each in known}
     there = calls.points_known(list(web_ids))
-    same = {web_ids[w]: content for w, content in there.items() if _number(content) == known[web_ids[w]].number}
+    same = {web_ids[w]: content for w, content in there.items() if int(content["Id"]) == known[web_ids[w]].number}
     gone = sorted({each for each in sought.values() if each not in same and each in recorded})
     unknown = [name for name in names if name not in sought or (sought[name] not in same and sought[name] not in gone)]
     return list(same.values()), gone, unknown
@@ -208,7 +208,7 @@ def _as_series(contents: Iterable[Mapping[str, Any]], known: Mapping[str, KnownP
     spelled = {series_id.casefold(): series_id for series_id in known}
     found: dict[str, FoundPoint] = {}
     for content in contents:
-        number, name = _number(content), str(content["Name"])
+        number, name = int(content["Id"]), str(content["Name"])
         # A point that was recreated has another number under the same name, and goes on as the same series.
         series_id = series_of.get(number) or spelled.get(name.casefold(), name)
         before = known.get(series_id)
@@ -231,7 +231,7 @@ def _check_recreated(calls: PiCalls, points: Iterable[FoundPoint], known: Mappin
     there = calls.points_known([known[series_id].web_id for series_id in other])
     for series_id, each in other.items():
         content = there.get(known[series_id].web_id)
-        if content is not None and _number(content) == known[series_id].number:
+        if content is not None and int(content["Id"]) == known[series_id].number:
             raise _two_points(series_id, each.name, str(content["Name"]))
 
 
@@ -240,13 +240,6 @@ def _two_points(series_id: str, one: str, other: str) -> UsageError:
         f"source.series: the points {one_line(one)} and {one_line(other)} are both the series {one_line(series_id)}: one of them "
         "was renamed, and the other has its former name. Copy the new one by a job of another name, and leave it out here"
     )
-
-
-def _number(content: Mapping[str, Any]) -> int:
-    number = content.get("Id")
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise NotTheServiceError("a point without Id, which PI Web API would send: is base_url right?")
-    return number
 
 
 def _matches(pattern: str, text: str) -> bool:

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from omnia_beam.config.job import JobConfig, wanted_range
-from omnia_beam.core.errors import OmniaBeamError
+from omnia_beam.core.errors import IncompleteReadError, TerminalServiceError, UnauthorizedError
 from omnia_beam.core.finding import Finding
 from omnia_beam.core.series import Timeseries
+from omnia_beam.core.text import counted, one_line
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.core.window import ChunkKey, Window
@@ -68,9 +69,9 @@ class PiServer:
 
     def remembered(self, view: JobView, last: Sequence[str] | None) -> Selection:
         recorded = view.ledger.series_ids(view.scope.digest)
-        spelled = {each.casefold(): each for each in known_points(view.state_dir)}
-        spelled |= {each.casefold(): each for each in recorded}
-        former = {each.name.casefold(): series_id for series_id, each in known_points(view.state_dir).items()}
+        known = known_points(view.state_dir)
+        spelled = {each.casefold(): each for each in (*known, *recorded)}
+        former = {each.name.casefold(): series_id for series_id, each in known.items()}
         names = [each.casefold() for each in named_points(self._options.series)]
         ids = {spelled.get(name) or former.get(name) or name for name in names}
         if not self._options.series.search:
@@ -86,7 +87,11 @@ class PiServer:
         check_reachable(self._service)
         calls = PiCalls(shared_session(self._service))
         server = calls.data_server(self._options.data_server)
-        return _described(calls, server, select_points(calls, server, self._options.series, {}, ()).points)
+        points = select_points(calls, server, self._options.series, {}, ()).points
+        states, warnings = _states(calls, server, points)
+        for text in warnings:
+            _log.warning(text)
+        return [each.series(states.get(each.state_set.casefold())) for each in points]
 
     def open(
         self, view: JobView, notify: Notify, *, metadata: bool, short_retries: bool = False, share: Share = WHOLE
@@ -94,7 +99,7 @@ class PiServer:
         service = share.part(self._service)
         if short_retries:
             service = service.with_short_retries()
-        return OpenPi(self._options, self._job, service, view, metadata=metadata)
+        return OpenPi(self._options, self._job, service, view)  # the points come with their metadata
 
     def _selected(self, calls: PiCalls) -> Selected:
         server = calls.data_server(self._options.data_server)
@@ -127,9 +132,7 @@ class OpenPi:
     plan_lasts = True
     shard_type = WindowShard
 
-    def __init__(
-        self, options: PiSource, job: JobConfig, service: ServiceSettings, view: JobView, *, metadata: bool
-    ) -> None:
+    def __init__(self, options: PiSource, job: JobConfig, service: ServiceSettings, view: JobView) -> None:
         self.wanted = wanted_range(job)
         self._options = options
         self._service = service
@@ -141,25 +144,27 @@ class OpenPi:
         self._calls = PiCalls(session)
         server = self._server = self._calls.data_server(options.data_server)
         recorded = view.ledger.series_ids(view.scope.digest)
-        found = select_points(self._calls, server, options.series, known_points(view.state_dir), recorded)
+        found = select_points(self._calls, server, options.series, known_points(view.state_dir, server.id), recorded)
         self._found = found.points
         self._gone = frozenset(found.gone)
         self.points = {each.series_id: each.point for each in found.points}
-        self.warnings = found.warnings
+        states, without = _states(self._calls, server, found.points)
+        self.warnings = (*found.warnings, *without)
         self.series = tuple(
             sorted(
                 (
-                    *_described(self._calls, server, found.points, metadata=metadata),
+                    *(each.series(states.get(each.state_set.casefold())) for each in found.points),
                     *(_lost_series(each) for each in found.gone),
                 ),
                 key=lambda each: each.id,
             )
         )
         if isinstance(view, JobRun):
-            remember_points(view.state_dir, {each.series_id: each.known for each in found.points})
+            remember_points(view.state_dir, server.id, {each.series_id: each.known for each in found.points})
         self.page_points = self._page_limit()
         self.limits = PackLimits(MAX_SERIES, self.page_points, max(job.max_chunk_points, 1))
         self._planned: Counts = {}
+        self._uncounted: set[str] = set()
         self._letters = None
         if options.same_time == "dead_letter":
             fence = view.fence if isinstance(view, JobRun) else None
@@ -180,7 +185,25 @@ class OpenPi:
             counts=self._options.counts,
             threads=self._service.max_in_flight,
         )
+        self._tell_uncounted()
         return plan
+
+    def _tell_uncounted(self) -> None:
+        found = {
+            series_id
+            for numbers in self._planned.values()
+            for series_id, number in numbers.items()
+            if number.good is None
+        }
+        if self._options.counts and (new := sorted(found - self._uncounted)):
+            self._uncounted |= found
+            _log.warning(
+                "the data server does not count the values of %s (%s%s): that nothing of them was left out is not compared with "
+                "its count",
+                counted(len(new), "point"),
+                one_line(new[0]),
+                ", …" if len(new) > 1 else "",
+            )
 
     def counts(self, series_ids: tuple[str, ...], requested: TimeRange) -> Mapping[str, int]:
         return {}  # what is read is compared with the server's count before it is written, several values at one time included
@@ -222,10 +245,10 @@ class OpenPi:
     def metadata(self, series_ids: Sequence[str]) -> Iterator[Timeseries]:
         requested = frozenset(series_ids)
         points = [each for each in self._found if each.series_id in requested]
-        try:
-            yield from _described(self._calls, self._server, points)
-        except OmniaBeamError as error:
-            _log.warning("the states of digital points are not known, as the server does not give them: %s", error)
+        states, warnings = _states(self._calls, self._server, points)
+        for text in warnings:
+            _log.warning(text)
+        yield from (each.series(states.get(each.state_set.casefold())) for each in points)
 
     def settled(self, run: JobRun) -> None:
         return None
@@ -248,13 +271,19 @@ class OpenPi:
         return find_page_limit(self._calls, self._found[0].point, span, self._options.page_limit)
 
 
-def _described(
-    calls: PiCalls, server: DataServer, points: Sequence[FoundPoint], *, metadata: bool = True
-) -> Iterator[Timeseries]:
-    """Yield the points as timeseries; the states of digital points are looked up where metadata is wanted."""
-    states = calls.state_sets(server, {each.state_set for each in points}) if metadata else {}
-    for each in points:
-        yield each.series(states.get(each.state_set.casefold()))
+def _states(
+    calls: PiCalls, server: DataServer, points: Sequence[FoundPoint]
+) -> tuple[Mapping[str, Mapping[int, str]], tuple[str, ...]]:
+    """Return the states of digital points by case-folded name of their set, and a warning where they cannot be read."""
+    try:
+        return calls.state_sets(server, {each.state_set for each in points}), ()
+    except UnauthorizedError:
+        raise
+    except (TerminalServiceError, IncompleteReadError) as error:
+        text = (
+            f"the names of the states of digital points are not known, as the data server does not give them: {error}"
+        )
+        return {}, (text,)
 
 
 def _lost_series(series_id: str) -> Timeseries:

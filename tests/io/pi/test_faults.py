@@ -1,16 +1,11 @@
-"""Faults of a third of all responses, and kills: what arrives is exact, or its window is named."""
+"""Faults of a third of all responses: what arrives is exact, or its window is named."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -77,48 +72,3 @@ def test_a_steady_fault_of_one_series_fails_its_windows_alone(
         assert summary.status == "incomplete"
         named = {series for each in summary.details.get("failures", []) for series in each["series"]}
         assert set(differences(stored, truth)) == named == {point.name}
-
-
-def job_text(url: str, folder: Path) -> str:
-    return json.dumps(
-        {
-            "name": "killed",
-            "source": {
-                "kind": "pi",
-                "base_url": url,
-                "credential": {"kind": "anonymous"},
-                "series": {"search": {"name": "dense*"}},
-                "rate": {"requests_per_second": None, "max_in_flight": 4},
-            },
-            "window": {"start": START, "end": END},
-            "max_chunk_points": 2_000,
-            "sink": {"kind": "parquet", "path": str(folder / "out")},
-            "state": str(folder / "state"),
-        }
-    )
-
-
-@pytest.mark.long
-@pytest.mark.timeout(600)
-def test_ten_kills_lose_and_repeat_nothing(tmp_path: Path) -> None:
-    plant = ["pi", "--synthetic", "dense:series=8,days=3,step=20s", "--max-items", "500", "--latency-ms", "20"]
-    with EmulatorThread([*plant, "--fault", "path=/recorded rate=0.3 status=503"]) as emulator:
-        job = tmp_path / "job.yaml"
-        job.write_text(job_text(emulator.url, tmp_path), encoding="utf-8")
-        command = [sys.executable, "-m", "omnia_beam", "backfill", str(job), "--json", "--quiet"]
-        files = 0
-        for _ in range(10):
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            while process.poll() is None and len(list((tmp_path / "out").rglob("*.parquet"))) <= files:
-                try:
-                    process.wait(0.02)
-                except subprocess.TimeoutExpired:
-                    continue
-            os.kill(process.pid, signal.SIGKILL) if process.poll() is None else None
-            process.wait()
-            files = len(list((tmp_path / "out").rglob("*.parquet")))
-        done = subprocess.run(command, capture_output=True, text=True, timeout=200)
-        summary: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        assert (done.returncode, summary["status"]) == (0, "complete"), done.stderr
-        truth = Truth.of(emulator.archive, parse_time(START), parse_time(END)).points
-        assert differences(stored_points(tmp_path / "out"), truth) == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import urllib.request
 from collections.abc import Callable
@@ -209,6 +210,19 @@ def test_metadata_names_types_units_and_states(load: Load) -> None:
         assert (pump.value_type, pump.states, other.value_type) == ("digital", {0: "Off", 1: "On"}, "float32")
 
 
+def test_states_and_units_stand_beside_the_points(load: Load, context: RunContext, tmp_path: Path) -> None:
+    with EmulatorThread(["pi"]) as emulator:
+        emulator.archive.add_set("pump", "", {0: "Off", 1: "På"})
+        add(emulator, "P1", [(T0, 1.0)], point_type="Digital", digital_set="PUMP", descriptor="A pump; two states")
+        add(emulator, "T1", line(), units="bar", step=True)
+        assert run_backfill(load(emulator.url, window=WINDOW), context).status == "complete"
+        with (tmp_path / "out" / "_series-job.csv").open(encoding="utf-8", newline="") as file:
+            pump, other = csv.DictReader(file)
+        assert json.loads(pump["states"]) == {"0": "Off", "1": "På"}
+        assert (pump["series_id"], pump["description"], pump["value_type"]) == ("P1", "A pump; two states", "digital")
+        assert (other["unit"], other["step"], other["value_type"], other["states"]) == ("bar", "true", "float32", "")
+
+
 def test_texts_stop_the_run_unless_they_are_accepted(load: Load, context: RunContext, tmp_path: Path) -> None:
     with EmulatorThread(["pi"]) as emulator:
         add(
@@ -274,6 +288,27 @@ def test_refresh_follows_late_values(load: Load, context: RunContext, tmp_path: 
         point.stored().write(events_of([(T0 + 5 * 10**8, 77.0)]), "Insert")
         assert run_backfill(config, context).status == "complete"
         assert differences(stored_points(tmp_path / "out"), truth(emulator)) == {}
+
+
+def test_a_window_that_is_read_again_asks_for_its_quiet_series_once(
+    load: Load, context: RunContext, tmp_path: Path
+) -> None:
+    with EmulatorThread(["pi", "--max-items", "1000"]) as emulator:
+        add(emulator, "BUSY", [(T0 + at * 8_000_000_000, at / 2) for at in range(10_000)])
+        for at in range(20):
+            add(emulator, f"QUIET{at}", line(1))
+        config = load(emulator.url, window=WINDOW, refresh="100000d")
+        assert run_backfill(config, context).status == "complete"
+        for at in range(10):
+            point = emulator.archive.named(f"QUIET{at}")
+            assert point is not None
+            point.history = StoredHistory(events_of([]))
+        before = sum(emulator.stats()["requests"]["GET /streams/{webId}/recorded"].values())
+        summary = run_backfill(config, context)
+        asked = sum(emulator.stats()["requests"]["GET /streams/{webId}/recorded"].values()) - before
+        assert (summary.status, summary.points_kept) == ("incomplete", 10)
+        assert asked <= before + 15
+        assert {len(rows) for name, rows in stored_points(tmp_path / "out").items() if name != "BUSY"} == {1}
 
 
 @pytest.mark.parametrize("kinds", [["Float32", "Float64", "Int32"], ["Digital"], ["String"]])
