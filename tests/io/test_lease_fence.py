@@ -86,8 +86,14 @@ def test_the_sinks_of_files_stop_with_the_lease(tmp_path: Path, state: StateDir,
     assert content(tmp_path / "out") == before
 
 
-def test_dead_letters_of_a_lost_run_neither_come_nor_go(state: StateDir) -> None:
-    files = DeadLetterFiles.of(state, fence_of(state))
+@pytest.mark.parametrize("place", ["state", "folder"])
+def test_dead_letters_of_a_lost_run_neither_come_nor_go(tmp_path: Path, state: StateDir, place: str) -> None:
+    fence = fence_of(state)
+    files = (
+        DeadLetterFiles.of(state, fence)
+        if place == "state"
+        else DeadLetterFiles.at(str(tmp_path / "letters"), fence=fence)
+    )
     name = files.put(key("a", 0, 10), [])
     lease_for(state, 2)
     for change in (lambda: files.put(key("b", 0, 10), []), lambda: files.remove(name), lambda: files.keep_only([])):

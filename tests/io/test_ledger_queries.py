@@ -10,7 +10,7 @@ from omnia_beam.core.errors import StateError
 from omnia_beam.core.fingerprint import add_hashes
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.core.time_range import TimeRange
-from omnia_beam.ledger.facts import joined_receipt, standing_points
+from omnia_beam.ledger.facts import joined_receipt, prior_records, receipts_of_range, standing_points
 from omnia_beam.ledger.failures import failure_file, forget_failures, read_failures
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.queries import RecentWindow, points_of_run, recent_windows
@@ -107,6 +107,46 @@ def test_standing_points_are_those_of_the_sink_that_no_later_receipt_replaced(st
     assert standing_points(Ledger.load(state), "omnia:elsewhere") == 0
 
 
+def test_receipts_of_a_range_are_those_of_scope_and_sink_that_meet_it(state: StateDir) -> None:
+    recorded(state, 1, receipt("a", 0, 10), receipt("a", 10, 20), receipt("b", 20, 30))
+    recorded(state, 1, receipt("c", 0, 30), scope=OTHER_SCOPE, writer_id="o")
+    recorded(state, 1, receipt("d", 0, 30, sink="omnia:there"), scope=SECOND_SINK, writer_id="x")
+    with LedgerWriter(state, SCOPE, lease_for(state, 2), writer_id="i") as writer:
+        writer.intend(key("b", 20, 25))
+    ledger = Ledger.load(state)
+
+    def found(wanted: TimeRange | None, scope: Scope = SCOPE, sink: str = SINK) -> list[tuple[str, int, bool]]:
+        standing = receipts_of_range(ledger, scope.digest, sink, wanted)
+        return sorted(
+            ("".join(one.receipt.key.series_ids), one.receipt.key.range.start_ns, one.whole) for one in standing
+        )
+
+    assert found(None) == [("a", 0, True), ("a", 10, True), ("b", 20, False)]
+    assert found(TimeRange(9, 10)) == [("a", 0, True)]
+    assert found(TimeRange(10, 21)) == [("a", 10, True), ("b", 20, False)]
+    assert found(TimeRange(30, 40)) == []
+    assert found(None, OTHER_SCOPE) == [("c", 0, True)]
+    assert found(None, SECOND_SINK, "omnia:there") == [("d", 0, True)]
+    assert found(None, SCOPE, "omnia:there") == []
+
+
+def test_prior_records_of_a_window_are_those_that_lie_in_it_oldest_first(state: StateDir) -> None:
+    recorded(state, 1, receipt("ab", 0, 10, count=4), receipt("ab", 20, 40), receipt("a", 0, 10))
+    recorded(state, 2, receipt("ab", 10, 20, count=5), receipt("ab", 45, 55), scope=OTHER_SCOPE)
+    recorded(state, 2, receipt("ab", 0, 20, sink="omnia:there"), scope=SECOND_SINK, writer_id="x")
+    with LedgerWriter(state, SCOPE, lease_for(state, 3), writer_id="i") as writer:
+        writer.intend(key("ab", 0, 20))
+    ledger = Ledger.load(state)
+    first, second, alone = key("ab", 0, 20), key("ab", 20, 50), key("b", 0, 20)
+    found = prior_records(ledger, SINK, [second, alone, first])
+    assert {window: [(each.receipt.key.range, each.scope) for each in priors] for window, priors in found.items()} == {
+        first: [(TimeRange(0, 10), SCOPE.digest), (TimeRange(10, 20), OTHER_SCOPE.digest)],
+        second: [(TimeRange(20, 40), SCOPE.digest)],
+    }
+    assert prior_records(ledger, SINK, []) == {}
+    assert prior_records(ledger, "omnia:elsewhere", [first]) == {}
+
+
 def part(start: int, end: int, count: int, first: int | None, last: int | None, text: str) -> Receipt:
     series = SeriesReceipt("a", f"target-{start}", count, first, last, ((192, count),), text)
     return Receipt(key("a", start, end), SINK, (series,), (f"file-{start}", "both"))
@@ -127,10 +167,14 @@ def test_parts_of_a_window_add_up_to_it() -> None:
 
 
 def test_the_receipt_of_the_window_itself_goes_before_its_parts() -> None:
-    whole, late = part(0, 30, 9, 0, 29, "1" * 32), part(10, 20, 1, 12, 12, "2" * 32)
+    old, whole, late = (
+        part(0, 30, 8, 0, 29, "3" * 32),
+        part(0, 30, 9, 0, 29, "1" * 32),
+        part(10, 20, 1, 12, 12, "2" * 32),
+    )
     assert joined_receipt(whole.key, [whole]) is whole
-    joined = joined_receipt(whole.key, [whole, late])
-    assert joined.series == whole.series
+    joined = joined_receipt(whole.key, [old, whole, late])
+    assert joined.series == whole.series  # the newer of its own two
     assert joined.files == ("file-0", "both", "file-10")
     assert joined_receipt(key("a", 0, 30), [late]).key == key("a", 0, 30)
 
