@@ -13,7 +13,14 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.ledger.facts import joined_receipt, prior_records, receipts_of_range, standing_points
 from omnia_beam.ledger.failures import failure_file, forget_failures, read_failures
 from omnia_beam.ledger.ledger import Ledger
-from omnia_beam.ledger.queries import RecentWindow, points_of_run, recent_windows
+from omnia_beam.ledger.queries import (
+    RecentWindow,
+    count_recorded,
+    points_of_run,
+    recent_windows,
+    recorded_points,
+    redo_keys,
+)
 from omnia_beam.ledger.record import Scope
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.writer import LedgerWriter
@@ -52,6 +59,67 @@ def recorded_at(state: StateDir, now_s: float, *receipts: Receipt, intends: bool
 def recent(state: StateDir, series_ids: str = "ab", since_ns: int = NOW, settle_ns: int = 0) -> list[RecentWindow]:
     found = recent_windows(Ledger.load(state), SCOPE.digest, SINK, series_ids, since_ns, settle_ns)
     return sorted(found, key=lambda each: each.key.range)
+
+
+def redone(
+    state: StateDir, wanted: TimeRange, refresh: TimeRange | None = None, series_ids: str = "abcd", now_ns: int = NOW
+) -> list[tuple[str, int, int]]:
+    found = redo_keys(Ledger.load(state), SCOPE.digest, SINK, series_ids, wanted, refresh, now_ns)
+    return [("".join(each.series_ids), each.range.start_ns, points) for each, points in found]
+
+
+def test_a_window_of_this_scope_that_was_read_after_its_end_is_not_read_again(state: StateDir) -> None:
+    recorded_at(state, AT_S, receipt("a", 0, 10), receipt("b", NOW - 10, NOW))
+    assert redone(state, TimeRange(0, NOW)) == []
+
+
+def test_a_window_is_read_again_where_its_end_had_not_come(state: StateDir) -> None:
+    recorded_at(state, AT_S, receipt("a", 0, NOW + 1, count=4), receipt("b", 0, NOW))
+    assert redone(state, TimeRange(0, NOW)) == [("a", 0, 4)]
+    assert redone(state, TimeRange(0, NOW), now_ns=NOW - 1) == [("b", 0, 3), ("a", 0, 4)]  # a clock was ahead
+
+
+def test_windows_of_another_scope_and_those_that_a_run_died_over_are_read_again(state: StateDir) -> None:
+    recorded(state, 1, receipt("a", 0, 10, count=4), scope=OTHER_SCOPE)
+    recorded(state, 1, receipt("b", 0, 10), receipt("c", 0, 10, count=5), writer_id="x")
+    with LedgerWriter(state, SCOPE, lease_for(state, 2), writer_id="i") as writer:
+        writer.intend(key("c", 0, 5))
+    assert redone(state, TimeRange(0, 10)) == [("a", 0, 4), ("c", 0, 5)]
+    assert redone(state, TimeRange(0, 10), series_ids="bc") == [("c", 0, 5)]
+    assert redone(state, TimeRange(10, 20)) == []
+    assert redo_keys(Ledger.load(state), SCOPE.digest, "omnia:there", "abc", TimeRange(0, 10), None, NOW) == []
+
+
+def test_windows_that_reach_into_what_is_refreshed_are_read_again(state: StateDir) -> None:
+    recorded(state, 1, receipt("a", 0, 10), receipt("a", 10, 20), receipt("b", 20, 30))
+    assert redone(state, TimeRange(0, 30), TimeRange(20, 30)) == [("b", 20, 3)]
+    assert redone(state, TimeRange(0, 30), TimeRange(19, 30)) == [("a", 10, 3), ("b", 20, 3)]
+    assert redone(state, TimeRange(0, 20), TimeRange(19, 30)) == [("a", 10, 3)]
+    assert redone(state, TimeRange(0, 30), TimeRange(0, 10)) == [("a", 0, 3)]
+
+
+def test_recorded_windows_are_counted_whole_or_in_part_but_not_in_doubt(state: StateDir) -> None:
+    recorded(state, 1, receipt("a", 0, 10), receipt("b", 0, 10), receipt("c", 0, 10), receipt("d", 10, 20))
+    recorded(state, 1, receipt("a", 0, 10), scope=OTHER_SCOPE, writer_id="o")
+    recorded(state, 2, receipt("a", 0, 10), receipt("b", 0, 5))
+    with LedgerWriter(state, SCOPE, lease_for(state, 3), writer_id="i") as writer:
+        writer.intend(key("c", 0, 10))
+    ledger = Ledger.load(state)
+    assert count_recorded(ledger, SCOPE.digest, "abcd", TimeRange(0, 10)) == 3  # a, and b in two parts
+    assert count_recorded(ledger, SCOPE.digest, "abcd", TimeRange(0, 11)) == 4
+    assert count_recorded(ledger, SCOPE.digest, "a", TimeRange(9, 11)) == 1
+    assert count_recorded(ledger, SCOPE.digest, "c", TimeRange(0, 30)) == 0
+
+
+def test_recorded_points_of_a_window_are_those_of_the_receipts_inside_it_by_series(state: StateDir) -> None:
+    recorded(state, 1, receipt("ab", 0, 10, count=4), receipt("b", 10, 20, count=5), receipt("a", 15, 25, count=6))
+    recorded(state, 1, receipt("a", 10, 15, count=7), scope=OTHER_SCOPE, writer_id="o")
+    ledger = Ledger.load(state)
+    windows = [key("ab", 0, 20), key("ab", 20, 40), key("c", 0, 20)]
+    assert recorded_points(ledger, SCOPE.digest, SINK, windows) == {windows[0]: (4, 9)}
+    assert recorded_points(ledger, OTHER_SCOPE.digest, SINK, windows) == {windows[0]: (7, 0)}
+    assert recorded_points(ledger, SCOPE.digest, "omnia:there", windows) == {}
+    assert recorded_points(ledger, SCOPE.digest, SINK, []) == {}
 
 
 def test_a_window_that_ends_after_the_instant_is_recent(state: StateDir) -> None:
