@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -182,6 +183,20 @@ def test_a_snapshot_of_several_row_groups_gives_back_each_row_once(state: StateD
         "series": [],
         "record": b"",
     }
+
+
+def test_a_row_that_is_damaged_after_the_load_is_not_believed(tmp_path: Path) -> None:
+    state = StateDir.open(str(tmp_path), "job")
+    names = [random.Random(number).randbytes(400).hex() for number in range(20)]
+    snapshot = write_snapshot(
+        state, "snapshot-00000001-0", 1, [retired_batch(SINK, names)], scopes={}, includes=[], created=""
+    )
+    path = Path(state.path(f"ledger/{snapshot.data_name}"))
+    whole = path.read_bytes()
+    for at in range(500, 7_000, 500):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(StateError, match="cannot be read"):
+            list(snapshot_batches(state, snapshot))
 
 
 def test_superseded_files_are_named_until_somebody_says_that_they_are_gone(state: StateDir) -> None:
