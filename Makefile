@@ -2,7 +2,7 @@
 # and PyPI. `make PYTHON=/path/to/python3.12 install` names the Python to use; ARGS="..." reaches the command of a target.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-install test-services flink-jar test-flink test-cluster lint types lint-workflows format docs docs-serve bench profile soak soak-tail soak-world chaos fuzz-files clean distclean
+.PHONY: help install demo test coverage mutation test-long test-install test-services flink-jar test-flink test-cluster lint types lint-workflows format docs docs-serve bench profile soak soak-tail soak-world chaos fuzz-files clean distclean
 
 PYTHON ?=
 # The Pythons that both omnia-beam (setup.py) and Apache Beam support; Debian cuts ensurepip out where python3-venv is
@@ -44,6 +44,18 @@ demo: $(INSTALLED)  ## Run the demo: a synthetic plant, backfilled to Parquet
 
 test: $(INSTALLED) $(SDK_INSTALLED) $(PI_INSTALLED)  ## Run the tests; ARGS="-k ledger -x" narrows them
 	.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+# Half as long again as `make test`: each line is counted, also in the processes that tests start.
+coverage: $(INSTALLED) $(SDK_INSTALLED) $(PI_INSTALLED)  ## Run the tests and measure branch coverage; fails below fail_under of pyproject.toml
+	rm -rf build/coverage && mkdir -p build/coverage
+	.venv/bin/python -m coverage run -m pytest -n 2 --dist loadfile -o timeout=300 $(ARGS)
+	.venv/bin/python -m coverage combine --quiet
+	.venv/bin/python -m coverage report --format=markdown --fail-under=0 > build/coverage/report.md
+	.venv/bin/python -m coverage report
+
+mutation: $(INSTALLED)  ## Change ledger, plan and fingerprint in small ways and list the changes that no test notices; ARGS="--count 200 --seed 7"
+	@.venv/bin/python -c 'import mutmut' 2>/dev/null || .venv/bin/python $(PIP_INSTALL) --group mutation
+	.venv/bin/python -m tests.mutation.sample $(ARGS)
 
 test-long: $(INSTALLED) $(SDK_INSTALLED)  ## Run the tests that take minutes: real data both ways, kills, a tail for fifteen accelerated minutes
 	.venv/bin/python -m pytest -n 2 -m "long and not services" -o timeout=600 $(ARGS)
@@ -123,7 +135,7 @@ fuzz-files: $(INSTALLED)  ## Damage 10,000 source files of each form: read exact
 
 # Not out/ and state/: they may hold somebody's data and ledger.
 clean:  ## Remove caches and what the demo, benchmarks and builds wrote
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage demo-out bench-out site
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-out bench-out site mutants
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 
 distclean: clean  ## Remove the virtual environments too

@@ -106,7 +106,7 @@ def test_the_workflows_run_what_a_developer_runs() -> None:
             for step in job.get("steps", ()):
                 used |= set(re.findall(r"\bmake ((?:[A-Z]+=\S+ )*)([a-z-]+)", step.get("run", "")))
     assert {target for _, target in used} <= targets
-    assert {"test", "test-long", "lint", "docs"} <= {target for _, target in used}
+    assert {"test", "coverage", "test-long", "lint", "docs"} <= {target for _, target in used}
     matrix = workflow("ci.yml")["jobs"]["tests"]["strategy"]["matrix"]
     assert matrix["python"] == PYTHONS
     assert {system.partition("-")[0] for system in matrix["os"]} == {"ubuntu", "macos"}
@@ -119,6 +119,21 @@ def test_one_wheel_of_the_stable_abi_serves_every_python() -> None:
     setup = (ROOT / "setup.py").read_text(encoding="utf-8")
     assert f'"py_limited_api": "{built[0].removesuffix("-*")}"' in setup
     assert '("Py_LIMITED_API", "0x030B0000")' in setup
+
+
+def test_workflows_are_checked_by_one_version_of_actionlint() -> None:
+    """An older one does not know the names of newer machines."""
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    [pinned] = [each["rev"] for each in hooks if each["repo"].endswith("/actionlint")]
+    text = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+    assert re.findall(r"cmd/actionlint@(\S+)", text) == [pinned]
+
+
+def test_every_file_that_mutants_are_tried_with_is_there() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mutmut"]
+    assert all((ROOT / path).is_file() for path in settings["pytest_add_cli_args_test_selection"])
+    for pattern in settings["only_mutate"]:
+        assert list(ROOT.glob(pattern)), pattern
 
 
 def _plain() -> dict[str, str]:

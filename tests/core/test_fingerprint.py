@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnia_beam.core.fingerprint import add_hashes, hash_points
+from omnia_beam.core.fingerprint import Fingerprint, add_hashes, describe_change, hash_points
 from tests.core.strategies import SPECIAL_BITS, as_points, rows
 
 Row = tuple[int, int, int]
@@ -108,3 +110,59 @@ def test_the_columns_are_left_alone() -> None:
     strided = [np.repeat(each, 2)[::2] for each in points[:3]]
     assert hash_points(*points) == hash_points(*strided)
     assert all((each.view(np.uint8) == copy.view(np.uint8)).all() for each, copy in zip(points[:3], kept, strict=True))
+
+
+ONE = Fingerprint(3, 10**9, 2 * 10**9, ((0, 1), (192, 2)), "0" * 31 + "1")
+MORE = Fingerprint(2, 5 * 10**8, 7 * 10**9, ((64, 1), (192, 1)), "1" + "0" * 31)
+
+
+def test_disjoint_sets_add_up_whole() -> None:
+    both = Fingerprint(5, 5 * 10**8, 7 * 10**9, ((0, 1), (64, 1), (192, 3)), "1" + "0" * 30 + "1")
+    assert ONE.plus(MORE) == MORE.plus(ONE) == both
+    assert ONE.plus(Fingerprint()) == Fingerprint().plus(ONE) == ONE
+
+
+@given(rows(max_size=20), st.lists(st.booleans(), min_size=20, max_size=20))
+def test_the_fingerprint_of_a_set_is_that_of_its_parts_together(made: list[Row], homes: list[bool]) -> None:
+    inside = [row for row, home in zip(made, homes, strict=False) if home]
+    outside = [row for row, home in zip(made, homes, strict=False) if not home]
+    whole = Fingerprint.of(as_points(made))
+    assert Fingerprint.of(as_points(inside)).plus(Fingerprint.of(as_points(outside))) == whole
+    times = [time for time, _, _ in made]
+    assert (whole.count, whole.first_ns, whole.last_ns) == (
+        len(made),
+        min(times, default=None),
+        max(times, default=None),
+    )
+
+
+def test_a_report_holds_every_member() -> None:
+    """Pinned: programs read reports."""
+    assert ONE.to_json() == {
+        "count": 3,
+        "first_ns": 10**9,
+        "last_ns": 2 * 10**9,
+        "statuses": [[0, 1], [192, 2]],
+        "content_hash": "0" * 31 + "1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"count": 1_002}, "3 points expected, 1,002 found"),
+        (
+            {"first_ns": None},
+            "from 1970-01-01T00:00:01Z to 1970-01-01T00:00:02Z expected, from nothing to 1970-01-01T00:00:02Z found",
+        ),
+        (
+            {"last_ns": 3 * 10**9},
+            "from 1970-01-01T00:00:01Z to 1970-01-01T00:00:02Z expected, "
+            "from 1970-01-01T00:00:01Z to 1970-01-01T00:00:03Z found",
+        ),
+        ({"statuses": ((192, 3_000),)}, "statuses 0 (1), 192 (2) expected, 192 (3,000) found"),
+        ({"content_hash": "f" * 32}, f"3 points, fingerprint {'0' * 31}1 expected, {'f' * 32} found"),
+    ],
+)
+def test_a_change_is_described_by_the_first_thing_that_differs(changed: dict[str, Any], words: str) -> None:
+    assert describe_change(ONE, replace(ONE, **changed)) == words

@@ -14,7 +14,7 @@ from omnia_beam.core.errors import StateError
 from omnia_beam.io.files.write import WriteToCsv, WriteToParquet
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.fence import LOCK_FILE, LeaseFence
-from omnia_beam.ledger.lease_file import LeaseToken
+from omnia_beam.ledger.lease_file import LEASE_FILE, LeaseToken
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.net.api.operations import WRITE_MULTIPLE
 from omnia_beam.net.http.retry import RetryPolicy
@@ -43,8 +43,9 @@ def test_a_file_of_a_lost_run_does_not_appear_and_the_reason_is_the_lease(tmp_pa
     fence = fence_of(state)
     write_durably(f"{out}/x", b"first", placing=fence.placing)
     lease_for(state, 2)
-    with pytest.raises(StateError, match="has lost its lease"):
+    with pytest.raises(StateError, match="has lost its lease") as caught:
         write_durably(f"{out}/x", b"second", placing=fence.placing)
+    assert caught.value.path == state.path(LEASE_FILE)
     assert content(out) == {"x": b"first"}
 
 
@@ -86,8 +87,14 @@ def test_the_sinks_of_files_stop_with_the_lease(tmp_path: Path, state: StateDir,
     assert content(tmp_path / "out") == before
 
 
-def test_dead_letters_of_a_lost_run_neither_come_nor_go(state: StateDir) -> None:
-    files = DeadLetterFiles.of(state, fence_of(state))
+@pytest.mark.parametrize("place", ["state", "folder"])
+def test_dead_letters_of_a_lost_run_neither_come_nor_go(tmp_path: Path, state: StateDir, place: str) -> None:
+    fence = fence_of(state)
+    files = (
+        DeadLetterFiles.of(state, fence)
+        if place == "state"
+        else DeadLetterFiles.at(str(tmp_path / "letters"), fence=fence)
+    )
     name = files.put(key("a", 0, 10), [])
     lease_for(state, 2)
     for change in (lambda: files.put(key("b", 0, 10), []), lambda: files.remove(name), lambda: files.keep_only([])):

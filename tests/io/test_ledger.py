@@ -68,6 +68,17 @@ def test_coverage_counts_in_its_own_scope_only(state: StateDir) -> None:
     assert not ledger.stands("omnia:there", key("a", 0, 30))
 
 
+def test_what_stands_at_another_sink_does_not_stand_here(state: StateDir) -> None:
+    recorded(state, 1, receipt("a", 0, 10), receipt("b", 20, 30))
+    recorded(state, 1, receipt("b", 0, 10, sink="omnia:there"), scope=SECOND_SINK, writer_id="x")
+    ledger = Ledger.load(state)
+    assert ledger.stands(SINK, key("a", 0, 10))
+    assert not ledger.stands(SINK, key("b", 0, 20))
+    assert ledger.stands(SINK, key("ab", 0, 20))
+    assert not ledger.stands("omnia:there", key("a", 0, 10))
+    assert ledger.stands("omnia:there", key("b", 9, 20))
+
+
 def test_a_later_receipt_replaces_an_earlier_one_of_any_scope_and_the_same_sink(state: StateDir) -> None:
     recorded(state, 1, receipt("ab", 0, 10, ["old"]))
     recorded(state, 1, receipt("a", 0, 10, ["there"], sink="omnia:there"), scope=SECOND_SINK, writer_id="x")

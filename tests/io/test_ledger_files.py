@@ -12,7 +12,7 @@ from omnia_beam.core.receipt import Receipt
 from omnia_beam.ledger.compaction import compact_ledger
 from omnia_beam.ledger.files import receipts_of_files, recorded_stamps
 from omnia_beam.ledger.ledger import Ledger
-from omnia_beam.ledger.record import decode_line, encode_receipt
+from omnia_beam.ledger.record import Scope, decode_line, encode_receipt
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.store import write_durably
 from tests.io.ledger_fakes import SINK, key, lease_for, receipt, recorded
@@ -56,6 +56,17 @@ def test_the_last_receipt_of_a_file_tells_its_stamp(state: StateDir, compacted: 
     ledger = Ledger.load(state)
     assert recorded_stamps(ledger, SINK) == {"f": new, "g": None, "h": FileStamp(9)}
     assert recorded_stamps(ledger, "parquet:elsewhere/") == {}
+
+
+def test_a_sink_that_no_receipt_names_has_no_files(state: StateDir) -> None:
+    there = Scope.of({"source": "https://one.invalid", "status": "192", "sink": "parquet:there/"})
+    recorded(state, 1, receipt("a", 0, 10, ["f"]))
+    recorded(state, 1, receipt("a", 0, 10, ["g"], sink="parquet:there/"), scope=there, writer_id="x")
+    ledger = Ledger.load(state)
+    assert recorded_stamps(ledger, SINK) == {"f": None}
+    assert recorded_stamps(ledger, "parquet:there/") == {"g": None}
+    assert recorded_stamps(ledger, "parquet:elsewhere/") == {}
+    assert receipts_of_files(ledger, "parquet:elsewhere/", ["f", "g"]) == []
 
 
 def test_the_windows_of_a_file_are_those_of_the_receipts_that_count(state: StateDir) -> None:

@@ -180,6 +180,24 @@ def test_neighbours_in_density_go_together() -> None:
     assert all(len({series_id.partition("-")[0] for series_id in group}) == 1 for group in groups)
 
 
+def test_of_groups_of_many_requests_the_larger_one_is_taken() -> None:
+    """Eleven dense series fill eleven requests to 98.98 %, twelve fill twelve to 98.38 %: that is as good, and one window less."""
+    limits = PackLimits(page_points=1_000, chunk_points=12_000)
+    counts = {f"a{i:02}": 970 for i in range(11)} | {f"b{i}": 900 for i in range(2)}
+    first, second = packed(counts, TimeRange(0, 10**9), limits)
+    assert (len(first.series_ids), first.requests) == (12, 12)
+    assert second.series_ids == ("b1",)
+
+
+def test_of_groups_of_few_requests_the_fullest_is_taken() -> None:
+    limits = PackLimits(page_points=1_000, chunk_points=3_000)
+    counts = {f"a{i}": 490 for i in range(8)}
+    assert [len(window.series_ids) for window in packed(counts, TimeRange(0, 10**9), limits)] == [6, 2]
+    counts = {"a": 980, "b": 980, "c": 490, "d": 490, "e": 490}
+    limits = PackLimits(page_points=1_000, chunk_points=2_900)
+    assert [len(window.series_ids) for window in packed(counts, TimeRange(0, 10**9), limits)] == [2, 3]
+
+
 CATALOGUES: dict[str, dict[int, int]] = {  # seconds between points -> series
     "mixed": {1: 20, 60: 300, 3_600: 2_000},
     "mostly dense": {1: 50, 60: 10, 3_600: 100},

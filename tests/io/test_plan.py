@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omnia_beam.core.limits import TIME_RESOLUTION_NS
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS
 from omnia_beam.core.window import ChunkKey, Window
+from omnia_beam.plan.counting import inner
 from omnia_beam.plan.packing import PackedWindow
 from omnia_beam.plan.plan import Plan
 
@@ -108,3 +110,13 @@ def test_shares_hold_every_window_once_each_in_the_order_of_the_whole(packed: li
 def test_shares_of_a_steady_plan_are_of_a_size() -> None:
     plan = Plan.of(PackedWindow(("a",), TimeRange(i, i + 1), 100_000, 1) for i in range(31))
     assert sorted(len(share) for share in plan.divided(3)) == [10, 10, 11]
+
+
+@given(st.integers(-450, 450), st.integers(0, 450))
+def test_what_a_count_is_certain_of_is_whole_ticks_without_the_last(start: int, length: int) -> None:
+    requested = TimeRange(start, start + length)
+    tick = TIME_RESOLUTION_NS
+    whole = [at for at in range(-1_000, 1_000, tick) if start <= at and at + tick <= start + length]
+    certain = inner(requested)
+    assert not certain if len(whole) < 2 else certain == TimeRange(whole[0], whole[-1])
+    assert requested.covers(certain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,14 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.plan.cache import PlanCache, still_wanted
 from omnia_beam.plan.packing import PackedWindow, PackLimits
-from omnia_beam.plan.plan import Plan
+from omnia_beam.plan.plan import Counted, Plan
 
 LIMITS = PackLimits()
 DAY_NS = 86_400 * 10**9
-PLAN = Plan.of([PackedWindow(("a", "b"), TimeRange(-5, 7), 3, 1), PackedWindow(("c",), TimeRange(0, 9), 1 << 40, 9)])
+PLAN = replace(
+    Plan.of([PackedWindow(("a", "b"), TimeRange(-5, 7), 3, 1), PackedWindow(("c",), TimeRange(0, 9), 1 << 40, 9)]),
+    counted=(Counted(TimeRange(-5, 8), {"a": 1, "b": 2}), Counted(TimeRange(0, 9), {"c": 1 << 40})),
+)
 
 
 @pytest.fixture
@@ -34,6 +38,23 @@ def test_gives_back_what_was_stored(state: StateDir) -> None:
     found = cache(state, now_ns=7 * DAY_NS).load()
     assert found is not None
     assert list(found) == list(PLAN)
+    assert found.counted == PLAN.counted
+
+
+@pytest.mark.parametrize("age_ns", [0, 1, 7 * DAY_NS])
+def test_a_plan_is_fresh_from_its_instant_on_for_a_week(state: StateDir, age_ns: int) -> None:
+    cache(state).store(PLAN)
+    assert cache(state, now_ns=DAY_NS + age_ns).load() is not None
+    assert cache(state, now_ns=DAY_NS + 7 * DAY_NS + 1).load() is None
+    assert cache(state, now_ns=DAY_NS - 1).load() is None
+
+
+def test_a_plan_that_was_forgotten_is_gone(state: StateDir) -> None:
+    cache(state).store(PLAN)
+    cache(state, scope="another").store(PLAN)
+    cache(state).forget()
+    assert cache(state).load() is None
+    assert cache(state, scope="another").load() is not None
 
 
 @pytest.mark.parametrize(
@@ -110,3 +131,14 @@ def test_each_wanted_cell_is_in_one_window_or_in_the_rest(plan: Plan, wanted: se
 def test_joined_plans_hold_the_windows_of_both(one: Plan, other: Plan) -> None:
     both = sorted([*one, *other], key=repr)
     assert sorted(one.joined(other), key=repr) == both
+
+
+def test_joined_plans_keep_what_was_counted_and_recorded_of_both() -> None:
+    one = replace(PLAN, recorded={PLAN.window(0).key: (1, 2)})
+    window = PackedWindow(("a", "b"), TimeRange(7, 9), 3, 1)
+    counted = Counted(TimeRange(7, 9), {"a": 3})
+    other = replace(Plan.of([window]), counted=(counted,))
+    other = replace(other, recorded={other.window(0).key: (3, 4)})
+    joined = one.joined(other)
+    assert joined.counted == (*PLAN.counted, counted)
+    assert [each.recorded for each in joined.ordered()] == [(1, 2), (), (3, 4)]
