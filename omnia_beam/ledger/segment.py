@@ -15,7 +15,7 @@ from omnia_beam.ledger.record import (
     UnknownVersionError,
     is_whole,
 )
-from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.ledger.state_dir import StateDir, state_error
 from omnia_beam.ledger.table import batch_of_records
 
 _BLOCK_BYTES: Final = 1 << 20
@@ -68,7 +68,12 @@ class SegmentReader:
         rest = b""
         left = self._until
         while left is None or left > 0:
-            block = file.read(_BLOCK_BYTES if left is None else min(left, _BLOCK_BYTES))
+            try:
+                block = file.read(_BLOCK_BYTES if left is None else min(left, _BLOCK_BYTES))
+            except FileNotFoundError:
+                raise
+            except OSError as error:
+                raise state_error(self.path, "read", error) from error
             if not block:
                 break
             left = None if left is None else left - len(block)

@@ -98,10 +98,22 @@ class ObjectStore:
         return False
 
     def open(self, path: str) -> BinaryIO:
-        found = self._head(path)
-        if found is None:
-            raise FileNotFoundError(errno.ENOENT, "No such file", path)
-        raw = _ObjectFile(self._client, path, int(found["size"]), found.get("e_tag"))
+        """Open an object; see `Store.open`. Its first MiB is read at once, so that a small one takes one request."""
+        import obstore
+
+        try:
+            with _naming(path):
+                found = obstore.get(self._client, _key(path), options={"range": (0, _BUFFER_BYTES)})
+                begin = bytes(found.bytes())
+        except StoreError:  # of an empty object no range can be read
+            facts = self._head(path)
+            if facts is None or int(facts["size"]):
+                raise
+            return io.BytesIO()
+        size = int(found.meta["size"])
+        if len(begin) == size:
+            return io.BytesIO(begin)
+        raw = _ObjectFile(self._client, path, size, found.meta.get("e_tag"), begin)
         return io.BufferedReader(raw, _BUFFER_BYTES)
 
     def put(
@@ -115,11 +127,10 @@ class ObjectStore:
         content = memoryview(data).cast("B")  # obstore takes unsigned bytes alone, and Arrow's buffers are signed
         version: Any = None
         for _ in range(_TRIES):
-            with placing(), suppress(ChangedMeanwhile):
-                self.replace(path, content, version)
+            with placing():
+                done, version = self._tried(path, content, version)
+            if done:
                 return FileStamp(content.nbytes)
-            found = self._head(path)
-            version = None if found is None else _version(found)
         raise StoreError(errno.EBUSY, "others write it all the time", path)
 
     @contextmanager
@@ -128,8 +139,12 @@ class ObjectStore:
 
         with tempfile.SpooledTemporaryFile(_SPOOLED_BYTES) as spool:
             yield cast(BinaryIO, spool)  # it has all of the methods
+            if placing is not nullcontext:
+                spool.seek(0)
+                self.put(path, spool.read(), placing=placing)
+                return
             spool.seek(0)
-            with placing(), _naming(path, writing=True):
+            with _naming(path, writing=True):  # in parts, where it is large
                 obstore.put(self._client, _key(path), spool)
 
     def read(self, path: str) -> VersionedFile:
@@ -143,21 +158,26 @@ class ObjectStore:
             return VersionedFile(None)
 
     def replace(self, path: str, data: bytes | memoryview, version: Any) -> Any:
+        done, found = self._tried(path, data, version)
+        if not done:
+            raise ChangedMeanwhile(path)
+        return found
+
+    def _tried(self, path: str, data: bytes | memoryview, version: Any) -> tuple[bool, Any]:
+        """Write an object in place of one version, and return whether that was done, and the version that is there now."""
         import obstore
         from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
         mode: Any = "create" if version is None else version
         try:
-            return _version(obstore.put(self._client, _key(path), data, mode=mode, use_multipart=False))
-        except (AlreadyExistsError, PreconditionError) as error:
-            landed = self._landed(path, data)
-            if landed is None:
-                raise ChangedMeanwhile(path) from error
+            return True, _version(obstore.put(self._client, _key(path), data, mode=mode, use_multipart=False))
+        except (AlreadyExistsError, PreconditionError):
+            return self._landed(path, data)
         except (BaseError, FileNotFoundError) as error:  # there is no such container
-            landed = self._landed(path, data)
-            if landed is None:
+            landed, found = self._landed(path, data)
+            if not landed:
                 _fail(error, path)
-        return landed
+            return True, found
 
     def append(self, path: str) -> Appender:
         raise OSError(f"{path}: this store cannot append")
@@ -217,22 +237,23 @@ class ObjectStore:
             for some in obstore.list(self._client, f"{prefix}/" if prefix else None, chunk_size=1_000):
                 yield from (_stored(each, prefix) for each in some)
 
-    def _landed(self, path: str, data: bytes | memoryview) -> Any:
-        """Return the version of an object that holds just this content; None where it does not, or cannot be read."""
+    def _landed(self, path: str, data: bytes | memoryview) -> tuple[bool, Any]:
+        """Return whether an object holds just this content, and its version; None where there is none, or it cannot be read."""
         import obstore
 
         with suppress(OSError), _naming(path):
             found = obstore.get(self._client, _key(path))
-            if int(found.meta["size"]) == memoryview(data).nbytes and memoryview(found.bytes()) == memoryview(data):
-                return _version(found.meta)
-        return None
+            same = int(found.meta["size"]) == memoryview(data).nbytes and memoryview(found.bytes()) == memoryview(data)
+            return same, _version(found.meta)
+        return False, None
 
 
 class _ObjectFile(io.RawIOBase):
-    """One version of an object, read by ranges; that it changes meanwhile is an error."""
+    """One version of an object, read by ranges; that it changes meanwhile is an error. Its beginning is known."""
 
-    def __init__(self, client: Any, path: str, size: int, e_tag: str | None) -> None:
+    def __init__(self, client: Any, path: str, size: int, e_tag: str | None, begin: bytes) -> None:
         super().__init__()
+        self._begin = begin
         self._client = client
         self._path = path
         self._size = size
@@ -261,6 +282,10 @@ class _ObjectFile(io.RawIOBase):
         end = min(self._at + len(buffer), self._size)
         if end <= self._at:
             return 0
+        if known := self._begin[self._at : end]:
+            buffer[: len(known)] = known
+            self._at += len(known)
+            return len(known)
         options: Any = {"range": (self._at, end)}
         if self._e_tag is not None:
             options["if_match"] = self._e_tag
