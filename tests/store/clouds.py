@@ -76,7 +76,9 @@ class S3Lake:
     def listed(self) -> dict[str, tuple[str, int]]:
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=_CONTAINER, Prefix=f"{self.folder}/")
         start = len(self.folder) + 1
-        return {each["Key"][start:]: (each["ETag"], each["Size"]) for page in pages for each in page.get("Contents", ())}
+        return {
+            each["Key"][start:]: (each["ETag"], each["Size"]) for page in pages for each in page.get("Contents", ())
+        }
 
     def get(self, key: str) -> bytes:
         found: bytes = self._client.get_object(Bucket=_CONTAINER, Key=f"{self.folder}/{key}")["Body"].read()

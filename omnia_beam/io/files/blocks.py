@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from omnia_beam.core.chunk import Points
-from omnia_beam.core.errors import UsageError
 from omnia_beam.io.facts import ReadingNotes
 from omnia_beam.io.files.csv.blocks import BLOCK_BYTES, BlockForm, cut_blocks
 from omnia_beam.io.files.csv.cells import CsvReading
@@ -21,7 +20,6 @@ from omnia_beam.io.files.csv.times import TimeForm, changes_soon
 from omnia_beam.io.files.forms import CsvForm, FileSource, ParquetForm
 from omnia_beam.io.files.found import open_source, reading_error
 from omnia_beam.io.files.parquet.source import Block, ParquetPoints
-from omnia_beam.store import reason
 
 
 @dataclass(frozen=True, slots=True)

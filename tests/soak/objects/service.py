@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import random
 import secrets
-import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -103,6 +103,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.now_s = 1_700_000_000.0
+        self.while_sleeping: Callable[[], None] = lambda: None
 
     def wall(self) -> int:
         return int(self.now_s * 1_000_000) * 1_000
@@ -112,6 +113,7 @@ class Clock:
 
     def sleep(self, seconds: float) -> None:
         self.now_s += seconds
+        self.while_sleeping()
 
 
 class Service:
@@ -325,25 +327,5 @@ def _hits(fault: Fault, number: int) -> bool:
 
 def _quietly(action: Callable[[], Any]) -> None:
     """Carry something out whose response nobody sees."""
-    try:
+    with suppress(Exception):
         action()
-    except Exception:  # noqa: S110 - see above
-        pass
-
-
-class Turns:
-    """Lets one of several threads run at a time."""
-
-    def __init__(self) -> None:
-        self._runs = threading.Condition()
-        self._whose = ""
-
-    def give(self, name: str) -> None:
-        with self._runs:
-            self._whose = name
-            self._runs.notify_all()
-
-    def wait(self, name: str) -> None:
-        with self._runs:
-            if not self._runs.wait_for(lambda: self._whose == name, timeout=60):
-                raise AssertionError(f"{name} never gets its turn")

@@ -53,14 +53,6 @@ GOOD, QUESTIONABLE = 192, 64
 Point = tuple[str, int, float, int]
 """Series, hour, value, status."""
 
-_STRICT: Final[dict[str, Any]] = {
-    "mapping": {"status_map": {GOOD: GOOD}, "unlisted_status": "reject"},
-    "accept": ["unlisted_status"],
-}
-_LENIENT: Final[dict[str, Any]] = {
-    "mapping": {"status_map": {GOOD: GOOD, QUESTIONABLE: QUESTIONABLE}, "unlisted_status": "reject"},
-    "accept": ["unlisted_status"],
-}
 _WAITS: Final = 4
 """Cycles after which somebody stops a tail that does not come to its end."""
 
