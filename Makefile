@@ -2,7 +2,7 @@
 # and PyPI. `make PYTHON=/path/to/python3.12 install` names the Python to use; ARGS="..." reaches the command of a target.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-install test-services flink-jar test-flink lint types lint-workflows format docs docs-serve bench profile soak soak-tail soak-world chaos fuzz-files clean distclean
+.PHONY: help install demo test test-long test-install test-services flink-jar test-flink lint types lint-workflows format docs docs-serve bench profile soak soak-tail soak-world soak-objects chaos fuzz-files clean distclean
 
 PYTHON ?=
 # The Pythons that both omnia-beam (setup.py) and Apache Beam support; Debian cuts ensurepip out where python3-venv is
@@ -104,6 +104,9 @@ soak: $(INSTALLED)  ## Kill a backfill fifty times and prove that nothing is los
 
 soak-world: $(INSTALLED)  ## Play random sequences of runs, losses and changes against the truth; ARGS="--sequences 2000 --seed 7"
 	.venv/bin/python -m tests.soak.world $(ARGS)
+
+soak-objects: $(INSTALLED)  ## Play schedules of faults on an object store in memory, under each command; ARGS="--schedules 10000 --seed 7"
+	.venv/bin/python -m tests.soak.objects $(ARGS)
 
 soak-tail: $(INSTALLED)  ## Run days of a tail's cycles and prove that memory stays level; ARGS="--cycles 3000 --series 20"
 	.venv/bin/python -m tests.soak.tail $(ARGS)

@@ -98,7 +98,8 @@ class Front:
 
             def _reply(self, status: int, headers: dict[str, str], data: bytes, until: int | None = None) -> None:
                 self.send_response(status)
-                length = headers.get("Content-Length") if self.command == "HEAD" else str(len(data))
+                given = {name.lower(): value for name, value in headers.items()}
+                length = given.get("content-length") if self.command == "HEAD" else str(len(data))
                 for name, value in headers.items():
                     if name.lower() not in ("content-length", "connection", "transfer-encoding", "date", "server"):
                         self.send_header(name, value)

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from omnia_beam.core.errors import DestinationError
 from omnia_beam.store import reason, store_of
-from omnia_beam.store.objects import StoreError
+from omnia_beam.store.errors import StoreError
 
 _HIDDEN: Final = (".", "_")
 """Prefixes of names that are no part of a dataset: the rule of Arrow, Spark and Hive."""

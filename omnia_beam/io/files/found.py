@@ -12,7 +12,7 @@ from typing import Any
 from omnia_beam.core.errors import CredentialError, OmniaBeamError, TransientServiceError, UsageError
 from omnia_beam.io.files.compressed import unpacked
 from omnia_beam.store import is_remote, reason, store_of
-from omnia_beam.store.objects import StoreError
+from omnia_beam.store.errors import StoreError
 
 
 @dataclass(frozen=True, order=True, slots=True)

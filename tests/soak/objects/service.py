@@ -29,6 +29,7 @@ Kind = Literal[
     "is refused",
     "response lost",
     "responses lost",
+    "breaks off",
     "done twice",
     "lands late",
     "delay",
@@ -39,9 +40,9 @@ Kind = Literal[
 ]
 """What happens to the n-th operation of a driver.
 
-`done twice`: the response is lost and obstore repeats the request, whose second response is what the product sees. `lands late`:
-the product sees an error, and the store carries the operation out some operations later. `pause`: the driver stands still, and
-the other one goes on.
+`breaks off`: the response begins and does not come to its end. `done twice`: the response is lost and obstore repeats the request,
+whose second response is what the product sees. `lands late`: the product sees an error, and the store carries the operation out some
+operations later. `pause`: the driver stands still, and the other one goes on.
 """
 
 READS: Final = ("get", "head", "list", "list_with_delimiter")
@@ -191,6 +192,9 @@ class Service:
             case "response lost" | "responses lost":
                 _quietly(action)
                 raise GenericError("error sending request: connection closed before message completed")
+            case "breaks off":
+                _quietly(action)
+                raise GenericError("HTTP error: request or response body error")
             case "done twice":
                 _quietly(action)
                 return action()

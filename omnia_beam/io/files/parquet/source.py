@@ -30,7 +30,7 @@ from omnia_beam.io.files.parquet.columns import (
     values_of,
 )
 from omnia_beam.store import reason
-from omnia_beam.store.objects import StoreError
+from omnia_beam.store.errors import StoreError
 
 BLOCK_ROWS: Final = 1 << 20
 """Number of rows of one block; a row group that is larger is read in slices."""
