@@ -70,7 +70,7 @@ class Player:
         self._service = service
         self._folder = folder
         self._seed = seed
-        self._counted = counted
+        self.counted = counted
         self._saved: dict[tuple[str, str], _Saved] = {}
 
     def schedules(self) -> list[Schedule]:
@@ -99,8 +99,8 @@ class Player:
         draw = random.Random(f"{self._seed} {schedule}")
         scenario = SCENARIOS[schedule.scenario]
         world = self._saved_of(schedule.scenario, schedule.tags).restored(self._service, self._folder, schedule.tags)
-        self._counted[schedule.kind] += 1
-        self._counted[schedule.scenario] += 1
+        self.counted[schedule.kind] += 1
+        self.counted[schedule.scenario] += 1
         self._service.names = draw
         if schedule.kind == TOGETHER:
             drivers = self._together(world, scenario, draw)
@@ -118,8 +118,8 @@ class Player:
         if scenario.looks and any(" put " in each or " delete " in each for each in driver.trace):
             raise Wrong("a command that only looks has written")
         self._service.land()
-        self._counted["(was hit)"] += driver.was_hit
-        self._counted[f"({'killed' if end.killed else end.says or 'error'})"] += 1
+        self.counted["(was hit)"] += driver.was_hit
+        self.counted[f"({'killed' if end.killed else end.says or 'error'})"] += 1
         return driver
 
     def _taken_over(self, world: World, scenario: Scenario, fault: Fault, draw: random.Random) -> Driver:
@@ -141,7 +141,8 @@ class Player:
             except Wrong as error:  # the product's code is around this, and converts errors
                 failed.append(error)
             self._service.driver = first
-            left.append(dict(self._service.objects))
+            if first.lease is not None and not first.lease._record.released:  # otherwise it may begin, or has ended
+                left.append(dict(self._service.objects))
 
         first = Driver("one", fault, take_over)
         end = world.run(scenario.command, first)
@@ -153,8 +154,8 @@ class Player:
             _judge(world, scenario, end, "the first driver")
         elif end.says == "complete":
             raise Wrong("the first driver says complete after it has harmed its successor's files")
-        self._counted["(was hit)"] += first.was_hit
-        self._counted[f"(first driver: {end.says or end.error.partition(':')[0]})"] += 1
+        self.counted["(was hit)"] += first.was_hit
+        self.counted[f"(first driver: {end.says or end.error.partition(':')[0]})"] += 1
         return first
 
     def _harm(self, left: dict[str, Held]) -> list[str]:
@@ -162,7 +163,7 @@ class Player:
         now = self._service.objects
         kinds = []
         for key in {*left, *now}:
-            if key.startswith("sim/out/year=") and left.get(key) != now.get(key):
+            if key.startswith("sim/out/year=") and "/_" not in key and left.get(key) != now.get(key):
                 kinds.append("replaced" if key in left and key in now else "deleted" if key in left else "appeared")
         return kinds
 
@@ -170,7 +171,7 @@ class Player:
         for kind in self._harm(left):
             if kind == "replaced" and self._service.tags == "number":
                 raise Wrong("the first driver has replaced a file of its successor")
-            self._counted[f"(first driver: {kind} a file, {self._service.tags})"] += 1
+            self.counted[f"(first driver: {kind} a file, {self._service.tags})"] += 1
 
     def _together(self, world: World, scenario: Scenario, draw: random.Random) -> list[Driver]:
         """Two drivers start at once; the heartbeat of the first one may be cut off."""
@@ -194,7 +195,7 @@ class Player:
         for name, end in ends.items():
             if end.says == "complete" and len([each for each in ends.values() if each.says]) == 1:
                 _judge(world, scenario, end, f"driver {name}")
-            self._counted[f"(together: {end.says or end.error.partition(':')[0]})"] += 1
+            self.counted[f"(together: {end.says or end.error.partition(':')[0]})"] += 1
         return drivers
 
     def _settle(self, world: World, scenario: Scenario, name: str) -> None:

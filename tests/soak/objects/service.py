@@ -41,8 +41,8 @@ Kind = Literal[
 """What happens to the n-th operation of a driver.
 
 `breaks off`: the response begins and does not come to its end. `done twice`: the response is lost and obstore repeats the request,
-whose second response is what the product sees. `lands late`: the product sees an error, and the store carries the operation out some
-operations later. `pause`: the driver stands still, and the other one goes on.
+whose second response is what the product sees. `lands late`: the product sees an error, and the store carries the operation out
+some operations later. `pause`: the driver stands still, and the other one goes on.
 """
 
 READS: Final = ("get", "head", "list", "list_with_delimiter")
