@@ -55,14 +55,14 @@ AZURITE_DIR := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/omnia-beam/azurite
 AZURITE := $(AZURITE_DIR)/node_modules/.bin/azurite-blob
 
 test-services: $(INSTALLED) $(AZURITE)  ## Run the tests of object stores on Azurite, which npm installs once into the cache folder (190 MB), and of PostgreSQL
-	AZURITE=$(AZURITE) .venv/bin/python -m pytest -m "services or not long" tests/store/test_azurite.py tests/io/postgresql tests/io/contract $(ARGS)
+	AZURITE=$(AZURITE) .venv/bin/python -m pytest -m "services or not long" tests/store/test_azurite.py tests/pipelines/test_store_life.py tests/io/postgresql tests/io/contract $(ARGS)
 
 FLINK_JAR := build/flink-job-server.jar
 
 flink-jar: $(FLINK_JAR)  ## Fetch Flink's job server for the installed Beam through Maven (160 to 300 MB)
 
-test-flink: $(INSTALLED) $(FLINK_JAR)  ## Run backfills on an embedded Flink, with a worker killed; POINTS=2000000 makes them smaller
-	FLINK_JOB_SERVER_JAR=$(abspath $(FLINK_JAR)) FLINK_POINTS=$(POINTS) \
+test-flink: $(INSTALLED) $(FLINK_JAR) $(AZURITE)  ## Run backfills on an embedded Flink, with a worker killed; POINTS=2000000 makes them smaller
+	FLINK_JOB_SERVER_JAR=$(abspath $(FLINK_JAR)) FLINK_POINTS=$(POINTS) AZURITE=$(AZURITE) \
 	  .venv/bin/python -m pytest tests/pipelines/test_flink.py tests/pipelines/test_flink_tail.py -rP -o timeout=900 $(ARGS)
 
 lint: $(INSTALLED)  ## Check style, formatting and strict types (all three, also when the first fails)
