@@ -12,14 +12,15 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 
-Fault = Literal["reset before", "reset after", "503", "412", "cut", "slow"]
+Fault = Literal["reset before", "reset after", "503", "412", "cut", "slow", "unconditional"]
 """What happens to a request: the connection breaks before it is passed on, after it was carried out, or within the response; it is
-refused, with 412 only where it is conditional; or its response comes late."""
+refused, with 412 only where it is conditional; its response comes late; or it is carried out without looking at its condition."""
 
 Choice = Callable[[str, str], Fault | None]
 """Given method and path, returns the fault of a request."""
 
 _SLOW_S = 0.3
+_CONDITIONS = {"if-match", "if-none-match"}
 
 _MOTO = """
 import sys, time
@@ -81,14 +82,15 @@ class Front:
                 if fault == "reset before":
                     self.close_connection = True
                     return
-                if fault == "503" or (
-                    fault == "412" and {"if-match", "if-none-match"} & set(map(str.lower, self.headers))
-                ):
+                if fault == "503" or (fault == "412" and _CONDITIONS & set(map(str.lower, self.headers))):
                     self._reply(
                         int(fault or 0), {}, b"<Error><Code>Fault</Code><Message>by the front</Message></Error>"
                     )
                     return
-                status, headers, data = _passed_on(target, self.command, self.path, dict(self.headers), body)
+                passed = dict(self.headers)
+                if fault == "unconditional":
+                    passed = {name: value for name, value in passed.items() if name.lower() not in _CONDITIONS}
+                status, headers, data = _passed_on(target, self.command, self.path, passed, body)
                 if fault == "reset after":
                     self.close_connection = True
                     return

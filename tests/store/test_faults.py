@@ -83,6 +83,26 @@ def test_a_write_that_is_refused_each_time_is_an_error_in_one_line(front: Front,
     assert not store.is_there(within(root, "x"))
 
 
+@pytest.mark.parametrize("ignored", [1, 2])
+def test_a_store_that_ignores_conditions_holds_no_state(front: Front, root: str, ignored: int) -> None:
+    """The second write must not be carried out, since the object exists, and the last one neither, since it has changed."""
+    seen: list[str] = []
+
+    def choose(method: str, path: str) -> Fault | None:
+        if not is_put(method, path):
+            return None
+        seen.append(path)
+        return "unconditional" if len(seen) == 2 * ignored else None
+
+    front.choose = choose
+    with pytest.raises(StateError, match="carries out writes whose condition does not hold") as caught:
+        StateDir.open(root, "job")
+    assert "\n" not in str(caught.value)
+    assert list(store_of(root).walk(root)) == []
+    front.choose = lambda method, path: None
+    StateDir.open(root, "job")
+
+
 def test_no_such_bucket(front: Front) -> None:
     place = Place("s3://no-such-bucket/x", StorageEntry("s3://", endpoint=front.url, region="eu-north-1"))
     with pytest.raises(DestinationError, match="NoSuchBucket: The specified bucket does not exist") as caught:

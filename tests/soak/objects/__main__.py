@@ -16,8 +16,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pyarrow as pa
+
 from tests.soak.objects.play import Player
 from tests.soak.objects.world import simulated
+from tests.soak.quick_beam import remember_lookups
 
 
 def main() -> int:
@@ -31,6 +34,8 @@ def main() -> int:
     parser.add_argument("--scenario", help="only schedules of this scenario")
     args = parser.parse_args()
     logging.disable(logging.ERROR)
+    remember_lookups()
+    pa.set_cpu_count(1)
     counted: Counter[str] = Counter()
     wrong = played = 0
     began = time.monotonic()
