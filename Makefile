@@ -2,7 +2,7 @@
 # and PyPI. `make PYTHON=/path/to/python3.12 install` names the Python to use; ARGS="..." reaches the command of a target.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test coverage mutation test-long test-install test-services flink-jar test-flink test-cluster lint types lint-workflows format docs docs-serve bench profile soak soak-tail soak-world chaos fuzz-files clean distclean
+.PHONY: help install demo test coverage mutation test-long test-install test-services flink-jar test-flink test-cluster lint types lint-workflows format docs docs-serve bench profile soak soak-tail soak-world soak-objects chaos fuzz-files clean distclean
 
 PYTHON ?=
 # The Pythons that both omnia-beam (setup.py) and Apache Beam support; Debian cuts ensurepip out where python3-venv is
@@ -66,18 +66,23 @@ test-install: $(INSTALLED)  ## Install wheel and sdist alone into new environmen
 AZURITE_DIR := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/omnia-beam/azurite
 AZURITE := $(AZURITE_DIR)/node_modules/.bin/azurite-blob
 
+define WITH_AZURITE
+@test -x $(AZURITE) || { command -v npm >/dev/null && $(MAKE) --no-print-directory $(AZURITE); } || \
+  echo "SKIPPED: the tests on Azurite, for npm cannot install it here"
+endef
+
 test-services: $(INSTALLED)  ## Run the tests that need real servers: PostgreSQL, and Azurite, which npm installs once into the cache folder (190 MB)
-	@test -x $(AZURITE) || { command -v npm >/dev/null && $(MAKE) --no-print-directory $(AZURITE); } || \
-	  echo "SKIPPED: the tests on Azurite, for npm cannot install it here"
+	$(WITH_AZURITE)
 	AZURITE=$$(test -x $(AZURITE) && echo $(AZURITE)) .venv/bin/python -m pytest -m services -o timeout=600 -rs $(ARGS) \
-	  tests/store/test_azurite.py tests/io/postgresql tests/io/contract
+	  tests/store/test_azurite.py tests/pipelines/test_store_life.py tests/io/postgresql tests/io/contract
 
 FLINK_JAR := build/flink-job-server.jar
 
 flink-jar: $(FLINK_JAR)  ## Fetch Flink's job server for the installed Beam through Maven (160 to 300 MB)
 
 test-flink: $(INSTALLED) $(FLINK_JAR)  ## Run backfills on an embedded Flink, with a worker killed; POINTS=2000000 makes them smaller
-	FLINK_JOB_SERVER_JAR=$(abspath $(FLINK_JAR)) FLINK_POINTS=$(POINTS) \
+	$(WITH_AZURITE)
+	AZURITE=$$(test -x $(AZURITE) && echo $(AZURITE)) FLINK_JOB_SERVER_JAR=$(abspath $(FLINK_JAR)) FLINK_POINTS=$(POINTS) \
 	  .venv/bin/python -m pytest tests/pipelines/test_flink.py tests/pipelines/test_flink_tail.py -rP -o timeout=900 $(ARGS)
 
 test-cluster: $(INSTALLED) $(FLINK_JAR)  ## Run jobs on a Flink of three processes, one of them killed; POINTS=2000000 makes them smaller
@@ -123,6 +128,9 @@ soak: $(INSTALLED)  ## Kill a backfill fifty times and prove that nothing is los
 
 soak-world: $(INSTALLED)  ## Play random sequences of runs, losses and changes against the truth; ARGS="--sequences 2000 --seed 7"
 	.venv/bin/python -m tests.soak.world $(ARGS)
+
+soak-objects: $(INSTALLED)  ## Play schedules of faults on an object store in memory, under each command; ARGS="--schedules 10000 --seed 7"
+	.venv/bin/python -m tests.soak.objects $(ARGS)
 
 soak-tail: $(INSTALLED)  ## Run days of a tail's cycles and prove that memory stays level; ARGS="--cycles 3000 --series 20"
 	.venv/bin/python -m tests.soak.tail $(ARGS)

@@ -74,7 +74,7 @@ class JobView:
         Raises:
             StateError: the ledger is damaged or cannot be read.
         """
-        return Ledger.load(self.state_dir)
+        return Ledger.load(self.state_dir, self.ledger)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from omnia_beam.ledger.coverage import HoleFinder, Holes, Ints, Pieces
 from omnia_beam.ledger.index import DOUBTFUL, PARTIAL, REPLACED, WHOLE, Flags, LedgerIndex, code_of, series_blocks
 from omnia_beam.ledger.loading import LedgerSource, load_records
 from omnia_beam.ledger.record import Scope
+from omnia_beam.ledger.segment import SegmentCache
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.table import RECEIPT, RETIRED, receipt_of_record
 
@@ -90,6 +91,7 @@ class Ledger:
         known_scopes: scopes by digest.
         spent: files that no longer count and are not deleted yet.
         notices: texts for the user on what was dropped or ignored.
+        cache: segments that were read.
     """
 
     state_dir: StateDir
@@ -98,19 +100,25 @@ class Ledger:
     known_scopes: Mapping[str, Scope]
     spent: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+    cache: SegmentCache = field(default_factory=SegmentCache, compare=False, repr=False)
 
     @classmethod
-    def load(cls, state_dir: StateDir) -> Ledger:
+    def load(cls, state_dir: StateDir, before: Ledger | None = None) -> Ledger:
         """Read the whole ledger; a ledger that does not exist is an empty one.
+
+        Args:
+            state_dir: the job's state directory.
+            before: the same ledger as it was earlier, whose segments are not read from an object store again.
 
         Raises:
             StateError: a record is damaged (the message has the file, the line and what to do) or of an unknown version, or a
                 file cannot be read.
         """
-        loaded = load_records(state_dir)
+        cache = SegmentCache() if before is None else before.cache
+        loaded = load_records(state_dir, cache)
         for notice in loaded.notices:
             _log.warning("%s", notice)
-        return cls(state_dir, loaded.index, loaded.sources, loaded.scopes, loaded.spent, loaded.notices)
+        return cls(state_dir, loaded.index, loaded.sources, loaded.scopes, loaded.spent, loaded.notices, cache)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -225,7 +233,7 @@ class Ledger:
             if not flags[at:base].any():
                 continue
             try:
-                for batch in source.batches(self.state_dir, columns):
+                for batch in source.batches(self.state_dir, columns, self.cache):
                     chosen = flags[at : at + batch.num_rows]
                     if chosen.any():
                         yield np.flatnonzero(chosen) + at, batch.filter(pa.array(chosen))

@@ -9,7 +9,7 @@ from typing import Any, Final
 from omnia_beam.core.errors import StateError
 from omnia_beam.ledger.index import IndexBuilder, LedgerIndex
 from omnia_beam.ledger.record import Scope, is_segment
-from omnia_beam.ledger.segment import SegmentReader
+from omnia_beam.ledger.segment import SegmentCache, SegmentReader
 from omnia_beam.ledger.snapshot import (
     Snapshot,
     check_snapshot,
@@ -33,12 +33,14 @@ class LedgerSource:
     length: int = 0
     snapshot: Snapshot | None = None
 
-    def batches(self, state_dir: StateDir, columns: Sequence[str] | None = None) -> Iterator[Any]:
+    def batches(
+        self, state_dir: StateDir, columns: Sequence[str] | None = None, cache: SegmentCache | None = None
+    ) -> Iterator[Any]:
         """Yield batches of `ledger_table.SCHEMA`, or of some of its columns, in their order."""
         if self.snapshot is not None:
             yield from snapshot_batches(state_dir, self.snapshot, columns)
             return
-        for batch in SegmentReader(state_dir, self.name, self.length).batches():
+        for batch in SegmentReader(state_dir, self.name, self.length, cache).batches():
             yield batch if columns is None else batch.select(columns)
 
 
@@ -53,8 +55,12 @@ class LoadedRecords:
     notices: tuple[str, ...]
 
 
-def load_records(state_dir: StateDir) -> LoadedRecords:
+def load_records(state_dir: StateDir, cache: SegmentCache) -> LoadedRecords:
     """Read all files of the ledger.
+
+    Args:
+        state_dir: the job's state directory.
+        cache: segments that were read before.
 
     Raises:
         StateError: as `Ledger.load`.
@@ -62,7 +68,7 @@ def load_records(state_dir: StateDir) -> LoadedRecords:
     gone: FileNotFoundError | None = None
     for _ in range(_LOAD_TRIES):
         try:
-            loading = _Loading(state_dir)
+            loading = _Loading(state_dir, cache)
             loaded = loading.run()
         except FileNotFoundError as error:
             gone = error
@@ -79,8 +85,9 @@ def load_records(state_dir: StateDir) -> LoadedRecords:
 class _Loading:
     """One attempt at reading all files that are listed."""
 
-    def __init__(self, state_dir: StateDir) -> None:
+    def __init__(self, state_dir: StateDir, cache: SegmentCache) -> None:
         self._state_dir = state_dir
+        self._cache = cache
         self._names = [each.name for each in state_dir.list("ledger")]
         self._builder = IndexBuilder()
         self._sources: list[LedgerSource] = []
@@ -137,7 +144,7 @@ class _Loading:
         self._sources.append(LedgerSource(snapshot.manifest_name, snapshot.records, snapshot=snapshot))
 
     def _add_segment(self, name: str) -> None:
-        reader = SegmentReader(self._state_dir, name)
+        reader = SegmentReader(self._state_dir, name, cache=self._cache)
         records = 0
         for batch in reader.batches():
             self._builder.add(batch)

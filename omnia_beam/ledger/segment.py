@@ -6,6 +6,7 @@ dropped and reported. Anything else that does not match its checksum is damage, 
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Final
 
@@ -15,10 +16,41 @@ from omnia_beam.ledger.record import (
     UnknownVersionError,
     is_whole,
 )
-from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.ledger.state_dir import StateDir, state_error
 from omnia_beam.ledger.table import batch_of_records
 
 _BLOCK_BYTES: Final = 1 << 20
+_KEPT_BYTES: Final = 64 << 20
+
+
+class SegmentCache:
+    """The content of segments that were read from an object store, where a segment never changes: a run reads each once.
+
+    What exceeds 64 MiB is read again each time.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+        self._left = _KEPT_BYTES
+
+    def opened(self, state_dir: StateDir, name: str) -> BinaryIO:
+        """Open a segment for reading.
+
+        Raises:
+            FileNotFoundError: the file does not exist.
+            StateError: it cannot be read.
+        """
+        if state_dir.can_append:  # another writer may be adding to it
+            return state_dir.open_file(f"ledger/{name}")
+        data = self._kept.get(name)
+        if data is None:
+            data = state_dir.read(f"ledger/{name}")
+            if data is None:
+                raise FileNotFoundError(state_dir.path(f"ledger/{name}"))
+            if len(data) <= self._left:
+                self._kept[name] = data
+                self._left -= len(data)
+        return io.BytesIO(data)
 
 
 class SegmentReader:
@@ -28,6 +60,7 @@ class SegmentReader:
         state_dir: in whose `ledger/` the segment is.
         name: the file's name.
         until: number of bytes to read at most; None to read to the end.
+        cache: of the ledger.
 
     Attributes:
         header: the segment's header; None where even the header is not whole.
@@ -36,8 +69,11 @@ class SegmentReader:
         torn: number of bytes after those.
     """
 
-    def __init__(self, state_dir: StateDir, name: str, until: int | None = None) -> None:
+    def __init__(
+        self, state_dir: StateDir, name: str, until: int | None = None, cache: SegmentCache | None = None
+    ) -> None:
         self.name = name
+        self._cache = cache or SegmentCache()
         self.header: SegmentHeader | None = None
         self.length = 0
         self.torn = 0
@@ -56,7 +92,7 @@ class SegmentReader:
             FileNotFoundError: the file does not exist.
             StateError: it cannot be read, or is damaged.
         """
-        with self._state_dir.open_file(f"ledger/{self.name}") as file:
+        with self._cache.opened(self._state_dir, self.name) as file:
             for lines in self._whole_lines(file):
                 if self.header is None:
                     self._take_header(lines.pop(0))
@@ -68,7 +104,12 @@ class SegmentReader:
         rest = b""
         left = self._until
         while left is None or left > 0:
-            block = file.read(_BLOCK_BYTES if left is None else min(left, _BLOCK_BYTES))
+            try:
+                block = file.read(_BLOCK_BYTES if left is None else min(left, _BLOCK_BYTES))
+            except FileNotFoundError:
+                raise
+            except OSError as error:
+                raise state_error(self.path, "read", error) from error
             if not block:
                 break
             left = None if left is None else left - len(block)

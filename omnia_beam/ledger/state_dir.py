@@ -16,7 +16,7 @@ import os
 import re
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final
 
@@ -67,7 +67,7 @@ class StateDir:
 
         Raises:
             UsageError: the job name cannot name a directory, or the path names no store that is known.
-            StateError: it cannot be created or written.
+            StateError: it cannot be created or written, or is on an object store that ignores the conditions of writes.
         """
         if not _JOB_NAME.fullmatch(job_name):
             raise UsageError(
@@ -177,8 +177,38 @@ class StateDir:
             with self.naming("made", folder):
                 self.store.make_folder(self.path(folder))
         probe = f"runs/.probe-{uuid.uuid4().hex}"
+        if self.is_conditional:
+            self._check_conditions(probe)
+            return
         self.write(probe, b"\0" * _PROBE_BYTES)
         self.delete(probe)
+
+    def _check_conditions(self, probe: str) -> None:
+        """Check that the store refuses a write whose condition does not hold: the lease relies on that."""
+        try:
+            first = self._written(probe, b"1", None)
+            if first is None:
+                return  # it was refused, rightly or not
+            self._check_refused(probe, b"2", None)
+            if self._written(probe, b"3", first) is not None:
+                self._check_refused(probe, b"4", first)
+        finally:
+            self.delete(probe)
+
+    def _written(self, probe: str, data: bytes, version: Any) -> Any:
+        """Return the new version; None where the store has refused the write."""
+        with suppress(ChangedMeanwhile):
+            return self.replace(probe, data, version)
+        return None
+
+    def _check_refused(self, probe: str, data: bytes, version: Any) -> None:
+        if self._written(probe, data, version) is None:
+            return
+        raise StateError(
+            f"{self.root}: the store carries out writes whose condition does not hold (If-None-Match, If-Match), so that two runs "
+            "could hold the job at once: set `state:` to a disk, or to a store with conditional writes; data may stay here",
+            path=self.root,
+        )
 
     @contextmanager
     def naming(self, done: str, name: str) -> Iterator[None]:

@@ -15,23 +15,19 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final, NoReturn, cast
+from functools import partial
+from typing import Any, BinaryIO, Final, cast
 
 from omnia_beam.core.file_stamp import FileStamp
-from omnia_beam.core.redaction import redact
 from omnia_beam.store.base import Appender, ChangedMeanwhile, Placing, StoredFile, VersionedFile
 from omnia_beam.store.client import Container
+from omnia_beam.store.errors import WHOLE_TRIES, StoreError, fail, is_broken_off, naming, whole
 from omnia_beam.store.place import Location, Place, within
 
 _TRIES: Final = 8
 _DELETED_AT_ONCE: Final = 1_000
 _BUFFER_BYTES: Final = 1 << 20
 _SPOOLED_BYTES: Final = 64 << 20
-_REASON_CHARACTERS: Final = 300
-
-
-class StoreError(OSError):
-    """A request to an object store failed; `strerror` is one line without secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +59,9 @@ class ObjectStore:
         import obstore
 
         prefix = _key(folder)
-        with _naming(folder):
-            found = obstore.list_with_delimiter(self._client, f"{prefix}/" if prefix else None)["objects"]
+        with naming(folder):
+            answer = whole(lambda: obstore.list_with_delimiter(self._client, f"{prefix}/" if prefix else None))
+        found = answer["objects"]
         files = (_stored(each, prefix) for each in found)
         return sorted((each for each in files if not each.name.startswith(".")), key=lambda each: each.name)
 
@@ -98,10 +95,19 @@ class ObjectStore:
         return False
 
     def open(self, path: str) -> BinaryIO:
-        found = self._head(path)
-        if found is None:
-            raise FileNotFoundError(errno.ENOENT, "No such file", path)
-        raw = _ObjectFile(self._client, path, int(found["size"]), found.get("e_tag"))
+        """Open an object; see `Store.open`. Its first MiB is read at once, so that a small one takes one request."""
+        try:
+            with naming(path):
+                meta, begin = self._got(path, {"range": (0, _BUFFER_BYTES)})
+        except StoreError:  # of an empty object no range can be read
+            facts = self._head(path)
+            if facts is None or int(facts["size"]):
+                raise
+            return io.BytesIO()
+        size = int(meta["size"])
+        if len(begin) == size:
+            return io.BytesIO(begin)
+        raw = _ObjectFile(self, path, size, meta.get("e_tag"), begin)
         return io.BufferedReader(raw, _BUFFER_BYTES)
 
     def put(
@@ -115,11 +121,10 @@ class ObjectStore:
         content = memoryview(data).cast("B")  # obstore takes unsigned bytes alone, and Arrow's buffers are signed
         version: Any = None
         for _ in range(_TRIES):
-            with placing(), suppress(ChangedMeanwhile):
-                self.replace(path, content, version)
+            with placing():
+                done, version = self._tried(path, content, version)
+            if done:
                 return FileStamp(content.nbytes)
-            found = self._head(path)
-            version = None if found is None else _version(found)
         raise StoreError(errno.EBUSY, "others write it all the time", path)
 
     @contextmanager
@@ -128,36 +133,43 @@ class ObjectStore:
 
         with tempfile.SpooledTemporaryFile(_SPOOLED_BYTES) as spool:
             yield cast(BinaryIO, spool)  # it has all of the methods
+            if placing is not nullcontext:
+                spool.seek(0)
+                self.put(path, spool.read(), placing=placing)
+                return
             spool.seek(0)
-            with placing(), _naming(path, writing=True):
+            with naming(path, writing=True):  # in parts, where it is large
                 obstore.put(self._client, _key(path), spool)
 
     def read(self, path: str) -> VersionedFile:
-        import obstore
-
         try:
-            with _naming(path):
-                found = obstore.get(self._client, _key(path))
-                return VersionedFile(bytes(found.bytes()), _version(found.meta))
+            with naming(path):
+                meta, content = self._got(path)
         except FileNotFoundError:
             return VersionedFile(None)
+        return VersionedFile(content, _version(meta))
 
     def replace(self, path: str, data: bytes | memoryview, version: Any) -> Any:
+        done, found = self._tried(path, data, version)
+        if not done:
+            raise ChangedMeanwhile(path)
+        return found
+
+    def _tried(self, path: str, data: bytes | memoryview, version: Any) -> tuple[bool, Any]:
+        """Write an object in place of one version, and return whether that was done, and the version that is there now."""
         import obstore
         from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
         mode: Any = "create" if version is None else version
         try:
-            return _version(obstore.put(self._client, _key(path), data, mode=mode, use_multipart=False))
-        except (AlreadyExistsError, PreconditionError) as error:
-            landed = self._landed(path, data)
-            if landed is None:
-                raise ChangedMeanwhile(path) from error
+            return True, _version(obstore.put(self._client, _key(path), data, mode=mode, use_multipart=False))
+        except (AlreadyExistsError, PreconditionError):
+            return self._landed(path, data)
         except (BaseError, FileNotFoundError) as error:  # there is no such container
-            landed = self._landed(path, data)
-            if landed is None:
-                _fail(error, path)
-        return landed
+            landed, found = self._landed(path, data)
+            if not landed:
+                fail(error, path)
+            return True, found
 
     def append(self, path: str) -> Appender:
         raise OSError(f"{path}: this store cannot append")
@@ -165,15 +177,15 @@ class ObjectStore:
     def rename(self, old: str, new: str) -> None:
         import obstore
 
-        with _naming(old):
+        with naming(old):
             obstore.copy(self._client, _key(old), _key(new))
             obstore.delete(self._client, _key(old))
 
     def delete(self, path: str) -> None:
         import obstore
 
-        with suppress(FileNotFoundError), _naming(path):
-            obstore.delete(self._client, _key(path))
+        with suppress(FileNotFoundError), naming(path):
+            whole(lambda: obstore.delete(self._client, _key(path)))
 
     def delete_all(self, paths: Iterable[str]) -> None:
         import obstore
@@ -182,8 +194,8 @@ class ObjectStore:
         for at in range(0, len(left), _DELETED_AT_ONCE):
             some = left[at : at + _DELETED_AT_ONCE]
             try:
-                with _naming(some[0]):
-                    obstore.delete(self._client, [_key(each) for each in some])
+                with naming(some[0]):
+                    whole(partial(obstore.delete, self._client, [_key(each) for each in some]))
             except FileNotFoundError:  # some services stop there, and the rest remains
                 for path in some:
                     self.delete(path)
@@ -204,7 +216,7 @@ class ObjectStore:
         import obstore
 
         try:
-            with _naming(path):
+            with naming(path):
                 return obstore.head(self._client, _key(path))
         except FileNotFoundError:
             return None
@@ -213,27 +225,46 @@ class ObjectStore:
         import obstore
 
         prefix = _key(folder)
-        with _naming(folder):
-            for some in obstore.list(self._client, f"{prefix}/" if prefix else None, chunk_size=1_000):
-                yield from (_stored(each, prefix) for each in some)
+        last: str | None = None
+        for left in range(WHOLE_TRIES, 0, -1):
+            try:
+                with naming(folder):
+                    for some in obstore.list(self._client, f"{prefix}/" if prefix else None, offset=last):
+                        yield from (_stored(each, prefix) for each in some)
+                        last = some[-1]["path"] if some else last
+                return
+            except StoreError as error:
+                if left == 1 or not is_broken_off(error):
+                    raise
 
-    def _landed(self, path: str, data: bytes | memoryview) -> Any:
-        """Return the version of an object that holds just this content; None where it does not, or cannot be read."""
+    def _landed(self, path: str, data: bytes | memoryview) -> tuple[bool, Any]:
+        """Return whether an object holds just this content, and its version; None where there is none, or it cannot be read."""
+        with suppress(OSError), naming(path):
+            meta, content = self._got(path, only=memoryview(data).nbytes)
+            return int(meta["size"]) == len(content) and memoryview(content) == memoryview(data), _version(meta)
+        return False, None
+
+    def _got(
+        self, path: str, options: dict[str, Any] | None = None, only: int | None = None
+    ) -> tuple[dict[str, Any], bytes]:
+        """Return facts and content of an object; no content where `only` is given and it has another size."""
         import obstore
 
-        with suppress(OSError), _naming(path):
-            found = obstore.get(self._client, _key(path))
-            if int(found.meta["size"]) == memoryview(data).nbytes and memoryview(found.bytes()) == memoryview(data):
-                return _version(found.meta)
-        return None
+        def get() -> tuple[dict[str, Any], bytes]:
+            found = obstore.get(self._client, _key(path), options=cast(Any, options))
+            meta = cast(dict[str, Any], found.meta)
+            return meta, bytes(found.bytes()) if only in (None, int(meta["size"])) else b""
+
+        return whole(get)
 
 
 class _ObjectFile(io.RawIOBase):
-    """One version of an object, read by ranges; that it changes meanwhile is an error."""
+    """One version of an object, read by ranges; that it changes meanwhile is an error. Its beginning is known."""
 
-    def __init__(self, client: Any, path: str, size: int, e_tag: str | None) -> None:
+    def __init__(self, store: ObjectStore, path: str, size: int, e_tag: str | None, begin: bytes) -> None:
         super().__init__()
-        self._client = client
+        self._begin = begin
+        self._store = store
         self._path = path
         self._size = size
         self._e_tag = e_tag
@@ -256,16 +287,18 @@ class _ObjectFile(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: Any, /) -> int:
-        import obstore
-
         end = min(self._at + len(buffer), self._size)
         if end <= self._at:
             return 0
+        if known := self._begin[self._at : end]:
+            buffer[: len(known)] = known
+            self._at += len(known)
+            return len(known)
         options: Any = {"range": (self._at, end)}
         if self._e_tag is not None:
             options["if_match"] = self._e_tag
-        with _naming(self._path):
-            data = memoryview(obstore.get(self._client, _key(self._path), options=options).bytes())
+        with naming(self._path):
+            _, data = self._store._got(self._path, options)
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
@@ -311,37 +344,3 @@ def _piece(piece: str) -> str:
 def _like(path: str, other: str) -> str:
     """Return another path with the settings of a place."""
     return Place(other, path.entry) if isinstance(path, Place) else other
-
-
-@contextmanager
-def _naming(path: str, *, writing: bool = False) -> Iterator[None]:
-    """Convert obstore's errors to OSErrors with the path and one line of what happened."""
-    from obstore.exceptions import BaseError
-
-    try:
-        yield
-    except FileNotFoundError as error:
-        if writing:  # there is no such container
-            _fail(error, path)
-        raise FileNotFoundError(errno.ENOENT, "No such file", path) from None
-    except BaseError as error:
-        _fail(error, path)
-
-
-def _fail(error: Exception, path: str) -> NoReturn:
-    from obstore.exceptions import PermissionDeniedError, PreconditionError, UnauthenticatedError
-
-    if isinstance(error, PreconditionError):
-        raise StoreError(errno.EBUSY, "it was changed while it was read", path) from None
-    number = errno.EACCES if isinstance(error, PermissionDeniedError | UnauthenticatedError) else errno.EIO
-    raise StoreError(number, _one_line(str(error)), path) from None
-
-
-def _one_line(text: str) -> str:
-    """Return what happened without queries of URLs, which may hold a signature, and without the markup of a response."""
-    text = " ".join(text.partition("\n\nDebug source:")[0].split())
-    text = re.sub(r"(https?://[^\s?]*)\?[^\s,)]*", r"\1", text)
-    match = re.search(r"<\?xml.*?<Code>(.*?)</Code>\s*(?:<Message>(.*?)</Message>)?", text)
-    if match is not None:
-        text = f"{text[: match.start()]}{match[1]}: {match[2] or ''}"
-    return redact(text)[:_REASON_CHARACTERS]

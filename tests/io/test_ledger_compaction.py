@@ -238,8 +238,11 @@ def test_an_old_ledger_knows_its_coverage_and_says_to_load_again(state: StateDir
     old = Ledger.load(state)
     compact_ledger(Ledger.load(state), lease_for(state, 2))
     assert list(old.coverage(D, "a")) == ranges((0, 10))
-    with pytest.raises(StateError, match="load it again"):
-        list(old.receipts(D))
+    if state.can_append:
+        with pytest.raises(StateError, match="load it again"):
+            list(old.receipts(D))
+    else:  # what it has read once it knows
+        assert [each.receipt for each in old.receipts(D)] == [receipt("a", 0, 10)]
 
 
 def test_who_looks_while_a_run_compacts_sees_one_or_the_other(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.emulator.common.loading import load_store
 from omnia_beam.emulator.process import EmulatorProcess
 from tests.pipelines.flink_job import JAR, PARALLELISM, FlinkJob, is_alive, windows_by_writer
+from tests.store.clouds import AZURITE, KEYS, azure_lakes
 
 SERIES = 20
 POINTS = int(os.environ.get("FLINK_POINTS") or 20_000_000)
@@ -124,3 +125,33 @@ def test_a_worker_process_is_killed_and_the_job_goes_on(job_file: Callable[..., 
     check_complete(job, plant, tmp_path)
     assert any(max(each.attempts) > 0 for each in job.subtasks.values()), "the kill went unnoticed"
     print(f"worker {workers.index(killed[0]) + 1} of {len(workers)} was killed")
+
+
+@needs_flink
+@pytest.mark.slow
+@pytest.mark.skipif(not AZURITE, reason="Azurite is not named: make test-flink")
+def test_state_and_sink_on_azure(
+    job_file: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers of their own processes reach the store with what their environment holds; an independent client looks at it."""
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    plant = Plant(days=2)
+    with azure_lakes() as new, EmulatorProcess(["--synthetic", plant.spec]) as emulator:
+        lake = new()
+        file = job_file(
+            emulator.url,
+            window=plant.window,
+            max_chunk_points=40_000,
+            sink={"kind": "parquet", "path": f"{lake.place}/out"},
+            state=f"{lake.place}/state",
+            storage=lake.storage(lake.url),
+        )
+        with FlinkJob(tmp_path / "run", file, "PROCESS") as job:
+            assert job.wait() == 0, job.errors()
+        assert KEYS["LAKE_KEY"] not in job.errors()
+        for key in lake.listed():
+            path = tmp_path / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(lake.get(key))
+    check_complete(job, plant, tmp_path)

@@ -6,17 +6,21 @@ import http.client
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 
-Fault = Literal["reset before", "reset after", "503", "412"]
-"""What happens to a request: the connection breaks before it is passed on, or after it was carried out; or it is refused."""
+Fault = Literal["reset before", "reset after", "503", "412", "cut", "slow", "unconditional"]
+"""What happens to a request: the connection breaks before it is passed on, after it was carried out, or within the response; it is
+refused, with 412 only where it is conditional; its response comes late; or it is carried out without looking at its condition."""
 
 Choice = Callable[[str, str], Fault | None]
 """Given method and path, returns the fault of a request."""
 
+_SLOW_S = 0.3
+_CONDITIONS = {"if-match", "if-none-match"}
 
 _MOTO = """
 import sys, time
@@ -78,18 +82,26 @@ class Front:
                 if fault == "reset before":
                     self.close_connection = True
                     return
-                if fault in ("503", "412"):
-                    self._reply(int(fault), {}, b"<Error><Code>Fault</Code><Message>by the front</Message></Error>")
+                if fault == "503" or (fault == "412" and _CONDITIONS & set(map(str.lower, self.headers))):
+                    self._reply(
+                        int(fault or 0), {}, b"<Error><Code>Fault</Code><Message>by the front</Message></Error>"
+                    )
                     return
-                status, headers, data = _passed_on(target, self.command, self.path, dict(self.headers), body)
+                passed = dict(self.headers)
+                if fault == "unconditional":
+                    passed = {name: value for name, value in passed.items() if name.lower() not in _CONDITIONS}
+                status, headers, data = _passed_on(target, self.command, self.path, passed, body)
                 if fault == "reset after":
                     self.close_connection = True
                     return
-                self._reply(status, headers, data)
+                if fault == "slow":
+                    time.sleep(_SLOW_S)
+                self._reply(status, headers, data, len(data) // 2 if fault == "cut" else None)
 
-            def _reply(self, status: int, headers: dict[str, str], data: bytes) -> None:
+            def _reply(self, status: int, headers: dict[str, str], data: bytes, until: int | None = None) -> None:
                 self.send_response(status)
-                length = headers.get("Content-Length") if self.command == "HEAD" else str(len(data))
+                given = {name.lower(): value for name, value in headers.items()}
+                length = given.get("content-length") if self.command == "HEAD" else str(len(data))
                 for name, value in headers.items():
                     if name.lower() not in ("content-length", "connection", "transfer-encoding", "date", "server"):
                         self.send_header(name, value)
@@ -97,7 +109,7 @@ class Front:
                 self.send_header("Connection", "close")
                 self.end_headers()
                 if self.command != "HEAD":
-                    self.wfile.write(data)
+                    self.wfile.write(data[:until])
 
             do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _handle  # names of the standard library
 

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import os
-import socket
-import subprocess
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +12,7 @@ from omnia_beam.ledger.lease import Lease
 from omnia_beam.ledger.lease_file import LeaseOwner
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.store import ChangedMeanwhile, Place, StorageEntry, store_of, within
-
-AZURITE = os.environ.get("AZURITE", "")
-ACCOUNT = "lakeaccount"
-KEY = base64.b64encode(b"a key of the tests alone").decode()
+from tests.store.clouds import ACCOUNT, ACCOUNT_KEY, AZURITE, AzureLake, azurite
 
 pytestmark = [
     pytest.mark.services,
@@ -30,50 +21,17 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder = tmp_path_factory.mktemp("azurite")
-    command = [AZURITE, "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", folder, "--silent"]
-    command += ["--skipApiVersionCheck", "--disableTelemetry"]
-    environment = {**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{KEY}"}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as server:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}/{ACCOUNT}"
-        server.kill()
+def endpoint() -> Iterator[str]:
+    with azurite() as url:
+        AzureLake(url, "").make_container()
+        yield f"{url}/{ACCOUNT}"
 
 
 @pytest.fixture
 def root(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("LAKE_KEY", KEY)
-    _make_container(endpoint)
+    monkeypatch.setenv("LAKE_KEY", ACCOUNT_KEY)
     entry = StorageEntry("az://", account=ACCOUNT, endpoint=endpoint, account_key_env="LAKE_KEY")
     return Place(f"az://lake/{uuid.uuid4().hex}", entry)
-
-
-def _make_container(endpoint: str) -> None:
-    """Create the container `lake`, signed as the service wants it; obstore has no call for that."""
-    import hashlib
-    import hmac
-    import urllib.error
-    import urllib.request
-    from email.utils import formatdate
-
-    date = formatdate(usegmt=True)
-    headers = {"x-ms-date": date, "x-ms-version": "2021-12-02"}
-    canonical = "".join(f"{name}:{value}\n" for name, value in sorted(headers.items()))
-    text = f"PUT\n\n\n\n\n\n\n\n\n\n\n\n{canonical}/{ACCOUNT}/{ACCOUNT}/lake\nrestype:container"
-    mark = base64.b64encode(hmac.new(base64.b64decode(KEY), text.encode(), hashlib.sha256).digest()).decode()
-    request = urllib.request.Request(f"{endpoint}/lake?restype=container", method="PUT", headers=headers)
-    request.add_header("Authorization", f"SharedKey {ACCOUNT}:{mark}")
-    with contextlib.suppress(urllib.error.HTTPError):  # it exists
-        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=20).close()
 
 
 def test_files(root: str) -> None:

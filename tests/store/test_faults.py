@@ -13,7 +13,7 @@ from omnia_beam.ledger.lease import Lease, LeaseTimes
 from omnia_beam.ledger.lease_file import LeaseOwner
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.store import Place, StorageEntry, Store, store_of, within, write_durably
-from omnia_beam.store.objects import StoreError
+from omnia_beam.store.errors import StoreError
 from tests.io.ledger_fakes import ELSEWHERE, FakeClock
 from tests.store.conftest import KEYS
 from tests.store.servers import Fault, Front
@@ -47,17 +47,19 @@ def test_a_write_that_is_disturbed_is_done_once(
     assert store.read(path).content == b"new content"
 
 
-@pytest.mark.parametrize("fault", ["reset before", "reset after", "503"])
-@pytest.mark.parametrize("action", ["read", "list", "find", "delete"])
+@pytest.mark.parametrize("fault", ["reset before", "reset after", "503", "cut"])
+@pytest.mark.parametrize("action", ["open", "read", "list", "find", "delete", "delete all"])
 def test_what_is_disturbed_is_asked_again(front: Front, store: Store, root: str, fault: Fault, action: str) -> None:
     path = within(root, "a/x.csv")
     store.put(path, b"content")
     front.fail(fault, times=2)
     actions: dict[str, Callable[[], object]] = {
-        "read": lambda: store.open(path).read() == b"content",
+        "open": lambda: store.open(path).read() == b"content",
+        "read": lambda: store.read(path).content == b"content",
         "list": lambda: [each.name for each in store.list(within(root, "a"))] == ["x.csv"],
         "find": lambda: [found for found, _ in store.find(within(root, "a/*.csv"))] == [path],
         "delete": lambda: store.delete(path) is None,
+        "delete all": lambda: store.delete_all([path]) is None,
     }
     assert actions[action]()
 
@@ -79,6 +81,26 @@ def test_a_write_that_is_refused_each_time_is_an_error_in_one_line(front: Front,
     assert "cannot be written: others write it all the time" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not store.is_there(within(root, "x"))
+
+
+@pytest.mark.parametrize("ignored", [1, 2])
+def test_a_store_that_ignores_conditions_holds_no_state(front: Front, root: str, ignored: int) -> None:
+    """The second write must not be carried out, since the object exists, and the last one neither, since it has changed."""
+    seen: list[str] = []
+
+    def choose(method: str, path: str) -> Fault | None:
+        if not is_put(method, path):
+            return None
+        seen.append(path)
+        return "unconditional" if len(seen) == 2 * ignored else None
+
+    front.choose = choose
+    with pytest.raises(StateError, match="carries out writes whose condition does not hold") as caught:
+        StateDir.open(root, "job")
+    assert "\n" not in str(caught.value)
+    assert list(store_of(root).walk(root)) == []
+    front.choose = lambda method, path: None
+    StateDir.open(root, "job")
 
 
 def test_no_such_bucket(front: Front) -> None:

@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from omnia_beam.core.chunk import Points
-from omnia_beam.core.errors import UsageError
 from omnia_beam.io.facts import ReadingNotes
 from omnia_beam.io.files.csv.blocks import BLOCK_BYTES, BlockForm, cut_blocks
 from omnia_beam.io.files.csv.cells import CsvReading
@@ -19,9 +18,8 @@ from omnia_beam.io.files.csv.header import CsvColumns, read_header
 from omnia_beam.io.files.csv.rows import read_rows
 from omnia_beam.io.files.csv.times import TimeForm, changes_soon
 from omnia_beam.io.files.forms import CsvForm, FileSource, ParquetForm
-from omnia_beam.io.files.found import open_source
+from omnia_beam.io.files.found import open_source, reading_error
 from omnia_beam.io.files.parquet.source import Block, ParquetPoints
-from omnia_beam.store import reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +187,7 @@ class _Naming:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, OSError | EOFError):  # EOFError: a compressed file is cut short
-            raise UsageError(f"{self._path}: cannot be read: {reason(error)}") from error
+            raise reading_error(self._path, error) from error
 
 
 class _Named:

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from omnia_beam.core.errors import DestinationError
 from omnia_beam.store import reason, store_of
+from omnia_beam.store.errors import StoreError
 
 _HIDDEN: Final = (".", "_")
 """Prefixes of names that are no part of a dataset: the rule of Arrow, Spark and Hive."""
@@ -116,9 +117,15 @@ def opened_file(path: str) -> Iterator[Any]:
 
 @contextmanager
 def naming_damage() -> Iterator[None]:
-    """Convert Arrow's errors on damaged bytes, OSError or ArrowException depending on the operation, to ValueError."""
+    """Convert Arrow's errors on damaged bytes, OSError or ArrowException depending on the operation, to ValueError.
+
+    Raises:
+        DestinationError: an object store does not respond, which proves nothing about the bytes.
+    """
     try:
         yield
+    except StoreError as error:
+        raise DestinationError(f"{error.filename}: cannot be read: {reason(error)}") from error
     except (OSError, pa.ArrowException) as error:
         raise ValueError(" ".join(str(error).split()).rstrip(".")[:300] or type(error).__name__) from error
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from omnia_beam.core.errors import DestinationError, UsageError
+from omnia_beam.core.errors import DestinationError, OmniaBeamError
 from omnia_beam.core.text import counted
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS, NS_PER_SECOND, parse_time
@@ -152,7 +152,7 @@ def _last_time(path: str) -> int:
         with open_source(path) as file:
             found = [parse_time(match[0]) for line in file if (match := _TIME.search(line.decode(errors="replace")))]
         return max(found, default=MIN_TIME_NS)
-    except (pa.ArrowException, UsageError, KeyError, ValueError, OSError, EOFError):
+    except (pa.ArrowException, OmniaBeamError, KeyError, ValueError, OSError, EOFError):
         return MIN_TIME_NS
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from omnia_beam.core.errors import UsageError
+from omnia_beam.core.errors import CredentialError, OmniaBeamError, TransientServiceError, UsageError
 from omnia_beam.io.files.compressed import unpacked
 from omnia_beam.store import is_remote, reason, store_of
-from omnia_beam.store.objects import StoreError
+from omnia_beam.store.errors import StoreError
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -37,6 +38,7 @@ def list_files(paths: Iterable[str]) -> tuple[SourceFile, ...]:
 
     Raises:
         UsageError: a path or glob matches no file, or a place cannot be listed.
+        TransientServiceError, CredentialError: an object store does not respond, or refuses.
     """
     found: dict[str, SourceFile] = {}
     for path in paths:
@@ -62,23 +64,43 @@ def open_source(path: str) -> Any:
 
     Raises:
         UsageError: it cannot be opened, or its compression is not what its name says.
+        TransientServiceError, CredentialError: an object store does not respond, or refuses.
     """
     try:
         file = store_of(path).open(path)
     except OSError as error:
-        raise UsageError(f"source.path: {path}: cannot be read: {reason(error)}") from error
+        raise reading_error(f"source.path: {path}", error) from error
     try:
         return unpacked(file, path)
+    except OSError as error:
+        file.close()
+        raise reading_error(f"source.path: {path}", error) from error
     except BaseException:
         file.close()
         raise
+
+
+def reading_error(name: str, error: BaseException, done: str = "read") -> OmniaBeamError:
+    """Return the error for a file of a source that cannot be read, by who has to act: the user, or whoever runs the store.
+
+    Args:
+        name: of the file, as messages show it.
+        error: the cause.
+        done: what failed, as a participle.
+    """
+    text = f"{name}: cannot be {done}: {reason(error)}"
+    if not isinstance(error, StoreError):
+        return UsageError(text)
+    if error.errno == errno.EACCES:
+        return CredentialError(f"{text}: give the identity that reads there the right to do so, or another credential")
+    return TransientServiceError(f"{text}; run the same command again: what was recorded before is intact")
 
 
 def _matched(pattern: str) -> list[SourceFile]:
     try:
         found = store_of(pattern).find(pattern)
     except StoreError as error:
-        raise UsageError(f"source.path: {pattern}: cannot be listed: {reason(error)}") from error
+        raise reading_error(f"source.path: {pattern}", error, "listed") from error
     return [SourceFile(path, each.size, each.mtime_ns) for path, each in found if _is_data(path, pattern)]
 
 

@@ -18,6 +18,7 @@ from omnia_beam.io.facts import ReadingNotes, names_quality
 from omnia_beam.io.files.csv.rows import split_series
 from omnia_beam.io.files.csv.times import TimeForm
 from omnia_beam.io.files.forms import FileSource, ParquetForm
+from omnia_beam.io.files.found import reading_error
 from omnia_beam.io.files.parquet.columns import (
     Rows,
     check_int96,
@@ -29,6 +30,7 @@ from omnia_beam.io.files.parquet.columns import (
     values_of,
 )
 from omnia_beam.store import reason
+from omnia_beam.store.errors import StoreError
 
 BLOCK_ROWS: Final = 1 << 20
 """Number of rows of one block; a row group that is larger is read in slices."""
@@ -130,6 +132,8 @@ class ParquetPoints:
     def _opened(self, file: Any, **options: Any) -> Any:
         try:
             return pq.ParquetFile(file, page_checksum_verification=True, **options)
+        except StoreError as error:
+            raise reading_error(self._path, error) from error
         except _READ_ERRORS as error:
             raise UsageError(
                 f"{self._path}: is not a whole Parquet file: {_words(error)}: write or fetch it again"
@@ -185,6 +189,8 @@ class ParquetPoints:
     def _table(self, parquet: Any, block: Block, names: tuple[str, ...]) -> Any:
         try:
             table = _rows(parquet, block, names)
+        except StoreError as error:
+            raise reading_error(self._path, error) from error
         except _READ_ERRORS as error:
             column = self._damaged_column(parquet, block, names)
             raise UsageError(

@@ -1,0 +1,1 @@
+"""Schedules of faults on an object store in memory; see `play.py`."""
