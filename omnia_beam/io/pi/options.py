@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, ConfigDict, model_validator
 
@@ -15,9 +15,6 @@ from omnia_beam.net.auth.credentials import AnyCredential, CredentialSpec
 from omnia_beam.net.http.options import RateOptions, RetryOptions, TimeoutsOptions, exposed_secret
 from omnia_beam.net.http.retry import RetryPolicy
 from omnia_beam.net.http.settings import ServiceSettings
-
-if TYPE_CHECKING:
-    pass
 
 PAGE_LIMIT = 150_000
 """Values that PI Web API returns in one response unless it is configured otherwise (`MaxReturnedItemsPerCall`). [aveva]"""

@@ -163,6 +163,7 @@ def at_most(limit: int) -> Alter:
     return alter
 
 
+@pytest.mark.long
 def test_a_limit_that_the_server_does_not_tell_is_found_by_its_counts(
     load: Load, context: RunContext, tmp_path: Path
 ) -> None:
@@ -217,6 +218,44 @@ def test_points_that_the_server_does_not_count_are_told(
     summary, wrong, _ = copied(refuse, load, context, tmp_path)
     assert (summary.status, wrong) == ("complete", {})
     assert "the data server does not count the values of 6 points (dense-" in caplog.text
+
+
+def test_a_point_that_is_deleted_while_it_is_read_is_named_and_the_others_arrive(
+    load: Load, context: RunContext, tmp_path: Path
+) -> None:
+    with EmulatorThread(PLANT) as emulator:
+        gone = emulator.archive.ordered()[2]
+
+        def delete(path: str, query: Query, content: Any) -> Any:
+            if path == "batch" and "Count" in json.dumps(content) and emulator.archive.named(gone.name) is not None:
+                emulator.archive.remove(gone)  # as soon as it has been counted
+            return content
+
+        with gateway(emulator.url, delete) as between:
+            summary = run_backfill(load(between.url, window=WINDOW), context)
+        truth = Truth.of(emulator.archive, parse_time(START), parse_time(END)).points
+        assert len(truth) == 5
+        assert differences(stored_points(tmp_path / "out"), truth) == {}
+        assert summary.status == "incomplete"
+        assert {name for each in summary.details["failures"] for name in each["series"]} == {gone.name}
+
+
+def test_a_point_that_is_renamed_while_it_is_read_arrives_under_its_former_name(
+    load: Load, context: RunContext, tmp_path: Path
+) -> None:
+    with EmulatorThread(PLANT) as emulator:
+        truth = Truth.of(emulator.archive, parse_time(START), parse_time(END)).points
+        renamed = emulator.archive.ordered()[2]
+
+        def rename(path: str, query: Query, content: Any) -> Any:
+            if path == "batch" and renamed.name != "OTHER":
+                emulator.archive.change(renamed, {"name": "OTHER"})
+            return content
+
+        with gateway(emulator.url, rename) as between:
+            assert run_backfill(load(between.url, window=WINDOW), context).status == "complete"
+        assert renamed.name == "OTHER"
+        assert differences(stored_points(tmp_path / "out"), truth) == {}
 
 
 def plant_of(emulator: EmulatorThread, count: int) -> None:

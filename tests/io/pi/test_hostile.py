@@ -30,10 +30,12 @@ def truth_of(emulator: EmulatorThread, same_time: str = "last") -> Truth:
 @pytest.mark.long
 @pytest.mark.parametrize("same_time", ["last", "first", "dead_letter"])
 @pytest.mark.parametrize("streams", ["stream", "request"])
+@pytest.mark.parametrize("rounding", ["nearest", "none", "down", "up"])
 def test_the_hostile_plant_is_copied_exactly(
-    same_time: str, streams: str, load: Callable[..., JobConfig], context: RunContext, tmp_path: Path
+    same_time: str, streams: str, rounding: str, load: Callable[..., JobConfig], context: RunContext, tmp_path: Path
 ) -> None:
     arguments = ["pi", "--synthetic", "hostile-pi", "--max-items", "700", "--streamset-limit", streams]
+    arguments += ["--rounding", rounding]
     with EmulatorThread(arguments) as emulator:
         source: dict[str, Any] = {"same_time": same_time, "states": STATES}
         config = load(emulator.url, source=source, window={"start": START, "end": END}, accept=ACCEPT)
