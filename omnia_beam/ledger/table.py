@@ -73,6 +73,8 @@ def batch_of_records(header: SegmentHeader, lines: Sequence[bytes]) -> Any:
         UnknownVersionError: a record is of a version or kind that this code does not know.
         ValueError: a record lacks members, or has members of the wrong type.
     """
+    if lines and not lines[0].startswith(b"{"):  # Arrow's reader ends the whole process where a text begins with `null`
+        raise ValueError("a line that is no record")
     try:
         table = _parsed(b"\n".join(lines))
     except pa.ArrowException as error:
