@@ -7,14 +7,17 @@ from collections.abc import Callable
 
 import pytest
 
-from omnia_beam.core.errors import DestinationError, StateError
+from omnia_beam.core.errors import CredentialError, DestinationError, OmniaBeamError, StateError
+from omnia_beam.io.files.found import list_files, open_source
 from omnia_beam.ledger.fence import LeaseFence
 from omnia_beam.ledger.lease import Lease, LeaseTimes
 from omnia_beam.ledger.lease_file import LeaseOwner
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.segment import SegmentReader
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.store import Place, StorageEntry, Store, store_of, within, write_durably
 from omnia_beam.store.errors import StoreError
-from tests.io.ledger_fakes import ELSEWHERE, FakeClock
+from tests.io.ledger_fakes import ELSEWHERE, FakeClock, receipt, recorded
 from tests.store.conftest import KEYS
 from tests.store.servers import Fault, Front
 
@@ -81,6 +84,26 @@ def test_a_write_that_is_refused_each_time_is_an_error_in_one_line(front: Front,
     assert "cannot be written: others write it all the time" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not store.is_there(within(root, "x"))
+
+
+def test_a_store_that_refuses_ends_a_run_in_one_line(front: Front, root: str) -> None:
+    path = within(root, "in/a.csv")
+    store_of(root).put(path, b"time,a\n2024-01-01T00:00:00Z,1\n")
+    state = StateDir.open(root, "job")
+    recorded(state, 1, receipt("a", 0, 10))
+    front.fail("403", times=100, only=lambda method, path: method == "GET")
+    attempts: list[tuple[Callable[[], object], type[OmniaBeamError]]] = [
+        (lambda: list_files([within(root, "in/*.csv")]), CredentialError),
+        (lambda: open_source(path), CredentialError),
+        (lambda: list(SegmentReader(state, "segment-00000001-w-0000.jsonl").batches()), StateError),
+        (lambda: Ledger.load(state), StateError),
+    ]
+    for attempt, kind in attempts:
+        with pytest.raises(kind) as caught:
+            attempt()
+        assert type(caught.value) is kind
+        assert "\n" not in str(caught.value)
+        assert KEYS["AWS_SECRET_ACCESS_KEY"] not in str(caught.value)
 
 
 @pytest.mark.parametrize("ignored", [1, 2])
