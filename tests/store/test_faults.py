@@ -15,7 +15,7 @@ from omnia_beam.ledger.lease_file import LeaseOwner
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.segment import SegmentReader
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.store import Place, StorageEntry, Store, store_of, within, write_durably
+from omnia_beam.store import Place, Placing, StorageEntry, Store, store_of, within, write_durably
 from omnia_beam.store.errors import StoreError
 from tests.io.ledger_fakes import ELSEWHERE, FakeClock, receipt, recorded
 from tests.store.conftest import KEYS
@@ -136,7 +136,10 @@ def test_no_such_bucket(front: Front) -> None:
     assert KEYS["AWS_SECRET_ACCESS_KEY"] not in str(caught.value)
 
 
-def test_a_driver_that_lost_its_lease_cannot_replace_its_successors_file(front: Front, store: Store, root: str) -> None:
+@pytest.mark.parametrize("way", ["put", "create"])
+def test_a_driver_that_lost_its_lease_cannot_replace_its_successors_file(
+    front: Front, store: Store, root: str, way: str
+) -> None:
     """The old driver checks its lease, sleeps, and goes on to write when its successor has long written the same file."""
     clock = FakeClock()
     times = LeaseTimes(clock=clock.wall, monotonic=clock.steady, sleep=clock.sleep)
@@ -153,9 +156,16 @@ def test_a_driver_that_lost_its_lease_cannot_replace_its_successors_file(front: 
             store.put(path, b"of the successor", placing=LeaseFence(state, new.token).placing)
         return None
 
+    def write(data: bytes, placing: Placing) -> None:
+        if way == "put":
+            store.put(path, data, placing=placing)
+            return
+        with store.create(path, placing) as out:
+            out.write(data)
+
     front.choose = succeed
     with pytest.raises(StateError, match="has lost its lease"):
-        store.put(path, b"of the old driver", placing=LeaseFence(state, old.token).placing)
+        write(b"of the old driver", LeaseFence(state, old.token).placing)
     assert woken
     assert store.read(path).content == b"of the successor"
 
