@@ -3,7 +3,7 @@
 Only the holder of the lease compacts, at its start and before its own writers write. Segments of its own run stay unchanged.
 Each step leaves the ledger with the same meaning as before, whenever the process dies:
 
-1. The snapshot's rows are written, as a file that does not count yet.
+1. An empty manifest and the snapshot's rows are written, as files that do not count yet.
 2. The manifest is written: in that instant the snapshot counts, and the files that it includes no longer do.
 3. Those files are deleted; what remains of them is deleted at the next start.
 """
@@ -17,12 +17,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from omnia_beam.core.timestamps import format_time
+from omnia_beam.ledger.fence import LeaseFence
 from omnia_beam.ledger.index import Flags
 from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.loading import LedgerSource
 from omnia_beam.ledger.record import run_of
-from omnia_beam.ledger.snapshot import write_snapshot
+from omnia_beam.ledger.snapshot import is_manifest, is_unfinished, write_snapshot
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.table import RETIRED, retired_batch
 
@@ -94,6 +95,7 @@ def compact_ledger(
         scopes=ledger.known_scopes,
         includes=[*(name for each in chosen for name in _names(each)), *ledger.spent],
         created=format_time(clock(), 0),
+        placing=LeaseFence(state_dir, token).placing,
     )
     _log.info("%s: %d of %d records kept", snapshot.data_name, snapshot.records, sum(each.records for each in chosen))
     _delete(state_dir, token, snapshot.includes)
@@ -111,8 +113,11 @@ def delete_spent(ledger: Ledger, token: LeaseToken) -> None:
 
 def _delete(state_dir: StateDir, token: LeaseToken, names: Sequence[str]) -> None:
     token.check(state_dir)
-    # Manifests last: as long as one exists, the files that it includes do not count.
-    for name in sorted(names, key=lambda name: (name.endswith(".json"), name)):
+    # Manifests last: as long as one exists, the files that it includes do not count. Those that were never finished come
+    # first: without them their writer, should it wake up, cannot make its rows count, which are deleted next.
+    manifests = [name for name in names if is_manifest(name)]
+    unfinished = [name for name in manifests if is_unfinished(state_dir, name)]
+    for name in (*unfinished, *sorted({*names} - {*manifests}), *sorted({*manifests} - {*unfinished})):
         state_dir.delete(f"ledger/{name}")
 
 

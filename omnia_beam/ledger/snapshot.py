@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from binascii import crc32
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
@@ -31,6 +32,7 @@ from omnia_beam.ledger.record import (
 )
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.table import SCHEMA
+from omnia_beam.store import ChangedMeanwhile, Placing
 
 _TAG: Final = "omnia_beam_snapshot"
 _MANIFEST = re.compile(r"snapshot-\d{8,}-[0-9a-z]+\.json", re.ASCII)
@@ -84,6 +86,12 @@ def is_manifest(file_name: str) -> bool:
 def is_snapshot_data(file_name: str) -> bool:
     """Return whether a file of the ledger's folder is a snapshot's data, by its name."""
     return _DATA.fullmatch(file_name) is not None
+
+
+def is_unfinished(state_dir: StateDir, file_name: str) -> bool:
+    """Return whether a manifest is one that was never finished; one that does not exist is not."""
+    text = state_dir.read(f"ledger/{file_name}")
+    return text is not None and not text.endswith(b"\n") and not is_whole(text)
 
 
 def read_manifest(state_dir: StateDir, file_name: str) -> Snapshot | None:
@@ -165,10 +173,15 @@ def write_snapshot(
     scopes: Mapping[str, Scope],
     includes: Sequence[str],
     created: str,
+    placing: Placing = nullcontext,
 ) -> Snapshot:
     """Write a snapshot's rows, check them, and then make them count by writing the manifest. Deletes nothing.
 
+    An empty manifest comes first, which counts for nothing, and the whole one takes its place. A run that takes over meanwhile
+    deletes the empty one before the rows: so a driver that wakes up later cannot write a manifest whose rows are gone.
+
     Args:
+        placing: wraps the step in which the manifest counts, and raises where the lease is lost.
         stem: `snapshot-RUN-NONCE`.
         batches: of SCHEMA.
         scopes: scopes by digest, at least those of all batches.
@@ -176,6 +189,8 @@ def write_snapshot(
     Raises:
         StateError: it cannot be written, or does not read back; the ledger's meaning is unchanged.
     """
+    manifest = f"ledger/{stem}.json"
+    version = state_dir.replace(manifest, b"", None)
     records = 0
     with (
         state_dir.create(f"ledger/{stem}.parquet") as out,
@@ -201,7 +216,15 @@ def write_snapshot(
     snapshot = Snapshot(
         stem, state_dir.job_name, run, size, crc, records, tuple(scopes.values()), tuple(includes), created
     )
-    state_dir.write(f"ledger/{snapshot.manifest_name}", _manifest_line(snapshot))
+    line = _manifest_line(snapshot)
+    try:
+        with placing():
+            state_dir.replace(manifest, line, version)
+    except ChangedMeanwhile as error:
+        path = state_dir.path(manifest)
+        raise StateError(
+            f"{path}: another run has taken over and removed it: nothing of the ledger has changed"
+        ) from error
     return snapshot
 
 

@@ -12,6 +12,8 @@ from omnia_beam.core.redaction import redact
 
 WHOLE_TRIES: Final = 4
 _REASON_CHARACTERS: Final = 300
+_REFUSED: Final = re.compile(r"status code: 40[13]\b")
+"""In the texts of errors of listings, for which obstore has no kinds."""
 T = TypeVar("T")
 
 
@@ -66,8 +68,9 @@ def fail(error: Exception, path: str) -> NoReturn:
 
     if isinstance(error, PreconditionError):
         raise StoreError(errno.EBUSY, "it was changed while it was read", path) from None
-    number = errno.EACCES if isinstance(error, PermissionDeniedError | UnauthenticatedError) else errno.EIO
-    raise StoreError(number, _one_line(str(error)), path) from None
+    text = _one_line(str(error))
+    refused = isinstance(error, PermissionDeniedError | UnauthenticatedError) or _REFUSED.search(text)
+    raise StoreError(errno.EACCES if refused else errno.EIO, text, path) from None
 
 
 def _one_line(text: str) -> str:

@@ -167,9 +167,9 @@ class ObjectStore:
             return self._landed(path, data)
         except (BaseError, FileNotFoundError) as error:  # there is no such container
             landed, found = self._landed(path, data)
-            if not landed:
+            if not (landed or is_broken_off(error)):  # the response may have been that another version is there
                 fail(error, path)
-            return True, found
+            return landed, found
 
     def append(self, path: str) -> Appender:
         raise OSError(f"{path}: this store cannot append")

@@ -15,7 +15,9 @@ import pytest
 
 from omnia_beam.core.errors import StateError
 from omnia_beam.core.time_range import TimeRange
+from omnia_beam.ledger import snapshot
 from omnia_beam.ledger.compaction import compact_ledger, compaction_pays, open_ledger
+from omnia_beam.ledger.fence import LeaseFence
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.record import encode_line
 from omnia_beam.ledger.snapshot import check_snapshot, read_manifest, snapshot_batches, write_snapshot
@@ -243,6 +245,32 @@ def test_an_old_ledger_knows_its_coverage_and_says_to_load_again(state: StateDir
             list(old.receipts(D))
     else:  # what it has read once it knows
         assert [each.receipt for each in old.receipts(D)] == [receipt("a", 0, 10)]
+
+
+@pytest.mark.parametrize("after_its_look", [False, True])
+def test_a_driver_that_wakes_up_within_a_compaction_harms_nothing(
+    state: StateDir, monkeypatch: pytest.MonkeyPatch, after_its_look: bool
+) -> None:
+    """It has written its rows, and sleeps; its successor tidies them away; then it goes on to write the manifest."""
+    if after_its_look and state.can_append:
+        pytest.skip("where there are locks nobody takes over between look and write")
+    recorded(state, 1, receipt("a", 0, 10))
+    old = lease_for(state, 2)
+    real = snapshot._manifest_line
+
+    def sleep(found: snapshot.Snapshot) -> bytes:
+        open_ledger(state, lease_for(state, 3))
+        return real(found)
+
+    monkeypatch.setattr(snapshot, "_manifest_line", sleep)
+    if after_its_look:
+        monkeypatch.setattr(LeaseFence, "check", lambda self: None)
+    with pytest.raises(StateError, match="another run has taken over" if after_its_look else "has lost its lease"):
+        compact_ledger(Ledger.load(state), old)
+    monkeypatch.undo()
+    ledger = open_ledger(state, lease_for(state, 4))
+    assert list(ledger.coverage(D, "a")) == ranges((0, 10))
+    assert [each.receipt for each in ledger.receipts(D)] == [receipt("a", 0, 10)]
 
 
 def test_who_looks_while_a_run_compacts_sees_one_or_the_other(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:

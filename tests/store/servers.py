@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 
-Fault = Literal["reset before", "reset after", "503", "412", "cut", "slow", "unconditional"]
+Fault = Literal["reset before", "reset after", "403", "503", "412", "cut", "slow", "unconditional"]
 """What happens to a request: the connection breaks before it is passed on, after it was carried out, or within the response; it is
 refused, with 412 only where it is conditional; its response comes late; or it is carried out without looking at its condition."""
 
@@ -82,7 +82,7 @@ class Front:
                 if fault == "reset before":
                     self.close_connection = True
                     return
-                if fault == "503" or (fault == "412" and _CONDITIONS & set(map(str.lower, self.headers))):
+                if fault in ("403", "503") or (fault == "412" and _CONDITIONS & set(map(str.lower, self.headers))):
                     self._reply(
                         int(fault or 0), {}, b"<Error><Code>Fault</Code><Message>by the front</Message></Error>"
                     )

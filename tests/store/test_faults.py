@@ -7,14 +7,17 @@ from collections.abc import Callable
 
 import pytest
 
-from omnia_beam.core.errors import DestinationError, StateError
+from omnia_beam.core.errors import CredentialError, DestinationError, OmniaBeamError, StateError
+from omnia_beam.io.files.found import list_files, open_source
 from omnia_beam.ledger.fence import LeaseFence
 from omnia_beam.ledger.lease import Lease, LeaseTimes
 from omnia_beam.ledger.lease_file import LeaseOwner
+from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.segment import SegmentReader
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.store import Place, StorageEntry, Store, store_of, within, write_durably
+from omnia_beam.store import Place, Placing, StorageEntry, Store, store_of, within, write_durably
 from omnia_beam.store.errors import StoreError
-from tests.io.ledger_fakes import ELSEWHERE, FakeClock
+from tests.io.ledger_fakes import ELSEWHERE, FakeClock, receipt, recorded
 from tests.store.conftest import KEYS
 from tests.store.servers import Fault, Front
 
@@ -83,6 +86,26 @@ def test_a_write_that_is_refused_each_time_is_an_error_in_one_line(front: Front,
     assert not store.is_there(within(root, "x"))
 
 
+def test_a_store_that_refuses_ends_a_run_in_one_line(front: Front, root: str) -> None:
+    path = within(root, "in/a.csv")
+    store_of(root).put(path, b"time,a\n2024-01-01T00:00:00Z,1\n")
+    state = StateDir.open(root, "job")
+    recorded(state, 1, receipt("a", 0, 10))
+    front.fail("403", times=100, only=lambda method, path: method == "GET")
+    attempts: list[tuple[Callable[[], object], type[OmniaBeamError]]] = [
+        (lambda: list_files([within(root, "in/*.csv")]), CredentialError),
+        (lambda: open_source(path), CredentialError),
+        (lambda: list(SegmentReader(state, "segment-00000001-w-0000.jsonl").batches()), StateError),
+        (lambda: Ledger.load(state), StateError),
+    ]
+    for attempt, kind in attempts:
+        with pytest.raises(kind) as caught:
+            attempt()
+        assert type(caught.value) is kind
+        assert "\n" not in str(caught.value)
+        assert KEYS["AWS_SECRET_ACCESS_KEY"] not in str(caught.value)
+
+
 @pytest.mark.parametrize("ignored", [1, 2])
 def test_a_store_that_ignores_conditions_holds_no_state(front: Front, root: str, ignored: int) -> None:
     """The second write must not be carried out, since the object exists, and the last one neither, since it has changed."""
@@ -113,7 +136,10 @@ def test_no_such_bucket(front: Front) -> None:
     assert KEYS["AWS_SECRET_ACCESS_KEY"] not in str(caught.value)
 
 
-def test_a_driver_that_lost_its_lease_cannot_replace_its_successors_file(front: Front, store: Store, root: str) -> None:
+@pytest.mark.parametrize("way", ["put", "create"])
+def test_a_driver_that_lost_its_lease_cannot_replace_its_successors_file(
+    front: Front, store: Store, root: str, way: str
+) -> None:
     """The old driver checks its lease, sleeps, and goes on to write when its successor has long written the same file."""
     clock = FakeClock()
     times = LeaseTimes(clock=clock.wall, monotonic=clock.steady, sleep=clock.sleep)
@@ -130,9 +156,16 @@ def test_a_driver_that_lost_its_lease_cannot_replace_its_successors_file(front: 
             store.put(path, b"of the successor", placing=LeaseFence(state, new.token).placing)
         return None
 
+    def write(data: bytes, placing: Placing) -> None:
+        if way == "put":
+            store.put(path, data, placing=placing)
+            return
+        with store.create(path, placing) as out:
+            out.write(data)
+
     front.choose = succeed
     with pytest.raises(StateError, match="has lost its lease"):
-        store.put(path, b"of the old driver", placing=LeaseFence(state, old.token).placing)
+        write(b"of the old driver", LeaseFence(state, old.token).placing)
     assert woken
     assert store.read(path).content == b"of the successor"
 
