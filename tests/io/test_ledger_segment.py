@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from omnia_beam.core.errors import StateError
 from omnia_beam.core.receipt import Receipt, SeriesReceipt
 from omnia_beam.ledger.ledger import Ledger
-from omnia_beam.ledger.record import Scope, encode_line, encode_receipt
+from omnia_beam.ledger.record import Scope, SegmentHeader, encode_line, encode_receipt
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.ledger.table import receipt_of_record
+from omnia_beam.ledger.table import batch_of_records, receipt_of_record
 from omnia_beam.ledger.writer import LedgerWriter
 from tests.io.ledger_fakes import SCOPE, SINK, key, lease_for, ranges, receipt, recorded, segment_paths
 
@@ -179,6 +179,13 @@ def test_a_whole_line_that_is_no_record(state: StateDir, change: dict[str, objec
     with pytest.raises(StateError) as caught:
         Ledger.load(state)
     assert f"{path}, {words}" in str(caught.value)
+
+
+def test_a_record_that_is_null_ends_no_process() -> None:
+    header = SegmentHeader("job", 1, "w", 0, SCOPE, "2024-01-01T00:00:00Z")
+    for lines in ([b"null"], [b"null", b"{}"], [b" null"], [b"[]"]):
+        with pytest.raises(ValueError, match="no record"):
+            batch_of_records(header, lines)
 
 
 def test_a_segment_of_a_newer_format_is_refused(state: StateDir) -> None:
