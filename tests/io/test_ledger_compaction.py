@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -20,9 +19,8 @@ from omnia_beam.ledger.compaction import compact_ledger, compaction_pays, open_l
 from omnia_beam.ledger.fence import LeaseFence
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.record import encode_line
-from omnia_beam.ledger.snapshot import check_snapshot, read_manifest, snapshot_batches, write_snapshot
+from omnia_beam.ledger.snapshot import read_manifest
 from omnia_beam.ledger.state_dir import StateDir
-from omnia_beam.ledger.table import RETIRED, retired_batch
 from omnia_beam.ledger.writer import LedgerWriter
 from omnia_beam.store import TEMPORARY_PREFIX
 from tests.io.ledger_fakes import (
@@ -160,45 +158,6 @@ def test_leaves_the_segments_of_its_own_run_alone(state: StateDir) -> None:
     snapshot = read_manifest(state, manifest)
     assert snapshot is not None
     assert snapshot.records == 1  # the name of the superseded file, and none of its own run's receipts
-
-
-def test_a_snapshot_of_several_row_groups_gives_back_each_row_once(state: StateDir) -> None:
-    names = [[f"{number}-{'x' * 2_400_000}"] for number in range(5)]
-    batches = [retired_batch(SINK, files) for files in names]
-    snapshot = write_snapshot(
-        state, "snapshot-00000001-0", 1, iter(batches), scopes={}, includes=["one"], created="2024-01-01T00:00:00Z"
-    )
-    check_snapshot(state, snapshot)
-    assert read_manifest(state, snapshot.manifest_name) == snapshot
-    assert (snapshot.records, snapshot.includes) == (5, ("one",))
-    with state.open_file(f"ledger/{snapshot.data_name}") as file:
-        assert pq.ParquetFile(file).metadata.num_row_groups == 3
-    rows = [row for batch in snapshot_batches(state, snapshot) for row in batch.to_pylist()]
-    assert [row["files"] for row in rows] == names
-    assert {name: rows[0][name] for name in ("run", "writer", "at", "kind", "scope", "sink", "series", "record")} == {
-        "run": 0,
-        "writer": "",
-        "at": 0,
-        "kind": RETIRED,
-        "scope": "",
-        "sink": SINK,
-        "series": [],
-        "record": b"",
-    }
-
-
-def test_a_row_that_is_damaged_after_the_load_is_not_believed(tmp_path: Path) -> None:
-    state = StateDir.open(str(tmp_path), "job")
-    names = [random.Random(number).randbytes(400).hex() for number in range(20)]
-    snapshot = write_snapshot(
-        state, "snapshot-00000001-0", 1, [retired_batch(SINK, names)], scopes={}, includes=[], created=""
-    )
-    path = Path(state.path(f"ledger/{snapshot.data_name}"))
-    whole = path.read_bytes()
-    for at in range(500, 7_000, 500):
-        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        with pytest.raises(StateError, match="cannot be read"):
-            list(snapshot_batches(state, snapshot))
 
 
 def test_superseded_files_are_named_until_somebody_says_that_they_are_gone(state: StateDir) -> None:
