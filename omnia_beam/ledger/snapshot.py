@@ -208,9 +208,12 @@ def write_snapshot(
             writer.write_table(group, row_group_size=_GROUP_RECORDS)
             del group
             pa.default_memory_pool().release_unused()  # 35 MB less at the peak of a million records
-    with state_dir.open_file(f"ledger/{stem}.parquet") as file, state_dir.naming("read", f"ledger/{stem}.parquet"):
-        size, crc = _checksum(file)
-        rows = pq.ParquetFile(file).metadata.num_rows
+    try:
+        with state_dir.open_file(f"ledger/{stem}.parquet") as file, state_dir.naming("read", f"ledger/{stem}.parquet"):
+            size, crc = _checksum(file)
+            rows = pq.ParquetFile(file).metadata.num_rows
+    except FileNotFoundError as error:
+        raise _removed(state_dir.path(f"ledger/{stem}.parquet")) from error
     if rows != records:
         raise _damaged(state_dir.path(f"ledger/{stem}.parquet"), f"{rows} records read back instead of {records}")
     snapshot = Snapshot(
@@ -221,10 +224,7 @@ def write_snapshot(
         with placing():
             state_dir.replace(manifest, line, version)
     except ChangedMeanwhile as error:
-        path = state_dir.path(manifest)
-        raise StateError(
-            f"{path}: another run has taken over and removed it: nothing of the ledger has changed"
-        ) from error
+        raise _removed(state_dir.path(manifest)) from error
     return snapshot
 
 
@@ -272,6 +272,12 @@ def _checksum(file: BinaryIO) -> tuple[int, int]:
         crc = crc32(block, crc)
     file.seek(0)
     return size, crc
+
+
+def _removed(path: str) -> StateError:
+    return StateError(
+        f"{path}: another run has taken over and removed it: nothing of the ledger has changed", path=path
+    )
 
 
 def _damaged(path: str, what: str) -> StateError:

@@ -232,6 +232,24 @@ def test_a_driver_that_wakes_up_within_a_compaction_harms_nothing(
     assert [each.receipt for each in ledger.receipts(D)] == [receipt("a", 0, 10)]
 
 
+def test_a_driver_that_wakes_up_before_it_reads_its_rows_back(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded(state, 1, receipt("a", 0, 10))
+    old = lease_for(state, 2)
+    real = StateDir.open_file
+
+    def sleep(self: StateDir, name: str) -> object:
+        if name.startswith("ledger/snapshot-00000002"):
+            open_ledger(state, lease_for(state, 3))
+        return real(self, name)
+
+    ledger = Ledger.load(state)
+    monkeypatch.setattr(StateDir, "open_file", sleep)
+    with pytest.raises(StateError, match="another run has taken over"):
+        compact_ledger(ledger, old)
+    monkeypatch.undo()
+    assert list(Ledger.load(state).coverage(D, "a")) == ranges((0, 10))
+
+
 def test_who_looks_while_a_run_compacts_sees_one_or_the_other(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
     """The listing is from before, the files are from after."""
     recorded(state, 1, receipt("a", 0, 10))
