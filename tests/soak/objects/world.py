@@ -39,7 +39,7 @@ from omnia_beam.pipelines.config import load_config
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.replay.replay import run_replay
 from omnia_beam.pipelines.run import run_backfill, run_migrate
-from omnia_beam.pipelines.status import run_status
+from omnia_beam.pipelines.status.command import run_status
 from omnia_beam.pipelines.tail.cycle import TailTimes
 from omnia_beam.pipelines.tail.tail import run_tail
 from omnia_beam.pipelines.verify.verify import run_verify
