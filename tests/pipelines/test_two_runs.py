@@ -100,7 +100,8 @@ def test_the_others_end_as_they_end_and_one_completes(runs: Runs, monkeypatch: p
     assert (summary.points_read, summary.points_written) == (points, points)
     assert differences(stored_points(runs.folder / "whole"), expected) == {}
     board = runs.contexts["whole"].board
-    assert board.snapshot() == {"windows_read": summary.windows_planned, "points_written": points}
+    counted = {name: count for name, count in board.snapshot().items() if not name.endswith("_us")}  # times vary
+    assert counted == {"windows_read": summary.windows_planned, "points_written": points}
     assert board.fatal is None
 
     assert isinstance(runs.ended["failed"], UnauthorizedError), runs.ended["failed"]
