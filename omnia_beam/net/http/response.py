@@ -47,7 +47,7 @@ _TERMINAL: Final[dict[int, type[TerminalServiceError]]] = {
     413: PayloadTooLargeError,
 }
 _ADVICE: Final = {
-    401: "the service refuses the credential: check the credential, its user name and password or the tenant and resource_id of the token",
+    401: "the service refuses the sign-in: check the credential, its user name and password, or its tenant and resource_id",
     403: "the identity is known but may not do this: ask for access to the data, or check the subscription key",
     413: "send fewer points at a time",
 }
