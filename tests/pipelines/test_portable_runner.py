@@ -93,7 +93,7 @@ def test_through_a_job_service_the_points_are_the_same(
         JobService(tmp_path) as service,
     ):
         if splits:
-            emulator.set_faults(["path=/data stall=0.05"])
+            emulator.set_faults(["path=/data stall=0.3"])
         job = job_file(
             emulator.url, name="portable", sink={"kind": "parquet", "path": str(tmp_path / "portable")}, **keys
         )
@@ -128,7 +128,7 @@ def test_workers_of_a_pool_of_processes_copy_the_same(job_file: Callable[..., Pa
         JobService(tmp_path) as service,
         WorkerPool(tmp_path, program) as pool,
     ):
-        emulator.set_faults(["path=/data stall=0.05"])  # so that there is something left to split
+        emulator.set_faults(["path=/data stall=0.3"])  # so that there is something left to split
         window = {"start": "2024-01-01", "end": "2024-01-04"}
         code, summary, errors = backfill(
             job_file(emulator.url, source=rate, window=window, max_chunk_points=20_000),
