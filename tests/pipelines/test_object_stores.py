@@ -115,6 +115,23 @@ def test_backfill_again_verify_status_and_repair(job: dict[str, Any], root: str,
     assert points_at(within(root, "points")) == 250
 
 
+def test_files_that_no_receipt_names_are_read_there(job: dict[str, Any], root: str, run: Run) -> None:
+    """With the settings of the place: they may be the only ones with which the store can be reached."""
+    assert run("backfill", job)[0] == 0
+    store = store_of(root)
+    name = next(name for name in store.walk(within(root, "points")) if name.endswith(".parquet"))
+    copied = store.open(within(root, f"points/{name}")).read()
+    store.put(within(root, "points/year=2024/month=01/copy.parquet"), copied)
+    points = pq.read_metadata(io.BytesIO(copied)).num_rows
+    code, found = run("verify", job)
+    assert code == 1
+    assert found["by_kind"] == {"stray_file": 1}
+    report = store.open(within(root, found["report"].removeprefix(f"{root}/"))).read()
+    assert f"{points:,} points" in report.decode()
+    code, profiled = run("profile", job)
+    assert (code, profiled["points_read"]) == (0, 250 + points)
+
+
 @pytest.mark.long
 def test_a_copy_of_files_to_files(job: dict[str, Any], root: str, run: Run) -> None:
     assert run("backfill", job)[0] == 0

@@ -24,6 +24,7 @@ from omnia_beam.io.files.series_metadata import read_names
 from omnia_beam.io.files.strays import is_of_another_job
 from omnia_beam.io.point_block import PointBlock
 from omnia_beam.store import is_remote
+from omnia_beam.store import within as below
 
 _WINDOW: Final = re.compile(r"-(\d{4})(\d\d)(\d\dT\d\d)(\d\d)(\d\d)Z-\d{8}T\d{6}Z-[0-9a-f]{16}\.")
 """The start of the window in the names that file sinks give."""
@@ -93,7 +94,7 @@ class FileContents:
             each.name: f"{shown_name(each.name)} is {each.what} and no file" for each in listing.files if each.what
         }
         names = [each.name for each in listing.files if not each.what]
-        order = {name: (_start_of(f"{path.rstrip('/')}/{name}", files), name) for name in names}
+        order = {name: (_start_of(below(path, name), files), name) for name in names}
         return cls(path, tuple(sorted(names, key=order.__getitem__)), files, prefix, within, problems)
 
     @property
@@ -132,7 +133,7 @@ class FileContents:
     def _blocks(self) -> Iterator[PointBlock]:
         for name in self.parts:
             try:
-                for block in self.files.blocks(f"{self.place.rstrip('/')}/{name}"):
+                for block in self.files.blocks(below(self.place, name)):
                     inside = self._inside(block)
                     self.points_read += len(inside.codes)
                     yield inside

@@ -75,7 +75,7 @@ def _stray(path: str, file: ListedFile, prefix: str, read: Read) -> Stray:
         content = f"it is {file.what} and no file"
     else:
         try:
-            for _, part in read(f"{path.rstrip('/')}/{file.name}"):
+            for _, part in read(within(path, file.name)):
                 points += len(part.times)
                 span = _wider(span, part)
             content = counted(points, "point")
