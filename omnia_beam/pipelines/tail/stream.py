@@ -47,7 +47,7 @@ from omnia_beam.pipelines.series_metadata import keep_series
 from omnia_beam.pipelines.tail.cycle import TailTimes
 from omnia_beam.pipelines.tail.report import TailReport, forget_report, read_report
 from omnia_beam.pipelines.tail.source import TailSpec, TailWindows
-from omnia_beam.pipelines.tail.stream_guard import StreamGuard
+from omnia_beam.pipelines.tail.stream_guard import StreamGuard, forget_notes
 from omnia_beam.pipelines.work_plan import attach_summary, with_traffic
 
 _log = logging.getLogger(__name__)
@@ -100,6 +100,7 @@ def run_streaming_tail(
         finally:
             with suppress(StateError):
                 forget_report(state_dir, run_id)
+                forget_notes(state_dir, run_id)
         summary = _judged(report, copying, context)
         lease.check()
     return with_traffic(summary, sessions, context.clock() - began)

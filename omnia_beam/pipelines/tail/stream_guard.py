@@ -21,6 +21,7 @@ from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.destination import Removal, StoredPoints
 from omnia_beam.ledger.facts import PriorRecord, prior_records
 from omnia_beam.ledger.job import JobRun, RunState
+from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.removal_guard import GuardRules, RemovalGuard
 
 _NOTE = "-guard-"
@@ -78,9 +79,7 @@ def write_note(
         StateError: the state cannot be written.
     """
     name = _name(run.run_id, number)
-    for each in run.state_dir.list("runs"):
-        if each.name.startswith(f"{run.run_id}{_NOTE}") and f"runs/{each.name}" != name:
-            run.state_dir.delete(f"runs/{each.name}")
+    forget_notes(run.state_dir, run.run_id, but=name)
     prior = prior_records(run.ledger, run.sink, keys)
     if not prior:
         return
@@ -90,6 +89,17 @@ def write_note(
         "allowed": [[_key(each.key), each.removed] for each in allowed],
     }
     run.state_dir.write(name, json.dumps(note).encode())
+
+
+def forget_notes(state_dir: StateDir, run_id: str, *, but: str = "") -> None:
+    """Delete the notes of a run, except one.
+
+    Raises:
+        StateError: the state cannot be listed or written.
+    """
+    for each in state_dir.list("runs"):
+        if each.name.startswith(f"{run_id}{_NOTE}") and f"runs/{each.name}" != but:
+            state_dir.delete(f"runs/{each.name}")
 
 
 def read_note(rules: GuardRules, run: RunState, number: int) -> RemovalGuard | None:
