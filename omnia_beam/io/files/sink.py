@@ -16,12 +16,10 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.base import WHOLE, Accepts, Attempt, Share, Writing
 from omnia_beam.io.destination import DestinationCheck, Leftovers, Removal, RunReach, not_asked, not_checked
-from omnia_beam.io.files.contents import FileContents, PointFiles
 from omnia_beam.io.files.csv.readback import as_csv_holds
 from omnia_beam.io.files.csv.write import CSV_SUFFIXES, CsvOptions, check_wide_names
 from omnia_beam.io.files.destination_check import check_files
 from omnia_beam.io.files.folder import PARQUET_SUFFIXES, check_writable, clear_leftover_files, file_prefix
-from omnia_beam.io.files.observer import FileForm, FilesDestination
 from omnia_beam.io.files.options import CsvSink, ParquetSink
 from omnia_beam.io.files.parquet.write import ParquetOptions
 from omnia_beam.io.files.series_metadata import write_metadata
@@ -34,6 +32,7 @@ from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.store import is_remote
 
 if TYPE_CHECKING:
+    from omnia_beam.io.files.contents import FileContents
     from omnia_beam.net.http.session import ServiceSession
 
 
@@ -139,10 +138,14 @@ class FilesSink:
         return None  # a file is written whole
 
     def observer(self, place: ReadingPlace, *, with_source: bool) -> Destination | None:
+        from omnia_beam.io.files.observer import FileForm, FilesDestination
+
         form = FileForm.of(self._options)
         return FilesDestination(self._options.path, self._prefix, form, statuses_from_receipts=not with_source)
 
     def contents(self, within: TimeRange | None) -> FileContents:
+        from omnia_beam.io.files.contents import FileContents, PointFiles
+
         files = PointFiles.of(self._options)
         return FileContents.of(self._options.path, files, self._prefix, within)
 
