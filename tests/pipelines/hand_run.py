@@ -37,7 +37,7 @@ from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.files import folder as destination
 from omnia_beam.io.files.folder import file_prefix
 from omnia_beam.io.files.write import WriteToParquet
-from omnia_beam.io.omnia import source as service_source
+from omnia_beam.io.omnia import opened as open_service
 from omnia_beam.ledger import job as ledger_job
 from omnia_beam.ledger.failures import failure_file
 from omnia_beam.ledger.lease_file import LeaseOwner, _machine
@@ -129,16 +129,16 @@ class HandRun:
 
     def __post_init__(self) -> None:
         patch = self._patches.setattr
-        patch(service_source, "check_reachable", lambda service: None)
-        patch(service_source, "shared_session", lambda service: _Session())
+        patch(open_service, "check_reachable", lambda service: None)
+        patch(open_service, "shared_session", lambda service: _Session())
         patch(
-            service_source,
+            open_service,
             "select_series",
             lambda session, series: tuple(Timeseries(id, "", "") for id in sorted(series.ids)),
         )
-        patch(service_source, "plan_windows", self._plan)
-        patch(service_source, "named_counts", self._counts)
-        patch(service_source, "find_by_id", lambda calls, ids: iter(()))
+        patch(open_service, "plan_windows", self._plan)
+        patch(open_service, "named_counts", self._counts)
+        patch(open_service, "find_by_id", lambda calls, ids: iter(()))
         patch(carry, "copy_pipeline", lambda elements, task, *, local: task)
         patch(carry, "run_pipeline", self._run)
         patch(job_state.LeaseOwner, "here", self._owner)

@@ -11,7 +11,7 @@ import pytest
 from omnia_beam.beam.context import RunContext
 from omnia_beam.core.series import Timeseries
 from omnia_beam.emulator.thread import EmulatorThread
-from omnia_beam.io.omnia import source as service_source
+from omnia_beam.io.omnia import opened as open_service
 from omnia_beam.io.omnia.id_spelling import as_recorded, named_in_two_spellings
 from omnia_beam.io.omnia.options import SeriesSelection
 from omnia_beam.ledger.ledger import Ledger
@@ -63,8 +63,8 @@ def test_a_job_of_an_earlier_release_goes_on_without_a_row_twice(
     series_id = ids_of(emulator)["hourly"]
     days = [{"start": "2024-01-01", "end": f"2024-01-{day}"} for day in ("05", "09")]
     with monkeypatch.context() as patch:  # as it was: ids were taken as they stood in the list
-        patch.setattr(service_source, "select_series", select_as_listed)
-        patch.setattr(service_source, "as_recorded", lambda ledger, ids: tuple(ids))
+        patch.setattr(open_service, "select_series", select_as_listed)
+        patch.setattr(open_service, "as_recorded", lambda ledger, ids: tuple(ids))
         config = load(emulator.url, source={"series": {"ids": [series_id.upper()]}}, window=days[0])
         assert run_backfill(config, context).status == "complete"
     for spelled in (series_id, series_id.upper(), f"{{{series_id}}}"):

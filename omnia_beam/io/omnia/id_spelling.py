@@ -58,5 +58,5 @@ def named_ids(selection: SeriesSelection) -> Iterable[str]:
 
 def _standing(ledger: Ledger) -> set[str]:
     index = ledger.index
-    codes = np.unique(index.series[index.standing.row])
+    codes = np.flatnonzero(np.bincount(index.series[index.standing.row]))  # unlike np.unique it imports nothing
     return set(index.series_ids.take(pa.array(codes)).to_pylist())
