@@ -2,7 +2,7 @@
 # and PyPI. `make PYTHON=/path/to/python3.12 install` names the Python to use; ARGS="..." reaches the command of a target.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test coverage mutation test-long test-install test-services flink-jar test-flink test-cluster lint types lint-workflows format docs docs-serve bench profile soak soak-tail soak-world soak-objects chaos fuzz-files clean distclean
+.PHONY: help install demo test coverage mutation test-long test-install test-services test-soak flink-jar test-flink test-cluster lint types lint-workflows format docs docs-serve bench profile soak soak-tail soak-world soak-objects chaos fuzz-files clean distclean
 
 PYTHON ?=
 # The Pythons that both omnia-beam (setup.py) and Apache Beam support; Debian cuts ensurepip out where python3-venv is
@@ -58,7 +58,7 @@ mutation: $(INSTALLED)  ## Change ledger, plan and fingerprint in small ways and
 	.venv/bin/python -m tests.mutation.sample $(ARGS)
 
 test-long: $(INSTALLED) $(SDK_INSTALLED)  ## Run the tests that take minutes: real data both ways, kills, a tail for fifteen accelerated minutes
-	.venv/bin/python -m pytest -n 2 -m "long and not services" -o timeout=600 $(ARGS)
+	.venv/bin/python -m pytest -n 2 -m "long and not services and not soak" -o timeout=600 $(ARGS)
 
 test-install: $(INSTALLED)  ## Install wheel and sdist alone into new environments and run every command there (part of test-long)
 	.venv/bin/python -m pytest -n 2 -m long tests/deploy/test_install.py $(ARGS)
@@ -73,8 +73,13 @@ endef
 
 test-services: $(INSTALLED)  ## Run the tests that need real servers: PostgreSQL, and Azurite, which npm installs once into the cache folder (190 MB)
 	$(WITH_AZURITE)
-	AZURITE=$$(test -x $(AZURITE) && echo $(AZURITE)) .venv/bin/python -m pytest -m services -o timeout=600 -rs $(ARGS) \
+	AZURITE=$$(test -x $(AZURITE) && echo $(AZURITE)) .venv/bin/python -m pytest -n 2 --dist loadfile -m "services and not soak" -o timeout=600 -rs $(ARGS) \
 	  tests/store/test_azurite.py tests/pipelines/test_store_life.py tests/io/postgresql tests/io/contract
+
+test-soak: $(INSTALLED)  ## Run the tests of many kills and sleepers on object stores, PI and PostgreSQL: a quarter of an hour
+	$(WITH_AZURITE)
+	AZURITE=$$(test -x $(AZURITE) && echo $(AZURITE)) .venv/bin/python -m pytest -m soak -o timeout=1800 -rs $(ARGS) \
+	  tests/pipelines/test_store_life.py tests/io/pi tests/io/postgresql tests/soak
 
 FLINK_JAR := build/flink-job-server.jar
 

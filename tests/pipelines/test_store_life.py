@@ -153,6 +153,7 @@ def at_request(front: Front, number: int, act: Callable[[], object]) -> None:
     front.choose = choose
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_killed_at_ten_moments(lake: Lake, front: Front, tmp_path: Path) -> None:
     life, draw = Life(lake, tmp_path), random.Random(1)
@@ -202,6 +203,7 @@ def test_a_second_driver_is_refused(
     life.check()
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(1_800)
 def test_a_driver_that_wakes_up_does_no_harm(lakes: Callable[[], Lake], lake: Lake, tmp_path: Path) -> None:
     """A driver sleeps past its lease, with a request in flight or between two; the source changes, and another one takes over."""

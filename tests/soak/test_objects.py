@@ -41,7 +41,7 @@ def test_nothing_false_is_said_and_no_harm_is_done(player: Player, schedule: Sch
     assert schedule.kind == TOGETHER or player.counted["(was hit)"] == 1
 
 
-@pytest.mark.long
+@pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_many_schedules(player: Player) -> None:
     for number, schedule in enumerate(player.schedules()[:LONG_SAMPLE]):

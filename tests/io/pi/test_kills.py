@@ -72,7 +72,7 @@ def is_part_of(found: dict[str, Rows], whole: dict[str, Rows]) -> bool:
     return all(len(np.unique(rows)) == len(rows) and np.isin(rows, whole[name]).all() for name, rows in found.items())
 
 
-@pytest.mark.long
+@pytest.mark.soak
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ten_kills_and_damage_lose_and_repeat_nothing(workers: int, tmp_path: Path) -> None:

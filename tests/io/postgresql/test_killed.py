@@ -68,7 +68,7 @@ def during(
 
 
 @pytest.mark.services
-@pytest.mark.long
+@pytest.mark.soak
 def test_killed_ten_times_and_started_again(database: Database, jobs: Jobs, context: RunContext) -> None:
     points = steady(["a", "b", "c"], POINTS)
     keys = {"max_chunk_points": WINDOW_POINTS}
@@ -105,7 +105,7 @@ def planted_and_repaired(database: Database, job: JobConfig, context: RunContext
 
 
 @pytest.mark.services
-@pytest.mark.long
+@pytest.mark.soak
 def test_killed_while_everything_is_written_again(database: Database, jobs: Jobs, context: RunContext) -> None:
     points = steady(["a", "b", "c"], POINTS)
     keys = {"max_chunk_points": WINDOW_POINTS}
