@@ -57,6 +57,7 @@ def test_a_notebook_is_stored_with_its_outputs_and_nothing_of_a_machine(name: st
     counts = [cell["execution_count"] for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert counts == list(range(1, len(counts) + 1))
     assert not any(each["output_type"] == "error" for c in notebook["cells"] for each in c.get("outputs", ()))
+    # What paths and ports of one machine look like, which must not be there.
     assert not re.search(r"/home/|/root/|/Users/|/tmp/|127\.0\.0\.1:\d|\\u001b", text)
 
 

@@ -74,9 +74,11 @@ class LedgerMachine(RuleBasedStateMachine):
     """One job's state directory through its life; subclasses say on what store."""
 
     def setup_store(self) -> StateDir:
+        # Not abstract: the metaclass of hypothesis' state machines is not that of abstract classes.
         raise NotImplementedError("each subclass has a store of its own")
 
     def write_raw(self, name: str, data: bytes) -> None:
+        # As above.
         raise NotImplementedError("each store has a way of its own past the ledger")
 
     @initialize()

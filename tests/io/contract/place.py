@@ -69,6 +69,7 @@ class Place(ABC):
 
     def sink(self) -> dict[str, Any]:
         """The keys below `sink:`."""
+        # Not abstract: a kind that is a source only has nothing to say here, and no test of sinks asks it.
         raise NotImplementedError(f"{self.kind} is no sink")
 
     @abstractmethod
@@ -81,6 +82,7 @@ class Place(ABC):
 
     def spoil(self, name: str, time_ns: int) -> None:
         """Change the value of one stored point that a sink wrote, or lose it, by other means than the product's."""
+        # Not abstract: a kind that is a source only has nothing to say here, and no test of sinks asks it.
         raise NotImplementedError(f"{self.kind} is no sink")
 
     def into(self) -> dict[str, Any]:
