@@ -1,4 +1,6 @@
-"""Keep glibc's allocator from holding on to memory that threads free.
+"""Keep memory level and cheap: glibc's allocator, and Python's search for cycles.
+
+By default glibc's allocator holds on to memory that threads free.
 
 It makes an arena for each thread and returns an arena's memory to the system only from its end; with pages of megabytes
 that one thread fetches and another one frees, memory creeps up with the length of a run. One arena for all costs nothing
@@ -11,9 +13,11 @@ scattered. A job without an end gives it back between its cycles.
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 from typing import Final
 
+_COLLECT_AFTER: Final = 20_000
 _M_ARENA_MAX: Final = -8  # malloc.h of glibc
 
 
@@ -30,6 +34,15 @@ def use_one_arena() -> bool:
         return bool(ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1) == 1)
     except (AttributeError, OSError, ValueError):
         return False
+
+
+def collect_rarely() -> None:
+    """Let Python look for cycles after 20,000 new objects in place of 700. For programs, never for a library.
+
+    Most objects of a program live long: modules, the series of a plant, the windows of a plan. Measured with 100,000 series,
+    looking through them again and again took a fifth of the time of planning.
+    """
+    gc.set_threshold(max(gc.get_threshold()[0], _COLLECT_AFTER))
 
 
 def give_back() -> bool:

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 
-from omnia_beam.beam.allocator import use_one_arena
+from omnia_beam.beam.allocator import collect_rarely, use_one_arena
 from omnia_beam.core.redaction import RedactingFilter
 
 
@@ -22,6 +22,7 @@ def main() -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.ERROR)
+    collect_rarely()
     use_one_arena()
     from omnia_beam.beam.worker_process import work_for
 

@@ -63,12 +63,14 @@ class Call:
         Raises:
             UsageError: an option of Beam, the file, or one of its keys cannot be used.
         """
-        from omnia_beam.beam.allocator import use_one_arena
+        from omnia_beam.beam.allocator import collect_rarely, use_one_arena
+
+        collect_rarely()  # before the imports, which make the most objects
+        use_one_arena()
         from omnia_beam.core.arrow_alone import use_arrow_without_pandas
         from omnia_beam.core.log_lines import LOG_FACTS
         from omnia_beam.pipelines.config import load_config
 
-        use_one_arena()
         use_arrow_without_pandas()
         args = self.args
         context = self.context()

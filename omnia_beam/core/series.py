@@ -6,7 +6,8 @@ Its id (a GUID) is its identity for life; its name is not, and `name` and `facil
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from sys import intern
 from typing import Any, Final
 
 from omnia_beam.core.errors import UsageError, WireFormatError
@@ -32,6 +33,8 @@ _SERVICE_NAMES: Final = {
     "source": "source",
 }
 """Fields that only the service sets, by their Python names, with the service's names."""
+
+_OFTEN_EQUAL: Final = frozenset({"facility", "unit", "standard_unit", "source"})
 
 VALUE_TYPES: Final = (
     "float64",
@@ -74,7 +77,7 @@ class TimeseriesDraft:
         return changes_to_json({name: value for name in _JSON_NAMES if (value := getattr(self, name)) is not None})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Timeseries:
     """A timeseries that exists in a source or a target.
 
@@ -113,6 +116,8 @@ class Timeseries:
             raise WireFormatError("a timeseries in the response has no id")
         spelling = _JSON_NAMES | _SERVICE_NAMES
         known = {name: content[spelled] for name, spelled in spelling.items() if content.get(spelled) is not None}
+        for name in _OFTEN_EQUAL & known.keys():  # one text for all series of a plant
+            known[name] = intern(known[name]) if isinstance(known[name], str) else known[name]
         other = {name: value for name, value in content.items() if name not in spelling.values()}
         return cls(**{"name": "", "facility": "", **known}, other=other)
 
@@ -124,6 +129,10 @@ class Timeseries:
         """
         fields = {name: getattr(self, name) for name in _JSON_NAMES}
         return TimeseriesDraft(**{**fields, "metadata": self.attributes})
+
+    def under(self, series_id: str) -> Timeseries:
+        """Return the timeseries with another id; the timeseries itself where it has that id."""
+        return self if self.id == series_id else replace(self, id=series_id)
 
     @property
     def is_bare(self) -> bool:

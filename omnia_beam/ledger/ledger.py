@@ -185,7 +185,8 @@ class Ledger:
 
     def series_ids(self, scope: str) -> list[str]:
         """Return all series of which something counts under a scope, ascending."""
-        codes = np.unique(self._piece_series[self._in_scope(scope, self.index.pieces.row)])
+        # Not np.unique, which imports masked arrays.
+        codes = np.flatnonzero(np.bincount(self._piece_series[self._in_scope(scope, self.index.pieces.row)]))
         return sorted(self.index.series_ids.take(pa.array(codes)).to_pylist())
 
     def receipts(self, scope: str) -> Iterator[RecordedReceipt]:

@@ -9,7 +9,7 @@ from omnia_beam.core.limits import TIME_RESOLUTION_NS
 from omnia_beam.core.text import counted
 from omnia_beam.io.base import Accepts
 from omnia_beam.io.facts import SeriesFacts
-from omnia_beam.mapping.loss_report import LossReport, SeriesLine, sorted_findings
+from omnia_beam.mapping.loss_report import LossReport, sorted_findings
 from omnia_beam.mapping.resolution import MappedSeries, Resolution
 from omnia_beam.transforms.map_status import StatusRule
 
@@ -29,10 +29,7 @@ def loss_report(
     findings = [*resolution.findings, *(each for each in further if not each.series_id or each.series_id in copied)]
     for each in resolution.mapped:
         findings.extend(_about_points(each, accepts, facts.get(each.source.id)))
-    lines = [_line(each) for each in resolution.mapped]
-    lines += [SeriesLine(each.name or each.id, "", "", "", "left out") for each in resolution.left_out]
-    ordered = tuple(sorted(lines, key=lambda each: each.source))
-    return LossReport(ordered, sorted_findings(findings), resolution.unused_rows)
+    return LossReport(sorted_findings(findings), resolution.mapped, resolution.left_out, resolution.unused_rows)
 
 
 def _about_points(series: MappedSeries, accepts: Accepts, facts: SeriesFacts | None) -> Iterator[Finding]:
@@ -76,20 +73,3 @@ def _about_statuses(shown: str, rule: StatusRule, facts: SeriesFacts | None) -> 
     else:
         fate = "carried through" if rule.unlisted == "carry" else f"written as {rule.unlisted}"
         yield Finding("unlisted_status", shown, f"the map does not list {named}: {fate}", False, points)
-
-
-def _line(series: MappedSeries) -> SeriesLine:
-    scale, offset = series.conversion.scale, series.conversion.offset
-    values = "as they are"
-    if (scale, offset) != (1.0, 0.0):
-        values = f"· {scale!r}" + (f" + {offset!r}" if offset else "")
-    source, target = series.unit
-    if source != target and target is not None:
-        values = f"{source or 'no unit'} → {target}: {values}"
-    statuses = "as they are"
-    if series.status is not None:
-        unlisted = series.status.unlisted
-        others = {"carry": "others carried", "reject": "others rejected"}.get(str(unlisted), f"others as {unlisted}")
-        statuses = f"map of {len(series.status.table)}, {others}"
-    state = "exists" if series.existing is not None else "to be created"
-    return SeriesLine(series.source.name or series.source.id, str(series.target), values, statuses, state)

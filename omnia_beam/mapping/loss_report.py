@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from rich.table import Table
@@ -17,13 +18,15 @@ from rich.text import Text
 from omnia_beam.config.accept import Acceptance
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.finding import Finding
+from omnia_beam.core.series import Timeseries
 from omnia_beam.core.text import counted, one_line
+from omnia_beam.mapping.resolution import MappedSeries
 
 _SHOWN: Final = 20
 _LISTED: Final = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SeriesLine:
     """The result for one series, as a row of the report's table.
 
@@ -47,14 +50,23 @@ class LossReport:
     """All findings, and the result for each series.
 
     Args:
-        series: in the order of the source's names.
         findings: those that block first.
+        mapped: the series that will be copied.
+        left_out: those that will not.
         unused_rows: sources of rows of the mapping file that match no series.
     """
 
-    series: tuple[SeriesLine, ...]
     findings: tuple[Finding, ...]
+    mapped: tuple[MappedSeries, ...] = ()
+    left_out: tuple[Timeseries, ...] = ()
     unused_rows: tuple[str, ...] = ()
+
+    @cached_property
+    def series(self) -> tuple[SeriesLine, ...]:
+        """The result for each series, in the order of the source's names; made when it is shown."""
+        lines = [_line(each) for each in self.mapped]
+        lines += [SeriesLine(each.name or each.id, "", "", "", "left out") for each in self.left_out]
+        return tuple(sorted(lines, key=lambda each: each.source))
 
     def blocking(self, accepted: Sequence[Acceptance]) -> tuple[Finding, ...]:
         """Return the findings that stop the run: those that block and are not accepted, and those beyond what `at_most` accepts."""
@@ -121,19 +133,36 @@ def _covers(acceptance: Acceptance, finding: Finding) -> bool:
     return acceptance.covers(finding.name, finding.series, finding.series_id)
 
 
+def _line(series: MappedSeries) -> SeriesLine:
+    scale, offset = series.conversion.scale, series.conversion.offset
+    values = "as they are"
+    if (scale, offset) != (1.0, 0.0):
+        values = f"· {scale!r}" + (f" + {offset!r}" if offset else "")
+    source, target = series.unit
+    if source != target and target is not None:
+        values = f"{source or 'no unit'} → {target}: {values}"
+    statuses = "as they are"
+    if series.status is not None:
+        unlisted = series.status.unlisted
+        others = {"carry": "others carried", "reject": "others rejected"}.get(str(unlisted), f"others as {unlisted}")
+        statuses = f"map of {len(series.status.table)}, {others}"
+    state = "exists" if series.existing is not None else "to be created"
+    return SeriesLine(series.source.name or series.source.id, str(series.target), values, statuses, state)
+
+
 def sorted_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Return the findings, blocking ones first, then by name and series."""
     return tuple(sorted(findings, key=lambda each: (not each.blocking, each.name, each.series)))
 
 
-def series_table(report: LossReport) -> Table:
+def series_table(series: Sequence[SeriesLine]) -> Table:
     """Return a table of the results for the first 10 series."""
     table = Table("source", "target", "values", "statuses", "state", box=None, pad_edge=False)
-    for each in report.series[:_LISTED]:
+    for each in series[:_LISTED]:
         cells = (each.source, each.target, each.values, each.statuses, each.state)
         table.add_row(*map(one_line, cells))
-    if len(report.series) > _LISTED:
-        table.add_row(f"… {len(report.series) - _LISTED:,} more", "", "", "", "")
+    if len(series) > _LISTED:
+        table.add_row(f"… {len(series) - _LISTED:,} more", "", "", "", "")
     return table
 
 

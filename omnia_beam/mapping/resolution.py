@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from omnia_beam.config import JobConfig, MappingConfig, MappingRow, render_template
 from omnia_beam.config.create_missing import CreateMissing
@@ -17,8 +17,10 @@ from omnia_beam.mapping.units import Conversion, UnitError, convert_unit
 from omnia_beam.transforms.map_status import StatusRule
 from omnia_beam.transforms.series_rule import SeriesRule
 
+_AS_IT_IS: Final = Conversion()
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class MappedSeries:
     """The mapping of one series.
 
@@ -37,7 +39,7 @@ class MappedSeries:
     existing: Timeseries | None = None
     draft: TimeseriesDraft | None = None
     unit: tuple[str | None, str | None] = (None, None)
-    conversion: Conversion = field(default_factory=Conversion)
+    conversion: Conversion = _AS_IT_IS
     status: StatusRule | None = None
 
     def rule(self) -> SeriesRule:
@@ -106,7 +108,7 @@ def resolve_mapping(
     named: list[tuple[Timeseries, MappingRow | None, TargetName]] = []
     left_out: list[Timeseries] = []
     for found in series:
-        row = by_source.get(spell(found.id)) or by_source.get(found.name)
+        row = (by_source.get(spell(found.id)) or by_source.get(found.name)) if by_source else None
         each = found if row is None or row.source_unit is None else replace(found, unit=row.source_unit)
         target = _target_name(each, row, job, create)
         if target is None:
@@ -123,9 +125,13 @@ def resolve_mapping(
         else:
             mapped.append(one)
     findings.extend(_duplicates(mapped))
-    known = {spell(each.id) for each in series} | {each.name for each in series}
-    unused = tuple(row.source for row in rows if not {row.source, spell(row.source)} & known)
-    return Resolution(tuple(mapped), tuple(findings), tuple(left_out), unused)
+    return Resolution(tuple(mapped), tuple(findings), tuple(left_out), tuple(_unused(rows, series, spell)))
+
+
+def _unused(rows: Sequence[MappingRow], series: Sequence[Timeseries], spell: Callable[[str], str]) -> Iterator[str]:
+    """Yield the sources of rows that match no series."""
+    known = {spell(each.id) for each in series} | {each.name for each in series} if rows else set()
+    yield from (row.source for row in rows if not {row.source, spell(row.source)} & known)
 
 
 def _rows_by_source(rows: Sequence[MappingRow], spelled: Callable[[str], str]) -> dict[str, MappingRow]:
@@ -257,20 +263,20 @@ def _conversion(
     if rule is not None and (rule.scale is not None or rule.offset is not None):
         return _given(rule)
     if unit is None or unit == series.unit:
-        return Conversion()
+        return _AS_IT_IS
     if series.unit is None:
         explicit = row is not None and row.target_unit is not None
         text = f"has no unit in the source, {unit!r} in the target; values are carried as they are"
         cure = ": give scale and offset, 1 and 0 if they are in that unit already" if explicit else ""
         findings.append(Finding("unknown_unit", shown, text + cure, blocking=explicit))
-        return Conversion()
+        return _AS_IT_IS
     try:
         return convert_unit(series.unit, unit)
     except UnitError as error:
         findings.append(
             Finding("unknown_unit", shown, f"{error}: give scale and offset in the mapping file or in mapping.units")
         )
-        return Conversion()
+        return _AS_IT_IS
 
 
 def _given(rule: Any) -> Conversion:

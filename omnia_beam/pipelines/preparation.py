@@ -113,7 +113,7 @@ def notify_findings(prepared: Prepared, job: Job, context: RunContext) -> None:
 
 def show_report(report: LossReport, accepted: Any, context: RunContext) -> None:
     """Print the mapping and the findings, for people."""
-    context.out.print(series_table(report))
+    context.out.print(series_table(report.series))
     if report.findings:
         context.out.print()
         context.out.print(findings_table(report, accepted))

@@ -37,7 +37,7 @@ class TestAcceptance:
     )
 
     def stopping(self, *accepted: Acceptance) -> list[tuple[str, str]]:
-        return [(each.name, each.series) for each in LossReport((), self.FINDINGS).blocking(accepted)]
+        return [(each.name, each.series) for each in LossReport(self.FINDINGS).blocking(accepted)]
 
     def test_by_name_series_and_amount(self) -> None:
         nan = [("nan_values", "PT-1"), ("nan_values", "PT-2"), ("nan_values", "TT-1")]
@@ -54,7 +54,7 @@ class TestAcceptance:
         assert self.stopping(rest, Acceptance("duplicates", (), 7)) == []
         assert self.stopping(rest, Acceptance("duplicates", (), 6)) == [("duplicates", "PT-1")]
         with pytest.raises(UsageError, match="accept: duplicates: at most 6 points, and there are 7"):
-            LossReport((), self.FINDINGS).check([rest, Acceptance("duplicates", (), 6)])
+            LossReport(self.FINDINGS).check([rest, Acceptance("duplicates", (), 6)])
 
 
 def test_a_limit_stops_the_source() -> None:

@@ -354,7 +354,7 @@ class TestReport:
 
     def test_blocking_findings_are_listed_and_can_be_accepted(self) -> None:
         findings = (*(Finding("nan_values", f"s{i}", "x") for i in range(30)), Finding("unknown_unit", "u", "y"))
-        report = LossReport((), findings)
+        report = LossReport(findings)
         with pytest.raises(UsageError) as caught:
             report.check(accepted(["unknown_unit"]))
         lines = str(caught.value).splitlines()

@@ -42,9 +42,8 @@ def test_a_name_is_shown_as_it_is(screen: PlainConsole, name: str) -> None:
 
 def test_no_escape_of_a_name_reaches_the_terminal(screen: PlainConsole) -> None:
     line = SeriesLine(HOSTILE, HOSTILE, HOSTILE, HOSTILE, "exists")
-    report = LossReport((line,), (Finding("nan_values", HOSTILE, HOSTILE),))
-    screen.print(series_table(report))
-    screen.print(findings_table(report, ()))
+    screen.print(series_table([line]))
+    screen.print(findings_table(LossReport((Finding("nan_values", HOSTILE, HOSTILE),)), ()))
     print_summary(Summary("migrate", warnings=(HOSTILE,), details={"first failure": HOSTILE}), screen)
     RunContext(pipeline_options(None, []), screen, screen).notify(HOSTILE)
     text = shown(screen)
@@ -54,7 +53,7 @@ def test_no_escape_of_a_name_reaches_the_terminal(screen: PlainConsole) -> None:
 
 
 def test_a_line_end_in_a_name_makes_no_second_row(screen: PlainConsole) -> None:
-    screen.print(series_table(LossReport((SeriesLine("a\nb", "c\r\nd", "", "", ""),), ())))
+    screen.print(series_table([SeriesLine("a\nb", "c\r\nd", "", "", "")]))
     assert len(shown(screen).splitlines()) == 2
 
 

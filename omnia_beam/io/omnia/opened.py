@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from omnia_beam.config.job import JobConfig, wanted_range
@@ -71,7 +70,7 @@ class OpenService:
             found = list(select_series(self._session, options.series))
         spelled = {canonical_id(id): id for id in as_recorded(view.ledger, [each.id for each in found])}
         self.series = tuple(
-            sorted((replace(each, id=spelled[canonical_id(each.id)]) for each in found), key=lambda each: each.id)
+            sorted((each.under(spelled[canonical_id(each.id)]) for each in found), key=lambda each: each.id)
         )
         self.warnings = tuple(named_in_two_spellings(options.series))
         self.facts, self.vanished = {}, {}
@@ -105,7 +104,7 @@ class OpenService:
         spelled = {canonical_id(each): each for each in series_ids}
         try:
             for series_id, found in find_by_id(MetadataCalls(self._short), spelled):
-                yield replace(found, id=spelled[series_id])
+                yield found.under(spelled[series_id])
         except OmniaBeamError as error:
             _log.warning("names and units of series are not known, as the service does not give them: %s", error)
 

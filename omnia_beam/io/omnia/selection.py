@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Final
 
 from omnia_beam.core.errors import SelectionError
@@ -33,7 +32,7 @@ def select_series(session: ServiceSession, selection: SeriesSelection) -> tuple[
     for patterns in selection.search or ():
         for series in search(session, patterns.patterns()):
             series_id = canonical_id(series.id)
-            found[series_id] = replace(series, id=series_id)
+            found[series_id] = series.under(series_id)
     if not found:
         requested = " or ".join(
             ", ".join(f"{k}: {v}" for k, v in each.patterns().items()) for each in selection.search or ()
@@ -55,7 +54,7 @@ def describe_series(session: ServiceSession, selection: SeriesSelection) -> Iter
     for each in selected:
         if not each.name and each.id not in known:
             raise SelectionError(f"source.series: the service knows no series {each.id}")
-        yield replace(known.get(each.id, each), id=each.id)
+        yield known.get(each.id, each).under(each.id)
 
 
 def search(session: ServiceSession, patterns: Mapping[str, str]) -> Iterator[Timeseries]:
