@@ -91,6 +91,14 @@ class LedgerIndex:
     def __len__(self) -> int:
         return len(self.kind)
 
+    def ids_of(self, codes: Small) -> list[str]:
+        """Return the ids for codes of series, each once, in no particular order."""
+        # Neither np.unique nor Arrow's conversion of an array, which would import numpy's masked arrays.
+        found: list[str] = self.series_ids.take(
+            pa.array(np.flatnonzero(np.bincount(codes)).tolist(), pa.int64())
+        ).to_pylist()
+        return found
+
 
 class IndexBuilder:
     """Builder of an index: takes batches of `ledger_table.SCHEMA` (of INDEX_COLUMNS at least), in order."""

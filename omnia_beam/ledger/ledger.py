@@ -185,9 +185,7 @@ class Ledger:
 
     def series_ids(self, scope: str) -> list[str]:
         """Return all series of which something counts under a scope, ascending."""
-        # Not np.unique, which imports masked arrays.
-        codes = np.flatnonzero(np.bincount(self._piece_series[self._in_scope(scope, self.index.pieces.row)]))
-        return sorted(self.index.series_ids.take(pa.array(codes)).to_pylist())
+        return sorted(self.index.ids_of(self._piece_series[self._in_scope(scope, self.index.pieces.row)]))
 
     def receipts(self, scope: str) -> Iterator[RecordedReceipt]:
         """Yield all receipts that count under a scope, in whole or in part, in no particular order. Reads from disk."""

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-import numpy as np
-import pyarrow as pa
-
 from omnia_beam.config import read_ids_file
 from omnia_beam.core.series_id import canonical_id
 from omnia_beam.io.omnia.options import SeriesSelection
@@ -58,5 +55,4 @@ def named_ids(selection: SeriesSelection) -> Iterable[str]:
 
 def _standing(ledger: Ledger) -> set[str]:
     index = ledger.index
-    codes = np.flatnonzero(np.bincount(index.series[index.standing.row]))  # unlike np.unique it imports nothing
-    return set(index.series_ids.take(pa.array(codes)).to_pylist())
+    return set(index.ids_of(index.series[index.standing.row]))
