@@ -126,19 +126,18 @@ class RemovalGuard:
         """
         found = self.prior_of(chunk.key)
         receipts = [record.receipt for record in found]
-        old: dict[str, Points] | None = None
-        if not found:
+        is_part = not all(chunk.key.range.covers(each.key.range) for each in receipts)
+        stored = self.rules.stored
+        if not found or (is_part and stored is None):  # no receipt says what was stored of a part
             return chunk
-        if all(chunk.key.range.covers(each.key.range) for each in receipts):
-            before = joined_receipt(chunk.key, receipts)
-        elif self.rules.replacing is None:
-            # What a service held of a part of a recorded window is in no receipt, so that others' points cannot be told apart.
-            return chunk
-        else:
-            before, old = _cut(chunk.key, receipts, self.rules.replacing)
         scopes = {record.scope for record in found}
+        scope = min(scopes) if len(scopes) == 1 else ""
         try:
-            guarded, removal = guard_chunk(chunk, before, min(scopes) if len(scopes) == 1 else "", self.rules, old)
+            if is_part and stored is not None:
+                before, old = _cut(chunk.key, receipts, stored)
+                guarded, removal = guard_chunk(chunk, before, scope, self.rules, old)
+            else:
+                guarded, removal = guard_chunk(chunk, joined_receipt(chunk.key, receipts), scope, self.rules)
         except (TransientServiceError, IncompleteReadError) as error:
             guarded, removal = chunk, Removal(chunk.key, withheld=True, unread=redact(str(error)))
         if removal.has_content:
@@ -292,15 +291,18 @@ def _by_points(
     return replace(whole, rejected=chunk.rejected, kept=tuple(kept)), removal
 
 
-def _cut(key: ChunkKey, receipts: Sequence[Receipt], files: StoredPoints) -> tuple[Receipt, dict[str, Points]]:
+def _cut(key: ChunkKey, receipts: Sequence[Receipt], stored: StoredPoints) -> tuple[Receipt, dict[str, Points]]:
     """Return what is stored of a part of recorded windows: as a receipt would say it, and the points by stored id.
+
+    At a service these are all points of the series in that time: which of them others wrote cannot be told from a receipt of more.
 
     Args:
         key: the part.
         receipts: of windows that overlap it, oldest first.
-        files: reads the points.
+        stored: reads the points.
     """
-    read, _ = files.points(receipts)
+    met = [(each, each.key.range.intersect(key.range)) for each in receipts]
+    read, _ = stored.points(replace(each, key=replace(each.key, range=part)) for each, part in met if part is not None)
     points = {stored_id: _latest(each, key.range) for stored_id, each in read.items()}
     series = tuple(
         SeriesReceipt.of(each.series_id, each.target_id, points.get(each.target_id, NO_POINTS))
@@ -308,10 +310,11 @@ def _cut(key: ChunkKey, receipts: Sequence[Receipt], files: StoredPoints) -> tup
     )
     targets = {each.series_id: each.target_id for each in series}
     kept = []
-    for each in (part for receipt in receipts for part in receipt.kept if part.range.overlaps(key.range)):
-        start, end = max(each.range.start_ns, key.range.start_ns), min(each.range.end_ns, key.range.end_ns)
-        inside = _latest(points.get(targets.get(each.series_id, ""), NO_POINTS), TimeRange(start, end))
-        kept.append(KeptPoints(each.series_id, TimeRange(start, end), min(each.points, len(inside.times))))
+    for each in (part for receipt in receipts for part in receipt.kept):
+        part = each.range.intersect(key.range)
+        if part is not None:
+            inside = _latest(points.get(targets.get(each.series_id, ""), NO_POINTS), part)
+            kept.append(KeptPoints(each.series_id, part, min(each.points, len(inside.times))))
     return Receipt(key, receipts[-1].sink, series, kept=tuple(kept)), points
 
 

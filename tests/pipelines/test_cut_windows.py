@@ -9,8 +9,9 @@ import pytest
 
 from omnia_beam.beam.context import RunContext
 from omnia_beam.core.timestamps import format_time
+from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.pipelines.run import run_migrate
-from tests.pipelines.test_destination_check import MINUTE, PARQUET, ROWS, T0, Job
+from tests.pipelines.test_destination_check import MINUTE, PARQUET, ROWS, T0, Job, counts, service
 from tests.pipelines.test_vanished import LONG, WIDE, held
 
 
@@ -54,3 +55,31 @@ def test_a_series_that_shows_nothing_is_kept_in_every_part(job: Job, context: Ru
     assert (second.status, second.points_kept, held(job)) == ("complete", ROWS, 2 * ROWS)
     gone = run_migrate(job.load(sink, vanished="follow", max_removed=ROWS, **window), context)
     assert (gone.status, gone.points_removed, held(job)) == ("complete", ROWS, ROWS)
+
+
+def test_a_point_that_left_a_part_stays_in_a_target_service_and_is_named(job: Job, context: RunContext) -> None:
+    window = {"window": {"start": "2024-01-20", "end": "2024-02-20"}}
+    with EmulatorThread() as emulator:
+        sink = service(emulator.url)
+        assert run_migrate(job.load(sink, max_chunk_points=100_000, **window), context).status == "complete"
+        write(job, range(40, ROWS), range(ROWS))
+        for allowed in (39, 40):
+            refused = run_migrate(job.load(sink, refresh="31d", max_removed=allowed, **window), context)
+            assert (refused.status, refused.points_removed) == ("incomplete", 0)
+        assert "40 points that the target holds there" in refused.details["incomplete"][0]
+        assert counts(emulator) == [ROWS, ROWS]
+        write(job, range(ROWS), range(ROWS))
+        whole = run_migrate(job.load(sink, refresh="31d", **window), context)
+        assert (whole.status, whole.points_removed, counts(emulator)) == ("complete", 0, [ROWS, ROWS])
+
+
+def test_a_series_that_shows_nothing_in_a_part_is_kept_in_a_target_service(job: Job, context: RunContext) -> None:
+    window = {"window": {"start": "2024-01-20", "end": "2024-02-20"}}
+    with EmulatorThread() as emulator:
+        sink = service(emulator.url)
+        assert run_migrate(job.load(sink, max_chunk_points=100_000, **window), context).status == "complete"
+        write(job, range(ROWS), range(0))
+        for ended in ("incomplete", "complete"):  # named once
+            kept = run_migrate(job.load(sink, refresh="31d", **window), context)
+            assert (kept.status, kept.points_kept, kept.points_removed) == (ended, ROWS, 0)
+        assert counts(emulator) == [ROWS, ROWS]

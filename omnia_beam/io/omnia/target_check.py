@@ -10,6 +10,7 @@ from typing import Final
 
 from omnia_beam.core.limits import MAX_SERIES_PER_REQUEST, TIME_RESOLUTION_NS
 from omnia_beam.core.receipt import SeriesReceipt
+from omnia_beam.core.text import counted
 from omnia_beam.core.timestamps import MAX_TIME_NS
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.destination import DestinationCheck, Removal, RunReach
@@ -127,7 +128,14 @@ def erase_points(session: ServiceSession, ledger: Ledger, sink: str, removals: I
         for series in joined_receipt(each.key, [record.receipt for record in prior[each.key]]).series
         if series.series_id in each.removed and series.first_ns is not None and series.last_ns is not None
     ]
-    problems = []
+    problems = [
+        f"{session.settings.base_url}: {series_id} {each.key.range}: the source no longer has {counted(count, 'point')} that the "
+        "target holds there. The window had to be read in parts, so that it is not known which of them this job wrote: nothing was "
+        "removed. Delete by hand what is not wanted there, or set max_chunk_points higher, and run again"
+        for each in run_reach
+        if each.key not in prior
+        for series_id, count in each.removed.items()
+    ]
     for each, series, bounds in stored:
         there = probe_ranges(session, {series.target_id: bounds})
         if (there[series.target_id] or 0) > series.count:
