@@ -134,11 +134,8 @@ def pytest_unconfigure() -> None:
 @pytest.fixture(autouse=True)
 def _own_secrets() -> Iterator[None]:
     """Forget the secrets of a test at its end: they would be blotted out of the messages of the next."""
-    before = dict(redaction._secrets), redaction._tokens.copy()
-    yield
-    for known, kept in zip((redaction._secrets, redaction._tokens), before, strict=True):
-        known.clear()
-        known.update(kept)
+    with redaction.forgotten_afterwards():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from tests.ledger.fakes import SCOPE, ranges, receipt
 
 
 def worker(state: StateDir, token: LeaseToken, *, follow: bool = True) -> Any:
-    fn = RecordReceipts(state, SCOPE, token, lambda: 5, follow=follow)._record(RunBoard())
+    fn = RecordReceipts(state, SCOPE, token, lambda: 5, follow=follow).do_fn(RunBoard())
     fn.setup()
     return fn
 

@@ -83,6 +83,6 @@ def test_it_asks_by_its_name_and_becomes_the_worker(
 def test_a_runner_that_does_not_answer_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(worker_boot, "_RESPOND_WITHIN_S", 0.2)
+    monkeypatch.setattr(worker_boot, "RESPOND_WITHIN_S", 0.2)
     assert worker_boot.main(["--id=7-1", "--provision_endpoint=127.0.0.1:1"]) == 3
     assert "omnia-beam-worker 7-1: the runner at 127.0.0.1:1 does not answer" in capsys.readouterr().err

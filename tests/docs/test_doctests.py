@@ -14,7 +14,7 @@ import omnia_beam.core
 from omnia_beam.net.http.shared import reset_shared_sessions
 
 MODULES = sorted(
-    set(omnia_beam._HOMES.values())
+    {getattr(omnia_beam, name).__module__ for name in omnia_beam.__all__}
     | {each.name for each in pkgutil.iter_modules(omnia_beam.core.__path__, "omnia_beam.core.")}
     - {"omnia_beam.core._kernel"}
 )

@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -215,13 +216,13 @@ def test_a_driver_that_wakes_up_within_a_compaction_harms_nothing(
         pytest.skip("where there are locks nobody takes over between look and write")
     recorded(state, 1, receipt("a", 0, 10))
     old = lease_for(state, 2)
-    real = snapshot._manifest_line
+    real = snapshot.encode_line
 
-    def sleep(found: snapshot.Snapshot) -> bytes:
+    def sleep(manifest: dict[str, Any]) -> bytes:
         open_ledger(state, lease_for(state, 3))
-        return real(found)
+        return real(manifest)
 
-    monkeypatch.setattr(snapshot, "_manifest_line", sleep)
+    monkeypatch.setattr(snapshot, "encode_line", sleep)
     if after_its_look:
         monkeypatch.setattr(LeaseFence, "check", lambda self: None)
     with pytest.raises(StateError, match="another run has taken over" if after_its_look else "has lost its lease"):

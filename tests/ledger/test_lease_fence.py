@@ -71,7 +71,7 @@ def test_a_lease_that_goes_between_fsync_and_rename_still_stops_the_file(
 
 @pytest.mark.parametrize("sink", [WriteToParquet, WriteToCsv])
 def test_the_sinks_of_files_stop_with_the_lease(tmp_path: Path, state: StateDir, sink: Any) -> None:
-    fn = sink(str(tmp_path / "out"), fence=fence_of(state))._write(board=RunBoard())
+    fn = sink(str(tmp_path / "out"), fence=fence_of(state)).do_fn(RunBoard())
     fn.setup()
     try:
         fn.start_bundle()

@@ -221,7 +221,7 @@ def test_records_of_many_blocks(state: StateDir, monkeypatch: pytest.MonkeyPatch
     many = [receipt("ab", i, i + 1, [f"f{i}"]) for i in range(60)]
     recorded(state, 1, *many)
     for size in (1, 7, 100, 311):
-        monkeypatch.setattr("omnia_beam.ledger.segment._BLOCK_BYTES", size)
+        monkeypatch.setattr("omnia_beam.ledger.segment.BLOCK_BYTES", size)
         ledger = Ledger.load(state)
         assert list(ledger.coverage(SCOPE.digest, "b")) == ranges((0, 60))
         assert ledger.live_files(SINK) == {f"f{i}" for i in range(60)}

@@ -69,14 +69,14 @@ class MemoryObjects:
         self.lands = False
         self.before_put: Callable[[str], None] = lambda key: None
         self._puts = 0
-        self._client = client._client
+        self._real = client.open_client
 
     def install(self) -> None:
-        client._client = lambda container, pid: self.objects.store(container)  # type: ignore[assignment]
+        client.open_client = lambda container, pid: self.objects.store(container)  # type: ignore[assignment]
         obstore.put = self._put
 
     def uninstall(self) -> None:
-        client._client = self._client
+        client.open_client = self._real
         obstore.put = _PUT
 
     def _put(self, store: Any, path: str, data: Any, **options: Any) -> Any:

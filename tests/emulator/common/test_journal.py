@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import struct
 import threading
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -132,7 +134,8 @@ def test_a_start_compacts_the_log(emulator: Start, http: requests.Session, tmp_p
 
 
 def _log(*payloads: bytes) -> bytes:
-    return MAGIC + b"".join(journal_module._framed(payload) for payload in payloads)
+    framed = (struct.pack("<II", len(payload), zlib.crc32(payload)) + payload for payload in payloads)
+    return MAGIC + b"".join(framed)
 
 
 def test_any_torn_tail_is_dropped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

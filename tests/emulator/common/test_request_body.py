@@ -146,4 +146,4 @@ def test_a_request_that_is_none_is_not_logged() -> None:
         for line in (f"Authorization: Bearer {secret}\x00", f"Authorization\x01: {secret}", f"Bearer {secret}"):
             pour(urlsplit(running.url).port or 0, f"GET / HTTP/1.1\r\n{line}\r\n\r\n".encode(), b"")
         running.stats()
-        assert secret not in running._errors()
+        assert secret not in running.errors()

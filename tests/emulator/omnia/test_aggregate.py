@@ -93,7 +93,7 @@ def test_every_bucket_is_what_statistics_give(
 
 
 def test_buckets_over_block_boundaries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aggregate, "_BLOCK", 7)
+    monkeypatch.setattr(aggregate, "BLOCK_POINTS", 7)
     drawn = np.random.default_rng(5).normal(1000, 3, 200)
     source = StoredPoints(as_points(np.arange(200) * 3, drawn))
     for interval in (1, 3, 50, 1000, None):

@@ -24,7 +24,7 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.io.fetch import WindowProvider
-from omnia_beam.io.omnia.read import ReadFromOmnia, _Fetch
+from omnia_beam.io.omnia.read import FetchFn, ReadFromOmnia
 from omnia_beam.io.omnia.read_options import ReadOptions
 from omnia_beam.net.http.retry import RetryPolicy
 from omnia_beam.net.http.settings import ServiceSettings
@@ -54,7 +54,9 @@ class Worker:
         keep_trying: bool = False,
     ) -> None:
         self.board = RunBoard()
-        self.fn = pickler.loads(pickler.dumps(_Fetch(settings, options, failures, self.board, keep_trying=keep_trying)))
+        self.fn = pickler.loads(
+            pickler.dumps(FetchFn(settings, options, failures, self.board, keep_trying=keep_trying))
+        )
         self.fn.setup()
 
     def __enter__(self) -> Worker:
@@ -111,7 +113,6 @@ split = st.tuples(st.integers(0, 6), st.floats(0, 1))
 )
 def test_any_claims_and_splits_read_each_window_once(
     emulator: EmulatorThread,
-    worker: Worker,
     windows: int,
     requests: int,
     splits: list[tuple[int, float]],
@@ -119,29 +120,29 @@ def test_any_claims_and_splits_read_each_window_once(
     stop_after: int | None,
 ) -> None:
     # 744 points: some windows come in several chunks, between which a split may come too.
-    worker.fn._options = ReadOptions(ahead=ahead, max_chunk_points=200, page_limit=100)
+    options = ReadOptions(ahead=ahead, max_chunk_points=200, page_limit=100)
     shard = shard_of(emulator, windows, "hourly", requests)
     todo, given = [WindowProvider().initial_restriction(shard)], []
     plan = iter(splits)
-    while todo:
-        outputs, tracker = worker.start(shard, todo.pop())
-        wait, fraction = next(plan, (1_000, 0.0))
-        for _ in range(1_000):
-            if wait == 0:
-                halves = tracker.try_split(fraction)
-                if halves is not None:
-                    todo.append(halves[1])
-                wait, fraction = next(plan, (1_000, 0.0))
-            wait -= 1
-            if len(given) == stop_after:
-                worker.board.stop.set()
-            output = next(outputs, None)
-            if output is None:
-                break
-            given.append(output)
-        tracker.check_done()
-    stopped = worker.board.stop.is_set()
-    worker.board.stop.clear()
+    with Worker(service(emulator.url), options) as worker:
+        while todo:
+            outputs, tracker = worker.start(shard, todo.pop())
+            wait, fraction = next(plan, (1_000, 0.0))
+            for _ in range(1_000):
+                if wait == 0:
+                    halves = tracker.try_split(fraction)
+                    if halves is not None:
+                        todo.append(halves[1])
+                    wait, fraction = next(plan, (1_000, 0.0))
+                wait -= 1
+                if len(given) == stop_after:
+                    worker.board.stop.set()
+                output = next(outputs, None)
+                if output is None:
+                    break
+                given.append(output)
+            tracker.check_done()
+        stopped = worker.board.stop.is_set()
     [series_id] = shard.windows[0].key.series_ids
     rows = Counter(row for chunk in given for row in held(assemble_chunk(chunk))[series_id])
     expected = true_points(emulator, [series_id], MONTH)[series_id]
@@ -272,7 +273,7 @@ def test_a_dofn_travels_without_sockets_and_threads(emulator: EmulatorThread) ->
     transform = ReadFromOmnia(service(emulator.url), shard_of(emulator, 3).windows)
     assert transform.label == "ReadFromOmnia"
     for dumps, loads in ((pickle.dumps, pickle.loads), (pickler.dumps, pickler.loads)):
-        fn = loads(dumps(_Fetch(service(emulator.url), ReadOptions(), None, RunBoard())))
+        fn = loads(dumps(FetchFn(service(emulator.url), ReadOptions(), None, RunBoard())))
         assert len(dumps(fn)) < 10_000
     assert set(threading.enumerate()) == threads
 
@@ -282,7 +283,7 @@ def test_teardown_leaves_no_thread(emulator: EmulatorThread) -> None:
         outputs, _ = worker.start(shard_of(emulator, 50), OffsetRange(0, 50))
         next(outputs)
         outputs.close()
-        pool = list(worker.fn._pool._threads)
+        pool = [each for each in threading.enumerate() if each.name.startswith("omnia-fetch")]
         assert pool
     for thread in pool:
         thread.join(10)

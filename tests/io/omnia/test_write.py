@@ -96,7 +96,7 @@ class Sink:
 
     def __init__(self, service: ServiceSettings, options: WriteOptions = WriteOptions(), **more: Any) -> None:  # noqa: B008 - frozen
         self.board = RunBoard()
-        self.fn = pickle.loads(pickle.dumps(WriteToOmnia(service, options, **more)._write(board=self.board)))
+        self.fn = pickle.loads(pickle.dumps(WriteToOmnia(service, options, **more).do_fn(self.board)))
         self.fn.setup()
 
     def bundle(self, chunks: list[Chunk]) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import pickle
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from omnia_beam.net.auth.credentials import (
     KerberosCredential,
     NtlmCredential,
 )
+from omnia_beam.net.auth.token_provider import token_source
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
 from tests.support.leaks import all_logs
@@ -90,12 +92,14 @@ def test_no_text_shows_the_password(service: Any, session_on: Any, caplog: Any) 
     with all_logs() as logged, pytest.raises(errors.ServiceError) as caught:
         session.send("GET", "x", idempotent=True)
     shown = "".join(traceback.format_exception(caught.value))
-    for text in (shown, str(logged), caplog.text, repr(session), repr(session.settings), repr(session._tokens)):
+    tokens = token_source(BASIC, None, ENVIRON, time.time, time.sleep)
+    assert tokens.token() == HEADER
+    for text in (shown, str(logged), caplog.text, repr(session), repr(session.settings), repr(tokens)):
         assert_no_secret(text)
     assert_no_secret(pickle.dumps(session.settings).decode("latin-1"))
     assert pickle.loads(pickle.dumps(session.settings)) == session.settings
     with pytest.raises(TypeError, match="send the BasicCredential"):
-        pickle.dumps(session._tokens)
+        pickle.dumps(tokens)
 
 
 def test_a_redirect_to_another_host_does_not_get_it(service: Any, other_service: Any, session_on: Any) -> None:

@@ -13,7 +13,7 @@ from azure.core.exceptions import (
 )
 from azure.identity import CredentialUnavailableError
 
-from omnia_beam.net.auth.failure import _CURES, read_failure
+from omnia_beam.net.auth.failure import CURES, read_failure
 
 
 def caused(error: Exception, cause: Exception) -> Exception:
@@ -73,5 +73,5 @@ def test_no_cure_hides_another() -> None:
     """Each number has one cure: the first pattern that matches is the only one."""
     numbers = ["7000222", "7000215", "700027", "700016", "90002", "500011", "65001", "50013", "50076", "700082"]
     for number in numbers:
-        matching = [pattern for pattern, _ in _CURES if pattern.search(f"AADSTS{number}: text")]
+        matching = [pattern for pattern, _ in CURES if pattern.search(f"AADSTS{number}: text")]
         assert len(matching) == 1, number

@@ -148,10 +148,9 @@ def test_without_the_guard_msal_does_log_what_it_was_sent(
     sign_in = stage.sign_in("client_secret")
     credential = CredentialSpec(**sign_in.keys).build(sign_in.environ)
     assert credential
-    loggers = [each for each in logging.Logger.manager.loggerDict.values() if isinstance(each, logging.Logger)]
-    guarded = [each for each in loggers if any(isinstance(one, RedactingFilter) for one in each.filters)]
-    for logger in guarded:
-        logger.removeFilter(redaction._FILTER)
+    for logger in [each for each in logging.Logger.manager.loggerDict.values() if isinstance(each, logging.Logger)]:
+        for one in [each for each in logger.filters if isinstance(each, RedactingFilter)]:
+            logger.removeFilter(one)
     try:
         with all_logs() as logs, pytest.raises(Exception, match="Expecting value"):
             credential.get_token(f"{stage.resource_id}/.default")
@@ -214,16 +213,12 @@ def test_what_is_shaped_like_a_secret_is_blotted_out(text: str, clean: str) -> N
 def test_a_remembered_secret_is_blotted_out_wherever_and_however_it_stands(
     secret: str, before: str, after: str
 ) -> None:
-    former = dict(redaction._secrets)
-    try:
+    with redaction.forgotten_afterwards():
         remember_secret(secret)
         assert secret not in redact(f"{before}{secret}{after}")
         assert json.dumps(secret)[1:-1] not in redact(json.dumps({"x": secret}))
         assert json.dumps(secret)[1:-1] not in redact(json.dumps(json.dumps({"x": secret})))
         assert repr(secret)[1:-1] not in redact(repr({"x": secret}))
-    finally:
-        redaction._secrets.clear()
-        redaction._secrets.update(former)
 
 
 def test_a_filtered_record_keeps_its_sense_and_its_traceback(caplog: pytest.LogCaptureFixture) -> None:

@@ -173,7 +173,7 @@ def test_what_is_sent_again_goes_first() -> None:
         for thread in threads:
             thread.start()
         until = time.monotonic() + 20
-        while not limiter._waiting_again and time.monotonic() < until:
+        while not limiter.waiting_again and time.monotonic() < until:
             time.sleep(0.001)
     for thread in threads:
         thread.join()

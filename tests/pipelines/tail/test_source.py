@@ -42,9 +42,9 @@ from omnia_beam.pipelines.tail.cycle import TailTimes
 from omnia_beam.pipelines.tail.handed_out import first_windows, under_way
 from omnia_beam.pipelines.tail.report import read_report
 from omnia_beam.pipelines.tail.source import (
+    PollFn,
     TailPoller,
     TailSpec,
-    _Poll,
     as_timestamp,
     raise_watermark,
     worker_context,
@@ -117,7 +117,7 @@ class Stage:
         self.cursor = look.round.then if split is None else split[1]
         self.now_ns += int(look.wait_s * SECOND)
         if not self.known:  # a series that comes later has its whole past unread, which no watermark can know
-            self.known = set(self.poller._planner.series_ids)
+            self.known = set(self.poller.series_ids)
         report = read_report(self.run.state_dir, self.run.run_id)
         if report is not None and (not self.lines or self.lines[-1] != report.line):
             self.lines.append(report.line)
@@ -143,7 +143,7 @@ class Stage:
             self.stored[each] = self.stored.get(each, TimeRangeSet()).union(covered)
 
     def missing(self, until_ns: int) -> list[Any]:
-        ids = self.poller._planner.series_ids
+        ids = self.poller.series_ids
         ledger = Ledger.load(self.run.state_dir)
         return ledger.missing(self.run.scope.digest, ids, TimeRange(start_of(self.config), until_ns))
 
@@ -261,7 +261,7 @@ def test_the_end_is_reached_once_all_is_there(load: Load, tmp_path: Path) -> Non
 
 
 def test_a_backlog_is_given_out_in_bounded_cycles(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("omnia_beam.pipelines.tail.handed_out._MOST_WINDOWS", 2)
+    monkeypatch.setattr("omnia_beam.pipelines.tail.handed_out.MOST_WINDOWS", 2)
     with EmulatorThread(series=steady()) as emulator:
         config = tail_config(load, emulator.url, max_chunk_points=1_000)
         with staged(config, DAY + 48 * 60 * MINUTE) as stage:
@@ -359,7 +359,7 @@ def test_a_window_is_under_way_until_all_of_it_is_recorded_or_has_failed(load: L
 
 
 def test_a_cycle_that_is_cut_announces_only_what_it_gives_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("omnia_beam.pipelines.tail.handed_out._MOST_WINDOWS", 2)
+    monkeypatch.setattr("omnia_beam.pipelines.tail.handed_out.MOST_WINDOWS", 2)
     windows = [Window(ChunkKey(("a",), TimeRange(n, n + 1)), 1) for n in range(4)]
     work, is_all = first_windows(WorkPlan(Plan.of_windows(windows), (windows[1], windows[3]), 0))
     assert (list(work.plan), work.again, is_all) == (windows[:2], (windows[1],), False)
@@ -380,7 +380,7 @@ def test_process_gives_out_shards_at_the_time_of_the_first_hole_and_defers(load:
         EmulatorThread(series=steady()) as emulator,
         staged(tail_config(load, emulator.url), DAY + 5 * MINUTE) as stage,
     ):
-        source = _Poll(stage.spec)
+        source = PollFn(stage.spec)
         source.setup()
         cursor = source.initial_restriction(b"")
         assert source.restriction_coder().decode(source.restriction_coder().encode(cursor)) == cursor

@@ -177,6 +177,6 @@ def test_a_quoted_cell_that_is_never_closed_is_named(size: int) -> None:
 
 
 def test_a_file_without_lines_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("omnia_beam.io.files.csv.blocks._LONGEST_LINE", 100)
+    monkeypatch.setattr("omnia_beam.io.files.csv.blocks.LONGEST_LINE", 100)
     with pytest.raises(UsageError, match=r"x\.csv:2: the line is longer"):
         list(cut_blocks(io.BytesIO(b"x" * 1_000), 0, "x.csv", block_bytes=40))

@@ -27,7 +27,7 @@ from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.files.parquet.write import chunk_files
-from omnia_beam.io.files.write import _WAITING, WriteToParquet
+from omnia_beam.io.files.write import MOST_WAITING, WriteToParquet
 from tests.core.strategies import as_points
 from tests.store.memory_objects import SCHEME, MemoryObjects
 
@@ -63,7 +63,7 @@ class Sink:
     def __init__(self, path: str, sink: str | None = None) -> None:
         self.path = path
         self.board = RunBoard()
-        self.fn = pickle.loads(pickle.dumps(WriteToParquet(path, sink=sink)._write(board=self.board)))
+        self.fn = pickle.loads(pickle.dumps(WriteToParquet(path, sink=sink).do_fn(self.board)))
         self.fn.setup()
         self.fn.start_bundle()
 
@@ -129,15 +129,15 @@ def test_few_chunks_wait_for_the_disk(sink: Sink, monkeypatch: pytest.MonkeyPatc
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", slow_fsync)
-    assert [sink.give(chunk_of(day)) for day in range(_WAITING)] == [[]] * _WAITING
+    assert [sink.give(chunk_of(day)) for day in range(MOST_WAITING)] == [[]] * MOST_WAITING
     assert started.acquire(timeout=10)
     opener = threading.Timer(0.05, disk.set)
     opener.start()
-    given = [value for day in range(_WAITING, _WAITING + 3) for value in sink.give(chunk_of(day))]
+    given = [value for day in range(MOST_WAITING, MOST_WAITING + 3) for value in sink.give(chunk_of(day))]
     assert disk.is_set()  # the next chunk had to wait for the first to be stored
     assert [value.value.key.range.start_ns // DAY for value in given] == [0, 1, 2]
     opener.join()
-    assert len(list(sink.fn.finish_bundle())) == _WAITING
+    assert len(list(sink.fn.finish_bundle())) == MOST_WAITING
 
 
 def test_an_empty_chunk_gets_a_receipt_and_no_file(sink: Sink) -> None:
