@@ -7,12 +7,10 @@ omnia_beam, and prints one JSON line: points and seconds.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import resource
 import time
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +19,7 @@ from azure.core.credentials import AccessToken
 from omnia_timeseries.api import TimeseriesAPI, TimeseriesEnvironment
 
 from benchmarks.peak import peak_mb
+from tests.wire import timeseries_pb2
 
 PAGE = 100_000
 SCHEMA = pa.schema([("series_id", pa.string()), ("time", pa.string()), ("value", pa.float64()), ("status", pa.int64())])
@@ -61,13 +60,13 @@ def read_json(api: TimeseriesAPI, series_id: str, start: str, end: str, writer: 
             return points
 
 
-def read_protobuf(api: TimeseriesAPI, series_id: str, start: str, end: str, writer: Any, messages: Any) -> int:
+def read_protobuf(api: TimeseriesAPI, series_id: str, start: str, end: str, writer: Any) -> int:
     points, token = 0, None
     while True:
         body = api.get_datapoints(
             series_id, start, end, limit=PAGE, continuationToken=token, accept="application/protobuf"
         )
-        page = messages.CompactDatapointsDto.FromString(body)
+        page = timeseries_pb2.CompactDatapointsDto.FromString(body)
         values = page.data[0].values if page.data else []
         rows = len(values) // 3
         writer.write_table(
@@ -87,17 +86,6 @@ def read_protobuf(api: TimeseriesAPI, series_id: str, start: str, end: str, writ
             return points
 
 
-def load_messages() -> Any:
-    """Return the generated messages, loaded by path: importing omnia_beam would need Beam in this environment."""
-    path = Path(__file__).parent.parent / "omnia_beam" / "wire" / "timeseries_pb2.py"
-    spec = importlib.util.spec_from_file_location("timeseries_pb2", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--url", required=True)
@@ -109,15 +97,15 @@ def main() -> None:
     args = parser.parse_args()
     os.makedirs(args.out, exist_ok=True)
     api = connect(args.url)
-    messages = load_messages() if args.format == "protobuf" else None
-    schema = SCHEMA if messages is None else SCHEMA.set(1, pa.field("time", pa.timestamp("ns", "UTC")))
+    as_json = args.format == "json"
+    schema = SCHEMA if as_json else SCHEMA.set(1, pa.field("time", pa.timestamp("ns", "UTC")))
     began, points = time.perf_counter(), 0
     for series_id in args.ids.split(","):
         with pq.ParquetWriter(f"{args.out}/{series_id}.parquet", schema, compression="zstd") as writer:
-            if messages is None:
+            if as_json:
                 points += read_json(api, series_id, args.start, args.end, writer)
             else:
-                points += read_protobuf(api, series_id, args.start, args.end, writer, messages)
+                points += read_protobuf(api, series_id, args.start, args.end, writer)
     seconds = time.perf_counter() - began
     used = resource.getrusage(resource.RUSAGE_SELF)
     told = {"points": points, "seconds": seconds, "peak_mb": peak_mb()}

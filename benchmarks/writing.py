@@ -181,6 +181,9 @@ def _told(command: list[str]) -> Row:
     return row
 
 
+_STORED = b'{"statusCode": 200, "message": "OK"}'
+
+
 class _Discard(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -190,9 +193,9 @@ class _Discard(BaseHTTPRequestHandler):
             left -= len(self.rfile.read(min(left, 1 << 20)))
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", "2")
+        self.send_header("Content-Length", str(len(_STORED)))
         self.end_headers()
-        self.wfile.write(b"{}")
+        self.wfile.write(_STORED)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Log nothing."""
