@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 
 MAX_SLEEP_S = 2.0
 THREAD_GRACE_S = 5.0
-# Variables that would make a test depend on its machine, or reach a real tenant, a proxy or another certificate store.
+# Variables that would make a test depend on its machine or on how it was started, or reach a real tenant, a proxy or another
+# certificate store.
 SCRUBBED = re.compile(
     r"AZURE_.*|IDENTITY_.*|IMDS_.*|MSI_.*|ARM_.*|OMNIA_.*|USER_ASSERTION|.*_PROXY"
-    r"|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|SSL_CERT_(FILE|DIR)|NETRC|SSLKEYLOGFILE",
+    r"|MEASURE_COVERAGE|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|SSL_CERT_(FILE|DIR)|NETRC|SSLKEYLOGFILE",
     re.IGNORECASE,
 )
 # Half the bugs around times only show where the machine's zone is not UTC.
