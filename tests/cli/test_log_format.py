@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -14,8 +15,8 @@ import pytest
 import yaml
 
 from omnia_beam.cli import main
-from omnia_beam.cli.streams import GuardedStream, JsonLines
-from omnia_beam.core.log_lines import LOG_FACTS, JsonFormatter
+from omnia_beam.cli.streams import GuardedStream
+from omnia_beam.core.log_lines import LOG_FACTS, JsonFormatter, JsonLines
 from omnia_beam.emulator.thread import EmulatorThread
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -77,6 +78,60 @@ def test_mistakes_in_the_configuration_are_objects(tmp_path: Path, capsys: pytes
     path = job(tmp_path, "nonsense", ordr="newest_first")
     assert main(["backfill", path, "--log-format", "json"]) == 2
     assert any("ordr" in each["message"] for each in lines_of(capsys.readouterr().err))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["backfil", "job.yaml", "--log-format", "json"],
+        ["backfill", "job.yaml", "--log-format=json", "--nonsense"],
+        ["--log-format", "json", "backfill"],
+    ],
+)
+def test_misspelt_words_are_objects(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(words)
+    [line] = lines_of(capsys.readouterr().err)
+    assert line["level"] == "ERROR"
+    assert line["message"].startswith("omnia-beam")
+
+
+WORKER_TROUBLE = r"""
+import sys, threading, warnings
+
+if "omnia_beam.beam.worker" in sys.orig_argv:
+    from omnia_beam.core import log_lines
+
+    def assemble(raw):
+        thread = threading.Thread(target=lambda: 1 / 0)
+        thread.start()
+        thread.join()
+        warnings.warn("look at this")
+        print("a line for people", file=sys.stderr)
+        raise RuntimeError("planted\nin two lines")
+
+    def log_to_stderr(*args):
+        real(*args)
+        from omnia_beam.transforms import decode
+
+        decode.assemble_chunk = assemble
+
+    real, log_lines.log_to_stderr = log_lines.log_to_stderr, log_to_stderr
+"""
+
+
+def test_what_a_worker_prints_is_an_object_and_so_is_its_traceback(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(WORKER_TROUBLE)
+    environ = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"}
+    with EmulatorThread(["--synthetic", "dense:series=2,days=1,step=60s"]) as emulator:
+        path = job(tmp_path, emulator.url, workers=2, max_chunk_points=1000)
+        command = [sys.executable, "-m", "omnia_beam", "backfill", path, "--log-format", "json"]
+        done = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    messages = [each["message"] for each in lines_of(done.stderr)]
+    for text in ("ZeroDivisionError: division by zero", "look at this", "a line for people", "RuntimeError: planted"):
+        assert any(text in each for each in messages), done.stderr
+    assert "a worker failed: RuntimeError: planted in two lines" in messages[-1]
 
 
 def test_the_default_is_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
