@@ -42,10 +42,15 @@ install: $(INSTALLED) $(SDK_INSTALLED) $(PI_INSTALLED)  ## Make .venv with omnia
 demo: $(INSTALLED)  ## Run the demo: a synthetic plant, backfilled to Parquet
 	.venv/bin/omnia-beam demo $(ARGS)
 
+# With MEASURE_COVERAGE=1, which .ci/run sets, the same tests are measured.
 test: $(INSTALLED) $(SDK_INSTALLED) $(PI_INSTALLED)  ## Run the tests; ARGS="-k ledger -x" narrows them
+ifeq ($(MEASURE_COVERAGE),1)
+	@$(MAKE) --no-print-directory coverage
+else
 	.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
+endif
 
-# Half as long again as `make test`: each line is counted, also in the processes that tests start.
+# Four fifths more processor time than `make test`: each line is counted, also in the processes that tests start.
 coverage: $(INSTALLED) $(SDK_INSTALLED) $(PI_INSTALLED)  ## Run the tests and measure branch coverage; fails below fail_under of pyproject.toml
 	rm -rf build/coverage && mkdir -p build/coverage
 	.venv/bin/python -m coverage run -m pytest -n 2 --dist loadfile -o timeout=300 $(ARGS)
@@ -57,7 +62,7 @@ mutation: $(INSTALLED)  ## Change ledger, plan and fingerprint in small ways and
 	@.venv/bin/python -c 'import mutmut' 2>/dev/null || .venv/bin/python $(PIP_INSTALL) --group mutation
 	.venv/bin/python -m tests.mutation.sample $(ARGS)
 
-test-long: $(INSTALLED) $(SDK_INSTALLED)  ## Run the tests that take minutes: real data both ways, kills, a tail for fifteen accelerated minutes
+test-long: $(INSTALLED) $(SDK_INSTALLED) $(PI_INSTALLED)  ## Run the tests that take minutes: real data both ways, kills, a tail for fifteen accelerated minutes
 	.venv/bin/python -m pytest -n 2 -m "long and not services and not soak" -o timeout=600 $(ARGS)
 
 test-install: $(INSTALLED)  ## Install wheel and sdist alone into new environments and run every command there (part of test-long)
@@ -74,7 +79,7 @@ endef
 test-services: $(INSTALLED)  ## Run the tests that need real servers: PostgreSQL, and Azurite, which npm installs once into the cache folder (190 MB)
 	$(WITH_AZURITE)
 	AZURITE=$$(test -x $(AZURITE) && echo $(AZURITE)) .venv/bin/python -m pytest -n 2 --dist loadfile -m "services and not soak" -o timeout=600 -rs $(ARGS) \
-	  tests/store/test_azurite.py tests/pipelines/test_store_life.py tests/io/postgresql tests/io/contract
+	  tests/store/test_azurite.py tests/pipelines/test_store_life.py tests/io/postgresql tests/io/contract tests/benchmarks
 
 test-soak: $(INSTALLED)  ## Run the tests of many kills and sleepers on object stores, PI and PostgreSQL: a quarter of an hour
 	$(WITH_AZURITE)

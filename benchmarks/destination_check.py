@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from omnia_beam.core.chunk import Chunk, Points
+from omnia_beam.core.file_stamp import FileStamp
 from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import parse_time
@@ -64,7 +65,8 @@ def look_at_many_files(count: int) -> float:
             name = f"year={2000 + i // 1000 // 12}/month={1 + i // 1000 % 12:02d}/job-{i:08d}.parquet"
             (out / name).parent.mkdir(parents=True, exist_ok=True)
             (out / name).write_bytes(b"x" * 100)
-            writer.append(Receipt.of(_chunk(f"s{i:06d}"), scope.sink, (name,), sizes=(100,)))
+            stamp = FileStamp(100, (out / name).stat().st_mtime_ns)
+            writer.append(Receipt.of(_chunk(f"s{i:06d}"), scope.sink, (name,), stamps=(stamp,)))
         writer.close()
         ledger = Ledger.load(state_dir)
         began = time.perf_counter()

@@ -1,6 +1,6 @@
 """The same backfill by the local runner with 1, 2 and 4 workers, and by an embedded Flink.
 
-    python -m benchmarks.runners [--latency-ms 50] [--days 8] [--markdown FILE]
+    python -m benchmarks.runners [--latency-ms 50] [--series 20] [--days 8] [--markdown FILE]
 
 Flink takes part where `make flink-jar` has been run. All read from one emulator on the same machine, with the same requests
 in flight in all. *In all* counts from the command's first request to its last file: it includes Flink's start, not the
@@ -133,10 +133,11 @@ def recorded(ledger: Path) -> tuple[list[tuple[int, int]], list[float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--latency-ms", type=float, default=50.0)
+    parser.add_argument("--series", type=int, default=20)
     parser.add_argument("--days", type=int, default=8)
     parser.add_argument("--markdown", type=Path)
     args = parser.parse_args()
-    case = Case(args.latency_ms, series=20, days=args.days, few_days=1)
+    case = Case(args.latency_ms, series=args.series, days=args.days, few_days=1)
     console = Console()
     console.print(machine() + "\n")
     rows = run(case)

@@ -1,11 +1,14 @@
-"""How long commands take that do little, beside the import of Beam: `python -m benchmarks.startup`.
+"""How long commands take that do little, beside the import of Beam.
 
-Each program runs seven times, in turn with the others, so that a machine that is busy now and then slows all of them alike.
+python -m benchmarks.startup [--runs 7]
+
+Each program runs several times, in turn with the others, so that a machine that is busy now and then slows all of them alike.
 The medians count. The first receipt of a fresh backfill is timed by the file that holds it, in a state that begins empty.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
 import subprocess
@@ -19,13 +22,15 @@ import yaml
 
 from omnia_beam.emulator.process import EmulatorProcess
 
-RUNS = 7
 _LOOK_EVERY_S = 0.002
 _SYNTHETIC = ["--synthetic", "dense:series=4,days=2,step=10s"]
 
 
 def main() -> None:
     """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=7)
+    runs = parser.parse_args().runs
     with tempfile.TemporaryDirectory() as folder, EmulatorProcess(_SYNTHETIC) as emulator:
         done, fresh = _Job(Path(folder), "done", emulator.url), _Job(Path(folder), "fresh", emulator.url)
         done.run("backfill")
@@ -38,11 +43,11 @@ def main() -> None:
         for each in programs.values():  # the first time modules are compiled
             each()
         taken: dict[str, list[float]] = {name: [] for name in programs}
-        for _ in range(RUNS):
+        for _ in range(runs):
             for name, each in programs.items():
                 taken[name].append(each())
     beam_s = statistics.median(taken["import apache_beam"])
-    print(f"| what | median of {RUNS}, s | of importing Beam |\n|---|---|---|")
+    print(f"| what | median of {runs}, s | of importing Beam |\n|---|---|---|")
     for name, each in taken.items():
         median_s = statistics.median(each)
         print(f"| {name} | {median_s:.2f} | {median_s / beam_s:.2f} |")

@@ -1,6 +1,7 @@
 """A service that refuses requests: which share of the requests that it would accept a job gets through.
 
-python -m benchmarks.throttling [--requests 840] [--jobs]
+python -m benchmarks.throttling [--requests 840] [--drop-s 60]
+python -m benchmarks.throttling --jobs [--days 84] [--shares 0.01 0.07 0.2 0.5]
 
 Sessions send requests over real sockets to a server that refuses a share of them, or all above a rate. With `--jobs`
 whole backfills run against the emulator instead.
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -154,26 +155,28 @@ def sent(accepts: Accepts, retry_after_s: int | None, requests: int, ideal_s: fl
     }
 
 
-def run(requests: int = 840) -> list[Row]:
-    """Return a row for each kind of refusal, with and without `Retry-After`."""
+def run(requests: int = 840, drop_s: float = 60.0) -> list[Row]:
+    """Return a row for each kind of refusal, with and without `Retry-After`; one lasts for `drop_s`."""
     free_s = requests / RATE
     rows = [sent(lambda _now: True, None, requests, free_s, "accepts all")]
     for retry_after_s in (None, 1):
         for share in SHARES:
             rows.append(sent(Share(share), retry_after_s, requests, free_s / (1 - share), f"refuses {share:.0%}"))
         rows.append(sent(Bucket(10), retry_after_s, requests, (requests - 10) / 10, "bucket of 10/s"))
-        seconds, count = 20.0, int(RATE * 40) + 60
-        rows.append(sent(Drop(seconds, seconds + 60), retry_after_s, count, 100.0, "1/s for a minute"))
+        around_s = drop_s / 3  # before the drop, and after it
+        count, ideal_s = int(RATE * 2 * around_s + drop_s), 2 * around_s + drop_s
+        drop = Drop(around_s, around_s + drop_s)
+        rows.append(sent(drop, retry_after_s, count, ideal_s, f"1/s for {drop_s:g} s"))
     return rows
 
 
-def jobs() -> list[Row]:
-    """Run whole backfills of some 840 requests against the emulator, and return a row for each."""
+def jobs(days: int = 84, shares: Sequence[float] = SHARES) -> list[Row]:
+    """Run whole backfills of some ten requests a day against the emulator, and return a row for each."""
     rows: list[Row] = []
     free_s = 0.0
-    for share in (0.0, *SHARES):
+    for share in (0.0, *shares):
         for retry_after in ("", *(["1"] if share else [])):
-            seconds, summary = _backfill(share, retry_after)
+            seconds, summary = _backfill(days, share, retry_after)
             free_s = free_s or seconds
             rows.append(
                 {
@@ -189,8 +192,8 @@ def jobs() -> list[Row]:
     return rows
 
 
-def _backfill(share: float, retry_after: str) -> tuple[float, dict[str, Any]]:
-    arguments = ["--synthetic", "dense:series=10,days=84,step=60s", "--latency-ms", "10"]
+def _backfill(days: int, share: float, retry_after: str) -> tuple[float, dict[str, Any]]:
+    arguments = ["--synthetic", f"dense:series=10,days={days},step=60s", "--latency-ms", "10"]
     if share:
         header = f" retry_after={retry_after}" if retry_after else ""
         arguments += ["--fault", f"path=/data rate={share} status=429{header}"]
@@ -220,11 +223,19 @@ def _backfill(share: float, retry_after: str) -> tuple[float, dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=840)
+    parser.add_argument(
+        "--drop-s", type=float, default=60.0, help="seconds for which a service takes one request a second"
+    )
     parser.add_argument("--jobs", action="store_true", help="whole backfills")
+    parser.add_argument("--days", type=int, default=84, help="of each backfill")
+    parser.add_argument(
+        "--shares", type=float, nargs="+", default=SHARES, help="of the requests, refused to a backfill"
+    )
     options = parser.parse_args()
+    rows = jobs(options.days, options.shares) if options.jobs else run(options.requests, options.drop_s)
     console = Console()
     console.print(machine() + "\n")
-    print_rows("Throttling", jobs() if options.jobs else run(options.requests), console)
+    print_rows("Throttling", rows, console)
 
 
 if __name__ == "__main__":

@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 
 MAX_SLEEP_S = 2.0
 THREAD_GRACE_S = 5.0
-# Variables that would make a test depend on its machine, or reach a real tenant, a proxy or another certificate store.
+# Variables that would make a test depend on its machine or on how it was started, or reach a real tenant, a proxy or another
+# certificate store.
 SCRUBBED = re.compile(
     r"AZURE_.*|IDENTITY_.*|IMDS_.*|MSI_.*|ARM_.*|OMNIA_.*|USER_ASSERTION|.*_PROXY"
-    r"|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|SSL_CERT_(FILE|DIR)|NETRC|SSLKEYLOGFILE",
+    r"|MEASURE_COVERAGE|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|SSL_CERT_(FILE|DIR)|NETRC|SSLKEYLOGFILE",
     re.IGNORECASE,
 )
 # Half the bugs around times only show where the machine's zone is not UTC.
@@ -134,11 +135,8 @@ def pytest_unconfigure() -> None:
 @pytest.fixture(autouse=True)
 def _own_secrets() -> Iterator[None]:
     """Forget the secrets of a test at its end: they would be blotted out of the messages of the next."""
-    before = dict(redaction._secrets), redaction._tokens.copy()
-    yield
-    for known, kept in zip((redaction._secrets, redaction._tokens), before, strict=True):
-        known.clear()
-        known.update(kept)
+    with redaction.forgotten_afterwards():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,8 @@ GOOD = {
     "omnia_beam/cli.py": '"""x."""\nfrom omnia_beam.pipelines import backfill\nfrom omnia_beam.emulator import app\n',
     "omnia_beam/pipelines/backfill.py": '"""x."""\nfrom omnia_beam.config.model import Config\n',
     "omnia_beam/config/model.py": '"""x."""\nimport yaml\nfrom omnia_beam.core.errors import UsageError\n',
-    "tests/core/test_chunk.py": "import omnia_beam.cli\n",
+    "tests/core/test_chunk.py": "import omnia_beam.cli\nclass _A:\n    def f(self, other):\n"
+    "        self._x = 1\n        return other._x, self._y, other._replace(a=_A)\n",
 }
 
 PLANTED = {
@@ -149,6 +150,22 @@ PLANTED = {
     "unknown layer": ("omnia_beam/extras/a.py", '"""x."""\n', "no layer is called 'extras'"),
     "utils": ("omnia_beam/net/utils.py", '"""x."""\n', "not utils.py"),
     "utils in tests": ("tests/utils.py", "", "not utils.py"),
+    "a private function": ("tests/net/test_a.py", "from omnia_beam.net.client import _send\n", ":1: reaches for _send"),
+    "a private attribute": (
+        "tests/net/test_a.py",
+        "def test(client):\n    client.session._pool\n",
+        ":2: reaches for _pool",
+    ),
+    "a private constant": (
+        "tests/net/test_a.py",
+        'def test(monkeypatch):\n    monkeypatch.setattr("omnia_beam.net.client._LIMIT", 2)\n',
+        ":2: reaches for _LIMIT",
+    ),
+    "a private method": (
+        "benchmarks/a.py",
+        'def test(patches, client):\n    patches.setattr(client, "_send", print)\n',
+        ":2: reaches for _send",
+    ),
     "too long": ("omnia_beam/net/a.py", '"""x."""\n' + "\n" * 400, "401 lines"),
     "too long a test": ("tests/net/test_a.py", "\n" * 401, "401 lines"),
     "module without words": ("omnia_beam/net/a.py", "_A = 1\n", "the module has no docstring"),

@@ -62,6 +62,20 @@ def test_runs_what_the_readme_says_and_what_stands_behind_it(tmp_path: Path) -> 
     )
 
 
+def test_the_readmes_command_is_measured_and_no_other(tmp_path: Path) -> None:
+    makefile = "".join(f"{each}:\n\t@echo {each}:$$MEASURE_COVERAGE >> ran\n" for each in ("test", *BEHIND))
+    assert ci(tmp_path, README, makefile) == (0, ["test:1", *(f"{each}:" for each in BEHIND)])
+
+
+@pytest.mark.parametrize(("given", "measured"), [([], False), (["MEASURE_COVERAGE=1"], True)])
+def test_the_tests_are_measured_on_request(given: list[str], measured: bool) -> None:
+    done = run("make", "--dry-run", "-o", ".venv/.installed", "test", "ARGS=-k ledger", *given, cwd=ROOT)
+    [started] = [line for line in done.stdout.splitlines() if "pytest" in line]
+    assert "-k ledger" in started
+    assert ("coverage run" in started) is measured
+    assert ("coverage report" in done.stdout) is measured
+
+
 @pytest.mark.parametrize("failing", [("test",), *((each,) for each in BEHIND), ("test", *BEHIND)])
 def test_a_failure_fails_the_run_but_stops_nothing(tmp_path: Path, failing: tuple[str, ...]) -> None:
     makefile = targets(test=0, **NOTHING_WRONG) + "".join(

@@ -1,4 +1,4 @@
-"""The layer rule, enforced: who may import whom, and the size and shape of files.
+"""The layer rule, enforced: who may import whom, the size and shape of files, and that tests use public names.
 
 Imports are read from the syntax trees, so that those inside functions and under TYPE_CHECKING count like any other.
 """
@@ -71,6 +71,35 @@ OUTSIDE: dict[str, set[str]] = {
 KIND_TABLE = "omnia_beam/io/kinds.py"
 """The one module outside of the folders below `io/` that knows what kinds there are."""
 
+PRIVATE_BY_CUSTOM = {"_replace", "_repr_html_", "_exit"}
+"""Names that begin with an underscore and are public: of named tuples, of notebooks, of `os`."""
+
+PRIVATE_ALLOWED: dict[str, set[str]] = {
+    # A process that dies: what its writer has not flushed, and its open file, which the kernel closes.
+    "tests/ledger/test_machine.py": {"_waiting", "_file", "_give_part_up"},
+    # A simulated clock beats the heart of a lease, and no thread.
+    "tests/soak/objects/world.py": {"_start_heartbeat"},
+    # The moment between two statements of one transaction, in which another writer comes.
+    "tests/io/postgresql/test_killed.py": {"_held"},
+    # Other people's private names, where they offer no other way: Beam, argparse, azure-identity, the official SDK.
+    "tests/conftest.py": {"_target"},
+    "tests/deploy/test_setup_file.py": {"_build_setup_package"},
+    "tests/net/auth/test_credentials.py": {"_client_credential", "_credential", "_settings"},
+    "tests/soak/forked.py": {"_SHARED_UNBOUNDED_THREAD_POOL_EXECUTOR"},
+    "tests/soak/objects/hand_beam.py": {"_MultiParDo", "_NamedPTransform", "_do_transform", "_main_tag"},
+    "tests/soak/quick_beam.py": {"_get_formatter"},
+    **{
+        path: {"_base_url"}
+        for path in (
+            "benchmarks/sdk_loop.py",
+            "tests/emulator/omnia/sdk_contract.py",
+            "tests/emulator/omnia/sdk_listing.py",
+            "tests/net/api/sdk_read.py",
+        )
+    },
+}
+"""What tests and benchmarks reach for although it is private, and why: everything else goes through public names."""
+
 EXEMPT = {"omnia_beam/__init__.py"}  # its table of lazily loaded names reaches into every layer, that is its purpose
 
 
@@ -84,6 +113,10 @@ def find_violations(root: Path) -> list[str]:
     }
     found = [line for path in [*modules, *others] for line in check_file(path, path.relative_to(root).as_posix())]
     found += [*check_folders(root, modules), *check_circles(root, modules, known)]
+    for path in others:
+        if not is_generated(path):
+            tree, place = ast.parse(path.read_text(encoding="utf-8")), path.relative_to(root).as_posix()
+            found += (f"{place}:{line}" for line in check_private_names(tree, PRIVATE_ALLOWED.get(place, set())))
     for path in modules:
         place = path.relative_to(root)
         if is_generated(path):
@@ -150,6 +183,32 @@ def check_file(path: Path, place: str) -> Iterator[str]:
     lines = len(path.read_text(encoding="utf-8").splitlines())
     if lines > MAX_LINES and not is_generated(path):
         yield f"{place}:{lines}: {lines} lines; past {MAX_LINES} it is more than one noun: split it"
+
+
+def check_private_names(tree: ast.Module, allowed: set[str]) -> Iterator[str]:
+    """Where a file takes hold of private names that are not its own: by import, attribute, or a text to patch."""
+    own = allowed | PRIVATE_BY_CUSTOM
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            own.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            own.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self":
+            own.add(node.attr)
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.ImportFrom):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) not in {"self", "cls"}:
+            names = [node.attr]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in {"setattr", "getattr", "delattr"}:
+            texts = [each.value for each in node.args[:2] if isinstance(each, ast.Constant)]
+            names = [str(each).split(".")[-1] for each in texts]
+        for name in names:
+            if re.match(r"_(?!_)", name) and name not in own:
+                yield (
+                    f"{node.lineno}: reaches for {name}, which is private: test what the public names do, or make it public"
+                )
 
 
 def check_folders(root: Path, modules: Sequence[Path]) -> Iterator[str]:

@@ -180,7 +180,7 @@ def run_here(
     """
     try:
         with own_errors_logged_once():
-            return _run(build, options, board, started)
+            return run_to_end(build, options, board, started)
     except Exception as error:
         if board.fatal is not None:
             raise board.fatal from None
@@ -191,7 +191,10 @@ def run_here(
         raise
 
 
-def _run(build: Callable[[Any], None], options: Any, board: RunBoard, started: Callable[[Any], None]) -> dict[str, int]:
+def run_to_end(
+    build: Callable[[Any], None], options: Any, board: RunBoard, started: Callable[[Any], None]
+) -> dict[str, int]:
+    """Run a pipeline until it ends, and return its counters. The board's stop cancels a job that runs elsewhere."""
     import apache_beam as beam  # here, since it takes seconds that a run with nothing to do saves
 
     options = pipeline_options(None, []) if options is None else options
@@ -201,7 +204,7 @@ def _run(build: Callable[[Any], None], options: Any, board: RunBoard, started: C
     result = pipeline.run()
     started(result)
     try:
-        with _cancelling(result, board.stop) if runs_elsewhere(options) else nullcontext():
+        with cancelling(result, board.stop) if runs_elsewhere(options) else nullcontext():
             result.wait_until_finish()
     except Exception as error:
         if is_local(options):
@@ -219,7 +222,7 @@ def _last_counters(result: Any) -> dict[str, int]:
 
 
 @contextmanager
-def _cancelling(result: Any, stop: threading.Event) -> Iterator[None]:
+def cancelling(result: Any, stop: threading.Event) -> Iterator[None]:
     """Cancel a job elsewhere once this process is asked to stop, since its workers are not notified otherwise."""
     done, cancelled = threading.Event(), threading.Event()
 

@@ -51,13 +51,19 @@ class RecordReceipts(beam.PTransform):
         follow: bool = False,
     ) -> None:
         super().__init__()
-        self._record = partial(_Record, state_dir, scope, token, clock, follow)
+        self._record = partial(RecordFn, state_dir, scope, token, clock, follow)
+
+    def do_fn(self, board: RunBoard) -> RecordFn:
+        """Return the DoFn of this transform, which counts on `board`."""
+        return self._record(board)
 
     def expand(self, receipts: Any) -> Any:
-        return receipts | beam.ParDo(self._record(board_of(receipts))).with_output_types(Receipt)
+        return receipts | beam.ParDo(self.do_fn(board_of(receipts))).with_output_types(Receipt)
 
 
-class _Record(beam.DoFn):
+class RecordFn(beam.DoFn):
+    """The DoFn of `RecordReceipts`, with the same arguments; `board` is of the run."""
+
     def __init__(
         self,
         state_dir: StateDir,

@@ -24,10 +24,12 @@ class MeasureTime(beam.PTransform):
         self._clock = clock
 
     def expand(self, chunks: beam.PCollection) -> beam.PCollection:
-        return chunks | beam.ParDo(_Measure(board_of(chunks), self._clock)).with_output_types(Chunk)
+        return chunks | beam.ParDo(MeasureFn(board_of(chunks), self._clock)).with_output_types(Chunk)
 
 
-class _Measure(beam.DoFn):
+class MeasureFn(beam.DoFn):
+    """The DoFn of `MeasureTime`; `board` is of the run, `clock` returns seconds."""
+
     def __init__(self, board: RunBoard, clock: Callable[[], float]) -> None:
         self._board = board
         self._clock = clock

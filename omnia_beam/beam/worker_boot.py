@@ -21,7 +21,7 @@ from apache_beam.portability.api import beam_provision_api_pb2, beam_provision_a
 from apache_beam.runners.worker import sdk_worker_main
 from google.protobuf import json_format, text_format
 
-_RESPOND_WITHIN_S: Final = 60.0
+RESPOND_WITHIN_S: Final = 60.0
 _ENDPOINTS: Final = ("control", "logging", "status")
 
 
@@ -96,7 +96,7 @@ def _provision_info(endpoint: str, worker_id: str) -> Any:
         response = service.GetProvisionInfo(
             beam_provision_api_pb2.GetProvisionInfoRequest(),
             metadata=[("worker_id", worker_id)],
-            timeout=_RESPOND_WITHIN_S,
+            timeout=RESPOND_WITHIN_S,
             wait_for_ready=True,
         )
     return response.info

@@ -96,4 +96,5 @@ def _work(task: WorkerTask, board: RunBoard) -> WorkerEnd:
         return WorkerEnd(error=error)
     except Exception as error:  # the driver must receive any error
         logging.getLogger(__name__).error("%s", redact(traceback.format_exc()))
-        return WorkerEnd(error=OmniaBeamError(redact(f"a worker failed: {type(error).__name__}: {error}")))
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        return WorkerEnd(error=OmniaBeamError(redact(f"a worker failed: {what}")))

@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from types import FrameType
 
 from omnia_beam.beam.stop_signals import handling_stop_signals
@@ -35,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(end: CommandEnd, arguments: Sequence[str], beam_args: Sequence[str]) -> int:
     try:
+        if _wants_json_lines(arguments):  # misspelt words are reported as objects, too
+            set_up_logging(logging.INFO, "json")
         args = parse(arguments, COMMANDS)
         set_up_logging(_log_level(args), vars(args).get("log_format") or "text")
         call = Call(args, beam_args)
@@ -48,6 +51,12 @@ def _run(end: CommandEnd, arguments: Sequence[str], beam_args: Sequence[str]) ->
         return end.failed_unexpectedly(error)
     finally:
         _end_requests()
+
+
+def _wants_json_lines(arguments: Sequence[str]) -> bool:
+    """Return whether words ask for a JSON log, whether or not the rest of them is a command."""
+    words = " ".join(arguments).replace("=", " ").split()
+    return ("--log-format", "json") in pairwise(words)
 
 
 def _log_level(args: argparse.Namespace) -> int:

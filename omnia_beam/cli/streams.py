@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from omnia_beam.core.log_lines import LOG_FACTS, LogFormat, json_line, log_to_stderr
-from omnia_beam.core.text import load_json
+from omnia_beam.core.log_lines import LOG_FACTS, JsonLines, LogFormat, log_to_stderr
 
 
 class GuardedStream:
@@ -71,56 +69,12 @@ def guarded_streams() -> Iterator[GuardedStream]:
         sys.stdout, sys.stderr = before
 
 
-class JsonLines:
-    """A text stream that passes JSON log lines on and puts every other line into such an object, as a message of level INFO.
-
-    What is printed for people (a cycle's line, a notice, an error at the end) is read by a machine here.
-    """
-
-    def __init__(self, stream: GuardedStream) -> None:
-        self._stream = stream
-        self._rest = ""
-
-    def write(self, text: str) -> int:
-        *lines, self._rest = (self._rest + text).split("\n")
-        for line in lines:
-            if line.strip():
-                level = "ERROR" if line.startswith("omnia-beam ") else "INFO"  # as `CommandEnd` prints errors
-                self._stream.write((line if _is_log_object(line) else json_line(level, line, time.time())) + "\n")
-        return len(text)
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-    def close_line(self) -> None:
-        """Write what was printed without the end of its line."""
-        if self._rest:
-            self.write("\n")
-
-    def isatty(self) -> bool:
-        return False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
-def _is_log_object(line: str) -> bool:
-    if not line.startswith('{"time": '):
-        return False
-    try:
-        return isinstance(load_json(line), dict)
-    except ValueError:
-        return False
-
-
 def set_up_logging(level: int, form: LogFormat = "text") -> None:
     """Log omnia-beam's lines from this level on to stderr, and errors of Beam and the libraries.
 
-    With `json` every line of stderr becomes an object, also what is printed there.
+    With `json` every line of stderr becomes an object, also what is printed there; `guarded_streams` restores it.
     """
     LOG_FACTS.clear()
-    if form == "json":
-        sys.stderr = JsonLines(sys.stderr)  # type: ignore[arg-type]  # `guarded_streams` has put its own there, and restores it
     log_to_stderr(level, form)
 
 

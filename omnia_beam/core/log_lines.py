@@ -9,12 +9,16 @@ import time
 from typing import Any, Final, Literal
 
 from omnia_beam.core.redaction import RedactingFilter
-from omnia_beam.core.text import printable
+from omnia_beam.core.text import load_json, printable
 
 LogFormat = Literal["text", "json"]
 
 LOG_FACTS: Final[dict[str, str]] = {}
 """What every line of a JSON log of this process names besides its message: `job` and `run`, once they are known."""
+
+
+_ERROR_LINES: Final = ("omnia-beam ", "omnia-beam: ")
+"""How the lines begin in which a command reports why it ended."""
 
 
 class StderrHandler(logging.StreamHandler[Any]):
@@ -44,6 +48,49 @@ class JsonFormatter(logging.Formatter):
         )
 
 
+class JsonLines:
+    """A text stream that passes JSON log lines on and puts every other line into such an object, as a message of level INFO.
+
+    What is printed for people (a cycle's line, a notice, an error at the end) is read by a machine here, as are the warnings and
+    tracebacks that Python prints.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._rest = ""
+
+    def write(self, text: str) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            if line.strip():
+                level = "ERROR" if line.startswith(_ERROR_LINES) else "INFO"
+                self._stream.write((line if _is_log_object(line) else json_line(level, line, time.time())) + "\n")
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def close_line(self) -> None:
+        """Write what was printed without the end of its line."""
+        if self._rest:
+            self.write("\n")
+
+    def isatty(self) -> bool:
+        return False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _is_log_object(line: str) -> bool:
+    if not line.startswith('{"time": '):
+        return False
+    try:
+        return isinstance(load_json(line), dict)
+    except ValueError:
+        return False
+
+
 def json_line(level: str, message: str, at_s: float, **facts: str) -> str:
     """Return one object of a JSON log, without the end of the line.
 
@@ -58,7 +105,12 @@ def json_line(level: str, message: str, at_s: float, **facts: str) -> str:
 
 
 def log_to_stderr(level: int, form: LogFormat = "text") -> None:
-    """Log omnia-beam's lines from this level on to stderr, and errors of Beam and the libraries, without secrets."""
+    """Log omnia-beam's lines from this level on to stderr, and errors of Beam and the libraries, without secrets.
+
+    With `json` whatever else this process prints there becomes an object, too. Only what native code writes past Python does not.
+    """
+    if form == "json" and not isinstance(sys.stderr, JsonLines):
+        sys.stderr = JsonLines(sys.stderr)
     handler = StderrHandler()
     handler.addFilter(RedactingFilter())
     plain = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z")

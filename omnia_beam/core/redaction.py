@@ -23,6 +23,8 @@ import logging
 import re
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote, quote_plus
@@ -103,6 +105,20 @@ def remember_token(value: str) -> None:
             _tokens[value] = made
             while len(_tokens) > _TOKENS_KEPT:
                 _tokens.popitem(last=False)
+
+
+@contextmanager
+def forgotten_afterwards() -> Iterator[None]:
+    """Forget at the end of the block what is remembered inside, where one process plays several that share no secret."""
+    with _lock:
+        before = dict(_secrets), _tokens.copy()
+    try:
+        yield
+    finally:
+        with _lock:
+            for known, kept in zip((_secrets, _tokens), before, strict=True):
+                known.clear()
+                known.update(kept)
 
 
 def redact(text: str) -> str:

@@ -64,7 +64,7 @@ class EmulatorProcess(Remote):
             self.url, self.pid = ready["url"], ready["pid"]
         except (ValueError, KeyError, TypeError):
             self._process.kill()
-            code, errors = self._process.wait(), self._errors()
+            code, errors = self._process.wait(), self.errors()
             self._end()
             raise RuntimeError(f"the emulator did not get ready (exit code {code}): {errors or line!r}") from None
         return self
@@ -80,7 +80,7 @@ class EmulatorProcess(Remote):
         except subprocess.TimeoutExpired:
             self._process.kill()
             code = self._process.wait()
-        errors = self._errors()
+        errors = self.errors()
         self._end()
         if code != 0:
             raise RuntimeError(f"the emulator ended with exit code {code}: {errors}")
@@ -121,7 +121,8 @@ class EmulatorProcess(Remote):
         finally:
             timer.cancel()
 
-    def _errors(self) -> str:
+    def errors(self) -> str:
+        """Return what the process has written to stderr so far."""
         if self._stderr is None:
             return ""
         self._stderr.seek(0)

@@ -66,6 +66,11 @@ class FetchShards(beam.DoFn):
         self._windows_read = Metrics.counter("omnia_beam", "windows_read")
         self._windows_failed = Metrics.counter("omnia_beam", "windows_failed")
 
+    @property
+    def service(self) -> ServiceSettings:
+        """The service, with this worker's part of the budget."""
+        return self._service
+
     @abstractmethod
     def _reader(self, shard: Any, session: ServiceSession, pool: Executor) -> WindowReader[Any, Any]:
         """Return the reader of the windows of one shard."""

@@ -28,7 +28,7 @@ from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.ledger.table import RETIRED, retired_batch
 
 _log = logging.getLogger(__name__)
-_MANY_SEGMENTS: Final = 64
+MANY_SEGMENTS: Final = 64
 _MANY_RECORDS: Final = 1_000
 _GROWTH: Final = 0.1
 _RETIRED_A_ROW: Final = 1_000
@@ -58,7 +58,7 @@ def compaction_pays(ledger: Ledger, token: LeaseToken) -> bool:
     segments = [each for each in ledger.sources if each.snapshot is None and run_of(each.name) < token.run]
     records = sum(each.records for each in segments)
     held = sum(each.records for each in ledger.sources if each.snapshot is not None)
-    return len(segments) >= _MANY_SEGMENTS or records >= max(_MANY_RECORDS, _GROWTH * held)
+    return len(segments) >= MANY_SEGMENTS or records >= max(_MANY_RECORDS, _GROWTH * held)
 
 
 def compact_ledger(

@@ -114,6 +114,11 @@ class Lease:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
+    @property
+    def released(self) -> bool:
+        """Whether the lease has been given back."""
+        return self._record.released
+
     @classmethod
     def acquire(
         cls,

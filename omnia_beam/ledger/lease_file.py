@@ -45,7 +45,7 @@ class LeaseOwner:
         """Return this process as an owner."""
         pid = os.getpid()
         host = socket.gethostname()
-        return cls(host, pid, _machine(host), _process_state(pid)[1], run_id)
+        return cls(host, pid, machine_id(host), _process_state(pid)[1], run_id)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> LeaseOwner:
@@ -100,7 +100,8 @@ def _process_state(pid: int) -> tuple[str, str]:
         return "", ""
 
 
-def _machine(host: str) -> str:
+def machine_id(host: str) -> str:
+    """Return what tells this boot of this machine, and this container, from others; `host` is for where there is no such id."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"

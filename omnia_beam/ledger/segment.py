@@ -19,7 +19,7 @@ from omnia_beam.ledger.record import (
 from omnia_beam.ledger.state_dir import StateDir, state_error
 from omnia_beam.ledger.table import batch_of_records
 
-_BLOCK_BYTES: Final = 1 << 20
+BLOCK_BYTES: Final = 1 << 20
 _KEPT_BYTES: Final = 64 << 20
 
 
@@ -105,7 +105,7 @@ class SegmentReader:
         left = self._until
         while left is None or left > 0:
             try:
-                block = file.read(_BLOCK_BYTES if left is None else min(left, _BLOCK_BYTES))
+                block = file.read(BLOCK_BYTES if left is None else min(left, BLOCK_BYTES))
             except FileNotFoundError:
                 raise
             except OSError as error:

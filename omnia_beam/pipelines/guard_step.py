@@ -37,7 +37,7 @@ class GuardChunks(beam.PTransform):
         self._failures = failures
 
     def expand(self, chunks: Any) -> tuple[Any, Any]:
-        step = beam.ParDo(_Guard(self._guard, board_of(chunks), failures=self._failures))
+        step = beam.ParDo(GuardFn(self._guard, board_of(chunks), failures=self._failures))
         if not self._failures:
             return chunks | step.with_output_types(Chunk), None
         typed = step.with_output_types(Chunk, **{_WITHHELD: WindowFailure})
@@ -45,7 +45,9 @@ class GuardChunks(beam.PTransform):
         return passed.chunks, passed.withheld
 
 
-class _Guard(beam.DoFn):
+class GuardFn(beam.DoFn):
+    """The DoFn of `GuardChunks`, with the same arguments; `board` is of the run."""
+
     def __init__(self, guard: ChunkGuard, board: RunBoard, *, failures: bool = False) -> None:
         self._guard = guard
         self._failures = failures

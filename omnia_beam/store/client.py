@@ -79,11 +79,11 @@ class Container:
         Raises:
             UsageError: a setting or a variable that it names is missing, or the endpoint would carry secrets in the clear.
         """
-        return _client(self, os.getpid())
+        return open_client(self, os.getpid())
 
 
 @lru_cache(maxsize=64)
-def _client(container: Container, pid: int) -> Any:
+def open_client(container: Container, pid: int) -> Any:
     """Return a new client. `pid` keeps a forked process from the client of its parent, whose threads it does not have."""
     from obstore.exceptions import BaseError
 

@@ -52,14 +52,16 @@ class DecodeChunks(beam.PTransform):
 
     def expand(self, raw_chunks: Any) -> Any:
         if self._on_error == "raise":
-            return raw_chunks | beam.ParDo(_Decode(None, self._spent)).with_output_types(Chunk)
-        decode = beam.ParDo(_Decode(self.FAILURES, self._spent)).with_output_types(
+            return raw_chunks | beam.ParDo(DecodeFn(None, self._spent)).with_output_types(Chunk)
+        decode = beam.ParDo(DecodeFn(self.FAILURES, self._spent)).with_output_types(
             Chunk, **{self.FAILURES: WindowFailure}
         )
         return raw_chunks | decode.with_outputs(self.FAILURES, main=self.CHUNKS)
 
 
-class _Decode(beam.DoFn):
+class DecodeFn(beam.DoFn):
+    """The DoFn of `DecodeChunks`; `failures_tag` names the output of failures, None raises them."""
+
     def __init__(self, failures_tag: str | None, spent: Callable[[float], None] | None = None) -> None:
         self._failures_tag = failures_tag
         self._spent = spent

@@ -71,12 +71,14 @@ class DecodeEvents(beam.PTransform):
 
     def expand(self, messages: Any) -> Any:
         if self._on_error == "raise":
-            return messages | beam.ParDo(_DecodeEvents(None)).with_output_types(Chunk)
-        decode = beam.ParDo(_DecodeEvents(self.BAD)).with_output_types(Chunk, **{self.BAD: BadEvent})
+            return messages | beam.ParDo(DecodeEventsFn(None)).with_output_types(Chunk)
+        decode = beam.ParDo(DecodeEventsFn(self.BAD)).with_output_types(Chunk, **{self.BAD: BadEvent})
         return messages | decode.with_outputs(self.BAD, main=self.CHUNKS)
 
 
-class _DecodeEvents(beam.DoFn):
+class DecodeEventsFn(beam.DoFn):
+    """The DoFn of `DecodeEvents`; `bad_tag` names the output of bad messages, None raises the first."""
+
     def __init__(self, bad_tag: str | None) -> None:
         self._bad_tag = bad_tag
         self._points = Metrics.counter("omnia_beam", "points_read")

@@ -47,18 +47,20 @@ class ExplodeChunks(beam.PTransform):
         self._timestamped = timestamped
 
     def expand(self, chunks: Any) -> Any:
-        explode = _explode_timestamped if self._timestamped else _explode
+        explode = timestamped_datapoints if self._timestamped else datapoints
         return chunks | beam.FlatMap(explode).with_output_types(Datapoint)
 
 
-def _explode(chunk: Chunk) -> Iterator[Datapoint]:
+def datapoints(chunk: Chunk) -> Iterator[Datapoint]:
+    """Yield the points of a chunk as rows, in its order."""
     for _, stored_id, points in chunk.by_series():
         for time_ns, value, status in zip(*(column.tolist() for column in points[:3]), strict=True):
             yield Datapoint(stored_id, time_ns, value, status)
 
 
-def _explode_timestamped(chunk: Chunk) -> Iterator[Any]:
-    for row in _explode(chunk):
+def timestamped_datapoints(chunk: Chunk) -> Iterator[Any]:
+    """Yield the rows of a chunk, each with the event time of its point."""
+    for row in datapoints(chunk):
         yield beam.window.TimestampedValue(row, Timestamp(micros=row.time_ns // 1_000))
 
 

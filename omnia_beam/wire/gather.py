@@ -28,9 +28,9 @@ from omnia_beam.wire.layout import (
 from omnia_beam.wire.rows import Rows
 from omnia_beam.wire.strides import Matrix, Octets, Positions, windows
 
-_CHUNK_ROWS: Final = 24_576
+CHUNK_ROWS: Final = 24_576
 """Rows processed at a time, so that their bytes stay in the processor's second cache (about 28 bytes a row)."""
-_FOLD_BYTES: Final = 2048
+FOLD_BYTES: Final = 2048
 _PAYLOAD: Final = HEADER_BYTES + 1
 """Bytes before a member's payload: field tag, length, member tag."""
 
@@ -50,8 +50,8 @@ def even_columns(matrix: Matrix, layout: RowLayout) -> list[Bits] | None:
     """Return the columns of rows of one length; None where a row is not of the layout."""
     segment = layout.segments()[0]
     parts: list[list[Bits]] = []
-    for first in range(0, len(matrix), _CHUNK_ROWS):
-        chunk = _segment_columns(matrix[first : first + _CHUNK_ROWS], segment, layout, 0)
+    for first in range(0, len(matrix), CHUNK_ROWS):
+        chunk = _segment_columns(matrix[first : first + CHUNK_ROWS], segment, layout, 0)
         if chunk is None:
             return None
         parts.append(chunk)
@@ -73,8 +73,8 @@ def uneven_columns(buf: Octets, rows: Rows, begins: Positions, ends: Positions, 
     tail = min(MIN_INTEGER_LENGTH + max(slack, 0), MAX_INTEGER_LENGTH)
     segments = layout.segments()
     parts: list[list[Bits]] = []
-    for first in range(0, len(followers), _CHUNK_ROWS):
-        chunk = slice(first, first + _CHUNK_ROWS)
+    for first in range(0, len(followers), CHUNK_ROWS):
+        chunk = slice(first, first + CHUNK_ROWS)
         part = _uneven_chunk(buf, rows.starts[chunk], followers[chunk], layout, segments, tail)
         if part is None:
             return None
@@ -169,7 +169,7 @@ def _common_bits(matrix: Matrix) -> _Common:
 def _reduce(operation: np.ufunc, matrix: Matrix) -> npt.NDArray[np.uint8]:
     """Reduce over the rows, several rows side by side so that the inner loop is long."""
     n_rows, width = matrix.shape
-    abreast = max(_FOLD_BYTES // width, 1)
+    abreast = max(FOLD_BYTES // width, 1)
     even = n_rows // abreast * abreast
     parts = [matrix[even:]]
     if even:

@@ -21,7 +21,7 @@ from omnia_beam.wire.time_texts import MAX_TEXT_BYTES, read_times
 _COMMA: Final = ord(",")
 _QUOTE: Final = ord('"')
 _SPACE: Final = ord(" ")
-_CHUNK_POINTS: Final = 16_384
+CHUNK_POINTS: Final = 16_384
 """Points processed at a time, so that their bytes stay in the processor's second cache."""
 _MAX_NUMBER_BYTES: Final = 32
 _MAX_STATUS_DIGITS: Final = 10
@@ -83,8 +83,8 @@ def _begins(buf: Octets, commas: Positions, nth: int, head: bytes, n_keys: int) 
 
 def _read_column(buf: Octets, key: str, begins: Positions, ends: Positions) -> Column | None:
     parts: list[Column] = []
-    for first in range(0, len(begins), _CHUNK_POINTS):
-        chunk = slice(first, first + _CHUNK_POINTS)
+    for first in range(0, len(begins), CHUNK_POINTS):
+        chunk = slice(first, first + CHUNK_POINTS)
         part = _read_chunk(buf, key, begins[chunk], ends[chunk] - begins[chunk])
         if part is None:
             return None

@@ -23,7 +23,7 @@ from omnia_beam.wire.page import Column
 SeriesPoints = tuple[str, npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.uint32]]
 """A series' id and its points: times in ns since the Unix epoch, values, statuses, of one length."""
 
-_CHUNK_POINTS: Final = 16_384
+CHUNK_POINTS: Final = 16_384
 """Points joined at a time: about 1 MB of text, for the processor's second cache and far below what Arrow's 32-bit offsets
 reach."""
 _HEAD: Final = b'{"time":"0000-00-00T00:00:00.0000000Z","value":'
@@ -73,7 +73,7 @@ def encode_series_datapoints(
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """The texts of _CHUNK_POINTS points (fewer in the last chunk), each followed by a comma.
+    """The texts of CHUNK_POINTS points (fewer in the last chunk), each followed by a comma.
 
     offsets: where each text begins, and the end of the last.
     """
@@ -92,11 +92,11 @@ def _inside(chunks: Sequence[_Text], first: int, last: int) -> list[memoryview]:
     """Return the texts of points `first` to `last`, without the comma that follows the last."""
     parts: list[memoryview] = []
     while first < last:
-        nth, begin = divmod(first, _CHUNK_POINTS)
-        end = min(last - nth * _CHUNK_POINTS, _CHUNK_POINTS)
+        nth, begin = divmod(first, CHUNK_POINTS)
+        end = min(last - nth * CHUNK_POINTS, CHUNK_POINTS)
         chunk = chunks[nth]
         parts.append(chunk.text[int(chunk.offsets[begin]) : int(chunk.offsets[end])])
-        first = nth * _CHUNK_POINTS + end
+        first = nth * CHUNK_POINTS + end
     if parts:
         parts[-1] = parts[-1][:-1]
     return parts
@@ -124,8 +124,8 @@ def _refuse(series_id: str | None, times: Any, values: Any, statuses: Any) -> No
 
 def _texts(times: Column, values: Column, statuses: Column) -> list[_Text]:
     chunks: list[_Text] = []
-    for first in range(0, len(times), _CHUNK_POINTS):
-        chunk = slice(first, first + _CHUNK_POINTS)
+    for first in range(0, len(times), CHUNK_POINTS):
+        chunk = slice(first, first + CHUNK_POINTS)
         pieces = (_time_pieces(times[chunk]), _value_pieces(values[chunk]), _status_pieces(statuses[chunk]))
         joined = pc.binary_join_element_wise(*pieces, "")
         _, offsets, text = joined.buffers()

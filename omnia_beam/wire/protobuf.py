@@ -33,8 +33,8 @@ from omnia_beam.wire.reader import Bytes
 from omnia_beam.wire.strides import Matrix, Octets, Positions
 from omnia_beam.wire.values import read_values
 
-_LARGE_ITEM_ROWS: Final = 4096
-_FEW_ITEMS: Final = 4
+LARGE_ITEM_ROWS: Final = 4096
+FEW_ITEMS: Final = 4
 """A page with no more items than this tries each item first by itself, as rows of one length; so does a large item. A
 hundred small items cost less together."""
 _OFTEN_VARYING: Final = 9
@@ -222,7 +222,7 @@ def _even_item(buf: Octets, heads: Sequence[Item], index: int, shape: Shape) -> 
 def _even_rows(buf: Octets, heads: Sequence[Item], index: int, shape: Shape) -> Matrix | None:
     begin, end = heads[index].at, heads[index].end
     row_bytes = sum(length + HEADER_BYTES for _, length in shape)
-    if len(heads) > _FEW_ITEMS and end - begin < _LARGE_ITEM_ROWS * row_bytes:
+    if len(heads) > FEW_ITEMS and end - begin < LARGE_ITEM_ROWS * row_bytes:
         return None
     return row_starts.even_rows(buf, begin, end, row_layout(shape))
 

@@ -14,7 +14,7 @@ import numpy as np
 from omnia_beam.wire.layout import HEADER_BYTES, VALUES_TAG, RowLayout
 from omnia_beam.wire.strides import Matrix, Octets, Positions, windows
 
-_ROWS_PER_BLOCK: Final = 32
+ROWS_PER_BLOCK: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def walk(buf: Octets, begins: Positions, ends: Positions, layout: RowLayout) -> 
     The cost is about 32 steps over (rows / 32) elements, whatever the page's size.
     """
     spans = ends - begins
-    per_region = np.maximum(spans // (_ROWS_PER_BLOCK * layout.max_bytes), 1)
+    per_region = np.maximum(spans // (ROWS_PER_BLOCK * layout.max_bytes), 1)
     n_blocks = int(per_region.sum())
     last_of_region = np.cumsum(per_region) - 1
     first_of_region = last_of_region - per_region + 1

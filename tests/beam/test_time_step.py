@@ -13,7 +13,7 @@ from omnia_beam.beam.execution import progress_facts
 from omnia_beam.beam.progress import RunBoard
 from omnia_beam.beam.progress_display import describe
 from omnia_beam.beam.progress_text import amount, conditions
-from omnia_beam.beam.time_step import _Measure
+from omnia_beam.beam.time_step import MeasureFn
 from omnia_beam.config import JobConfig
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.summary import ProgressFacts
@@ -32,7 +32,7 @@ CHUNK = Chunk.from_points(ChunkKey(("a",), TimeRange(0, 10)), {})
 def test_the_time_until_a_chunk_comes_is_the_sources_and_the_rest_the_sinks() -> None:
     now = [100.0]
     board = RunBoard()
-    step = _Measure(board, lambda: now[0])
+    step = MeasureFn(board, lambda: now[0])
     step.start_bundle()
     for coming, going in ((2.0, 0.5), (3.0, 0.25)):
         now[0] += coming
@@ -50,7 +50,7 @@ def test_the_time_until_a_chunk_comes_is_the_sources_and_the_rest_the_sinks() ->
 def test_time_before_a_bundle_is_nobodys() -> None:
     now = [0.0]
     board = RunBoard()
-    step = _Measure(board, lambda: now[0])
+    step = MeasureFn(board, lambda: now[0])
     for _ in range(2):
         now[0] += 50
         step.start_bundle()

@@ -124,7 +124,7 @@ def test_a_credential_that_is_no_mapping(files: Files, value: str) -> None:
 )
 @pytest.mark.parametrize("loader", [yaml.SafeLoader, getattr(yaml, "CSafeLoader", yaml.SafeLoader)])
 def test_bad_yaml_is_not_quoted(files: Files, text: str, loader: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(document, "_LOADER", loader)
+    monkeypatch.setattr(document, "LOADER", loader)
     with pytest.raises(UsageError) as caught:
         files.load(text)
     assert SECRET not in everything(caught.value)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import io
 import re
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -22,12 +24,12 @@ def section(title: str) -> str:
 
 
 def options(service: str) -> set[str]:
-    parser = argparse.ArgumentParser()
+    """The options that a service's help lists."""
+    parser, shown = argparse.ArgumentParser(), io.StringIO()
     add_arguments(parser)
-    [services] = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    return {
-        name for action in services.choices[service]._actions for name in action.option_strings if name[:2] == "--"
-    } - {"--help"}
+    with redirect_stdout(shown), pytest.raises(SystemExit):
+        parser.parse_args([service, "--help"])
+    return set(re.findall(r"^  (?:-\w, )?(--[a-z-]+)", shown.getvalue(), re.MULTILINE)) - {"--help"}
 
 
 @pytest.mark.parametrize(("service", "title"), [("omnia", "Omnia"), ("pi", "PI Web API")])

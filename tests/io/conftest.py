@@ -9,7 +9,7 @@ import pytest
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.net.http.shared import reset_shared_sessions
 from tests.io.emulated import steady_series
-from tests.io.memory_objects import MemoryObjects
+from tests.support.fixtures import object_store  # noqa: F401  # a fixture
 
 
 @pytest.fixture(autouse=True)
@@ -17,15 +17,6 @@ def _clean_process() -> Iterator[None]:
     """Sessions belong to the process: each test finds none, as a fresh process would."""
     yield
     reset_shared_sessions()
-
-
-@pytest.fixture
-def object_store() -> Iterator[MemoryObjects]:
-    """Empty buckets under `s3://`."""
-    store = MemoryObjects()
-    store.install()
-    yield store
-    store.uninstall()
 
 
 @pytest.fixture(scope="module")

@@ -40,14 +40,14 @@ from omnia_beam.io.files.write import WriteToParquet
 from omnia_beam.io.omnia import opened as open_service
 from omnia_beam.ledger import job as ledger_job
 from omnia_beam.ledger.failures import failure_file
-from omnia_beam.ledger.lease_file import LeaseOwner, _machine
+from omnia_beam.ledger.lease_file import LeaseOwner, machine_id
 from omnia_beam.ledger.writer import LedgerWriter
 from omnia_beam.net.http.stats import StatsSnapshot
 from omnia_beam.pipelines import carry, job_state, run, work_plan
 from omnia_beam.pipelines.config import load_config
 from omnia_beam.pipelines.copy import CopyTask
 from omnia_beam.pipelines.cut_step import cut_chunk
-from omnia_beam.pipelines.guard_step import _Guard
+from omnia_beam.pipelines.guard_step import GuardFn
 from omnia_beam.plan import packing
 from omnia_beam.plan.packing import PackLimits, pack_windows
 from omnia_beam.plan.plan import Plan
@@ -241,10 +241,9 @@ class HandRun:
     def _run(self, build: CopyTask, plan: Plan, *args: Any, **keys: Any) -> Outcome:
         state = build.run
         board = RunBoard()
-        guarding = None if build.guard is None else _Guard(build.guard, board)
-        write = WriteToParquet(str(self.root / "out"), prefix=file_prefix("model"), sink=state.sink)._write(board=board)
-        write._known_dirs = set()
-        recording = RecordReceipts(state.state_dir, state.scope, state.token)._record(board)
+        guarding = None if build.guard is None else GuardFn(build.guard, board)
+        write = WriteToParquet(str(self.root / "out"), prefix=file_prefix("model"), sink=state.sink).do_fn(board)
+        recording = RecordReceipts(state.state_dir, state.scope, state.token).do_fn(board)
         recording.setup()
         try:
             for number, window in enumerate(plan):
@@ -258,7 +257,7 @@ class HandRun:
                 for read in self._chunks(window):
                     for chunk in [read] if guarding is None else guarding.process(read):
                         for part in [chunk] if build.trailing is None else cut_chunk(chunk, build.trailing):
-                            list(recording.process(write._store(part)))
+                            list(recording.process(write.store(part)))
             recording.finish_bundle()
         finally:
             recording.teardown()
@@ -272,7 +271,7 @@ class HandRun:
             yield Chunk.from_points(ChunkKey(ids, part), {each: self._points(each, part) for each in ids})
 
     def _owner(self, run_id: str) -> LeaseOwner:
-        return LeaseOwner("here", next(self._pids), _machine("here"), "1", run_id)
+        return LeaseOwner("here", next(self._pids), machine_id("here"), "1", run_id)
 
     def _mortal(self, owner: Any, name: str) -> None:
         """Die before the step, or after it."""

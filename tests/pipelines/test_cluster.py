@@ -14,13 +14,15 @@ from apache_beam.pipeline import PipelineVisitor
 
 from omnia_beam.beam.cluster import check_cluster, check_share, worker_processes
 from omnia_beam.beam.context import RunContext
-from omnia_beam.beam.execution import _cancelling
+from omnia_beam.beam.execution import cancelling
 from omnia_beam.beam.runner import pipeline_options
 from omnia_beam.config import JobConfig
 from omnia_beam.core.errors import UnsafeRunnerError, UsageError
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.io.base import Share
+from omnia_beam.io.fetch import FetchShards
 from omnia_beam.io.files.options import CsvSource
+from omnia_beam.io.omnia.write import WriteOmniaFn
 from omnia_beam.ledger.job import JobRun
 from omnia_beam.ledger.lease_file import LeaseToken
 from omnia_beam.ledger.ledger import Ledger
@@ -143,10 +145,10 @@ class _Job:
 def test_a_job_elsewhere_is_cancelled_when_this_process_is_to_stop() -> None:
     job, stop = _Job(), threading.Event()
     stop.set()
-    with _cancelling(job, stop):
+    with cancelling(job, stop):
         job.wait()
     assert job._cancelled.is_set()
-    with pytest.raises(RuntimeError), _cancelling(_Job(fails=True), threading.Event()):
+    with pytest.raises(RuntimeError), cancelling(_Job(fails=True), threading.Event()):
         _Job(fails=True).wait()
 
 
@@ -234,11 +236,9 @@ class _Budgets(PipelineVisitor):
         self.enter_composite_transform(transform_node)
 
     def enter_composite_transform(self, transform_node: Any) -> None:
-        transform = transform_node.transform
-        for part in (transform, getattr(transform, "fn", None)):
-            service = getattr(part, "_service", None)
-            if isinstance(service, ServiceSettings):
-                self.found.append((service.requests_per_second, service.max_in_flight))
+        fn = getattr(transform_node.transform, "fn", None)
+        if isinstance(fn, FetchShards | WriteOmniaFn):
+            self.found.append((fn.service.requests_per_second, fn.service.max_in_flight))
 
 
 def test_a_migrations_workers_share_both_budgets(load: Callable[..., JobConfig], context: RunContext) -> None:

@@ -48,7 +48,7 @@ class Plant:
             time.sleep(min(left_s, 1.0))
 
     def tail(self, job: Path, log: Path, *, on_flink: bool = True) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "tests.pipelines.tail_process", job, NOW, self.real_s, RATE]
+        command = [sys.executable, "-m", "tests.pipelines.tail.tail_process", job, NOW, self.real_s, RATE]
         if on_flink:
             command += ["PortableRunner", f"--job_endpoint={self.endpoint}", "--environment_type=LOOPBACK"]
             command += ["--parallelism=2", "--checkpointing_interval=10000"]

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from omnia_beam.beam import progress
+from omnia_beam.beam.progress import RunBoard
 from omnia_beam.cli import main
 from omnia_beam.emulator.process import EmulatorProcess
 
@@ -47,15 +47,18 @@ def interrupted(words: list[str], when: Callable[[], bool], number: signal.Signa
         watcher.join()
 
 
-def written_since() -> Callable[[], bool]:
-    """Return whether a run that begins from now on has written points."""
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set as soon as a run of this process has written points."""
+    seen, add = threading.Event(), RunBoard.add
 
-    def boards() -> list[progress.RunBoard]:
-        with progress._boards_lock:
-            return list(progress._boards.values())
+    def noting(self: RunBoard, **amounts: int) -> None:
+        add(self, **amounts)
+        if amounts.get("points_written"):
+            seen.set()
 
-    before = boards()
-    return lambda: any(each.snapshot().get("points_written") for each in boards() if each not in before)
+    monkeypatch.setattr(RunBoard, "add", noting)
+    return seen
 
 
 @pytest.fixture
@@ -76,7 +79,11 @@ def told(capsys: pytest.CaptureFixture[str]) -> Callable[[], dict[str, Any]]:
     ("command", "number"), [("backfill", signal.SIGHUP), ("migrate", signal.SIGTERM), ("tail", signal.SIGINT)]
 )
 def test_what_copies(
-    job_file: Callable[..., Path], told: Callable[[], dict[str, Any]], command: str, number: signal.Signals
+    job_file: Callable[..., Path],
+    told: Callable[[], dict[str, Any]],
+    written: threading.Event,
+    command: str,
+    number: signal.Signals,
 ) -> None:
     with EmulatorProcess(SLOW) as emulator, EmulatorProcess([]) as other:
         source = {"rate": {"requests_per_second": None, "max_in_flight": 1}, "page_limit": 500}
@@ -85,7 +92,7 @@ def test_what_copies(
             keys["sink"] = {**service(other.url), "create_missing": {"facility": "X"}}
             keys["mapping"] = {"by": "name_and_facility"}
         job = job_file(emulator.url, source=source, **keys)
-        assert interrupted([command, str(job)], written_since(), number) == 130
+        assert interrupted([command, str(job)], written.is_set, number) == 130
         found = told()
         assert 0 < found["windows_done"] < found["windows_planned"]
         assert 0 < found["points_written"] <= found["points_read"] < 34_560

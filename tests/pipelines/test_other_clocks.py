@@ -13,7 +13,7 @@ from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.work_plan import WorkPlan, announce_again, for_other_clocks
 from omnia_beam.plan.plan import Plan
-from tests.io.ledger_fakes import SCOPE, key, lease_for, receipt, recorded
+from tests.ledger.fakes import SCOPE, key, lease_for, receipt, recorded
 
 HOUR = 3_600 * 10**9
 NOW = 1_700_000_000 * 10**9

@@ -16,7 +16,7 @@ from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.pipelines.config import load_config
 from omnia_beam.pipelines.run import run_migrate
 from omnia_beam.pipelines.verify.verify import run_verify
-from tests.pipelines.test_tail_pairs import NAMES, CsvFolder, Held, ParquetFolder, ServiceSink, ServiceSource, Sink
+from tests.pipelines.tail.test_pairs import NAMES, CsvFolder, Held, ParquetFolder, ServiceSink, ServiceSource, Sink
 
 HOUR = 3_600 * 10**9
 T0 = parse_time("2024-01-01")

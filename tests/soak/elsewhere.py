@@ -22,7 +22,7 @@ STALE_AFTER_S = 0.5
 
 def become_another_machine() -> None:
     """From now on, in this process."""
-    lease_owner._machine = lambda host: f"elsewhere {os.getpid()}"  # type: ignore[assignment]
+    lease_owner.machine_id = lambda host: f"elsewhere {os.getpid()}"  # type: ignore[assignment]
     short = partial(lease.LeaseTimes, heartbeat_s=HEARTBEAT_S, stale_after_s=STALE_AFTER_S)
     lease.LeaseTimes = short  # type: ignore[assignment, misc]
 

@@ -28,7 +28,7 @@ def remember_lookups() -> None:
     _everywhere(decorators.get_signature, _remembered_signature(decorators.get_signature))
     _everywhere(userstate.get_dofn_specs, _remembered_specs(userstate.get_dofn_specs))
     _remember_options()
-    ledger_table._parsed = lru_cache(2_000)(ledger_table._parsed)
+    ledger_table.parsed = lru_cache(2_000)(ledger_table.parsed)
 
 
 def _everywhere(was: Callable[..., Any], now: Callable[..., Any]) -> None:

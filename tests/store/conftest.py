@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.store.servers import Front, make_bucket, s3_service
+from tests.support.fixtures import object_store  # noqa: F401  # a fixture
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "a-secret-of-the-tests"}
 

@@ -12,8 +12,8 @@ import pytest
 
 from omnia_beam.core.receipt import FileStamp
 from omnia_beam.store import ChangedMeanwhile, Place, StorageEntry, Store, store_of, within
-from tests.io.memory_objects import MemoryObjects
 from tests.store.conftest import KEYS
+from tests.store.memory_objects import MemoryObjects
 
 
 @pytest.fixture(params=["disk", "memory", "s3"])

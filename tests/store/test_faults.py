@@ -17,7 +17,7 @@ from omnia_beam.ledger.segment import SegmentReader
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.store import Place, Placing, StorageEntry, Store, store_of, within, write_durably
 from omnia_beam.store.errors import StoreError
-from tests.io.ledger_fakes import ELSEWHERE, FakeClock, receipt, recorded
+from tests.ledger.fakes import ELSEWHERE, FakeClock, receipt, recorded
 from tests.store.conftest import KEYS
 from tests.store.servers import Fault, Front
 

@@ -13,12 +13,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.store.memory_objects import MemoryObjects
 from tests.support.authority import HOST, Authority
 from tests.support.clock import MovableClock
 from tests.support.directory import RESOURCE_ID
 from tests.support.identity_endpoint import IdentityEndpoint
 from tests.support.pki import ClientCertificate, PrivateCa, make_ca, make_client_certificate
 from tests.support.sign_ins import IDENTITY_HEADER, PASSWORD, USER_ASSIGNED, SignIn, Stage
+
+
+@pytest.fixture
+def object_store() -> Iterator[MemoryObjects]:
+    """Empty buckets under `s3://`."""
+    store = MemoryObjects()
+    store.install()
+    yield store
+    store.uninstall()
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from omnia_beam.core.errors import IncompleteReadError, WireFormatError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.transforms.decode import DecodeChunks, _Decode
+from omnia_beam.transforms.decode import DecodeChunks, DecodeFn
 from tests.io.scripted_service import held, protobuf_page
 
 coders.register_coders()
@@ -31,25 +31,25 @@ BROKEN = raw_of(200, body=b"\xff")
 SHORT = raw_of(300, body=protobuf_page([("a", [(300, 1, 192)], 2)]))
 
 
-def outputs_of(fn: _Decode, raw: RawChunk) -> list[Any]:
+def outputs_of(fn: DecodeFn, raw: RawChunk) -> list[Any]:
     return list(fn.process(raw))
 
 
 def test_one_chunk_for_each_raw_chunk() -> None:
-    [chunk] = outputs_of(_Decode(None), raw_of(0))
+    [chunk] = outputs_of(DecodeFn(None), raw_of(0))
     assert chunk.key == raw_of(0).key
     assert held(chunk) == {"a": [(0, 0, 192), (1, 1, 192), (2, 2, 192)]}
 
 
 def test_what_cannot_be_decoded_raises() -> None:
     with pytest.raises(WireFormatError):
-        outputs_of(_Decode(None), BROKEN)
+        outputs_of(DecodeFn(None), BROKEN)
     with pytest.raises(IncompleteReadError):
-        outputs_of(_Decode(None), SHORT)
+        outputs_of(DecodeFn(None), SHORT)
 
 
 def test_or_is_given_as_a_failure() -> None:
-    outputs = [*outputs_of(_Decode("failures"), BROKEN), *outputs_of(_Decode("failures"), SHORT)]
+    outputs = [*outputs_of(DecodeFn("failures"), BROKEN), *outputs_of(DecodeFn("failures"), SHORT)]
     assert [output.tag for output in outputs] == ["failures", "failures"]
     failures = [output.value for output in outputs]
     assert [(each.key, each.error) for each in failures] == [
@@ -65,7 +65,7 @@ def test_a_mistake_of_ours_is_no_failure_of_the_service(monkeypatch: pytest.Monk
 
     monkeypatch.setattr("omnia_beam.transforms.decode.assemble_chunk", broken)
     with pytest.raises(ZeroDivisionError):
-        outputs_of(_Decode("failures"), raw_of(0))
+        outputs_of(DecodeFn("failures"), raw_of(0))
 
 
 def test_on_error_is_one_of_two() -> None:

@@ -19,7 +19,7 @@ from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import UsageError, WireFormatError
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.files.write import WriteFiles
-from omnia_beam.transforms.decode_events import EVENT_SCHEMA, BadEvent, DecodeEvents, _DecodeEvents, event_chunk
+from omnia_beam.transforms.decode_events import EVENT_SCHEMA, BadEvent, DecodeEvents, DecodeEventsFn, event_chunk
 
 HOUR = 3_600 * 10**9
 Point = tuple[int, float, int]
@@ -95,8 +95,8 @@ BAD = {
 def test_a_bad_message_is_told_and_nothing_of_it_goes_on(case: str) -> None:
     message, reason = BAD[case]
     with pytest.raises(WireFormatError, match=reason):
-        list(_DecodeEvents(None).process(message))
-    [output] = _DecodeEvents("bad").process(message)
+        list(DecodeEventsFn(None).process(message))
+    [output] = DecodeEventsFn("bad").process(message)
     assert output.tag == "bad"
     assert output.value.error == "WireFormatError"
     whole = message if isinstance(message, bytes) else message.encode("utf-8", "surrogatepass")
@@ -110,7 +110,7 @@ def test_a_bad_message_is_told_and_nothing_of_it_goes_on(case: str) -> None:
 )
 def test_whatever_comes_each_message_goes_one_way(elements: list[bytes | str]) -> None:
     for element in elements:
-        outputs = list(_DecodeEvents("bad").process(element))
+        outputs = list(DecodeEventsFn("bad").process(element))
         chunks = [each for each in outputs if isinstance(each, Chunk)]
         assert len(outputs) <= 1
         if isinstance(element, bytes):
@@ -120,7 +120,7 @@ def test_whatever_comes_each_message_goes_one_way(elements: list[bytes | str]) -
 
 def test_what_is_no_message_is_a_mistake_of_the_pipeline() -> None:
     with pytest.raises(TypeError, match=r"not tuple.*beam\.Values"):
-        list(_DecodeEvents("bad").process((b"key", b"value")))
+        list(DecodeEventsFn("bad").process((b"key", b"value")))
 
 
 def test_on_error_is_one_of_two() -> None:

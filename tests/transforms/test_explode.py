@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
-from omnia_beam.transforms.explode import Datapoint, ExplodeChunks, _explode, _explode_timestamped
+from omnia_beam.transforms.explode import Datapoint, ExplodeChunks, datapoints, timestamped_datapoints
 from tests.core.strategies import as_points, as_rows, chunks
 
 KEY = ChunkKey(("a", "b"), TimeRange(-10_000, 10**18))
@@ -38,7 +38,7 @@ def test_rows_are_the_points_in_order(made: Any, data: st.DataObject) -> None:
     whole, _ = made
     chunk = Chunk(whole.key, whole.batch.slice(data.draw(st.integers(0, whole.num_points))))
     expected = [(stored, *row) for _, stored, points in chunk.by_series() for row in as_rows(points)]
-    rows = list(_explode(chunk))
+    rows = list(datapoints(chunk))
     assert [as_row(row) for row in rows] == expected
     assert {type(part) for row in rows for part in row} <= {str, int, float}
 
@@ -46,8 +46,8 @@ def test_rows_are_the_points_in_order(made: Any, data: st.DataObject) -> None:
 @given(chunks())
 def test_event_times_are_those_of_the_points(made: Any) -> None:
     chunk, _ = made
-    stamped = list(_explode_timestamped(chunk))
-    assert [as_row(each.value) for each in stamped] == [as_row(row) for row in _explode(chunk)]
+    stamped = list(timestamped_datapoints(chunk))
+    assert [as_row(each.value) for each in stamped] == [as_row(row) for row in datapoints(chunk)]
     for each in stamped:
         assert MIN_TIMESTAMP < each.timestamp < MAX_TIMESTAMP  # Beam's time is longer than what int64 ns can hold
         assert each.timestamp.micros * 1_000 <= each.value.time_ns < (each.timestamp.micros + 1) * 1_000

@@ -20,7 +20,7 @@ EXACT = settings(deadline=None, suppress_health_check=[HealthCheck.function_scop
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_points, "_CHUNK_POINTS", 3)
+    monkeypatch.setattr(json_points, "CHUNK_POINTS", 3)
 
 
 def check(data: bytes) -> None:

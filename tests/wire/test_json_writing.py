@@ -46,7 +46,7 @@ def wanted(points: list[tuple[int, float, int]]) -> list[tuple[str, bytes, int]]
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_writing, "_CHUNK_POINTS", 5)
+    monkeypatch.setattr(json_writing, "CHUNK_POINTS", 5)
 
 
 @given(SERIES)

@@ -35,7 +35,7 @@ Fill = Literal["none", "previous", "linear"]
 MAX_FILLED: Final = 1_000_000
 """Most intervals that one filled query may have; more are refused."""
 
-_BLOCK: Final = 524_288
+BLOCK_POINTS: Final = 524_288
 _Table = dict[str, NDArray[Any]]
 
 
@@ -115,8 +115,8 @@ def _partials(
     """Return the numbers of the intervals that have points, and their aggregates; `time` is that of the first point."""
     wanted = None if statuses is None else np.array(statuses, dtype=np.uint32)
     blocks = []
-    for low in range(first, stop, _BLOCK):
-        points = source.read(low, min(low + _BLOCK, stop))
+    for low in range(first, stop, BLOCK_POINTS):
+        points = source.read(low, min(low + BLOCK_POINTS, stop))
         points = points if wanted is None else points.take(is_wanted(points.statuses, wanted))
         if len(points):
             blocks.append(_block(points, interval_ns))

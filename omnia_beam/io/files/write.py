@@ -25,7 +25,7 @@ from omnia_beam.io.files.parquet.write import ParquetOptions, chunk_files
 from omnia_beam.ledger.fence import LeaseFence
 from omnia_beam.store import within, write_durably
 
-_WAITING = 1
+MOST_WAITING = 1
 """Most chunks that wait for the writing thread, which works while the next are fetched and decoded; this bounds memory."""
 
 
@@ -83,11 +83,11 @@ class WriteFiles(beam.DoFn):
         self._sink = sink
         self._files_of = files_of
         self._points = Metrics.counter("omnia_beam", "points_written")
+        self._known_dirs: set[str] = set()
 
     def setup(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="omnia-files")
         self._waiting: deque[_Waiting] = deque()
-        self._known_dirs: set[str] = set()
 
     def start_bundle(self) -> None:
         self._waiting.clear()
@@ -98,8 +98,8 @@ class WriteFiles(beam.DoFn):
         if not self._takes_unclaimed:
             with self._board.noting_fatal():
                 _check_claim(chunk)
-        self._waiting.append(_Waiting(self._pool.submit(self._store, chunk), timestamp, (window,)))
-        while len(self._waiting) > _WAITING:
+        self._waiting.append(_Waiting(self._pool.submit(self.store, chunk), timestamp, (window,)))
+        while len(self._waiting) > MOST_WAITING:
             yield self._taken()
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
@@ -117,7 +117,8 @@ class WriteFiles(beam.DoFn):
         self._board.add(points_written=receipt.count)
         return WindowedValue(receipt, done.timestamp, done.windows)
 
-    def _store(self, chunk: Chunk) -> Receipt:
+    def store(self, chunk: Chunk) -> Receipt:
+        """Write the files of one chunk, on this thread, and return its receipt once they are durable."""
         files, stamps = [], []
         if chunk.has_texts and not self._text:
             chunk = _left_out(chunk, self._board)
@@ -165,9 +166,13 @@ class _WriteToFiles(beam.PTransform):
         super().__init__()
         self._write = write
 
+    def do_fn(self, board: RunBoard) -> WriteFiles:
+        """Return the DoFn of this transform, which counts on `board`."""
+        return self._write(board=board)
+
     def expand(self, chunks: Any) -> Any:
         # The type is set on the ParDo: on the result of with_outputs it would be lost, and pickle would be the coder.
-        write = beam.ParDo(self._write(board=board_of(chunks))).with_output_types(Receipt)
+        write = beam.ParDo(self.do_fn(board_of(chunks))).with_output_types(Receipt)
         return chunks | write.with_outputs(self.DEAD_LETTERS, main=self.RECEIPTS)
 
 

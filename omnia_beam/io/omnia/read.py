@@ -113,9 +113,9 @@ class ReadFromOmnia(beam.PTransform):
             shards |= "Spread" >> beam.Reshuffle()
         board = board_of(shards)
         if self._on_error == "raise":
-            fetch = _Fetch(self._service, self._options, None, board)
+            fetch = FetchFn(self._service, self._options, None, board)
             return shards | "Fetch" >> beam.ParDo(fetch).with_output_types(RawChunk)
-        return shards | "Fetch" >> _with_failures(_Fetch(self._service, self._options, self.FAILURES, board))
+        return shards | "Fetch" >> _with_failures(FetchFn(self._service, self._options, self.FAILURES, board))
 
     def _shards(self, pipeline: Any) -> Any:
         if self._windows is not None:
@@ -141,7 +141,7 @@ class FetchWindows(beam.PTransform):
 
     def __init__(self, service: ServiceSettings, options: ReadOptions, *, keep_trying: bool = True) -> None:
         super().__init__()
-        self._fetch = partial(_Fetch, service, options, ReadFromOmnia.FAILURES, keep_trying=keep_trying)
+        self._fetch = partial(FetchFn, service, options, ReadFromOmnia.FAILURES, keep_trying=keep_trying)
 
     def expand(self, shards: Any) -> Any:
         return shards | "Fetch" >> _with_failures(self._fetch(board_of(shards)))
@@ -166,7 +166,7 @@ class ReadShards:
         return ReadResult(decoded.chunks, (raw.failures, decoded.failures) | "Unread" >> beam.Flatten())
 
 
-def _with_failures(fetch: _Fetch) -> Any:
+def _with_failures(fetch: FetchFn) -> Any:
     # The types belong to the ParDo: on what with_outputs returns they would be lost, and pickle would be the coder.
     typed = beam.ParDo(fetch).with_output_types(RawChunk, **{ReadFromOmnia.FAILURES: WindowFailure})
     return typed.with_outputs(ReadFromOmnia.FAILURES, main=ReadFromOmnia.RAW_CHUNKS)
@@ -189,8 +189,8 @@ class _PlanShards(beam.DoFn):
         yield from plan.shards(self._windows_per_shard)
 
 
-class _Fetch(FetchShards):
-    """Windows to raw chunks."""
+class FetchFn(FetchShards):
+    """The DoFn of `ReadFromOmnia` and `FetchWindows`: windows to raw chunks; see `FetchShards`."""
 
     def __init__(
         self,

@@ -102,7 +102,7 @@ class WriteToOmnia(beam.PTransform):
             raise ValueError(f"on_error is raise or output, not {on_error!r}")
         check_service(service, "WriteToOmnia")
         self._write = partial(
-            _WriteOmnia,
+            WriteOmniaFn,
             service,
             options,
             on_error == "output",
@@ -111,15 +111,22 @@ class WriteToOmnia(beam.PTransform):
             fence,
         )
 
+    def do_fn(self, board: RunBoard) -> WriteOmniaFn:
+        """Return the DoFn of this transform, which counts on `board`."""
+        return self._write(board=board)
+
     def expand(self, chunks: Any) -> Any:
         # The types belong to the ParDo: on what with_outputs returns they would be lost, and pickle would be the coder.
         tags: dict[str, type] = {self.DEAD_LETTERS: DeadLetter, self.FAILURES: WindowFailure}
-        write = beam.ParDo(self._write(board=board_of(chunks))).with_output_types(Receipt, **tags)
+        write = beam.ParDo(self.do_fn(board_of(chunks))).with_output_types(Receipt, **tags)
         return chunks | write.with_outputs(*tags, main=self.RECEIPTS)
 
 
-class _WriteOmnia(beam.DoFn):
-    """The session is the process's; the pool of threads is this instance's; the writer is the bundle's."""
+class WriteOmniaFn(beam.DoFn):
+    """The DoFn of `WriteToOmnia`.
+
+    The session is the process's; the pool of threads is this instance's; the writer is the bundle's.
+    """
 
     def __init__(
         self,
@@ -150,6 +157,11 @@ class _WriteOmnia(beam.DoFn):
                 "windows_failed",
             )
         }
+
+    @property
+    def service(self) -> ServiceSettings:
+        """The service, with this worker's part of the budget."""
+        return self._service
 
     def setup(self) -> None:
         self._pool = ThreadPoolExecutor(self._service.threads, thread_name_prefix="omnia-write")

@@ -124,7 +124,7 @@ class Database:
         if isinstance(self.credential, BasicCredential):
             user, password = self.credential.account()
         elif self.credential.kind != "anonymous":
-            password = _tokens(self.credential, self.resource_id).token()
+            password = token_provider(self.credential, self.resource_id).token()
         parts: dict[str, Any] = {
             "host": url.hostname,
             "port": url.port or 5432,
@@ -148,6 +148,6 @@ class Database:
 
 
 @cache
-def _tokens(credential: AnyCredential, resource_id: str) -> TokenProvider:
+def token_provider(credential: AnyCredential, resource_id: str) -> TokenProvider:
     """Return this process's provider, which keeps a token until shortly before it expires."""
     return TokenProvider.of(credential, resource_id)

@@ -49,7 +49,7 @@ _MEANINGS: Final[Mapping[str, str]] = {
 }
 """What to do, by SQLSTATE."""
 
-_RETRY_S: Final = 120.0
+RETRY_S: Final = 120.0
 _LONGEST_WORDS: Final = 400
 _HEAD: Final = 150
 _LONGEST_WAIT_S: Final = 2.0
@@ -139,7 +139,7 @@ def retried(act: Callable[[], T], *, given_up: Callable[[], bool] = lambda: Fals
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(TransientServiceError),
         wait=tenacity.wait_random_exponential(multiplier=0.2, max=_LONGEST_WAIT_S),
-        stop=lambda state: given_up() or (state.seconds_since_start or 0.0) >= _RETRY_S,
+        stop=lambda state: given_up() or (state.seconds_since_start or 0.0) >= RETRY_S,
         reraise=True,
         **changes,
     )

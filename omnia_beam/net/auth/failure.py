@@ -44,7 +44,7 @@ _TRANSIENT: Final = re.compile(
 )
 _TRANSIENT_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
 
-_CURES: Final = tuple(
+CURES: Final = tuple(
     (re.compile(pattern), cure)
     for pattern, cure in (
         (
@@ -117,7 +117,7 @@ def read_failure(error: BaseException) -> CredentialFailure:
     untrusted = "CERTIFICATE_VERIFY_FAILED" in whole
     return CredentialFailure(
         reason=text or type(error).__name__,
-        cure=next((cure for pattern, cure in _CURES if pattern.search(whole)), ""),
+        cure=next((cure for pattern, cure in CURES if pattern.search(whole)), ""),
         transient=not untrusted and _is_transient(chain, whole),
     )
 

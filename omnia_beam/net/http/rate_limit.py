@@ -159,6 +159,11 @@ class RateLimiter:
         return self._paced.total_s
 
     @property
+    def waiting_again(self) -> int:
+        """Number of requests that wait for a slot to be sent again."""
+        return self._waiting_again
+
+    @property
     def throttled(self) -> Stopwatch:
         """The stopwatch of `throttled_s`, for waits outside the limiter that the service causes, too."""
         return self._throttled

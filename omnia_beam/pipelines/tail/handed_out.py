@@ -11,15 +11,15 @@ from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.pipelines.work_plan import WorkPlan
 from omnia_beam.plan.plan import Plan
 
-_MOST_WINDOWS = 2_000
+MOST_WINDOWS = 2_000
 """Windows of one cycle, at most: they are in every checkpoint. The next cycle gives out the rest of a backlog at once."""
 
 
 def first_windows(work: WorkPlan) -> tuple[WorkPlan, bool]:
     """Return as many windows of a plan as one cycle gives out, and whether that is all of them."""
-    if len(work.plan) <= _MOST_WINDOWS:
+    if len(work.plan) <= MOST_WINDOWS:
         return work, True
-    plan: Plan = work.plan.having(work.plan.rows[:_MOST_WINDOWS])
+    plan: Plan = work.plan.having(work.plan.rows[:MOST_WINDOWS])
     keys = {window.key for window in plan}
     return WorkPlan(plan, tuple(each for each in work.again if each.key in keys), work.recorded), False
 

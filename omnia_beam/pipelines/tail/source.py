@@ -106,12 +106,12 @@ class TailWindows(beam.PTransform):
         self._spec = spec
 
     def expand(self, pipeline: Any) -> Any:
-        poll = beam.ParDo(_Poll(self._spec)).with_output_types(self._spec.shard_type)
+        poll = beam.ParDo(PollFn(self._spec)).with_output_types(self._spec.shard_type)
         return pipeline | beam.Impulse() | "Poll" >> poll
 
 
-class _Poll(beam.DoFn, beam.transforms.core.RestrictionProvider):
-    """The DoFn of the source, which is its own restriction provider, as Beam allows: one element, one cursor."""
+class PollFn(beam.DoFn, beam.transforms.core.RestrictionProvider):
+    """The DoFn of `TailWindows`, which is its own restriction provider, as Beam allows: one element, one cursor."""
 
     def __init__(self, spec: TailSpec) -> None:
         self._spec = spec
@@ -178,6 +178,11 @@ class TailPoller:
         self._reported_ns = 0
         self._is_cut = False
         self._report = TailReport()
+
+    @property
+    def series_ids(self) -> Sequence[str]:
+        """The series of the newest cycle; none before the first."""
+        return self._planner.series_ids
 
     def shards(self, windows: Iterable[Window]) -> Iterator[Any]:
         """Yield windows in the form in which the source reads them."""

@@ -167,7 +167,7 @@ def test_a_server_that_goes_away_for_good_leaves_an_incomplete_run_and_the_next_
     """The wait for it is cut short: the two minutes are a constant."""
     from omnia_beam.io.postgresql import failure, transaction
 
-    monkeypatch.setattr(failure, "_RETRY_S", 0.3)
+    monkeypatch.setattr(failure, "RETRY_S", 0.3)
     points = steady("ab", 1_000)
     job = jobs.job(jobs.csv(points), database.sink(commit_points=200), max_chunk_points=100)
     commit = transaction.TableWriter.write

@@ -165,7 +165,7 @@ def test_a_token_is_the_password(
         ca_bundle=str(private_ca.bundle),
     )
     options = PostgresqlSink.model_validate(sink)
-    token = product._tokens(options.credential, stage.resource_id).token() or ""
+    token = product.token_provider(options.credential, stage.resource_id).token() or ""
     assert stage.authority.mint.check(token, stage.resource_id)
     set_password(plant, token)
     points = steady("ab", 10)

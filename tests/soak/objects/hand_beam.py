@@ -134,7 +134,7 @@ class _Outputs:
 
 
 def run_by_hand(build: Any, options: Any, board: RunBoard, started: Any) -> dict[str, int]:
-    """Do what `execution._run` does."""
+    """Do what `execution.run_to_end` does."""
     pipeline = HandPipeline()
     put_board(pipeline, board)
     build(pipeline)

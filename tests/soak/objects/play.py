@@ -145,7 +145,7 @@ class Player:
             except Wrong as error:  # the product's code is around this, and converts errors
                 failed.append(error)
             self._service.driver = first
-            if first.lease is not None and not first.lease._record.released:  # otherwise it may begin, or has ended
+            if first.lease is not None and not first.lease.released:  # otherwise it may begin, or has ended
                 left.append(dict(self._service.objects))
 
         first = Driver("one", fault, take_over)

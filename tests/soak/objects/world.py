@@ -227,14 +227,14 @@ def simulated(tags: Any) -> Iterator[Service]:
     try:
         service.install(patches)
         take_tuples(patches)
-        patches.setattr(execution, "_run", run_by_hand)
+        patches.setattr(execution, "run_to_end", run_by_hand)
         for module in (write, observer):
             patches.setattr(module, "ThreadPoolExecutor", _AtOnce)
         patches.setattr(
             record, "LedgerWriter", lambda *args, **keys: LedgerWriter(*args, flush_records=2, flush_age_s=float("inf"))
         )
-        patches.setattr(compaction, "_MANY_SEGMENTS", 6)
-        patches.setattr(ledger_table, "_parsed", lru_cache(2_000)(ledger_table._parsed))
+        patches.setattr(compaction, "MANY_SEGMENTS", 6)
+        patches.setattr(ledger_table, "parsed", lru_cache(2_000)(ledger_table.parsed))
         times = partial(lease.LeaseTimes, clock=clock.wall, monotonic=clock.steady, sleep=clock.sleep)
         patches.setattr(lease, "LeaseTimes", times)
         patches.setattr(lease.Lease, "_start_heartbeat", partial(_follow, service))

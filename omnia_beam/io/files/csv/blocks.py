@@ -15,7 +15,7 @@ from omnia_beam.io.files.csv.text import TextForm
 BLOCK_BYTES: Final = 4 << 20
 """Size of a block: large enough that parsing outweighs its overhead, small enough that many fit into memory."""
 
-_LONGEST_LINE: Final = 64 << 20
+LONGEST_LINE: Final = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +89,10 @@ def _cut(file: Any, start: int, path: str, form: BlockForm, block_bytes: int, li
             yield CsvBlock(start, data[:end], line)
         line += count_lines(view, at)
         start, rest = start + end, data[end:]
-        if len(rest) > _LONGEST_LINE:
+        if len(rest) > LONGEST_LINE:
             if scan.open_at is not None:
                 raise _not_closed(path, line, view[at:], scan_quotes(view[at:], form.delimiter, form.comment))
-            raise UsageError(f"{path}:{line}: the line is longer than {_LONGEST_LINE >> 20} MB: is this a CSV file?")
+            raise UsageError(f"{path}:{line}: the line is longer than {LONGEST_LINE >> 20} MB: is this a CSV file?")
 
 
 def _not_closed(path: str, line: int, view: bytes, scan: QuoteScan) -> UsageError:
