@@ -54,6 +54,11 @@ def origin_text(url: str) -> str:
     return "an address that is no URL" if origin is None else f"{origin[0]}://{origin[1]}:{origin[2]}"
 
 
+def host_of(url: str) -> str:
+    """Return the host of a URL without its port; `""` where it has none."""
+    return urlsplit(url).hostname or ""
+
+
 def _origin(url: str) -> tuple[str, str, int | None] | None:
     try:
         parts = urlsplit(url)
