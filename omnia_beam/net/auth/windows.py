@@ -255,10 +255,7 @@ class _KerberosSteps:
         self._host = host
         self._context: ContextProxy | None = None
         self._is_early = False
-
-    @property
-    def is_bound(self) -> bool:
-        return self._context is not None and not self._context.complete
+        self.is_bound = False  # a ticket is whole in one message; what follows it is not
 
     def opening(self) -> str | None:
         if not self._sign_in.is_asked_for_by(self._host):
@@ -276,6 +273,7 @@ class _KerberosSteps:
         if challenge is None:
             return None
         if self._context is not None and received and not self._context.complete:
+            self.is_bound = True
             return f"Negotiate {self._sign_in.message(self._context, received)}"
         if self._context is not None and not self._is_early:
             return None
@@ -287,6 +285,7 @@ class _KerberosSteps:
         self._context = None
 
     def _begin(self, certificate: bytes | None) -> str:
+        self.is_bound = False
         self._context = self._sign_in.context(self._host, certificate)
         return f"Negotiate {self._sign_in.message(self._context, None)}"
 
