@@ -71,10 +71,11 @@ define WITH_AZURITE
   echo "SKIPPED: the tests on Azurite, for npm cannot install it here"
 endef
 
-test-services: $(INSTALLED)  ## Run the tests that need real servers: PostgreSQL, and Azurite, which npm installs once into the cache folder (190 MB)
+# Kerberos: Debian's krb5-kdc, krb5-admin-server, krb5-user and libkrb5-dev, and .venv/bin/pip install 'pyspnego[kerberos]'.
+test-services: $(INSTALLED)  ## Run the tests that need real servers: PostgreSQL, Kerberos, and Azurite, which npm installs once into the cache folder (190 MB)
 	$(WITH_AZURITE)
 	AZURITE=$$(test -x $(AZURITE) && echo $(AZURITE)) .venv/bin/python -m pytest -n 2 --dist loadfile -m "services and not soak" -o timeout=600 -rs $(ARGS) \
-	  tests/store/test_azurite.py tests/pipelines/test_store_life.py tests/io/postgresql tests/io/contract
+	  tests/store/test_azurite.py tests/pipelines/test_store_life.py tests/io/postgresql tests/io/contract tests/io/pi/test_auth_kerberos.py
 
 test-soak: $(INSTALLED)  ## Run the tests of many kills and sleepers on object stores, PI and PostgreSQL: a quarter of an hour
 	$(WITH_AZURITE)

@@ -27,8 +27,10 @@ class SignInProxy:
 
     Args:
         behind: base URL of the server that gets what passes.
-        schemes: `Basic`, `NTLM` and `Negotiate`, as they are offered.
+        schemes: `Basic`, `Bearer`, `NTLM` and `Negotiate`, as they are offered.
         accounts: passwords by user name, for Basic.
+        tokens: whether a token is good, for Bearer.
+        sign_in_page: where a request without a good token is sent, as application proxies do.
         kerberos: what Negotiate stands for; NTLM otherwise.
         each_request: signs in each request anew, not each connection.
         lock_after: wrong passwords that lock the account.
@@ -43,6 +45,8 @@ class SignInProxy:
         behind: str,
         *schemes: str,
         accounts: dict[str, str] | None = None,
+        tokens: Callable[[str], bool] = lambda _token: False,
+        sign_in_page: str = "",
         kerberos: bool = False,
         each_request: bool = False,
         lock_after: int = 1_000_000,
@@ -55,6 +59,8 @@ class SignInProxy:
         self.behind = urlsplit(behind)
         self.schemes = schemes
         self.accounts = accounts or {}
+        self.tokens = tokens
+        self.sign_in_page = sign_in_page
         self.kerberos = kerberos
         self.each_request = each_request
         self.lock_after = lock_after
@@ -190,7 +196,12 @@ class _Handler(BaseHTTPRequestHandler):
         sent = self.headers.get("Authorization", "")
         proxy.heard.append(sent)
         scheme, _, token = sent.partition(" ")
-        if scheme in proxy.schemes and scheme != "Basic":
+        if scheme == "Bearer" and scheme in proxy.schemes:
+            self.user = "token" if proxy.tokens(token) else ""
+            if not self.user and proxy.sign_in_page:
+                self._send(302, b"", [("Location", proxy.sign_in_page)])
+                return
+        elif scheme in ("NTLM", "Negotiate") and scheme in proxy.schemes:
             if not self._step(scheme, token):
                 return
         elif scheme == "Basic" and scheme in proxy.schemes:
@@ -208,7 +219,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(302, b"", [("Location", proxy.redirect)])
         else:
             self._pass_on(body)
-        if proxy.each_request or "Basic" in proxy.schemes:
+        if proxy.each_request or not {"NTLM", "Negotiate"} & {*proxy.schemes}:
             self.user = ""
         if proxy.closes("passed", number):
             self.close_connection = True

@@ -114,7 +114,7 @@ class NtlmCredential(_Account):
 
 
 class KerberosCredential(CredentialOptions):
-    """The Kerberos ticket of the user that runs the job (`kinit`), by SPNEGO."""
+    """A Kerberos ticket: of the user that runs the job (`kinit`), or from the keytab that `KRB5_CLIENT_KTNAME` names."""
 
     kind: Annotated[Literal["kerberos"], BeforeValidator(canonical_kind)] = key("Kerberos; needs the extra `kerberos`.")
 

@@ -19,9 +19,14 @@ from omnia_beam.net.http.shared import reset_shared_sessions
 from omnia_beam.pipelines.run import run_backfill
 from tests.io.pi.conftest import Truth
 from tests.pipelines.conftest import differences, stored_points
+from tests.support import fixtures
 from tests.support.connect_proxy import ConnectProxy
+from tests.support.fixtures import put_into_environment
 from tests.support.pki import PrivateCa, make_ca
 from tests.support.sign_in_proxy import SignInProxy
+from tests.support.sign_ins import Stage
+
+private_ca, application_certificate, stage = fixtures.private_ca, fixtures.application_certificate, fixtures.stage
 
 Load = Callable[..., JobConfig]
 RIGHT = "Right-Passw0rd"
@@ -62,7 +67,7 @@ def truth(plant: EmulatorThread) -> dict[str, Any]:
     return Truth.of(plant.archive, parse_time(DAY["start"]), parse_time(DAY["end"])).points
 
 
-def job_file(folder: Path, url: str, credential: dict[str, str], **source: Any) -> Path:
+def job_file(folder: Path, url: str, credential: dict[str, Any], **source: Any) -> Path:
     job = {
         "name": "signed",
         "source": {
@@ -215,6 +220,68 @@ def test_through_a_proxy_of_the_company(
         assert differences(stored_points(tmp_path / "out"), truth(plant)) == {}
         assert {each.partition(":")[0] for each in proxy.connected} == {"pi.invalid"}
         reset_shared_sessions()
+
+
+def signed_in(stage: Stage, name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The keys of a source that signs in at the stand-in of Entra ID; what they need is in the environment."""
+    sign_in = stage.sign_in(name)
+    put_into_environment(sign_in, monkeypatch)
+    return {"credential": sign_in.keys, "resource_id": stage.resource_id, "ca_bundle": str(stage.ca.bundle)}
+
+
+@pytest.mark.parametrize(
+    "name", ["client_secret", "client_certificate", "managed_identity", "default_by_identity", "on_behalf_of"]
+)
+def test_a_proxy_in_front_of_pi_takes_tokens_and_new_ones_when_it_refuses_one(
+    name: str,
+    stage: Stage,
+    plant: EmulatorThread,
+    load: Load,
+    context: RunContext,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    revoked: set[str] = set()
+
+    def is_good(token: str) -> bool:
+        stage.authority.mint.check(token, stage.resource_id)
+        return token not in revoked
+
+    def revoke(step: str, number: int) -> bool:
+        if number == 10:
+            revoked.update(each.partition(" ")[2] for each in proxy.heard)
+        return False
+
+    context_of = stage.ca.server_context("127.0.0.1")
+    with SignInProxy(plant.url, "Bearer", tokens=is_good, tls=context_of, closes=revoke) as proxy:
+        source = signed_in(stage, name, monkeypatch)
+        assert run_backfill(load(proxy.url, source=source, window=DAY, **SMALL), context).status == "complete"
+        assert differences(stored_points(tmp_path / "out"), truth(plant)) == {}
+        assert len({*proxy.heard}) == 2
+        assert all(each.startswith("Bearer ") for each in proxy.heard)
+
+
+def test_a_proxy_that_sends_to_its_sign_in_page_is_told_as_what_it_is(
+    stage: Stage,
+    plant: EmulatorThread,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = f"{stage.authority.url}/tenant/oauth2/authorize"
+    context_of = stage.ca.server_context("127.0.0.1")
+    with SignInProxy(plant.url, "Bearer", sign_in_page=page, tls=context_of) as proxy:
+        source = signed_in(stage, "client_secret", monkeypatch)
+        path = job_file(tmp_path, proxy.url, **source)
+        assert main(["check", str(path)]) == 3
+        shown = capsys.readouterr()
+        text = " ".join((shown.out + shown.err).split())
+        assert f"redirect to another host ({stage.authority.url}), which is not followed" in text
+        assert (
+            "If it is a sign-in page, a proxy in front of the service does not take the token: check resource_id"
+            in text
+        )
+        assert len(proxy.heard) == 1
 
 
 @pytest.mark.parametrize(
