@@ -108,7 +108,7 @@ class NtlmCredential(_Account):
         Raises:
             UsageError: as `account`; or pyspnego is not installed.
         """
-        from omnia_beam.net.auth.windows import NtlmSignIn
+        from omnia_beam.net.auth.domain import NtlmSignIn
 
         return NtlmSignIn(lambda: self.account(environ), f"password of {self.username_env}", clock)
 
@@ -129,6 +129,6 @@ class KerberosCredential(CredentialOptions):
         Raises:
             UsageError: pyspnego or gssapi is not installed.
         """
-        from omnia_beam.net.auth.windows import KerberosSignIn
+        from omnia_beam.net.auth.domain import KerberosSignIn
 
         return KerberosSignIn(clock)

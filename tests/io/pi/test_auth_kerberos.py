@@ -136,6 +136,42 @@ def test_a_copy_by_a_ticket_is_exact_although_connections_end(
         assert proxy.counts["wrong"] == 0
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_ticket_that_is_gone_in_the_middle_ends_the_job_and_the_next_one_goes_on(
+    workers: int,
+    kdc: Kdc,
+    plant: EmulatorThread,
+    load: Callable[..., JobConfig],
+    context: RunContext,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cache = tmp_path / "tickets"
+    monkeypatch.setenv("KRB5CCNAME", kdc.kinit(cache, "reader", PASSWORD))
+
+    def lose(step: str, number: int) -> bool:
+        if step == "passed" and number == 40:
+            cache.unlink()
+        return False
+
+    with door(plant, each_request=True, closes=lose) as proxy:
+        config = load(
+            proxy.named_url,
+            source={"credential": {"kind": "kerberos"}, "page_limit": 100},
+            window=DAY,
+            workers=workers,
+            accept=["text_values", "same_time"],
+            max_chunk_points=2_000,
+        )
+        with pytest.raises(errors.CredentialError, match=r"No Kerberos credentials available.*Run kinit"):
+            run_backfill(config, context)
+        assert 40 <= proxy.counts["passed"] <= 60
+        kdc.kinit(cache, "reader", PASSWORD)
+        assert run_backfill(config, context).status == "complete"
+        truth = Truth.of(plant.archive, parse_time(DAY["start"]), parse_time(DAY["end"])).points
+        assert differences(stored_points(tmp_path / "out"), truth) == {}
+
+
 @pytest.mark.usefixtures("ticket")
 def test_from_the_second_request_on_the_ticket_goes_along_at_once(plant: EmulatorThread) -> None:
     with door(plant, each_request=True) as proxy, session_on(proxy) as session:
