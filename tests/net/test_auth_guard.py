@@ -96,6 +96,23 @@ def test_a_gateway_that_fails_before_the_password_is_looked_at_proves_nothing(
     session.close()
 
 
+def test_threads_that_wait_for_the_first_answer_end_with_the_session(service: Any, session_on: Any) -> None:
+    came = threading.Event()
+
+    def hang(_connection: Any, _request: Any) -> None:
+        came.set()
+        service.stop.wait()
+
+    service.script = [hang]
+    session = session_on(service.url, credential=BASIC, environ={"PI_USER": "reader", "PI_PASSWORD": RIGHT})
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(outcomes, session, 8)
+        assert came.wait(10)
+        session.close()
+        assert found.result() == {"TerminalServiceError": 8}
+    assert len(service.requests) == 1
+
+
 def test_a_refused_secret_is_tried_again_after_a_while_or_when_it_is_replaced() -> None:
     now, secret = [0.0], ["first"]
     guard = Guard(lambda: secret[0], "password", lambda: now[0])
