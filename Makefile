@@ -76,10 +76,18 @@ define WITH_AZURITE
   echo "SKIPPED: the tests on Azurite, for npm cannot install it here"
 endef
 
-test-services: $(INSTALLED)  ## Run the tests that need real servers: PostgreSQL, and Azurite, which npm installs once into the cache folder (190 MB)
+# The bindings are compiled, where the headers are (Debian: libkrb5-dev); the tests need krb5-kdc, krb5-admin-server and krb5-user too.
+define WITH_KERBEROS
+@.venv/bin/python -c 'import gssapi' 2>/dev/null || \
+  { command -v krb5-config >/dev/null && .venv/bin/python $(PIP_INSTALL) 'pyspnego[kerberos]'; } || \
+  echo "SKIPPED: the tests of Kerberos, whose library cannot be compiled here"
+endef
+
+test-services: $(INSTALLED)  ## Run the tests that need real servers: PostgreSQL, Kerberos, and Azurite, which npm installs once into the cache folder (190 MB)
 	$(WITH_AZURITE)
+	$(WITH_KERBEROS)
 	AZURITE=$$(test -x $(AZURITE) && echo $(AZURITE)) .venv/bin/python -m pytest -n 2 --dist loadfile -m "services and not soak" -o timeout=600 -rs $(ARGS) \
-	  tests/store/test_azurite.py tests/pipelines/test_store_life.py tests/io/postgresql tests/io/contract tests/benchmarks
+	  tests/store/test_azurite.py tests/pipelines/test_store_life.py tests/io/postgresql tests/io/contract tests/io/pi/test_auth_kerberos.py tests/benchmarks
 
 test-soak: $(INSTALLED)  ## Run the tests of many kills and sleepers on object stores, PI and PostgreSQL: a quarter of an hour
 	$(WITH_AZURITE)

@@ -31,8 +31,8 @@ CLI = ["Jinja2>=3.1", "rich>=13.7"]
 EMULATOR = ["aiohttp>=3.9", "PyJWT[crypto]>=2.8"]
 # Units of a migration are converted by their names; a mapping that gives factors does without.
 UNITS = ["pint>=0.24"]
-# Handshakes of servers of a Windows domain.
-KERBEROS = ["requests-kerberos>=0.15", "requests-ntlm>=1.3"]
+# Kerberos and NTLM of servers of a Windows domain; NTLM needs no more than pyspnego.
+KERBEROS = ["pyspnego[kerberos]>=0.12"]
 METRICS = ["prometheus-client>=0.20"]
 # Statements and COPY into tables by the one, rows that come back as Arrow columns by the other: each is the faster one there.
 POSTGRESQL = ["psycopg[binary]>=3.2", "adbc-driver-postgresql>=1.3"]

@@ -57,6 +57,7 @@ OUTSIDE: dict[str, set[str]] = {
     "apache_beam": {"transforms", "beam", "io", "pipelines"},
     "requests": {"net", "emulator"},
     "azure": {"net"},
+    "spnego": {"net"},
     "aiohttp": {"emulator"},
     "jinja2": {"pipelines"},
     "rich": {"beam", "mapping", "pipelines", "cli"},

@@ -5,14 +5,15 @@ the exact values that this process has read (`remember_secret`) or sends (`remem
 spellings too (percent, base64, JSON and HTML escapes, upper and lower case, wrapped lines) and in pieces, since a service
 may cut its message in the middle of a token.
 
-`guard_logs` adds a filter to the loggers of azure-identity, msal, requests and urllib3. Without it they log the following,
-according to their source and our tests:
+`guard_logs` adds a filter to the loggers of azure-identity, msal, pyspnego, requests and urllib3. Without it they log the
+following, according to their source and our tests:
 
 - msal (1.39), at DEBUG, logs each token request: it stars out secrets and tokens, but not the authorization code, its
   verifier, the device code and the client assertion. [msal/token_cache.py]
 - msal, at ERROR, logs the whole response of a token endpoint that is not JSON; at DEBUG the response of an identity endpoint.
   A proxy's page may well repeat the request. [msal/oauth2cli/oauth2.py, msal/managed_identity.py]
 - azure-identity, at WARNING, logs the authority's error text, whatever that repeats; at DEBUG with the traceback.
+- pyspnego (0.12), at DEBUG, logs each message of a sign-in, ours among them. [spnego/_ntlm.py, spnego/_gss.py]
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _SHORTEST_IN_PIECES: Final = 10
 _TOKENS_KEPT: Final = 16
 """Number of tokens that are remembered. It is bounded because tokens change every hour and a job may run for a year."""
 
-_GUARDED: Final = ("azure", "msal", "msal_extensions", "requests", "urllib3")
+_GUARDED: Final = ("azure", "msal", "msal_extensions", "requests", "spnego", "urllib3")
 """Root names of the loggers that see the requests and responses of a sign-in."""
 
 _KEYS: Final = (
@@ -66,6 +67,8 @@ _SHAPES: Final = (
     re.compile(rf"(?P<kept>\\+\"(?:{_KEYS}|code)\\+\"\s*:\s*)\\+\"[^\"]{{5,}}\"?", re.IGNORECASE),
     re.compile(r"(?P<kept>\bBearer\s+)[\w.~+/=-]{8,}", re.IGNORECASE),
     re.compile(r"(?P<kept>\bAuthorization[\"']?\s*[:=]\s*[\"']?Basic\s+)[\w+/=-]{4,}", re.IGNORECASE),
+    # Messages of NTLM and Kerberos are base64 of bytes that begin alike. NTLM's let a password be guessed.
+    re.compile(r"\b(?:TlRMTVNTU|YI[G-I])[\w+/]{24,}={0,2}"),
     # The URL of a proxy may hold its user and password.
     re.compile(r"(?P<kept>\b[a-z][a-z0-9+.-]*://)[^/@\s:]+:[^/@\s]+(?=@)", re.IGNORECASE),
 )

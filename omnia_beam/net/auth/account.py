@@ -1,14 +1,14 @@
 """Credentials without tokens: an account with a password, by HTTP basic authentication or NTLM, and Kerberos.
 
-The handshakes of NTLM and Kerberos are those of requests-ntlm and requests-kerberos (`pip install 'omnia-beam[kerberos]'`). NTLM
-was tried against the acceptor of pyspnego, the library under both, Kerberos against none.
+The messages of NTLM and Kerberos are those of pyspnego (`pip install 'omnia-beam[kerberos]'`). NTLM was tried against pyspnego's
+own acceptor, Kerberos with the key distribution centre of MIT Kerberos; neither against a server of Windows.
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NoReturn
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, model_validator
 
@@ -19,9 +19,7 @@ from omnia_beam.core.redaction import remember_secret
 from omnia_beam.net.auth.keys import canonical_kind
 from omnia_beam.net.auth.options import CredentialOptions
 from omnia_beam.net.auth.secrets import Secrets
-
-if TYPE_CHECKING:
-    from requests.auth import AuthBase
+from omnia_beam.net.auth.sign_in import BasicSignIn, SignIn
 
 
 class _Account(CredentialOptions):
@@ -68,8 +66,6 @@ class _Account(CredentialOptions):
 class BasicCredential(_Account):
     """An account by HTTP basic authentication: the password goes along with every request."""
 
-    scheme: ClassVar[str] = "Basic"
-
     kind: Annotated[Literal["basic"], BeforeValidator(canonical_kind)] = key("HTTP basic authentication.")
 
     def header(self, environ: Mapping[str, str] | None = None) -> str:
@@ -87,33 +83,13 @@ class BasicCredential(_Account):
         remember_secret(made)
         return made
 
+    def sign_in(self, environ: Mapping[str, str] | None, clock: Callable[[], float]) -> SignIn:
+        """Return what signs in the requests of a session.
 
-class BasicTokens:
-    """The source of the one token of an account with a password; it is read again when the service refuses it.
-
-    Raises:
-        UsageError: as `BasicCredential.header`.
-    """
-
-    def __init__(self, credential: BasicCredential, environ: Mapping[str, str] | None) -> None:
-        self._credential = credential
-        self._environ = environ
-        self._header = credential.header(environ)
-
-    def token(self) -> str:
-        """Return user name and password as the header carries them."""
-        return self._header
-
-    def renew(self, rejected: str) -> str:
-        """Return it, read again from variable or file, since a password may be replaced while a job runs."""
-        self._header = self._credential.header(self._environ)
-        return self._header
-
-    def __repr__(self) -> str:
-        return f"<BasicTokens {self._credential.username_env}>"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("BasicTokens hold a password and are not pickled: send the BasicCredential")
+        Raises:
+            UsageError: as `header`.
+        """
+        return BasicSignIn(lambda: self.header(environ), f"password of {self.username_env}", clock)
 
 
 class NtlmCredential(_Account):
@@ -121,24 +97,24 @@ class NtlmCredential(_Account):
 
     kind: Annotated[Literal["ntlm"], BeforeValidator(canonical_kind)] = key("NTLM; needs the extra `kerberos`.")
 
-    def handshake(self, environ: Mapping[str, str] | None = None) -> Callable[[], AuthBase]:
-        """Return what makes the authentication of one request.
+    @property
+    def sends(self) -> str | None:
+        """What a listener on the network would learn from a request."""
+        return "proof of the password"
+
+    def sign_in(self, environ: Mapping[str, str] | None, clock: Callable[[], float]) -> SignIn:
+        """Return what signs in the requests of a session.
 
         Raises:
-            UsageError: as `account`; or requests-ntlm is not installed.
+            UsageError: as `account`; or pyspnego is not installed.
         """
-        try:
-            from requests_ntlm import HttpNtlmAuth
-        except ImportError:
-            missing = _not_installed("requests-ntlm", self.kind)
-        else:
-            username, password = self.account(environ)
-            return lambda: HttpNtlmAuth(username, password)
-        raise missing
+        from omnia_beam.net.auth.domain import NtlmSignIn
+
+        return NtlmSignIn(lambda: self.account(environ), f"password of {self.username_env}", clock)
 
 
 class KerberosCredential(CredentialOptions):
-    """The Kerberos ticket of the user that runs the job (`kinit`), by SPNEGO."""
+    """A Kerberos ticket: of the user that runs the job (`kinit`), or from the keytab that `KRB5_CLIENT_KTNAME` names."""
 
     kind: Annotated[Literal["kerberos"], BeforeValidator(canonical_kind)] = key("Kerberos; needs the extra `kerberos`.")
 
@@ -147,21 +123,12 @@ class KerberosCredential(CredentialOptions):
         """What a listener on the network would learn from a request."""
         return "Kerberos ticket"
 
-    def handshake(self, environ: Mapping[str, str] | None = None) -> Callable[[], AuthBase]:
-        """Return what makes the authentication of one request.
+    def sign_in(self, environ: Mapping[str, str] | None, clock: Callable[[], float]) -> SignIn:
+        """Return what signs in the requests of a session. The ticket is looked for in this process's own environment.
 
         Raises:
-            UsageError: requests-kerberos is not installed.
+            UsageError: pyspnego or gssapi is not installed.
         """
-        try:
-            from requests_kerberos import OPTIONAL, HTTPKerberosAuth
-        except (ImportError, OSError):  # OSError: the Kerberos library of the system is missing
-            missing = _not_installed("requests-kerberos", self.kind)
-        else:
-            # One a request, since it keeps state. Unless mutual authentication is optional, it empties responses that refuse.
-            return lambda: HTTPKerberosAuth(mutual_authentication=OPTIONAL)
-        raise missing
+        from omnia_beam.net.auth.domain import KerberosSignIn
 
-
-def _not_installed(package: str, kind: str) -> UsageError:
-    return UsageError(f"credential kind {kind!r} needs the package {package}: pip install 'omnia-beam[kerberos]'")
+        return KerberosSignIn(clock)

@@ -7,7 +7,7 @@ read where it is used, and stay there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import ValidationError
 
@@ -16,7 +16,8 @@ from omnia_beam.config.section import Section
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
-    from requests.auth import AuthBase
+
+    from omnia_beam.net.auth.sign_in import SignIn
 
 
 class CredentialOptions(Section):
@@ -31,9 +32,6 @@ class CredentialOptions(Section):
     """
 
     kind: str
-
-    scheme: ClassVar[str] = "Bearer"
-    """The scheme of the `Authorization` header that carries its token."""
 
     def __init__(self, kind: str | None = None, **keys: Any) -> None:
         only = get_args(type(self).model_fields["kind"].annotation)[0]
@@ -76,10 +74,14 @@ class CredentialOptions(Section):
         """
         return None
 
-    def handshake(self, environ: Mapping[str, str] | None = None) -> Callable[[], AuthBase] | None:
-        """Return what makes the `requests` authentication of one request, for kinds that sign in by a handshake; else None.
+    def sign_in(self, environ: Mapping[str, str] | None, clock: Callable[[], float]) -> SignIn | None:
+        """Return what signs in the requests of a session, for kinds without tokens; None for others.
+
+        Args:
+            environ: where variables are looked up; this process's environment when None.
+            clock: monotonic seconds.
 
         Raises:
-            UsageError: as `build`; or the package that carries out the handshake is not installed.
+            UsageError: as `build`; or a package that the kind needs is not installed.
         """
         return None

@@ -25,7 +25,6 @@ from azure.core.credentials import AccessToken, TokenCredential
 
 from omnia_beam.core.errors import CredentialError, UsageError
 from omnia_beam.core.redaction import guard_logs, remember_token
-from omnia_beam.net.auth.account import BasicCredential, BasicTokens
 from omnia_beam.net.auth.failure import read_failure
 from omnia_beam.net.auth.options import CredentialOptions
 
@@ -91,23 +90,6 @@ class TokenSource(Protocol):
 
     def renew(self, rejected: str) -> str | None:
         """Return a token newer than the one that the service refused."""
-
-
-def token_source(
-    credential: CredentialOptions,
-    resource_id: str | None,
-    environ: Mapping[str, str] | None,
-    clock: Callable[[], float],
-    sleep: Callable[[float], None],
-) -> TokenSource:
-    """Return what gets tokens for a credential of any kind; none has been requested yet.
-
-    Raises:
-        UsageError: a variable or file is missing, or the resource id is.
-    """
-    if isinstance(credential, BasicCredential):
-        return BasicTokens(credential, environ)
-    return TokenProvider.of(credential, resource_id, environ, clock, sleep)
 
 
 class TokenProvider:

@@ -188,6 +188,14 @@ class RateLimiter:
                 self._in_flight -= 1
                 self._wake_next()
 
+    def turn(self, retry_for_s: float = math.inf) -> None:
+        """Wait for the turn of a further request in a slot that is held, such as the next step of a sign-in.
+
+        Raises:
+            PausedTooLong: as `slot`.
+        """
+        self._await_turn(retry_for_s)
+
     def _take_slot(self, is_again: bool) -> None:
         with self._changed:
             self._waiting_again += is_again

@@ -61,7 +61,7 @@ def attempts_to_reach(end: str, settings: ServiceSettings) -> Iterator[tuple[str
         return f"{settings.base_url} can be reached"
 
     def credential() -> str:
-        found = "a token" if shared_session(settings).sign_in() else "no token needed"
+        found = shared_session(settings).sign_in() or "no token needed"
         return f"{settings.credential.kind}: {found}"
 
     yield f"{end} address", address

@@ -23,6 +23,7 @@ from omnia_beam.core.errors import (
     UnauthorizedError,
 )
 from omnia_beam.core.redaction import redact
+from omnia_beam.net.auth.sign_in import offers_of
 
 if TYPE_CHECKING:
     from omnia_beam.net.http.transport import RawResponse
@@ -119,6 +120,8 @@ def error_of(response: RawResponse, method: str, path: str, retry_after_s: float
     )
     text = f"{method} {path}: {status}" + (f" {message}" if message else "")
     text += f" (trace {trace_id})" if trace_id else ""
+    offers = sorted(offers_of(response.headers)) if status == 401 else []
+    text += f" (the service takes {', '.join(offers)})" if offers else ""
     text += f"; {advice}" if advice else ""
     return kind(text, method=method, path=path, status=status, trace_id=trace_id, retry_after_s=retry_after_s)
 

@@ -41,7 +41,8 @@ def redirect_target(url: str, method: str, status: int, headers: Mapping[str, st
     if _origin(target) != _origin(url):
         raise RedirectRefused(
             f"{status} redirect to another host ({origin_text(target)}), which is not followed: the token is for "
-            f"{origin_text(url)} alone. If the service has moved, change base_url"
+            f"{origin_text(url)} alone. If the service has moved, change base_url. If it is a sign-in page, a proxy in front of "
+            "the service does not take the token: check resource_id, and the credential"
         )
     if method not in ("GET", "HEAD") and status in _MAY_TURN_INTO_GET:
         raise RedirectRefused(f"{status} redirect of a {method}, which would lose its body: check base_url")
@@ -52,6 +53,11 @@ def origin_text(url: str) -> str:
     """Return scheme, host and port alone, because the rest of a URL may hold secrets."""
     origin = _origin(url)
     return "an address that is no URL" if origin is None else f"{origin[0]}://{origin[1]}:{origin[2]}"
+
+
+def host_of(url: str) -> str:
+    """Return the host of a URL without its port; `""` where it has none."""
+    return urlsplit(url).hostname or ""
 
 
 def _origin(url: str) -> tuple[str, str, int | None] | None:

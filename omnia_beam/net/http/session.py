@@ -36,8 +36,8 @@ from omnia_beam.net.http.response import (
     wrong_content,
 )
 from omnia_beam.net.http.retry import AttemptFailed, retry_after_s
-from omnia_beam.net.http.route import MAX_REDIRECTS, REDIRECTS, RedirectRefused, origin_text, redirect_target
-from omnia_beam.net.http.settings import ServiceSettings, check_plain_http, request_headers
+from omnia_beam.net.http.route import MAX_REDIRECTS, REDIRECTS, RedirectRefused, host_of, origin_text, redirect_target
+from omnia_beam.net.http.settings import ServiceSettings, check_ca_bundle, check_plain_http, request_headers
 from omnia_beam.net.http.stats import SessionStats
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class ServiceSession:
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         # The libraries of HTTP and sign-in take long to import, and what only looks at a job's records sends no request.
-        from omnia_beam.net.auth.token_provider import token_source
+        from omnia_beam.net.auth.token_provider import TokenProvider
         from omnia_beam.net.http.transport import Transport
 
         self.settings = settings
@@ -108,22 +108,22 @@ class ServiceSession:
         self._closed = threading.Event()
         self._sleep_for = sleep or self._closed.wait
         check_plain_http(settings, is_signed_in=token_provider is not None)
-        self._tokens: TokenSource = token_provider or token_source(
+        self._tokens: TokenSource = token_provider or TokenProvider.of(
             settings.credential, settings.resource_id, environ, wall_clock, self._sleep
         )
-        self._scheme = "Bearer" if token_provider else settings.credential.scheme
+        self._sign_in = None if token_provider else settings.credential.sign_in(environ, clock)
         self._limiter = RateLimiter(
             settings.requests_per_second, settings.max_in_flight, clock=clock, sleep=self._sleep
         )
         self.stats = SessionStats(self._limiter)
         guard_logs()
-        _check_ca_bundle(settings.ca_bundle)
+        check_ca_bundle(settings.ca_bundle)
         self._transport = Transport(
             pool_size=settings.max_in_flight,
             ca_bundle=settings.ca_bundle,
             connect_timeout_s=settings.connect_timeout_s,
             read_timeout_s=settings.read_timeout_s,
-            handshake=None if token_provider else settings.credential.handshake(environ),
+            sign_in=self._sign_in,
         )
 
     def __repr__(self) -> str:
@@ -192,9 +192,11 @@ class ServiceSession:
             found = error
         raise self._nothing_there(call, found) or found
 
-    def sign_in(self) -> bool:
-        """Get a token ahead of any request, or raise CredentialError; return whether the service needs one at all."""
-        return self._tokens.token() is not None
+    def sign_in(self) -> str | None:
+        """Get ahead of any request what signs it in, or raise CredentialError; return what it is, None where nothing is needed."""
+        if self._sign_in is not None:
+            return self._sign_in.ready(host_of(self.settings.base_url))
+        return "a token" if self._tokens.token() is not None else None
 
     @property
     def is_throttled(self) -> bool:
@@ -280,6 +282,7 @@ class ServiceSession:
                     headers=headers,
                     timeout_s=call.timeout_s,
                     most_bytes=call.most_bytes,
+                    between=lambda step: self._between(step, size, retry_for_s),
                 )
                 self.stats.answered(response.status, size, response.wire_bytes)
                 values = (
@@ -302,6 +305,11 @@ class ServiceSession:
         self.stats.failed(failure.kind, size if failure.sent else 0)
         raise AttemptFailed(_lost(call, failure), repeatable=_may_repeat(call, failure))
 
+    def _between(self, step: RawResponse, size: int, retry_for_s: float) -> None:
+        """Count a step of a sign-in, and wait for the turn of the next one."""
+        self.stats.answered(step.status, size, step.wire_bytes)
+        self._limiter.turn(retry_for_s)
+
     def _headers_of(self, call: _Call, token: str | None) -> dict[str, str]:
         headers = {**self._headers, "Accept": call.accept}
         if call.body is not None:
@@ -309,7 +317,7 @@ class ServiceSession:
         call.token = token
         if token is not None:
             remember_token(token)
-            headers["Authorization"] = f"{self._scheme} {token}"
+            headers["Authorization"] = f"Bearer {token}"
         return headers
 
     def _report(self, started: float, response: RawResponse) -> None:
@@ -348,11 +356,6 @@ class ServiceSession:
 
 _ANYTHING: Final = [("limit", "1")]  # the smallest request: any one series
 _NOT_SENT_AGAIN = ". Not sent again: the service may have acted on it; check before repeating"
-
-
-def _check_ca_bundle(path: str | None) -> None:
-    if path is not None and not os.access(path, os.R_OK):
-        raise UsageError(f"ca_bundle {path} cannot be read here: it must be a PEM file, on a cluster on every worker")
 
 
 def _encoded(json_body: Any) -> bytes | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, get_args
@@ -168,6 +169,16 @@ def check_plain_http(settings: ServiceSettings, *, is_signed_in: bool) -> None:
     if not settings.allow_plain_http:
         raise UsageError(f"base_url {settings.base_url}: {exposed}: use https, or allow it by allow_plain_http: true")
     log.warning("%s: %s, which allow_plain_http allows", settings.base_url, exposed)
+
+
+def check_ca_bundle(path: str | None) -> None:
+    """Check that a file of authorities can be read.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if path is not None and not os.access(path, os.R_OK):
+        raise UsageError(f"ca_bundle {path} cannot be read here: it must be a PEM file, on a cluster on every worker")
 
 
 def request_headers(settings: ServiceSettings, environ: Mapping[str, str]) -> dict[str, str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import requests
 import urllib3
@@ -16,9 +17,11 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from omnia_beam.core.addresses import is_this_machine
+from omnia_beam.net.auth.sign_in import Reply, SignIn, offers_of
 from omnia_beam.net.http.body import BodyError, read_body
 from omnia_beam.net.http.body_room import shared_room
 from omnia_beam.net.http.failure import TransportFailure, explain
+from omnia_beam.net.http.route import host_of
 from omnia_beam.net.http.watchdog import Exchange, Watchdog, current_exchange
 
 Query = Sequence[tuple[str, str]]
@@ -43,7 +46,8 @@ class Transport:
 
     Thread-safe. Proxies come from the environment as with `requests` (HTTPS_PROXY, NO_PROXY), but are never used for this
     machine; authorities come from `ca_bundle`, else REQUESTS_CA_BUNDLE, else certifi. ~/.netrc is not read.
-    `handshake` makes the authentication of one request, where it is not a header.
+    `sign_in` signs requests in by more than a header of the caller: then each request has a connection of its own until it ends,
+    since the steps of a sign-in belong to one connection.
     """
 
     def __init__(
@@ -53,17 +57,14 @@ class Transport:
         ca_bundle: str | None,
         connect_timeout_s: float,
         read_timeout_s: float,
-        handshake: Callable[[], AuthBase] | None = None,
+        sign_in: SignIn | None = None,
     ) -> None:
-        self._session = _NoRedirects()
         self._ca_bundle = ca_bundle
         self._connect_timeout_s = connect_timeout_s
         self._read_timeout_s = read_timeout_s
         self._watchdog = Watchdog()
-        self._auth_of = handshake or _KeepHeaders
-        adapter = _Adapter(pool_connections=4, pool_maxsize=pool_size)
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
+        self._sign_in = sign_in
+        self._lanes = _Lanes(1 if sign_in else pool_size)
 
     def exchange(
         self,
@@ -75,19 +76,26 @@ class Transport:
         headers: Mapping[str, str],
         timeout_s: float,
         most_bytes: int,
+        between: Callable[[RawResponse], object] = lambda _step: None,
     ) -> RawResponse:
         """Send one request, read its whole response and return it.
 
         Args:
             timeout_s: seconds that all of it may take.
             most_bytes: a larger body is refused.
+            between: called with each response that a further step of the sign-in follows, before that is sent.
 
         Raises:
             TransportFailure: no whole response; neither it nor its chain holds headers or query of the request.
+            CredentialError, UnauthorizedError: as `Steps`.
         """
-        with self._watchdog.watch(timeout_s) as exchange:
+        with self._watchdog.watch(timeout_s) as exchange, self._lanes.one(is_shared=self._sign_in is None) as session:
+
+            def send(headers: Mapping[str, str]) -> RawResponse:
+                return self._exchange(session, method, url, params, body, headers, timeout_s, most_bytes)
+
             try:
-                answer = self._exchange(method, url, params, body, headers, timeout_s, most_bytes)
+                answer = send(headers) if self._sign_in is None else self._signed(url, headers, send, exchange, between)
                 # http.client treats a socket that was cut among the headers as their end.
                 if exchange.cut is None:
                     return answer
@@ -96,8 +104,35 @@ class Transport:
                 failure = _explained(error, exchange, timeout_s)
         raise failure
 
+    def _signed(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        send: Callable[[Mapping[str, str]], RawResponse],
+        exchange: Exchange,
+        between: Callable[[RawResponse], object],
+    ) -> RawResponse:
+        """Send a request as often as its sign-in has steps, and return the last response."""
+        if self._sign_in is None:
+            return send(headers)
+        with closing(self._sign_in.steps(host_of(url))) as steps:
+            header = steps.opening()
+            while True:
+                before, is_bound = exchange.sock, steps.is_bound
+                answer = send(headers if header is None else {**headers, "Authorization": header})
+                if exchange.cut is not None:
+                    return answer
+                if is_bound and exchange.sock is not before and answer.status == 401:
+                    # Not acted on: the server did not know the new connection.
+                    raise TransportFailure("lost", _BETWEEN_STEPS, sent=False)
+                header = steps.reply(Reply(answer.status, offers_of(answer.headers), _certificate(exchange.sock)))
+                if header is None:
+                    return answer
+                between(answer)
+
     def _exchange(
         self,
+        session: requests.Session,
         method: str,
         url: str,
         params: Query,
@@ -106,14 +141,14 @@ class Transport:
         timeout_s: float,
         most_bytes: int,
     ) -> RawResponse:
-        response = self._session.request(
+        response = session.request(
             method,
             url,
             params=list(params),
             data=body,
             headers=dict(headers),
             # Never None: without an auth `requests` takes one from ~/.netrc and overwrites the bearer token.
-            auth=self._auth_of(),
+            auth=_KEEP_HEADERS,
             timeout=(min(self._connect_timeout_s, timeout_s), min(self._read_timeout_s, timeout_s)),
             allow_redirects=False,
             stream=True,
@@ -136,7 +171,7 @@ class Transport:
     def close(self) -> None:
         """End exchanges under way and close the pool."""
         self._watchdog.cut_all("closed")
-        self._session.close()
+        self._lanes.close()
 
 
 def _explained(error: Exception, exchange: Exchange, timeout_s: float) -> TransportFailure:
@@ -150,6 +185,58 @@ def _explained(error: Exception, exchange: Exchange, timeout_s: float) -> Transp
 class _KeepHeaders(AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         return request
+
+
+_KEEP_HEADERS: Final = _KeepHeaders()
+
+_BETWEEN_STEPS: Final = (
+    "the connection was closed between two steps of the sign-in, which need one connection: does a proxy or gateway on the way "
+    "close it after each request?"
+)
+
+
+def _certificate(sock: Any) -> bytes | None:
+    """Return the certificate of the peer as DER; None without TLS."""
+    certificate: bytes | None = sock.getpeercert(True) if hasattr(sock, "getpeercert") else None
+    return certificate
+
+
+class _Lanes:
+    """The `requests` sessions of a transport: one for all, or one a request at a time."""
+
+    def __init__(self, pool_size: int) -> None:
+        self._pool_size = pool_size
+        self._lock = threading.Lock()
+        self._made: list[requests.Session] = []
+        self._free: list[requests.Session] = []
+
+    @contextmanager
+    def one(self, *, is_shared: bool) -> Iterator[requests.Session]:
+        """Lend a session, to others at the same time where it is shared; the one that was used last is lent first."""
+        with self._lock:
+            session = self._free.pop() if self._free else self._new()
+            if is_shared:
+                self._free.append(session)
+        try:
+            yield session
+        finally:
+            if not is_shared:
+                with self._lock:
+                    self._free.append(session)
+
+    def close(self) -> None:
+        """Close all sessions."""
+        with self._lock:
+            for session in self._made:
+                session.close()
+
+    def _new(self) -> requests.Session:
+        session = _NoRedirects()
+        adapter = _Adapter(pool_connections=4, pool_maxsize=self._pool_size)
+        session.mount("http://", adapter)
+        session.mount("https://", adapter)
+        self._made.append(session)
+        return session
 
 
 class ProxySession(requests.Session):

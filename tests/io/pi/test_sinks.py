@@ -123,27 +123,6 @@ def job_file(folder: Path, url: str, credential: dict[str, str]) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("kind", "package"), [("kerberos", "requests-kerberos"), ("ntlm", "requests-ntlm")])
-def test_a_package_that_is_missing_is_named_with_the_command_that_installs_it(
-    kind: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from omnia_beam.cli import main
-
-    for name in ("requests_kerberos", "requests_ntlm"):
-        monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.setenv("PI_USER", "reader")
-    monkeypatch.setenv("PI_PASSWORD", SECRET)
-    account = {"username_env": "PI_USER", "password_env": "PI_PASSWORD"} if kind == "ntlm" else {}
-    with EmulatorThread(["pi"]) as emulator:
-        path = job_file(tmp_path, emulator.url, {"kind": kind, **account})
-        for command in ("check", "backfill", "series"):
-            assert main([command, str(path)]) == 2, command
-            shown = capsys.readouterr()
-            assert f"needs the package {package}: pip install 'omnia-beam[kerberos]'" in shown.out + shown.err
-            assert "Traceback" not in shown.err
-            assert SECRET not in shown.out + shown.err
-
-
 @pytest.mark.parametrize("password", [SECRET, "another-secret-that-is-wrong"])
 def test_no_output_of_a_command_shows_the_password(
     password: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import TypeAdapter
 
 from omnia_beam.core.errors import UsageError
-from omnia_beam.net.auth.credentials import KINDS, CredentialSpec
+from omnia_beam.net.auth.credentials import KINDS, AnyCredential, CredentialSpec
 from tests.support import fixtures
 from tests.support.pki import ClientCertificate
 
 application_certificate = fixtures.application_certificate
 
-PAGE = (Path(__file__).parents[3] / "docs/signing-in.md").read_text(encoding="utf-8")
+PAGES = Path(__file__).parents[3] / "docs"
+PAGE = (PAGES / "signing-in.md").read_text(encoding="utf-8")
 
 
 def recipes() -> dict[str, tuple[dict[str, Any], list[str]]]:
@@ -53,6 +55,13 @@ def test_a_recipe_is_complete_and_has_nothing_to_spare(
     for variable in exported:
         with pytest.raises(UsageError):
             CredentialSpec(**keys).build({other: environ[other] for other in exported if other != variable})
+
+
+def test_accounts_of_a_domain_are_as_the_pages_write_them() -> None:
+    pages = PAGE.partition("## Accounts of a domain")[2] + (PAGES / "pi.md").read_text(encoding="utf-8")
+    written = [yaml.safe_load(text) for text in re.findall(r"\{kind: (?:basic|ntlm|kerberos|anonymous)[^}]*\}", pages)]
+    made = [TypeAdapter(AnyCredential).validate_python(keys) for keys in written]
+    assert {each.kind for each in made} == {"anonymous", "basic", "kerberos", "ntlm"}
 
 
 def test_other_keys_of_the_page_are_fields() -> None:
