@@ -2,112 +2,151 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from omnia_beam.emulator.common.serving.response import Buffer
 from omnia_beam.emulator.pi.archive import Archive, Point
 from omnia_beam.emulator.pi.events import ANNOTATED, GOOD, QUESTIONABLE, STATE, SUBSTITUTED, Events
 from omnia_beam.emulator.pi.response import Fields, selected
 from omnia_beam.emulator.pi.times import shown_times
 
 _INTEGERS: Final = ("Int16", "Int32")
-_VALUE_ERROR: Final = b'[{"FieldName":"Value","Message":["Failed to retrieve the value."]}]'
+_ERRORS: Final = b'"Errors":[{"FieldName":"Value","Message":["Failed to retrieve the value."]}]'
 _ODD: Final = {"nan": b'"NaN"', "inf": b'"Infinity"', "-inf": b'"-Infinity"'}
+_BYTES: Final = pa.large_binary()
+_COMMA, _END = ord(","), ord("}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Values as JSON objects; in the Arrow array of binaries each stands behind the comma that divides it from the one before."""
+
+    objects: Any
+
+    @classmethod
+    def of(cls, texts: Sequence[bytes]) -> Rows:
+        """Return rows of these objects."""
+        return cls(_binaries([b"," + text for text in texts]))
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    def first(self, count: int) -> Rows:
+        """Return so many of the rows."""
+        return Rows(self.objects.slice(0, count))
+
+    def joined(self) -> Buffer:
+        """Return the objects with commas between them; they are not copied."""
+        if not len(self):
+            return b""
+        _, offsets, texts = self.objects.buffers()
+        first, stop = self.objects.offset, self.objects.offset + len(self)
+        bounds = np.frombuffer(offsets, np.int64)
+        return memoryview(texts).cast("B")[int(bounds[first]) + 1 : int(bounds[stop])]
+
+    def texts(self) -> list[bytes]:
+        """Return the objects one by one."""
+        return [text[1:] for text in self.objects.to_pylist()]
 
 
 def rendered(
     archive: Archive, point: Point, events: Events, fields: Fields, failed: NDArray[np.bool_] | None = None
-) -> list[bytes]:
+) -> Rows:
     """Return each value as a JSON object with the selected fields, or with all.
 
     The values that `failed` marks carry errors instead of a value.
     """
-    texts = value_texts(archive, point, events)
     parts = _parts(point, fields)
     marks = events.marks
     if failed is not None and failed.any():
         marks = np.where(failed, marks & ~np.uint8(GOOD), marks)
-        for row in np.flatnonzero(failed).tolist():
-            texts[row] = b"null" + (b',"Errors":' + _VALUE_ERROR if "errors" in parts else b"")
     else:
         failed = None
-    rows = _rows(events, marks, texts, parts)
-    if failed is not None and "value" not in parts and "errors" in parts:
-        for row in np.flatnonzero(failed).tolist():
-            rows[row] = rows[row][:-1] + (b"," if len(rows[row]) > 2 else b"") + b'"Errors":' + _VALUE_ERROR + b"}"
+    middles: list[bytes | None] = [None] * 256
+    for mark in np.flatnonzero(np.bincount(marks)).tolist():
+        middles[mark] = _middle(mark, parts)
+    ends: Any = pa.scalar(b"}", _BYTES)
+    if "value" in parts:
+        ends = _values_and_ends(archive, point, events)
+        if failed is not None:
+            ends = _replaced(ends, failed, [b"null" + (b"," + _ERRORS if "errors" in parts else b"")])
+    elif failed is not None and "errors" in parts:
+        ends = _replaced(_binaries([b"}"] * len(events)), failed, [(b"," if len(parts) > 1 else b"") + _ERRORS])
+    time: tuple[Any, ...] = (shown_times(events.times),) if "timestamp" in parts else ()
+    head = b',{"Timestamp":"' if time else b",{"
+    middle = _binaries(middles).take(pa.array(marks))
+    rows = Rows(pc.binary_join_element_wise(pa.scalar(head, _BYTES), *time, middle, ends, pa.scalar(b"", _BYTES)))
     if any(fields.get(name) for name in parts):
         # A field within a value is selected: rare, so that it may cost another reading of the rows.
-        return [orjson.dumps(selected(orjson.loads(row), fields)) for row in rows]
+        return Rows.of([orjson.dumps(selected(orjson.loads(row), fields)) for row in rows.texts()])
     return rows
 
 
-def _rows(events: Events, marks: NDArray[np.uint8], texts: list[bytes], parts: dict[str, bytes]) -> list[bytes]:
-    """Return the objects: a text before the time, one for each combination of marks, the value and the end."""
-    timed, valued = "timestamp" in parts, "value" in parts
-    flags = {mark: _flags(mark, parts) for mark in np.unique(marks).tolist()}
-    middles = {
-        mark: (b'"' if timed else b"")
-        + (b"," if timed and flag else b"")
-        + flag
-        + (b',"Value":' if valued and (timed or flag) else b'"Value":' if valued else b"")
-        for mark, flag in flags.items()
-    }
-    between = [middles[mark] for mark in marks.tolist()]
-    if not timed:
-        ends = texts if valued else [b""] * len(texts)
-        return [b"{%b%b}" % row for row in zip(between, ends, strict=True)]
-    times = shown_times(events.times)
-    if not valued:
-        return [b'{"Timestamp":"%b%b}' % row for row in zip(times, between, strict=True)]
-    return [b'{"Timestamp":"%b%b%b}' % row for row in zip(times, between, texts, strict=True)]
+def number_text(number: float) -> bytes:
+    """Return one double as JSON."""
+    odd = _ODD.get(str(number))
+    return orjson.dumps(number) if odd is None else odd
 
 
-def value_texts(archive: Archive, point: Point, events: Events) -> list[bytes]:
-    """Return the JSON of each value: a number, a text, or an object for a digital or a system state."""
-    texts = _plain_texts(archive, point, events)
-    states = np.flatnonzero(events.marks & STATE)
-    if len(states):
-        known: dict[int, bytes] = {}
-        for row in states.tolist():
-            code = int(events.numbers[row])
-            if code not in known:
-                known[code] = _state(archive.system_state(code), code, system=True)
-            texts[row] = known[code]
-    return texts
-
-
-def _plain_texts(archive: Archive, point: Point, events: Events) -> list[bytes]:
+def _values_and_ends(archive: Archive, point: Point, events: Events) -> Any:
+    """Return the JSON of each value, with the end of its object: a number, a text, or an object for a state."""
     kind = point.attributes.point_type
     if kind in ("String", "Timestamp"):
         given = [None] * len(events) if events.texts is None else events.texts.tolist()
-        return [orjson.dumps("" if text is None else text) for text in given]
-    if kind == "Digital":
-        name_of: Callable[[int], str] = lambda code: archive.digital_state(point.attributes.digital_set, code)  # noqa: E731 - used twice below
-        codes = events.numbers.astype(np.int64).tolist()
-        known = {code: _state(name_of(code), code, system=False) for code in set(codes)}
-        return [known[code] for code in codes]
-    return number_texts(events.numbers, kind)
+        ends = _binaries([orjson.dumps("" if text is None else text) + b"}" for text in given])
+    elif kind == "Digital":
+        codes, places = np.unique(events.numbers.astype(np.int64), return_inverse=True)
+        names = [archive.digital_state(point.attributes.digital_set, code) for code in codes.tolist()]
+        states = [_state(name, code, system=False) for name, code in zip(names, codes.tolist(), strict=True)]
+        ends = _binaries([state + b"}" for state in states]).take(pa.array(places))
+    else:
+        ends = _numbers_and_ends(events.numbers, kind)
+    is_state = (events.marks & STATE) != 0
+    if is_state.any():
+        codes = events.numbers[is_state].astype(np.int64).tolist()
+        known = {code: _state(archive.system_state(code), code, system=True) for code in set(codes)}
+        ends = _replaced(ends, is_state, [known[code] for code in codes])
+    return ends
 
 
-def number_texts(numbers: NDArray[np.float64], kind: str) -> list[bytes]:
+def _numbers_and_ends(numbers: NDArray[np.float64], kind: str) -> Any:
     """Return numbers as JSON: those of Float32 as the shortest decimals of the single, NaN and infinities as texts."""
     if not len(numbers):
-        return []
+        return _binaries([])
     column: NDArray[Any] = numbers
     if kind in _INTEGERS:
         column = numbers.astype(np.int64)
     elif kind in ("Float32", "Float16"):
         with np.errstate(over="ignore"):
             column = numbers.astype(np.float32)
-    column = np.ascontiguousarray(column)
-    texts = orjson.dumps(column, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
-    for row in np.flatnonzero(~np.isfinite(numbers)).tolist():
-        texts[row] = _ODD[str(float(numbers[row]))]
-    return texts
+    text = orjson.dumps(np.ascontiguousarray(column), option=orjson.OPT_SERIALIZE_NUMPY)
+    # `[1,2]` with ends in place of what divides the numbers: each then stands directly behind the one before.
+    ended = np.frombuffer(text, np.uint8).copy()
+    ended[-1] = _COMMA
+    places = np.flatnonzero(ended == _COMMA)
+    ended[places] = _END
+    bounds = np.concatenate([[1], places + 1])
+    ends = pa.LargeBinaryArray.from_buffers(_BYTES, len(numbers), [None, pa.py_buffer(bounds), pa.py_buffer(ended)])
+    odd = ~np.isfinite(numbers)
+    return _replaced(ends, odd, [_ODD[str(number)] for number in numbers[odd].tolist()]) if odd.any() else ends
+
+
+def _replaced(ends: Any, which: NDArray[np.bool_], texts: list[bytes]) -> Any:
+    """Return values with others in some places: one text for each of these, or one for all."""
+    texts = texts * int(which.sum()) if len(texts) == 1 else texts
+    return pc.replace_with_mask(ends, pa.array(which), _binaries([text + b"}" for text in texts]))
+
+
+def _binaries(texts: Sequence[bytes | None]) -> Any:
+    return pa.array(texts, _BYTES)
 
 
 def _state(name: str, code: int, *, system: bool) -> bytes:
@@ -121,7 +160,8 @@ def _parts(point: Point, fields: Fields) -> dict[str, bytes]:
     return {name: text for name, text in parts.items() if not fields or name in fields}
 
 
-def _flags(marks: int, parts: dict[str, bytes]) -> bytes:
+def _middle(marks: int, parts: dict[str, bytes]) -> bytes:
+    """Return what stands between the time and the value of an object."""
     members = [parts["unitsabbreviation"]] if "unitsabbreviation" in parts else []
     for name, bit in (
         ("Good", GOOD),
@@ -131,4 +171,7 @@ def _flags(marks: int, parts: dict[str, bytes]) -> bytes:
     ):
         if name.lower() in parts:
             members.append(b'"%s":%s' % (name.encode(), b"true" if marks & bit else b"false"))
-    return b",".join(members)
+    if "value" in parts:
+        members.append(b'"Value":')
+    timed = "timestamp" in parts
+    return (b'"' if timed else b"") + (b"," if timed and members else b"") + b",".join(members)
