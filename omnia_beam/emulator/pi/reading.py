@@ -16,7 +16,7 @@ from omnia_beam.emulator.pi.archive import Point
 from omnia_beam.emulator.pi.call import Call
 from omnia_beam.emulator.pi.events import ANNOTATED, Events, joined_events, state_event
 from omnia_beam.emulator.pi.interpolation import snapshot, value_at
-from omnia_beam.emulator.pi.rendering import Rows, number_text, rendered
+from omnia_beam.emulator.pi.rendering import Rows, Shown, number_text, rendered
 from omnia_beam.emulator.pi.response import JSON, Fields
 from omnia_beam.emulator.pi.service import PiService
 from omnia_beam.emulator.pi.summary import BASES, SUMMARIES, Basis, Summary, summaries
@@ -70,8 +70,8 @@ class Stream:
 
 async def get_recorded(service: PiService, call: Call) -> ServiceResponse:
     """Answer `GET streams/{webId}/recorded`."""
-    point = service.point_of(call.values["webId"])
-    stream = _recorded(service, call, point, call.fields.get("items", {}), max_count_of(service, call))
+    found = _recorded(service, call, service.point_of(call.values["webId"]), max_count_of(service, call))
+    [stream] = _streams(service, call, [found], call.fields.get("items", {}))
     return _answer(call.fields, stream.members(call.fields), stream.broken, len(stream.rows))
 
 
@@ -80,12 +80,12 @@ async def get_recorded_of_many(service: PiService, call: Call) -> ServiceRespons
     points = _points(service, call)
     fields = call.fields.get("items", {})
     left = max_count_of(service, call)
-    streams = []
+    found = []
     for point in points:
-        stream = _recorded(service, call, point, fields.get("items", {}), left)
-        streams.append(stream)
+        found.append(_recorded(service, call, point, left))
         if service.settings.streamset_limit == "request":
-            left -= len(stream.rows)
+            left -= _sent(call, found[-1])
+    streams = _streams(service, call, found, fields.get("items", {}))
     if call.injection.of("left_out"):
         streams.pop()
     return _stream_set(service, call, streams)
@@ -110,7 +110,7 @@ async def get_values_of_many(service: PiService, call: Call) -> ServiceResponse:
     fields = call.fields.get("items", {})
     items = []
     for point in _points(service, call):
-        [row] = rendered(service.archive, point, _value(call, point), fields.get("value", {})).texts()
+        [row] = _rendered(service, Shown(point, _value(call, point)), fields.get("value", {})).texts()
         items.append(_head(service, call, point) | {"Value": orjson.loads(row)})
     return call.response({"Links": {}, "Items": items}, points=len(items))
 
@@ -126,7 +126,7 @@ async def get_interpolated(service: PiService, call: Call) -> ServiceResponse:
     if span.backwards:
         times = [span.end_ns - number * step for number in range(count)]
     events, point = _in_units(call, point, joined_events(value_at(point, time) for time in times))
-    stream = Stream(point, rendered(service.archive, point, events, call.fields.get("items", {})))
+    stream = Stream(point, _rendered(service, Shown(point, events), call.fields.get("items", {})))
     return _answer(call.fields, stream.members(call.fields), broken=False, points=count)
 
 
@@ -187,7 +187,8 @@ def recorded_events(point: Point, span: Span, boundary: str, max_count: int) -> 
     return within.take(slice(None, None, -1)) if span.backwards else within
 
 
-def _recorded(service: PiService, call: Call, point: Point, fields: Fields, max_count: int) -> Stream:
+def _recorded(service: PiService, call: Call, point: Point, max_count: int) -> Shown:
+    """Return the values of one stream that a request asks for."""
     span = Span.of(call)
     boundary = call.choice("boundaryType", "Inside", BOUNDARIES)
     events = recorded_events(point, span, boundary, max_count)
@@ -197,9 +198,24 @@ def _recorded(service: PiService, call: Call, point: Point, fields: Fields, max_
         events = events.take((events.marks & ANNOTATED) != 0)
     events, shown = _in_units(call, point, events)
     events = _damaged(call, point, span, events)
-    rows = rendered(service.archive, shown, events, fields, _failed(service, call, point, events))
+    return Shown(shown, events, _failed(service, call, point, events))
+
+
+def _sent(call: Call, found: Shown) -> int:
+    """Return how many of the values are sent: half of them where the response breaks off."""
+    return len(found.events) // 2 if call.injection.of("web_exception") is not None else len(found.events)
+
+
+def _streams(service: PiService, call: Call, found: Sequence[Shown], fields: Fields) -> list[Stream]:
+    """Return streams as they are sent; they are rendered together, which costs each of them less."""
     broken = call.injection.of("web_exception") is not None
-    return Stream(shown, rows.first(len(rows) // 2) if broken else rows, broken)
+    rows = rendered(service.archive, found, fields)
+    return [Stream(each.point, part.first(_sent(call, each)), broken) for each, part in zip(found, rows, strict=True)]
+
+
+def _rendered(service: PiService, shown: Shown, fields: Fields) -> Rows:
+    [rows] = rendered(service.archive, [shown], fields)
+    return rows
 
 
 def _damaged(call: Call, point: Point, span: Span, events: Events) -> Events:
@@ -238,7 +254,7 @@ def _value(call: Call, point: Point) -> Events:
 
 def _single(service: PiService, call: Call, point: Point, events: Events) -> ServiceResponse:
     failed = _failed(service, call, point, events)
-    [row] = rendered(service.archive, point, events, call.fields, failed).texts()
+    [row] = _rendered(service, Shown(point, events, failed), call.fields).texts()
     return ServiceResponse(200, (row,), JSON, points=1)
 
 

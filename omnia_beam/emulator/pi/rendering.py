@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -23,6 +24,10 @@ _ERRORS: Final = b'"Errors":[{"FieldName":"Value","Message":["Failed to retrieve
 _ODD: Final = {"nan": b'"NaN"', "inf": b'"Infinity"', "-inf": b'"-Infinity"'}
 _BYTES: Final = pa.large_binary()
 _COMMA, _END = ord(","), ord("}")
+_FLAGS: Final = {"Good": GOOD, "Questionable": QUESTIONABLE, "Substituted": SUBSTITUTED, "Annotated": ANNOTATED}
+_PARTS: Final = ("timestamp", "unitsabbreviation", *(name.lower() for name in _FLAGS), "value", "errors")
+_MARKS: Final = 2 * STATE
+"""More than any combination of marks."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,37 +62,43 @@ class Rows:
         return [text[1:] for text in self.objects.to_pylist()]
 
 
-def rendered(
-    archive: Archive, point: Point, events: Events, fields: Fields, failed: NDArray[np.bool_] | None = None
-) -> Rows:
-    """Return each value as a JSON object with the selected fields, or with all.
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """Values of one point that are to be rendered; those that `failed` marks carry errors instead of a value."""
 
-    The values that `failed` marks carry errors instead of a value.
-    """
-    parts = _parts(point, fields)
-    marks = events.marks
-    if failed is not None and failed.any():
-        marks = np.where(failed, marks & ~np.uint8(GOOD), marks)
-    else:
-        failed = None
-    middles: list[bytes | None] = [None] * 256
-    for mark in np.flatnonzero(np.bincount(marks)).tolist():
-        middles[mark] = _middle(mark, parts)
-    ends: Any = pa.scalar(b"}", _BYTES)
-    if "value" in parts:
-        ends = _values_and_ends(archive, point, events)
-        if failed is not None:
-            ends = _replaced(ends, failed, [b"null" + (b"," + _ERRORS if "errors" in parts else b"")])
-    elif failed is not None and "errors" in parts:
-        ends = _replaced(_binaries([b"}"] * len(events)), failed, [(b"," if len(parts) > 1 else b"") + _ERRORS])
-    time: tuple[Any, ...] = (shown_times(events.times),) if "timestamp" in parts else ()
-    head = b',{"Timestamp":"' if time else b",{"
-    middle = _binaries(middles).take(pa.array(marks))
-    rows = Rows(pc.binary_join_element_wise(pa.scalar(head, _BYTES), *time, middle, ends, pa.scalar(b"", _BYTES)))
+    point: Point
+    events: Events
+    failed: NDArray[np.bool_] | None = None
+
+    @property
+    def marks(self) -> NDArray[np.uint8]:
+        """Return the marks that are shown."""
+        marks = self.events.marks
+        return marks if self.failed is None else np.where(self.failed, marks & ~np.uint8(GOOD), marks)
+
+
+def rendered(archive: Archive, streams: Sequence[Shown], fields: Fields) -> list[Rows]:
+    """Return each value of each stream as a JSON object with the selected fields, or with all."""
+    parts = frozenset(name for name in _PARTS if not fields or name in fields)
+    middles: list[bytes | None] = [None] * (_MARKS * len(streams))
+    codes = []
+    for place, stream in enumerate(streams):
+        marks = stream.marks
+        for mark in np.flatnonzero(np.bincount(marks)).tolist():
+            middles[_MARKS * place + mark] = _middle(stream.point, mark, parts)
+        codes.append(marks.astype(np.int64) + _MARKS * place)
+    time: tuple[Any, ...] = ()
+    if "timestamp" in parts:
+        time = (shown_times(np.concatenate([each.events.times for each in streams])),)
+    head = pa.scalar(b',{"Timestamp":"' if time else b",{", _BYTES)
+    middle = _binaries(middles).take(pa.array(np.concatenate(codes)))
+    objects = pc.binary_join_element_wise(head, *time, middle, _ends(archive, streams, parts), pa.scalar(b"", _BYTES))
+    starts = np.cumsum([0, *(len(each.events) for each in streams)]).tolist()
+    found = [Rows(objects.slice(start, stop - start)) for start, stop in pairwise(starts)]
     if any(fields.get(name) for name in parts):
         # A field within a value is selected: rare, so that it may cost another reading of the rows.
-        return Rows.of([orjson.dumps(selected(orjson.loads(row), fields)) for row in rows.texts()])
-    return rows
+        return [Rows.of([orjson.dumps(selected(orjson.loads(row), fields)) for row in rows.texts()]) for rows in found]
+    return found
 
 
 def number_text(number: float) -> bytes:
@@ -96,25 +107,46 @@ def number_text(number: float) -> bytes:
     return orjson.dumps(number) if odd is None else odd
 
 
-def _values_and_ends(archive: Archive, point: Point, events: Events) -> Any:
-    """Return the JSON of each value, with the end of its object: a number, a text, or an object for a state."""
-    kind = point.attributes.point_type
-    if kind in ("String", "Timestamp"):
-        given = [None] * len(events) if events.texts is None else events.texts.tolist()
-        ends = _binaries([orjson.dumps("" if text is None else text) + b"}" for text in given])
-    elif kind == "Digital":
-        codes, places = np.unique(events.numbers.astype(np.int64), return_inverse=True)
-        names = [archive.digital_state(point.attributes.digital_set, code) for code in codes.tolist()]
-        states = [_state(name, code, system=False) for name, code in zip(names, codes.tolist(), strict=True)]
-        ends = _binaries([state + b"}" for state in states]).take(pa.array(places))
-    else:
-        ends = _numbers_and_ends(events.numbers, kind)
-    is_state = (events.marks & STATE) != 0
+def _ends(archive: Archive, streams: Sequence[Shown], parts: frozenset[str]) -> Any:
+    """Return what closes the object of each value: the value itself where it is selected, and errors."""
+    failed = _joined_failed(streams) if "errors" in parts or "value" in parts else None
+    if "value" not in parts:
+        if failed is None:
+            return pa.scalar(b"}", _BYTES)
+        return _replaced(_binaries([b"}"] * len(failed)), failed, [(b"," if len(parts) > 1 else b"") + _ERRORS])
+    ends = pa.concat_arrays([_values_and_ends(archive, each) for each in streams])
+    is_state = np.concatenate([(each.events.marks & STATE) != 0 for each in streams])
     if is_state.any():
-        codes = events.numbers[is_state].astype(np.int64).tolist()
+        codes = np.concatenate([each.events.numbers for each in streams])[is_state].astype(np.int64).tolist()
         known = {code: _state(archive.system_state(code), code, system=True) for code in set(codes)}
         ends = _replaced(ends, is_state, [known[code] for code in codes])
+    if failed is not None:
+        ends = _replaced(ends, failed, [b"null" + (b"," + _ERRORS if "errors" in parts else b"")])
     return ends
+
+
+def _joined_failed(streams: Sequence[Shown]) -> NDArray[np.bool_] | None:
+    """Return which values carry errors; None where none does."""
+    if all(each.failed is None for each in streams):
+        return None
+    return np.concatenate(
+        [np.zeros(len(each.events), bool) if each.failed is None else each.failed for each in streams]
+    )
+
+
+def _values_and_ends(archive: Archive, stream: Shown) -> Any:
+    """Return the JSON of each value, with the end of its object: a number, a text, or an object for a state."""
+    attributes, events = stream.point.attributes, stream.events
+    if attributes.point_type in ("String", "Timestamp"):
+        given = [None] * len(events) if events.texts is None else events.texts.tolist()
+        return _binaries([orjson.dumps("" if text is None else text) + b"}" for text in given])
+    if attributes.point_type == "Digital":
+        codes, places = np.unique(events.numbers.astype(np.int64), return_inverse=True)
+        states = [
+            _state(archive.digital_state(attributes.digital_set, code), code, system=False) for code in codes.tolist()
+        ]
+        return _binaries([state + b"}" for state in states]).take(pa.array(places))
+    return _numbers_and_ends(events.numbers, attributes.point_type)
 
 
 def _numbers_and_ends(numbers: NDArray[np.float64], kind: str) -> Any:
@@ -153,22 +185,12 @@ def _state(name: str, code: int, *, system: bool) -> bytes:
     return orjson.dumps({"Name": name, "Value": code, "IsSystem": system})
 
 
-def _parts(point: Point, fields: Fields) -> dict[str, bytes]:
-    """Return the fields that are written, with the fixed text of the unit."""
-    parts = dict.fromkeys(("timestamp", "good", "questionable", "substituted", "annotated", "value", "errors"), b"")
-    parts["unitsabbreviation"] = b'"UnitsAbbreviation":' + orjson.dumps(point.attributes.units)
-    return {name: text for name, text in parts.items() if not fields or name in fields}
-
-
-def _middle(marks: int, parts: dict[str, bytes]) -> bytes:
+def _middle(point: Point, marks: int, parts: frozenset[str]) -> bytes:
     """Return what stands between the time and the value of an object."""
-    members = [parts["unitsabbreviation"]] if "unitsabbreviation" in parts else []
-    for name, bit in (
-        ("Good", GOOD),
-        ("Questionable", QUESTIONABLE),
-        ("Substituted", SUBSTITUTED),
-        ("Annotated", ANNOTATED),
-    ):
+    members = []
+    if "unitsabbreviation" in parts:
+        members.append(b'"UnitsAbbreviation":' + orjson.dumps(point.attributes.units))
+    for name, bit in _FLAGS.items():
         if name.lower() in parts:
             members.append(b'"%s":%s' % (name.encode(), b"true" if marks & bit else b"false"))
     if "value" in parts:

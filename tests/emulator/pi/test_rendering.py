@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from omnia_beam.emulator.pi.archive import Archive, Attributes, Point
 from omnia_beam.emulator.pi.events import ANNOTATED, GOOD, QUESTIONABLE, STATE, SUBSTITUTED, Events
-from omnia_beam.emulator.pi.rendering import number_text, rendered
+from omnia_beam.emulator.pi.rendering import Shown, number_text, rendered
 from omnia_beam.emulator.pi.response import read_fields, selected
 from omnia_beam.emulator.pi.times import shown_time
 
@@ -78,28 +78,40 @@ def same(kind: str, found: Any, expected: Any) -> bool:
     return json.dumps(found) == json.dumps(expected)
 
 
-@given(st.data(), st.sampled_from(list(NUMBERS)), st.sets(st.sampled_from(MEMBERS)) | st.just({"Value.Name", "Good"}))
-def test_columns_are_rendered_as_the_values_one_by_one(
-    archive: Archive, data: st.DataObject, kind: str, members: set[str]
-) -> None:
-    drawn = data.draw(ROWS[kind])
-    given_rows = [(at, 246.0 if marks & STATE else number, marks) for at, number, marks in drawn]
-    times, numbers, marks = (list(each) for each in zip(*given_rows, strict=True)) if given_rows else ([], [], [])
-    texts = np.array([data.draw(st.text(max_size=4)) for _ in given_rows], object) if kind == "String" else None
+@st.composite
+def values(draw: st.DrawFn, kind: str) -> tuple[Events, np.ndarray | None]:
+    """Values of a point of this type, and which of them carry errors."""
+    rows = [(at, 246.0 if marks & STATE else number, marks) for at, number, marks in draw(ROWS[kind])]
+    times, numbers, marks = (list(each) for each in zip(*rows, strict=True)) if rows else ([], [], [])
+    texts = np.array([draw(st.text(max_size=4)) for _ in rows], object) if kind == "String" else None
     events = Events(np.array(times, np.int64), np.array(numbers, np.float64), np.array(marks, np.uint8), texts)
-    failed = np.array([data.draw(st.booleans()) for _ in given_rows], bool) if data.draw(st.booleans()) else None
+    failed = np.array([draw(st.booleans()) for _ in rows], bool) if draw(st.booleans()) else None
+    return events, failed
+
+
+@given(
+    st.lists(st.sampled_from(list(NUMBERS)).flatmap(lambda kind: st.tuples(st.just(kind), values(kind))), min_size=1),
+    st.sets(st.sampled_from(MEMBERS)) | st.just({"Value.Name", "Good"}),
+)
+def test_columns_are_rendered_as_the_values_one_by_one(
+    archive: Archive, drawn: list[tuple[str, tuple[Events, np.ndarray | None]]], members: set[str]
+) -> None:
+    streams = []
+    for kind, (events, failed) in drawn:
+        point = archive.named(kind)
+        assert point is not None
+        streams.append(Shown(point, events, failed))
     fields = read_fields(";".join(sorted(members)))
-    point = archive.named(kind)
-    assert point is not None
-    found = rendered(archive, point, events, fields, failed)
-    texts_found = found.texts()
-    assert len(found) == len(texts_found) == len(given_rows)
-    for row, text in enumerate(texts_found):
-        whole = shown(archive, point, events, row, failed is not None and bool(failed[row]))
-        assert same(kind, json.loads(text), selected(whole, fields))
-    assert bytes(found.joined()) == b",".join(texts_found)
-    half = len(found) // 2
-    assert bytes(found.first(half).joined()) == b",".join(texts_found[:half])
+    for (kind, (events, failed)), found in zip(drawn, rendered(archive, streams, fields), strict=True):
+        texts, point = found.texts(), archive.named(kind)
+        assert point is not None
+        assert len(found) == len(texts) == len(events)
+        for row, text in enumerate(texts):
+            whole = shown(archive, point, events, row, failed is not None and bool(failed[row]))
+            assert same(kind, json.loads(text), selected(whole, fields))
+        assert bytes(found.joined()) == b",".join(texts)
+        half = len(found) // 2
+        assert bytes(found.first(half).joined()) == b",".join(texts[:half])
 
 
 @pytest.mark.parametrize(
