@@ -80,20 +80,18 @@ class Shown:
 def rendered(archive: Archive, streams: Sequence[Shown], fields: Fields) -> list[Rows]:
     """Return each value of each stream as a JSON object with the selected fields, or with all."""
     parts = frozenset(name for name in _PARTS if not fields or name in fields)
+    sizes = [len(each.events) for each in streams]
+    codes = np.concatenate([each.marks for each in streams]) + np.repeat(_MARKS * np.arange(len(streams)), sizes)
     middles: list[bytes | None] = [None] * (_MARKS * len(streams))
-    codes = []
-    for place, stream in enumerate(streams):
-        marks = stream.marks
-        for mark in np.flatnonzero(np.bincount(marks)).tolist():
-            middles[_MARKS * place + mark] = _middle(stream.point, mark, parts)
-        codes.append(marks.astype(np.int64) + _MARKS * place)
+    for code in np.flatnonzero(np.bincount(codes)).tolist():
+        middles[code] = _middle(streams[code // _MARKS].point, code % _MARKS, parts)
     time: tuple[Any, ...] = ()
     if "timestamp" in parts:
         time = (shown_times(np.concatenate([each.events.times for each in streams])),)
     head = pa.scalar(b',{"Timestamp":"' if time else b",{", _BYTES)
-    middle = _binaries(middles).take(pa.array(np.concatenate(codes)))
+    middle = _binaries(middles).take(pa.array(codes))
     objects = pc.binary_join_element_wise(head, *time, middle, _ends(archive, streams, parts), pa.scalar(b"", _BYTES))
-    starts = np.cumsum([0, *(len(each.events) for each in streams)]).tolist()
+    starts = np.cumsum([0, *sizes]).tolist()
     found = [Rows(objects.slice(start, stop - start)) for start, stop in pairwise(starts)]
     if any(fields.get(name) for name in parts):
         # A field within a value is selected: rare, so that it may cost another reading of the rows.
