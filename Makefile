@@ -174,7 +174,7 @@ $(AZURITE):
 $(FLINK_JAR): | $(INSTALLED)
 	@.venv/bin/python deploy/flink_job_server.py $@
 
-$(INSTALLED): setup.py pyproject.toml omnia_beam/core/_kernel.c
+$(INSTALLED): setup.py pyproject.toml $(wildcard omnia_beam/core/*.[ch])
 	@$(call make_venv,.venv)
 	@echo "Installing omnia-beam and its test tools into .venv (a minute or two the first time)"
 	@.venv/bin/python $(PIP_INSTALL) '$(PIP_WITH_GROUPS)'

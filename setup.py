@@ -42,7 +42,8 @@ DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"]
 # binary serves every Python from 3.11 on (the stable ABI).
 KERNEL = Extension(
     "omnia_beam.core._kernel",
-    ["omnia_beam/core/_kernel.c"],
+    ["omnia_beam/core/_kernel.c", "omnia_beam/core/_recorded.c"],
+    depends=["omnia_beam/core/_json.h", "omnia_beam/core/_kernel.h"],
     define_macros=[("Py_LIMITED_API", "0x030B0000")],
     extra_compile_args=[] if os.name == "nt" else ["-O3"],
     py_limited_api=True,

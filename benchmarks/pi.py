@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -74,13 +75,20 @@ def main() -> None:
         rate = ours["points_written"] / ours["elapsed_s"]
         print(
             f"omnia-beam  {ours['points_written']:>12,} points  {ours['elapsed_s']:7.1f} s  {rate:>10,.0f} points/s  "
+            f"{1e6 * ours['cpu_s'] / ours['points_written']:.2f} µs of processor time a point  "
             f"{ours['requests']:,} requests  {ours['peak_mb']:.0f} MB  {ours['status']}"
         )
         with tempfile.TemporaryDirectory() as folder:
             loop = by_tagreader(emulator.url, Path(folder), given.loop_tags)
         theirs = loop["points"] / loop["seconds"]
-        print(f"tagreader   {loop['points']:>12,} points  {loop['seconds']:7.1f} s  {theirs:>10,.0f} points/s")
-        print(f"omnia-beam copies {rate / theirs:.1f} times as many points a second")
+        print(
+            f"tagreader   {loop['points']:>12,} points  {loop['seconds']:7.1f} s  {theirs:>10,.0f} points/s  "
+            f"{1e6 * loop['cpu_s'] / loop['points']:.2f} µs of processor time a point"
+        )
+        load = os.getloadavg()[0]
+        print(
+            f"omnia-beam copies {rate / theirs:.1f} times as many points a second (load of the last minute: {load:.1f})"
+        )
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def test_what_is_not_python_travels_with_the_package(tmp_path: Path) -> None:
         tmp_path,
     ]
     subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
-    kinds = {".py", ".c", ".so", ".pyc"}  # sources of the kernel, and what is built
+    kinds = {".py", ".c", ".h", ".so", ".pyc"}  # sources of the kernel, and what is built
     others = [path for path in (ROOT / "omnia_beam").rglob("*") if path.is_file() and path.suffix not in kinds]
     assert {path.name for path in others} >= {"report.css", "report.html.j2", "py.typed"}
     assert [path for path in others if not (tmp_path / path.relative_to(ROOT)).exists()] == []

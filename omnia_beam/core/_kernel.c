@@ -1,5 +1,5 @@
-/* Optional kernels for the three loops that a backfill spends its time in: values to columns, counting values, hashing
- * points. Whoever installs without a C compiler has the numpy paths beside them, which are complete and tested against
+/* Optional kernels for the loops that a backfill spends its time in: values to columns (of JSON in _recorded.c), counting
+ * values, hashing points. Whoever installs without a C compiler has the numpy paths beside them, which are complete and tested against
  * these (core/kernel.py says which one runs).
  *
  * The stable ABI of Python 3.11 and nothing of numpy's: arrays come as buffers. The GIL is released in every loop.
@@ -8,6 +8,8 @@
 #include <Python.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "_kernel.h"
 
 #define VALUES_TAG 0x22 /* field 4 of an item: one entry of its flat list of values */
 #define INT64 0x08
@@ -205,10 +207,14 @@ static PyObject *py_hash_points(PyObject *self, PyObject *args) {
     return PyErr_Occurred() ? NULL : Py_BuildValue("KK", (unsigned long long)low, (unsigned long long)high);
 }
 
+PyDoc_STRVAR(recorded_doc, "read_recorded(data, many, times, numbers, flags, offsets, streams) -> tuple | None\n\n"
+                           "Read recorded values of PI Web API in their plain form. None where they have another.");
+
 static PyMethodDef methods[] = {
     {"read_rows", py_read_rows, METH_VARARGS, rows_doc},
     {"count_values", py_count_values, METH_VARARGS, count_doc},
     {"hash_points", py_hash_points, METH_VARARGS, hash_doc},
+    {"read_recorded", py_read_recorded, METH_VARARGS, recorded_doc},
     {NULL, NULL, 0, NULL},
 };
 

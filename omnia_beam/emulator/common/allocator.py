@@ -21,7 +21,8 @@ _KEPT: Final = 1 << 30
 def keep_freed_memory() -> bool:
     """Set malloc's thresholds so that freed memory stays with the process, and return whether they were set.
 
-    Nothing is set where the C library is not glibc, or where the environment has settings of its own (MALLOC_…).
+    Arrow takes its memory from malloc then, unless the environment names another pool. Nothing is set where the C library is
+    not glibc, or where the environment has settings of its own (MALLOC_…).
     """
     if any(name.startswith("MALLOC_") for name in os.environ):
         return False
@@ -29,6 +30,9 @@ def keep_freed_memory() -> bool:
         if not os.confstr("CS_GNU_LIBC_VERSION"):
             return False
         mallopt = ctypes.CDLL(None).mallopt
-        return bool(mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD) and mallopt(_M_TRIM_THRESHOLD, _KEPT))
+        if not (mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD) and mallopt(_M_TRIM_THRESHOLD, _KEPT)):
+            return False
     except (AttributeError, OSError, ValueError):
         return False
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # Arrow reads it when it is first used
+    return True

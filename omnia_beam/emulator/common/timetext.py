@@ -80,8 +80,9 @@ def format_times(times: Times) -> NDArray[np.uint8]:
     # A date is formatted once for each run of points of one day, which costs less than once for each point.
     starts = np.flatnonzero(np.concatenate(([True], days[1:] != days[:-1]))) if len(days) else np.empty(0, np.intp)
     rows[:, :11] = np.repeat(_date_rows(days[starts]), np.diff(starts, append=len(days)), axis=0)
-    seconds = ticks // 10_000_000
-    fraction = ticks - seconds * 10_000_000
+    # In 32 bits a division costs a fraction of what it does in 64.
+    seconds = (ticks // 10_000_000).astype(np.uint32)
+    fraction = (ticks % 10_000_000).astype(np.uint32)
     for column, value in ((11, seconds // 3600), (14, seconds // 60 % 60), (17, seconds % 60)):
         _put_digits(rows, column, 2, value)
     _put_digits(rows, 20, 7, fraction)

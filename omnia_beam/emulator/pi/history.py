@@ -152,6 +152,8 @@ class SignalHistory:
     def locate(self, time_ns: int) -> int:
         source = self._series.visible(self._now())
         first, stop = source.locate(time_ns - _TICK_NS), source.locate(time_ns + _TICK_NS)
+        if first == stop:  # no value so near that the grid could move it past this time
+            return first
         times = archived(source.read(first, max(first, stop)).times, self._rounding)
         return first + int(np.searchsorted(times, clamped_time(time_ns), side="left"))
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
 from omnia_beam.emulator.common.serving.faults import rejected
-from omnia_beam.emulator.common.serving.response import Refusal, ServiceResponse
+from omnia_beam.emulator.common.serving.response import Buffer, Refusal, ServiceResponse
 from omnia_beam.emulator.pi.archive import Point
 from omnia_beam.emulator.pi.call import Call
 from omnia_beam.emulator.pi.events import ANNOTATED, Events, joined_events, state_event
 from omnia_beam.emulator.pi.interpolation import snapshot, value_at
-from omnia_beam.emulator.pi.rendering import number_texts, rendered
+from omnia_beam.emulator.pi.rendering import Rows, Shown, number_text, rendered
 from omnia_beam.emulator.pi.response import JSON, Fields
 from omnia_beam.emulator.pi.service import PiService
 from omnia_beam.emulator.pi.summary import BASES, SUMMARIES, Basis, Summary, summaries
@@ -29,6 +30,9 @@ _ONLY_ANNOTATED: Final = "isset('.',\"a\")"
 _WEB_EXCEPTION: Final = (
     b'{"Errors":["The archive stopped responding while the response was written."],"StatusCode":500}'
 )
+
+_Parts: TypeAlias = Sequence[Buffer]
+"""A piece of a body in the parts in which it is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +55,23 @@ class Stream:
     """The values of one point as they are sent."""
 
     point: Point
-    rows: list[bytes]
+    rows: Rows
     broken: bool = False
 
-    def members(self, fields: Fields) -> list[bytes]:
+    def members(self, fields: Fields) -> list[_Parts]:
         """Return the members that a stream has wherever it stands, as far as they are selected."""
-        found = [b'"Items":[' + b",".join(self.rows) + b"]"] if not fields or "items" in fields else []
+        found: list[_Parts] = []
+        if not fields or "items" in fields:
+            found.append((b'"Items":[', self.rows.joined(), b"]"))
         if not fields or "unitsabbreviation" in fields:
-            found.append(b'"UnitsAbbreviation":' + orjson.dumps(self.point.attributes.units))
+            found.append((b'"UnitsAbbreviation":' + orjson.dumps(self.point.attributes.units),))
         return found
 
 
 async def get_recorded(service: PiService, call: Call) -> ServiceResponse:
     """Answer `GET streams/{webId}/recorded`."""
-    point = service.point_of(call.values["webId"])
-    stream = _recorded(service, call, point, call.fields.get("items", {}), max_count_of(service, call))
+    found = _recorded(service, call, service.point_of(call.values["webId"]), max_count_of(service, call))
+    [stream] = _streams(service, call, [found], call.fields.get("items", {}))
     return _answer(call.fields, stream.members(call.fields), stream.broken, len(stream.rows))
 
 
@@ -74,12 +80,12 @@ async def get_recorded_of_many(service: PiService, call: Call) -> ServiceRespons
     points = _points(service, call)
     fields = call.fields.get("items", {})
     left = max_count_of(service, call)
-    streams = []
+    found = []
     for point in points:
-        stream = _recorded(service, call, point, fields.get("items", {}), left)
-        streams.append(stream)
+        found.append(_recorded(service, call, point, left))
         if service.settings.streamset_limit == "request":
-            left -= len(stream.rows)
+            left -= _sent(call, found[-1])
+    streams = _streams(service, call, found, fields.get("items", {}))
     if call.injection.of("left_out"):
         streams.pop()
     return _stream_set(service, call, streams)
@@ -104,7 +110,7 @@ async def get_values_of_many(service: PiService, call: Call) -> ServiceResponse:
     fields = call.fields.get("items", {})
     items = []
     for point in _points(service, call):
-        [row] = rendered(service.archive, point, _value(call, point), fields.get("value", {}))
+        [row] = _rendered(service, Shown(point, _value(call, point)), fields.get("value", {})).texts()
         items.append(_head(service, call, point) | {"Value": orjson.loads(row)})
     return call.response({"Links": {}, "Items": items}, points=len(items))
 
@@ -120,7 +126,7 @@ async def get_interpolated(service: PiService, call: Call) -> ServiceResponse:
     if span.backwards:
         times = [span.end_ns - number * step for number in range(count)]
     events, point = _in_units(call, point, joined_events(value_at(point, time) for time in times))
-    stream = Stream(point, rendered(service.archive, point, events, call.fields.get("items", {})))
+    stream = Stream(point, _rendered(service, Shown(point, events), call.fields.get("items", {})))
     return _answer(call.fields, stream.members(call.fields), broken=False, points=count)
 
 
@@ -157,8 +163,10 @@ def recorded_events(point: Point, span: Span, boundary: str, max_count: int) -> 
     if max_count < 1:
         return point.history.read(0, 0)
     history = point.history
-    first, stop = history.locate(span.start_ns), max(history.locate(span.end_ns + 1), history.locate(span.start_ns))
-    on_start, on_end = history.locate(span.start_ns + 1) > first, history.locate(span.end_ns) < stop
+    first = history.locate(span.start_ns)
+    stop = max(history.locate(span.end_ns + 1), first)
+    on_start = boundary != "Inside" and history.locate(span.start_ns + 1) > first
+    on_end = boundary != "Inside" and history.locate(span.end_ns) < stop
     if boundary == "Outside":
         first -= int(first > 0 and not on_start)
         stop += int(stop < history.count() and not on_end)
@@ -179,7 +187,8 @@ def recorded_events(point: Point, span: Span, boundary: str, max_count: int) -> 
     return within.take(slice(None, None, -1)) if span.backwards else within
 
 
-def _recorded(service: PiService, call: Call, point: Point, fields: Fields, max_count: int) -> Stream:
+def _recorded(service: PiService, call: Call, point: Point, max_count: int) -> Shown:
+    """Return the values of one stream that a request asks for."""
     span = Span.of(call)
     boundary = call.choice("boundaryType", "Inside", BOUNDARIES)
     events = recorded_events(point, span, boundary, max_count)
@@ -189,9 +198,24 @@ def _recorded(service: PiService, call: Call, point: Point, fields: Fields, max_
         events = events.take((events.marks & ANNOTATED) != 0)
     events, shown = _in_units(call, point, events)
     events = _damaged(call, point, span, events)
-    rows = rendered(service.archive, shown, events, fields, _failed(service, call, point, events))
+    return Shown(shown, events, _failed(service, call, point, events))
+
+
+def _sent(call: Call, found: Shown) -> int:
+    """Return how many of the values are sent: half of them where the response breaks off."""
+    return len(found.events) // 2 if call.injection.of("web_exception") is not None else len(found.events)
+
+
+def _streams(service: PiService, call: Call, found: Sequence[Shown], fields: Fields) -> list[Stream]:
+    """Return streams as they are sent; they are rendered together, which costs each of them less."""
     broken = call.injection.of("web_exception") is not None
-    return Stream(shown, rows[: len(rows) // 2] if broken else rows, broken)
+    rows = rendered(service.archive, found, fields)
+    return [Stream(each.point, part.first(_sent(call, each)), broken) for each, part in zip(found, rows, strict=True)]
+
+
+def _rendered(service: PiService, shown: Shown, fields: Fields) -> Rows:
+    [rows] = rendered(service.archive, [shown], fields)
+    return rows
 
 
 def _damaged(call: Call, point: Point, span: Span, events: Events) -> Events:
@@ -202,8 +226,7 @@ def _damaged(call: Call, point: Point, span: Span, events: Events) -> Events:
         events = events.take(slice(0, len(events) // 2))
     if call.injection.of("reorder"):
         events = events.take(np.lexsort((-np.arange(len(events)), events.times)))
-    first = point.history.locate(span.start_ns)
-    if call.injection.of("outside") and first:
+    if call.injection.of("outside") and (first := point.history.locate(span.start_ns)):
         events = joined_events([point.history.read(first - 1, first), events])
     return events
 
@@ -231,32 +254,38 @@ def _value(call: Call, point: Point) -> Events:
 
 def _single(service: PiService, call: Call, point: Point, events: Events) -> ServiceResponse:
     failed = _failed(service, call, point, events)
-    rows = rendered(service.archive, point, events, call.fields, failed)
-    return ServiceResponse(200, (rows[0],), JSON, points=1)
+    [row] = _rendered(service, Shown(point, events, failed), call.fields).texts()
+    return ServiceResponse(200, (row,), JSON, points=1)
 
 
-def _answer(fields: Fields, members: list[bytes], broken: bool, points: int) -> ServiceResponse:
+def _answer(fields: Fields, members: list[_Parts], broken: bool, points: int) -> ServiceResponse:
     if not fields or "links" in fields:
-        members.insert(0, b'"Links":{}')
+        members.insert(0, (b'"Links":{}',))
     if broken and (not fields or "webexception" in fields):
-        members.append(b'"WebException":' + _WEB_EXCEPTION)
-    return ServiceResponse(200, (b"{" + b",".join(members) + b"}",), JSON, points=points)
+        members.append((b'"WebException":' + _WEB_EXCEPTION,))
+    return ServiceResponse(200, (b"{", *_divided(members), b"}"), JSON, points=points)
 
 
 def _stream_set(service: PiService, call: Call, streams: list[Stream]) -> ServiceResponse:
     fields = call.fields.get("items", {})
-    items = []
+    items: list[_Parts] = []
     for stream in streams:
         head = {
             name: value
             for name, value in _head(service, call, stream.point).items()
             if not fields or name.lower() in fields
         }
-        members = [orjson.dumps(name) + b":" + orjson.dumps(value) for name, value in head.items()]
-        items.append(b"{" + b",".join(members + stream.members(fields)) + b"}")
-    members = [b'"Items":[' + b",".join(items) + b"]"] if not call.fields or "items" in call.fields else []
+        members: list[_Parts] = [(orjson.dumps(name) + b":" + orjson.dumps(value),) for name, value in head.items()]
+        items.append((b"{", *_divided(members + stream.members(fields)), b"}"))
+    selects_items = not call.fields or "items" in call.fields
+    members = [(b'"Items":[', *_divided(items), b"]")] if selects_items else []
     broken = any(stream.broken for stream in streams)
     return _answer(call.fields, members, broken, sum(len(stream.rows) for stream in streams))
+
+
+def _divided(pieces: Sequence[_Parts]) -> list[Buffer]:
+    """Return the parts of all pieces, with a comma between two of them."""
+    return [part for place, piece in enumerate(pieces) for part in ((b",", *piece) if place else piece)]
 
 
 def _head(service: PiService, call: Call, point: Point) -> dict[str, Any]:
@@ -289,8 +318,7 @@ def _summary_value(point: Point, kind: str, found: Summary | None, start_ns: int
     number = None if found is None else found.number
     value: Any = {"Name": "No Data", "Value": 248, "IsSystem": True}
     if number is not None:
-        [text] = number_texts(np.array([number]), "Float64")
-        value = orjson.Fragment(text)
+        value = orjson.Fragment(number_text(number))
     return {
         "Timestamp": shown_time(start_ns if found is None else found.time_ns),
         "UnitsAbbreviation": "" if kind in ("Count", "PercentGood") else point.attributes.units,

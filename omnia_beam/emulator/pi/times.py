@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from omnia_beam.emulator.common.points import Times
 from omnia_beam.emulator.common.timetext import NS_PER_SECOND, format_times, parse_time
@@ -119,17 +122,29 @@ def read_duration(text: str) -> int:
     return total
 
 
-def shown_times(times: Times) -> list[bytes]:
-    """Return the times as the service shows them: UTC with `Z`, up to seven decimals, none for whole seconds."""
-    whole = bool((times % NS_PER_SECOND == 0).all())
-    rows, width = format_times(times).tobytes(), 19 if whole else 27
-    texts = [rows[at : at + width] for at in range(0, len(rows), 28)]
-    return [text + b"Z" if whole else text.rstrip(b"0").rstrip(b".") + b"Z" for text in texts]
+def shown_times(times: Times) -> Any:
+    """Return the times as the service shows them, an Arrow array: UTC with `Z`, up to seven decimals, none for whole seconds."""
+    rows = format_times(times)
+    if (times % NS_PER_SECOND == 0).all():
+        rows[:, 19] = ord("Z")
+        return _texts(rows[:, :20]).cast(pa.large_binary())
+    decimals = pc.ascii_rtrim(_texts(rows[:, :27]).cast(pa.large_binary()).view(pa.large_string()), characters="0")
+    whole = pc.ascii_rtrim(decimals, characters=".").view(pa.large_binary())
+    return pc.binary_join_element_wise(whole, pa.scalar(b"Z", pa.large_binary()), pa.scalar(b"", pa.large_binary()))
 
 
 def shown_time(time_ns: int) -> str:
     """Return one time as `shown_times` shows it."""
-    return shown_times(np.array([time_ns], dtype=np.int64))[0].decode()
+    text: str = shown_times(np.array([time_ns], dtype=np.int64))[0].as_py().decode()
+    return text
+
+
+def _texts(rows: NDArray[np.uint8]) -> Any:
+    """Return each row as a text."""
+    count, width = rows.shape
+    return pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(width), count, [None, pa.py_buffer(np.ascontiguousarray(rows))]
+    )
 
 
 def _midnight(now_ns: int, zone: tzinfo, days_ago: int | None) -> int:

@@ -15,8 +15,8 @@ from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.pi.calls import Counted, Span
-from omnia_beam.io.pi.decode import NO_VALUES, Recorded
 from omnia_beam.io.pi.queries import PiAnswer, PiQueries
+from omnia_beam.io.pi.recorded import NO_VALUES, Recorded
 from omnia_beam.io.pi.values import PiValues, ValueRules, resolve_same_time, understood
 
 _TRIES: Final = 3

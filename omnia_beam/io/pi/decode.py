@@ -1,6 +1,7 @@
 """Responses with recorded values to columns, without a Python loop over the values.
 
-Arrow reads the JSON into columns of fixed types. The member `Value` is a number, a text or an object `{Name, Value, IsSystem}`;
+The compiled kernel reads a body in its plain form (compiled.py), where there is one. What it does not take is read by Arrow into
+columns of fixed types. The member `Value` is a number, a text or an object `{Name, Value, IsSystem}`;
 before that it is given the name of what it is, so that each has a column of its own. A body that does not fit these columns is
 read once more, value by value, which tells what is wrong with it.
 """
@@ -9,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -19,9 +19,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
+from omnia_beam.core import kernel
 from omnia_beam.core.errors import IncompleteReadError, WireFormatError
 from omnia_beam.core.timestamps import parse_time
+from omnia_beam.io.pi import compiled
 from omnia_beam.io.pi.calls import check_whole
+from omnia_beam.io.pi.recorded import NO_VALUES, Recorded
 
 _STATE: Final = pa.struct([("Name", pa.string()), ("Value", pa.int64()), ("IsSystem", pa.bool_())])
 _VALUE: Final = pa.struct(
@@ -43,70 +46,6 @@ _ERRORS: Final = re.compile(rb'"(?:Errors|WebException)"\s*:(?!\s*null)')
 """A member that tells of errors and is not null; that a text holds it shows when the body is read value by value."""
 
 
-@dataclass(frozen=True, eq=False)
-class Recorded:
-    """Recorded values of one stream, as columns of one length in the order of the response.
-
-    Args:
-        times: int64 ns.
-        numbers: float64: numbers, and the codes of digital and of system states; NaN where the value is a text.
-        good, questionable, substituted: bool, the flags.
-        system: bool, whether the value is a system state.
-        texts: pa.string, a text or the name of a state; null for numbers.
-        words: bool, whether the value came as a text.
-    """
-
-    times: npt.NDArray[np.int64]
-    numbers: npt.NDArray[np.float64]
-    good: npt.NDArray[np.bool_]
-    questionable: npt.NDArray[np.bool_]
-    substituted: npt.NDArray[np.bool_]
-    system: npt.NDArray[np.bool_]
-    texts: Any
-    words: npt.NDArray[np.bool_]
-
-    def __len__(self) -> int:
-        return len(self.times)
-
-    def take(self, which: slice) -> Recorded:
-        """Return a slice, without a copy."""
-        stop = max(0, which.stop - which.start)
-        return Recorded(
-            self.times[which],
-            self.numbers[which],
-            self.good[which],
-            self.questionable[which],
-            self.substituted[which],
-            self.system[which],
-            self.texts.slice(which.start, stop),
-            self.words[which],
-        )
-
-    @staticmethod
-    def joined(parts: Sequence[Recorded]) -> Recorded:
-        """Return the parts one after the other."""
-        if len(parts) == 1:
-            return parts[0]
-        columns = {
-            name: np.concatenate([getattr(each, name) for each in (NO_VALUES, *parts)])
-            for name in ("times", "numbers", "good", "questionable", "substituted", "system", "words")
-        }
-        return Recorded(**columns, texts=pa.concat_arrays([NO_VALUES.texts, *(each.texts for each in parts)]))
-
-
-_NO_FLAGS: Final = np.empty(0, bool)
-NO_VALUES: Final = Recorded(
-    np.empty(0, np.int64),
-    np.empty(0, np.float64),
-    _NO_FLAGS,
-    _NO_FLAGS,
-    _NO_FLAGS,
-    _NO_FLAGS,
-    pa.array([], pa.string()),
-    _NO_FLAGS,
-)
-
-
 def decode_recorded(body: bytes, web_ids: Sequence[str]) -> Mapping[str, Recorded]:
     """Return the values of each stream that a response names, by WebId.
 
@@ -119,6 +58,10 @@ def decode_recorded(body: bytes, web_ids: Sequence[str]) -> Mapping[str, Recorde
         WireFormatError: it is no such response.
     """
     many = len(web_ids) > 1
+    if kernel.COMPILED is not None:
+        plain = compiled.recorded_columns(kernel.COMPILED, body, web_ids)
+        if plain is not None:
+            return _once(plain)
     if not body.lstrip().startswith(b"{") or _ERRORS.search(body) is not None:
         return _slowly(body, web_ids)  # Arrow's reader ends the whole process at a body that is `null`
     try:

@@ -21,7 +21,8 @@ from omnia_beam.core.errors import (
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.pi.calls import MAX_URL_BYTES, TICK_NS, PiCalls, Span, allowed_by
-from omnia_beam.io.pi.decode import NO_VALUES, Recorded, decode_recorded
+from omnia_beam.io.pi.decode import decode_recorded
+from omnia_beam.io.pi.recorded import NO_VALUES, Recorded
 from omnia_beam.io.pi.values import PiPoint
 from omnia_beam.io.window_reader import Divide
 

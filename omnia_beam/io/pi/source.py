@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from omnia_beam.config.job import JobConfig, wanted_range
 from omnia_beam.core.errors import IncompleteReadError, TerminalServiceError, UnauthorizedError
@@ -35,6 +35,12 @@ from omnia_beam.plan.packing import PackLimits
 from omnia_beam.plan.plan import Plan, Wanted, WindowShard, shard_windows
 
 _log = logging.getLogger(__name__)
+
+_VALUES_UNDER_WAY: Final = 400_000
+"""Values of the responses that are under way together, at most: their bodies are about 60 MB. [ours]"""
+
+_LEAST_QUERY: Final = 10_000
+"""Values below which no query is made smaller, however many are under way: a request costs the server more than they do. [ours]"""
 
 
 class PiServer:
@@ -161,7 +167,9 @@ class OpenPi:
         )
         if isinstance(view, JobRun):
             remember_points(view.state_dir, server.id, {each.series_id: each.known for each in found.points})
-        self.page_points = self._page_limit()
+        self._page = self._page_limit()
+        # Several responses are under way at a time, which hides how long each takes: they need not be as large as they may be.
+        self.page_points = min(self._page, max(_LEAST_QUERY, _VALUES_UNDER_WAY // options.rate.max_in_flight))
         self.limits = PackLimits(MAX_SERIES, self.page_points, max(job.max_chunk_points, 1))
         self._planned: Counts = {}
         self._uncounted: set[str] = set()
@@ -230,7 +238,7 @@ class OpenPi:
             self.points,
             self._gone,
             ValueRules(self._options.state_statuses(), self._options.same_time, self._texts),
-            self.page_points or self._options.page_limit,
+            self._page,
             self._max_points,
             self._planned,
             self._options.counts,
@@ -261,8 +269,8 @@ class OpenPi:
         for each in self._found:
             types[each.point_type or "?"] = types.get(each.point_type or "?", 0) + 1
         shown = ", ".join(f"{number:,} {kind}" for kind, number in sorted(types.items()))
-        lines = (f"points: {shown}", f"values in one response: {self.page_points:,}")
-        return Described(lines, {"point_types": types, "page_limit": self.page_points})
+        lines = (f"points: {shown}", f"values in one response: {self._page:,}")
+        return Described(lines, {"point_types": types, "page_limit": self._page})
 
     def _page_limit(self) -> int:
         span = Span.of(self.wanted)

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.limits import GOOD
-from omnia_beam.io.pi.decode import Recorded
 from omnia_beam.io.pi.options import SameTime
+from omnia_beam.io.pi.recorded import Recorded
 
 _UNCERTAIN: Final = 64
 _SUBSTITUTED: Final = 24

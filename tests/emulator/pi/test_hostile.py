@@ -23,7 +23,7 @@ def test_every_point_is_served_as_it_is_held(pi: Start) -> None:
     for point in points:
         events = client.archive.events(point.name)
         seen = whole(client, point.name)
-        assert [item["Timestamp"].encode() for item in seen] == shown_times(events.times)
+        assert [item["Timestamp"].encode() for item in seen] == shown_times(events.times).to_pylist()
         assert [item["Good"] for item in seen] == [bool(mark & GOOD) for mark in events.marks.tolist()]
         states = [isinstance(item["Value"], dict) and item["Value"]["IsSystem"] for item in seen]
         assert states == [bool(mark & STATE) for mark in events.marks.tolist()]
@@ -37,7 +37,7 @@ def whole(client: Pi, name: str) -> list[dict[str, Any]]:
     first = 0
     while first < len(times):
         stop = first + max(1, int(np.searchsorted(np.cumsum(counts[first:]), LIMIT)))
-        start, end = (time.decode() for time in shown_times(times[[first, stop - 1]]))
+        start, end = (time.decode() for time in shown_times(times[[first, stop - 1]]).to_pylist())
         page = client.get(path, startTime=start, endTime=end, maxCount=LIMIT)["Items"]
         if len(page) == LIMIT:  # one time with as many values as a request may return, or more
             backwards = client.get(path, startTime=end, endTime=start, maxCount=LIMIT, boundaryType="Outside")["Items"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,14 @@ from omnia_beam.emulator.pi.archive import Archive
 from omnia_beam.emulator.pi.events import GOOD, QUESTIONABLE, STATE, SUBSTITUTED
 from omnia_beam.pipelines.config import load_config
 from tests.pipelines.conftest import Rows, rows
+from tests.wire.readings import READINGS, reading_with
+
+
+@pytest.fixture(scope="module", params=READINGS)
+def each_reading(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run a module's tests with the compiled kernel and without it."""
+    with reading_with(request.param):
+        yield
 
 
 @pytest.fixture

@@ -139,6 +139,17 @@ def test_the_page_limit_is_found(load: Load, context: RunContext, tmp_path: Path
         assert differences(stored_points(tmp_path / "out"), truth(emulator)) == {}
 
 
+@pytest.mark.parametrize(("in_flight", "requests"), [(1, 2), (8, 6)])
+def test_the_more_responses_are_under_way_the_fewer_values_each_has(
+    in_flight: int, requests: int, load: Load, context: RunContext, tmp_path: Path
+) -> None:
+    with EmulatorThread(["pi", "--synthetic", "dense:series=3,days=1,step=1s"]) as emulator:
+        rate = {"requests_per_second": None, "max_in_flight": in_flight}
+        summary = run_backfill(load(emulator.url, source={"rate": rate}, window=WINDOW), context)
+        assert (summary.status, summary.points_written) == ("complete", 3 * 86_400)
+        assert sum(emulator.stats()["requests"]["GET /streamsets/recorded"].values()) == requests
+
+
 @pytest.mark.parametrize("counts", [True, False])
 def test_without_counts_the_density_is_learned(counts: bool, load: Load, context: RunContext, tmp_path: Path) -> None:
     arguments = ["pi", "--synthetic", "mixed:series=10,days=2,step=10s", "--max-items", "2000"]
