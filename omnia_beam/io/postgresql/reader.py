@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -75,7 +75,7 @@ class WindowReader:
         self._connection = None
         self._open.close()
 
-    def read(self, key: ChunkKey) -> Iterator[Chunk]:
+    def read(self, key: ChunkKey) -> Generator[Chunk]:
         """Yield the chunks of a window, several where it holds more points than one may.
 
         Raises:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import partial
 from itertools import islice
 from typing import Any, Final
+
+import numpy as np
 
 from omnia_beam.config import read_ids_file
 from omnia_beam.config.job import JobConfig, wanted_range
@@ -20,6 +23,7 @@ from omnia_beam.io.base import WHOLE, Attempt, Described, Notify, Reading, Selec
 from omnia_beam.io.facts import SeriesFacts
 from omnia_beam.io.postgresql.catalog import find_table, near_names
 from omnia_beam.io.postgresql.connection import Database
+from omnia_beam.io.postgresql.density import Density, dense_windows, edges_of
 from omnia_beam.io.postgresql.layout import TableLayout
 from omnia_beam.io.postgresql.names import TableName
 from omnia_beam.io.postgresql.options import PostgresqlSource, TableSelection
@@ -28,7 +32,7 @@ from omnia_beam.io.postgresql.series_table import FoundSeries, SeriesTable
 from omnia_beam.ledger.job import JobRun, JobView
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
-from omnia_beam.plan.packing import PackedWindow, PackLimits, pack_windows
+from omnia_beam.plan.packing import PackedWindow, PackLimits
 from omnia_beam.plan.plan import Counted, Plan, Wanted, WindowShard, shard_windows
 
 _SERIES: Final = 1_000
@@ -153,14 +157,23 @@ class OtherTable:
 
     def counts(self, layout: TableLayout, series_ids: Sequence[str], span: TimeRange) -> dict[str, int]:
         """Return the number of points of some series, each time once, as the database counts them."""
-        counts = dict.fromkeys(series_ids, 0)
-        rest = iter([each for each in series_ids if self._is_askable(layout, each)])
+        return self.density(layout, series_ids, (span.start_ns, span.end_ns)).totals()
+
+    def density(self, layout: TableLayout, series_ids: Sequence[str], edges: Sequence[int]) -> Density:
+        """Return the number of points of some series between edges, ns, each time once, as the database counts them."""
+        row = {each: at for at, each in enumerate(series_ids)}
+        counts = np.zeros((len(row), len(edges) - 1), np.int64)
+        rest = iter([each for each in row if self._is_askable(layout, each)])
         with self.database.connected() as connection:
             while some := list(islice(rest, _COUNTED_AT_ONCE)):
                 with self.database.reporting(str(layout.found.name)):
-                    rows = connection.execute(layout.counts_query(some, span).encode()).fetchall()
-                counts |= dict(zip(some, rows[0], strict=True)) if layout.is_wide else dict(rows)
-        return counts
+                    for first, *more in connection.execute(layout.counts_query(some, edges).encode()):
+                        if layout.is_wide:
+                            counts[[row[each] for each in some], first - 1] = more
+                        else:
+                            part, points = more
+                            counts[row[first], part - 1] = points
+        return Density(tuple(row), tuple(edges), counts)
 
     def texts(self, layout: TableLayout, series_ids: Sequence[str], span: TimeRange) -> Iterator[tuple[str, int]]:
         """Yield the series that have texts in a range, with their number; the table has a column of texts."""
@@ -228,13 +241,15 @@ class OpenTable:
 
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
         counted: list[Counted] = []
+        count = partial(self._table.density, self._layout)
 
         def packed() -> Iterator[PackedWindow]:
             for series_ids, span in wanted:
                 if span:
-                    counts = self._table.counts(self._layout, sorted(set(series_ids)), span)
-                    counted.append(Counted(span, counts))
-                    yield from pack_windows(counts.items(), span, self.limits)
+                    ids = sorted(set(series_ids))
+                    density = count(ids, edges_of(span, len(ids)))
+                    counted.append(Counted(span, density.totals()))
+                    yield from dense_windows(density, self.limits, count)
 
         plan = Plan.of(packed())
         return replace(plan, counted=tuple(counted))
