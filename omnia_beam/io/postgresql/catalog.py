@@ -11,6 +11,9 @@ from omnia_beam.io.postgresql.names import TableName
 if TYPE_CHECKING:
     import psycopg
 
+TIMESCALEDB: Final = "timescaledb"
+"""The extension that makes hypertables."""
+
 _COLUMNS: Final = """
 select a.attname, coalesce(b.typname, t.typname), format_type(a.atttypid, a.atttypmod), a.attnotnull,
        a.atthasdef or a.attidentity <> '', coalesce(l.collisdeterministic, true)
@@ -35,15 +38,20 @@ where i.indrelid = %s
 
 _CHILDREN: Final = """
 select exists (
-    select from pg_inherits i
-    join pg_class t on t.oid = i.inhparent and t.relkind = 'r'
-    join pg_class c on c.oid = i.inhrelid
-    join pg_namespace n on n.oid = c.relnamespace and n.nspname <> '_timescaledb_internal'
-    where i.inhparent = %s
+    select from pg_inherits i join pg_class t on t.oid = i.inhparent and t.relkind = 'r' where i.inhparent = %s
 )
 """
-"""Whether tables inherit from a table: its rows are theirs too, and its unique indexes do not reach them. The chunks of a
-hypertable are divided by time, which each of its unique indexes holds."""
+"""Whether tables inherit from a table: its rows are theirs too, and its unique indexes do not reach them."""
+
+_HYPERTABLE: Final = """
+select exists (
+    select from _timescaledb_catalog.hypertable h
+    join pg_namespace n on n.nspname = h.schema_name
+    join pg_class c on c.relnamespace = n.oid and c.relname = h.table_name
+    where c.oid = %s
+)
+"""
+"""Whether a table is a hypertable: the tables that inherit from it are its chunks, in which its unique indexes hold too."""
 
 _LIKE: Final = (
     "select format('%%I.%%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace \
@@ -106,7 +114,7 @@ def find_table(connection: psycopg.Connection[Any], name: TableName) -> FoundTab
     columns = tuple(Column(*each) for each in connection.execute(_COLUMNS, (oid,)))
     indexes = list(connection.execute(_INDEXES, (oid,)))
     row = connection.execute(_CHILDREN, (oid,)).fetchone()
-    inherited = row is not None and row[0]
+    inherited = row is not None and row[0] and not _is_hypertable(connection, oid)
     unique = frozenset(frozenset(names) for names, is_unique, _ in indexes if is_unique and not inherited)
     leading = frozenset(names[0] for names, _, is_ordered in indexes if is_ordered and names)
     return FoundTable(name, columns, unique, leading, is_plain)
@@ -129,7 +137,17 @@ def near_names(connection: psycopg.Connection[Any], name: TableName) -> str:
     return did_you_mean(str(name), known)
 
 
-def has_extension(connection: psycopg.Connection[Any], name: str) -> bool:
-    """Return whether an extension is installed in the database."""
-    found = connection.execute("select 1 from pg_extension where extname = %s", (name,)).fetchone()
-    return found is not None
+def extension_schema(connection: psycopg.Connection[Any], name: str) -> str | None:
+    """Return the schema of an extension's functions; None where it is not installed in the database."""
+    row = connection.execute(
+        "select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = %s",
+        (name,),
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _is_hypertable(connection: psycopg.Connection[Any], oid: int) -> bool:
+    if extension_schema(connection, TIMESCALEDB) is None:
+        return False
+    row = connection.execute(_HYPERTABLE, (oid,)).fetchone()
+    return row is not None and bool(row[0])
