@@ -15,15 +15,24 @@ TIMESCALEDB: Final = "timescaledb"
 """The extension that makes hypertables."""
 
 _COLUMNS: Final = """
-select a.attname, coalesce(b.typname, t.typname), format_type(a.atttypid, a.atttypmod), a.attnotnull,
-       a.atthasdef or a.attidentity <> '', coalesce(l.collisdeterministic, true)
+select a.attname, b.typname, format_type(a.atttypid, a.atttypmod), coalesce(to_jsonb(a) ->> 'attgenerated', '') <> '',
+       coalesce(l.collisdeterministic, true)
 from pg_attribute a
 join pg_type t on t.oid = a.atttypid
 left join pg_collation l on l.oid = a.attcollation
-left join pg_type b on t.typtype = 'd' and b.oid = t.typbasetype
+cross join lateral (
+    with recursive base as (
+        select t.typname, t.typtype, t.typbasetype
+        union all
+        select below.typname, below.typtype, below.typbasetype from base join pg_type below
+        on base.typtype = 'd' and below.oid = base.typbasetype
+    )
+    select typname from base where typtype <> 'd'
+) as b
 where a.attrelid = %s and a.attnum > 0 and not a.attisdropped
 order by a.attnum
 """
+"""The columns, with the type below a domain, however many lie on each other; servers before 12 generate none."""
 
 _INDEXES: Final = """
 select array(select a.attname::text from generate_series(0, i.indnkeyatts - 1) k
@@ -67,16 +76,14 @@ class Column:
         name: as the catalog spells it.
         type: its base type, such as `float8`; of a domain the type below it.
         shown: the type as people write it, such as `double precision`.
-        not_null: whether it takes no null.
-        has_default: whether a row may leave it out.
+        is_generated: whether the database computes it, so that it cannot be written.
         tells_apart: whether its collation tells any two texts apart.
     """
 
     name: str
     type: str
     shown: str
-    not_null: bool = False
-    has_default: bool = False
+    is_generated: bool = False
     tells_apart: bool = True
 
 

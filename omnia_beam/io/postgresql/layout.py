@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -28,6 +29,9 @@ _IDS: Final = {
     **dict.fromkeys(_INTEGERS, "int8"),
 }
 """Types of an id's column, with the type that ids are compared in, so that an index is used."""
+
+_INTEGER: Final = re.compile(r"-?[0-9]{1,20}")
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 _TEXTS: Final = ("text", "varchar", "bpchar")
 
@@ -251,8 +255,8 @@ class TableLayout:
         """Return whether a text can be compared with the ids of the table at all."""
         assert self.series is not None
         if self.series.type in _INTEGERS:
-            return text.lstrip("-").isascii() and text.lstrip("-").isdigit() and -(2**63) <= int(text) < 2**63
-        return self.series.type != "uuid" or len(text) == 36
+            return _INTEGER.fullmatch(text) is not None and -(2**63) <= int(text) < 2**63
+        return self.series.type != "uuid" or _UUID.fullmatch(text) is not None
 
     @property
     def _zone_sql(self) -> str:

@@ -73,7 +73,7 @@ class _ReadRows(beam.DoFn):
     def process(self, shard: WindowShard) -> Iterator[Any]:
         """Yield the chunks of a shard in order; while one is processed the next one of each connection is fetched."""
         windows = iter(shard.windows)
-        idle = list(self._readers)
+        idle = self._connected(len(shard.windows))
         under_way: deque[_UnderWay] = deque()
         try:
             with self._board.noting_fatal():
@@ -87,6 +87,15 @@ class _ReadRows(beam.DoFn):
         finally:
             for each in under_way:  # of a bundle that failed: the next one uses the same connections
                 each.abandon()
+
+    def _connected(self, windows: int) -> list[WindowReader]:
+        """Return the readers for so many windows: the first, and of the others those that get a session at once.
+
+        An account may be allowed no more than one.
+        """
+        first, *others = self._readers[: max(1, windows)]
+        with self._board.noting_fatal():
+            return [first, *others] if first.connects() and all(each.connects() for each in others) else [first]
 
     def _chunks(self, reading: _UnderWay) -> Iterator[Any]:
         try:

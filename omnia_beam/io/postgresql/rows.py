@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from omnia_beam.core.chunk import NO_POINTS, Points
 from omnia_beam.core.errors import IncompleteReadError
 from omnia_beam.core.limits import MAX_STATUS
+from omnia_beam.io.postgresql.connection import one_transaction
 
 _EXACT: Final = 2**53
 
@@ -58,17 +59,19 @@ def query(connection: Any, statement: str, most: int | None = None) -> Any:
     Raises:
         TooManyRowsError: there are more.
     """
-    with connection.cursor() as cursor:
+    batches = []
+    rows = 0
+    with one_transaction(connection), connection.cursor() as cursor:
         cursor.execute(statement)
         reader = cursor.fetch_record_batch()
-        batches = []
-        rows = 0
         for batch in reader:
             rows += batch.num_rows
             if most is not None and rows > most:
-                raise TooManyRowsError(f"more than {most:,} rows")
+                break
             batches.append(batch)
-        return pa.Table.from_batches(batches, reader.schema)
+    if most is not None and rows > most:
+        raise TooManyRowsError(f"more than {most:,} rows")
+    return pa.Table.from_batches(batches, reader.schema)
 
 
 def sorted_rows(table: Any, series_ids: Sequence[str], *, unit_ns: int, default_status: int) -> Rows:

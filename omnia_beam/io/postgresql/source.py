@@ -24,6 +24,7 @@ from omnia_beam.io.facts import SeriesFacts
 from omnia_beam.io.postgresql.catalog import find_table, near_names
 from omnia_beam.io.postgresql.connection import Database
 from omnia_beam.io.postgresql.density import Density, dense_windows, edges_of
+from omnia_beam.io.postgresql.failure import retried
 from omnia_beam.io.postgresql.layout import TableLayout
 from omnia_beam.io.postgresql.names import TableName
 from omnia_beam.io.postgresql.options import PostgresqlSource, TableSelection
@@ -164,36 +165,40 @@ class OtherTable:
         row = {each: at for at, each in enumerate(series_ids)}
         counts = np.zeros((len(row), len(edges) - 1), np.int64)
         rest = iter([each for each in row if self._is_askable(layout, each)])
-        with self.database.connected() as connection:
-            while some := list(islice(rest, _COUNTED_AT_ONCE)):
-                with self.database.reporting(str(layout.found.name)):
-                    for first, *more in connection.execute(layout.counts_query(some, edges).encode()):
-                        if layout.is_wide:
-                            counts[[row[each] for each in some], first - 1] = more
-                        else:
-                            part, points = more
-                            counts[row[first], part - 1] = points
+        while some := list(islice(rest, _COUNTED_AT_ONCE)):
+            for first, *more in self._rows(layout, layout.counts_query(some, edges)):
+                if layout.is_wide:
+                    counts[[row[each] for each in some], first - 1] = more
+                else:
+                    part, points = more
+                    counts[row[first], part - 1] = points
         return Density(tuple(row), tuple(edges), counts)
 
     def texts(self, layout: TableLayout, series_ids: Sequence[str], span: TimeRange) -> Iterator[tuple[str, int]]:
         """Yield the series that have texts in a range, with their number; the table has a column of texts."""
         rest = iter([each for each in series_ids if self._is_askable(layout, each)])
         while some := list(islice(rest, _COUNTED_AT_ONCE)):
-            with self.database.connected() as connection, self.database.reporting(str(layout.found.name)):
-                yield from connection.execute(layout.texts_query(some, span).encode()).fetchall()
+            yield from self._rows(layout, layout.texts_query(some, span))
 
     def _all(self, layout: TableLayout) -> list[str]:
         if layout.is_wide:
             return [each.name for each in layout.wide]
-        with self.database.connected() as connection:
-            return [each for (each,) in connection.execute(layout.ids_query().encode())]
+        return [each for (each,) in self._rows(layout, layout.ids_query())]
 
     def _there(self, layout: TableLayout, ids: Sequence[str]) -> set[str]:
         askable = [each for each in ids if self._is_askable(layout, each)]
         if layout.is_wide or not askable:
             return set(askable)
-        with self.database.connected() as connection:
-            return {each for (each,) in connection.execute(layout.there_query(askable).encode())}
+        return {each for (each,) in self._rows(layout, layout.there_query(askable))}
+
+    def _rows(self, layout: TableLayout, statement: str) -> list[Any]:
+        """Return the rows of a query, asked again where the server gave it up: a standby does, and restarts."""
+
+        def once() -> list[Any]:
+            with self.database.connected() as connection, self.database.reporting(str(layout.found.name)):
+                return connection.execute(statement.encode()).fetchall()
+
+        return retried(once)
 
     def _is_askable(self, layout: TableLayout, series_id: str) -> bool:
         if layout.is_wide:

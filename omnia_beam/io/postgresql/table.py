@@ -161,6 +161,8 @@ class TableForm:
                 name in ("series_id", "text") and column.shown not in ("text", "character varying")
             ):
                 wrong.append(f"its column {name} is {column.shown}, not {self.columns[name]}")
+            elif column.is_generated:
+                wrong.append(f"its column {name} is generated, so that it cannot be written")
             elif name == "series_id" and not column.tells_apart:
                 wrong.append("the collation of its column series_id takes different ids for the same one")
         wrong += [f"it has a further column {each.name}" for each in found.columns if each.name not in types]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import DestinationError, TransientServiceError
-from omnia_beam.io.postgresql.connection import Database
+from omnia_beam.io.postgresql.connection import DURABLY, Database
 from omnia_beam.io.postgresql.copy_rows import HEADER, TRAILER, copy_rows
 from omnia_beam.io.postgresql.failure import UniqueViolationError, retried
 from omnia_beam.io.postgresql.leftovers import note_windows
@@ -102,6 +102,7 @@ class TableWriter:
 
     def _transaction(self, windows: Sequence[WindowRows], *, staged: bool) -> None:
         connection = self._open()
+        connection.execute(DURABLY.encode())
         held = set(range(len(windows))) if staged else self._held(connection, windows)
         fresh = [each for at, each in enumerate(windows) if at not in held]
         there = [each for at, each in enumerate(windows) if at in held]
