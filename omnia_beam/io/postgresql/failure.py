@@ -53,6 +53,7 @@ _MEANINGS: Final[Mapping[str, str]] = {
 }
 """What to do, by SQLSTATE."""
 
+_NO_LOCKS: Final = " (its locks are used up: raise max_locks_per_transaction; a table takes one for each partition, or chunk, and its indexes)"
 _ON_REQUEST: Final = "somebody cancelled the statement at the server: ask who and why, then run again"
 
 _RETRY_S: Final = 120.0
@@ -88,7 +89,7 @@ def database_error(error: BaseException, database: str, doing: str) -> OmniaBeam
     if state == "23505":
         return UniqueViolationError(f"{where}{words}")
     if state.startswith(_TRANSIENT):
-        return TransientServiceError(f"{where}{words}")
+        return TransientServiceError(f"{where}{words}{_NO_LOCKS if 'shared memory' in words else ''}")
     if state.startswith("28"):
         return CredentialError(f"{where}{words}")
     if state in ("3D000", "42P01", "42703", "3F000"):

@@ -8,17 +8,23 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
+import numpy as np
 import psycopg
 import pytest
 
 from omnia_beam.beam.context import RunContext
+from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.errors import DestinationError
+from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.postgresql.connection import Database as Product
 from omnia_beam.io.postgresql.names import TableName
 from omnia_beam.io.postgresql.options import PostgresqlSink
 from omnia_beam.io.postgresql.table import TableForm
+from omnia_beam.io.postgresql.transaction import TableWriter, WindowRows
 from omnia_beam.pipelines.profile.command import run_profile
 from omnia_beam.pipelines.run import run_migrate
 from omnia_beam.pipelines.verify.verify import run_verify
@@ -217,3 +223,37 @@ def test_two_workers_fill_new_chunks_at_once(hyper: Database, jobs: Jobs, contex
     job = jobs.job(jobs.csv(points), hyper.sink(commit_points=200), workers=2, max_chunk_points=100)
     assert run_migrate(job, context).status == "complete"
     assert hyper.rows() == as_rows(points)
+
+
+def test_a_transaction_locks_the_chunks_of_its_own_windows_alone(
+    hyper: Database, jobs: Jobs, context: RunContext
+) -> None:
+    """Locks are few on a server: of a table of a thousand chunks no transaction may want all."""
+    hyper.run(TableForm(TableName(None, "points"), "timestamptz", 192).ddl)
+    hyper.run("select create_hypertable('points', 'time', chunk_time_interval => interval '1 hour')")
+    points = steady("ab", 200, HOUR)
+    run_migrate(jobs.job(jobs.csv(points), hyper.sink()), context)
+    form = TableForm(TableName(None, "points"), "timestamptz", 192)
+    product = Product.of(PostgresqlSink.model_validate(hyper.sink()))
+    span = TimeRange(T0 + 10 * HOUR, T0 + 12 * HOUR)
+    times = np.array([span.start_ns, span.start_ns + HOUR], np.int64)
+    column = Points(times, np.array([1.5, -1.5]), np.array([192, 192], np.uint32))
+    chunk = Chunk.from_points(ChunkKey(("a",), span), {"a": column})
+    held: list[int] = []
+
+    class Watched(TableWriter):
+        def _copy(self, connection: psycopg.Connection[Any], table: str, windows: Sequence[WindowRows]) -> None:
+            super()._copy(connection, table, windows)
+            row = connection.execute("select count(*) from pg_locks where pid = pg_backend_pid()").fetchone()
+            held.append(0 if row is None else row[0])
+
+        def _merge(self, connection: psycopg.Connection[Any], windows: Sequence[WindowRows]) -> None:
+            super()._merge(connection, windows)
+            row = connection.execute("select count(*) from pg_locks where pid = pg_backend_pid()").fetchone()
+            held.append(0 if row is None else row[0])
+
+    writer = Watched(product, form, None)
+    writer.write([WindowRows(chunk, again=True)])
+    writer.close()
+    assert hyper.run("select array_agg(value order by time) from points where abs(value) = 1.5") == [([1.5, -1.5],)]
+    assert max(held) < 60, "the table has 200 chunks, of three relations each"
