@@ -11,16 +11,28 @@ from omnia_beam.io.postgresql.names import TableName
 if TYPE_CHECKING:
     import psycopg
 
+TIMESCALEDB: Final = "timescaledb"
+"""The extension that makes hypertables."""
+
 _COLUMNS: Final = """
-select a.attname, coalesce(b.typname, t.typname), format_type(a.atttypid, a.atttypmod), a.attnotnull,
-       a.atthasdef or a.attidentity <> '', coalesce(l.collisdeterministic, true)
+select a.attname, b.typname, format_type(a.atttypid, a.atttypmod), coalesce(to_jsonb(a) ->> 'attgenerated', '') <> '',
+       coalesce(l.collisdeterministic, true)
 from pg_attribute a
 join pg_type t on t.oid = a.atttypid
 left join pg_collation l on l.oid = a.attcollation
-left join pg_type b on t.typtype = 'd' and b.oid = t.typbasetype
+cross join lateral (
+    with recursive base as (
+        select t.typname, t.typtype, t.typbasetype
+        union all
+        select below.typname, below.typtype, below.typbasetype from base join pg_type below
+        on base.typtype = 'd' and below.oid = base.typbasetype
+    )
+    select typname from base where typtype <> 'd'
+) as b
 where a.attrelid = %s and a.attnum > 0 and not a.attisdropped
 order by a.attnum
 """
+"""The columns, with the type below a domain, however many lie on each other; servers before 12 generate none."""
 
 _INDEXES: Final = """
 select array(select a.attname::text from generate_series(0, i.indnkeyatts - 1) k
@@ -35,15 +47,20 @@ where i.indrelid = %s
 
 _CHILDREN: Final = """
 select exists (
-    select from pg_inherits i
-    join pg_class t on t.oid = i.inhparent and t.relkind = 'r'
-    join pg_class c on c.oid = i.inhrelid
-    join pg_namespace n on n.oid = c.relnamespace and n.nspname <> '_timescaledb_internal'
-    where i.inhparent = %s
+    select from pg_inherits i join pg_class t on t.oid = i.inhparent and t.relkind = 'r' where i.inhparent = %s
 )
 """
-"""Whether tables inherit from a table: its rows are theirs too, and its unique indexes do not reach them. The chunks of a
-hypertable are divided by time, which each of its unique indexes holds."""
+"""Whether tables inherit from a table: its rows are theirs too, and its unique indexes do not reach them."""
+
+_HYPERTABLE: Final = """
+select exists (
+    select from _timescaledb_catalog.hypertable h
+    join pg_namespace n on n.nspname = h.schema_name
+    join pg_class c on c.relnamespace = n.oid and c.relname = h.table_name
+    where c.oid = %s
+)
+"""
+"""Whether a table is a hypertable: the tables that inherit from it are its chunks, in which its unique indexes hold too."""
 
 _LIKE: Final = (
     "select format('%%I.%%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace \
@@ -59,16 +76,14 @@ class Column:
         name: as the catalog spells it.
         type: its base type, such as `float8`; of a domain the type below it.
         shown: the type as people write it, such as `double precision`.
-        not_null: whether it takes no null.
-        has_default: whether a row may leave it out.
+        is_generated: whether the database computes it, so that it cannot be written.
         tells_apart: whether its collation tells any two texts apart.
     """
 
     name: str
     type: str
     shown: str
-    not_null: bool = False
-    has_default: bool = False
+    is_generated: bool = False
     tells_apart: bool = True
 
 
@@ -106,7 +121,7 @@ def find_table(connection: psycopg.Connection[Any], name: TableName) -> FoundTab
     columns = tuple(Column(*each) for each in connection.execute(_COLUMNS, (oid,)))
     indexes = list(connection.execute(_INDEXES, (oid,)))
     row = connection.execute(_CHILDREN, (oid,)).fetchone()
-    inherited = row is not None and row[0]
+    inherited = row is not None and row[0] and not _is_hypertable(connection, oid)
     unique = frozenset(frozenset(names) for names, is_unique, _ in indexes if is_unique and not inherited)
     leading = frozenset(names[0] for names, _, is_ordered in indexes if is_ordered and names)
     return FoundTable(name, columns, unique, leading, is_plain)
@@ -129,7 +144,17 @@ def near_names(connection: psycopg.Connection[Any], name: TableName) -> str:
     return did_you_mean(str(name), known)
 
 
-def has_extension(connection: psycopg.Connection[Any], name: str) -> bool:
-    """Return whether an extension is installed in the database."""
-    found = connection.execute("select 1 from pg_extension where extname = %s", (name,)).fetchone()
-    return found is not None
+def extension_schema(connection: psycopg.Connection[Any], name: str) -> str | None:
+    """Return the schema of an extension's functions; None where it is not installed in the database."""
+    row = connection.execute(
+        "select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = %s",
+        (name,),
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _is_hypertable(connection: psycopg.Connection[Any], oid: int) -> bool:
+    if extension_schema(connection, TIMESCALEDB) is None:
+        return False
+    row = connection.execute(_HYPERTABLE, (oid,)).fetchone()
+    return row is not None and bool(row[0])

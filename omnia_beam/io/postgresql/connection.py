@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
 from omnia_beam.core.errors import UsageError
@@ -23,6 +23,11 @@ from omnia_beam.net.auth.token_provider import TokenProvider
 
 if TYPE_CHECKING:
     import psycopg
+
+DURABLY: Final = (
+    "select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'"
+)
+"""The statement by which the present transaction is stored when its commit returns: a receipt would be a lie otherwise."""
 
 _EXTRA = "kind postgresql needs the module {}: pip install 'omnia-beam[postgresql]'"
 
@@ -79,12 +84,13 @@ class Database:
         except ImportError:
             raise UsageError(_EXTRA.format("psycopg")) from None
         with self.reporting():
-            connection = psycopg.connect(self._conninfo(), autocommit=True)
+            # A pooler may give each transaction another session, which knows no statement that was prepared in one before.
+            connection = psycopg.connect(self._conninfo(), autocommit=True, prepare_threshold=None)
+            connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
             connection.execute(
                 "set timezone = 'UTC'; set standard_conforming_strings = on; set client_min_messages = error; "
                 "set default_transaction_isolation = 'read committed'; "
-                # A receipt says that rows are stored: a commit that returns before they are would make it a lie.
-                "select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'"
+                f"{DURABLY.replace('true', 'false')}"
             )
             return connection
 
@@ -96,7 +102,7 @@ class Database:
         except ImportError:
             raise UsageError(_EXTRA.format("adbc_driver_postgresql")) from None
         with self.reporting(), dbapi.connect(self._conninfo(), autocommit=True) as connection:
-            with connection.cursor() as cursor:
+            with one_transaction(connection), connection.cursor() as cursor:
                 cursor.execute("set timezone = 'UTC'")
                 cursor.execute("set standard_conforming_strings = on")
                 cursor.execute("set default_transaction_isolation = 'read committed'")
@@ -145,6 +151,17 @@ class Database:
     def _authorities(self) -> str:
         """Return the file of authorities; the drivers' own libraries do not know where this system keeps its."""
         return self.ca_bundle or ssl.get_default_verify_paths().cafile or "system"
+
+
+@contextmanager
+def one_transaction(connection: Any) -> Iterator[None]:
+    """Carry out the statements of a block in one transaction of an ADBC connection.
+
+    The driver prepares a statement and then carries it out, for which a pooler may take two sessions otherwise.
+    """
+    connection.adbc_connection.set_autocommit(False)
+    yield
+    connection.adbc_connection.set_autocommit(True)  # an error leaves a connection that is of no use any more
 
 
 @cache

@@ -15,7 +15,7 @@ from omnia_beam.core.timestamps import MAX_TIME_NS, MIN_TIME_NS
 from omnia_beam.io.contents import SeriesAbout, SeriesNames
 from omnia_beam.io.point_block import PointBlock
 from omnia_beam.io.postgresql.catalog import find_table
-from omnia_beam.io.postgresql.connection import Database
+from omnia_beam.io.postgresql.connection import Database, one_transaction
 from omnia_beam.io.postgresql.rows import doubles_of, statuses_of, times_of
 from omnia_beam.io.postgresql.series_table import SeriesTable
 from omnia_beam.io.postgresql.table import TableForm
@@ -89,6 +89,7 @@ class TableContents:
         with (
             self.database.reporting(str(form.name)),
             self.database.arrow() as connection,
+            one_transaction(connection),
             connection.cursor() as cursor,
         ):
             cursor.execute(statement)

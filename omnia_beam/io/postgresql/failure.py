@@ -19,9 +19,10 @@ from omnia_beam.core.errors import (
 
 T = TypeVar("T")
 
-_TRANSIENT: Final = ("08", "40001", "40P01", "53200", "53300", "55P03", "57P")
-"""SQLSTATEs, or their beginnings, after which the same may succeed: a connection that was lost or refused, a backend that was
-terminated, a server that starts or stops, a deadlock, a lock that was not given, too many connections."""
+_TRANSIENT: Final = ("08", "25P03", "40001", "40P01", "53200", "53300", "55P03", "57P")
+"""SQLSTATEs, or their beginnings, after which the same may succeed: a connection that was lost or refused, a transaction that was
+ended for being idle, a backend that was terminated, a server that starts or stops, a deadlock, a standby that had to cancel a
+query, a lock that was not given, too many connections."""
 
 _ACCOUNT: Final = re.compile(r"authentication failed|pg_hba\.conf|role \"|no password supplied|not permitted to log in")
 _BUSY: Final = re.compile(
@@ -32,6 +33,8 @@ _STREAMED: Final = "[libpq]"
 
 _UNFIT: Final = re.compile(r"out of range|overflow|invalid input|cannot be cast|division by zero")
 _TOO_LONG: Final = re.compile(r"statement timeout")
+_CANCELLED: Final = re.compile(r"due to user request")
+_CONFLICT: Final = re.compile(r"conflict with recovery|deadlock detected|could not serialize|lock timeout")
 _NO_DATABASE: Final = re.compile(r"database \".*\" does not exist")
 _LOST: Final = re.compile(
     r"server closed the connection|connection (was |is |has been )?(lost|closed|reset)|terminating connection|no connection to the "
@@ -44,10 +47,14 @@ _MEANINGS: Final[Mapping[str, str]] = {
     "42501": "the account lacks a right: docs/postgresql.md lists the grants",
     "25006": "the server takes no writes: it is a standby, or the database is set to read only",
     "22001": "a text is longer than its column",
+    "22021": "texts of the database are not in UTF-8 (SQL_ASCII checks nothing): make a view without those rows",
     "22P05": "the encoding of the database lacks a character of an id or a text: it has to be UTF8",
     "57014": "the server's statement_timeout: raise it for this account, or lower sink.commit_points or max_chunk_points",
 }
 """What to do, by SQLSTATE."""
+
+_NO_LOCKS: Final = " (its locks are used up: raise max_locks_per_transaction; a table takes one for each partition, or chunk, and its indexes)"
+_ON_REQUEST: Final = "somebody cancelled the statement at the server: ask who and why, then run again"
 
 RETRY_S: Final = 120.0
 _LONGEST_WORDS: Final = 400
@@ -82,12 +89,12 @@ def database_error(error: BaseException, database: str, doing: str) -> OmniaBeam
     if state == "23505":
         return UniqueViolationError(f"{where}{words}")
     if state.startswith(_TRANSIENT):
-        return TransientServiceError(f"{where}{words}")
+        return TransientServiceError(f"{where}{words}{_NO_LOCKS if 'shared memory' in words else ''}")
     if state.startswith("28"):
         return CredentialError(f"{where}{words}")
     if state in ("3D000", "42P01", "42703", "3F000"):
         return UsageError(f"{where}{words}")
-    meaning = _MEANINGS.get(state)
+    meaning = _ON_REQUEST if _CANCELLED.search(words) else _MEANINGS.get(state)
     of = UnfitValueError if state.startswith("22") else DestinationError
     return of(f"{where}{words}{f' ({meaning})' if meaning else f' [{state}]'}")
 
@@ -102,10 +109,12 @@ def _without_state(where: str, words: str) -> OmniaBeamError:
         return CredentialError(f"{where}{words}")
     if "certificate" in words or "does not support SSL" in words:
         return UnreachableError(f"{where}{words} (sslmode and ca_bundle say what is accepted)")
-    if _LOST.search(words):
+    if _LOST.search(words) or _CONFLICT.search(words):
         return TransientServiceError(f"{where}{words}")
     if _TOO_LONG.search(words):
         return DestinationError(f"{where}{words} ({_MEANINGS['57014']})")
+    if _CANCELLED.search(words):
+        return DestinationError(f"{where}{words} ({_ON_REQUEST})")
     if _UNFIT.search(words):
         return UnfitValueError(f"{where}{words}")
     return UnreachableError(f"{where}{words}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -28,6 +29,9 @@ _IDS: Final = {
     **dict.fromkeys(_INTEGERS, "int8"),
 }
 """Types of an id's column, with the type that ids are compared in, so that an index is used."""
+
+_INTEGER: Final = re.compile(r"-?[0-9]{1,20}")
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 _TEXTS: Final = ("text", "varchar", "bpchar")
 
@@ -138,8 +142,7 @@ class TableLayout:
         """Return the condition that a row's time lies in a range, in a form for which an index on the column is used."""
         name = identifier(self.time.name)
         if self.time.type in _INTEGERS:
-            first, past = (ns + -ns % self.unit_ns for ns in (span.start_ns, span.end_ns))
-            return f"{name} >= {first // self.unit_ns} and {name} < {past // self.unit_ns}"
+            return f"{name} >= {self._first(span.start_ns)} and {name} < {self._first(span.end_ns)}"
         exact = f"{self.time_sql} >= {_instant(span.start_ns)} and {self.time_sql} < {_instant(span.end_ns)}"
         if self.time.type == "timestamptz":
             return exact
@@ -187,9 +190,14 @@ class TableLayout:
         values = ", ".join(number_sql(columns[each]) if each in columns else "null::float8" for each in names)
         return f"select {self.time_sql}, {values} from {self.found.name.sql} where {self.within(span)}"
 
-    def counts_query(self, series_ids: Sequence[str], span: TimeRange) -> str:
-        """Return the query for the number of points: of a long table a row a series, of a wide one a column each."""
-        table = self.found.name.sql
+    def counts_query(self, series_ids: Sequence[str], edges: Sequence[int]) -> str:
+        """Return the query for the number of points between edges, ns: the number of the part, from 1, before the counts.
+
+        Of a long table a row is of a series and a part (id, part, points), of a wide one of a part (part, points of each column).
+        Series and parts without points may be missing.
+        """
+        table, span = self.found.name.sql, TimeRange(edges[0], edges[-1])
+        part = "1" if len(edges) == 2 else f"width_bucket({self.time_sql}, {self._times(edges[:-1])})"
         if self.is_wide:
             columns = {each.name: identifier(each.name) for each in self.wide}
             counts = [f"count({columns[each]})" for each in series_ids]
@@ -197,13 +205,24 @@ class TableLayout:
                 counts = [
                     f"count(distinct {self.time_sql}) filter (where {columns[each]} is not null)" for each in series_ids
                 ]
-            return f"select {', '.join(counts)} from {table} where {self.within(span)}"
+            groups = "" if len(edges) == 2 else " group by 1"
+            return f"select {part}, {', '.join(counts)} from {table} where {self.within(span)}{groups}"
         assert self.series is not None
         count = "count(*)" if self.is_unique else f"count(distinct {self.time_sql})"
         return (
-            f"select {identifier(self.series.name)}::text, {count} from {table} where {self.of_series(series_ids)} "
-            f"and {self.within(span)} and {self._is_point} group by 1"
+            f"select {identifier(self.series.name)}::text, {part}, {count} from {table} where {self.of_series(series_ids)} "
+            f"and {self.within(span)} and {self._is_point} group by 1, 2"
         )
+
+    def _times(self, instants: Sequence[int]) -> str:
+        """Return the first times of the column that are not before some instants, ns, as an array."""
+        if self.time.type in _INTEGERS:
+            return f"array[{', '.join(str(self._first(each)) for each in instants)}]::int8[]"
+        return f"array[{', '.join(map(_instant, instants))}]"
+
+    def _first(self, ns: int) -> int:
+        """Return the first integer of the time column that is not before an instant."""
+        return -(-ns // self.unit_ns)
 
     def of_series(self, series_ids: Sequence[str]) -> str:
         """Return the condition that a row is of one of some series."""
@@ -236,8 +255,8 @@ class TableLayout:
         """Return whether a text can be compared with the ids of the table at all."""
         assert self.series is not None
         if self.series.type in _INTEGERS:
-            return text.lstrip("-").isascii() and text.lstrip("-").isdigit() and -(2**63) <= int(text) < 2**63
-        return self.series.type != "uuid" or len(text) == 36
+            return _INTEGER.fullmatch(text) is not None and -(2**63) <= int(text) < 2**63
+        return self.series.type != "uuid" or _UUID.fullmatch(text) is not None
 
     @property
     def _zone_sql(self) -> str:

@@ -1,9 +1,10 @@
-"""The reading of a table on a pipeline: WindowShard to Chunk, the next window fetched while one is processed."""
+"""The reading of a table on a pipeline: WindowShard to Chunk, the next windows fetched while one is processed."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,11 +16,15 @@ from omnia_beam.beam.progress import RunBoard, board_of
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import IncompleteReadError, TransientServiceError
 from omnia_beam.core.failure import WindowFailure
+from omnia_beam.core.window import Window
 from omnia_beam.io.base import ReadResult
 from omnia_beam.io.postgresql.reader import TableRead, WindowReader
 from omnia_beam.plan.plan import WindowShard
 
 _FAILURES: Final = "failures"
+_CONNECTIONS: Final = 2
+"""Windows that a worker reads at a time: two sessions are faster than one COPY, and each has one more chunk in memory."""
+
 _MOST_FAILURES: Final = 10
 """Windows in a row that a database which does not respond fails, after which the run ends."""
 
@@ -54,47 +59,57 @@ class _ReadRows(beam.DoFn):
         self._windows_failed = Metrics.counter("omnia_beam", "windows_failed")
 
     def setup(self) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="omnia-rows")
+        self._pool = ThreadPoolExecutor(_CONNECTIONS, thread_name_prefix="omnia-rows")
         self._noted: list[tuple[str, str, int]] = []
-        self._reader = WindowReader(
-            self._reading.task, lambda *found: self._noted.append(found), self._board.stop.is_set
-        )
+        note, stopped = lambda *found: self._noted.append(found), self._board.stop.is_set
+        self._readers = [WindowReader(self._reading.task, note, stopped) for _ in range(_CONNECTIONS)]
         self._failed = 0
 
     def teardown(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
-        self._reader.close()
+        for each in self._readers:
+            each.close()
 
     def process(self, shard: WindowShard) -> Iterator[Any]:
-        """Yield the chunks of a shard; one query is under way while the chunk before is processed."""
-        with self._board.noting_fatal():
-            windows = iter(shard.windows)
-            chunks: Iterator[Chunk] = iter(())
-            window = None
-            ahead = None
-            while True:
-                if ahead is None:
-                    window = None if self._board.stop.is_set() else next(windows, None)
-                    if window is None:
+        """Yield the chunks of a shard in order; while one is processed the next one of each connection is fetched."""
+        windows = iter(shard.windows)
+        idle = self._connected(len(shard.windows))
+        under_way: deque[_UnderWay] = deque()
+        try:
+            with self._board.noting_fatal():
+                while True:
+                    while idle and not self._board.stop.is_set() and (window := next(windows, None)) is not None:
+                        under_way.append(_UnderWay(idle.pop(), window, self._pool))
+                    if not under_way:
                         return
-                    chunks = self._reader.read(window.key)
-                    ahead = self._pool.submit(next, chunks, None)
-                assert window is not None  # a window is under way
-                try:
-                    chunk = ahead.result()
-                except (IncompleteReadError, TransientServiceError) as error:
-                    yield self._failure(WindowFailure.of(window.key, error), error)
-                    ahead = None
-                    continue
+                    yield from self._chunks(under_way[0])
+                    idle.append(under_way.popleft().reader)
+        finally:
+            for each in under_way:  # of a bundle that failed: the next one uses the same connections
+                each.abandon()
+
+    def _connected(self, windows: int) -> list[WindowReader]:
+        """Return the readers for so many windows: the first, and of the others those that get a session at once.
+
+        An account may be allowed no more than one.
+        """
+        first, *others = self._readers[: max(1, windows)]
+        with self._board.noting_fatal():
+            return [first, *others] if first.connects() and all(each.connects() for each in others) else [first]
+
+    def _chunks(self, reading: _UnderWay) -> Iterator[Any]:
+        try:
+            while (chunk := reading.taken()) is not None:
                 self._count_noted()
-                if chunk is None:
-                    self._failed, ahead = 0, None
-                    self._windows_read.inc()
-                    self._board.add(windows_read=1)
-                    continue
-                ahead = self._pool.submit(next, chunks, None)
                 self._points.inc(chunk.num_points)
                 yield chunk
+        except (IncompleteReadError, TransientServiceError) as error:
+            yield self._failure(WindowFailure.of(reading.window.key, error), error)
+            return
+        self._count_noted()
+        self._failed = 0
+        self._windows_read.inc()
+        self._board.add(windows_read=1)
 
     def _failure(self, failure: WindowFailure, error: Exception) -> Any:
         self._failed += isinstance(error, TransientServiceError)
@@ -111,3 +126,27 @@ class _ReadRows(beam.DoFn):
             self._board.note_found(finding, series_id, points)
             if finding == "duplicates":
                 self._repeats.inc(points)
+
+
+class _UnderWay:
+    """A window that is read: its next chunk is fetched by a thread as soon as the one before is taken."""
+
+    def __init__(self, reader: WindowReader, window: Window, pool: ThreadPoolExecutor) -> None:
+        self.reader = reader
+        self.window = window
+        self._pool = pool
+        self._chunks = reader.read(window.key)
+        self._next: Future[Chunk | None] = pool.submit(next, self._chunks, None)
+
+    def taken(self) -> Chunk | None:
+        """Return the next chunk; None at the end of the window."""
+        chunk = self._next.result()
+        if chunk is not None:
+            self._next = self._pool.submit(next, self._chunks, None)
+        return chunk
+
+    def abandon(self) -> None:
+        """Wait until no thread uses the reader any more."""
+        if not self._next.cancel():
+            wait([self._next])
+        self._chunks.close()

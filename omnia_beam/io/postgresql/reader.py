@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from omnia_beam.core.chunk import Chunk, Points
-from omnia_beam.core.errors import IncompleteReadError
+from omnia_beam.core.errors import IncompleteReadError, TransientServiceError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.postgresql.connection import Database
@@ -70,12 +70,25 @@ class WindowReader:
         self._open = ExitStack()
         self._connection: Any = None
 
+    def connects(self) -> bool:
+        """Return whether there is a connection, or the server gives one now.
+
+        Raises:
+            CredentialError, UsageError: there will be none.
+        """
+        if self._connection is None:
+            try:
+                self._connection = self._open.enter_context(self._task.database.arrow())
+            except TransientServiceError:
+                return False
+        return True
+
     def close(self) -> None:
         """Close the connection."""
         self._connection = None
         self._open.close()
 
-    def read(self, key: ChunkKey) -> Iterator[Chunk]:
+    def read(self, key: ChunkKey) -> Generator[Chunk]:
         """Yield the chunks of a window, several where it holds more points than one may.
 
         Raises:

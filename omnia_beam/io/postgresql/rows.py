@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from omnia_beam.core.chunk import NO_POINTS, Points
 from omnia_beam.core.errors import IncompleteReadError
 from omnia_beam.core.limits import MAX_STATUS
+from omnia_beam.io.postgresql.connection import one_transaction
 
 _EXACT: Final = 2**53
 
@@ -58,17 +59,19 @@ def query(connection: Any, statement: str, most: int | None = None) -> Any:
     Raises:
         TooManyRowsError: there are more.
     """
-    with connection.cursor() as cursor:
+    batches = []
+    rows = 0
+    with one_transaction(connection), connection.cursor() as cursor:
         cursor.execute(statement)
         reader = cursor.fetch_record_batch()
-        batches = []
-        rows = 0
         for batch in reader:
             rows += batch.num_rows
             if most is not None and rows > most:
-                raise TooManyRowsError(f"more than {most:,} rows")
+                break
             batches.append(batch)
-        return pa.Table.from_batches(batches, reader.schema)
+    if most is not None and rows > most:
+        raise TooManyRowsError(f"more than {most:,} rows")
+    return pa.Table.from_batches(batches, reader.schema)
 
 
 def sorted_rows(table: Any, series_ids: Sequence[str], *, unit_ns: int, default_status: int) -> Rows:
@@ -96,8 +99,7 @@ def sorted_rows(table: Any, series_ids: Sequence[str], *, unit_ns: int, default_
         values = np.where([each is not None for each in texts], np.nan, values)
     points = Points(times, values, statuses_of(table.column(3), default_status), texts)
     if len(codes) > 1 and not _ascends(codes, times):
-        # Rows of one time are ordered by value and status, so that the order does not depend on where they lie on disk.
-        order = np.lexsort([*_text_keys(texts), points.statuses, values, times, codes])
+        order = _order(codes, points)
         codes, points = codes[order], points.take(order)
     return Rows(codes, points, inexact)
 
@@ -210,6 +212,15 @@ def _ascends(codes: npt.NDArray[np.int32], times: npt.NDArray[np.int64]) -> bool
     """Return whether rows are sorted by series and time, without repeats."""
     same = codes[1:] == codes[:-1]
     return bool(((codes[1:] > codes[:-1]) | (same & (times[1:] > times[:-1]))).all())
+
+
+def _order(codes: npt.NDArray[np.int32], points: Points) -> npt.NDArray[np.intp]:
+    """Return the order by series and time; rows of one time by value, status and text, so that it does not depend on the disk."""
+    few = codes.astype(np.uint16) if len(codes) and int(codes.max()) < 1 << 16 else codes  # which numpy sorts by radix
+    order: npt.NDArray[np.intp] = np.lexsort([points.times, few])
+    if _ascends(codes[order], points.times[order]):
+        return order
+    return np.lexsort([*_text_keys(points.texts), points.statuses, points.values, points.times, few])
 
 
 def _numpy(column: Any) -> Any:

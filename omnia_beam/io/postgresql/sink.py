@@ -168,12 +168,15 @@ class TableSink:
             connection.autocommit = False
             done = form.ready(connection, create=self._options.create)
             connection.execute("create temporary table omnia_beam_check (n int) on commit drop")
-            first = form.bound_sql(0)
+            # Rights are looked at without a row, for which a partition or a foreign key might be missing.
             connection.execute(
-                f"insert into {form.name.sql} as t (series_id, time, value, status) select 'omnia-beam check', {first}, 0, 0 "
-                "on conflict (series_id, time) do update set value = excluded.value"
+                f"insert into {form.name.sql} as t (series_id, time, value, status) "
+                f"select 'omnia-beam check', {form.bound_sql(0)}, 0, 0 where false "
+                "on conflict (series_id, time) do update set value = excluded.value where t.value is distinct from excluded.value"
             )
-            connection.execute(f"delete from {form.name.sql} where series_id = 'omnia-beam check'")
+            connection.execute(f"delete from {form.name.sql} where series_id = 'omnia-beam check' and false")
+            with connection.cursor().copy(f"copy {form.name.sql} ({form.column_list}) from stdin".encode()):
+                pass
             unkept = self._beside.ready(connection, create=self._options.create)
             connection.rollback()
             created = "would be made" if done.startswith("made") else "is there and fits"

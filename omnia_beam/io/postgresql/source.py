@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import partial
 from itertools import islice
 from typing import Any, Final
+
+import numpy as np
 
 from omnia_beam.config import read_ids_file
 from omnia_beam.config.job import JobConfig, wanted_range
@@ -20,6 +23,8 @@ from omnia_beam.io.base import WHOLE, Attempt, Described, Notify, Reading, Selec
 from omnia_beam.io.facts import SeriesFacts
 from omnia_beam.io.postgresql.catalog import find_table, near_names
 from omnia_beam.io.postgresql.connection import Database
+from omnia_beam.io.postgresql.density import Density, dense_windows, edges_of
+from omnia_beam.io.postgresql.failure import retried
 from omnia_beam.io.postgresql.layout import TableLayout
 from omnia_beam.io.postgresql.names import TableName
 from omnia_beam.io.postgresql.options import PostgresqlSource, TableSelection
@@ -28,7 +33,7 @@ from omnia_beam.io.postgresql.series_table import FoundSeries, SeriesTable
 from omnia_beam.ledger.job import JobRun, JobView
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
-from omnia_beam.plan.packing import PackedWindow, PackLimits, pack_windows
+from omnia_beam.plan.packing import PackedWindow, PackLimits
 from omnia_beam.plan.plan import Counted, Plan, Wanted, WindowShard, shard_windows
 
 _SERIES: Final = 1_000
@@ -153,34 +158,47 @@ class OtherTable:
 
     def counts(self, layout: TableLayout, series_ids: Sequence[str], span: TimeRange) -> dict[str, int]:
         """Return the number of points of some series, each time once, as the database counts them."""
-        counts = dict.fromkeys(series_ids, 0)
-        rest = iter([each for each in series_ids if self._is_askable(layout, each)])
-        with self.database.connected() as connection:
-            while some := list(islice(rest, _COUNTED_AT_ONCE)):
-                with self.database.reporting(str(layout.found.name)):
-                    rows = connection.execute(layout.counts_query(some, span).encode()).fetchall()
-                counts |= dict(zip(some, rows[0], strict=True)) if layout.is_wide else dict(rows)
-        return counts
+        return self.density(layout, series_ids, (span.start_ns, span.end_ns)).totals()
+
+    def density(self, layout: TableLayout, series_ids: Sequence[str], edges: Sequence[int]) -> Density:
+        """Return the number of points of some series between edges, ns, each time once, as the database counts them."""
+        row = {each: at for at, each in enumerate(series_ids)}
+        counts = np.zeros((len(row), len(edges) - 1), np.int64)
+        rest = iter([each for each in row if self._is_askable(layout, each)])
+        while some := list(islice(rest, _COUNTED_AT_ONCE)):
+            for first, *more in self._rows(layout, layout.counts_query(some, edges)):
+                if layout.is_wide:
+                    counts[[row[each] for each in some], first - 1] = more
+                else:
+                    part, points = more
+                    counts[row[first], part - 1] = points
+        return Density(tuple(row), tuple(edges), counts)
 
     def texts(self, layout: TableLayout, series_ids: Sequence[str], span: TimeRange) -> Iterator[tuple[str, int]]:
         """Yield the series that have texts in a range, with their number; the table has a column of texts."""
         rest = iter([each for each in series_ids if self._is_askable(layout, each)])
         while some := list(islice(rest, _COUNTED_AT_ONCE)):
-            with self.database.connected() as connection, self.database.reporting(str(layout.found.name)):
-                yield from connection.execute(layout.texts_query(some, span).encode()).fetchall()
+            yield from self._rows(layout, layout.texts_query(some, span))
 
     def _all(self, layout: TableLayout) -> list[str]:
         if layout.is_wide:
             return [each.name for each in layout.wide]
-        with self.database.connected() as connection:
-            return [each for (each,) in connection.execute(layout.ids_query().encode())]
+        return [each for (each,) in self._rows(layout, layout.ids_query())]
 
     def _there(self, layout: TableLayout, ids: Sequence[str]) -> set[str]:
         askable = [each for each in ids if self._is_askable(layout, each)]
         if layout.is_wide or not askable:
             return set(askable)
-        with self.database.connected() as connection:
-            return {each for (each,) in connection.execute(layout.there_query(askable).encode())}
+        return {each for (each,) in self._rows(layout, layout.there_query(askable))}
+
+    def _rows(self, layout: TableLayout, statement: str) -> list[Any]:
+        """Return the rows of a query, asked again where the server gave it up: a standby does, and restarts."""
+
+        def once() -> list[Any]:
+            with self.database.connected() as connection, self.database.reporting(str(layout.found.name)):
+                return connection.execute(statement.encode()).fetchall()
+
+        return retried(once)
 
     def _is_askable(self, layout: TableLayout, series_id: str) -> bool:
         if layout.is_wide:
@@ -228,13 +246,15 @@ class OpenTable:
 
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
         counted: list[Counted] = []
+        count = partial(self._table.density, self._layout)
 
         def packed() -> Iterator[PackedWindow]:
             for series_ids, span in wanted:
                 if span:
-                    counts = self._table.counts(self._layout, sorted(set(series_ids)), span)
-                    counted.append(Counted(span, counts))
-                    yield from pack_windows(counts.items(), span, self.limits)
+                    ids = sorted(set(series_ids))
+                    density = count(ids, edges_of(span, len(ids)))
+                    counted.append(Counted(span, density.totals()))
+                    yield from dense_windows(density, self.limits, count)
 
         plan = Plan.of(packed())
         return replace(plan, counted=tuple(counted))

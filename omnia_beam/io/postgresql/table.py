@@ -10,8 +10,15 @@ import numpy.typing as npt
 
 from omnia_beam.core.errors import UsageError
 from omnia_beam.core.timestamps import format_time
-from omnia_beam.io.postgresql.catalog import FoundTable, find_table, has_extension, make_table, near_names
-from omnia_beam.io.postgresql.names import TableName, literal
+from omnia_beam.io.postgresql.catalog import (
+    TIMESCALEDB,
+    FoundTable,
+    extension_schema,
+    find_table,
+    make_table,
+    near_names,
+)
+from omnia_beam.io.postgresql.names import TableName, identifier, literal
 
 if TYPE_CHECKING:
     import psycopg
@@ -96,18 +103,11 @@ class TableForm:
             raise UsageError(
                 f"sink.table: there is no table {self.name}{near}. Set sink.create: true, or make it: {self.ddl};"
             )
-        self._make(connection)
-        if has_extension(connection, "timescaledb"):
-            chunks = _CHUNK_INTERVAL[self.time_type]
-            connection.execute(
-                f"select create_hypertable({literal(self.name.sql)}, 'time', chunk_time_interval => {chunks}, "
-                "if_not_exists => true)"
-            )
-            return f"made the hypertable {self.name}"
-        return f"made the table {self.name}"
+        with connection.transaction():  # a table that was to be a hypertable and cannot be one is not left behind
+            return self._make(connection)
 
-    def _make(self, connection: psycopg.Connection[Any]) -> None:
-        """Make the table; where another run makes it at the same time, that one's counts if it fits."""
+    def _make(self, connection: psycopg.Connection[Any]) -> str:
+        """Make the table, and return what was made; where another run makes it at the same time, that one's counts if it fits."""
         make_table(connection, self.ddl.replace("create table", "create table if not exists", 1))
         found = find_table(connection, self.name)
         if found is None:
@@ -115,6 +115,14 @@ class TableForm:
                 f"sink.table: {self.name} was made and cannot be found: name its schema, or see that search_path has it"
             )
         self.check(found)
+        schema = extension_schema(connection, TIMESCALEDB)
+        if schema is None:
+            return f"made the table {self.name}"
+        connection.execute(
+            f"select {identifier(schema)}.create_hypertable({literal(self.name.sql)}, 'time', "
+            f"chunk_time_interval => {_CHUNK_INTERVAL[self.time_type]}, if_not_exists => true)"
+        )
+        return f"made the hypertable {self.name}"
 
     def check(self, found: FoundTable) -> None:
         """Check that a table has this form.
@@ -153,6 +161,8 @@ class TableForm:
                 name in ("series_id", "text") and column.shown not in ("text", "character varying")
             ):
                 wrong.append(f"its column {name} is {column.shown}, not {self.columns[name]}")
+            elif column.is_generated:
+                wrong.append(f"its column {name} is generated, so that it cannot be written")
             elif name == "series_id" and not column.tells_apart:
                 wrong.append("the collation of its column series_id takes different ids for the same one")
         wrong += [f"it has a further column {each.name}" for each in found.columns if each.name not in types]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from omnia_beam.core.chunk import Chunk
 from omnia_beam.core.errors import DestinationError, TransientServiceError
-from omnia_beam.io.postgresql.connection import Database
+from omnia_beam.io.postgresql.connection import DURABLY, Database
 from omnia_beam.io.postgresql.copy_rows import HEADER, TRAILER, copy_rows
 from omnia_beam.io.postgresql.failure import UniqueViolationError, retried
 from omnia_beam.io.postgresql.leftovers import note_windows
@@ -102,6 +102,7 @@ class TableWriter:
 
     def _transaction(self, windows: Sequence[WindowRows], *, staged: bool) -> None:
         connection = self._open()
+        connection.execute(DURABLY.encode())
         held = set(range(len(windows))) if staged else self._held(connection, windows)
         fresh = [each for at, each in enumerate(windows) if at not in held]
         there = [each for at, each in enumerate(windows) if at in held]
@@ -127,15 +128,26 @@ class TableWriter:
         found = connection.execute(
             f"select distinct w.at from unnest(%s::int[], %s::text[], %s::{time}[], %s::{time}[]) as w(at, id, first, past) "
             f"cross join lateral (select 1 from {table} t where t.series_id = w.id and t.time >= w.first and t.time < w.past "
-            "limit 1) as one",
+            f"and {self._between} limit 1) as one",
             (
                 [at for at, _, _ in rows],
                 [each for _, each, _ in rows],
                 [self._form.bound(span.start_ns) for _, _, span in rows],
                 [self._form.bound(span.end_ns) for _, _, span in rows],
+                *self._reach(windows),
             ),
         )
         return {at for (at,) in found}
+
+    @property
+    def _between(self) -> str:
+        """The condition that a row lies in the reach of all windows, by constants: no other partition or chunk is locked."""
+        return f"t.time >= %s::{self._form.time_type} and t.time < %s::{self._form.time_type}"
+
+    def _reach(self, windows: Sequence[WindowRows]) -> tuple[str, str]:
+        ranges = [each.chunk.key.range for each in windows]
+        first, past = min(each.start_ns for each in ranges), max(each.end_ns for each in ranges)
+        return self._form.bound(first), self._form.bound(past)
 
     def _copy(self, connection: psycopg.Connection[Any], table: str, windows: Sequence[WindowRows]) -> None:
         statement = f"copy {table} ({self._form.column_list}) from stdin (format binary)"
@@ -163,16 +175,21 @@ class TableWriter:
         again = [(each, one.chunk.key.range) for one in windows if one.again for each in one.chunk.series_ids]
         if again:
             time = form.time_type
-            connection.execute(
-                f"delete from {form.name.sql_beside_parameters} t using unnest(%s::text[], %s::{time}[], %s::{time}[]) as w("
-                f"id, first, past) where t.series_id = w.id and t.time >= w.first and t.time < w.past "
-                f"and not exists (select 1 from {_STAGE} s where s.series_id = t.series_id and s.time = t.time)",
-                (
-                    [each for each, _ in again],
-                    [form.bound(span.start_ns) for _, span in again],
-                    [form.bound(span.end_ns) for _, span in again],
-                ),
+            windows_sql = f"unnest(%s::text[], %s::{time}[], %s::{time}[]) as w(id, first, past)"
+            gone = (
+                f"t.series_id = w.id and t.time >= w.first and t.time < w.past and {self._between} "
+                f"and not exists (select 1 from {_STAGE} s where s.series_id = t.series_id and s.time = t.time)"
             )
+            values = (
+                [each for each, _ in again],
+                [form.bound(span.start_ns) for _, span in again],
+                [form.bound(span.end_ns) for _, span in again],
+                *self._reach(windows),
+            )
+            points = form.name.sql_beside_parameters
+            # TimescaleDB locks every chunk of a table for a delete, whatever it is of: none is sent for nothing.
+            if connection.execute(f"select 1 from {points} t, {windows_sql} where {gone} limit 1", values).fetchone():
+                connection.execute(f"delete from {points} t using {windows_sql} where {gone}", values)
         # Values are compared by their bits: for `=` -0.0 is 0.0, and every NaN the same. Others may have left nulls.
         changed = "float8send(t.value) is distinct from float8send(excluded.value) or t.status is distinct from excluded.status"
         new = "value = excluded.value, status = excluded.status"

@@ -287,7 +287,7 @@ returns text language sql as $$ insert into calls values ($1, $2, $3::text, $4) 
 def test_a_new_table_is_a_hypertable_where_the_extension_is_installed(
     database: Database, jobs: Jobs, context: RunContext, time: str, chunk: str
 ) -> None:
-    """The extension is a row of the catalog and a function that notes its call: TimescaleDB itself is not tried."""
+    """The extension is a row of the catalog and a function that notes its call; `test_timescaledb` tries the extension itself."""
     database.run(FAKE_EXTENSION)
     job = jobs.job(jobs.csv(steady("a", 3)), database.sink(table='"Odd table"', time=time))
     assert run_migrate(job, context).status == "complete"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +21,7 @@ from omnia_beam.io.postgresql import rows as product_rows
 from omnia_beam.io.postgresql.options import PostgresqlSink
 from omnia_beam.pipelines.run import run_migrate
 from tests.io.postgresql.conftest import Database, Jobs, as_rows, steady
-from tests.io.postgresql.server import SETTINGS, Server, programs, running_server
+from tests.io.postgresql.server import SETTINGS, Server, as_postgres, programs, running_server
 from tests.io.postgresql.test_source import stored
 from tests.support import fixtures
 from tests.support.leaks import find_leaks
@@ -264,3 +266,81 @@ def test_a_source_whose_server_goes_away_while_rows_come_in_is_read_again(
     summary = run_migrate(job, context)
     assert (summary.status, summary.points_written) == ("complete", 300_000)
     assert len(stored(jobs.folder / "out")) == 300_000
+
+
+@pytest.fixture
+def standby() -> Iterator[tuple[Database, Database]]:
+    """A primary, and a standby that cancels queries as soon as they are in the way of its recovery."""
+    if programs() is None:
+        pytest.skip("there is no PostgreSQL server on this machine: apt-get install postgresql")
+    with running_server() as primary:
+        copy = Server(primary.bin, primary.folder / "standby", free_port())
+        copy.folder.mkdir()
+        if not os.getuid():
+            shutil.chown(copy.folder, "postgres")
+        address = ["-h", "127.0.0.1", "-p", str(primary.port), "-U", "postgres"]
+        backup = [primary.bin / "pg_basebackup", *address, "-D", copy.folder / "data", "-R", "-c", "fast"]
+        subprocess.run(as_postgres(backup), check=True)
+        with (copy.folder / "data" / "postgresql.conf").open("a") as file:
+            file.write("max_standby_streaming_delay = 0\nwal_retrieve_retry_interval = 100\n")
+        copy.start()
+        try:
+            yield Database(primary, "postgres"), Database(copy, "postgres")
+        finally:
+            copy.stop()
+
+
+@pytest.mark.long
+def test_a_standby_is_read_to_the_end_whatever_it_cancels(
+    standby: tuple[Database, Database], jobs: Jobs, context: RunContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    primary, copy = standby
+    primary.run(
+        "create table points (series_id text, time timestamptz, value float8, status bigint, primary key (series_id, time))"
+    )
+    primary.run(
+        "insert into points select s, timestamptz '2024-01-01Z' + i * interval '1 second', i, 192 "
+        "from generate_series(0, 149999) i, unnest(array['a', 'b']) s"
+    )
+    caught_up(primary, copy)
+    ask = product_rows.query
+    seen: list[str] = []
+
+    def disturbed(connection: Any, statement: str, most: int | None = None) -> Any:
+        seen.append(statement)
+        if len(seen) == 1:
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+                reader = cursor.fetch_record_batch()
+                primary.run("update points set status = 192 where series_id = 'b'")
+                primary.run("vacuum points")
+                caught_up(primary, copy)
+                for _ in reader:
+                    pass
+        return ask(connection, statement, most)
+
+    monkeypatch.setattr("omnia_beam.io.postgresql.reader.query", disturbed)
+    sink = {"kind": "parquet", "path": str(jobs.folder / "out")}
+    window = {"start": "2024-01-01", "end": "2024-01-03"}
+    summary = run_migrate(jobs.job(copy.source(), sink, window=window, max_chunk_points=200_000), context)
+    assert copy.run("select sum(confl_snapshot + confl_lock) > 0 from pg_stat_database_conflicts") == [(True,)]
+    assert (summary.status, summary.points_written) == ("complete", 300_000)
+    into = jobs.job(jobs.csv(steady("a", 1)), copy.sink(), "in")
+    with pytest.raises(DestinationError, match="it is a standby"):
+        run_migrate(into, context)
+
+
+def caught_up(primary: Database, copy: Database) -> None:
+    [(at,)] = primary.run("select pg_current_wal_flush_lsn()::text")
+    for _ in range(600):
+        if copy.run("select coalesce(pg_last_wal_replay_lsn() >= %s::pg_lsn, false)", (at,)) == [(True,)]:
+            return
+        time.sleep(0.1)
+    raise AssertionError("the standby does not follow")
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
