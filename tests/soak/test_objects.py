@@ -21,6 +21,12 @@ SAMPLE = (
     Schedule("verify --repair", "number", "outage", 70),
     Schedule("status, half done", "content", "fails", 5),
 )
+FOUND = (
+    # A woken driver renamed files of its successor that it took for nobody's.
+    Schedule("verify --repair", "content", "pause before", 10),
+    # A woken driver forgot a change of the source that its successor had noted and not copied before it died.
+    Schedule("backfill, new", "number", "pause before", 61),
+)
 LONG_SAMPLE = 250
 
 
@@ -39,6 +45,11 @@ def player(service: Service, tmp_path: Path) -> Player:
 def test_nothing_false_is_said_and_no_harm_is_done(player: Player, schedule: Schedule) -> None:
     player.play(schedule)
     assert schedule.kind == TOGETHER or player.counted["(was hit)"] == 1
+
+
+@pytest.mark.parametrize("schedule", FOUND, ids=str)
+def test_what_was_found_stays_mended(service: Service, tmp_path: Path, schedule: Schedule) -> None:
+    Player(service, tmp_path, seed=6, counted=Counter()).play(schedule)
 
 
 @pytest.mark.soak
