@@ -310,7 +310,9 @@ def _key(path: str) -> str:
 
 def _stored(found: Any, prefix: str) -> StoredFile:
     name = found["path"][len(prefix) + 1 :] if prefix else found["path"]
-    return StoredFile(name, int(found["size"]), int(found["last_modified"].timestamp() * 1_000_000) * 1_000)
+    changed_ns = int(found["last_modified"].timestamp() * 1_000_000) * 1_000
+    # Services quote the tag in a header, and some, such as Azure, not in a listing.
+    return StoredFile(name, int(found["size"]), changed_ns, (found.get("e_tag") or "").removeprefix("W/").strip('"'))
 
 
 def _version(found: Any) -> dict[str, str]:

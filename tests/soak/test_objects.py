@@ -89,6 +89,24 @@ def test_a_run_that_does_not_look_is_caught(service: Service, tmp_path: Path) ->
     assert world.stored() != world.truth()
 
 
+def test_a_source_that_is_overwritten_within_a_second_by_one_of_its_size_is_copied_again(
+    service: Service, tmp_path: Path
+) -> None:
+    world = World(service, tmp_path)
+    world.begin()
+    world.put_source("a.csv", tuple(("a", hour, float(hour % 7), 192) for hour in range(0, 48, 2)))
+    began_s = service.clock.now_s
+    assert world.run("backfill", Driver("one")).says == "complete"
+    before = service.objects["sim/in/a.csv"]
+    service.clock.now_s = began_s
+    world.put_source("a.csv", tuple(("a", hour, float(hour % 9), 192) for hour in range(0, 48, 2)))
+    after = service.objects["sim/in/a.csv"]
+    assert (len(after.data), after.changed_s) == (len(before.data), before.changed_s)
+    service.clock.now_s += 600
+    end = world.run("backfill", Driver("two"))
+    assert (end.says, world.stored()) == ("complete", world.truth())
+
+
 def test_a_driver_that_is_dead_does_nothing_more(service: Service, tmp_path: Path) -> None:
     world = World(service, tmp_path)
     world.begin()

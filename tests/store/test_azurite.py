@@ -55,6 +55,16 @@ def test_files(root: str) -> None:
     assert list(store.walk(root)) == ["year=2024/month=01/a b~ø%25.parquet"]
 
 
+def test_what_changes_a_file_changes_its_facts(root: str) -> None:
+    store, path = store_of(root), within(root, "in/x.csv")
+    seen = []
+    for content in (b"a", b"b", b"c"):
+        store.put(path, content)
+        seen.append((store.find(path)[0][1].tag, store.find(within(root, "in/*.csv"))[0][1].tag))
+    assert len(set(seen)) == 3
+    assert all(named == listed != "" for named, listed in seen)
+
+
 def test_versions(root: str) -> None:
     store, path = store_of(root), within(root, "lease.json")
     first = store.replace(path, b"1", None)

@@ -101,6 +101,19 @@ def test_globs(store: Store, root: str, pattern: str, names: list[str]) -> None:
     assert all(getattr(path, "entry", None) == getattr(root, "entry", None) for path, _ in found)
 
 
+def test_what_changes_a_file_changes_its_facts(store: Store, root: str) -> None:
+    """Also where it is of the same size, at the same second, or within one tick of the clock that dates files."""
+    path = within(root, "in/x.csv")
+    for way in (path, within(root, "in/*.csv")):
+        seen = []
+        for content in (b"a", b"b", b"c"):
+            store.put(path, content)
+            seen.append(store.find(way)[0][1])
+        assert len({(each.size, each.mtime_ns, each.tag) for each in seen}) == 3
+    listed, named = store.find(within(root, "in/*.csv"))[0][1], store.find(path)[0][1]
+    assert (listed.size, listed.tag) == (named.size, named.tag)
+
+
 @pytest.mark.long
 def test_files_are_read_anywhere(store: Store, root: str) -> None:
     data = bytes(range(256)) * 20_000  # more than one buffer

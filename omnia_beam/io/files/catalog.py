@@ -260,9 +260,14 @@ class CatalogStore:
         for file in list_files(self.source.paths):
             name = f"plan/{_PREFIX}{_digest(file.path)}.idx"
             before = self._read(name)
-            if before is not None and before.file == file and before.reading == reading and not before.outdated:
-                before = replace(before, file=file)  # what is stored lacks the settings of the file's store
-                yield name, before, before
+            if (
+                before is not None
+                and before.file.is_same_as(file)
+                and before.reading == reading
+                and not before.outdated
+            ):
+                index = replace(before, file=file)  # what is stored lacks the settings of the file's store
+                yield name, index, index if before.file == file else before
                 continue
             on_file(file)
             yield name, index_file(self.source, file), before
@@ -321,11 +326,11 @@ class CatalogStore:
 
 
 def _only_described_again(index: FileIndex, before: FileIndex | None) -> bool:
-    """Return whether only the index's format differs, while the file and its points are the same."""
+    """Return whether only the index's format differs, or the tag was not recorded, while the file and its points are the same."""
     return (
         before is not None
-        and before.outdated
-        and (before.file, before.reading) == (index.file, index.reading)
+        and before.file.is_same_as(index.file)
+        and before.reading == index.reading
         and index.holds_the_same_as(before)
     )
 

@@ -125,7 +125,6 @@ class World:
         """Let the source change: values are corrected, and points are added."""
         self.changes += 1
         n = self.changes
-        self.service.clock.sleep(5)  # services date objects to the second
         self.put_source("b.csv", tuple((*p[:2], p[2] + 100 * n, p[3]) for p in self.source["b.csv"]))
         self.put_source(f"c{n}.csv", tuple(("c", h, h + n / 8, GOOD) for h in range(40, 60, 2)))
 
