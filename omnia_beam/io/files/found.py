@@ -98,7 +98,7 @@ def reading_error(name: str, error: BaseException, done: str = "read") -> OmniaB
         done: what failed, as a participle.
     """
     text = f"{name}: cannot be {done}: {reason(error)}"
-    if not isinstance(error, StoreError):
+    if not isinstance(error, StoreError) or error.errno == errno.EINVAL:
         return UsageError(text)
     if error.errno == errno.EACCES:
         return CredentialError(f"{text}: give the identity that reads there the right to do so, or another credential")
