@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -124,6 +125,13 @@ def test_a_store_that_ignores_conditions_holds_no_state(front: Front, root: str,
     assert list(store_of(root).walk(root)) == []
     front.choose = lambda method, path: None
     StateDir.open(root, "job")
+
+
+def test_an_unsigned_write_to_google_asks_nobody_for_a_token(front: Front) -> None:
+    place = Place("gs://lake/x", StorageEntry("gs://", endpoint=front.url, anonymous=True))
+    with suppress(OSError):  # what stands there speaks the language of S3
+        store_of(place).put(place, b"1")
+    assert ("PUT", "/lake/x") in front.seen
 
 
 def test_no_such_bucket(front: Front) -> None:
