@@ -249,15 +249,16 @@ class ObjectStore:
         import obstore
 
         prefix = _key(folder)
-        last: str | None = None
+        seen: set[str] = set()
         for left in range(WHOLE_TRIES, 0, -1):
             try:
                 with naming(folder):
-                    for some in obstore.list(self._client, f"{prefix}/" if prefix else None, offset=last):
-                        yield from (found for each in some if (found := _stored(each, prefix)).name)
-                        last = some[-1]["path"] if some else last
+                    for some in obstore.list(self._client, f"{prefix}/" if prefix else None):
+                        new = [found for each in some if (found := _stored(each, prefix)).name not in seen]
+                        seen.update(each.name for each in new)
+                        yield from (each for each in new if each.name)
                 return
-            except StoreError as error:
+            except StoreError as error:  # begun anew: where it broke off can be said where names come in order alone
                 if left == 1 or not is_broken_off(error):
                     raise
 

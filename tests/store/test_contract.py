@@ -8,7 +8,9 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import obstore
 import pytest
+from obstore.exceptions import GenericError
 
 from omnia_beam.core.receipt import FileStamp
 from omnia_beam.store import ChangedMeanwhile, Place, StorageEntry, Store, store_of, within
@@ -186,3 +188,27 @@ def test_a_put_that_finds_another_file_checks_again_and_replaces_it(store: Store
     store.put(path, b"old")
     assert store.put(path, b"new").size == FileStamp(3).size
     assert store.read(path).content == b"new"
+
+
+def test_a_listing_that_breaks_off_loses_nothing_whatever_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Azure with a hierarchical namespace lists folder by folder: `a/1` before `a-b`, which sorts before it."""
+    order = ["in/a/1", "in/a/2", "in/a-b", "in/c"]
+    memory = MemoryObjects()
+    memory.install()
+    try:
+        root = "s3://bucket"
+        put(store_of(root), root, *order)
+        real, tries = obstore.list, [1, 3]
+
+        def list_by_folder(store: object, prefix: str | None = None, *, offset: str | None = None) -> Iterator[object]:
+            found = {each["path"]: each for some in real(store, prefix) for each in some}  # type: ignore[call-overload]  # a memory store
+            names = [name for name in order if offset is None or name > offset]
+            until = tries.pop(0) if tries else None
+            yield from ([found[name]] for name in names[:until])
+            if until is not None:
+                raise GenericError("HTTP error: request or response body error")
+
+        monkeypatch.setattr(obstore, "list", list_by_folder)
+        assert list(store_of(root).walk(within(root, "in"))) == ["a/1", "a/2", "a-b", "c"]
+    finally:
+        memory.uninstall()
