@@ -43,6 +43,7 @@ from omnia_beam.ledger.lease_file import (
     LeaseToken,
     fate_of,
     lost_error,
+    next_try,
     read_lease,
     read_version,
     write_lease,
@@ -214,6 +215,7 @@ class Lease:
         self.release()
 
     def _change(self, change: Callable[[LeaseRecord], LeaseRecord]) -> None:
+        tried = 0
         with self._guard, self._state_dir.lock(LOCK_FILE):
             while True:
                 if self._lost is not None or self._record.released:
@@ -227,6 +229,7 @@ class Lease:
                 try:
                     write_lease(self._state_dir, record, version)
                 except ChangedMeanwhile:
+                    tried = next_try(self._state_dir, tried)
                     continue  # by a worker that has begun the next run, or by another run: look again
                 self._record = record
                 self._renewed_s = self._times.monotonic()
@@ -257,6 +260,7 @@ def advance_run(state_dir: StateDir, token: LeaseToken) -> LeaseToken:
     Raises:
         StateError: the lease is lost, or cannot be read or written.
     """
+    tried = 0
     while True:
         with state_dir.lock(LOCK_FILE):
             found, version = token.record_and_version(state_dir)
@@ -264,6 +268,7 @@ def advance_run(state_dir: StateDir, token: LeaseToken) -> LeaseToken:
             try:
                 write_lease(state_dir, record, version)
             except ChangedMeanwhile:
+                tried = next_try(state_dir, tried)
                 continue  # a heartbeat came between, or the lease is lost: look again
         return LeaseToken(record.run, record.nonce)
 
@@ -287,6 +292,7 @@ class _Acquisition:
         self._since_s = 0.0
 
     def run(self) -> Lease:
+        tried = 0
         while True:
             with self._state_dir.lock(LOCK_FILE) as exclusive:
                 if exclusive:
@@ -297,6 +303,7 @@ class _Acquisition:
                     try:
                         record = self._take(found, version)
                     except ChangedMeanwhile:
+                        tried = next_try(self._state_dir, tried)
                         continue  # another start was faster: judge what it wrote
                     break
             if found is not None:

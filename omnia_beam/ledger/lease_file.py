@@ -112,6 +112,7 @@ def machine_id(host: str) -> str:
 LEASE_FILE: Final = "lease.json"
 FORMAT: Final = 1
 _TAG: Final = "omnia_beam_lease"
+_MOST_TRIES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +257,22 @@ def write_lease(state_dir: StateDir, record: LeaseRecord, version: Any = None) -
     """
     nonce = secrets.token_hex(8) if state_dir.is_conditional else ""
     state_dir.replace(LEASE_FILE, record.to_json(nonce), version)
+
+
+def next_try(state_dir: StateDir, tried: int) -> int:
+    """Return the number of tries so far of a write that found another version than the one that was read.
+
+    Raises:
+        StateError: two writers meet once or twice, and not each time: the store refuses what it should carry out.
+    """
+    if tried < _MOST_TRIES:
+        return tried + 1
+    path = state_dir.path(LEASE_FILE)
+    raise StateError(
+        f"{path}: cannot be written: the store refuses each write as if another had come between. Set `state:` to a disk, or "
+        "to a store with conditional writes (If-None-Match, If-Match); data may stay here",
+        path=path,
+    )
 
 
 def lost_error(state_dir: StateDir, run: int, found: LeaseRecord | None) -> StateError:

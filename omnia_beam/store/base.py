@@ -24,11 +24,13 @@ class StoredFile:
         name: without the folder; with `/` where a listing goes deeper.
         size: bytes.
         mtime_ns: time of the last change, ns since the Unix epoch, by the store's clock; 0 where a listing does not say.
+        tag: the store's name for this content (ETag), without quotes; empty on a disk, and where a store gives none.
     """
 
     name: str
     size: int
     mtime_ns: int = 0
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,10 @@ class Store(Protocol):
         """Yield the files in folders of folders, one level for each prefix that the folder's name must have."""
 
     def find(self, pattern: str) -> Sequence[tuple[str, StoredFile]]:
-        """Return the files that a path or a glob names, with their whole paths. `**` stands for any number of folders."""
+        """Return the files that a path or a glob names, with their whole paths. `**` stands for any number of folders.
+
+        Whatever changes a file after this has returned changes its size, its time or its tag.
+        """
 
     def is_there(self, path: str) -> bool:
         """Return whether a name is taken, also by a link that leads nowhere."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -141,6 +142,11 @@ def _google(container: Container, entry: StorageEntry, endpoint: str | None, opt
 
     if endpoint is not None:
         options["base_url"] = endpoint
+    if (
+        endpoint is not None and entry.anonymous
+    ):  # unsigned writes would ask Google's metadata server for a token all the same
+        nobody = {"client_email": "", "private_key": "", "private_key_id": ""}
+        options["service_account_key"] = json.dumps({"gcs_base_url": endpoint, "disable_oauth": True, **nobody})
     return GCSStore(container.name, **options)
 
 

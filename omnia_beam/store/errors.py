@@ -14,6 +14,8 @@ WHOLE_TRIES: Final = 4
 _REASON_CHARACTERS: Final = 300
 _REFUSED: Final = re.compile(r"status code: 40[13]\b")
 """In the texts of errors of listings, for which obstore has no kinds."""
+_NO_NAME: Final = re.compile(r"object with invalid path")
+"""In the texts of errors about keys that obstore does not take: with `//`, `.` or `..` for a folder, or control characters."""
 T = TypeVar("T")
 
 
@@ -69,6 +71,8 @@ def fail(error: Exception, path: str) -> NoReturn:
     if isinstance(error, PreconditionError):
         raise StoreError(errno.EBUSY, "it was changed while it was read", path) from None
     text = _one_line(str(error))
+    if _NO_NAME.search(text):
+        raise StoreError(errno.EINVAL, f"{text}: rename or delete that object, or give another folder", path) from None
     refused = isinstance(error, PermissionDeniedError | UnauthenticatedError) or _REFUSED.search(text)
     raise StoreError(errno.EACCES if refused else errno.EIO, text, path) from None
 

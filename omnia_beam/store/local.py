@@ -7,7 +7,7 @@ import glob
 import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,11 @@ except ImportError:  # Windows: no flock, so that starts of a job exclude each o
 
 _LOCK_POLL_S = 0.01
 _LOCK_POLLS = 1_000
+_TICK_NS = 20_000_000
+"""Most ns between two times of change that differ, on file systems with fractions of seconds: Linux and Windows count ticks."""
+
+_LONGEST_TICK_NS = 2_000_000_000
+"""The same on file systems with whole seconds (NFS servers, FAT)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,7 @@ class LocalStore:
 
     def find(self, pattern: str) -> Sequence[tuple[str, StoredFile]]:
         names = [pattern] if os.path.isfile(pattern) else glob.glob(pattern, recursive=True)
-        stats = [(name, os.stat(name)) for name in names if os.path.isfile(name)]
+        stats = settled_facts([name for name in names if os.path.isfile(name)])
         return [(name, StoredFile(name, stat.st_size, stat.st_mtime_ns)) for name, stat in stats]
 
     def is_there(self, path: str) -> bool:
@@ -163,6 +168,33 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def settled_facts(
+    names: Sequence[str], now: Callable[[], int] = time.time_ns, sleep: Callable[[float], None] = time.sleep
+) -> list[tuple[str, os.stat_result]]:
+    """Return the facts of files, so that any later change shows in them: file systems date changes by ticks of a clock.
+
+    A file that was changed within the present tick could change again without another time. So the tick is waited out.
+    """
+    stats = _stats(names)
+    left_ns = max((_tick_ns(stat) - (now() - stat.st_mtime_ns) for _, stat in stats), default=0)
+    if 0 < left_ns <= _LONGEST_TICK_NS:
+        sleep(left_ns / 1e9)
+        stats = _stats(names)
+    return stats
+
+
+def _stats(names: Sequence[str]) -> list[tuple[str, os.stat_result]]:
+    found = []
+    for name in names:
+        with suppress(FileNotFoundError):
+            found.append((name, os.stat(name)))
+    return found
+
+
+def _tick_ns(stat: os.stat_result) -> int:
+    return _TICK_NS if stat.st_mtime_ns % 1_000_000_000 else _LONGEST_TICK_NS
 
 
 def _write_local(path: Path, data: bytes | memoryview, known_dirs: set[str] | None, placing: Placing) -> FileStamp:

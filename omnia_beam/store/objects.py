@@ -12,16 +12,17 @@ import glob
 import io
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, BinaryIO, Final, cast
 
+from omnia_beam.core.errors import OmniaBeamError
 from omnia_beam.core.file_stamp import FileStamp
 from omnia_beam.store.base import Appender, ChangedMeanwhile, Placing, StoredFile, VersionedFile
 from omnia_beam.store.client import Container
-from omnia_beam.store.errors import WHOLE_TRIES, StoreError, fail, is_broken_off, naming, whole
+from omnia_beam.store.errors import WHOLE_TRIES, StoreError, T, fail, is_broken_off, naming, whole
 from omnia_beam.store.place import Location, Place, within
 
 _TRIES: Final = 8
@@ -56,14 +57,8 @@ class ObjectStore:
         """Do nothing: folders are parts of names."""
 
     def list(self, folder: str) -> list[StoredFile]:
-        import obstore
-
-        prefix = _key(folder)
-        with naming(folder):
-            answer = whole(lambda: obstore.list_with_delimiter(self._client, f"{prefix}/" if prefix else None))
-        found = answer["objects"]
-        files = (_stored(each, prefix) for each in found)
-        return sorted((each for each in files if not each.name.startswith(".")), key=lambda each: each.name)
+        files = (each for each in self._of_folder(folder) if not each.name.startswith("."))
+        return sorted(files, key=lambda each: each.name)
 
     def walk(self, folder: str) -> Iterator[str]:
         for each in self._below(folder):
@@ -84,9 +79,11 @@ class ObjectStore:
             return []
         parts = location.key.split("/")
         fixed = next(at for at, part in enumerate(parts) if glob.has_magic(part))
-        root = "/".join([location.base.rstrip("/"), *parts[:fixed]])
+        root = _like(pattern, "/".join([location.base.rstrip("/"), *parts[:fixed]]))
         matches = re.compile(_pattern(parts[fixed:])).fullmatch
-        return [(within(_like(pattern, root), each.name), each) for each in self._below(root) if matches(each.name)]
+        of_one_folder = fixed == len(parts) - 1 and parts[-1] != "**"
+        found = [each for each in (self._of_folder(root) if of_one_folder else self._below(root)) if matches(each.name)]
+        return [(within(root, each.name), each) for each in found if not self._is_marker(root, each)]
 
     def is_there(self, path: str) -> bool:
         return self._head(path) is not None
@@ -217,23 +214,51 @@ class ObjectStore:
 
         try:
             with naming(path):
-                return obstore.head(self._client, _key(path))
+                return self._unless_missing(path, lambda: obstore.head(self._client, _key(path)))
         except FileNotFoundError:
             return None
+
+    def _is_marker(self, root: str, found: StoredFile) -> bool:
+        """Return whether what was listed only stands for a folder: `in/`, or `in` with a mark, both without content.
+
+        Consoles make the first, and a listing does not show its slash; Hadoop and blobfuse make the second on Azure.
+        """
+        import obstore
+
+        if found.size:
+            return False
+        path = within(root, found.name)
+        try:
+            with naming(path):
+                facts = self._unless_missing(
+                    path, lambda: obstore.get(self._client, _key(path), options={"head": True})
+                )
+        except FileNotFoundError:
+            return True
+        return facts.attributes.get("hdi_isfolder") == "true"
+
+    def _of_folder(self, folder: str) -> Sequence[StoredFile]:
+        import obstore
+
+        prefix = _key(folder)
+        with naming(folder):
+            answer = whole(lambda: obstore.list_with_delimiter(self._client, f"{prefix}/" if prefix else None))
+        return [each for found in answer["objects"] if (each := _stored(found, prefix)).name]
 
     def _below(self, folder: str) -> Iterator[StoredFile]:
         import obstore
 
         prefix = _key(folder)
-        last: str | None = None
+        seen: set[str] = set()
         for left in range(WHOLE_TRIES, 0, -1):
             try:
                 with naming(folder):
-                    for some in obstore.list(self._client, f"{prefix}/" if prefix else None, offset=last):
-                        yield from (_stored(each, prefix) for each in some)
-                        last = some[-1]["path"] if some else last
+                    for some in obstore.list(self._client, f"{prefix}/" if prefix else None):
+                        new = [found for each in some if (found := _stored(each, prefix)).name not in seen]
+                        seen.update(each.name for each in new)
+                        yield from (each for each in new if each.name)
                 return
-            except StoreError as error:
+            except StoreError as error:  # begun anew: where it broke off can be said where names come in order alone
                 if left == 1 or not is_broken_off(error):
                     raise
 
@@ -255,7 +280,30 @@ class ObjectStore:
             meta = cast(dict[str, Any], found.meta)
             return meta, bytes(found.bytes()) if only in (None, int(meta["size"])) else b""
 
-        return whole(get)
+        return whole(lambda: self._unless_missing(path, get))
+
+    def _unless_missing(self, path: str, request: Callable[[], T]) -> T:
+        """Return the response of a request for an object.
+
+        S3 says 403 instead of 404 to those who may not list the whole bucket, such as by a policy with a condition on the prefix.
+        So where a request is refused and the folder may be listed, the listing tells.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+        """
+        from obstore.exceptions import BaseError, PermissionDeniedError
+
+        try:
+            return request()
+        except PermissionDeniedError:
+            folder, _, name = path.rpartition("/")
+            try:
+                is_there = any(each.name == name for each in self._of_folder(_like(path, folder)))
+            except (BaseError, OSError, OmniaBeamError):
+                is_there = True
+            if not is_there:
+                raise FileNotFoundError(path) from None
+            raise
 
 
 class _ObjectFile(io.RawIOBase):
@@ -309,8 +357,11 @@ def _key(path: str) -> str:
 
 
 def _stored(found: Any, prefix: str) -> StoredFile:
+    """Return what was listed; its name is empty where it only stands for the folder itself."""
     name = found["path"][len(prefix) + 1 :] if prefix else found["path"]
-    return StoredFile(name, int(found["size"]), int(found["last_modified"].timestamp() * 1_000_000) * 1_000)
+    changed_ns = int(found["last_modified"].timestamp() * 1_000_000) * 1_000
+    # Services quote the tag in a header, and some, such as Azure, not in a listing.
+    return StoredFile(name, int(found["size"]), changed_ns, (found.get("e_tag") or "").removeprefix("W/").strip('"'))
 
 
 def _version(found: Any) -> dict[str, str]:

@@ -170,6 +170,8 @@ class Location:
             raise UsageError(f"{path}: names no container: write {SPELLINGS}")
         if ".." in names or "." in names:
             raise UsageError(f"{path}: holds . or .. for a folder, which object stores do not have: write the path out")
+        if not path.isprintable():
+            raise UsageError(f"{path!r}: holds a control character, which names of objects must not have")
         service: Service = "s3" if scheme == "s3" else "gs" if scheme == "gs" else "az"
         return cls(service, container, "/".join(names), base, account, endpoint, entry)
 

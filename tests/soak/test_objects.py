@@ -21,6 +21,12 @@ SAMPLE = (
     Schedule("verify --repair", "number", "outage", 70),
     Schedule("status, half done", "content", "fails", 5),
 )
+FOUND = (
+    # A woken driver renamed files of its successor that it took for nobody's.
+    Schedule("verify --repair", "content", "pause before", 10),
+    # A woken driver forgot a change of the source that its successor had noted and not copied before it died.
+    Schedule("backfill, new", "number", "pause before", 61),
+)
 LONG_SAMPLE = 250
 
 
@@ -39,6 +45,11 @@ def player(service: Service, tmp_path: Path) -> Player:
 def test_nothing_false_is_said_and_no_harm_is_done(player: Player, schedule: Schedule) -> None:
     player.play(schedule)
     assert schedule.kind == TOGETHER or player.counted["(was hit)"] == 1
+
+
+@pytest.mark.parametrize("schedule", FOUND, ids=str)
+def test_what_was_found_stays_mended(service: Service, tmp_path: Path, schedule: Schedule) -> None:
+    Player(service, tmp_path, seed=6, counted=Counter()).play(schedule)
 
 
 @pytest.mark.soak
@@ -76,6 +87,24 @@ def test_a_run_that_does_not_look_is_caught(service: Service, tmp_path: Path) ->
     world.keys = {"destination_check": "off"}
     assert world.run("backfill", Driver("one")).says == "complete"
     assert world.stored() != world.truth()
+
+
+def test_a_source_that_is_overwritten_within_a_second_by_one_of_its_size_is_copied_again(
+    service: Service, tmp_path: Path
+) -> None:
+    world = World(service, tmp_path)
+    world.begin()
+    world.put_source("a.csv", tuple(("a", hour, float(hour % 7), 192) for hour in range(0, 48, 2)))
+    began_s = service.clock.now_s
+    assert world.run("backfill", Driver("one")).says == "complete"
+    before = service.objects["sim/in/a.csv"]
+    service.clock.now_s = began_s
+    world.put_source("a.csv", tuple(("a", hour, float(hour % 9), 192) for hour in range(0, 48, 2)))
+    after = service.objects["sim/in/a.csv"]
+    assert (len(after.data), after.changed_s) == (len(before.data), before.changed_s)
+    service.clock.now_s += 600
+    end = world.run("backfill", Driver("two"))
+    assert (end.says, world.stored()) == ("complete", world.truth())
 
 
 def test_a_driver_that_is_dead_does_nothing_more(service: Service, tmp_path: Path) -> None:

@@ -55,6 +55,41 @@ def test_files(root: str) -> None:
     assert list(store.walk(root)) == ["year=2024/month=01/a b~ø%25.parquet"]
 
 
+def test_what_changes_a_file_changes_its_facts(root: str) -> None:
+    store, path = store_of(root), within(root, "in/x.csv")
+    seen = []
+    for content in (b"a", b"b", b"c"):
+        store.put(path, content)
+        seen.append((store.find(path)[0][1].tag, store.find(within(root, "in/*.csv"))[0][1].tag))
+    assert len(set(seen)) == 3
+    assert all(named == listed != "" for named, listed in seen)
+
+
+def test_marks_of_folders_are_no_files(root: str, endpoint: str) -> None:
+    """Hadoop and blobfuse mark an empty blob; tools that follow S3 end its name with a slash."""
+    folder = root.removeprefix("az://lake/")
+    lake = AzureLake(endpoint.removesuffix(f"/{ACCOUNT}"), folder)
+    lake.put("in/", b"")
+    lake.put("in/a.csv", b"time,a\n")
+    lake.put("in/zero", b"")
+    mark = {"x-ms-blob-type": "BlockBlob", "x-ms-meta-hdi_isfolder": "true"}
+    lake._send("PUT", f"/{folder}/in/sub", headers=mark)
+    lake.put("in/sub/b.csv", b"time,a\n")
+    for pattern, names in (("in/*", ["in/a.csv", "in/zero"]), ("**", ["in/a.csv", "in/sub/b.csv", "in/zero"])):
+        found = store_of(root).find(within(root, pattern))
+        assert [path.removeprefix(f"{root}/") for path, _ in found] == names
+
+
+def test_many_are_deleted_at_once(root: str) -> None:
+    """Azure takes 256 deletions a request."""
+    store = store_of(root)
+    paths = [within(root, f"many/{number}") for number in range(300)]
+    for path in paths[::7]:
+        store.put(path, b"1")
+    store.delete_all(paths)
+    assert list(store.walk(root)) == []
+
+
 def test_versions(root: str) -> None:
     store, path = store_of(root), within(root, "lease.json")
     first = store.replace(path, b"1", None)

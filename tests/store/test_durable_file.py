@@ -16,6 +16,7 @@ import pytest
 from omnia_beam.core.errors import DestinationError, UsageError
 from omnia_beam.core.file_stamp import FileStamp
 from omnia_beam.store import is_remote, write_durably
+from omnia_beam.store.local import settled_facts
 from tests.store.memory_objects import MemoryObjects
 
 
@@ -206,3 +207,24 @@ def test_a_write_whose_response_is_lost_has_succeeded(object_store: MemoryObject
 def test_a_store_that_is_not_known() -> None:
     with pytest.raises(UsageError, match=r"nowhere://x/y: no store is known for nowhere://: write a local path, az://"):
         write_durably("nowhere://x/y", b"1")
+
+
+@pytest.mark.parametrize(("mtime_ns", "tick_ns"), [(5_000_000_001, 20_000_000), (5_000_000_000, 2_000_000_000)])
+def test_facts_of_files_are_taken_when_the_tick_of_their_last_change_is_over(
+    tmp_path: Path, mtime_ns: int, tick_ns: int
+) -> None:
+    """A change within the tick has the same time: it must not come after the look. Whole seconds mean a coarse clock."""
+    path = tmp_path / "x"
+    path.write_bytes(b"a")
+    os.utime(path, ns=(mtime_ns, mtime_ns))
+    slept: list[float] = []
+
+    def change(seconds: float) -> None:
+        slept.append(seconds)
+        path.write_bytes(b"ab")
+        os.utime(path, ns=(mtime_ns, mtime_ns))
+
+    ((_, facts),) = settled_facts([str(path)], lambda: mtime_ns + 7_000_000, change)
+    assert (facts.st_size, slept) == (2, [(tick_ns - 7_000_000) / 1e9])
+    ((_, facts),) = settled_facts([str(path)], lambda: mtime_ns + tick_ns, change)
+    assert len(slept) == 1

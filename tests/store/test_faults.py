@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -19,7 +20,7 @@ from omnia_beam.store import Place, Placing, StorageEntry, Store, store_of, with
 from omnia_beam.store.errors import StoreError
 from tests.ledger.fakes import ELSEWHERE, FakeClock, receipt, recorded
 from tests.store.conftest import KEYS
-from tests.store.servers import Fault, Front
+from tests.store.servers import Choice, Fault, Front
 
 
 @pytest.fixture
@@ -77,6 +78,21 @@ def test_a_lease_whose_response_is_lost_is_held(front: Front, root: str) -> None
         assert not lease.lost
 
 
+@pytest.mark.parametrize("held", [False, True])
+def test_a_store_that_refuses_each_swap_ends_a_run_and_does_not_hang_it(front: Front, root: str, held: bool) -> None:
+    state = StateDir.open(root, "job")
+    refuse: Choice = lambda method, path: "412" if is_put(method, path) and "lease.json" in path else None  # noqa: E731  # typed
+    if not held:
+        front.choose = refuse
+        with pytest.raises(StateError, match="the store refuses each write"):
+            Lease.acquire(state, LeaseOwner.here("test"), heartbeat=False)
+        return
+    with Lease.acquire(state, LeaseOwner.here("test"), heartbeat=False) as lease:
+        front.choose = refuse
+        with pytest.raises(StateError, match="the store refuses each write"):
+            lease.beat()
+
+
 def test_a_write_that_is_refused_each_time_is_an_error_in_one_line(front: Front, store: Store, root: str) -> None:
     front.fail("412", times=100, only=is_put)
     with pytest.raises(DestinationError) as caught:
@@ -124,6 +140,13 @@ def test_a_store_that_ignores_conditions_holds_no_state(front: Front, root: str,
     assert list(store_of(root).walk(root)) == []
     front.choose = lambda method, path: None
     StateDir.open(root, "job")
+
+
+def test_an_unsigned_write_to_google_asks_nobody_for_a_token(front: Front) -> None:
+    place = Place("gs://lake/x", StorageEntry("gs://", endpoint=front.url, anonymous=True))
+    with suppress(OSError):  # what stands there speaks the language of S3
+        store_of(place).put(place, b"1")
+    assert ("PUT", "/lake/x") in front.seen
 
 
 def test_no_such_bucket(front: Front) -> None:

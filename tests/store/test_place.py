@@ -71,6 +71,7 @@ def test_settings_travel_with_a_place() -> None:
         ("s3://", "names no container"),
         ("https://acme.blob.core.windows.net/", "names no container"),
         ("s3://bucket/../other", "object stores do not have"),
+        ("s3://bucket/a\tb", "holds a control character"),
     ],
 )
 def test_what_is_refused(path: str, words: str) -> None:

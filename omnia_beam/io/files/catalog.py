@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -21,10 +23,12 @@ from omnia_beam.io.files.forms import FileSource
 from omnia_beam.io.files.found import SourceFile, list_files
 from omnia_beam.io.files.index import ROW, FileIndex, index_file
 from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.store import ChangedMeanwhile, Placing
 
 _PREFIX: Final = "file-"
 _CHANGES: Final = "plan/changed-files.json"
 _VANISHED: Final = "plan/vanished-points.json"
+_TRIES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,10 +188,12 @@ class CatalogStore:
     Args:
         state_dir: the job's.
         source: whose files are indexed.
+        placing: wraps each change of what is noted, and raises where the lease is lost.
     """
 
     state_dir: StateDir
     source: FileSource = field(repr=False)
+    placing: Placing = field(default=nullcontext, repr=False)
 
     def load(self, on_file: Callable[[SourceFile], None] = lambda file: None) -> FileCatalog:
         """Return the stored indexes, with those of new and changed files computed again; nothing is written.
@@ -225,34 +231,28 @@ class CatalogStore:
 
     def changes(self) -> tuple[FileChange, ...]:
         """Return the changes that were not yet read again."""
-        data = self.state_dir.read(_CHANGES)
-        if data is None:
-            return ()
-        try:
-            return tuple(FileChange(TimeRange(start, end), run) for start, end, run in load_json(data))
-        except (ValueError, TypeError) as error:
-            raise StateError(
-                f"{self.state_dir.path(_CHANGES)}: damaged ({error}): delete it, and set a refresh that covers what changed"
-            ) from error
+        return tuple(FileChange(TimeRange(start, end), run) for start, end, run in self._noted(_CHANGES)[0])
 
     def vanished(self) -> dict[str, tuple[TimeRange, ...]]:
         """Return, by series, the ranges of points that files held before and that are missing or at other times now.
 
         They are returned until `forget_changes` is called.
         """
-        data = self.state_dir.read(_VANISHED)
         found: dict[str, list[TimeRange]] = {}
-        try:
-            for name, start, end in json.loads(data or b"[]"):
-                found.setdefault(name, []).append(TimeRange(start, end))
-        except (ValueError, TypeError) as error:
-            raise StateError(f"{self.state_dir.path(_VANISHED)}: damaged ({error}): delete it") from error
+        for name, start, end in self._noted(_VANISHED)[0]:
+            found.setdefault(name, []).append(TimeRange(start, end))
         return {name: tuple(ranges) for name, ranges in found.items()}
 
-    def forget_changes(self) -> None:
-        """Forget the changes, after all of them were read again."""
-        self.state_dir.delete(_CHANGES)
-        self.state_dir.delete(_VANISHED)
+    def forget_changes(
+        self, changes: Iterable[FileChange], vanished: Mapping[str, Sequence[TimeRange]] = MappingProxyType({})
+    ) -> None:
+        """Forget changes after they were read again; those that another run has noted since are kept."""
+        ranges = [[each.range.start_ns, each.range.end_ns, each.run] for each in changes]
+        points = [[name, each.start_ns, each.end_ns] for name, held in vanished.items() for each in held]
+        if ranges:
+            self._note(_CHANGES, lambda noted: [each for each in noted if each not in ranges])
+        if points:
+            self._note(_VANISHED, lambda noted: [each for each in noted if each not in points])
 
     def _indexes(self, on_file: Callable[[SourceFile], None]) -> Iterator[tuple[str, FileIndex, FileIndex | None]]:
         """Yield name, current index and stored index of each file; both are the same object where nothing changed."""
@@ -260,9 +260,14 @@ class CatalogStore:
         for file in list_files(self.source.paths):
             name = f"plan/{_PREFIX}{_digest(file.path)}.idx"
             before = self._read(name)
-            if before is not None and before.file == file and before.reading == reading and not before.outdated:
-                before = replace(before, file=file)  # what is stored lacks the settings of the file's store
-                yield name, before, before
+            if (
+                before is not None
+                and before.file.is_same_as(file)
+                and before.reading == reading
+                and not before.outdated
+            ):
+                index = replace(before, file=file)  # what is stored lacks the settings of the file's store
+                yield name, index, index if before.file == file else before
                 continue
             on_file(file)
             yield name, index_file(self.source, file), before
@@ -285,27 +290,47 @@ class CatalogStore:
             return
         shown = {} if now is None else now.series_ranges
         gone = [
-            (name, held.start_ns, held.end_ns)
+            [name, held.start_ns, held.end_ns]
             for name, held in before.series_ranges.items()
             if name not in shown or not shown[name].overlaps(held)
         ]
         if gone:
-            rows = [[name, each.start_ns, each.end_ns] for name, ranges in self.vanished().items() for each in ranges]
-            self.state_dir.write(_VANISHED, json.dumps([*rows, *map(list, gone)]).encode())
+            self._note(_VANISHED, lambda noted: [*noted, *gone])
 
     def _note_change(self, indexes: Sequence[FileIndex | None], run: int) -> None:
         ranges = [found for index in indexes if index is not None and (found := index.range) is not None]
-        changes = [*self.changes(), *(FileChange(each, run) for each in ranges)]
-        rows = [[each.range.start_ns, each.range.end_ns, each.run] for each in changes]
-        self.state_dir.write(_CHANGES, json.dumps(rows).encode())
+        self._note(_CHANGES, lambda noted: [*noted, *([each.start_ns, each.end_ns, run] for each in ranges)])
+
+    def _noted(self, name: str) -> tuple[list[list[Any]], Any]:
+        """Return the rows of a file of notes, and its version."""
+        found = self.state_dir.read_version(name)
+        try:
+            return [[*row[:1], *map(int, row[1:])] for row in load_json(found.content or b"[]")], found.version
+        except (ValueError, TypeError) as error:
+            raise StateError(
+                f"{self.state_dir.path(name)}: damaged ({error}): delete it, and set a refresh that covers what changed"
+            ) from error
+
+    def _note(self, name: str, change: Callable[[list[list[Any]]], list[list[Any]]]) -> None:
+        """Change a file of notes, under the lease, without undoing what another run has noted meanwhile."""
+        for _ in range(_TRIES):
+            with self.placing():
+                rows, version = self._noted(name)
+                changed = change(rows)
+                if changed == rows:
+                    return
+                with suppress(ChangedMeanwhile):
+                    self.state_dir.replace(name, json.dumps(changed).encode(), version)
+                    return
+        raise StateError(f"{self.state_dir.path(name)}: others write it all the time: run the same command again")
 
 
 def _only_described_again(index: FileIndex, before: FileIndex | None) -> bool:
-    """Return whether only the index's format differs, while the file and its points are the same."""
+    """Return whether only the index's format differs, or the tag was not recorded, while the file and its points are the same."""
     return (
         before is not None
-        and before.outdated
-        and (before.file, before.reading) == (index.file, index.reading)
+        and before.file.is_same_as(index.file)
+        and before.reading == index.reading
         and index.holds_the_same_as(before)
     )
 

@@ -1,4 +1,4 @@
-"""Find a source's files by glob, open them, and recognise them later by size and time of change."""
+"""Find a source's files by glob, open them, and recognise them later by size, time of change and the store's tag."""
 
 from __future__ import annotations
 
@@ -23,11 +23,20 @@ class SourceFile:
         path: the whole path.
         size: bytes.
         changed_ns: time of the last change, ns since the Unix epoch, as the filesystem reports it.
+        tag: the name that an object store gives this content, which tells contents of one size within one second apart;
+            empty on a disk, and in what was recorded before tags were.
     """
 
     path: str
     size: int
     changed_ns: int
+    tag: str = ""
+
+    def is_same_as(self, other: SourceFile | None) -> bool:
+        """Return whether both are one file that has not changed; a tag that is not known fits any."""
+        if other is None or (self.path, self.size, self.changed_ns) != (other.path, other.size, other.changed_ns):
+            return False
+        return self.tag == other.tag or not (self.tag and other.tag)
 
 
 def list_files(paths: Iterable[str]) -> tuple[SourceFile, ...]:
@@ -89,7 +98,7 @@ def reading_error(name: str, error: BaseException, done: str = "read") -> OmniaB
         done: what failed, as a participle.
     """
     text = f"{name}: cannot be {done}: {reason(error)}"
-    if not isinstance(error, StoreError):
+    if not isinstance(error, StoreError) or error.errno == errno.EINVAL:
         return UsageError(text)
     if error.errno == errno.EACCES:
         return CredentialError(f"{text}: give the identity that reads there the right to do so, or another credential")
@@ -101,7 +110,7 @@ def _matched(pattern: str) -> list[SourceFile]:
         found = store_of(pattern).find(pattern)
     except StoreError as error:
         raise reading_error(f"source.path: {pattern}", error, "listed") from error
-    return [SourceFile(path, each.size, each.mtime_ns) for path, each in found if _is_data(path, pattern)]
+    return [SourceFile(path, each.size, each.mtime_ns, each.tag) for path, each in found if _is_data(path, pattern)]
 
 
 def _is_data(path: str, pattern: str) -> bool:

@@ -41,7 +41,7 @@ class FileIndex:
     """The index of one file.
 
     Args:
-        file: size and time of change when it was read.
+        file: size, time of change and tag when it was read.
         reading: the `FileSource.reading_digest` under which it was read.
         series: names, in the order in which they first occur.
         facts: facts by name.
@@ -98,7 +98,7 @@ class FileIndex:
         packed: bytes = pa.compress(body, "zstd", asbytes=True)
         header = {
             "v": _VERSION,
-            "file": [self.file.path, self.file.size, self.file.changed_ns],
+            "file": [self.file.path, self.file.size, self.file.changed_ns, *([self.file.tag] if self.file.tag else [])],
             "reading": self.reading,
             "series": [[name, *self.facts[name].to_json()] for name in self.series],
             "about": self.about.to_json(),

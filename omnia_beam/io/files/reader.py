@@ -10,7 +10,7 @@ import numpy as np
 
 from omnia_beam.core.chunk import Chunk, Points
 from omnia_beam.core.dead_letter import DeadLetter
-from omnia_beam.core.errors import IncompleteReadError
+from omnia_beam.core.errors import IncompleteReadError, OmniaBeamError
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.files.blocks import BlockFile
@@ -82,15 +82,27 @@ class BlockCache:
         if file in self._files:
             self._files.move_to_end(file)
             return self._files[file]
-        if look_at(file.path) != file:
-            raise IncompleteReadError(
-                f"{file.path}: was changed or removed since this run inspected it: run the same command again when it no longer "
-                "changes"
-            )
         while len(self._files) >= _OPEN_FILES:
             self._files.popitem(last=False)[1].close()
-        self._files[file] = BlockFile(self._source, file.path)
-        return self._files[file]
+        try:
+            opened = BlockFile(self._source, file.path)
+        except OmniaBeamError:
+            _check_unchanged(file)  # which says more
+            raise
+        try:
+            _check_unchanged(file)  # after it was opened, since what is open stays the same file
+        except BaseException:
+            opened.close()
+            raise
+        self._files[file] = opened
+        return opened
+
+
+def _check_unchanged(file: SourceFile) -> None:
+    if not file.is_same_as(look_at(file.path)):
+        raise IncompleteReadError(
+            f"{file.path}: was changed or removed since this run inspected it: run the same command again when it no longer changes"
+        )
 
 
 def read_window(

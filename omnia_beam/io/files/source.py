@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from omnia_beam.config.job import JobConfig, wanted_range
@@ -68,7 +69,8 @@ class FilesSource:
         self, view: JobView, notify: Notify, *, metadata: bool, short_retries: bool = False, share: Share = WHOLE
     ) -> OpenFiles:
         """Read files that are new or changed once, to index what they hold; see `Source.open`."""
-        store = CatalogStore(view.state_dir, file_source(self._options))
+        placing = view.fence.placing if isinstance(view, JobRun) else nullcontext
+        store = CatalogStore(view.state_dir, file_source(self._options), placing)
         read: list[str] = []
         if isinstance(view, JobRun):
             catalog = store.refresh(view.token.run, bool(len(view.ledger)), lambda file: read.append(file.path))
@@ -162,7 +164,7 @@ class OpenFiles:
         return ()  # all that the files come with is known since they were opened
 
     def settled(self, run: JobRun) -> None:
-        self._store.forget_changes()
+        self._store.forget_changes(self._changes, self.vanished)
 
     def lost(self, recorded: Iterable[str]) -> tuple[str, ...]:
         here = {each.id for each in self.series}

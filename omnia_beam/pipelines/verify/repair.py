@@ -156,11 +156,13 @@ def repair(config: JobConfig, context: RunContext, copy: Copy, plan: RepairPlan)
     announced = plan.readable
     with opened_state(config, context) as state:
         replaced = state.ledger.superseded_files(state.sink)
-        early = [each for each in plan.strays if _would_be_deleted(each, plan, state, replaced)]
+        keep = state.ledger.live_files(state.sink) | state.ledger.doubtful_files(state.sink)  # as they are by now
+        strays = [each for each in plan.strays if each.name not in keep]
+        early = [each for each in strays if _would_be_deleted(each, plan, state, replaced)]
         moved, aside = {}, []
         if plan.files is not None:
-            moved = {each.name: plan.files.set_aside(each.name, state.run_id) for each in early}
-            aside = [*moved.values(), *(plan.files.set_aside(name, state.run_id) for name in plan.in_the_way)]
+            moved = {each.name: _set_aside(plan.files, each.name, state) for each in early}
+            aside = [*moved.values(), *(_set_aside(plan.files, name, state) for name in plan.in_the_way)]
         with state.writer() as writer:
             writer.intend(*(_announcement(key, ids) for key, ids in announced.items()))
     for each in aside:
@@ -196,7 +198,7 @@ def _finished(
         for stray in plan.strays:
             is_open = stray.span is not None and any(stray.span.overlaps(each) for each in open_time)
             if stray.name in moved:
-                if is_open and stray.name not in keep and files.put_back(moved[stray.name], stray.name):
+                if is_open and stray.name not in keep and _put_back(files, moved[stray.name], stray.name, state):
                     aside.remove(moved[stray.name])
                     left.append(
                         f"{stray.shown}: it may be the only file that holds points of a time that is not whole in the copy"
@@ -213,7 +215,7 @@ def _finished(
                 )
             else:
                 try:
-                    aside.append(files.set_aside(stray.name, state.run_id))
+                    aside.append(_set_aside(files, stray.name, state))
                     context.notify(f"set aside: {aside[-1].shown}")
                 except DestinationError as error:
                     left.append(f"{stray.shown}: {error}")
@@ -224,6 +226,17 @@ def _finished(
         left=tuple(left),
         unreadable=len(plan.concerned) - len(plan.readable),
     )
+
+
+def _set_aside(files: FileMoves, name: str, state: JobRun) -> Aside:
+    """Rename a file while the lease is held: another run may record a file of that name later."""
+    with state.fence.placing():
+        return files.set_aside(name, state.run_id)
+
+
+def _put_back(files: FileMoves, aside: Aside, name: str, state: JobRun) -> bool:
+    with state.fence.placing():
+        return files.put_back(aside, name)
 
 
 def _announcement(key: ChunkKey, series_ids: Collection[str]) -> ChunkKey:

@@ -7,6 +7,8 @@ import itertools
 import math
 import os
 import random
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from hypothesis import strategies as st
 
 from omnia_beam.beam.runner import make_runner, pipeline_options
 from omnia_beam.core.chunk import Chunk
-from omnia_beam.core.errors import IncompleteReadError, UsageError
+from omnia_beam.core.errors import IncompleteReadError, StateError, UsageError
 from omnia_beam.core.failure import WindowFailure
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import format_time, parse_time
@@ -297,8 +299,37 @@ class TestCatalogStore:
         assert catalog.series == ("a", "b", "d")
         changed = {(each.range.start_ns - T0, each.run) for each in store.changes()}
         assert changed == {(500, 2), (ord("b"), 2), (700, 2), (ord("c"), 2)}
-        store.forget_changes()
+        store.forget_changes(store.changes(), store.vanished())
         assert (store.changes(), self.refresh(store, 3)[0]) == ((), [])
+
+    def test_what_another_run_has_noted_since_is_kept(self, store: CatalogStore, tmp_path: Path) -> None:
+        """A run that has lost its lease wakes up at its end, and its successor died before it copied what had changed."""
+        self.refresh(store, 1, recorded=False)
+        write_long(tmp_path / "in" / "a.csv", [(T0 + 500, "a", 1.0, 192)])
+        self.refresh(store, 2)
+        seen, vanished = store.changes(), store.vanished()
+        write_long(tmp_path / "in" / "b.csv", [(T0 + 700, "b", 1.0, 192)])
+        self.refresh(store, 3)
+        store.forget_changes(seen, vanished)
+        assert {(each.range.start_ns - T0, each.run) for each in store.changes()} == {(700, 3), (ord("b"), 3)}
+        assert list(store.vanished()) == ["b"]
+
+    def test_a_run_without_its_lease_notes_and_forgets_nothing(self, store: CatalogStore, tmp_path: Path) -> None:
+        self.refresh(store, 1, recorded=False)
+        write_long(tmp_path / "in" / "a.csv", [(T0 + 500, "a", 1.0, 192)])
+        self.refresh(store, 2)
+        noted = store.changes()
+
+        def lost() -> AbstractContextManager[object]:
+            raise StateError("lost")
+
+        old = replace(store, placing=lost)
+        with pytest.raises(StateError, match="lost"):
+            old.forget_changes(noted, store.vanished())
+        write_long(tmp_path / "in" / "c.csv", [(T0 + 900, "c", 1.0, 192)])
+        with pytest.raises(StateError, match="lost"):
+            self.refresh(old, 2)
+        assert store.changes() == noted
 
     def test_a_damaged_index_is_made_again(self, store: CatalogStore) -> None:
         self.refresh(store, 1, recorded=False)

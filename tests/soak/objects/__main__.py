@@ -1,6 +1,6 @@
 """Play schedules of faults on an object store in memory, under each command.
 
-    python -m tests.soak.objects [--schedules 10000] [--minutes 30] [--seed 1] [--only 17]
+    python -m tests.soak.objects [--schedules 10000] [--minutes 30] [--seed 1] [--first 5000] [--only 17]
 
 Every kind of fault comes at every operation of every scenario; the order is drawn from the seed, so that `--seed S --only N` plays
 one again. Nothing but time limits how many are played.
@@ -22,6 +22,8 @@ from tests.soak.objects.play import Player
 from tests.soak.objects.world import simulated
 from tests.soak.quick_beam import remember_lookups
 
+_REPORTED = 500
+
 
 def main() -> int:
     """Play, count, and print what was wrong."""
@@ -29,6 +31,7 @@ def main() -> int:
     parser.add_argument("--schedules", type=int, default=10_000)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no further schedule after them")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0, help="number of the first one, to divide them among processes")
     parser.add_argument("--only", type=int, help="play this one, and print its operations")
     parser.add_argument("--kind", help="only schedules of this kind")
     parser.add_argument("--scenario", help="only schedules of this scenario")
@@ -46,7 +49,7 @@ def main() -> int:
         for number, schedule in enumerate(schedules):
             if played >= args.schedules or time.monotonic() - began > 60 * args.minutes:
                 break
-            if args.only not in (None, number):
+            if number < args.first or args.only not in (None, number):
                 continue
             if args.kind not in (None, schedule.kind) or args.scenario not in (None, schedule.scenario):
                 continue
@@ -55,6 +58,8 @@ def main() -> int:
                 trace = player.play(schedule)
                 if args.only is not None:
                     print("\n".join(trace))
+                elif played % _REPORTED == 0:
+                    print(f"{played:,} played, {wrong} wrong, {time.monotonic() - began:.0f} s", flush=True)
             except Exception as error:
                 wrong += 1
                 print(f"--seed {args.seed} --only {number}: {schedule}: {error}", flush=True)

@@ -4,13 +4,15 @@ Right after the fault:
 - a run says `complete` only where the sink holds exactly the source's points, each once;
 - a run that does not say so ends with one of the product's errors, in one line, or names a reason.
 
+At each operation the rules of `watch.py` hold.
+
 Then the world is quiet, and after a few runs of the job's own command:
 - the run is complete (or its points without an image are dead letters, all of them), and the sink is exact;
 - no file lies there that no receipt names, and one more run writes nothing.
 
 Of two drivers, in addition: the one that took over is complete and exact; the other one, when it goes on, replaces none of its
-successor's files. It may still put a file under a name that the successor does not write, or delete one, as docs/stores.md
-says: both are counted, and the next run has to repair them.
+successor's files, not even those of one that has died. It may still put a file under a name that the successor does not
+write, or delete one, as docs/stores.md says: both are counted, and the next run has to repair them.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ TOGETHER: Final = "together"
 
 _SETTLING_RUNS: Final = 4
 _TOGETHER_PER_SCENARIO: Final = 60
+_SUCCESSORS_DIE: Final = 0.3
+_LATEST_DEATH: Final = 160
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,16 @@ class Player:
         Raises:
             Wrong: something that has to be true is not.
         """
+        broken = self._service.watch.broken
+        try:
+            trace = self._played(schedule)
+        except Wrong as error:
+            raise Wrong("; ".join([str(error), *broken[:3]])) from error
+        if broken:
+            raise Wrong("; ".join(broken[:3]))
+        return trace
+
+    def _played(self, schedule: Schedule) -> list[str]:
         draw = random.Random(f"{self._seed} {schedule}")
         scenario = SCENARIOS[schedule.scenario]
         world = self._saved_of(schedule.scenario, schedule.tags).restored(self._service, self._folder, schedule.tags)
@@ -129,23 +143,27 @@ class Player:
     def _taken_over(self, world: World, scenario: Scenario, fault: Fault, draw: random.Random) -> Driver:
         """The first driver stands still at an operation; another one takes over, and the first one goes on."""
         failed: list[Wrong] = []
+        met: list[dict[str, Held]] = []
         left: list[dict[str, Held]] = []
         changes = draw.random() < 0.6
+        dies = Fault("crash after", draw.randrange(_LATEST_DEATH)) if draw.random() < _SUCCESSORS_DIE else None
 
         def take_over() -> None:
+            met.append(dict(self._service.objects))
             self._service.clock.now_s += 300
             if changes:
                 world.change()
             try:
-                second = world.run(scenario.settles, Driver("two"))
-                if not _is_settled(world, scenario, second):
+                second = world.run(scenario.settles, Driver("two", dies))
+                self.counted["(second driver died too)"] += second.killed
+                if not second.killed and not _is_settled(world, scenario, second):
                     failed.append(
                         Wrong(f"the second driver ends with {second.says or second.error} {_reasons(second)}")
                     )
             except Wrong as error:  # the product's code is around this, and converts errors
                 failed.append(error)
             self._service.driver = first
-            if first.lease is not None and not first.lease.released:  # otherwise it may begin, or has ended
+            if first.lease is not None and not self._service.holds(first):  # otherwise nobody has taken over
                 left.append(dict(self._service.objects))
 
         first = Driver("one", fault, take_over)
@@ -153,27 +171,34 @@ class Player:
         if failed:
             raise failed[0]
         if left:
-            self._count_harm(left[0])
+            self._count_harm(met[0], left[0])
         if not left or not self._harm(left[0]):
-            _judge(world, scenario, end, "the first driver")
-        elif end.says == "complete":
+            if dies is None or not changes:  # otherwise nobody has to have copied what changed
+                _judge(world, scenario, end, "the first driver")
+        elif end.says == "complete" and dies is None:
             raise Wrong("the first driver says complete after it has harmed its successor's files")
         self.counted["(was hit)"] += first.was_hit
         self.counted[f"(first driver: {end.says or end.error.partition(':')[0]})"] += 1
         return first
 
-    def _harm(self, left: dict[str, Held]) -> list[str]:
-        """Return what became of the successor's files of points."""
+    def _harm(self, left: dict[str, Held]) -> dict[str, str]:
+        """Return what became of the successor's files of points, by key."""
         now = self._service.objects
-        kinds = []
+        kinds = {}
         for key in {*left, *now}:
             if key.startswith("sim/out/year=") and "/_" not in key and left.get(key) != now.get(key):
-                kinds.append("replaced" if key in left and key in now else "deleted" if key in left else "appeared")
+                kinds[key] = "replaced" if key in left and key in now else "deleted" if key in left else "appeared"
         return kinds
 
-    def _count_harm(self, left: dict[str, Held]) -> None:
-        for kind in self._harm(left):
-            if kind == "replaced" and self._service.tags == "number":
+    def _count_harm(self, met: dict[str, Held], left: dict[str, Held]) -> None:
+        """Count what became of the successor's files; it met the objects `met`, and left the objects `left`.
+
+        Where versions are named by content, a file that has its old content again cannot be told from the old one.
+        """
+        for key, kind in self._harm(left).items():
+            untouched = key in met and key in left and met[key] == left[key]  # by a successor that died
+            same = self._service.tags == "content" and key in met and key in left and met[key].data == left[key].data
+            if kind == "replaced" and not (untouched or same):
                 raise Wrong("the first driver has replaced a file of its successor")
             self.counted[f"(first driver: {kind} a file, {self._service.tags})"] += 1
 

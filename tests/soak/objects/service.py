@@ -21,6 +21,7 @@ import pytest
 from obstore.exceptions import AlreadyExistsError, GenericError, PermissionDeniedError, PreconditionError
 
 from omnia_beam.store import client
+from tests.soak.objects.watch import LEASE, Watch, nonce_of
 
 Kind = Literal[
     "fails",
@@ -128,6 +129,7 @@ class Service:
         objects: by key.
         driver: whose turn it is; None for the judge's, who is never disturbed.
         between: called after each operation.
+        watch: judges each operation of a driver.
         names: where random names come from.
     """
 
@@ -137,6 +139,7 @@ class Service:
         self.objects: dict[str, Held] = {}
         self.driver: Driver | None = None
         self.between: Callable[[], None] = lambda: None
+        self.watch = Watch()
         self.names = random.Random(0)
         self._late: list[tuple[int, Callable[[], Any]]] = []
         self._made = 0
@@ -157,9 +160,15 @@ class Service:
         for _, action in late:
             _quietly(action)
 
+    def holds(self, driver: Driver) -> bool:
+        """Return whether the lease is a driver's, as far as the store shows."""
+        held = self.objects.get(f"sim/{LEASE}")
+        return held is not None and driver.lease is not None and nonce_of(held.data) == driver.lease.token.nonce
+
     def forget(self) -> None:
-        """Let nothing be on its way any more."""
+        """Let nothing be on its way any more, and nothing be noted."""
         self._late = []
+        self.watch.forget()
 
     def _call(self, name: str, key: str, action: Callable[[], Any]) -> Any:
         driver = self.driver
@@ -169,6 +178,7 @@ class Service:
             raise Killed
         if not self._beating:
             self._beat(driver)
+            self.watch.ask(driver.name, name, key)
         number, driver.operations = driver.operations, driver.operations + 1
         driver.trace.append(f"{number} {name} {key}")
         self.clock.now_s += 0.01
@@ -250,13 +260,20 @@ class Service:
             raise AlreadyExistsError(f"Object at location {key} already exists")
         if isinstance(mode, dict) and (held is None or held.e_tag != mode["e_tag"]):
             raise PreconditionError(f"Request precondition failure for path {key}")
+        if self.driver is not None:
+            age_s = 0.0 if held is None else self.clock.now_s - held.changed_s
+            self.watch.put(key, None if held is None else held.data, age_s, content)
         self._made += 1
         name = blake2b(content, digest_size=8).hexdigest() if self.tags == "content" else str(self._made)
         self.objects[key] = Held(content, f'"{name}"', self.clock.now_s)
         return {"e_tag": self.objects[key].e_tag, "version": None}
 
     def _get(self, store: str, path: str, *, options: Any = None) -> _Got:
-        return self._call("get", path, lambda: self._do_get(f"{store}/{path}", path, options or {}))  # type: ignore[no-any-return]  # as get
+        found: _Got = self._call("get", path, lambda: self._do_get(f"{store}/{path}", path, options or {}))
+        driver = self.driver
+        if path == LEASE and driver is not None and not self._beating:
+            self.watch.look(driver.name, None if driver.lease is None else driver.lease.token.nonce, found.data)
+        return found
 
     def _do_get(self, key: str, path: str, options: dict[str, Any]) -> _Got:
         held = self._held(key)
@@ -289,6 +306,8 @@ class Service:
             self._call("delete", path, lambda path=path: self._do_delete(f"{store}/{path}", isinstance(paths, str)))
 
     def _do_delete(self, key: str, alone: bool) -> None:
+        if self.driver is not None and key in self.objects:
+            self.watch.delete(key)
         if self.objects.pop(key, None) is None and alone and self.tags == "number":
             raise FileNotFoundError(key)  # as Azure does
 

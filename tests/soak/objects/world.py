@@ -53,6 +53,17 @@ GOOD, QUESTIONABLE = 192, 64
 Point = tuple[str, int, float, int]
 """Series, hour, value, status."""
 
+FOREIGN: Final = (
+    "sim/out/_SUCCESS",
+    "sim/out/.omnia-beam-0123456789abcdef-other-1a2b3c4d-probe",
+    "sim/out/year=2024/month=01/_notes.txt",
+    "sim/out/year=2024/month=01/other-1a2b3c4d-20240131T000000Z-20240201T000000Z-0123456789abcdef.parquet",
+    "sim/out2/year=2024/month=01/sim-8779724a-20240131T000000Z-20240201T000000Z-0123456789abcdef.parquet",
+    "sim/state/other/lease.json",
+    "sim/state/sim2/ledger/segment-00000001-0123456789abcdef-0000.jsonl",
+)
+"""Keys of objects of other jobs and people, beside the job's own."""
+
 _WAITS: Final = 4
 """Cycles after which somebody stops a tail that does not come to its end."""
 
@@ -104,7 +115,9 @@ class World:
         self.service.objects[f"sim/in/{name}"] = Held(text.encode(), f'"{hash(text)}"', self.service.clock.now_s)
 
     def begin(self) -> None:
-        """Let the source hold its first points."""
+        """Let the source hold its first points, and other things lie beside the job's."""
+        for key in FOREIGN:
+            self.service.objects[key] = Held(key.encode(), f'"{hash(key)}"', self.service.clock.now_s)
         self.put_source("a.csv", tuple(("a", h, float(h), GOOD) for h in range(0, 48, 2)))
         self.put_source("b.csv", tuple(("b", h, h / 3, QUESTIONABLE if h % 5 == 0 else GOOD) for h in range(1, 48, 3)))
 
@@ -112,7 +125,6 @@ class World:
         """Let the source change: values are corrected, and points are added."""
         self.changes += 1
         n = self.changes
-        self.service.clock.sleep(5)  # services date objects to the second
         self.put_source("b.csv", tuple((*p[:2], p[2] + 100 * n, p[3]) for p in self.source["b.csv"]))
         self.put_source(f"c{n}.csv", tuple(("c", h, h + n / 8, GOOD) for h in range(40, 60, 2)))
 
@@ -131,7 +143,11 @@ class World:
 
     def files(self) -> list[str]:
         """Return the keys of the sink's files of points."""
-        return [key for key in self.service.objects if key.startswith("sim/out/year=") and "/_" not in key]
+        return [
+            key
+            for key in self.service.objects
+            if key.startswith("sim/out/year=") and "/_" not in key and key not in FOREIGN
+        ]
 
     def stored(self) -> dict[tuple[str, int], tuple[float, int]]:
         """Return what readers of the sink find.
@@ -223,6 +239,7 @@ def simulated(tags: Any) -> Iterator[Service]:
     """Let this process's stores be a simulated one; leases live by its clock, pipelines run by hand."""
     clock = Clock()
     service = Service(tags, clock)
+    service.watch.foreign = frozenset(FOREIGN)
     patches = pytest.MonkeyPatch()
     try:
         service.install(patches)
@@ -237,7 +254,7 @@ def simulated(tags: Any) -> Iterator[Service]:
         patches.setattr(ledger_table, "parsed", lru_cache(2_000)(ledger_table.parsed))
         times = partial(lease.LeaseTimes, clock=clock.wall, monotonic=clock.steady, sleep=clock.sleep)
         patches.setattr(lease, "LeaseTimes", times)
-        patches.setattr(lease.Lease, "_start_heartbeat", partial(_follow, service))
+        patches.setattr(lease.Lease, "_start_heartbeat", lambda held: _follow(service, held))
         patches.setattr(job_state.LeaseOwner, "here", partial(_owner, service))
         yield service
     finally:
@@ -268,7 +285,7 @@ class _AtOnce:
     def shutdown(self, **keys: Any) -> None: ...
 
 
-def _follow(service: Service, held: Any = None) -> None:
+def _follow(service: Service, held: lease.Lease) -> None:
     assert service.driver is not None
     service.driver.lease = held
     service.driver.beaten_s = service.clock.now_s
