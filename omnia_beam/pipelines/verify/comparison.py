@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -73,6 +73,7 @@ class Comparison:
         ranges: all differences, as ranges of time.
         log: where all of them are written one by one; None for nowhere.
         targets: by series, the id under which the destination stores it, where that is another one.
+        names: of series, by id; ids stand for those that have none.
     """
 
     grid: CoverageGrid
@@ -95,6 +96,7 @@ class Comparison:
     ranges: RangeBook = field(default_factory=RangeBook)
     log: DifferenceLog | None = None
     targets: dict[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
     _named: Counter[str] = field(default_factory=Counter)
     _totals: dict[str, SeriesTotals] = field(default_factory=dict)
     _empty_windows: list[Difference] = field(default_factory=list)
@@ -114,7 +116,8 @@ class Comparison:
         folders = sum(1 for each in self.differences if each.kind == "not_compared" and each.file)
         if folders:
             parts.append(counted(folders, "folder"))
-        why = "" if first is None else f", the first of {first.file or first.series_id}: {first.text}"
+        where = "" if first is None else first.file or self.names.get(first.series_id) or first.series_id
+        why = "" if first is None else f", the first of {where}: {first.text}"
         return f"{' and '.join(parts)} could not be compared{why}"
 
     def concern(self, key: ChunkKey, series_ids: Iterable[str] = ()) -> None:

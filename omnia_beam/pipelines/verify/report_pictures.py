@@ -18,6 +18,7 @@ from omnia_beam.core.text import one_line
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.pipelines.verify.comparison import DifferingCurve
 from omnia_beam.pipelines.verify.coverage import COLUMNS, DIFFERENT, DONE, EMPTY, MISSING, NOT_KNOWN, CoverageGrid
+from omnia_beam.pipelines.verify.points import differences_at, point_counts
 
 _CLASSES: Final = {NOT_KNOWN: "unknown", EMPTY: "empty", DONE: "done", MISSING: "missing", DIFFERENT: "different"}
 _CELL: Final = 8
@@ -270,7 +271,13 @@ def _axes(frame: _Frame) -> Iterator[str]:
 
 
 def _caption(curve: DifferingCurve, marks: int) -> str:
-    differing = curve.comparison.count
-    more = f"; the first {marks} marks are drawn" if marks >= _MOST_MARKS else ""
-    what = "point differs" if differing == 1 else "points differ"
-    return f"window {curve.range}: {differing:,} {what}{more}"
+    """Return what differs, by kind with the first example: equal curves may differ by a status, a text or some bits."""
+    comparison = curve.comparison
+    kinds = "; ".join(
+        f"{count:,} {kind}{', the first' if count > 1 else ''}: {first.text}"
+        for kind, count in point_counts(comparison).items()
+        for first in differences_at(curve.series_id, comparison, kind, slice(1))
+    )
+    every = comparison.count + len(comparison.changed[0].times) + len(comparison.shifted[0].times)
+    drawn = f". The first {marks} marks are drawn" if every > marks else ""
+    return f"{one_line(kinds)}{drawn}."

@@ -125,7 +125,8 @@ def run_verify(
     summary = Summary("verify")
     looked = _Looked()
     known = recall_series(job.state_dir)
-    log = DifferenceLog({series_id: each.name for series_id, each in known.items()})
+    names = {series_id: each.name for series_id, each in known.items()}
+    log = DifferenceLog(names)
     try:
         _warn_of_a_run(job)
         ledger = Ledger.load(job.state_dir)
@@ -145,6 +146,7 @@ def run_verify(
             source,
             vanished,
             log=log,
+            names=names,
         )
         summary = summary.having(series=len(series_ids))
         looked.total = count_recorded(ledger, job.scope.digest, series_ids, wanted)
@@ -166,6 +168,7 @@ def run_verify(
             known=known,
             profile=profile,
             unseen=(*unseen, no_profile) if no_profile else unseen,
+            copy=None if job.destination.files is None else job.destination.files.readable,
             differences=None if report is None else (log.rows, log.sha256),
         )
         places = write_report(facts, job.state_dir, job.run_id, report, log)
