@@ -116,7 +116,9 @@ def _verify(call: Call) -> CommandResult:
 
 
 def _report_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=["check"], help="compare a report with the digest that it carries")
+    parser.add_argument(
+        "action", metavar="check", choices=["check"], help="compare a report with the digest that it carries"
+    )
     parser.add_argument("file", metavar="FILE", type=os.path.expanduser, help="a report.html or report.json of verify")
     parser.add_argument("--json", action="store_true", help="the last line of stdout is one JSON summary object")
 
@@ -268,7 +270,7 @@ def _extra_is_missing(module: str | None) -> UsageError:
 COMMANDS: Final = (
     Command(
         "backfill",
-        "copy the selected series out of the service, whole windows at a time; run it again to continue",
+        "copy the selected series as they are, whole windows at a time; run it again to continue",
         add_job_arguments,
         _backfill,
     ),

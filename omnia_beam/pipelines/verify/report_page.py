@@ -13,8 +13,9 @@ from omnia_beam.core.text import counted
 from omnia_beam.io.difference import KINDS, POINT_KINDS
 from omnia_beam.pipelines.pages.formats import moment_text
 from omnia_beam.pipelines.pages.render import render_page
-from omnia_beam.pipelines.profile.figures import SeriesFigures, Stretch
+from omnia_beam.pipelines.profile.figures import SeriesFigures, Stretch, note_of_rare_points
 from omnia_beam.pipelines.profile.spark import HEIGHT, Drawing, drawing_of, used_steps
+from omnia_beam.pipelines.verify.range_rows import rows_of, some_of_each
 from omnia_beam.pipelines.verify.ranges import DifferenceRange
 from omnia_beam.pipelines.verify.report import HOLES, VerifyReport
 from omnia_beam.pipelines.verify.report_digest import CSV_MARK, CSV_NAME, MARK, NO_DIGEST
@@ -22,7 +23,7 @@ from omnia_beam.pipelines.verify.report_pictures import coverage_svg, difference
 from omnia_beam.store import is_remote
 
 _RANGES: Final = 200
-_GAPS: Final = 40
+_GAPS: Final = 20
 _GAPS_EACH: Final = 2
 """Number of gaps shown of a series that nothing explains, so that one whose points are rare does not hide the others."""
 _SERIES: Final = 300
@@ -35,8 +36,8 @@ def report_page(report: VerifyReport) -> str:
     """Return the page as HTML, with zeros in place of its digest."""
     prints = report.fingerprints
     ranges = report.last.ranges.ranges()
-    shown = _together(ranges, report)
-    holes = _together(tuple(each for each in ranges if each.kind in HOLES and each.span is not None), report)
+    shown = rows_of(ranges, report.title_of)
+    holes = rows_of((each for each in ranges if each.kind in HOLES and each.span is not None), report.title_of)
     gaps = _gap_rows(_first_of_each(report.data_gaps()), report)[:_GAPS]
     gaps_shown = sum(len(row.series_ids) for row in gaps)
     rows = list(_series_rows(report, prints))
@@ -57,13 +58,14 @@ def report_page(report: VerifyReport) -> str:
         kinds=KINDS,
         point_kinds=POINT_KINDS,
         affected=_affected(ranges),
-        ranges=shown[:_RANGES],
+        ranges=some_of_each(shown, _RANGES),
         ranges_left=len(shown) - _RANGES,
         holes=holes[:_GAPS],
         holes_left=len(holes) - _GAPS,
         gaps=gaps,
         gaps_left=0 if report.profile is None else report.profile.gap_count - gaps_shown,
         gaps_each=_GAPS_EACH,
+        rare="" if report.profile is None else note_of_rare_points(report.profile),
         rows=rows[:_SERIES],
         rows_left=len(rows) - _SERIES,
         columns=1 if report.profile is None else used_steps(report.profile.series),
@@ -91,6 +93,12 @@ def headline(report: VerifyReport) -> str:
         rest = last.total - last.counts["not_compared"]
         found = f"there {'is' if rest == 1 else 'are'} {counted(rest, 'difference')}" if rest else "nothing differs"
         return f"Not everything was compared. In the rest {found}."
+    if not before.total and not before.points:
+        return (
+            "Equal: neither side holds a point."
+            if report.against_source
+            else "Equal: no point was copied, and none is there."
+        )
     if not before.total:
         return "Equal: nothing differs."
     if report.repair is None:
@@ -125,6 +133,8 @@ def _paragraph(report: VerifyReport) -> Iterator[str]:
     elif not last.not_compared:
         found = f" {counted(before.total, 'difference')} had been found and repaired." if before.total else ""
         yield f"Every value, time and status is the same, and nothing that was wanted is missing.{found}"
+        if not before.points:
+            yield "Where points were expected, look at the window and the selection of series."
     if last.kept_points:
         yield f"{counted(last.kept_points, 'point')} are kept although the source no longer shows them."
 
@@ -192,38 +202,6 @@ def _notes(report: VerifyReport) -> Iterator[str]:
             "After the repair these were examined: what was copied again, what differed or could not be compared, the coverage, "
             "and files without a receipt."
         )
-
-
-@dataclass(frozen=True)
-class _RangeRow:
-    """A row of the table of differences: a range of one series, or the same range of several."""
-
-    range: DifferenceRange
-    series_ids: tuple[str, ...]
-    count: int
-    points: int
-
-
-def _together(ranges: tuple[DifferenceRange, ...], report: VerifyReport) -> list[_RangeRow]:
-    """Return rows by kind, name and time; series that differ in the same way over the same time share one."""
-    found: dict[tuple[object, ...], list[DifferenceRange]] = {}
-    for each in ranges:
-        alike = (each.span, each.examples) if each.kind not in POINT_KINDS else (each.series_id, each.span)
-        found.setdefault((each.kind, *alike), []).append(each)
-    rows = []
-    for same in found.values():
-        same.sort(key=lambda each: report.title_of(each.series_id).casefold())
-        ids = tuple(dict.fromkeys(each.series_id for each in same))
-        rows.append(_RangeRow(same[0], ids, sum(each.count for each in same), sum(each.points for each in same)))
-    order = list(KINDS)
-    return sorted(
-        rows,
-        key=lambda row: (
-            order.index(row.range.kind),
-            report.title_of(row.range.series_id).casefold(),
-            row.range.start_ns,
-        ),
-    )
 
 
 def _first_of_each(gaps: Iterable[tuple[Stretch, str, str]]) -> Iterator[tuple[Stretch, str, str]]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.text import one_line
-from omnia_beam.core.timestamps import format_time
+from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.pipelines.verify.comparison import DifferingCurve
 from omnia_beam.pipelines.verify.coverage import COLUMNS, DIFFERENT, DONE, EMPTY, MISSING, NOT_KNOWN, CoverageGrid
 from omnia_beam.pipelines.verify.points import differences_at, point_counts
@@ -30,7 +30,7 @@ _TIME_AXIS: Final = 22
 
 _WIDTH: Final = 480
 _HEIGHT: Final = 210
-_LEFT: Final = 60
+_LEFT: Final = 76
 _RIGHT: Final = 12
 _TOP: Final = 14
 _BOTTOM: Final = 30
@@ -265,8 +265,9 @@ def _axes(frame: _Frame) -> Iterator[str]:
     yield f'<path class="axis" d="M{_LEFT} {_TOP}V{floor}H{_WIDTH - _RIGHT}"/>'
     for value in (frame.low, frame.high):
         yield f'<text x="{_LEFT - 6}" y="{frame.y(value) + 4:.1f}" text-anchor="end">{value:.4g}</text>'
+    digits = 0 if frame.end - frame.start >= 60 * NS_PER_SECOND else None
     for time, anchor in ((frame.start, "start"), (frame.end, "end")):
-        text = format_time(time).replace("T", " ")
+        text = format_time(time, digits).replace("T", " ")
         yield f'<text x="{frame.x(time):.1f}" y="{floor + 18}" text-anchor="{anchor}">{text}</text>'
 
 

@@ -43,13 +43,14 @@ from omnia_beam.pipelines.verify.comparison import Comparison
 from omnia_beam.pipelines.verify.copy_profile import profile_of_copy
 from omnia_beam.pipelines.verify.difference_log import DifferenceLog
 from omnia_beam.pipelines.verify.examination import Examination
+from omnia_beam.pipelines.verify.range_rows import more_rows, rows_of, some_of_each
 from omnia_beam.pipelines.verify.repair import Repair, RepairPlan, repair, unreadable_windows
 from omnia_beam.pipelines.verify.report import VerifyReport
 from omnia_beam.pipelines.verify.report_files import write_report
 from omnia_beam.pipelines.verify.source import SourceReader
 
 _REPORTED: Final = 20
-"""Number of differences shown on the terminal; the report names more."""
+"""Number of ranges of differences shown on the terminal; the report names more."""
 
 
 @dataclass(frozen=True)
@@ -318,17 +319,15 @@ def _report(findings: Comparison, job: VerifyJob) -> None:
         notify(f"NOT COMPARED: {findings.not_compared}")
     for text in findings.limits:
         notify(text)
-    for each in findings.differences[:_REPORTED]:
-        single = each.expected is not None or each.found is not None
-        parts = (
-            each.kind,
-            each.file or (known[each.series_id].title if each.series_id in known else each.series_id),
-            "" if single or each.range is None else str(each.range),
-            each.text,
-        )
-        notify(one_line(": ".join(part for part in parts if part)))
-    if findings.total > _REPORTED:
-        notify(f"and {findings.total - min(_REPORTED, len(findings.differences)):,} more: see the report")
+
+    def title_of(series_id: str) -> str:
+        return known[series_id].title if series_id in known else series_id
+
+    rows = rows_of(findings.ranges.ranges(), title_of)
+    for row in some_of_each(rows, _REPORTED):
+        notify(one_line(row.line(title_of)))
+    if len(rows) > _REPORTED:
+        notify(more_rows(len(rows) - _REPORTED))
     for note in findings.notes:
         notify(note)
 
