@@ -237,6 +237,11 @@ def _series(job: VerifyJob, ledger: Ledger, *, online: bool) -> tuple[tuple[str,
         remembered = remembered_selection(job.state_dir, job.config, job.scope.digest)
         last = None if remembered is None else remembered.series_ids
         found = job.job.source.remembered(JobView(job.state_dir, job.scope, ledger), last)
+        if not found.series_ids:
+            raise UsageError(
+                f"{job.state_dir}: of the configuration as it is now no series is recorded, and the source was not asked: there is "
+                "nothing to compare. Run the job first, or undo what changed"
+            )
         return found.series_ids, frozenset(), [found.note] if found.note else []
     selected = job.source.series_ids()
     vanished = job.source.lost(ledger.series_ids(job.scope.digest))
