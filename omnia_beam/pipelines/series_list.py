@@ -54,7 +54,7 @@ def _print(series: Sequence[Timeseries], context: RunContext, form: str) -> None
     elif form == "csv":
         _print_csv(series, sys.stdout, for_people=context.out.is_terminal)
     else:
-        context.out.print(_table(series, context.out.width))
+        context.out.print(series_table(series, context.out.width))
         context.notify(f"{len(series):,} series")
 
 
@@ -63,7 +63,7 @@ def _row(series: Timeseries, columns: Sequence[str] = _COLUMNS) -> list[str]:
     return ["" if value is None else str(value) for value in values]
 
 
-def _table(series: Iterable[Timeseries], width: int) -> Table:
+def series_table(series: Iterable[Timeseries], width: int) -> Table:
     """Return a table. Ids and names are meant to be copied: only the description is cut, or left out, where the width is small."""
     rows = [[one_line(cell) for cell in _row(each, _SHOWN)] for each in series]
     widest = [max([len(name), *(len(row[at]) for row in rows)]) for at, name in enumerate(_SHOWN)]

@@ -46,7 +46,7 @@ from omnia_beam.pipelines.verify.examination import Examination
 from omnia_beam.pipelines.verify.range_rows import more_rows, rows_of, some_of_each
 from omnia_beam.pipelines.verify.repair import Repair, RepairPlan, repair, unreadable_windows
 from omnia_beam.pipelines.verify.report import VerifyReport
-from omnia_beam.pipelines.verify.report_files import write_report
+from omnia_beam.pipelines.verify.report_files import check_folder, write_report
 from omnia_beam.pipelines.verify.source import SourceReader
 
 _REPORTED: Final = 20
@@ -120,6 +120,7 @@ def run_verify(
     began = context.clock()
     ends = Job.of(config)
     check_job(ends, context)
+    check_folder(report)
     if repair:
         check_repeats(ends, "verify --repair")
     job = VerifyJob.of(ends, context, against_source=source)
