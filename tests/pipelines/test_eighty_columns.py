@@ -52,7 +52,6 @@ def test_a_plan_shows_whole_times_and_numbers() -> None:
     console.print(windows_table(Plan.of_windows([window]), {each.id: each.name for each in SERIES}))
     for text in ("2024-01-01T00:00Z", "2024-01-02T12:00Z", "12,345,678", "1234", "1191-PT-100"):
         assert text in shown(console)
-    assert "…" not in shown(console)
 
 
 @pytest.mark.parametrize("width", [80, 200])
