@@ -11,13 +11,16 @@ from rich.console import Console
 from omnia_beam.beam.progress_bar import draw_bar
 from omnia_beam.core.series import Timeseries
 from omnia_beam.core.summary import ProgressFacts
-from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.pipelines.plan import windows_table
 from omnia_beam.pipelines.series_list import series_table
+from omnia_beam.pipelines.status.facts import SeriesCoverage
+from omnia_beam.pipelines.status.page import coverage_table
 from omnia_beam.plan.plan import Plan
 
 IDS = tuple(f"{number:08d}-0000-0000-0000-000000000000" for number in range(3))
+WANTED = TimeRange.parse("2024-01-01", "2024-01-31")
 SERIES = [
     Timeseries(each, f"1191-PT-10{at}", "1191", unit="bar", description="Pressure, gas lift manifold")
     for at, each in enumerate(IDS)
@@ -67,3 +70,24 @@ def test_progress_shows_what_holds_a_run_up(width: int) -> None:
     assert "ETA" in shown(console)
     assert "bottleneck source" in shown(console)
     assert ("━" in shown(console)) is (width == 200)
+
+
+def coverage(number: int, holes: TimeRangeSet) -> SeriesCoverage:
+    return SeriesCoverage(IDS[number], WANTED, holes, f"1191-PT-10{number}")
+
+
+def test_status_shows_bars_and_where_the_first_hole_begins() -> None:
+    hole = TimeRangeSet([TimeRange.parse("2024-01-11", "2024-01-21")])
+    rows = [coverage(0, hole), coverage(1, TimeRangeSet())]
+    narrow, wide = screen(80), screen(200)
+    narrow.print(coverage_table(rows, WANTED, width=80))
+    wide.print(coverage_table(rows, WANTED, width=200))
+    bar = "████████········████████"
+    for text in ("1191-PT-100", bar, "66.66%", "from 2024-01-11T00:00:00Z", "█" * 24):
+        assert text in shown(narrow), shown(narrow)
+    assert "…" not in shown(narrow)
+    for text in (f"1191-PT-100 ({IDS[0]})", bar, "[2024-01-11T00:00:00Z, 2024-01-21T00:00:00Z)"):
+        assert text in shown(wide)
+    whole = screen(80)
+    whole.print(coverage_table(rows[1:], WANTED, width=80))
+    assert "hole" not in shown(whole)
