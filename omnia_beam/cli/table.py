@@ -264,7 +264,9 @@ def _printed(command: str, render: Callable[[], None]) -> CommandResult:
 
 
 def _extra_is_missing(module: str | None) -> UsageError:
-    return UsageError(f"this command needs the module {module}: pip install 'omnia-beam[emulator]'")
+    return UsageError(
+        f"this command needs the module {module}: pip install 'omnia-beam[emulator]', or '.[emulator]' in a clone"
+    )
 
 
 COMMANDS: Final = (
