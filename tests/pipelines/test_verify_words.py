@@ -15,6 +15,7 @@ from omnia_beam.ledger.record import Scope
 from omnia_beam.pipelines.profile.figures import Profile, Stretch
 from omnia_beam.pipelines.verify.comparison import Comparison
 from omnia_beam.pipelines.verify.coverage import CoverageGrid
+from omnia_beam.pipelines.verify.difference_log import DifferenceLog
 from omnia_beam.pipelines.verify.points import compare_points
 from omnia_beam.pipelines.verify.range_rows import rows_of, some_of_each
 from omnia_beam.pipelines.verify.report import VerifyReport
@@ -55,7 +56,7 @@ def test_the_verdict_counts_one_and_says_when_there_is_no_point() -> None:
 def test_what_was_not_compared_names_the_series() -> None:
     unread = Difference("not_compared", "1 series: the source: no answer", "a", FEBRUARY)
     found = findings(unread)
-    found.names = {"a": "27-PT-1001"}
+    found.log = DifferenceLog({"a": "27-PT-1001"})
     assert found.not_compared.endswith("the first of 27-PT-1001: 1 series: the source: no answer")
 
 

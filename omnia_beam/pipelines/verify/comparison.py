@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -73,7 +73,6 @@ class Comparison:
         ranges: all differences, as ranges of time.
         log: where all of them are written one by one; None for nowhere.
         targets: by series, the id under which the destination stores it, where that is another one.
-        names: of series, by id; ids stand for those that have none.
     """
 
     grid: CoverageGrid
@@ -96,7 +95,6 @@ class Comparison:
     ranges: RangeBook = field(default_factory=RangeBook)
     log: DifferenceLog | None = None
     targets: dict[str, str] = field(default_factory=dict)
-    names: Mapping[str, str] = field(default_factory=dict)
     _named: Counter[str] = field(default_factory=Counter)
     _totals: dict[str, SeriesTotals] = field(default_factory=dict)
     _empty_windows: list[Difference] = field(default_factory=list)
@@ -116,7 +114,8 @@ class Comparison:
         folders = sum(1 for each in self.differences if each.kind == "not_compared" and each.file)
         if folders:
             parts.append(counted(folders, "folder"))
-        where = "" if first is None else first.file or self.names.get(first.series_id) or first.series_id
+        names = {} if self.log is None else self.log.names
+        where = "" if first is None else first.file or names.get(first.series_id) or first.series_id
         why = "" if first is None else f", the first of {where}: {first.text}"
         return f"{' and '.join(parts)} could not be compared{why}"
 

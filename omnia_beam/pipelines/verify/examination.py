@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -48,7 +48,6 @@ class Examination:
         vanished: series that were copied and that the source does not hold now: they are compared with their receipts.
         only: returns whether to compare a receipt; for the comparison after a repair.
         log: where every difference is written; None for nowhere.
-        names: of series, by id.
         on_window: called with the number of points of each window of the destination that has been compared.
     """
 
@@ -63,7 +62,6 @@ class Examination:
     vanished: frozenset[str] = frozenset()
     only: Callable[[RecordedReceipt], bool] = lambda recorded: True
     log: DifferenceLog | None = None
-    names: Mapping[str, str] = field(default_factory=dict)
     on_window: Callable[[int], None] = lambda points: None
 
     def run(self) -> Comparison:
@@ -93,7 +91,7 @@ class _Run:
         self._asked = set(examination.series_ids)
         self._source_fails = ""
         grid = CoverageGrid(examination.series_ids, examination.wanted)
-        self.findings = Comparison(grid, log=examination.log, names=examination.names)
+        self.findings = Comparison(grid, log=examination.log)
         self._coverage()
         self._surplus()
         if not examination.destination.holds_statuses:

@@ -127,8 +127,7 @@ def run_verify(
     summary = Summary("verify")
     looked = _Looked()
     known = recall_series(job.state_dir)
-    names = {series_id: each.name for series_id, each in known.items()}
-    log = DifferenceLog(names)
+    log = DifferenceLog({series_id: each.name for series_id, each in known.items()})
     try:
         _warn_of_a_run(job)
         ledger = Ledger.load(job.state_dir)
@@ -148,7 +147,6 @@ def run_verify(
             source,
             vanished,
             log=log,
-            names=names,
         )
         summary = summary.having(series=len(series_ids))
         looked.total = count_recorded(ledger, job.scope.digest, series_ids, wanted)
@@ -381,7 +379,8 @@ def _in_words(findings: Comparison) -> str:
         if count and kind != "not_compared"
     ]
     if kinds:
-        return f"{unknown}{findings.total - findings.counts['not_compared']:,} differences: {', '.join(kinds)}"
+        every = counted(findings.total - findings.counts["not_compared"], "difference")
+        return f"{unknown}{every}: {', '.join(kinds)}"
     compared = f"{counted(findings.points, 'point')} of {counted(findings.windows - len(findings.unread), 'window')}"
     return f"{unknown}no difference in {compared}"
 
