@@ -17,6 +17,8 @@ SERIES_SHOWN: Final = 10_000
 STRETCHES_SHOWN: Final = 200
 STRETCHES_OF_A_SERIES: Final = 5
 _NAMED_PROBLEMS: Final = 20
+_ROWS_BEFORE_LISTS: Final = 100
+"""Number of series up to which their table stands before the gaps and flat stretches."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ def _content(profile: Profile, facts: PageFacts) -> dict[str, Any]:
         "series_left": len(profile.series) - len(shown),
         "has_statuses": any(each.bad is not None for each in profile.series),
         "has_units": any(each.about.unit for each in shown),
+        "lists_first": len(shown) > _ROWS_BEFORE_LISTS,
         "of_a_series": STRETCHES_OF_A_SERIES,
         "columns": steps,
         "height": HEIGHT,

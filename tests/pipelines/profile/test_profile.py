@@ -137,6 +137,14 @@ def test_a_gap_that_nearly_every_time_between_points_is_longer_than(
     assert summary(capsys)["warnings"] == []
 
 
+@pytest.mark.parametrize(("series", "first"), [(5, "series"), (150, "gaps")])
+def test_gaps_stand_where_they_are_found(job: Callable[..., str], tmp_path: Path, series: int, first: str) -> None:
+    rows: Rows = [(f"s{at:03d}", START + hour * 60 * MINUTE, 1.0, 192) for at in range(series) for hour in (0, 9)]
+    assert main(["profile", job(rows), "--html", str(tmp_path / "page.html")]) == 0
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert re.findall(r'<table id="(\w+)">', text)[0] == first
+
+
 @pytest.mark.parametrize("gap", ["0s", "1", "soon", "-1h"])
 def test_a_gap_that_is_none(job: Callable[..., str], capsys: pytest.CaptureFixture[str], gap: str) -> None:
     assert main(["profile", job(plant()), f"--gap={gap}"]) == 2
