@@ -13,6 +13,8 @@ from omnia_beam.beam.progress_text import amount, conditions, eta
 from omnia_beam.core.summary import ProgressFacts
 
 _BAR_EVERY_S = 0.2
+_WIDE = 110
+"""Columns of a terminal from which on there is room for a bar beside the facts."""
 
 
 class _Facts(ProgressColumn):
@@ -36,12 +38,8 @@ def draw_bar(
     passing: bool,
 ) -> None:
     """Draw the bar until `done` is set, and once more then; see `showing_progress`."""
-    columns = (
-        TextColumn("{task.fields[windows]}"),
-        BarColumn(bar_width=16),
-        TextColumn("{task.percentage:>3.0f}%"),
-        _Facts(),
-    )
+    bar = (BarColumn(bar_width=16),) if console.width >= _WIDE else ()  # on a narrow terminal the facts need its room
+    columns = (TextColumn("{task.fields[windows]}"), *bar, TextColumn("{task.percentage:>3.0f}%"), _Facts())
     with Progress(*columns, console=console, auto_refresh=False, transient=passing) as progress:
         task = progress.add_task("", total=1.0, facts=facts(), windows="")
         ended = False

@@ -12,7 +12,7 @@ def conditions(facts: ProgressFacts) -> list[str]:
     if waits is not None:
         found.append(f"bottleneck {waits[0]} {waits[1]:.0%}")
     if facts.retries:
-        found.append(f"{facts.retries:,} retries")
+        found.append("1 retry" if facts.retries == 1 else f"{facts.retries:,} retries")
     if facts.throttled_s:
         found.append(f"throttled {facts.throttled_s:,.0f} s")
     if facts.failed:

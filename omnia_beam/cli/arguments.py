@@ -56,7 +56,8 @@ def build_parser(commands: Iterable[Command], only: str | None = None) -> Parser
     parser = Parser(
         prog="omnia-beam",
         description="Move industrial time series, fast and provably complete.",
-        epilog="omnia-beam COMMAND --help shows a command's options, which may be anywhere; Beam's own options follow --",
+        epilog="Begin with `omnia-beam demo`, or with `omnia-beam init SOURCE SINK` for a job of your own. "
+        "omnia-beam COMMAND --help shows a command's options, which may be anywhere; Beam's own options follow --",
     )
     parser.add_argument("--version", action="version", version=f"omnia-beam {__version__}")
     choices = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -77,6 +78,10 @@ def parse(arguments: Sequence[str], commands: Iterable[Command]) -> argparse.Nam
         commands: the table.
     """
     parser = build_parser(commands, only=arguments[0] if arguments else "")
+    if not arguments:
+        parser.error(
+            "give a command, such as `omnia-beam demo`, or `omnia-beam init csv parquet` for a job of your own"
+        )
     if arguments and not arguments[0].startswith("-") and arguments[0] not in parser.commands:
         near = did_you_mean(arguments[0], parser.commands)
         parser.error(f"there is no command {arguments[0]!r}{near or '.'} The commands are {', '.join(parser.commands)}")

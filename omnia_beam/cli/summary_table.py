@@ -48,7 +48,7 @@ def _windows(summary: Summary) -> str:
 def _requests(summary: Summary) -> str:
     text = f"{summary.requests:,}, {summary.bytes_read / 1e6:,.1f} MB"
     if summary.retries:
-        text += f", {summary.retries:,} retries"
+        text += ", 1 retry" if summary.retries == 1 else f", {summary.retries:,} retries"
     if summary.throttled_s:
         text += f", throttled {summary.throttled_s:,.0f} s"
     return text

@@ -116,7 +116,9 @@ def _verify(call: Call) -> CommandResult:
 
 
 def _report_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=["check"], help="compare a report with the digest that it carries")
+    parser.add_argument(
+        "action", metavar="check", choices=["check"], help="compare a report with the digest that it carries"
+    )
     parser.add_argument("file", metavar="FILE", type=os.path.expanduser, help="a report.html or report.json of verify")
     parser.add_argument("--json", action="store_true", help="the last line of stdout is one JSON summary object")
 
@@ -262,13 +264,15 @@ def _printed(command: str, render: Callable[[], None]) -> CommandResult:
 
 
 def _extra_is_missing(module: str | None) -> UsageError:
-    return UsageError(f"this command needs the module {module}: pip install 'omnia-beam[emulator]'")
+    return UsageError(
+        f"this command needs the module {module}: pip install 'omnia-beam[emulator]', or '.[emulator]' in a clone"
+    )
 
 
 COMMANDS: Final = (
     Command(
         "backfill",
-        "copy the selected series out of the service, whole windows at a time; run it again to continue",
+        "copy the selected series as they are, whole windows at a time; run it again to continue",
         add_job_arguments,
         _backfill,
     ),

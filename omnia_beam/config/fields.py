@@ -57,6 +57,8 @@ def _read_moment(value: Any, info: ValidationInfo) -> Any:
 
 
 def _no_number(value: Any, what: str) -> Any:
+    if value is None:
+        raise ValueError(f"is empty; give {what}")
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{show_value((), value)} is not {what}")
     return value

@@ -120,7 +120,7 @@ def _read(path: str) -> str:
         with open(path, encoding="utf-8-sig") as file:
             return file.read()
     except FileNotFoundError:
-        problem = "there is no such configuration file"
+        problem = "there is no such configuration file: correct the path, or let omnia-beam init write one"
     except IsADirectoryError:
         problem = "is a directory; name the configuration file in it"
     except OSError as error:

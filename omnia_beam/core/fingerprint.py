@@ -21,6 +21,7 @@ It detects accidents, not attacks: it is not a cryptographic hash.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -172,6 +173,57 @@ def fingerprint(points):  # (time: ns since 1970, value: float, status: int[, te
 """
 """A program that computes `content_hash` from any copy, as text: reports print it. No points give 32 zeros; the fingerprint of two
 disjoint sets is the sum of theirs, each half by itself."""
+
+READING: Final = """\
+import glob
+import pyarrow.dataset as ds
+
+files = ds.dataset(sorted(glob.glob({pattern}, recursive=True)))
+columns = [name for name in ("time", "value", "status", "text") if name in files.schema.names]
+for series_id in sorted(files.to_table(["series_id"])["series_id"].unique().to_pylist()):
+    found = files.to_table(columns, filter=ds.field("series_id") == series_id)
+    found = found.set_column(0, "time", found["time"].cast("int64"))
+    print(series_id, fingerprint(zip(*(column.to_pylist() for column in found.columns))))
+"""
+"""What follows RECIPE to print the fingerprint of every series in Parquet files; `pattern` is a literal of their glob."""
+
+QUERY: Final = """\
+create or replace macro low64(x) as x & 18446744073709551615::uhugeint;
+create or replace macro mix1(x) as low64(xor(x, x >> 30) * 13787848793156543929::uhugeint);
+create or replace macro mix2(x) as low64(xor(x, x >> 27) * 10723151780598845931::uhugeint);
+create or replace macro mix3(x) as xor(x, x >> 31);
+create or replace macro mix(x) as mix3(mix2(mix1(x)));
+create or replace macro total(x) as low64(sum(x::hugeint)::uhugeint)::ubigint;
+
+with points as (
+    select series_id, xor(epoch_ns(time)::bit::ubigint, 11400714819323198485::ubigint)::uhugeint as t,
+        value::bit::ubigint::uhugeint as v, status::uhugeint as s
+    from read_parquet({pattern}){condition}),
+a as materialized (select series_id, v, s, mix(t) as h from points),
+b as materialized (select series_id, s, mix(low64(h + v)) as h from a),
+c as materialized (select series_id, mix(low64(h + s)) as h from b)
+select series_id, count(*) as points,
+    format('{{:016x}}{{:016x}}', total(mix(xor(h, 15111065706836454659::uhugeint))), total(h)) as fingerprint
+from c group by series_id order by series_id;
+"""
+"""The same in SQL, for points without texts, since DuckDB has no BLAKE2b; `pattern` is a literal, `condition` empty or WHERE."""
+
+
+def reading_program(pattern: str) -> str:
+    """Return what follows RECIPE to print the fingerprint of every series in the Parquet files that a glob names."""
+    return READING.format(pattern=json.dumps(pattern))
+
+
+def reading_query(pattern: str, *, texts: bool) -> str:
+    """Return the statements with which DuckDB computes the fingerprint of every series in the Parquet files that a glob names.
+
+    Args:
+        texts: whether the files have a column of texts: then series that have any are left out.
+    """
+    literal = "'" + pattern.replace("'", "''") + "'"
+    with_texts = f"select series_id from read_parquet({literal}) where text is not null"  # noqa: S608  # nothing runs it here
+    return QUERY.format(pattern=literal, condition=f"\n    where series_id not in ({with_texts})" if texts else "")
+
 
 _NO_HASH = "0" * 32
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
+import re
 from collections.abc import Iterable
 from html import escape
 from typing import Any, Final
@@ -12,6 +14,9 @@ REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 """Replaces a character that would move the cursor, colour the terminal or break the line."""
 
 _KEPT: Final = "\n\t"
+_NUMBER: Final = re.compile(r"[-\d.,]*")
+_SHORT: Final = 40
+"""Characters of a cell up to which it is not broken over lines."""
 
 
 def printable(text: str) -> str:
@@ -36,14 +41,27 @@ def one_line(text: str) -> str:
 
 
 def html_table(header: Iterable[str], rows: Iterable[Iterable[object]], caption: str = "") -> str:
-    """Return a table as HTML for a notebook, with every text escaped."""
+    """Return a table as HTML for a notebook, with every text escaped; columns of texts are aligned to the left."""
+    texts = [[one_line(str(each)) for each in row] for row in rows]
+    styles = [_style_of(column) for column in zip(*texts, strict=True)]
 
-    def cells(tag: str, texts: Iterable[object]) -> str:
-        return "".join(f"<{tag}>{escape(one_line(str(each)))}</{tag}>" for each in texts)
+    def cells(tag: str, row: Iterable[str]) -> str:
+        styled = itertools.zip_longest(row, styles, fillvalue="")
+        return "".join(f"<{tag}{style}>{escape(each)}</{tag}>" for each, style in styled)
 
     above = f"<caption>{escape(one_line(caption))}</caption>" if caption else ""
-    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
-    return f"<table>{above}<thead><tr>{cells('th', header)}</tr></thead><tbody>{body}</tbody></table>"
+    head = cells("th", (one_line(each) for each in header))
+    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in texts)
+    return f"<table>{above}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _style_of(column: Iterable[str]) -> str:
+    """Return the style of a column, against a notebook's own; empty for numbers. Short texts, such as times, stay whole."""
+    cells = list(column)
+    if all(_NUMBER.fullmatch(each) for each in cells):
+        return ""
+    short = ";white-space:nowrap" if max(map(len, cells)) <= _SHORT else ""
+    return f' style="text-align:left{short}"'
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

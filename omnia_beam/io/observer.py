@@ -108,8 +108,25 @@ class Aside:
     shown: str
 
 
+@dataclass(frozen=True)
+class ReadableFiles:
+    """Files of a job that DuckDB and pyarrow read as they are, with the columns of this project's Parquet files.
+
+    Args:
+        pattern: the glob that names them, and no file of another job.
+        texts: whether they have a column of texts.
+    """
+
+    pattern: str
+    texts: bool = False
+
+
 class FileMoves(Protocol):
-    """The renaming of files of a destination, for a repair. Names are relative to it, as the file system spells them."""
+    """The files of a destination, and their renaming for a repair. Names are relative to it, as the file system spells them."""
+
+    @property
+    def readable(self) -> ReadableFiles | None:
+        """How others read the job's points from the files as they are; None where they cannot."""
 
     def set_aside(self, name: str, run_id: str) -> Aside:
         """Rename a file so that no reader reads it. It is not deleted, because it may be the only copy.

@@ -250,7 +250,13 @@ def failure_error(kind: str, message: str) -> OmniaBeamError:
     known = getattr(errors, kind, OmniaBeamError)
     if issubclass(known, TransientServiceError):
         return TransientServiceError(message)
-    return IncompleteReadError(f"{kind}: {message}")
+    return IncompleteReadError(failure_text(f"{kind}: {message}"))
+
+
+def failure_text(failure: str) -> str:
+    """Return a failure for people: without the name of the error's class, unless it is one that nobody has foreseen."""
+    kind, _, message = failure.partition(": ")
+    return message if hasattr(errors, kind) else failure
 
 
 def _inside(ranges: Sequence[TimeRange], outer: TimeRange) -> Sequence[TimeRange]:

@@ -26,6 +26,11 @@ Look at the result, with pyarrow, which omnia-beam brings along:
   {python} -c "import pyarrow.dataset as ds; points = ds.dataset('{path}').to_table(columns=['series_id', 'value']); \
 print(*points.group_by('series_id').aggregate([('value', 'count'), ('value', 'mean')]).slice(0, 5).to_pylist(), sep='\\n')"
 
+Figures, gaps and pictures of it as a page, and a report for whoever signs the copy off:
+
+  {program} profile {job} --html {page}
+  {program} verify {job} --report {report}
+
 The job that was run is {job}; its ledger is under {state}."""
 
 _KEPT = """The emulator keeps running at {url}, so that the job can be run again:
@@ -81,7 +86,15 @@ def run_demo(path: str, context: RunContext, serve: Serve, *, keep: bool = False
         config = load_config(str(job_file), now_ns=time.time_ns())
         summary = run_backfill(config, context)
         context.notify(
-            _LOOK.format(python=_shown(sys.executable), path=root / "points", job=job_file, state=root / "state")
+            _LOOK.format(
+                python=_shown(sys.executable),
+                program=_program(),
+                path=root / "points",
+                job=job_file,
+                state=root / "state",
+                page=root / "profile.html",
+                report=root / "report",
+            )
         )
         if keep:
             pid_file.write_text(f"{emulator.pid}\n", encoding="utf-8")

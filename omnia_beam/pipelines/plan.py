@@ -92,7 +92,7 @@ def _print(
     if report is not None:
         show_report(report, config.accept, context)
         context.out.print()
-    context.out.print(work_line(work))
+    context.out.print(work_line(work), highlight=False)
     if not len(work.plan):
         return
     if facts is not None:
@@ -196,6 +196,8 @@ def windows_table(plan: Plan, names: Mapping[str, str] = {}) -> Table:
         names: of series, by id; an empty one stands for none.
     """
     table = Table("start", "end", "series", "points", "requests", "of", box=None, pad_edge=False)
+    for column in table.columns[:5]:
+        column.no_wrap = True
     for column in table.columns[2:5]:
         column.justify = "right"
     table.columns[5].overflow = "fold"
@@ -206,14 +208,20 @@ def windows_table(plan: Plan, names: Mapping[str, str] = {}) -> Table:
             continue
         window = plan.window(index)
         table.add_row(
-            format_time(window.key.range.start_ns),
-            format_time(window.key.range.end_ns),
+            _moment(window.key.range.start_ns),
+            _moment(window.key.range.end_ns),
             str(len(window.key.series_ids)),
             f"{window.expected_points:,}",
             str(window.requests),
             _some(window.key.series_ids, names),
         )
     return table
+
+
+def _moment(ns: int) -> str:
+    """Return a time without seconds where it has none, so that a line fits into 80 columns."""
+    text = format_time(ns)
+    return f"{text[:-4]}Z" if text.endswith(":00Z") else text
 
 
 def _some(series_ids: Sequence[str], names: Mapping[str, str]) -> str:

@@ -22,6 +22,7 @@ from omnia_beam.pipelines.work_plan import with_traffic
 
 _COLUMNS: Final = ("id", "name", "facility", "unit", "step", "description", "source")
 _SHOWN: Final = ("name", "facility", "unit", "description", "id")
+_LEAST_DESCRIPTION: Final = 12
 
 
 def run_series(config: JobConfig, context: RunContext, form: str) -> CommandResult:
@@ -53,7 +54,7 @@ def _print(series: Sequence[Timeseries], context: RunContext, form: str) -> None
     elif form == "csv":
         _print_csv(series, sys.stdout, for_people=context.out.is_terminal)
     else:
-        context.out.print(_table(series))
+        context.out.print(series_table(series, context.out.width))
         context.notify(f"{len(series):,} series")
 
 
@@ -62,16 +63,19 @@ def _row(series: Timeseries, columns: Sequence[str] = _COLUMNS) -> list[str]:
     return ["" if value is None else str(value) for value in values]
 
 
-def _table(series: Iterable[Timeseries]) -> Table:
+def series_table(series: Iterable[Timeseries], width: int) -> Table:
+    """Return a table. Ids and names are meant to be copied: only the description is cut, or left out, where the width is small."""
     rows = [[one_line(cell) for cell in _row(each, _SHOWN)] for each in series]
+    widest = [max([len(name), *(len(row[at]) for row in rows)]) for at, name in enumerate(_SHOWN)]
+    cut = _SHOWN.index("description")
+    left = width - sum(widest) - 2 * (len(_SHOWN) - 1) + widest[cut]
     table = Table(box=None, pad_edge=False)
-    for at, name in enumerate(_SHOWN):
-        # Ids and names are meant to be copied, so the description is cut first on a narrow terminal.
-        may_shrink = name == "description"
-        widest = max([len(name), *(len(row[at]) for row in rows)])
-        table.add_column(name, no_wrap=True, overflow="ellipsis", min_width=8 if may_shrink else widest)
+    shown = [at for at in range(len(_SHOWN)) if at != cut or left >= _LEAST_DESCRIPTION]
+    for at in shown:
+        size = min(left, widest[at]) if at == cut else widest[at]
+        table.add_column(_SHOWN[at], no_wrap=True, overflow="ellipsis", width=size)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(row[at] for at in shown))
     return table
 
 

@@ -8,6 +8,8 @@ from omnia_beam.cli import main
 
 UNKNOWN = {
     "bakfill job.yaml": "there is no command 'bakfill'; did you mean \"backfill\"? The commands are backfill, migrate,",
+    "": "give a command, such as `omnia-beam demo`, or `omnia-beam init csv parquet`",
+    "report": "the following arguments are required: check, FILE",
     "xyzzy": "there is no command 'xyzzy'. The commands are backfill, migrate,",
     "plan job.yaml --jsno": 'unrecognized arguments: --jsno; did you mean "--json"?',
     "--no-progres2=1 plan job.yaml": 'unrecognized arguments: --no-progres2=1; did you mean "--no-progress"?',

@@ -322,7 +322,9 @@ def test_files_that_cannot_be_read(files: Files) -> None:
             load_config(str(path), now_ns=NOW_NS)
         return files.lines(caught.value)
 
-    assert lines(files.directory / "none.yaml") == ["none.yaml: there is no such configuration file"]
+    assert lines(files.directory / "none.yaml") == [
+        "none.yaml: there is no such configuration file: correct the path, or let omnia-beam init write one"
+    ]
     assert lines(files.directory)[0].endswith("is a directory; name the configuration file in it")
     (files.directory / "latin.yaml").write_bytes("name: Å\n".encode("latin-1"))
     assert lines(files.directory / "latin.yaml") == ["latin.yaml: is not UTF-8 text (byte 6); save it as UTF-8"]

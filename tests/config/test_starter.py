@@ -105,8 +105,17 @@ def test_nothing_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[s
     schema.unlink()
     for name in ("a.yaml", "b.yaml"):  # a second job shares the schema
         assert main(["init", "csv", "parquet", "--output", str(tmp_path / name)]) == 0
-    assert main(["init", "csv", "parquet", "--output", str(tmp_path / "no" / "folder.yaml")]) == 2
-    assert "Traceback" not in capsys.readouterr().err
+    assert main(["init", "csv", "parquet", "--output", str(job / "below" / "a file.yaml")]) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.endswith("a file.yaml: cannot be written: Not a directory")
+
+
+def test_the_folder_is_made(tmp_path: Path) -> None:
+    """As in the README, whose first folder may not be there yet."""
+    job = tmp_path / "new" / "folder" / "job.yaml"
+    assert main(["init", "csv", "parquet", "--output", str(job)]) == 0
+    assert job.exists()
+    assert job.with_name(SCHEMA_FILE).exists()
 
 
 @pytest.mark.parametrize(("source", "sink"), [("cvs", "parquet"), ("csv", "parqet"), ("x", "omnia")])

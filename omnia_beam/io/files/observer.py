@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from omnia_beam.io.files.csv.write import CsvOptions
 from omnia_beam.io.files.options import CsvSink, ParquetSink
 from omnia_beam.io.files.parquet import readback as parquet_reader
 from omnia_beam.io.files.strays import MovedFiles, find_surplus
-from omnia_beam.io.observer import Observation, Surplus
+from omnia_beam.io.observer import Observation, ReadableFiles, Surplus
 from omnia_beam.store import is_remote, within
 
 _THREADS: Final = 4
@@ -38,18 +39,28 @@ class FileForm:
         suffixes: of the names of such files.
         has_checksums: returns whether a file's pages carry checksums; None where its kind has none.
         holds_statuses: whether points come with their statuses; otherwise all of them have status 0.
+        is_parquet: whether others read the files as they are.
+        texts: whether they have a column of texts.
     """
 
     read: Callable[[str], Iterator[tuple[str, Points]]]
     suffixes: tuple[str, ...]
     has_checksums: Callable[[str], bool] | None = None
     holds_statuses: bool = True
+    is_parquet: bool = False
+    texts: bool = False
 
     @classmethod
     def of(cls, sink: ParquetSink | CsvSink) -> FileForm:
         """Return the form of the files that a sink writes."""
         if isinstance(sink, ParquetSink):
-            return cls(parquet_reader.read_points, parquet_reader.SUFFIXES, parquet_reader.file_has_checksums)
+            return cls(
+                parquet_reader.read_points,
+                parquet_reader.SUFFIXES,
+                parquet_reader.file_has_checksums,
+                is_parquet=True,
+                texts=sink.text,
+            )
         read = partial(csv_reader.read_csv_points, options=options_as(CsvOptions, sink))
         return cls(read, csv_reader.SUFFIXES, holds_statuses=sink.layout == "long")
 
@@ -73,7 +84,10 @@ class FilesDestination:
 
     @property
     def files(self) -> MovedFiles:
-        return MovedFiles(self.path)
+        if not self.form.is_parquet:
+            return MovedFiles(self.path)
+        pattern = f"{glob.escape(self.path.rstrip('/'))}/**/{self.prefix}-*.parquet"
+        return MovedFiles(self.path, ReadableFiles(pattern, self.form.texts))
 
     @property
     def is_quiet(self) -> bool:

@@ -15,7 +15,7 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import MAX_TIME_NS
 from omnia_beam.io.difference import Difference
 from omnia_beam.io.files.destination_files import ListedFile, list_destination, shown_name
-from omnia_beam.io.observer import Aside, Stray, Surplus
+from omnia_beam.io.observer import Aside, ReadableFiles, Stray, Surplus
 from omnia_beam.store import reason, store_of, within
 
 _MOMENT: Final = r"-?\d{4,}\d\d\d\dT\d{6}Z"
@@ -119,9 +119,11 @@ class MovedFiles:
 
     Args:
         path: the directory, on a disk or an object store.
+        readable: how others read the points from the files as they are; None where they cannot.
     """
 
     path: str
+    readable: ReadableFiles | None = None
 
     def set_aside(self, name: str, run_id: str) -> Aside:
         """Rename a file to `_NAME.RUN.set-aside` in its folder. It is not deleted, because it may be the only copy.

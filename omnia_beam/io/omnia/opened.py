@@ -136,10 +136,10 @@ def read_one(service: ServiceSettings, options: OmniaSource, job: JobConfig) -> 
     """
     session = shared_session(service)
     how = read_options(options, job.max_chunk_points)
-    series_id = selected_ids(service, options)[0]
+    first = min(select_series(session, options.series), key=lambda each: each.id)
     wanted = wanted_range(job)
     query = RawQuery(
-        (series_id,),
+        (first.id,),
         wanted.start_ns,
         wanted.end_ns,
         limit=1,
@@ -150,5 +150,5 @@ def read_one(service: ServiceSettings, options: OmniaSource, job: JobConfig) -> 
     page = decode_body(fetch_page(session, query), how.format)
     times = [int(item.times[0]) for item in page.items if item.times is not None and len(item.times)]
     if not times:
-        return f"{series_id} can be read and has no points in the window"
-    return f"{series_id} can be read; its first point in the window is at {format_time(times[0])}"
+        return f"{first.title} can be read and has no points in the window"
+    return f"{first.title} can be read; its first point in the window is at {format_time(times[0])}"

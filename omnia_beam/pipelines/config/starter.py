@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin
@@ -77,7 +78,7 @@ def starter_job(source: str, sink: str, found: Mapping[str, Any] = {}, seen: Seq
 def write_starter(
     source: str, sink: str, path: str, found: Mapping[str, Any] = {}, seen: Sequence[str] = ()
 ) -> list[str]:
-    """Write the job, and beside it the JSON Schema, which the job's first line names for editors.
+    """Write the job, and beside it the JSON Schema, which the job's first line names for editors; make their directory.
 
     Returns:
         What was written and what to do next, a line each.
@@ -91,6 +92,8 @@ def write_starter(
         raise UsageError(
             f"{schema}: exists already and is no schema of omnia-beam: move it, or write {job.name} elsewhere"
         )
+    with suppress(OSError):  # writing names what is in the way
+        job.parent.mkdir(parents=True, exist_ok=True)
     try:
         with job.open("x", encoding="utf-8") as file:
             file.write(text)

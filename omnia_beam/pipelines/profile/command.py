@@ -22,7 +22,7 @@ from omnia_beam.io.contents import Contents
 from omnia_beam.io.kinds import sink_of
 from omnia_beam.pipelines.pages.formats import gap_text, percent, value_text
 from omnia_beam.pipelines.profile.expectations import check_expectations
-from omnia_beam.pipelines.profile.figures import Profile, SeriesFigures, figures_of, stretches_of
+from omnia_beam.pipelines.profile.figures import Profile, SeriesFigures, figures_of, note_of_rare_points, stretches_of
 from omnia_beam.pipelines.profile.page import PageFacts, profile_page
 from omnia_beam.pipelines.profile.reading import tally_of
 from omnia_beam.pipelines.result import CommandResult
@@ -131,7 +131,8 @@ def profile_files(
     ]
     figures.sort(key=lambda each: (each.title.casefold(), each.title, each.series_id))
     profile = Profile(gap_ns, tuple(figures), stretches_of(tally, tally.gaps), stretches_of(tally, tally.flats))
-    warnings = (*names.problems, *contents.warnings)
+    rare = note_of_rare_points(profile)
+    warnings = (*names.problems, *contents.warnings, *([f"{rare} (--gap)"] if rare else []))
     listed = {series_id: about.name for series_id, about in names.rows.items()}
     problems = tuple(contents.problems.values())
     return ProfileResult(profile, contents.place, len(contents.parts), contents.part_noun, listed, problems, warnings)

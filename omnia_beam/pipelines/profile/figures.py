@@ -231,6 +231,23 @@ def stretches_of(tally: Tally, longest: Longest) -> tuple[Stretch, ...]:
     )
 
 
+_GAPS: Final = tuple(ns * 10**9 for ns in (60, 300, 900, 3_600, 6 * 3_600, 86_400, 7 * 86_400, 30 * 86_400))
+
+
+def note_of_rare_points(profile: Profile) -> str:
+    """Return in words that nearly every time between two points counts as a gap, and a length that fits; empty where it fits."""
+    many = [each for each in profile.series if 2 * each.gaps.count > each.points - 1]
+    if not many:
+        return ""
+    intervals = sorted((each.last_ns - each.first_ns) / (each.points - 1) for each in many)
+    longer = 3 * intervals[len(intervals) // 2]
+    fits = next((each for each in _GAPS if each >= longer), int(longer))
+    return (
+        f"in {len(many):,} of {len(profile.series):,} series most times between two points are longer than "
+        f"{format_duration(profile.gap_ns)} and count as gaps; with {format_duration(fits)} only those count that stand out"
+    )
+
+
 def number_json(value: float) -> float | str | None:
     """Return a value as JSON can hold it: a number, `inf` or `-inf` as text, null for NaN."""
     if math.isnan(value):

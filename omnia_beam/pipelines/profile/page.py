@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,7 +15,10 @@ from omnia_beam.pipelines.profile.spark import HEIGHT, Drawing, drawing_of, used
 
 SERIES_SHOWN: Final = 10_000
 STRETCHES_SHOWN: Final = 200
+STRETCHES_OF_A_SERIES: Final = 5
 _NAMED_PROBLEMS: Final = 20
+_ROWS_BEFORE_LISTS: Final = 100
+"""Number of series up to which their table stands before the gaps and flat stretches."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +63,13 @@ def _content(profile: Profile, facts: PageFacts) -> dict[str, Any]:
         "series_left": len(profile.series) - len(shown),
         "has_statuses": any(each.bad is not None for each in profile.series),
         "has_units": any(each.about.unit for each in shown),
+        "lists_first": len(shown) > _ROWS_BEFORE_LISTS,
+        "of_a_series": STRETCHES_OF_A_SERIES,
         "columns": steps,
         "height": HEIGHT,
         "lists": [
-            _List("gaps", "Gaps", profile.gaps[:STRETCHES_SHOWN], profile.gap_count, names),
-            _List("flats", "Flat stretches", profile.flats[:STRETCHES_SHOWN], profile.flat_count, names),
+            _List("gaps", "Gaps", _shown(profile.gaps), profile.gap_count, names),
+            _List("flats", "Flat stretches", _shown(profile.flats), profile.flat_count, names),
         ],
     }
 
@@ -76,15 +82,34 @@ def _cards(profile: Profile, facts: PageFacts) -> list[tuple[str, str, str]]:
     holding_flats = sum(each.flats.count > 0 for each in profile.series)
     return [
         (f"{len(profile.series):,}", "series", f"in {counted(facts.files, facts.noun)}"),
-        (f"{profile.points:,}", "points", ""),
+        (f"{profile.points:,}", _noun(profile.points, "point"), ""),
         (
             percent(bad / profile.points) if known and profile.points else "–",
             "bad",
-            f"{bad:,} points" if known else "no statuses",
+            counted(bad, "point") if known else "no statuses",
         ),
-        (f"{profile.gap_count:,}", "gaps", f"in {holding_gaps:,} series"),
-        (f"{profile.flat_count:,}", "flat stretches", f"in {holding_flats:,} series"),
+        (f"{profile.gap_count:,}", _noun(profile.gap_count, "gap"), f"in {holding_gaps:,} series"),
+        (
+            f"{profile.flat_count:,}",
+            _noun(profile.flat_count, "flat stretch", "flat stretches"),
+            f"in {holding_flats:,} series",
+        ),
     ]
+
+
+def _shown(stretches: tuple[Stretch, ...]) -> tuple[Stretch, ...]:
+    """Return the longest stretches, of each series a few, so that one with very many hides no other."""
+    seen: Counter[str] = Counter()
+    shown = []
+    for each in stretches:
+        seen[each.series_id] += 1
+        if seen[each.series_id] <= STRETCHES_OF_A_SERIES:
+            shown.append(each)
+    return tuple(shown[:STRETCHES_SHOWN])
+
+
+def _noun(count: int, one: str, several: str = "") -> str:
+    return one if count == 1 else several or f"{one}s"
 
 
 @dataclass(frozen=True)
@@ -97,6 +122,11 @@ class _Row:
     @property
     def title(self) -> str:
         return printable(self.figures.title)
+
+    @property
+    def has_name(self) -> bool:
+        """Whether its name is another than its id."""
+        return self.figures.about.name not in ("", self.figures.series_id)
 
     @property
     def unit(self) -> str:

@@ -62,7 +62,8 @@ def run_replay(config: JobConfig, context: RunContext, path: str | None = None) 
             alone = [name for name in names if resending is not None and heads[name][1] == WRITING]
             windows = sorted(heads.keys() - set(alone))
             tally.files, tally.windows = len(names), frozenset(heads[name][0] for name in windows)
-            context.notify(f"replaying the dead letters of {counted(len(names), 'window')}: {files}")
+            waiting = f"replaying the dead letters of {counted(len(names), 'window')}: {files}"
+            context.notify(waiting if names else f"nothing to replay: there are no dead letters in {files}")
             requested = RunReach(run.scope.digest, run.sink)
             lost = DestinationCheck() if path else check_letters(run.ledger, run.state_dir, requested)
             if resending is not None and alone:

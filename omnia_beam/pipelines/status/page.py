@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from rich.table import Table
@@ -17,6 +17,10 @@ from omnia_beam.pipelines.status.facts import SHOWN, JobStatus, SeriesCoverage
 _BAR: Final = 24
 """Cells of a bar."""
 _BLOCKS: Final = ("█", "▒", "·")
+_HOLE: Final = 46
+_INSTANT: Final = 27
+"""Columns that the first hole takes, or its begin alone."""
+
 _PLAIN: Final = ("#", "+", ".")
 """Covered, covered in part, missing: on a terminal that shows Unicode, and on any other."""
 
@@ -34,7 +38,7 @@ def show_status(status: JobStatus, context: RunContext) -> None:
     shown = (*status.incomplete[:SHOWN], *status.whole[: max(0, SHOWN - len(status.incomplete))])
     if shown:
         out.print()
-        out.print(_table(shown, status, marks))
+        out.print(coverage_table(shown, status.wanted, marks, out.width))
         if status.series > len(shown):
             rest = f"and {status.series - len(shown):,} more series"
             holed = len(status.incomplete) - SHOWN
@@ -113,18 +117,40 @@ def _facts(status: JobStatus) -> Table:
     return table
 
 
-def _table(shown: tuple[SeriesCoverage, ...], status: JobStatus, marks: tuple[str, str, str]) -> Table:
-    bar = f"{_day(status.wanted.start_ns)[:10]} {' ' * max(0, _BAR - 22)} {_day(status.wanted.end_ns)[:10]}"
-    table = Table("series", bar, "covered", "holes", "first hole", box=None, pad_edge=False)
-    for column in table.columns[:3]:
+def coverage_table(
+    shown: Sequence[SeriesCoverage], wanted: TimeRange, marks: tuple[str, str, str] = _BLOCKS, width: int = 200
+) -> Table:
+    """Return a table with a bar for each series.
+
+    Args:
+        shown: the series, in order.
+        wanted: the time of the bars.
+        marks: see `coverage_bar`.
+        width: of the terminal, in columns; where it is small, ids behind names and the end of the first hole are left out.
+    """
+    bar = f"{_day(wanted.start_ns)[:10]} {' ' * max(0, _BAR - 22)} {_day(wanted.end_ns)[:10]}"
+    holed = any(each.holes for each in shown)
+    holed = any(each.holes for each in shown)
+    table = Table("series", bar, "covered", *(["holes", "first hole"] if holed else []), box=None, pad_edge=False)
+    for column in table.columns[1:]:
         column.no_wrap = True
     table.columns[0].overflow = "fold"
+    left = width - _BAR - len("  covered  ")
+    if holed:
+        left -= len("holes  ") + _HOLE
+    whole = not holed or left >= max(len(each.name or each.series_id) for each in shown)
+    left += 0 if whole else _HOLE - _INSTANT
+    with_ids = left >= max(len(each.title) for each in shown)
     for each in shown:
         first = next(iter(each.holes), None)
-        holes = f"{len(each.holes):,}" if first is not None else ""
-        table.add_row(
-            one_line(each.title), coverage_bar(each, marks=marks), _percent(each.share), holes, str(first or "")
-        )
+        cells = [
+            one_line(each.title if with_ids or not each.name else each.name),
+            coverage_bar(each, marks=marks),
+            _percent(each.share),
+        ]
+        if holed and first is not None:
+            cells += [f"{len(each.holes):,}", str(first) if whole else f"from {format_time(first.start_ns, 0)}"]
+        table.add_row(*cells)
     return table
 
 

@@ -114,7 +114,9 @@ class Comparison:
         folders = sum(1 for each in self.differences if each.kind == "not_compared" and each.file)
         if folders:
             parts.append(counted(folders, "folder"))
-        why = "" if first is None else f", the first of {first.file or first.series_id}: {first.text}"
+        names = {} if self.log is None else self.log.names
+        where = "" if first is None else first.file or names.get(first.series_id) or first.series_id
+        why = "" if first is None else f", the first of {where}: {first.text}"
         return f"{' and '.join(parts)} could not be compared{why}"
 
     def concern(self, key: ChunkKey, series_ids: Iterable[str] = ()) -> None:

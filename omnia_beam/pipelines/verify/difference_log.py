@@ -56,7 +56,7 @@ class DifferenceLog:
     def __init__(self, names: Mapping[str, str] = {}) -> None:
         self.rows = 0
         self.when = "found"
-        self._names = names
+        self.names = names
         self._digest = hashlib.sha256()
         self._file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  # closed with the log
         self._write(COLUMNS)
@@ -69,7 +69,7 @@ class DifferenceLog:
             (
                 self.when,
                 difference.kind,
-                self._names.get(difference.series_id, ""),
+                self.names.get(difference.series_id, ""),
                 difference.series_id,
                 "" if span is None else format_time(span.start_ns),
                 "" if span is None else format_time(span.end_ns),

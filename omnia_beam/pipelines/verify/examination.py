@@ -17,7 +17,7 @@ from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.difference import Difference
 from omnia_beam.io.observer import Destination, Observation
-from omnia_beam.io.window_reading import WindowPrints, WindowSource, fingerprints_apart
+from omnia_beam.io.window_reading import WindowPrints, WindowSource, failure_text, fingerprints_apart
 from omnia_beam.ledger.ledger import Ledger, RecordedReceipt
 from omnia_beam.pipelines.verify.comparison import Comparison
 from omnia_beam.pipelines.verify.coverage import DONE, EMPTY, MISSING, CoverageGrid
@@ -30,6 +30,7 @@ _VALUES_UNKNOWN: Final = (
     "the files hold no statuses, and a receipt's fingerprint is of points of several statuses: run verify --source to compare "
     "their values with the source"
 )
+_BY_WINDOW: Final = "Differences are by window, not by point: a fingerprint shows that a window differs, and the source"
 _BATCH_SERIES: Final = 50_000
 """Series-windows compared at a time, which take some 50 MB of fingerprints."""
 
@@ -89,7 +90,8 @@ class _Run:
         self._e = examination
         self._asked = set(examination.series_ids)
         self._source_fails = ""
-        self.findings = Comparison(CoverageGrid(examination.series_ids, examination.wanted), log=examination.log)
+        grid = CoverageGrid(examination.series_ids, examination.wanted)
+        self.findings = Comparison(grid, log=examination.log)
         self._coverage()
         self._surplus()
         if not examination.destination.holds_statuses:
@@ -184,7 +186,7 @@ class _Run:
                 continue
             failure = source.failures.get(receipt.key, "")
             if failure:  # the receipt still shows what was stored, and whether it is damaged
-                self._not_compared(receipt, receipt.key.series_ids, f"the source: {failure}")
+                self._not_compared(receipt, receipt.key.series_ids, f"the source: {failure_text(failure)}")
             self._compare_one(claim, observation, source)
 
     def _observed(self, receipts: Sequence[Receipt]) -> Iterator[Observation]:
@@ -285,7 +287,7 @@ class _Run:
         in_source = {each: why for each, why in failing.items() if each not in self._e.vanished}
         for why in dict.fromkeys(in_source.values()):
             self._not_compared(
-                receipt, [each for each, other in in_source.items() if other == why], f"the source: {why}"
+                receipt, [each for each, other in in_source.items() if other == why], f"the source: {failure_text(why)}"
             )
         for series in receipt.series:
             if series.target_id in observation.gone:
@@ -347,33 +349,25 @@ class _Run:
             return self._e.destination.points(receipt, stored_ids)
         except (IncompleteReadError, ServiceError, CredentialError) as error:
             self.findings.note(
-                f"A window of the destination could not be read again, its differences are reported by window: {error}"
+                f"A window of the destination could not be read again; its differences are by window: {error}"
             )
             return None
 
     def _source_points(self, key: ChunkKey, series_ids: Sequence[str]) -> dict[str, Points] | None:
         """Return the source's points of some series in one window; None where it does not give them."""
         if self._e.source is None:
-            self.findings.note(
-                "Differences are reported by window, since the source cannot be read: a fingerprint shows that a window differs, "
-                "not which point."
-            )
+            self.findings.note(f"{_BY_WINDOW} cannot be read.")
             return None
         if self._source_fails:
             return None
         try:
             return self._e.source.points(ChunkKey(tuple(series_ids), key.range))
         except IncompleteReadError as error:  # only this window is affected
-            self.findings.note(
-                f"A window of the source could not be read, its differences are reported by window: {error}"
-            )
+            self.findings.note(f"A window of the source could not be read; its differences are by window: {error}")
             return None
         except (ServiceError, CredentialError, UsageError) as error:
             self._source_fails = str(error)
-            self.findings.note(
-                "Differences are reported by window, since the source does not respond: a fingerprint shows that a window differs, "
-                f"not which point. Run verify again when it does. ({error})"
-            )
+            self.findings.note(f"{_BY_WINDOW} does not respond. Run verify again when it does. ({error})")
             return None
 
     def _changed_window(self, receipt: Receipt, series_id: str, expected: Fingerprint, found: Fingerprint) -> None:

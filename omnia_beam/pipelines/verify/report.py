@@ -43,6 +43,7 @@ from omnia_beam.core.series import Timeseries
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.difference import KINDS
+from omnia_beam.io.observer import ReadableFiles
 from omnia_beam.ledger.record import Scope
 from omnia_beam.pipelines.profile.figures import Profile, Stretch
 from omnia_beam.pipelines.verify.comparison import Comparison
@@ -73,6 +74,7 @@ class VerifyReport:
         known: metadata of series, by id.
         profile: figures of the copy; None where it was not read for that.
         unseen: what was not looked at, besides what the findings name, and what is not in the copy: a text each.
+        copy: how others read the copy's files as they are; None where they cannot.
         differences: number of rows of the file of all differences, and its SHA-256; None where there is no such file.
     """
 
@@ -89,6 +91,7 @@ class VerifyReport:
     known: Mapping[str, Timeseries] = field(default_factory=dict)
     profile: Profile | None = None
     unseen: tuple[str, ...] = ()
+    copy: ReadableFiles | None = None
     differences: tuple[int, str] | None = None
 
     @classmethod

@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from pathlib import Path
 from typing import Final
 
+from omnia_beam.core.errors import DestinationError
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.verify.difference_log import DifferenceLog
 from omnia_beam.pipelines.verify.report import VerifyReport
 from omnia_beam.pipelines.verify.report_digest import CSV_NAME, sealed
 from omnia_beam.pipelines.verify.report_page import report_page
-from omnia_beam.store import within, write_durably
+from omnia_beam.store import is_remote, reason, within, write_durably
 
 JSON_NAME: Final = "report.json"
 HTML_NAME: Final = "report.html"
+
+
+def check_folder(folder: str | None) -> None:
+    """Create the folder of a report on this machine, and check that files can be put there, before a long comparison.
+
+    Raises:
+        DestinationError: they cannot.
+    """
+    if folder is None or is_remote(folder):
+        return
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise DestinationError(
+            f"--report {folder}: cannot be written: {reason(error)}; give another directory"
+        ) from error
 
 
 def write_report(

@@ -8,20 +8,22 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from omnia_beam.core.fingerprint import RECIPE, Fingerprint
+from omnia_beam.core.fingerprint import RECIPE, Fingerprint, reading_program, reading_query
 from omnia_beam.core.text import counted
 from omnia_beam.io.difference import KINDS, POINT_KINDS
 from omnia_beam.pipelines.pages.formats import moment_text
 from omnia_beam.pipelines.pages.render import render_page
-from omnia_beam.pipelines.profile.figures import SeriesFigures, Stretch
+from omnia_beam.pipelines.profile.figures import SeriesFigures, Stretch, note_of_rare_points
 from omnia_beam.pipelines.profile.spark import HEIGHT, Drawing, drawing_of, used_steps
+from omnia_beam.pipelines.verify.range_rows import rows_of, some_of_each
 from omnia_beam.pipelines.verify.ranges import DifferenceRange
 from omnia_beam.pipelines.verify.report import HOLES, VerifyReport
 from omnia_beam.pipelines.verify.report_digest import CSV_MARK, CSV_NAME, MARK, NO_DIGEST
 from omnia_beam.pipelines.verify.report_pictures import coverage_svg, difference_svg
+from omnia_beam.store import is_remote
 
 _RANGES: Final = 200
-_GAPS: Final = 40
+_GAPS: Final = 20
 _GAPS_EACH: Final = 2
 """Number of gaps shown of a series that nothing explains, so that one whose points are rare does not hide the others."""
 _SERIES: Final = 300
@@ -34,9 +36,10 @@ def report_page(report: VerifyReport) -> str:
     """Return the page as HTML, with zeros in place of its digest."""
     prints = report.fingerprints
     ranges = report.last.ranges.ranges()
-    shown = _together(ranges, report)
-    holes = _together(tuple(each for each in ranges if each.kind in HOLES and each.span is not None), report)
-    gaps = list(_first_of_each(report.data_gaps()))
+    shown = rows_of(ranges, report.title_of)
+    holes = rows_of((each for each in ranges if each.kind in HOLES and each.span is not None), report.title_of)
+    gaps = _gap_rows(_first_of_each(report.data_gaps()), report)[:_GAPS]
+    gaps_shown = sum(len(row.series_ids) for row in gaps)
     rows = list(_series_rows(report, prints))
     names = {each: report.name_of(each) for each in report.before.grid.series_ids}
     return render_page(
@@ -53,24 +56,34 @@ def report_page(report: VerifyReport) -> str:
         unseen=list(_unseen(report)),
         notes=list(_notes(report)),
         kinds=KINDS,
+        point_kinds=POINT_KINDS,
         affected=_affected(ranges),
-        ranges=shown[:_RANGES],
+        ranges=some_of_each(shown, _RANGES),
         ranges_left=len(shown) - _RANGES,
         holes=holes[:_GAPS],
         holes_left=len(holes) - _GAPS,
-        gaps=gaps[:_GAPS],
-        gaps_left=0 if report.profile is None else report.profile.gap_count - len(gaps[:_GAPS]),
+        gaps=gaps,
+        gaps_left=0 if report.profile is None else report.profile.gap_count - gaps_shown,
         gaps_each=_GAPS_EACH,
+        rare="" if report.profile is None else note_of_rare_points(report.profile),
         rows=rows[:_SERIES],
         rows_left=len(rows) - _SERIES,
         columns=1 if report.profile is None else used_steps(report.profile.series),
         height=HEIGHT,
         coverage=coverage_svg(report.before.grid, names),
         plots=[(curve, difference_svg(curve)) for curve in report.before.curves],
-        recipe=RECIPE,
+        recipe=_recipe(report),
+        query="" if report.copy is None else reading_query(report.copy.pattern, texts=report.copy.texts),
         fingerprints=dict(islice(prints.items(), _PRINTS)),
         more_fingerprints=len(prints) - _PRINTS,
     )
+
+
+def _recipe(report: VerifyReport) -> str:
+    """Return the program that computes fingerprints, with what reads the copy's files where they lie on a disk."""
+    if report.copy is None or is_remote(report.copy.pattern):
+        return RECIPE
+    return f"{RECIPE}\n\n{reading_program(report.copy.pattern)}"
 
 
 def headline(report: VerifyReport) -> str:
@@ -78,11 +91,18 @@ def headline(report: VerifyReport) -> str:
     before, last = report.before, report.last
     if last.not_compared:
         rest = last.total - last.counts["not_compared"]
-        return f"Not everything was compared. {f'Of the rest, {rest:,} differences.' if rest else 'Of the rest, nothing differs.'}"
+        found = f"there {'is' if rest == 1 else 'are'} {counted(rest, 'difference')}" if rest else "nothing differs"
+        return f"Not everything was compared. In the rest {found}."
+    if not before.total and not before.points:
+        return (
+            "Equal: neither side holds a point."
+            if report.against_source
+            else "Equal: no point was copied, and none is there."
+        )
     if not before.total:
         return "Equal: nothing differs."
     if report.repair is None:
-        return f"{before.total:,} differences."
+        return f"{counted(before.total, 'difference')}."
     if not last.total:
         return f"Repaired: {counted(before.total, 'difference')} found, and none is left."
     return f"{counted(before.total, 'difference')} found, and {last.total:,} left after the repair."
@@ -113,6 +133,8 @@ def _paragraph(report: VerifyReport) -> Iterator[str]:
     elif not last.not_compared:
         found = f" {counted(before.total, 'difference')} had been found and repaired." if before.total else ""
         yield f"Every value, time and status is the same, and nothing that was wanted is missing.{found}"
+        if not before.points:
+            yield "Where points were expected, look at the window and the selection of series."
     if last.kept_points:
         yield f"{counted(last.kept_points, 'point')} are kept although the source no longer shows them."
 
@@ -182,38 +204,6 @@ def _notes(report: VerifyReport) -> Iterator[str]:
         )
 
 
-@dataclass(frozen=True)
-class _RangeRow:
-    """A row of the table of differences: a range of one series, or the same range of several."""
-
-    range: DifferenceRange
-    series_ids: tuple[str, ...]
-    count: int
-    points: int
-
-
-def _together(ranges: tuple[DifferenceRange, ...], report: VerifyReport) -> list[_RangeRow]:
-    """Return rows by kind, name and time; series that differ in the same way over the same time share one."""
-    found: dict[tuple[object, ...], list[DifferenceRange]] = {}
-    for each in ranges:
-        alike = (each.span, each.examples) if each.kind not in POINT_KINDS else (each.series_id, each.span)
-        found.setdefault((each.kind, *alike), []).append(each)
-    rows = []
-    for same in found.values():
-        same.sort(key=lambda each: report.title_of(each.series_id).casefold())
-        ids = tuple(dict.fromkeys(each.series_id for each in same))
-        rows.append(_RangeRow(same[0], ids, sum(each.count for each in same), sum(each.points for each in same)))
-    order = list(KINDS)
-    return sorted(
-        rows,
-        key=lambda row: (
-            order.index(row.range.kind),
-            report.title_of(row.range.series_id).casefold(),
-            row.range.start_ns,
-        ),
-    )
-
-
 def _first_of_each(gaps: Iterable[tuple[Stretch, str, str]]) -> Iterator[tuple[Stretch, str, str]]:
     """Yield the longest gaps of each series, and all those where the copy misses something."""
     seen: Counter[str] = Counter()
@@ -221,6 +211,28 @@ def _first_of_each(gaps: Iterable[tuple[Stretch, str, str]]) -> Iterator[tuple[S
         seen[series_id] += cause == "data"
         if cause != "data" or seen[series_id] <= _GAPS_EACH:
             yield gap, series_id, cause
+
+
+@dataclass(frozen=True)
+class _GapRow:
+    """A row of the table of gaps in the data: a time that one series, or several, have no points in."""
+
+    stretch: Stretch
+    cause: str
+    series_ids: tuple[str, ...]
+
+
+def _gap_rows(gaps: Iterable[tuple[Stretch, str, str]], report: VerifyReport) -> list[_GapRow]:
+    """Return rows, the longest first; series that have no points in the same time share one."""
+    found: dict[tuple[int, int, str], list[tuple[Stretch, str]]] = {}
+    for stretch, series_id, cause in gaps:
+        found.setdefault((stretch.start_ns, stretch.end_ns, cause), []).append((stretch, series_id))
+    return [
+        _GapRow(
+            same[0][0], cause, tuple(sorted((each for _, each in same), key=lambda id: report.title_of(id).casefold()))
+        )
+        for (_, _, cause), same in found.items()
+    ]
 
 
 def _affected(ranges: tuple[DifferenceRange, ...]) -> dict[str, int]:

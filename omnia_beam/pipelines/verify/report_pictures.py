@@ -15,9 +15,10 @@ import numpy.typing as npt
 
 from omnia_beam.core.chunk import Points
 from omnia_beam.core.text import one_line
-from omnia_beam.core.timestamps import format_time
+from omnia_beam.core.timestamps import NS_PER_SECOND, format_time
 from omnia_beam.pipelines.verify.comparison import DifferingCurve
 from omnia_beam.pipelines.verify.coverage import COLUMNS, DIFFERENT, DONE, EMPTY, MISSING, NOT_KNOWN, CoverageGrid
+from omnia_beam.pipelines.verify.points import differences_at, point_counts
 
 _CLASSES: Final = {NOT_KNOWN: "unknown", EMPTY: "empty", DONE: "done", MISSING: "missing", DIFFERENT: "different"}
 _CELL: Final = 8
@@ -29,7 +30,7 @@ _TIME_AXIS: Final = 22
 
 _WIDTH: Final = 480
 _HEIGHT: Final = 210
-_LEFT: Final = 60
+_LEFT: Final = 76
 _RIGHT: Final = 12
 _TOP: Final = 14
 _BOTTOM: Final = 30
@@ -264,13 +265,20 @@ def _axes(frame: _Frame) -> Iterator[str]:
     yield f'<path class="axis" d="M{_LEFT} {_TOP}V{floor}H{_WIDTH - _RIGHT}"/>'
     for value in (frame.low, frame.high):
         yield f'<text x="{_LEFT - 6}" y="{frame.y(value) + 4:.1f}" text-anchor="end">{value:.4g}</text>'
+    digits = 0 if frame.end - frame.start >= 60 * NS_PER_SECOND else None
     for time, anchor in ((frame.start, "start"), (frame.end, "end")):
-        text = format_time(time).replace("T", " ")
+        text = format_time(time, digits).replace("T", " ")
         yield f'<text x="{frame.x(time):.1f}" y="{floor + 18}" text-anchor="{anchor}">{text}</text>'
 
 
 def _caption(curve: DifferingCurve, marks: int) -> str:
-    differing = curve.comparison.count
-    more = f"; the first {marks} marks are drawn" if marks >= _MOST_MARKS else ""
-    what = "point differs" if differing == 1 else "points differ"
-    return f"window {curve.range}: {differing:,} {what}{more}"
+    """Return what differs, by kind with the first example: equal curves may differ by a status, a text or some bits."""
+    comparison = curve.comparison
+    kinds = "; ".join(
+        f"{count:,} {kind}{', the first' if count > 1 else ''}: {first.text}"
+        for kind, count in point_counts(comparison).items()
+        for first in differences_at(curve.series_id, comparison, kind, slice(1))
+    )
+    every = comparison.count + len(comparison.changed[0].times) + len(comparison.shifted[0].times)
+    drawn = f". The first {marks} marks are drawn" if every > marks else ""
+    return f"{one_line(kinds)}{drawn}."

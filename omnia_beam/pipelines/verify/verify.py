@@ -43,13 +43,14 @@ from omnia_beam.pipelines.verify.comparison import Comparison
 from omnia_beam.pipelines.verify.copy_profile import profile_of_copy
 from omnia_beam.pipelines.verify.difference_log import DifferenceLog
 from omnia_beam.pipelines.verify.examination import Examination
+from omnia_beam.pipelines.verify.range_rows import more_rows, rows_of, some_of_each
 from omnia_beam.pipelines.verify.repair import Repair, RepairPlan, repair, unreadable_windows
 from omnia_beam.pipelines.verify.report import VerifyReport
-from omnia_beam.pipelines.verify.report_files import write_report
+from omnia_beam.pipelines.verify.report_files import check_folder, write_report
 from omnia_beam.pipelines.verify.source import SourceReader
 
 _REPORTED: Final = 20
-"""Number of differences shown on the terminal; the report names more."""
+"""Number of ranges of differences shown on the terminal; the report names more."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,7 @@ def run_verify(
     began = context.clock()
     ends = Job.of(config)
     check_job(ends, context)
+    check_folder(report)
     if repair:
         check_repeats(ends, "verify --repair")
     job = VerifyJob.of(ends, context, against_source=source)
@@ -166,6 +168,7 @@ def run_verify(
             known=known,
             profile=profile,
             unseen=(*unseen, no_profile) if no_profile else unseen,
+            copy=None if job.destination.files is None else job.destination.files.readable,
             differences=None if report is None else (log.rows, log.sha256),
         )
         places = write_report(facts, job.state_dir, job.run_id, report, log)
@@ -233,6 +236,11 @@ def _series(job: VerifyJob, ledger: Ledger, *, online: bool) -> tuple[tuple[str,
         remembered = remembered_selection(job.state_dir, job.config, job.scope.digest)
         last = None if remembered is None else remembered.series_ids
         found = job.job.source.remembered(JobView(job.state_dir, job.scope, ledger), last)
+        if not found.series_ids:
+            raise UsageError(
+                f"{job.state_dir}: of the configuration as it is now no series is recorded, and the source was not asked: there is "
+                "nothing to compare. Run the job first, or undo what changed"
+            )
         return found.series_ids, frozenset(), [found.note] if found.note else []
     selected = job.source.series_ids()
     vanished = job.source.lost(ledger.series_ids(job.scope.digest))
@@ -315,17 +323,15 @@ def _report(findings: Comparison, job: VerifyJob) -> None:
         notify(f"NOT COMPARED: {findings.not_compared}")
     for text in findings.limits:
         notify(text)
-    for each in findings.differences[:_REPORTED]:
-        single = each.expected is not None or each.found is not None
-        parts = (
-            each.kind,
-            each.file or (known[each.series_id].title if each.series_id in known else each.series_id),
-            "" if single or each.range is None else str(each.range),
-            each.text,
-        )
-        notify(one_line(": ".join(part for part in parts if part)))
-    if findings.total > _REPORTED:
-        notify(f"and {findings.total - min(_REPORTED, len(findings.differences)):,} more: see the report")
+
+    def title_of(series_id: str) -> str:
+        return known[series_id].title if series_id in known else series_id
+
+    rows = rows_of(findings.ranges.ranges(), title_of)
+    for row in some_of_each(rows, _REPORTED):
+        notify(one_line(row.line(title_of)))
+    if len(rows) > _REPORTED:
+        notify(more_rows(len(rows) - _REPORTED))
     for note in findings.notes:
         notify(note)
 
@@ -373,7 +379,8 @@ def _in_words(findings: Comparison) -> str:
         if count and kind != "not_compared"
     ]
     if kinds:
-        return f"{unknown}{findings.total - findings.counts['not_compared']:,} differences: {', '.join(kinds)}"
+        every = counted(findings.total - findings.counts["not_compared"], "difference")
+        return f"{unknown}{every}: {', '.join(kinds)}"
     compared = f"{counted(findings.points, 'point')} of {counted(findings.windows - len(findings.unread), 'window')}"
     return f"{unknown}no difference in {compared}"
 

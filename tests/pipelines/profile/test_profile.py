@@ -121,6 +121,30 @@ def test_options_of_the_window_limit_it(job: Callable[..., str], capsys: pytest.
     assert (found["series"], found["points_read"], found["first"]) == (4, 8, "2024-01-02T00:00:00Z")
 
 
+def test_a_gap_that_nearly_every_time_between_points_is_longer_than(
+    job: Callable[..., str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rows: Rows = [("rare", START + at * 120 * MINUTE, float(at), 192) for at in range(50)]
+    config, page = job(rows), tmp_path / "page.html"
+    warned = "in 1 of 1 series most times between two points are longer than 1h and count as gaps; with 6h only"
+    assert main(["profile", config, "--json", "--html", str(page)]) == 0
+    assert summary(capsys)["warnings"][0].startswith(warned)
+    text = page.read_text(encoding="utf-8")
+    assert warned in text
+    assert text[text.index('<table id="gaps">') :].partition("</table>")[0].count("<tr>") == 1 + 5
+    assert "5 of 49, the longest and at most 5 of a series" in text
+    assert main(["profile", config, "--json", "--gap", "6h"]) == 0
+    assert summary(capsys)["warnings"] == []
+
+
+@pytest.mark.parametrize(("series", "first"), [(5, "series"), (150, "gaps")])
+def test_gaps_stand_where_they_are_found(job: Callable[..., str], tmp_path: Path, series: int, first: str) -> None:
+    rows: Rows = [(f"s{at:03d}", START + hour * 60 * MINUTE, 1.0, 192) for at in range(series) for hour in (0, 9)]
+    assert main(["profile", job(rows), "--html", str(tmp_path / "page.html")]) == 0
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert re.findall(r'<table id="(\w+)">', text)[0] == first
+
+
 @pytest.mark.parametrize("gap", ["0s", "1", "soon", "-1h"])
 def test_a_gap_that_is_none(job: Callable[..., str], capsys: pytest.CaptureFixture[str], gap: str) -> None:
     assert main(["profile", job(plant()), f"--gap={gap}"]) == 2

@@ -372,3 +372,10 @@ def test_a_path_without_letters_is_refused(start: Callable[..., Job], tmp_path: 
     job = start()
     with pytest.raises(UsageError, match=r"no files of dead letters"):
         job.replay(str(tmp_path / "nothing"))
+
+
+def test_a_job_without_letters_has_nothing_to_replay(start: Callable[..., Job]) -> None:
+    job = start()
+    assert job.replay().status == "complete"
+    told: str = job.context.err.file.getvalue()  # type: ignore[attr-defined]  # a StringIO
+    assert "nothing to replay: there are no dead letters in" in told

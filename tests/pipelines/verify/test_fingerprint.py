@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnia_beam.core.chunk import Points
-from omnia_beam.core.fingerprint import RECIPE, Fingerprint, total_fingerprint
+from omnia_beam.core.fingerprint import RECIPE, Fingerprint, reading_program, reading_query, total_fingerprint
 from omnia_beam.core.receipt import SeriesReceipt
 
 ROWS = st.lists(
@@ -51,8 +51,16 @@ def test_anybody_can_recompute_it(rows: list[tuple[int, float, int]]) -> None:
     assert program["fingerprint"](rows) == Fingerprint.of(points(rows)).content_hash
 
 
-def test_the_page_and_the_documentation_print_the_same_program() -> None:
-    assert RECIPE in (Path(__file__).parents[3] / "docs" / "verify.md").read_text(encoding="utf-8")
+def test_the_page_and_the_documentation_print_the_same_programs() -> None:
+    documentation = (Path(__file__).parents[3] / "docs" / "verify.md").read_text(encoding="utf-8")
+    pattern = "out/**/job-*.parquet"
+    for program in (RECIPE, reading_program(pattern), reading_query(pattern, texts=False)):
+        assert program in documentation
+
+
+def test_a_pattern_with_quotes_stays_a_literal() -> None:
+    assert "read_parquet('it''s/*.parquet')" in reading_query("it's/*.parquet", texts=True)
+    compile(reading_program("it's \"/*.parquet"), "program", "exec")
 
 
 @pytest.mark.parametrize("bit", [0, 1, 31, 52, 62, 63])

@@ -322,3 +322,19 @@ def test_without_the_source_a_difference_is_told_by_window(
 def test_a_job_that_never_ran_is_told(load: Callable[..., JobConfig], context: RunContext) -> None:
     with pytest.raises(UsageError, match="nothing is recorded for job 'job': run it first"):
         run_verify(load("http://127.0.0.1:1/plant/timeseries/v1.7"), context)
+
+
+def test_a_selection_that_nothing_is_recorded_of_is_not_called_equal(
+    load: Callable[..., JobConfig], context: RunContext, tmp_path: Path
+) -> None:
+    """A search is resolved by the service alone: under another configuration nothing is known of its series."""
+    with EmulatorThread(series=plant_series()) as emulator:
+        search = {"series": {"search": {"name": "*"}}}
+        window = {"start": "2024-01-01", "end": "2024-03-01"}
+        config = load(emulator.url, source=search, window=window)
+        assert run_backfill(config, context).status == "complete"
+        other = load(
+            emulator.url, source=search, window=window, sink={"kind": "parquet", "path": str(tmp_path / "other")}
+        )
+        with pytest.raises(UsageError, match="no series is recorded, and the source was not asked"):
+            run_verify(other, context)

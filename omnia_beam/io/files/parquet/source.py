@@ -320,5 +320,5 @@ def _time_words(kind: Any, form: ParquetForm, zone: str) -> str:
 
 
 def _words(error: BaseException) -> str:
-    """Return the first line of Arrow's message."""
-    return reason(error).strip().split("\n")[0]
+    """Return the first line of Arrow's message, without a full stop."""
+    return reason(error).strip().split("\n")[0].rstrip(".")
