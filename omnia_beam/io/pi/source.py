@@ -25,7 +25,7 @@ from omnia_beam.io.pi.planner import MAX_SERIES, Counts, find_page_limit, plan_p
 from omnia_beam.io.pi.selection import FoundPoint, Selected, named_points, select_points
 from omnia_beam.io.pi.values import ValueRules
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
-from omnia_beam.ledger.facts import receipts_of_range
+from omnia_beam.ledger.facts import windows_of_gone_series
 from omnia_beam.ledger.job import JobRun, JobView
 from omnia_beam.net.http.reachability import attempts_to_reach, check_reachable
 from omnia_beam.net.http.session import ServiceSession
@@ -210,14 +210,7 @@ class OpenPi:
 
     def stale(self, view: JobView, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
         """Return the recorded windows of points that are gone, once: they are read again, and their stored points kept."""
-        if not self._gone:
-            return []
-        return [
-            (each.receipt.key, each.receipt.count)
-            for each in receipts_of_range(view.ledger, view.scope.digest, view.sink, self.wanted)
-            if any(part.count and part.series_id in self._gone for part in each.receipt.series)
-            and not self._gone.intersection(kept.series_id for kept in each.receipt.kept)
-        ]
+        return windows_of_gone_series(view.ledger, view.scope.digest, view.sink, self.wanted, self._gone)
 
     def shards(self, windows: Iterable[Window], size: int) -> Iterator[Any]:
         return shard_windows(windows, size)
