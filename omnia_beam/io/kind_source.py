@@ -156,5 +156,8 @@ class OpenKind:
     def lost(self, recorded: Iterable[str]) -> tuple[str, ...]:
         return tuple(sorted(set(recorded) - self._here))
 
+    def left_out(self, recorded: Iterable[str]) -> frozenset[str]:
+        return frozenset()
+
     def described(self) -> Described:
         return Described()

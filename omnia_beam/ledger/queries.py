@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from omnia_beam.core.errors import StateError
 from omnia_beam.core.receipt import Receipt
@@ -92,6 +93,15 @@ def count_recorded(ledger: Ledger, scope: str, series_ids: Collection[str], want
     flags = (index.kind == RECEIPT) & (index.scope == code_of(index.scopes, scope)) & (index.state >= PARTIAL)
     flags &= (index.start < wanted.end_ns) & (index.end > wanted.start_ns)
     return int(np.count_nonzero(flags & _of_series(ledger, series_ids)))
+
+
+def companions(ledger: Ledger, scope: str, series_ids: Collection[str]) -> frozenset[str]:
+    """Return the other series of the recorded windows that hold some series: such a window is read again as a whole."""
+    index = ledger.index
+    shared = (index.kind == RECEIPT) & (index.scope == code_of(index.scopes, scope)) & (index.state >= DOUBTFUL)
+    shared &= _of_series(ledger, series_ids)
+    codes = np.unique(index.series[shared[index.record]])
+    return frozenset(index.series_ids.take(pa.array(codes)).to_pylist()) - frozenset(series_ids)
 
 
 def missing_of_source(

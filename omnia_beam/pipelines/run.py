@@ -227,6 +227,7 @@ class Copying:
             source.vanished,
             job.sink.stored(),
             job.sink.accepts.as_held,
+            left_out=source.left_out(run.ledger.series_ids(run.scope.digest)),
         )
         return Rounds(
             job.config,

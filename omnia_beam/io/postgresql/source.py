@@ -290,6 +290,9 @@ class OpenTable:
             )
         )
 
+    def left_out(self, recorded: Iterable[str]) -> frozenset[str]:
+        return frozenset()
+
     def described(self) -> Described:
         layout = self._layout
         names = [layout.time] if layout.is_wide else [layout.series, layout.time, layout.value, layout.status]
