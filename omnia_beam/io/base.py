@@ -268,6 +268,12 @@ class OpenSource(Protocol):
     def lost(self, recorded: Iterable[str]) -> tuple[str, ...]:
         """Return those of recorded series that the source should hold and does not hold any more, ascending."""
 
+    def left_out(self, recorded: Iterable[str]) -> frozenset[str]:
+        """Return those of recorded series that are not selected and that reading a window therefore does not show.
+
+        A source that reads every series of a window, selected or not, leaves out none.
+        """
+
     def described(self) -> Described:
         """Return what was found at the source."""
 

@@ -15,6 +15,7 @@ from omnia_beam.core.timestamps import format_time
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.io.base import WHOLE, Attempt, Described, Notify, PointStore, Reading, Selection, Share
 from omnia_beam.io.facts import SeriesFacts
+from omnia_beam.ledger.facts import series_with_points, windows_of_gone_series
 from omnia_beam.ledger.job import JobRun, JobView
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
@@ -60,7 +61,7 @@ class KindSource:
     def open(
         self, view: JobView, notify: Notify, *, metadata: bool, short_retries: bool = False, share: Share = WHOLE
     ) -> OpenKind:
-        return OpenKind(self, self.selected())
+        return OpenKind(self, self.selected(), view)
 
     def selected(self) -> tuple[Timeseries, ...]:
         """Return the selected series, ascending by id.
@@ -92,7 +93,12 @@ class KindSource:
 
 
 class OpenKind:
-    """A place whose series are known."""
+    """A place whose series are known.
+
+    Series that were copied and are gone stay among its series: their recorded windows are read once more, and what is stored of
+    them is kept or removed by the rules of the job. Of a kind that selects series, one that is not there may have been
+    deselected; it is left alone.
+    """
 
     sessions: tuple[ServiceSession, ...] = ()
     page_points: int | None = None
@@ -100,15 +106,20 @@ class OpenKind:
     shard_type = WindowShard
     warnings: tuple[str, ...] = ()
 
-    def __init__(self, source: KindSource, series: tuple[Timeseries, ...]) -> None:
+    def __init__(self, source: KindSource, series: tuple[Timeseries, ...], view: JobView) -> None:
         self._source = source
+        self._here = frozenset(each.id for each in series)
         most = source.job.max_chunk_points
         self.limits = PackLimits(series=_SERIES, page_points=most, chunk_points=most)
-        self.series = series
+        ledger, scope = view.ledger, view.scope.digest
+        lost = () if source.options.selection() else self.lost(ledger.series_ids(scope))
+        self._gone = series_with_points(ledger, scope, view.sink, frozenset(lost))
+        gone = (Timeseries(each, each, "") for each in self._gone)
+        self.series = tuple(sorted((*series, *gone), key=lambda each: each.id))
         self.wanted = source.wanted()
         self.facts: Mapping[str, SeriesFacts] = {}
         self.vanished: Mapping[str, tuple[TimeRange, ...]] = {}
-        if len({each.id for each in series}) < len(series):
+        if len(self._here) < len(series):
             raise UsageError("source: a series comes twice")
 
     def spell(self, series_id: str) -> str:
@@ -126,7 +137,7 @@ class OpenKind:
         return self._source.store.counts(series_ids, requested)
 
     def stale(self, view: JobView, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
-        return []
+        return windows_of_gone_series(view.ledger, view.scope.digest, view.sink, self.wanted, self._gone)
 
     def shards(self, windows: Iterable[Window], size: int) -> Iterator[Any]:
         return shard_windows(windows, size)
@@ -143,7 +154,10 @@ class OpenKind:
         return None
 
     def lost(self, recorded: Iterable[str]) -> tuple[str, ...]:
-        return tuple(sorted(set(recorded) - {each.id for each in self.series}))
+        return tuple(sorted(set(recorded) - self._here))
+
+    def left_out(self, recorded: Iterable[str]) -> frozenset[str]:
+        return frozenset()
 
     def described(self) -> Described:
         return Described()

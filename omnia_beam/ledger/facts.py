@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import reduce
 from typing import Final
@@ -72,6 +72,39 @@ def receipts_of_range(ledger: Ledger, scope: str, sink: str, wanted: TimeRange |
     if wanted is not None:
         flags &= (index.start < wanted.end_ns) & (index.end > wanted.start_ns)
     yield from _standing(ledger, flags)
+
+
+def series_with_points(ledger: Ledger, scope: str, sink: str, series_ids: Set[str]) -> frozenset[str]:
+    """Return those of some series of which a receipt that counts under a scope holds points."""
+    if not series_ids:
+        return frozenset()
+    return frozenset(
+        part.series_id
+        for each in receipts_of_range(ledger, scope, sink, None)
+        for part in each.receipt.series
+        if part.count and part.series_id in series_ids
+    )
+
+
+def windows_of_gone_series(
+    ledger: Ledger, scope: str, sink: str, wanted: TimeRange | None, gone: Set[str]
+) -> list[tuple[ChunkKey, int]]:
+    """Return the recorded windows that hold points of series which the source no longer has, with the points they held.
+
+    A window is among them until the points of those series are removed, or recorded as kept.
+
+    Args:
+        ledger, scope, sink, wanted: as in `receipts_of_range`.
+        gone: ids of the series.
+    """
+    if not gone:
+        return []
+    return [
+        (each.receipt.key, each.receipt.count)
+        for each in receipts_of_range(ledger, scope, sink, wanted)
+        if any(part.count and part.series_id in gone for part in each.receipt.series)
+        and gone.isdisjoint(kept.series_id for kept in each.receipt.kept)
+    ]
 
 
 def prior_records(ledger: Ledger, sink: str, keys: Collection[ChunkKey]) -> dict[ChunkKey, tuple[PriorRecord, ...]]:

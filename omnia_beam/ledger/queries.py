@@ -7,16 +7,18 @@ files, and no point is ever in two of them.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from omnia_beam.core.errors import StateError
 from omnia_beam.core.receipt import Receipt
-from omnia_beam.core.time_range import TimeRange
+from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.window import ChunkKey
+from omnia_beam.ledger.coverage import Holes
 from omnia_beam.ledger.index import DOUBTFUL, PARTIAL, WHOLE, code_of
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.table import RECEIPT, receipt_of_record
@@ -91,6 +93,46 @@ def count_recorded(ledger: Ledger, scope: str, series_ids: Collection[str], want
     flags = (index.kind == RECEIPT) & (index.scope == code_of(index.scopes, scope)) & (index.state >= PARTIAL)
     flags &= (index.start < wanted.end_ns) & (index.end > wanted.start_ns)
     return int(np.count_nonzero(flags & _of_series(ledger, series_ids)))
+
+
+def companions(ledger: Ledger, scope: str, series_ids: Collection[str]) -> frozenset[str]:
+    """Return the other series of the recorded windows that hold some series: such a window is read again as a whole."""
+    index = ledger.index
+    shared = (index.kind == RECEIPT) & (index.scope == code_of(index.scopes, scope)) & (index.state >= DOUBTFUL)
+    shared &= _of_series(ledger, series_ids)
+    codes = np.unique(index.series[shared[index.record]])
+    return frozenset(index.series_ids.take(pa.array(codes)).to_pylist()) - frozenset(series_ids)
+
+
+def missing_of_source(
+    ledger: Ledger, scope: str, series_ids: Collection[str], wanted: TimeRange, gone: Set[str]
+) -> Holes:
+    """Return what of a range is not stored and can be asked of a source that no longer has some of the series.
+
+    Nobody knows what a series that is gone would have shown in a range that was never read, and no run can read it. What a
+    receipt speaks of, and a replacement that was not finished has taken out, is missing of it as of any series.
+
+    Args:
+        ledger, scope, series_ids, wanted: as in `Ledger.missing`.
+        gone: ids of the series that the source no longer has.
+    """
+    missing = ledger.missing(scope, set(series_ids) - gone, wanted)
+    holes = ledger.missing(scope, set(series_ids) & gone, wanted)
+    if not holes:
+        return missing
+    spoken: dict[str, list[TimeRange]] = {}
+    index = ledger.index
+    of_gone = (index.kind == RECEIPT) & (index.state >= DOUBTFUL) & (index.start < wanted.end_ns)
+    of_gone &= (index.scope == code_of(index.scopes, scope)) & (index.end > wanted.start_ns)
+    for each in ledger.recorded(of_gone & _of_series(ledger, {one for ids, _ in holes for one in ids})):
+        for series_id in set(each.receipt.key.series_ids) & gone:
+            spoken.setdefault(series_id, []).append(each.receipt.key.range)
+    for ids, ranges in holes:
+        for series_id in ids:
+            left = ranges.subtract(ranges.subtract(TimeRangeSet(spoken.get(series_id, ()))))
+            if left:
+                missing.append(((series_id,), left))
+    return missing
 
 
 def recorded_points(

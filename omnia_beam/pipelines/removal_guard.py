@@ -55,6 +55,7 @@ class GuardRules:
         stored: reads stored points; None where only the receipts are known.
         as_held: returns what the sink would hold of a chunk; None for all of it.
         allowed: windows that may lose points, and how many of each series, by source id.
+        left_out: series that are not selected and that reading a window does not show: they are kept without a word.
     """
 
     keep: bool
@@ -63,6 +64,7 @@ class GuardRules:
     stored: StoredPoints | None = None
     as_held: Callable[[Chunk], Chunk] | None = None
     allowed: Mapping[ChunkKey, Mapping[str, int]] = field(default_factory=dict)
+    left_out: frozenset[str] = frozenset()
 
     @property
     def replacing(self) -> StoredPoints | None:
@@ -211,12 +213,12 @@ def _by_receipts(
             continue
         if was.target_id.lower() != target_id.lower():
             gone |= {} if len(points.times) else {source_id: was.count}
-        elif rules.keep and not len(points.times):
+        elif (rules.keep or source_id in rules.left_out) and not len(points.times):
             said = (was.target_id, was.count, was.first_ns, was.last_ns, was.statuses, was.content_hash)
             kept.append(KeptPoints(source_id, chunk.key.range, was.count, said))
         elif fewer := _fewer(source_id, was, points, before, rules):
             removed[source_id] = fewer
-    removal = Removal(chunk.key, removed, _news(kept, before), gone)
+    removal = Removal(chunk.key, removed, _news(kept, before, rules), gone)
     return replace(chunk, kept=tuple(kept)), _compared(removal, rules)
 
 
@@ -284,7 +286,7 @@ def _by_points(
             merged[source_id] = _merged(points, missing.take(keep))
         if not keep.all():
             removed[source_id] = int(np.count_nonzero(~keep))
-    removal = _compared(Removal(chunk.key, removed, _news(kept, before), gone), rules)
+    removal = _compared(Removal(chunk.key, removed, _news(kept, before, rules), gone), rules)
     if not kept:
         return chunk, removal
     whole = Chunk.from_points(chunk.key, merged, chunk.series_ids)
@@ -332,7 +334,7 @@ def _keep_ranges(
 
     These are all of a window that shows none, what was kept before, and what files held that are gone.
     """
-    if not rules.keep:
+    if not rules.keep and source_id not in rules.left_out:
         return
     if not len(points.times):
         yield key.range
@@ -345,14 +347,14 @@ def _compared(removal: Removal, rules: GuardRules) -> Removal:
     return replace(removal, withheld=not removal.removed.keys() <= rules.allowed.get(removal.key, {}).keys())
 
 
-def _news(kept: list[KeptPoints], before: Receipt) -> dict[str, int]:
+def _news(kept: list[KeptPoints], before: Receipt, rules: GuardRules) -> dict[str, int]:
     """Return the number of kept points beyond those that were recorded as kept before, by series."""
     counts: dict[str, int] = {}
     for each in kept:
         counts[each.series_id] = counts.get(each.series_id, 0) + each.points
     for each in before.kept:
         counts[each.series_id] = counts.get(each.series_id, 0) - each.points
-    return {series_id: count for series_id, count in counts.items() if count > 0}
+    return {s: count for s, count in counts.items() if count > 0 and s not in rules.left_out}
 
 
 def _is_same(before: SeriesReceipt | None, stored_id: str, points: Points) -> bool:

@@ -45,6 +45,7 @@ from omnia_beam.pipelines.work_plan import (
     WorkPlan,
     announce_again,
     attach_summary,
+    count_recorded_windows,
     kept_windows,
     plan_work,
     reach_of,
@@ -171,7 +172,14 @@ class Copying:
         """Carry the plan out, look at the destination, and return the summary of the run."""
         run, source = self.run, self.source
         before = self.carrier.traffic().requests
-        ended = self.rounds().run(work)
+        try:
+            ended = self.rounds().run(work)
+        except (OmniaBeamError, Interrupted) as error:
+            if error.progress is not None:
+                error.progress = count_recorded_windows(
+                    error.progress, run, work, self.prepared.series_ids, self.wanted
+                )
+            raise
         summary = summarise_work(summary, run, self.prepared.series_ids, self.wanted, work, ended.outcome, ended.ledger)
         if summary.status == "complete" and not ended.problems:
             source.settled(run)
@@ -227,6 +235,7 @@ class Copying:
             source.vanished,
             job.sink.stored(),
             job.sink.accepts.as_held,
+            left_out=source.left_out(run.ledger.series_ids(run.scope.digest)),
         )
         return Rounds(
             job.config,

@@ -83,6 +83,11 @@ def remembered_selection(state_dir: StateDir, config: JobConfig, scope: str) -> 
         return None
 
 
+def not_selected_last(series_ids: Collection[str], last: RememberedSelection | None) -> frozenset[str]:
+    """Return those of some series that the last run of this selection did not find at the source; none where that is unknown."""
+    return frozenset() if last is None else frozenset(series_ids) - frozenset(last.series_ids)
+
+
 def recorded_end(ledger: Ledger, scope: str) -> int | None:
     """Return the latest end of anything that counts under a scope, ns; None where there is nothing."""
     index = ledger.index

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from omnia_beam.beam.execution import Outcome
 from omnia_beam.core.errors import Interrupted, OmniaBeamError
-from omnia_beam.core.summary import Summary
+from omnia_beam.core.summary import ProgressFacts, Summary
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.window import ChunkKey, Window
 from omnia_beam.ledger.coverage import Holes
@@ -156,7 +156,7 @@ def summarise_work(
     """
     missing = (state.reload() if ledger is None else ledger).missing(state.scope.digest, series_ids, wanted)
     holes = {series_id: holes for ids, holes in missing for series_id in ids}
-    undone = sum(1 for window in work.plan if _touches(window, holes)) if holes else 0
+    undone = _undone(work, holes)
     failures = read_failures(state.state_dir, state.run_id)
     details: dict[str, Any] = {}
     if outcome.stopped and holes:
@@ -174,6 +174,19 @@ def summarise_work(
         points_read=outcome.counters.get("points_read", 0),
         points_written=outcome.counters.get("points_written", 0),
         details=details,
+    )
+
+
+def count_recorded_windows(
+    facts: ProgressFacts, state: JobRun, work: WorkPlan, series_ids: Collection[str], wanted: TimeRange
+) -> ProgressFacts:
+    """Return the progress of a run that has ended early with the windows that are recorded, which may be fewer than were read."""
+    try:
+        missing = state.reload().missing(state.scope.digest, series_ids, wanted)
+    except OmniaBeamError:  # the ledger is what has ended the run
+        return replace(facts, windows=0)
+    return replace(
+        facts, windows=len(work.plan) - _undone(work, {each: holes for ids, holes in missing for each in ids})
     )
 
 
@@ -223,6 +236,11 @@ def refresh_range(refresh_ns: int | None, wanted: TimeRange) -> TimeRange | None
     if refresh_ns is None:
         return None
     return TimeRange(max(wanted.start_ns, wanted.end_ns - refresh_ns), wanted.end_ns)
+
+
+def _undone(work: WorkPlan, holes: dict[str, TimeRangeSet]) -> int:
+    """Return how many windows of a plan a ledger with these holes does not cover."""
+    return sum(1 for window in work.plan if _touches(window, holes)) if holes else 0
 
 
 def _touches(window: Window, holes: dict[str, TimeRangeSet]) -> bool:

@@ -25,7 +25,7 @@ PAIRS: list[tuple[type[Any], type[Section], set[str]]] = [
     (CsvOptions, CsvSink, set()),
     (ParquetOptions, ParquetSink, {"level"}),
     (WriteOptions, OmniaSink, {"isolation_requests"}),
-    (ReadOptions, OmniaSource, {"statuses", "max_chunk_points", "ahead"}),
+    (ReadOptions, OmniaSource, {"absent", "statuses", "max_chunk_points", "ahead"}),
 ]
 
 

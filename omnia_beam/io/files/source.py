@@ -25,6 +25,7 @@ from omnia_beam.io.files.series_metadata import FoundMetadata, find_metadata
 from omnia_beam.io.letters import READING, MappingLetters
 from omnia_beam.ledger.dead_letters import DeadLetterFiles, is_of_origin
 from omnia_beam.ledger.job import JobRun, JobView
+from omnia_beam.ledger.unseen_changes import UnseenChanges, note_for_others
 from omnia_beam.net.http.settings import ServiceSettings
 from omnia_beam.plan.plan import Plan, Wanted
 
@@ -110,7 +111,8 @@ class OpenFiles:
         check_holds_something(catalog, self._source)
         self._catalog = catalog
         self._store = store
-        self._changes = store.changes()
+        unseen = UnseenChanges.load(view.state_dir, view.scope.digest)
+        self._changes = (*store.changes(), *(FileChange(*each) for each in unseen.changes))
         self._max_points = job.max_chunk_points
         self._letters = None
         letters = DeadLetterFiles.of(view.state_dir)
@@ -118,7 +120,7 @@ class OpenFiles:
         # Those that are there already may be of a reading by other rules.
         if folds or any(is_of_origin(name, READING) for name in letters.names()):
             self._letters = MappingLetters(letters, origin=READING)
-        self.vanished = store.vanished()
+        self.vanished = unseen.joined((), store.vanished()).vanished
         self.limits = file_limits(job.max_chunk_points)
         self.series = _series(options, catalog, found)
         self.facts = catalog.facts
@@ -164,11 +166,15 @@ class OpenFiles:
         return ()  # all that the files come with is known since they were opened
 
     def settled(self, run: JobRun) -> None:
+        note_for_others(run, [(each.range, each.run) for each in self._changes], self.vanished)
         self._store.forget_changes(self._changes, self.vanished)
 
     def lost(self, recorded: Iterable[str]) -> tuple[str, ...]:
         here = {each.id for each in self.series}
         return tuple(sorted(each for each in set(recorded) - here if self._source.selects(each)))
+
+    def left_out(self, recorded: Iterable[str]) -> frozenset[str]:
+        return frozenset(each for each in recorded if not self._source.selects(each))
 
     def described(self) -> Described:
         seen = describe_catalog(self._options.kind, self._catalog)

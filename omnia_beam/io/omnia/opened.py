@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from omnia_beam.config.job import JobConfig, wanted_range
-from omnia_beam.core.errors import OmniaBeamError
+from omnia_beam.core.errors import OmniaBeamError, ServiceError
 from omnia_beam.core.finding import Finding
 from omnia_beam.core.series import Timeseries
 from omnia_beam.core.series_id import canonical_id
@@ -22,7 +23,9 @@ from omnia_beam.io.omnia.options import OmniaSource
 from omnia_beam.io.omnia.planner import plan_windows
 from omnia_beam.io.omnia.selection import describe_series, select_series
 from omnia_beam.io.omnia.settings import read_options
+from omnia_beam.ledger.facts import windows_of_gone_series
 from omnia_beam.ledger.job import JobRun, JobView
+from omnia_beam.ledger.queries import companions
 from omnia_beam.net.api.metadata import MetadataCalls
 from omnia_beam.net.api.raw_data import RawQuery, fetch_page, named_counts
 from omnia_beam.net.http.reachability import check_reachable
@@ -72,8 +75,30 @@ class OpenService:
         self.series = tuple(
             sorted((each.under(spelled[canonical_id(each.id)]) for each in found), key=lambda each: each.id)
         )
+        others = self._not_selected(options, view)
+        self._absent = others - {each for each, _ in self._known(others)}
+        self._options = replace(self._options, absent=self._absent)
         self.warnings = tuple(named_in_two_spellings(options.series))
         self.facts, self.vanished = {}, {}
+
+    def _not_selected(self, options: OmniaSource, view: JobView) -> frozenset[str]:
+        """Return recorded series that are not selected now, and that this run may have to do with.
+
+        These are the others of recorded windows, which are read again as a whole, and those that a search found once.
+        """
+        selected = {each.id for each in self.series}
+        others = companions(view.ledger, view.scope.digest, selected)
+        if options.series.search:
+            others = others.union(view.ledger.series_ids(view.scope.digest))
+        return others - selected
+
+    def _known(self, series_ids: frozenset[str]) -> Iterator[tuple[str, Timeseries]]:
+        """Yield those of some series that the service has; all of them where it does not say."""
+        try:
+            yield from find_by_id(MetadataCalls(self._session), series_ids)
+        except ServiceError as error:
+            _log.warning("whether the service has series that are not selected any more is not known: %s", error)
+            yield from ((each, Timeseries(each, each, "")) for each in series_ids)
 
     def spell(self, series_id: str) -> str:
         return canonical_id(series_id)
@@ -87,7 +112,8 @@ class OpenService:
         )
 
     def stale(self, view: JobView, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
-        return []
+        """Return the recorded windows of series that the service no longer has, once: their stored points are kept or removed."""
+        return windows_of_gone_series(view.ledger, view.scope.digest, view.sink, self.wanted, self._absent)
 
     def shards(self, windows: Iterable[Window], size: int) -> Iterator[Any]:
         return shard_windows(windows, size)
@@ -113,6 +139,9 @@ class OpenService:
 
     def lost(self, recorded: Iterable[str]) -> tuple[str, ...]:
         return ()  # a search that no longer finds a series says nothing about the series
+
+    def left_out(self, recorded: Iterable[str]) -> frozenset[str]:
+        return frozenset()
 
     def described(self) -> Described:
         return Described()

@@ -44,6 +44,9 @@ _CONTRADICTIONS: Final = 3
 _MAX_PARTS: Final = 1_000
 """Most parts of one division; a part that is still too large is divided again."""
 
+_NO_SERIES: Final = {"protobuf": b"", "json": b'{"data":{"items":[]}}'}
+"""The body of a response about no series, by format."""
+
 _STARTS_OVER: Final = (IncompleteReadError, WireFormatError, NotTheServiceError)
 """Errors that another try may fix. Failures of a request have been retried already, inside `Fetch`."""
 
@@ -107,11 +110,21 @@ class QueryReader:
         page_limit: points requested in one page.
         max_points: points above which a query is divided.
         count: requests the number of points from the service; None leaves open what a response does not name.
+        absent: series that the service no longer has: they are not asked for, and have no points.
     """
 
     def __init__(
-        self, fetch: Fetch, *, format: BodyFormat, page_limit: int, max_points: int, count: Count | None = None
+        self,
+        fetch: Fetch,
+        *,
+        format: BodyFormat,
+        page_limit: int,
+        max_points: int,
+        count: Count | None = None,
+        absent: frozenset[str] = frozenset(),
     ) -> None:
+        self._absent = absent
+        self._format = format
         self._fetch = fetch
         # A scan counts points at half the cost of decoding them, so that a query is judged, and divided, before that.
         self._look: Callable[[bytes], Page | PageScan] = scan_page if format == "protobuf" else decode_json_page
@@ -144,6 +157,10 @@ class QueryReader:
             WireFormatError, NotTheServiceError: a page was never what it should be, in several tries.
             ServiceError: a request failed for good.
         """
+        absent = self._absent.intersection(series_ids)
+        series_ids = self._there(series_ids)
+        if not series_ids:
+            return QueryResult((RawPage(query, _NO_SERIES[self._format]),), 0, absent)
         failures = contradictions = requested_again = 0
         while True:
             reading = _Reading(
@@ -174,7 +191,7 @@ class QueryReader:
                 if contradictions >= _CONTRADICTIONS:
                     raise IncompleteReadError(f"{_where(series_ids, query)}: {error}") from error
                 continue
-            return reading.result(named)
+            return reading.result(named | absent)
 
     def check_whole(self, series_ids: tuple[str, ...], requested: TimeRange, points: int) -> None:
         """Compare the number of points received without totals with the service's count.
@@ -182,13 +199,17 @@ class QueryReader:
         Raises:
             IncompleteReadError: the service counts more.
         """
-        expected = self._witness.counted(series_ids, requested)
+        series_ids = self._there(series_ids)
+        expected = self._witness.counted(series_ids, requested) if series_ids else 0
         if expected > points:
             raise IncompleteReadError(
                 f"{_where(series_ids, requested)}: the service counts {counted(expected, 'point')} but sent {points}",
                 expected=expected,
                 received=points,
             )
+
+    def _there(self, series_ids: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(each for each in series_ids if each not in self._absent) if self._absent else series_ids
 
     def _read_pages(self, series_ids: tuple[str, ...], query: TimeRange, reading: _Reading) -> Divide | None:
         what = _where(series_ids, query)

@@ -241,6 +241,7 @@ class FetchFn(FetchShards):
             page_limit=options.page_limit,
             max_points=options.max_chunk_points,
             count=count,
+            absent=options.absent,
         )
         return WindowReader(
             reader,

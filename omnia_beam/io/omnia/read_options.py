@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from omnia_beam.core.limits import MAX_CHUNK_POINTS, MAX_POINTS_PER_RESPONSE
 from omnia_beam.core.window import BodyFormat
@@ -19,6 +19,8 @@ class ReadOptions:
             as a proof of completeness.
         page_limit: points asked for in one page.
         max_chunk_points: the most points of a chunk.
+        absent: series that the service no longer has and that windows to be read again hold: they are not asked for, and have no
+            points.
         ahead: queries under way or waiting to be taken; None for the requests in flight and half as many more.
     """
 
@@ -26,6 +28,7 @@ class ReadOptions:
     format: BodyFormat = "protobuf"
     page_limit: int = MAX_POINTS_PER_RESPONSE
     max_chunk_points: int = MAX_CHUNK_POINTS
+    absent: frozenset[str] = field(default=frozenset(), repr=False)
     ahead: int | None = None
 
     @property

@@ -181,6 +181,30 @@ def select_points(
     return Selected(points, tuple(gone), tuple(warnings))
 
 
+def other_points(
+    calls: PiCalls, server: DataServer, known: Mapping[str, KnownPoint], series_ids: Collection[str]
+) -> tuple[tuple[FoundPoint, ...], frozenset[str]]:
+    """Return the points of recorded series that are not selected, and those of the series that the server no longer has.
+
+    Args:
+        calls, server, known: as in `select_points`.
+        series_ids: the series.
+
+    Raises:
+        ServiceError: the server cannot be asked.
+    """
+    names = {known[each].name if each in known else each: each for each in sorted(series_ids)}
+    found = calls.points_named(server, list(names))
+    renamed, _, _ = _missing(calls, [name for name in names if name not in found], known, series_ids)
+    points = tuple(each for each in _as_series([*found.values(), *renamed], known) if each.series_id in series_ids)
+    return points, frozenset(series_ids) - {each.series_id for each in points}
+
+
+def is_searched(selection: PiSelection, name: str) -> bool:
+    """Return whether a name fits a search of a selection, whatever its description was."""
+    return any(each.name is not None and _matches(each.name, name) for each in selection.search)
+
+
 def _points(count: int) -> str:
     return "point" if count == 1 else f"{count:,} points:"
 

@@ -22,11 +22,12 @@ from omnia_beam.io.pi.decode import decode_recorded
 from omnia_beam.io.pi.memory import known_points, remember_points
 from omnia_beam.io.pi.options import PiSource
 from omnia_beam.io.pi.planner import MAX_SERIES, Counts, find_page_limit, plan_points
-from omnia_beam.io.pi.selection import FoundPoint, Selected, named_points, select_points
+from omnia_beam.io.pi.selection import FoundPoint, Selected, is_searched, named_points, other_points, select_points
 from omnia_beam.io.pi.values import ValueRules
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
-from omnia_beam.ledger.facts import receipts_of_range
+from omnia_beam.ledger.facts import series_with_points, windows_of_gone_series
 from omnia_beam.ledger.job import JobRun, JobView
+from omnia_beam.ledger.queries import companions
 from omnia_beam.net.http.reachability import attempts_to_reach, check_reachable
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
@@ -150,17 +151,28 @@ class OpenPi:
         self._calls = PiCalls(session)
         server = self._server = self._calls.data_server(options.data_server)
         recorded = view.ledger.series_ids(view.scope.digest)
-        found = select_points(self._calls, server, options.series, known_points(view.state_dir, server.id), recorded)
+        known = known_points(view.state_dir, server.id)
+        found = select_points(self._calls, server, options.series, known, recorded)
         self._found = found.points
-        self._gone = frozenset(found.gone)
         self.points = {each.series_id: each.point for each in found.points}
+        # Recorded windows are read again as a whole, with series that are not selected any more.
+        others = companions(view.ledger, view.scope.digest, [*self.points, *found.gone]) - self.points.keys()
+        searched = {
+            each for each in recorded if is_searched(options.series, known[each].name if each in known else each)
+        }
+        others |= searched - self.points.keys() - set(found.gone)
+        there, absent = other_points(self._calls, server, known, others - set(found.gone))
+        self.points |= {each.series_id: each.point for each in there}
+        held = series_with_points(view.ledger, view.scope.digest, view.sink, absent & searched)
+        self._gone = held.union(found.gone)
+        self._absent = absent | self._gone
         states, without = _states(self._calls, server, found.points)
         self.warnings = (*found.warnings, *without)
         self.series = tuple(
             sorted(
                 (
                     *(each.series(states.get(each.state_set.casefold())) for each in found.points),
-                    *(_lost_series(each) for each in found.gone),
+                    *(_lost_series(each) for each in self._gone),
                 ),
                 key=lambda each: each.id,
             )
@@ -218,14 +230,7 @@ class OpenPi:
 
     def stale(self, view: JobView, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
         """Return the recorded windows of points that are gone, once: they are read again, and their stored points kept."""
-        if not self._gone:
-            return []
-        return [
-            (each.receipt.key, each.receipt.count)
-            for each in receipts_of_range(view.ledger, view.scope.digest, view.sink, self.wanted)
-            if any(part.count and part.series_id in self._gone for part in each.receipt.series)
-            and not self._gone.intersection(kept.series_id for kept in each.receipt.kept)
-        ]
+        return windows_of_gone_series(view.ledger, view.scope.digest, view.sink, self.wanted, self._gone)
 
     def shards(self, windows: Iterable[Window], size: int) -> Iterator[Any]:
         return shard_windows(windows, size)
@@ -236,7 +241,7 @@ class OpenPi:
         return PiReading(
             share.part(self._service),
             self.points,
-            self._gone,
+            self._absent,
             ValueRules(self._options.state_statuses(), self._options.same_time, self._texts),
             self._page,
             self._max_points,
@@ -263,6 +268,9 @@ class OpenPi:
 
     def lost(self, recorded: Iterable[str]) -> tuple[str, ...]:
         return tuple(sorted(self._gone.intersection(recorded)))
+
+    def left_out(self, recorded: Iterable[str]) -> frozenset[str]:
+        return frozenset()
 
     def described(self) -> Described:
         types: dict[str, int] = {}

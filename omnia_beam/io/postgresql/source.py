@@ -30,6 +30,7 @@ from omnia_beam.io.postgresql.names import TableName
 from omnia_beam.io.postgresql.options import PostgresqlSource, TableSelection
 from omnia_beam.io.postgresql.reader import TableRead
 from omnia_beam.io.postgresql.series_table import FoundSeries, SeriesTable
+from omnia_beam.ledger.facts import series_with_points, windows_of_gone_series
 from omnia_beam.ledger.job import JobRun, JobView
 from omnia_beam.net.http.session import ServiceSession
 from omnia_beam.net.http.settings import ServiceSettings
@@ -229,9 +230,13 @@ class OpenTable:
         self._layout = table.layout()
         most = job.max_chunk_points
         self.limits = PackLimits(series=_SERIES, page_points=most, chunk_points=most)
-        ids = table.selected(self._layout, view.ledger.series_ids(view.scope.digest))
+        ledger, scope = view.ledger, view.scope.digest
+        recorded = ledger.series_ids(scope)
+        ids = table.selected(self._layout, recorded)
+        self._here = frozenset(ids)
+        self._gone = series_with_points(ledger, scope, view.sink, frozenset(self.lost(recorded)))
         found = table.metadata()
-        self.series = tuple(map(found.of, ids))
+        self.series = tuple(map(found.of, sorted({*ids, *self._gone})))
         self.facts, self.vanished = {}, {}
         self.warnings = (
             *(
@@ -263,7 +268,8 @@ class OpenTable:
         return self._table.counts(self._layout, series_ids, requested)
 
     def stale(self, view: JobView, series_ids: Sequence[str]) -> list[tuple[ChunkKey, int]]:
-        return []
+        """Return the recorded windows of series that are gone: what is stored of them is kept or removed by the job's rules."""
+        return windows_of_gone_series(view.ledger, view.scope.digest, view.sink, self.wanted, self._gone)
 
     def metadata(self, series_ids: Sequence[str]) -> Iterable[Timeseries]:
         return ()  # the series were opened with all that the table beside this one has
@@ -295,13 +301,17 @@ class OpenTable:
         return None
 
     def lost(self, recorded: Iterable[str]) -> tuple[str, ...]:
-        here = {each.id for each in self.series}
         selection = self._options.series
         named = set(named_ids(selection)) if selection is not None else set()
         patterns = ("*",) if selection is None else selection.search
         return tuple(
-            sorted(each for each in set(recorded) - here if each in named or any(matches(p, each) for p in patterns))
+            sorted(
+                each for each in set(recorded) - self._here if each in named or any(matches(p, each) for p in patterns)
+            )
         )
+
+    def left_out(self, recorded: Iterable[str]) -> frozenset[str]:
+        return frozenset()
 
     def described(self) -> Described:
         layout = self._layout

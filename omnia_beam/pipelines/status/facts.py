@@ -12,16 +12,18 @@ from omnia_beam.config import JobConfig
 from omnia_beam.core.time_range import TimeRange, TimeRangeSet
 from omnia_beam.core.timestamps import format_time
 from omnia_beam.io.destination import DestinationCheck, RunReach
+from omnia_beam.ledger.coverage import Holes
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.job import JobView
 from omnia_beam.ledger.ledger import Ledger
+from omnia_beam.ledger.queries import missing_of_source
 from omnia_beam.ledger.record import describe_scope_change
 from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.mapping.series_memory import recall_series
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.letters_check import check_letters
-from omnia_beam.pipelines.selection_memory import remembered_range, remembered_selection
+from omnia_beam.pipelines.selection_memory import not_selected_last, remembered_range, remembered_selection
 from omnia_beam.pipelines.status.lease import LeaseFacts, lease_facts
 
 SHOWN: Final = 40
@@ -140,7 +142,9 @@ def job_status(config: JobConfig, clock: Callable[[], int] = time.time_ns) -> Jo
         job, view, RunReach(scope.digest, scope.sink, frozenset(selection.series_ids), wanted)
     )
     names = {series_id: each.name for series_id, each in recall_series(state_dir).items()}
-    incomplete = _incomplete(ledger, scope.digest, selection.series_ids, wanted, names)
+    gone = not_selected_last(selection.series_ids, remembered)
+    missing = missing_of_source(ledger, scope.digest, selection.series_ids, wanted, gone)
+    incomplete = _incomplete(missing, wanted, names)
     holed = {each.series_id for each in incomplete}
     whole = [
         SeriesCoverage(each, wanted, TimeRangeSet(), names.get(each, ""))
@@ -194,12 +198,10 @@ def _recorded(ledger: Ledger, scope: str) -> tuple[int, int | None]:
     return windows, sum(recorded.receipt.count for recorded in ledger.receipts(scope))
 
 
-def _incomplete(
-    ledger: Ledger, scope: str, series_ids: tuple[str, ...], wanted: TimeRange, names: Mapping[str, str]
-) -> tuple[SeriesCoverage, ...]:
+def _incomplete(missing: Holes, wanted: TimeRange, names: Mapping[str, str]) -> tuple[SeriesCoverage, ...]:
     found = [
         SeriesCoverage(series_id, wanted, holes, names.get(series_id, ""))
-        for ids, holes in ledger.missing(scope, series_ids, wanted)
+        for ids, holes in missing
         for series_id in ids
     ]
     return tuple(sorted(found, key=lambda each: (each.share, each.title.casefold(), each.series_id)))

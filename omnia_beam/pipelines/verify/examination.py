@@ -19,6 +19,7 @@ from omnia_beam.io.difference import Difference
 from omnia_beam.io.observer import Destination, Observation
 from omnia_beam.io.window_reading import WindowPrints, WindowSource, failure_text, fingerprints_apart
 from omnia_beam.ledger.ledger import Ledger, RecordedReceipt
+from omnia_beam.ledger.queries import missing_of_source
 from omnia_beam.pipelines.verify.comparison import Comparison
 from omnia_beam.pipelines.verify.coverage import DONE, EMPTY, MISSING, CoverageGrid
 from omnia_beam.pipelines.verify.difference_log import DifferenceLog
@@ -45,7 +46,7 @@ class Examination:
         destination: what it does hold.
         source: reads the source, as the destination should hold it; None where it cannot be read.
         against_source: compare with the source too.
-        vanished: series that were copied and that the source does not hold now: they are compared with their receipts.
+        vanished: series that were copied and that the source does not hold now: only their receipts are compared.
         only: returns whether to compare a receipt; for the comparison after a repair.
         log: where every difference is written; None for nowhere.
         on_window: called with the number of points of each window of the destination that has been compared.
@@ -102,7 +103,7 @@ class _Run:
 
     def _coverage(self) -> None:
         e = self._e
-        for series_ids, holes in e.ledger.missing(e.scope, e.series_ids, e.wanted):
+        for series_ids, holes in missing_of_source(e.ledger, e.scope, e.series_ids, e.wanted, e.vanished):
             for hole in holes:
                 for series_id in series_ids:
                     self.findings.add(Difference("not_covered", _NOT_COVERED, series_id, hole))
@@ -329,7 +330,9 @@ class _Run:
             self.findings.add_empty(series_id, receipt.key.range, expected[series_id].count)
         if not look:
             return
-        known = [each for each in look if expected.get(each, Fingerprint()).count]
+        # Of a series that is gone the source shows nothing: its points can only be compared with the receipt, as a whole.
+        gone = self._e.vanished
+        known = [each for each in look if expected.get(each, Fingerprint()).count and each not in gone]
         there = self._points(receipt, {stored.get(each, each) for each in look})
         if there is None:
             for series_id in look:
@@ -338,8 +341,8 @@ class _Run:
         truth = self._source_points(receipt.key, known) if known else {}
         for series_id in look:
             points = there.get(stored.get(series_id, series_id), NO_POINTS)
-            if series_id in known and truth is None:
-                self._changed_window(receipt, series_id, expected[series_id], found[series_id])
+            if series_id in gone or (series_id in known and truth is None):
+                self._changed_window(receipt, series_id, expected.get(series_id, Fingerprint()), found[series_id])
             else:
                 self._name_points(receipt, series_id, (truth or {}).get(series_id, NO_POINTS), points)
 

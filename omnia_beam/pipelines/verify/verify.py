@@ -37,7 +37,7 @@ from omnia_beam.pipelines.guard import check_job, check_repeats
 from omnia_beam.pipelines.job import Job
 from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.run import run_job
-from omnia_beam.pipelines.selection_memory import remembered_range, remembered_selection
+from omnia_beam.pipelines.selection_memory import not_selected_last, remembered_range, remembered_selection
 from omnia_beam.pipelines.status.lease import lease_facts
 from omnia_beam.pipelines.verify.comparison import Comparison
 from omnia_beam.pipelines.verify.copy_profile import profile_of_copy
@@ -241,7 +241,8 @@ def _series(job: VerifyJob, ledger: Ledger, *, online: bool) -> tuple[tuple[str,
                 f"{job.state_dir}: of the configuration as it is now no series is recorded, and the source was not asked: there is "
                 "nothing to compare. Run the job first, or undo what changed"
             )
-        return found.series_ids, frozenset(), [found.note] if found.note else []
+        gone = not_selected_last(found.series_ids, remembered)
+        return found.series_ids, gone, [found.note] if found.note else []
     selected = job.source.series_ids()
     vanished = job.source.lost(ledger.series_ids(job.scope.digest))
     if not vanished:

@@ -89,6 +89,11 @@ class Place(ABC):
         """The keys of a job that writes into it, besides the sink."""
         return {}
 
+    def forget(self, name: str) -> None:
+        """Remove a series with all its points, by other means than the product's."""
+        # Not abstract: only sources that show which series they have can lose one.
+        raise NotImplementedError(f"{self.kind}: no series can be removed")
+
     def ids(self) -> dict[str, str]:
         """Names by the ids that the source gives its series."""
         return {}

@@ -70,6 +70,9 @@ class CsvPlace(Place):
             ]
             (self.folder / f"{name}.csv").write_text("\n".join(["time,series_id,value,status", *lines]) + "\n")
 
+    def forget(self, name: str) -> None:
+        (self.folder / f"{name}.csv").unlink()
+
     def spoil(self, name: str, time_ns: int) -> None:
         for file in self.folder.rglob("*.csv"):
             file.unlink()

@@ -90,6 +90,11 @@ class OmniaPlace(Place):
             if len(points.times)
         }
 
+    def forget(self, name: str) -> None:
+        series = self.emulator.store.named("F", name)
+        assert series is not None
+        self.emulator.store.remove(series)
+
     def spoil(self, name: str, time_ns: int) -> None:
         series = self.emulator.store.named("F", name)
         assert series is not None

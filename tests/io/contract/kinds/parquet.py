@@ -50,6 +50,9 @@ class ParquetPlace(Place):
             }
             pq.write_table(pa.table(columns), self.folder / f"{name}.parquet")
 
+    def forget(self, name: str) -> None:
+        (self.folder / f"{name}.parquet").unlink()
+
     def spoil(self, name: str, time_ns: int) -> None:
         for file in self.folder.rglob("*.parquet"):
             file.unlink()

@@ -69,6 +69,9 @@ class PiPlace(Place):
             else:
                 known.history = history
 
+    def forget(self, name: str) -> None:
+        self.emulator.archive.remove(self.emulator.archive.named(name))
+
     def held(self) -> dict[str, Rows]:
         statuses = {marks: status for status, marks in MARKS.items()}
         found = {point.name: self.emulator.archive.events(point.name) for point in self.emulator.archive.ordered()}

@@ -121,6 +121,9 @@ class PostgresqlPlace(Place):
                     found.setdefault(name, []).append(point)
         return {name: rows(*zip(*points, strict=True)) for name, points in found.items()}
 
+    def forget(self, name: str) -> None:
+        self._run(f"delete from {READ} where series_id = %s", (name,))
+
     def spoil(self, name: str, time_ns: int) -> None:
         self._run(f"update {WRITTEN} set value = value + 1 where series_id = %s and time = %s", (name, time_ns))
 

@@ -53,6 +53,12 @@ class SqlitePlace(Place):
         names = sorted({row[0] for row in found})
         return {name: rows(*zip(*(row[1:] for row in found if row[0] == name), strict=True)) for name in names}
 
+    def forget(self, name: str) -> None:
+        db = sqlite3.connect(self.folder / "points.db")
+        db.execute("DELETE FROM points WHERE series_id = ?", (name,))
+        db.commit()
+        db.close()
+
     def spoil(self, name: str, time_ns: int) -> None:
         db = sqlite3.connect(self.folder / "points.db")
         db.execute("UPDATE points SET value = value + 1 WHERE series_id = ? AND time_ns = ?", (name, time_ns))
