@@ -7,6 +7,7 @@ import binascii
 import socket
 import ssl
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
 
 class SignInProxy:
@@ -140,11 +142,8 @@ def _bindings(certificate: bytes) -> Any:
     from spnego.channel_bindings import GssChannelBindings
 
     digest = hashes.Hash(hashes.SHA256())
-    digest.update(x509.load_pem_x509_certificate(certificate).public_bytes(_DER))
+    digest.update(x509.load_pem_x509_certificate(certificate).public_bytes(Encoding.DER))
     return GssChannelBindings(application_data=b"tls-server-end-point:" + digest.finalize())
-
-
-_DER = __import__("cryptography.hazmat.primitives.serialization", fromlist=["Encoding"]).Encoding.DER
 
 
 class _Server(ThreadingHTTPServer):
@@ -209,7 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.user = name if proxy.accounts.get(name) == password and not proxy.is_locked else ""
             if not self.user:
                 proxy.count("wrong")
-                proxy.pause_s and threading.Event().wait(proxy.pause_s)
+                time.sleep(proxy.pause_s)
         if not self.user:
             self._refuse([f'Basic realm="{name}"' if name == "Basic" else name for name in proxy.schemes])
             return
@@ -246,7 +245,7 @@ class _Handler(BaseHTTPRequestHandler):
             proxy.count("wrong")
             proxy.heard.append(f"{type(error).__name__}: {error}")
             self.acceptor = None
-            proxy.pause_s and threading.Event().wait(proxy.pause_s)
+            time.sleep(proxy.pause_s)
             self._refuse([*proxy.schemes])
             return False
         if not self.acceptor.complete:
