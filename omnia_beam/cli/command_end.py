@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from omnia_beam.cli.streams import GuardedStream
-from omnia_beam.core.errors import Interrupted, OmniaBeamError, UsageError
+from omnia_beam.core.errors import (
+    CredentialError,
+    IncompleteReadError,
+    Interrupted,
+    OmniaBeamError,
+    ServiceError,
+    UsageError,
+)
 from omnia_beam.core.redaction import redact
 from omnia_beam.core.summary import Summary
 from omnia_beam.core.text import printable
@@ -25,12 +32,19 @@ EXIT_NO_OUTPUT: Final = 74
 """The value of EX_IOERR in sysexits(3)."""
 EXIT_INTERRUPTED: Final = 130
 
+_NOT_ASKED: Final = (CredentialError, ServiceError, IncompleteReadError)
 _TRACEBACK_ENV: Final = "OMNIA_BEAM_TRACEBACK"
 
 
 def exit_code_of(error: OmniaBeamError) -> int:
-    """Return the exit code of a command that this error has ended."""
-    return EXIT_USAGE if isinstance(error, UsageError) else EXIT_UNREACHABLE
+    """Return the exit code of a command that this error has ended.
+
+    What could not be asked any more after the first window leaves a run incomplete, as a window that failed does.
+    """
+    if isinstance(error, UsageError):
+        return EXIT_USAGE
+    began = error.summary is not None and error.summary.windows_done > 0
+    return EXIT_INCOMPLETE if began and isinstance(error, _NOT_ASKED) else EXIT_UNREACHABLE
 
 
 @dataclass
@@ -60,8 +74,10 @@ class CommandEnd:
     def failed(self, error: OmniaBeamError) -> int:
         """Report one of omnia-beam's own errors in one line, and return its exit code."""
         self._print(str(error))
-        self._sum_up(error.summary, status="failed", details={"error": type(error).__name__, "message": str(error)})
-        return exit_code_of(error)
+        code = exit_code_of(error)
+        status = "incomplete" if code == EXIT_INCOMPLETE else "failed"
+        self._sum_up(error.summary, status=status, details={"error": type(error).__name__, "message": str(error)})
+        return code
 
     def failed_unexpectedly(self, error: Exception) -> int:
         """Report any other error in one line, with how to see more of it, and return the exit code."""
