@@ -21,7 +21,7 @@ import pytest
 from omnia_beam.cli import main
 from omnia_beam.io.difference import KINDS
 from tests.pipelines.headless import render
-from tests.pipelines.planted_migration import TEXTLESS, Migration, plant
+from tests.pipelines.verify.planted_migration import TEXTLESS, Migration, plant
 
 JANUARY = ("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z")
 FEBRUARY = ("2024-02-01T00:00:00Z", "2024-03-01T00:00:00Z")
