@@ -58,7 +58,8 @@ def main() -> None:
     console.print(f"{machine()}, load {os.getloadavg()[0]:.1f}\n")
     if args.windows:
         print_rows(f"A job of {args.windows:,} windows", jobs(args.windows), console)
-    print_rows("Listing", listing(args.files), console)
+    if args.files:
+        print_rows("Listing", listing(args.files), console)
 
 
 def jobs(windows: int) -> list[Row]:

@@ -82,6 +82,21 @@ PRIVATE_ALLOWED: dict[str, set[str]] = {
     "tests/soak/objects/world.py": {"_start_heartbeat"},
     # The moment between two statements of one transaction, in which another writer comes.
     "tests/io/postgresql/test_killed.py": {"_held"},
+    # Faults that are planted in the midst of the product, to prove that the simulation sees the harm they do.
+    "tests/soak/test_objects_plants.py": {
+        "_Acquisition",
+        "_check_conditions",
+        "_client",
+        "_delete",
+        "_delete_fenced",
+        "_do_put",
+        "_header",
+        "_is_ours",
+        "_landed",
+        "_put",
+        "_state_dir",
+        "_why_free",
+    },
     # Other people's private names, where they offer no other way: Beam, argparse, azure-identity, the official SDK.
     "tests/conftest.py": {"_target"},
     "tests/deploy/test_setup_file.py": {"_build_setup_package"},

@@ -9,18 +9,24 @@ from __future__ import annotations
 
 import argparse
 import copy
+import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from types import FunctionType, MethodType
-from typing import Any
+from typing import Any, Final
 
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms import userstate
 from apache_beam.transforms.core import CallableWrapperDoFn
 from apache_beam.typehints import decorators
+from jinja2 import Environment
 
+from omnia_beam.ledger import segment
 from omnia_beam.ledger import table as ledger_table
+from omnia_beam.ledger.record import SegmentHeader
+
+_REMEMBERED: Final = 5_000
 
 
 def remember_lookups() -> None:
@@ -29,6 +35,37 @@ def remember_lookups() -> None:
     _everywhere(userstate.get_dofn_specs, _remembered_specs(userstate.get_dofn_specs))
     _remember_options()
     ledger_table.parsed = lru_cache(2_000)(ledger_table.parsed)
+    segment.batch_of_records = _remembered_batches(segment.batch_of_records)
+    Environment.compile = _remembered_pages(Environment.compile)  # type: ignore[method-assign]  # that is what this file is for
+    source = lru_cache(10_000)(inspect.getsourcelines)
+    # Beam names a step after the line of a function, which is made anew for each pipeline from the same code.
+    inspect.getsourcelines = lambda found: source(getattr(found, "__code__", found))
+
+
+def _remembered_batches(was: Callable[..., Any]) -> Callable[..., Any]:
+    known: dict[tuple[bytes, tuple[bytes, ...]], Any] = {}
+
+    def batch_of_records(header: SegmentHeader, lines: Sequence[bytes]) -> Any:
+        key = header.to_line(), tuple(lines)
+        if key not in known:
+            if len(known) > _REMEMBERED:
+                known.clear()
+            known[key] = was(header, lines)
+        return known[key]
+
+    return batch_of_records
+
+
+def _remembered_pages(was: Callable[..., Any]) -> Callable[..., Any]:
+    known: dict[Any, Any] = {}
+
+    def compile(self: Any, source: str, *args: Any, **keys: Any) -> Any:
+        key = source, args, tuple(keys.items())
+        if key not in known:
+            known[key] = was(self, source, *args, **keys)
+        return known[key]
+
+    return compile
 
 
 def _everywhere(was: Callable[..., Any], now: Callable[..., Any]) -> None:

@@ -118,7 +118,7 @@ class AzureLake:
         marker = ""
         while True:
             query = {"comp": "list", "prefix": f"{self.folder}/", "restype": "container"}
-            page = ElementTree.fromstring(self._send("GET", "", query | ({"marker": marker} if marker else {})).content)
+            page = ElementTree.fromstring(self.send("GET", "", query | ({"marker": marker} if marker else {})).content)
             for each in page.iter("Blob"):
                 name, facts = each.findtext("Name") or "", each.find("Properties")
                 assert facts is not None
@@ -131,16 +131,16 @@ class AzureLake:
                 return found
 
     def get(self, key: str) -> bytes:
-        return self._send("GET", f"/{self.folder}/{key}").content
+        return self.send("GET", f"/{self.folder}/{key}").content
 
     def put(self, key: str, data: bytes) -> None:
-        self._send("PUT", f"/{self.folder}/{key}", data=data, headers={"x-ms-blob-type": "BlockBlob"})
+        self.send("PUT", f"/{self.folder}/{key}", data=data, headers={"x-ms-blob-type": "BlockBlob"})
 
     def make_container(self) -> None:
         """Create the container that the folder is in."""
-        self._send("PUT", "", {"restype": "container"})
+        self.send("PUT", "", {"restype": "container"})
 
-    def _send(
+    def send(
         self,
         method: str,
         path: str,

@@ -73,7 +73,7 @@ def test_marks_of_folders_are_no_files(root: str, endpoint: str) -> None:
     lake.put("in/a.csv", b"time,a\n")
     lake.put("in/zero", b"")
     mark = {"x-ms-blob-type": "BlockBlob", "x-ms-meta-hdi_isfolder": "true"}
-    lake._send("PUT", f"/{folder}/in/sub", headers=mark)
+    lake.send("PUT", f"/{folder}/in/sub", headers=mark)
     lake.put("in/sub/b.csv", b"time,a\n")
     for pattern, names in (("in/*", ["in/a.csv", "in/zero"]), ("**", ["in/a.csv", "in/sub/b.csv", "in/zero"])):
         found = store_of(root).find(within(root, pattern))

@@ -60,7 +60,7 @@ def test_it_is_read_again(catalog: CatalogStore, source: FileSource, root: str) 
     assert refreshed(catalog, run + 1) == [path]
     assert [each.run for each in catalog.changes()][-2:] == [run + 1, run + 1]
     with closing(BlockCache(source)) as cache, pytest.raises(IncompleteReadError, match="was changed or removed"):
-        cache._open(before)
+        cache.opened(before)
 
 
 def test_an_index_of_an_earlier_release_counts_and_gets_the_tag(
@@ -81,4 +81,4 @@ def test_an_index_of_an_earlier_release_counts_and_gets_the_tag(
     assert now is not None
     assert FileIndex.from_bytes(now).file.tag == file.tag != ""
     with closing(BlockCache(source)) as cache:
-        cache._open(replace(file, tag=""))
+        cache.opened(replace(file, tag=""))

@@ -58,7 +58,7 @@ class BlockCache:
         if key in self._blocks:
             self._blocks.move_to_end(key)
             return self._blocks[key][0]
-        points = self._open(file).read(block.place)
+        points = self.opened(file).read(block.place)
         size = sum(20 * len(each.times) for each in points.values())
         self._blocks[key] = (points, size)
         self._bytes += size
@@ -78,7 +78,7 @@ class BlockCache:
         while self._files:
             self._files.popitem()[1].close()
 
-    def _open(self, file: SourceFile) -> BlockFile:
+    def opened(self, file: SourceFile) -> BlockFile:
         if file in self._files:
             self._files.move_to_end(file)
             return self._files[file]

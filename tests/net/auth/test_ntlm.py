@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import pickle
 import sys
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -228,11 +229,13 @@ def test_no_text_shows_password_or_message(plant: str, sign_in_to: Any) -> None:
         with pytest.raises(errors.UnauthorizedError) as caught:
             refused.send("GET", "system", idempotent=True)
         shown = "".join(traceback.format_exception(caught.value)) + str(logged)
-        shown += repr(session) + repr(session._sign_in) + repr(session.settings)
+        tokens = NTLM.sign_in(RIGHT, time.time)
+        assert tokens.ready("127.0.0.1") is not None
+        shown += repr(session) + repr(tokens) + repr(session.settings)
         for secret in (PASSWORD, WRONG["PI_PASSWORD"], "Horse battery", "TlRMTVNTU"):
             assert secret not in shown
         with pytest.raises(TypeError, match="send the credential"):
-            pickle.dumps(session._sign_in)
+            pickle.dumps(tokens)
         assert PASSWORD not in pickle.dumps(session.settings).decode("latin-1")
         session.close()
 
