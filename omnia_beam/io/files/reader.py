@@ -79,6 +79,12 @@ class BlockCache:
             self._files.popitem()[1].close()
 
     def opened(self, file: SourceFile) -> BlockFile:
+        """Return a file to read blocks from; it stays open until others take its place.
+
+        Raises:
+            IncompleteReadError: it is another file by now, or none.
+            OmniaBeamError: it cannot be read.
+        """
         if file in self._files:
             self._files.move_to_end(file)
             return self._files[file]
