@@ -53,7 +53,10 @@ _MEANINGS: Final[Mapping[str, str]] = {
 }
 """What to do, by SQLSTATE."""
 
-_NO_LOCKS: Final = " (its locks are used up: raise max_locks_per_transaction; a table takes one for each partition, or chunk, and its indexes)"
+_NO_LOCKS: Final = (
+    " (its locks are used up: raise max_locks_per_transaction; a table takes one for each partition, or chunk, "
+    "and each of their indexes)"
+)
 _ON_REQUEST: Final = "somebody cancelled the statement at the server: ask who and why, then run again"
 
 _RETRY_S: Final = 120.0
