@@ -54,7 +54,8 @@ _MEANINGS: Final[Mapping[str, str]] = {
 """What to do, by SQLSTATE."""
 
 _NO_LOCKS: Final = (
-    " (its locks are used up: raise max_locks_per_transaction; each partition or chunk takes one, and its indexes)"
+    " (its locks are used up: raise max_locks_per_transaction; a table takes one for each partition, or chunk, "
+    "and each of their indexes)"
 )
 _ON_REQUEST: Final = "somebody cancelled the statement at the server: ask who and why, then run again"
 

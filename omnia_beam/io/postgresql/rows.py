@@ -127,7 +127,8 @@ def statuses_of(column: Any, default_status: int) -> npt.NDArray[np.uint32]:
     Raises:
         IncompleteReadError: one is no such number.
     """
-    raw: npt.NDArray[np.int64] = _numpy(pc.fill_null(column.cast(pa.int64()), default_status))
+    whole = column.cast(pa.int64())
+    raw: npt.NDArray[np.int64] = _numpy(pc.fill_null(whole, default_status) if whole.null_count else whole)
     if len(raw) and (int(raw.min()) < 0 or int(raw.max()) > MAX_STATUS):
         wrong = int(raw[(raw < 0) | (raw > MAX_STATUS)][0])
         raise IncompleteReadError(f"the status {wrong} is not one of 0 to {MAX_STATUS}")

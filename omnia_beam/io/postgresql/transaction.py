@@ -175,21 +175,28 @@ class TableWriter:
         again = [(each, one.chunk.key.range) for one in windows if one.again for each in one.chunk.series_ids]
         if again:
             time = form.time_type
-            windows_sql = f"unnest(%s::text[], %s::{time}[], %s::{time}[]) as w(id, first, past)"
+            points = form.name.sql_beside_parameters
+            # A difference of two sets, which the planner never carries out as a loop over the one for each row of the other.
             gone = (
-                f"t.series_id = w.id and t.time >= w.first and t.time < w.past and {self._between} "
-                f"and not exists (select 1 from {_STAGE} s where s.series_id = t.series_id and s.time = t.time)"
+                f"(select t.series_id, t.time from {points} t, "
+                f"unnest(%s::text[], %s::{time}[], %s::{time}[]) as w(id, first, past) where t.series_id = w.id and t.time >= w.first and t.time < w.past and {self._between} "
+                f"except select series_id, time from {_STAGE}) as gone"
             )
+            reach = self._reach(windows)
             values = (
                 [each for each, _ in again],
                 [form.bound(span.start_ns) for _, span in again],
                 [form.bound(span.end_ns) for _, span in again],
-                *self._reach(windows),
+                *reach,
             )
-            points = form.name.sql_beside_parameters
             # TimescaleDB locks every chunk of a table for a delete, whatever it is of: none is sent for nothing.
-            if connection.execute(f"select 1 from {points} t, {windows_sql} where {gone} limit 1", values).fetchone():
-                connection.execute(f"delete from {points} t using {windows_sql} where {gone}", values)
+            found = connection.execute(f"select count(*) from {gone}", values).fetchone()
+            if found is not None and found[0]:
+                connection.execute(
+                    f"delete from {points} t using {gone} where t.series_id = gone.series_id and t.time = gone.time "
+                    f"and {self._between}",
+                    (*values, *reach),
+                )
         # Values are compared by their bits: for `=` -0.0 is 0.0, and every NaN the same. Others may have left nulls.
         changed = "float8send(t.value) is distinct from float8send(excluded.value) or t.status is distinct from excluded.status"
         new = "value = excluded.value, status = excluded.status"
