@@ -177,9 +177,10 @@ class TableWriter:
             time = form.time_type
             points = form.name.sql_beside_parameters
             # A difference of two sets, which the planner never carries out as a loop over the one for each row of the other.
+            spans = f"unnest(%s::text[], %s::{time}[], %s::{time}[]) as w(id, first, past)"
             gone = (
-                f"(select t.series_id, t.time from {points} t, "
-                f"unnest(%s::text[], %s::{time}[], %s::{time}[]) as w(id, first, past) where t.series_id = w.id and t.time >= w.first and t.time < w.past and {self._between} "
+                f"(select t.series_id, t.time from {points} t, {spans} "
+                f"where t.series_id = w.id and t.time >= w.first and t.time < w.past and {self._between} "
                 f"except select series_id, time from {_STAGE}) as gone"
             )
             reach = self._reach(windows)
