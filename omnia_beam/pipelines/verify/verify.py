@@ -233,7 +233,7 @@ def _series(job: VerifyJob, ledger: Ledger, *, online: bool) -> tuple[tuple[str,
     if not online:
         remembered = remembered_selection(job.state_dir, job.config, job.scope.digest)
         view = JobView(job.state_dir, job.scope, ledger)
-        found = job.job.source.remembered(view, remembered and remembered.series_ids)
+        found = job.job.source.remembered(view, None if remembered is None else remembered.series_ids)
         gone = not_selected_last(found.series_ids, remembered)
         return found.series_ids, gone, [found.note] if found.note else []
     selected = job.source.series_ids()
