@@ -86,6 +86,21 @@ def series_with_points(ledger: Ledger, scope: str, sink: str, series_ids: Set[st
     )
 
 
+def windows_without_points(
+    ledger: Ledger, scope: str, sink: str, keys: Collection[ChunkKey], series_ids: Set[str]
+) -> frozenset[ChunkKey]:
+    """Return those of some recorded windows in which the receipt holds no point of some series."""
+    if not keys:
+        return frozenset()
+    wanted = frozenset(keys)
+    return frozenset(
+        each.receipt.key
+        for each in receipts_of_range(ledger, scope, sink, None)
+        if each.receipt.key in wanted
+        and not any(part.count and part.series_id in series_ids for part in each.receipt.series)
+    )
+
+
 def windows_of_gone_series(
     ledger: Ledger, scope: str, sink: str, wanted: TimeRange | None, gone: Set[str]
 ) -> list[tuple[ChunkKey, int]]:

@@ -170,7 +170,7 @@ class World:
         if not self.lost_records:
             return False
         self.counted["(points that no record knows any more)"] += 1
-        return isinstance(self.target, ServiceTarget) or any("no receipt names" in each for each in summary.warnings)
+        return isinstance(self.target, ServiceTarget) or any("without a receipt" in each for each in summary.warnings)
 
     def _judge_strays(self, summary: Summary, after: str) -> None:
         """Copies that the job did not write stay as they are, and are told."""
@@ -178,7 +178,7 @@ class World:
             raise WorldError(f"after {after}: a run touched what it did not write: {harmed}")
         if not self.target.strays:
             return
-        if not any("no receipt names" in text for text in summary.warnings):
+        if not any("without a receipt" in text for text in summary.warnings):
             raise WorldError(f"after {after}: complete without a word of {len(self.target.strays)} stray files")
         if after == "copy_at_the_target" and self.draw.random() < 0.3:
             self.counted["(verify looked for strays)"] += 1

@@ -26,6 +26,7 @@ from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.difference import KINDS
 from omnia_beam.io.observer import Destination, ReadingPlace
 from omnia_beam.ledger.dead_letters import DeadLetterFiles
+from omnia_beam.ledger.facts import windows_without_points
 from omnia_beam.ledger.index import DOUBTFUL
 from omnia_beam.ledger.job import JobView
 from omnia_beam.ledger.ledger import Ledger
@@ -151,7 +152,7 @@ def run_verify(
         summary = summary.having(series=len(series_ids))
         looked.total = count_recorded(ledger, job.scope.digest, series_ids, wanted)
         before = _watched(job, replace(examination, on_window=looked.add), looked)
-        unseen = (*notes, *_dead_letters(job))
+        unseen = (*notes, *_words_of_letters(_dead_letters(job)))
         for note in unseen:
             before.note(note)
         repaired, after = _repaired(job, examination, before) if repair and before.total else (None, None)
@@ -234,8 +235,8 @@ def _series(job: VerifyJob, ledger: Ledger, *, online: bool) -> tuple[tuple[str,
     """Return the series that the destination should hold, those of them that the source has lost, and notes about them."""
     if not online:
         remembered = remembered_selection(job.state_dir, job.config, job.scope.digest)
-        last = None if remembered is None else remembered.series_ids
-        found = job.job.source.remembered(JobView(job.state_dir, job.scope, ledger), last)
+        view = JobView(job.state_dir, job.scope, ledger)
+        found = job.job.source.remembered(view, None if remembered is None else remembered.series_ids)
         if not found.series_ids:
             raise UsageError(
                 f"{job.state_dir}: of the configuration as it is now no series is recorded, and the source was not asked: there is "
@@ -254,11 +255,13 @@ def _series(job: VerifyJob, ledger: Ledger, *, online: bool) -> tuple[tuple[str,
     return tuple(sorted({*selected, *vanished})), frozenset(vanished), [note]
 
 
-def _dead_letters(job: VerifyJob) -> list[str]:
-    points = sum(DeadLetterFiles.of(job.state_dir).count_by("reason").values())
-    if not points:
-        return []
-    return [f"In the dead letters: {counted(points, 'point')} that could not be stored and are not in the destination."]
+def _dead_letters(job: VerifyJob) -> int:
+    return sum(DeadLetterFiles.of(job.state_dir).count_by("reason").values())
+
+
+def _words_of_letters(points: int) -> list[str]:
+    text = f"In the dead letters: {counted(points, 'point')} that could not be stored and are not in the destination."
+    return [text] if points else []
 
 
 def _copy(config: JobConfig, context: RunContext) -> Summary:
@@ -302,9 +305,11 @@ def _repaired(job: VerifyJob, examination: Examination, before: Comparison) -> t
 
 def _unreadable(job: VerifyJob, examination: Examination, before: Comparison) -> dict[ChunkKey, str]:
     """Return the windows that differ and cannot be copied again now, and why: they must not be announced."""
-    # Such a window, read again as a whole, would lose the series that the source no longer holds.
     lost = "the source does not hold all series of the window any more"
-    found = {key: lost for key in before.concerned if not examination.vanished.isdisjoint(key.series_ids)}
+    # Such a window, read again as a whole, would lose the series that the source no longer holds.
+    e = examination
+    shared = {key for key in before.concerned if not e.vanished.isdisjoint(key.series_ids)}
+    found = dict.fromkeys(shared - windows_without_points(e.ledger, e.scope, e.sink, shared, e.vanished), lost)
     found |= {key: why for key, why in before.unread.items() if examination.against_source and key in before.concerned}
     left = [key for key in before.concerned if key not in found]
     try:
@@ -343,7 +348,8 @@ def _summarise(
     before, last = facts.before, facts.last
     if facts.after is None:
         _report(before, job)
-    warnings = tuple(dict.fromkeys(text for text in (last.not_compared, *last.limits) if text))
+    letters = _dead_letters(job)
+    texts = (last.not_compared, *last.limits, *_words_of_letters(letters))
     details: dict[str, Any] = {
         "differences": last.total,
         "by_kind": last.counts_json(),
@@ -365,7 +371,8 @@ def _summarise(
         points_read=before.points + before.source_points,
         points_written=facts.repair.points_written if facts.repair else 0,
         points_kept=last.kept_points,
-        warnings=warnings,
+        dead_letters=letters,
+        warnings=tuple(dict.fromkeys(text for text in texts if text)),
         details=details,
         elapsed_s=elapsed_s,
         **_traffic(job),

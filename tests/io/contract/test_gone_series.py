@@ -127,6 +127,18 @@ def test_a_series_that_is_gone_leaves_no_time_to_be_copied(
     assert run("verify", wider, "--source")[0] == 0
 
 
+@pytest.mark.parametrize("kind", [case(kind) for kind in ("csv", "sqlite", "pi")])
+def test_a_window_is_repaired_of_which_a_series_is_gone_that_had_nothing_in_it(
+    kind: str, copied: Callable[..., Copied], run: Callable[..., Any]
+) -> None:
+    done = copied(kind, apart=False, vanished="follow", refresh="30d")
+    assert run("migrate", done.job())[0] == 0
+    done.sink.spoil("A", 10**9)
+    assert run("verify", done.job())[0] == 1
+    assert run("verify", done.job(), "--repair")[0] == 0
+    assert differences(done.held(), WITHOUT_B) == {}
+
+
 def test_a_replacement_that_was_not_finished_is_missing_of_a_series_that_is_gone(
     copied: Callable[..., Copied], run: Callable[..., Any]
 ) -> None:

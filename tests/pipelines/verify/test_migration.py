@@ -130,3 +130,21 @@ def test_files_as_the_source(migration: Callable[..., JobConfig], context: RunCo
     mended = check(config, context, tmp_path, repair=True)
     assert (mended["exit"], mended["after"]["by_kind"]) == (0, {})
     assert check(config, context, tmp_path, source=True)["exit"] == 0
+
+
+def test_what_is_in_the_dead_letters_is_counted_and_said(
+    plants: tuple[EmulatorThread, EmulatorThread], migration: Callable[..., JobConfig], context: RunContext
+) -> None:
+    source, target = plants
+    config = migration(
+        "letters",
+        source=omnia(source.url, series={"search": {"name": "P1"}}),
+        window={"start": "2024-01-01", "end": "2024-02-01"},
+        mapping={"by": "template", "target_name": "{name}", "target_facility": "F"},
+        sink=omnia(target.url, create_missing={"facility": "F"}),
+        accept=["nan_values"],
+    )
+    assert run_migrate(config, context).dead_letters == 1
+    summary = run_verify(config, context)
+    assert summary.dead_letters == 1
+    assert any("1 point that could not be stored" in text for text in summary.warnings)
