@@ -81,18 +81,6 @@ PRIVATE_ALLOWED: dict[str, set[str]] = {
     "tests/soak/objects/world.py": {"_start_heartbeat"},
     # The moment between two statements of one transaction, in which another writer comes.
     "tests/io/postgresql/test_killed.py": {"_held"},
-    # Faults that are planted inside of the product and of the simulated store: they are there to be caught.
-    "tests/soak/test_objects.py": {"_do_put"},
-    "tests/soak/test_objects_plants.py": {
-        *("_Acquisition", "_why_free", "_check_conditions", "_client", "_delete", "_delete_fenced", "_do_put"),
-        *("_header", "_is_ours", "_landed", "_put", "_state_dir"),
-    },
-    # What holds a password inside of a session: its repr and its pickle are looked at.
-    "tests/net/auth/test_ntlm.py": {"_sign_in"},
-    # A file that is replaced between its listing and its opening.
-    "tests/store/test_changed_source.py": {"_open"},
-    # A request with headers that the lake of the tests sends nowhere else.
-    "tests/store/test_azurite.py": {"_send"},
     # Other people's private names, where they offer no other way: Beam, argparse, azure-identity, the official SDK.
     "tests/conftest.py": {"_target"},
     "tests/deploy/test_setup_file.py": {"_build_setup_package"},
@@ -100,6 +88,14 @@ PRIVATE_ALLOWED: dict[str, set[str]] = {
     "tests/soak/forked.py": {"_SHARED_UNBOUNDED_THREAD_POOL_EXECUTOR"},
     "tests/soak/objects/hand_beam.py": {"_MultiParDo", "_NamedPTransform", "_do_transform", "_main_tag"},
     "tests/soak/quick_beam.py": {"_get_formatter"},
+    # What holds a password inside of a session: its repr and its pickle are looked at.
+    "tests/net/auth/test_ntlm.py": {"_sign_in"},
+    # A file that is replaced between its listing and its opening.
+    "tests/store/test_changed_source.py": {"_open"},
+    # A request with headers that the lake of the tests sends nowhere else.
+    "tests/store/test_azurite.py": {"_send"},
+    # A fault in the simulated store itself.
+    "tests/soak/test_objects.py": {"_do_put"},
     **{
         path: {"_base_url"}
         for path in (
