@@ -22,16 +22,11 @@ from omnia_beam.beam.metrics import COUNTERS, GAUGES, RunMetrics, exporting_metr
 from omnia_beam.config.job import MetricsConfig
 from omnia_beam.core.summary import ProgressFacts
 from omnia_beam.net.http.stats import StatsSnapshot
+from tests.support.free_port import free_port
 
 SECOND = 10**9
 QUIET = StatsSnapshot()
 Export = Callable[..., Any]
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def samples(text: str) -> dict[str, float]:

@@ -8,10 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
 from omnia_beam.cli import main
 from omnia_beam.emulator.process import EmulatorProcess
@@ -20,25 +20,12 @@ from tests.pipelines.conftest import stored_points
 pytestmark = pytest.mark.long  # processes that are interrupted and started again
 
 
-def write_job(folder: Path, url: str) -> Path:
-    job = {
-        "name": "interrupted",
-        "source": {
-            "kind": "omnia",
-            "base_url": url,
-            "credential": {"kind": "anonymous"},
-            "series": {"search": {"name": "*"}},
-            "rate": {"requests_per_second": None, "max_in_flight": 2},
-            "page_limit": 2_000,
-        },
-        "window": {"start": "2024-01-01", "end": "2024-01-11"},
-        "sink": {"kind": "parquet", "path": str(folder / "out")},
-        "state": str(folder / "state"),
-        "max_chunk_points": 10_000,
-    }
-    path = folder / "job.yaml"
-    path.write_text(yaml.safe_dump(job))
-    return path
+@pytest.fixture
+def job_on(job_file: Callable[..., Path]) -> Callable[[str], Path]:
+    """Writes a backfill of many small windows, few at a time."""
+    rate = {"requests_per_second": None, "max_in_flight": 2}
+    window = {"start": "2024-01-01", "end": "2024-01-11"}
+    return lambda url: job_file(url, source={"rate": rate, "page_limit": 2_000}, window=window, max_chunk_points=10_000)
 
 
 def wait_for_receipts(state: Path) -> None:
@@ -50,10 +37,12 @@ def wait_for_receipts(state: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_backfill_is_gone_on_with(tmp_path: Path, number: signal.Signals) -> None:
+def test_an_interrupted_backfill_is_gone_on_with(
+    tmp_path: Path, job_on: Callable[[str], Path], number: signal.Signals
+) -> None:
     slow = ["--fault", "path=/data method=GET stall=60 after=40 count=1000"]
     with EmulatorProcess(["--synthetic", "dense:series=1,days=10,step=10s", *slow]) as emulator:
-        job = write_job(tmp_path, emulator.url)
+        job = job_on(emulator.url)
         command = [sys.executable, "-m", "omnia_beam.cli", "backfill", str(job), "--json", "--no-progress"]
         run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         wait_for_receipts(tmp_path / "state")
@@ -77,11 +66,13 @@ def test_an_interrupted_backfill_is_gone_on_with(tmp_path: Path, number: signal.
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_command_is_interrupted_before_its_pipeline_too(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_command_is_interrupted_before_its_pipeline_too(
+    job_on: Callable[[str], Path], number: signal.Signals
+) -> None:
     with EmulatorProcess(
         ["--synthetic", "dense:series=1,days=1,step=60s", "--fault", "path=/search stall=60"]
     ) as emulator:
-        command = [sys.executable, "-m", "omnia_beam.cli", "plan", str(write_job(tmp_path, emulator.url)), "--json"]
+        command = [sys.executable, "-m", "omnia_beam.cli", "plan", str(job_on(emulator.url)), "--json"]
         run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         while not emulator.stats()["in_flight"]:
             time.sleep(0.05)

@@ -8,11 +8,10 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from omnia_beam.cli import main
 from omnia_beam.cli.streams import GuardedStream
@@ -22,19 +21,11 @@ from omnia_beam.emulator.thread import EmulatorThread
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
-def job(tmp_path: Path, url: str, **keys: Any) -> str:
-    path = tmp_path / "job.yaml"
-    source = {
-        "kind": "omnia",
-        "base_url": url,
-        "credential": {"kind": "anonymous"},
-        "series": {"search": {"name": "*"}},
-    }
+@pytest.fixture
+def job(job_file: Callable[..., Path]) -> Callable[..., str]:
+    """Writes a backfill of one day."""
     window = {"start": "2024-01-01", "end": "2024-01-02"}
-    sink = {"kind": "parquet", "path": str(tmp_path / "out")}
-    data = {"name": "wells", "source": source, "window": window, "sink": sink, "state": str(tmp_path / "state"), **keys}
-    path.write_text(yaml.safe_dump(data))
-    return str(path)
+    return lambda url, **keys: str(job_file(url, name="wells", window=window, **keys))
 
 
 def lines_of(text: str) -> list[dict[str, str]]:
@@ -49,9 +40,9 @@ def lines_of(text: str) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_run(tmp_path: Path, workers: int) -> None:
+def test_a_run(tmp_path: Path, job: Callable[..., str], workers: int) -> None:
     with EmulatorThread(["--synthetic", "dense:series=4,days=1,step=60s"]) as emulator:
-        path = job(tmp_path, emulator.url, workers=workers, max_chunk_points=1000)
+        path = job(emulator.url, workers=workers, max_chunk_points=1000)
         words = ["backfill", path, "--log-format", "json", "--verbose"]
         command = [sys.executable, "-m", "omnia_beam", *words]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -65,8 +56,8 @@ def test_a_run(tmp_path: Path, workers: int) -> None:
     assert all(any(window in name for name in files) for window in windows)
 
 
-def test_an_error_is_an_object_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = job(tmp_path, "http://127.0.0.1:1/plant/timeseries/v1.7")
+def test_an_error_is_an_object_too(job: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
+    path = job("http://127.0.0.1:1/plant/timeseries/v1.7")
     assert main(["--log-format", "json", "backfill", path]) == 3
     *_, last = lines_of(capsys.readouterr().err)
     assert last["level"] == "ERROR"
@@ -74,8 +65,8 @@ def test_an_error_is_an_object_too(tmp_path: Path, capsys: pytest.CaptureFixture
     assert last["job"] == "wells"
 
 
-def test_mistakes_in_the_configuration_are_objects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = job(tmp_path, "nonsense", ordr="newest_first")
+def test_mistakes_in_the_configuration_are_objects(job: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
+    path = job("nonsense", ordr="newest_first")
     assert main(["backfill", path, "--log-format", "json"]) == 2
     assert any("ordr" in each["message"] for each in lines_of(capsys.readouterr().err))
 
@@ -120,11 +111,11 @@ if "omnia_beam.beam.worker" in sys.orig_argv:
 """
 
 
-def test_what_a_worker_prints_is_an_object_and_so_is_its_traceback(tmp_path: Path) -> None:
+def test_what_a_worker_prints_is_an_object_and_so_is_its_traceback(tmp_path: Path, job: Callable[..., str]) -> None:
     (tmp_path / "sitecustomize.py").write_text(WORKER_TROUBLE)
     environ = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"}
     with EmulatorThread(["--synthetic", "dense:series=2,days=1,step=60s"]) as emulator:
-        path = job(tmp_path, emulator.url, workers=2, max_chunk_points=1000)
+        path = job(emulator.url, workers=2, max_chunk_points=1000)
         command = [sys.executable, "-m", "omnia_beam", "backfill", path, "--log-format", "json"]
         done = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 3
@@ -134,8 +125,8 @@ def test_what_a_worker_prints_is_an_object_and_so_is_its_traceback(tmp_path: Pat
     assert "a worker failed: RuntimeError: planted in two lines" in messages[-1]
 
 
-def test_the_default_is_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = job(tmp_path, "http://127.0.0.1:1/plant/timeseries/v1.7")
+def test_the_default_is_text(job: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
+    path = job("http://127.0.0.1:1/plant/timeseries/v1.7")
     assert main(["backfill", path]) == 3
     assert capsys.readouterr().err.startswith("omnia-beam backfill: ")
 

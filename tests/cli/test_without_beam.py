@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,13 @@ import yaml
 from omnia_beam.cli import main
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.pipelines.verify.report_digest import MARK, NO_DIGEST, sealed
-from tests.io.emulated import ids_of, steady_series
+from tests.io.emulated import ids_of
+from tests.support import fixtures
 
 BLOCKED = "import sys; sys.modules['apache_beam'] = None; from omnia_beam.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[EmulatorThread]:
-    with EmulatorThread(series=steady_series()) as emulator:
-        yield emulator
+steady_emulator, emulator = fixtures.steady_emulator, fixtures.emulator
 
 
 @pytest.fixture

@@ -5,25 +5,17 @@ from __future__ import annotations
 import doctest
 import importlib
 import pkgutil
-from collections.abc import Iterator
 
 import pytest
 
 import omnia_beam
 import omnia_beam.core
-from omnia_beam.net.http.shared import reset_shared_sessions
 
 MODULES = sorted(
     {getattr(omnia_beam, name).__module__ for name in omnia_beam.__all__}
     | {each.name for each in pkgutil.iter_modules(omnia_beam.core.__path__, "omnia_beam.core.")}
     - {"omnia_beam.core._kernel"}
 )
-
-
-@pytest.fixture(autouse=True)
-def _no_session_stays() -> Iterator[None]:
-    yield
-    reset_shared_sessions()
 
 
 @pytest.mark.parametrize("module", MODULES)

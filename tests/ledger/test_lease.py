@@ -25,16 +25,6 @@ from tests.ledger.fakes import ELSEWHERE, SCOPE, FakeClock, free_pid, lease_for,
 HERE = LeaseOwner.here("test")
 
 
-@pytest.fixture
-def state(tmp_path: Path) -> StateDir:
-    return StateDir.open(str(tmp_path), "job")
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
 def times(clock: FakeClock, sleep: Callable[[float], None] | None = None) -> LeaseTimes:
     return LeaseTimes(
         heartbeat_s=10.0, stale_after_s=60.0, clock=clock.wall, monotonic=clock.steady, sleep=sleep or clock.sleep

@@ -14,11 +14,6 @@ from tests.store.memory_objects import MemoryObjects
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def remote(object_store: MemoryObjects) -> StateDir:
     return StateDir.open("s3://bucket/state", "job")
 

@@ -54,11 +54,6 @@ def start(context: ForkServerContext) -> Iterator[Start]:
         each.join()
 
 
-@pytest.fixture
-def state(tmp_path: Path) -> StateDir:
-    return StateDir.open(str(tmp_path), "job")
-
-
 def owner(far: bool) -> LeaseOwner:
     here = LeaseOwner.here("child")
     return dataclasses.replace(here, machine=f"machine of {os.getpid()} alone") if far else here

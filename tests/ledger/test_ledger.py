@@ -6,7 +6,6 @@ import pickle
 from pathlib import Path
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,11 +19,6 @@ from tests.ledger.fakes import OTHER_SCOPE, SCOPE, SINK, key, lease_for, ranges,
 
 D, OTHER = SCOPE.digest, OTHER_SCOPE.digest
 SECOND_SINK = Scope.of({"source": "https://one.invalid", "status": "192", "sink": "omnia:there"})
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> StateDir:
-    return StateDir.open(str(tmp_path), "job")
 
 
 def intended(state: StateDir, run: int, *args: object) -> None:

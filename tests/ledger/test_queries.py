@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from omnia_beam.core.errors import StateError
@@ -40,11 +38,6 @@ SECOND = 10**9
 AT_S = 1_700_000_000
 NOW = AT_S * SECOND
 SECOND_SINK = Scope.of({"source": "https://one.invalid", "status": "192", "sink": "omnia:there"})
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> StateDir:
-    return StateDir.open(str(tmp_path), "job")
 
 
 def recorded_at(state: StateDir, now_s: float, *receipts: Receipt, intends: bool = False) -> None:

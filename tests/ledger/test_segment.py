@@ -41,11 +41,6 @@ def any_receipt(draw: st.DrawFn) -> Receipt:
     return Receipt(key(ids, start, end), draw(TEXT), tuple(stored), tuple(draw(st.lists(TEXT, max_size=2))), 7)
 
 
-@pytest.fixture
-def state(tmp_path: Path) -> StateDir:
-    return StateDir.open(str(tmp_path), "job")
-
-
 @given(any_receipt(), INT64)
 def test_any_receipt_comes_back_from_its_line(stored: Receipt, at_ns: int) -> None:
     line = encode_receipt(stored, at_ns)

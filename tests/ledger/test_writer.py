@@ -23,11 +23,6 @@ from tests.store.memory_objects import MemoryObjects
 D = SCOPE.digest
 
 
-@pytest.fixture
-def state(tmp_path: Path) -> StateDir:
-    return StateDir.open(str(tmp_path), "job")
-
-
 class Quota:
     """A disk with room for so many bytes, as `os.write` shows it: it takes what fits, and then nothing."""
 

@@ -177,14 +177,6 @@ def other_service() -> Iterator[ScriptedService]:
 
 
 @pytest.fixture
-def free_port() -> int:
-    """A port of 127.0.0.1 where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
-@pytest.fixture
 def turned_clock() -> TurnedClock:
     return TurnedClock()
 

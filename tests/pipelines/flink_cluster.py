@@ -12,7 +12,8 @@ from types import TracebackType
 
 import yaml
 
-from tests.pipelines.flink_job import JAR, REPOSITORY, WATCHED, free_port
+from tests.pipelines.flink_job import JAR, REPOSITORY, WATCHED
+from tests.support.free_port import free_port
 
 _ENTRY = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
 _WORKER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"

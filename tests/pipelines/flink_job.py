@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,8 @@ from types import TracebackType
 from typing import Any
 
 import yaml
+
+from tests.support.free_port import free_port
 
 REPOSITORY = Path(__file__).parents[2]
 JAR = os.environ.get("FLINK_JOB_SERVER_JAR", "")
@@ -169,13 +170,6 @@ def windows_by_writer(ledger: Path) -> dict[str, int]:
         writer = re.split(r"[-.]", segment.name)[2]
         found[writer] = found.get(writer, 0) + sum(each.get("kind") == "receipt" for each in records)
     return found
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def is_alive(pid: int) -> bool:

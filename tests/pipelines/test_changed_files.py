@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,11 @@ import pytest
 from omnia_beam.beam.context import RunContext
 from omnia_beam.emulator.thread import EmulatorThread
 from omnia_beam.pipelines.run import Copying, run_backfill, run_migrate
-from tests.io.emulated import MONTH, steady_series
+from tests.io.emulated import MONTH
 from tests.pipelines.conftest import differences, emulated_points, stored_points
+from tests.support import fixtures
 
-
-@pytest.fixture
-def emulator() -> Iterator[EmulatorThread]:
-    with EmulatorThread(series=steady_series()) as emulator:
-        yield emulator
+steady_emulator, emulator = fixtures.steady_emulator, fixtures.emulator
 
 
 def older(path: Path) -> None:

@@ -19,7 +19,7 @@ from tests.pipelines.job_service import JobService, WorkerPool
 
 pytestmark = pytest.mark.long  # job services and pools of workers, each a process that imports Beam
 
-SPLITS = {"Read/Fetch/ParDo(_Fetch)": {"timings": [0, 0.3, 0.6, 0.9, 1.2, 1.5], "fractions": [None, *[0.5] * 5]}}
+SPLITS = {"Read/Fetch/ParDo(FetchFn)": {"timings": [0, 0.3, 0.6, 0.9, 1.2, 1.5], "fractions": [None, *[0.5] * 5]}}
 
 
 # The workers of LOOPBACK are threads of this process: each split starts a tracker of its own.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any
 import yaml
 
 from omnia_beam.emulator.process import EmulatorProcess
+from tests.support.free_port import free_port
 
 
 @dataclass
@@ -122,8 +122,3 @@ def write_job(folder: Path, job: dict[str, Any]) -> Path:
     path = folder / "job.yaml"
     path.write_text(yaml.safe_dump(job, sort_keys=False), encoding="utf-8")
     return path
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

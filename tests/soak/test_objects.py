@@ -72,8 +72,8 @@ def test_a_store_that_ignores_versions_is_refused(
     service: Service, player: Player, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On such a store a driver that wakes up within a write could replace what its successor has written."""
-    real = service.do_put
-    monkeypatch.setattr(service, "do_put", lambda key, content, mode: real(key, content, "overwrite"))
+    real = service._do_put
+    monkeypatch.setattr(service, "_do_put", lambda key, content, mode: real(key, content, "overwrite"))
     with pytest.raises(Wrong, match="carries out writes whose condition does not hold"):
         player.play(Schedule("backfill, new", "number", "fails", 20))
 

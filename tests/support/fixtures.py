@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from omnia_beam.emulator.thread import EmulatorThread
+from tests.io.emulated import steady_series
 from tests.store.memory_objects import MemoryObjects
 from tests.support.authority import HOST, Authority
 from tests.support.clock import MovableClock
@@ -29,6 +31,20 @@ def object_store() -> Iterator[MemoryObjects]:
     store.install()
     yield store
     store.uninstall()
+
+
+@pytest.fixture(scope="module")
+def steady_emulator() -> Iterator[EmulatorThread]:
+    """One emulator for a module, with the series of `emulated.steady_series`; nobody writes to it."""
+    with EmulatorThread(series=steady_series()) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def emulator(steady_emulator: EmulatorThread) -> EmulatorThread:
+    """The same, without the faults of the test before."""
+    steady_emulator.set_faults([])
+    return steady_emulator
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,13 @@
-"""A credential that a test scripts, and the clock that goes with it."""
+"""A credential that a test scripts, and the clock that goes with it. A test module takes the fixtures in by assignment."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from azure.core.credentials import AccessToken
+
+from omnia_beam.net.auth.token_provider import TokenProvider
 
 SCOPE = "resource/.default"
 START = 1_700_000_000.0
@@ -44,3 +47,22 @@ class Scripted:
             raise self.failures.pop(0)
         self.issued += 1
         return AccessToken(f"token {self.issued}", int(self.clock.now + self.lifetime_s))
+
+
+def provider_of(credential: object, clock: Clock, **options: object) -> TokenProvider:
+    return TokenProvider(credential, SCOPE, clock, clock.sleep, rng=lambda: 0.5, **options)  # type: ignore[arg-type]  # the fakes
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def credential(clock: Clock) -> Scripted:
+    return Scripted(clock)
+
+
+@pytest.fixture
+def provider(credential: Scripted, clock: Clock) -> TokenProvider:
+    return provider_of(credential, clock)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,11 @@ from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.pipelines.run import run_backfill, run_migrate
 from omnia_beam.pipelines.status.command import run_status
 from omnia_beam.pipelines.verify.verify import run_verify
-from tests.io.emulated import ids_of, steady_series
+from tests.io.emulated import ids_of
 from tests.ledger.fakes import SCOPE, SINK, receipt, recorded
 from tests.pipelines.conftest import stored_points
 
 LOW = "6f9619ff-8b86-d011-b42d-00c04fc964ff"
-
-
-@pytest.fixture
-def emulator() -> Iterator[EmulatorThread]:
-    with EmulatorThread(series=steady_series()) as emulator:
-        yield emulator
 
 
 def test_a_list_that_spells_an_id_in_two_ways_is_warned_of(tmp_path: Path) -> None:

@@ -6,34 +6,18 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
 from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
 
 from omnia_beam.core.errors import CredentialError
 from omnia_beam.net.auth.token_provider import TokenProvider
-from tests.support.scripted_credential import SCOPE, START, Clock, Scripted
+from tests.support import scripted_credential
+from tests.support.scripted_credential import START, Clock, Scripted
 
 REFUSED = ClientAuthenticationError(message="Authentication failed: AADSTS7000215: Invalid client secret provided.")
 UNREACHABLE = ServiceRequestError("connection refused")
 
 
-def provider_of(credential: object, clock: Clock, **options: object) -> TokenProvider:
-    return TokenProvider(credential, SCOPE, clock, clock.sleep, rng=lambda: 0.5, **options)  # type: ignore[arg-type]  # the fakes
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def credential(clock: Clock) -> Scripted:
-    return Scripted(clock)
-
-
-@pytest.fixture
-def provider(credential: Scripted, clock: Clock) -> TokenProvider:
-    return provider_of(credential, clock)
+clock, credential, provider = scripted_credential.clock, scripted_credential.credential, scripted_credential.provider
 
 
 def pause() -> None:

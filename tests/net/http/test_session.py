@@ -12,6 +12,7 @@ import pytest
 
 from omnia_beam.core import errors
 from omnia_beam.net.http.retry import RetryPolicy
+from tests.support.free_port import free_port
 
 PROTO = "application/protobuf"
 
@@ -223,8 +224,8 @@ def test_a_lost_connection_is_tried_again_only_if_idempotent(
     assert session.stats.snapshot().failures == {"lost": 2}
 
 
-def test_no_connection_is_tried_again_even_if_not_idempotent(session_on: Any, free_port: int) -> None:
-    session = session_on(f"http://127.0.0.1:{free_port}/v1.7", retry=RetryPolicy(attempts=3))
+def test_no_connection_is_tried_again_even_if_not_idempotent(session_on: Any) -> None:
+    session = session_on(f"http://127.0.0.1:{free_port()}/v1.7", retry=RetryPolicy(attempts=3))
     with pytest.raises(errors.UnreachableError, match=r"no connection \(Connection refused\)\. Gave up after 3"):
         session.send("POST", "x", json_body={}, idempotent=False)
     assert session.stats.snapshot().failures == {"connect": 3}

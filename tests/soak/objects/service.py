@@ -252,9 +252,9 @@ class Service:
 
     def _put(self, store: str, path: str, data: Any, *, mode: Any = "overwrite", **_: Any) -> dict[str, Any]:
         content = data.read() if hasattr(data, "read") else bytes(data)
-        return self._call("put", path, lambda: self.do_put(f"{store}/{path}", content, mode))  # type: ignore[no-any-return]  # as put
+        return self._call("put", path, lambda: self._do_put(f"{store}/{path}", content, mode))  # type: ignore[no-any-return]  # as put
 
-    def do_put(self, key: str, content: bytes, mode: Any) -> dict[str, Any]:
+    def _do_put(self, key: str, content: bytes, mode: Any) -> dict[str, Any]:
         held = self.objects.get(key)
         if mode == "create" and held is not None:
             raise AlreadyExistsError(f"Object at location {key} already exists")
@@ -312,7 +312,7 @@ class Service:
             raise FileNotFoundError(key)  # as Azure does
 
     def _copy(self, store: str, old: str, new: str) -> None:
-        self._call("copy", old, lambda: self.do_put(f"{store}/{new}", self._held(f"{store}/{old}").data, "overwrite"))
+        self._call("copy", old, lambda: self._do_put(f"{store}/{new}", self._held(f"{store}/{old}").data, "overwrite"))
 
     def _held(self, key: str) -> Held:
         try:
