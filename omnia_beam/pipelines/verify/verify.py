@@ -10,10 +10,8 @@ was copied.
 
 from __future__ import annotations
 
-import uuid
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from omnia_beam.beam.context import RunContext
@@ -24,79 +22,26 @@ from omnia_beam.core.summary import ProgressFacts, Summary
 from omnia_beam.core.text import counted, one_line
 from omnia_beam.core.window import ChunkKey
 from omnia_beam.io.difference import KINDS
-from omnia_beam.io.observer import Destination, ReadingPlace
-from omnia_beam.ledger.dead_letters import DeadLetterFiles
 from omnia_beam.ledger.facts import windows_without_points
-from omnia_beam.ledger.index import DOUBTFUL
-from omnia_beam.ledger.job import JobView
 from omnia_beam.ledger.ledger import Ledger
 from omnia_beam.ledger.queries import count_recorded
-from omnia_beam.ledger.record import Scope, describe_scope_change
-from omnia_beam.ledger.state_dir import StateDir
 from omnia_beam.mapping.series_memory import recall_series
 from omnia_beam.pipelines.guard import check_job, check_repeats
 from omnia_beam.pipelines.job import Job
-from omnia_beam.pipelines.job_state import scope_of
 from omnia_beam.pipelines.run import run_job
-from omnia_beam.pipelines.selection_memory import not_selected_last, remembered_range, remembered_selection
-from omnia_beam.pipelines.status.lease import lease_facts
+from omnia_beam.pipelines.selection_memory import remembered_range, remembered_selection
 from omnia_beam.pipelines.verify.comparison import Comparison
 from omnia_beam.pipelines.verify.copy_profile import profile_of_copy
 from omnia_beam.pipelines.verify.difference_log import DifferenceLog
 from omnia_beam.pipelines.verify.examination import Examination
+from omnia_beam.pipelines.verify.job import VerifyJob, check_recorded, dead_letters, wanted_series, warn_of_a_run
 from omnia_beam.pipelines.verify.range_rows import more_rows, rows_of, some_of_each
 from omnia_beam.pipelines.verify.repair import Repair, RepairPlan, repair, unreadable_windows
 from omnia_beam.pipelines.verify.report import VerifyReport
 from omnia_beam.pipelines.verify.report_files import check_folder, write_report
-from omnia_beam.pipelines.verify.source import SourceReader
 
 _REPORTED: Final = 20
 """Number of ranges of differences shown on the terminal; the report names more."""
-
-
-@dataclass(frozen=True)
-class VerifyJob:
-    """A job in the form that verification takes.
-
-    Args:
-        job: its configuration and both ends.
-        context: runner and terminal.
-        state_dir, scope: of its ledger.
-        run_id: names this verification in files.
-        destination: what is read again.
-        source: reads the source, as the destination should hold it.
-    """
-
-    job: Job
-    context: RunContext
-    state_dir: StateDir
-    scope: Scope
-    run_id: str
-    destination: Destination
-    source: SourceReader
-
-    @property
-    def config(self) -> JobConfig:
-        return self.job.config
-
-    @classmethod
-    def of(cls, job: Job, context: RunContext, *, against_source: bool) -> VerifyJob:
-        """Return a job in the form to verify it.
-
-        Raises:
-            UsageError: its sink cannot be read back.
-        """
-        config = job.config
-        state_dir = StateDir.open(config.state, config.name, create=False)
-        run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}-verify"
-        place = ReadingPlace(state_dir, run_id, context)
-        destination = job.sink.observer(place, with_source=against_source)
-        if destination is None:
-            raise UsageError(
-                f"sink: what a sink of kind {config.sink.kind} holds cannot be read back, so nothing can be verified"
-            )
-        scope = scope_of(config)
-        return cls(job, context, state_dir, scope, run_id, destination, SourceReader(job, scope, place))
 
 
 def run_verify(
@@ -130,10 +75,10 @@ def run_verify(
     known = recall_series(job.state_dir)
     log = DifferenceLog({series_id: each.name for series_id, each in known.items()})
     try:
-        _warn_of_a_run(job)
+        warn_of_a_run(job)
         ledger = Ledger.load(job.state_dir)
-        _check_recorded(job, ledger)
-        series_ids, vanished, notes = _series(job, ledger, online=source or repair)
+        check_recorded(job, ledger)
+        series_ids, vanished, notes = wanted_series(job, ledger, online=source or repair)
         remembered = remembered_selection(job.state_dir, config, job.scope.digest)
         wanted = remembered_range(config, ledger, job.scope.digest, remembered=remembered)
         reader = job.source if source else job.source.with_short_retries()
@@ -152,7 +97,7 @@ def run_verify(
         summary = summary.having(series=len(series_ids))
         looked.total = count_recorded(ledger, job.scope.digest, series_ids, wanted)
         before = _watched(job, replace(examination, on_window=looked.add), looked)
-        unseen = (*notes, *_words_of_letters(_dead_letters(job)))
+        unseen = (*notes, *_words_of_letters(dead_letters(job)))
         for note in unseen:
             before.note(note)
         repaired, after = _repaired(job, examination, before) if repair and before.total else (None, None)
@@ -210,53 +155,6 @@ def _watched(job: VerifyJob, examination: Examination, looked: _Looked) -> Compa
         return examination.run()
     with showing_progress(job.context.progress, looked.facts, job.context.err):
         return examination.run()
-
-
-def _warn_of_a_run(job: VerifyJob) -> None:
-    held = lease_facts(job.state_dir)
-    if held.state in ("running", "perhaps_running"):
-        job.context.notify(
-            f"another run of this job is {held.text}: what it replaces meanwhile may be reported as a difference"
-        )
-
-
-def _check_recorded(job: VerifyJob, ledger: Ledger) -> None:
-    recorded = [each for each in ledger.scopes() if each.receipts]
-    # Windows that a repair or a run has announced and not finished count as missing, but they were recorded.
-    if not recorded and not bool((ledger.index.state >= DOUBTFUL).any()):
-        raise UsageError(
-            f"{job.state_dir}: nothing is recorded for job {job.config.name!r}: run it first, or correct name and state"
-        )
-    if recorded and all(each.scope.digest != job.scope.digest for each in recorded):
-        job.context.notify(describe_scope_change(dict(recorded[0].scope.parts), dict(job.scope.parts)))
-
-
-def _series(job: VerifyJob, ledger: Ledger, *, online: bool) -> tuple[tuple[str, ...], frozenset[str], list[str]]:
-    """Return the series that the destination should hold, those of them that the source has lost, and notes about them."""
-    if not online:
-        remembered = remembered_selection(job.state_dir, job.config, job.scope.digest)
-        view = JobView(job.state_dir, job.scope, ledger)
-        found = job.job.source.remembered(view, None if remembered is None else remembered.series_ids)
-        if not found.series_ids:
-            raise UsageError(
-                f"{job.state_dir}: of the configuration as it is now no series is recorded, and the source was not asked: there is "
-                "nothing to compare. Run the job first, or undo what changed"
-            )
-        gone = not_selected_last(found.series_ids, remembered)
-        return found.series_ids, gone, [found.note] if found.note else []
-    selected = job.source.series_ids()
-    vanished = job.source.lost(ledger.series_ids(job.scope.digest))
-    if not vanished:
-        return selected, frozenset(), []
-    note = (
-        f"{len(vanished):,} series were copied and are not in the source now, such as {vanished[0]!r}: they were compared with "
-        "what was read when they were copied, and cannot be copied again."
-    )
-    return tuple(sorted({*selected, *vanished})), frozenset(vanished), [note]
-
-
-def _dead_letters(job: VerifyJob) -> int:
-    return sum(DeadLetterFiles.of(job.state_dir).count_by("reason").values())
 
 
 def _words_of_letters(points: int) -> list[str]:
@@ -348,7 +246,7 @@ def _summarise(
     before, last = facts.before, facts.last
     if facts.after is None:
         _report(before, job)
-    letters = _dead_letters(job)
+    letters = dead_letters(job)
     texts = (last.not_compared, *last.limits, *_words_of_letters(letters))
     details: dict[str, Any] = {
         "differences": last.total,

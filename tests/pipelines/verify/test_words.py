@@ -6,7 +6,6 @@ import re
 
 import numpy as np
 import pytest
-from tests.pipelines.test_verify_report import HOUR, WANTED, series
 
 from omnia_beam.core.fingerprint import Fingerprint
 from omnia_beam.core.time_range import TimeRange
@@ -22,6 +21,7 @@ from omnia_beam.pipelines.verify.range_rows import rows_of, some_of_each
 from omnia_beam.pipelines.verify.report import VerifyReport
 from omnia_beam.pipelines.verify.report_page import headline, report_page
 from omnia_beam.pipelines.verify.report_pictures import difference_svg
+from tests.pipelines.verify.test_report import HOUR, WANTED, series
 
 FEBRUARY = TimeRange.parse("2024-02-01", "2024-03-01")
 
