@@ -18,6 +18,7 @@ _UNCERTAIN: Final = 64
 _SUBSTITUTED: Final = 24
 _BAD: Final = 0
 _SINGLE: Final = ("float32", "float16")
+_NOT_IN_JSON: Final = frozenset({"NaN", "Infinity", "-Infinity"})
 _TEXT_TYPES: Final = ("string", "timestamp", "blob")
 
 
@@ -134,11 +135,17 @@ def resolve_same_time(times: npt.NDArray[np.int64], same_time: SameTime) -> Reso
 
 
 def _numbers_of_words(recorded: Recorded) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Return good texts of a point of numbers as numbers where they are any: NaN and infinities, which JSON has no form for."""
+    """Return texts of a point of numbers as numbers where they are any: NaN and infinities, which JSON has no form for.
+
+    A text that is not good may be the name of a state, and is a number only if it is one of those three.
+    """
     numbers, words = recorded.numbers.copy(), recorded.words.copy()
-    for row in np.flatnonzero(words & recorded.good).tolist():
+    for row in np.flatnonzero(words).tolist():
+        text = recorded.texts[row].as_py()
+        if not recorded.good[row] and text not in _NOT_IN_JSON:
+            continue
         try:
-            numbers[row] = float(recorded.texts[row].as_py())
+            numbers[row] = float(text)
         except ValueError:
             continue
         words[row] = False

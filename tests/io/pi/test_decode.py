@@ -118,11 +118,13 @@ def test_a_time_in_another_zone_is_the_same_instant(shown: str, utc: str) -> Non
 
 @pytest.mark.parametrize("shown", ["NaN", "Infinity", "-Infinity"])
 @pytest.mark.parametrize("quote", ["", '"'])
-def test_numbers_that_json_has_no_form_for_are_read(shown: str, quote: str) -> None:
-    body = f'{{"Items":[{{"Timestamp":"2024-01-01T00:00:00Z","Good":true,"Value":{quote}{shown}{quote}}}]}}'
+@pytest.mark.parametrize(("good", "status"), [("true", 192), ("false", 0)])
+def test_numbers_that_json_has_no_form_for_are_read(shown: str, quote: str, good: str, status: int) -> None:
+    body = f'{{"Items":[{{"Timestamp":"2024-01-01T00:00:00Z","Good":{good},"Value":{quote}{shown}{quote}}}]}}'
     values = understood(decode_recorded(body.encode(), ["a"])["a"], PiPoint("a", "a", "Float64"), ValueRules())
     assert str(values.points.values[0]) == {"NaN": "nan", "Infinity": "inf", "-Infinity": "-inf"}[shown]
-    assert values.points.statuses.tolist() == [192]
+    assert values.points.statuses.tolist() == [status]
+    assert values.counted == 1
 
 
 def test_a_value_beyond_a_double_is_no_number() -> None:
