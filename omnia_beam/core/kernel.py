@@ -55,6 +55,9 @@ class Kernel(Protocol):
         """
 
 
+_FUNCTIONS: Final = [name for name in vars(Kernel) if not name.startswith("_")]
+
+
 def _load() -> Kernel | None:
     if os.environ.get("OMNIA_BEAM_KERNEL", "").lower() == "off":
         return None
@@ -62,7 +65,8 @@ def _load() -> Kernel | None:
         from omnia_beam.core import _kernel
     except ImportError:
         return None
-    return cast(Kernel, _kernel)
+    # A clone that was updated and not built again has an earlier kernel.
+    return cast(Kernel, _kernel) if all(hasattr(_kernel, name) for name in _FUNCTIONS) else None
 
 
 COMPILED: Final = _load()

@@ -109,6 +109,15 @@ def test_it_can_be_switched_off() -> None:
     assert done.stdout.strip() == "None"
 
 
+def test_one_of_an_earlier_build_is_not_used() -> None:
+    program = (
+        "import sys, types; sys.modules['omnia_beam.core._kernel'] = types.SimpleNamespace(hash_points=None); "
+        "from omnia_beam.core import kernel; print(kernel.COMPILED)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "None"
+
+
 @pytest.mark.parametrize("value", ["", "off"])
 def test_setup_builds_with_it_and_without(value: str) -> None:
     """What Beam's `--setup_file` runs on workers: `OMNIA_BEAM_KERNEL=off` gives a package that any Python can use."""
