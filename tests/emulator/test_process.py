@@ -89,8 +89,12 @@ def test_a_port_in_use(tmp_path: Path) -> None:
 
 
 def test_a_closed_terminal_ends_it_cleanly() -> None:
-    command = [sys.executable, "-m", "omnia_beam.emulator"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    # As a shell starts it: whoever runs the tests under nohup has made children that ignore the signal.
+    program = (
+        "import runpy, signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); "
+        "runpy.run_module('omnia_beam.emulator', run_name='__main__')"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         json.loads(process.stdout.readline())
         process.send_signal(signal.SIGHUP)
