@@ -114,12 +114,12 @@ def windows_of_gone_series(
     """
     if not gone:
         return []
-    return [
-        (each.receipt.key, each.receipt.count)
-        for each in receipts_of_range(ledger, scope, sink, wanted)
-        if any(part.count and part.series_id in gone for part in each.receipt.series)
-        and gone.isdisjoint(kept.series_id for kept in each.receipt.kept)
-    ]
+    found = []
+    for each in receipts_of_range(ledger, scope, sink, wanted):
+        unsettled = gone - {kept.series_id for kept in each.receipt.kept}
+        if any(part.count and part.series_id in unsettled for part in each.receipt.series):
+            found.append((each.receipt.key, each.receipt.count))
+    return found
 
 
 def prior_records(ledger: Ledger, sink: str, keys: Collection[ChunkKey]) -> dict[ChunkKey, tuple[PriorRecord, ...]]:

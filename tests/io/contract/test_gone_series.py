@@ -95,6 +95,25 @@ def test_a_series_that_is_gone_is_kept_and_named_once(
     assert run("status", done.job())[0] == 0
 
 
+@pytest.mark.parametrize("kind", [case(kind) for kind in ("csv", "sqlite", "pi", "omnia")])
+def test_a_second_series_of_a_window_that_is_gone_is_named_too(
+    kind: str, make: Callable[..., Place], run: Callable[..., Any], tmp_path: Path
+) -> None:
+    source, sink = make(kind), make("parquet")
+    points = {**POINTS, "C": POINTS["B"]}
+    source.put(points)
+    job = str(write_job(tmp_path, source, sink))
+    names = source.ids()
+    assert run("migrate", job)[0] == 0
+    for gone in ("B", "C"):
+        source.forget(gone)
+        code, summary = run("migrate", job)
+        assert code == 1
+        assert gone in str(summary["incomplete"])
+        assert run("migrate", job)[0] == 0
+    assert differences({names.get(each, each): held for each, held in sink.held().items()}, points) == {}
+
+
 def test_a_gone_series_is_not_asked_for_in_json(copied: Callable[..., Copied], run: Callable[..., Any]) -> None:
     done = copied("omnia", apart=False, refresh="30d")
     code, summary = run("migrate", done.job(), "--set", "source.format=json")
