@@ -13,6 +13,7 @@ from omnia_beam.core.receipt import Receipt
 from omnia_beam.core.time_range import TimeRange
 from omnia_beam.io.difference import Difference
 from omnia_beam.ledger.state_dir import StateDir
+from omnia_beam.store import Placing
 
 
 @dataclass(frozen=True)
@@ -128,17 +129,19 @@ class FileMoves(Protocol):
     def readable(self) -> ReadableFiles | None:
         """How others read the job's points from the files as they are; None where they cannot."""
 
-    def set_aside(self, name: str, run_id: str) -> Aside:
+    def set_aside(self, name: str, run_id: str, placing: Placing) -> Aside:
         """Rename a file so that no reader reads it. It is not deleted, because it may be the only copy.
 
         Args:
+            name: of the file.
             run_id: makes the new name unique.
+            placing: wraps each step that changes what is there; it looks at the lease.
 
         Raises:
             DestinationError: it cannot be renamed.
         """
 
-    def put_back(self, aside: Aside, name: str) -> bool:
+    def put_back(self, aside: Aside, name: str, placing: Placing) -> bool:
         """Give a file its old name again; return False where that name is taken meanwhile, or the file cannot be renamed."""
 
     def is_there(self, name: str) -> bool:

@@ -144,8 +144,13 @@ class Store(Protocol):
             OSError: the store cannot append.
         """
 
-    def rename(self, old: str, new: str) -> None:
-        """Rename a file; on an object store it is copied, then deleted."""
+    def rename(self, old: str, new: str, placing: Placing = nullcontext) -> None:
+        """Rename a file; on an object store it is copied, then deleted.
+
+        Args:
+            old, new: the paths.
+            placing: wraps each step that changes what is there.
+        """
 
     def delete(self, path: str) -> None:
         """Delete a file; a file that does not exist is no error."""

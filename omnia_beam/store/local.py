@@ -137,8 +137,9 @@ class LocalStore:
     def append(self, path: str) -> LocalAppender:
         return LocalAppender(path)
 
-    def rename(self, old: str, new: str) -> None:
-        os.rename(old, new)
+    def rename(self, old: str, new: str, placing: Placing = nullcontext) -> None:
+        with placing():
+            os.rename(old, new)
 
     def delete(self, path: str) -> None:
         Path(path).unlink(missing_ok=True)

@@ -171,12 +171,14 @@ class ObjectStore:
     def append(self, path: str) -> Appender:
         raise OSError(f"{path}: this store cannot append")
 
-    def rename(self, old: str, new: str) -> None:
+    def rename(self, old: str, new: str, placing: Placing = nullcontext) -> None:
         import obstore
 
         with naming(old):
-            obstore.copy(self._client, _key(old), _key(new))
-            obstore.delete(self._client, _key(old))
+            with placing():
+                obstore.copy(self._client, _key(old), _key(new))
+            with placing():  # by now another writer may have taken over, and put a file of that name in place
+                obstore.delete(self._client, _key(old))
 
     def delete(self, path: str) -> None:
         import obstore

@@ -16,7 +16,7 @@ from omnia_beam.core.timestamps import MAX_TIME_NS
 from omnia_beam.io.difference import Difference
 from omnia_beam.io.files.destination_files import ListedFile, list_destination, shown_name
 from omnia_beam.io.observer import Aside, ReadableFiles, Stray, Surplus
-from omnia_beam.store import reason, store_of, within
+from omnia_beam.store import Placing, reason, store_of, within
 
 _MOMENT: Final = r"-?\d{4,}\d\d\d\dT\d{6}Z"
 _OF_A_JOB: Final = re.compile(
@@ -125,7 +125,7 @@ class MovedFiles:
     path: str
     readable: ReadableFiles | None = None
 
-    def set_aside(self, name: str, run_id: str) -> Aside:
+    def set_aside(self, name: str, run_id: str, placing: Placing) -> Aside:
         """Rename a file to `_NAME.RUN.set-aside` in its folder. It is not deleted, because it may be the only copy.
 
         Args:
@@ -140,18 +140,18 @@ class MovedFiles:
         cut = os.fsencode(base)[: _NAME_BYTES - len(ending) - 1]
         aside = f"{folder}{slash}_{os.fsdecode(cut)}{ending}"
         try:
-            self._rename(name, aside)
+            self._rename(name, aside, placing)
         except OSError as error:
             place = shown_name(f"{self.path.rstrip('/')}/{name}")
             raise DestinationError(f"{place}: cannot be set aside: {reason(error)}") from error
         return Aside(aside, shown_name(aside))
 
-    def put_back(self, aside: Aside, name: str) -> bool:
+    def put_back(self, aside: Aside, name: str, placing: Placing) -> bool:
         """Give a file its old name again; return False where that name is taken meanwhile, or the file cannot be renamed."""
         if self.is_there(name):
             return False
         try:
-            self._rename(aside.name, name)
+            self._rename(aside.name, name, placing)
         except OSError:
             return False
         return True
@@ -164,5 +164,5 @@ class MovedFiles:
         """Return whether something else than a file, such as a folder or a pipe, has a name."""
         return store_of(self.path).is_no_file(within(self.path, name))
 
-    def _rename(self, old: str, new: str) -> None:
-        store_of(self.path).rename(within(self.path, old), within(self.path, new))
+    def _rename(self, old: str, new: str, placing: Placing) -> None:
+        store_of(self.path).rename(within(self.path, old), within(self.path, new), placing)

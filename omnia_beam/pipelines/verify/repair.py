@@ -198,7 +198,11 @@ def _finished(
         for stray in plan.strays:
             is_open = stray.span is not None and any(stray.span.overlaps(each) for each in open_time)
             if stray.name in moved:
-                if is_open and stray.name not in keep and _put_back(files, moved[stray.name], stray.name, state):
+                if (
+                    is_open
+                    and stray.name not in keep
+                    and files.put_back(moved[stray.name], stray.name, state.fence.placing)
+                ):
                     aside.remove(moved[stray.name])
                     left.append(
                         f"{stray.shown}: it may be the only file that holds points of a time that is not whole in the copy"
@@ -230,13 +234,7 @@ def _finished(
 
 def _set_aside(files: FileMoves, name: str, state: JobRun) -> Aside:
     """Rename a file while the lease is held: another run may record a file of that name later."""
-    with state.fence.placing():
-        return files.set_aside(name, state.run_id)
-
-
-def _put_back(files: FileMoves, aside: Aside, name: str, state: JobRun) -> bool:
-    with state.fence.placing():
-        return files.put_back(aside, name)
+    return files.set_aside(name, state.run_id, state.fence.placing)
 
 
 def _announcement(key: ChunkKey, series_ids: Collection[str]) -> ChunkKey:
