@@ -39,12 +39,15 @@ def interrupted(words: list[str], when: Callable[[], bool], number: signal.Signa
                 return
 
     watcher = threading.Thread(target=watch)
+    # As a shell starts it: under nohup the tests themselves ignore one of these signals, and a run keeps to that.
+    before = signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     watcher.start()
     try:
         return main([*words, "--json", "--no-progress"])
     finally:
         over.set()
         watcher.join()
+        signal.signal(number, before)
 
 
 @pytest.fixture
