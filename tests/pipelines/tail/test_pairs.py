@@ -82,18 +82,23 @@ class FolderSource:
             pq.write_table(pa.table({**columns, "value": values, "status": pa.array([192] * len(times))}), path)
 
 
+def every_series_of(kind: str, emulator: EmulatorThread) -> dict[str, Any]:
+    """The keys of a source that reads all series of an emulator."""
+    return {
+        "kind": kind,
+        "base_url": emulator.url,
+        "credential": {"kind": "anonymous"},
+        "series": {"search": {"name": "*"}},
+        "rate": {"requests_per_second": None, "max_in_flight": 2},
+    }
+
+
 class ServiceSource:
     """Series of an emulator, in a window without an end."""
 
     def __init__(self, emulator: EmulatorThread, start_ns: int) -> None:
         self._emulator = emulator
-        self.options = {
-            "kind": "omnia",
-            "base_url": emulator.url,
-            "credential": {"kind": "anonymous"},
-            "series": {"search": {"name": "*"}},
-            "rate": {"requests_per_second": None, "max_in_flight": 2},
-        }
+        self.options = every_series_of("omnia", emulator)
         self.window = {"window": {"start": format_time(start_ns)}}
 
     def hold(self, held: Held) -> None:
@@ -110,13 +115,7 @@ class PiServerSource:
 
     def __init__(self, emulator: EmulatorThread, start_ns: int) -> None:
         self._emulator = emulator
-        self.options = {
-            "kind": "pi",
-            "base_url": emulator.url,
-            "credential": {"kind": "anonymous"},
-            "series": {"search": {"name": "*"}},
-            "rate": {"requests_per_second": None, "max_in_flight": 2},
-        }
+        self.options = every_series_of("pi", emulator)
         self.window = {"window": {"start": format_time(start_ns)}}
 
     def hold(self, held: Held) -> None:
